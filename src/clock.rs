@@ -1,0 +1,158 @@
+//! Time and randomness, so that every rule that depends on them can be driven by a test.
+//!
+//! Nothing else in the crate asks the operating system for the time (a lint forbids it). Storage
+//! methods take `now` as a parameter; everything that waits does so through [`Clock::sleep_until`].
+//! Network timeouts are the one exception: they belong to tokio's own timer, because a real socket
+//! does not follow a fake clock.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
+use crate::domain::Timestamp;
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day.
+    fn now(&self) -> Timestamp;
+    /// Completes when [`Clock::now`] has reached `at`; at once if it already has.
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
+}
+
+/// Where chance comes from: jitter, and nothing that must be unguessable.
+pub trait Chance: Send + Sync + 'static {
+    /// A number in `0.0..1.0`, evenly distributed.
+    fn unit(&self) -> f64;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn now(&self) -> Timestamp {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let left = at.as_millis() - self.now().as_millis();
+                if left <= 0 {
+                    return;
+                }
+                // The wall clock can be set while we sleep; looking again each minute bounds what
+                // a jump can cost.
+                let nap = u64::try_from(left.min(60_000)).unwrap_or(0);
+                tokio::time::sleep(std::time::Duration::from_millis(nap)).await;
+            }
+        })
+    }
+}
+
+/// The operating system's randomness.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemChance;
+
+impl Chance for SystemChance {
+    fn unit(&self) -> f64 {
+        let bits = getrandom::u64().unwrap_or(0) >> 11;
+        bits as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Debug)]
+pub struct FakeClock {
+    now: AtomicI64,
+    moved: Notify,
+}
+
+impl FakeClock {
+    /// A clock that stands at `now`.
+    pub fn new(now: Timestamp) -> FakeClock {
+        FakeClock { now: AtomicI64::new(now.as_millis()), moved: Notify::new() }
+    }
+
+    /// Moves the clock forward and wakes whoever was waiting for a time it has now reached.
+    pub fn advance_ms(&self, ms: i64) {
+        self.now.fetch_add(ms, Ordering::SeqCst);
+        self.moved.notify_waiters();
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, to: Timestamp) {
+        self.now.store(to.as_millis(), Ordering::SeqCst);
+        self.moved.notify_waiters();
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let moved = self.moved.notified();
+                tokio::pin!(moved);
+                // Registered before the time is read, so that a move in between is not missed.
+                moved.as_mut().enable();
+                if self.now() >= at {
+                    return;
+                }
+                moved.await;
+            }
+        })
+    }
+}
+
+/// Chance that always answers with the same number.
+#[derive(Debug)]
+pub struct FakeChance(Mutex<f64>);
+
+impl FakeChance {
+    /// Always answers `unit`.
+    pub fn new(unit: f64) -> FakeChance {
+        FakeChance(Mutex::new(unit))
+    }
+}
+
+impl Chance for FakeChance {
+    fn unit(&self) -> f64 {
+        *self.0.lock().expect("no panic happens while this lock is held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_fake_clock_reaches_its_time() {
+        let clock = Arc::new(FakeClock::new(Timestamp::from_millis(1_000)));
+        let sleeper = {
+            let clock = clock.clone();
+            tokio::spawn(async move { clock.sleep_until(Timestamp::from_millis(3_000)).await })
+        };
+        clock.advance_ms(1_000);
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance_ms(1_000);
+        sleeper.await.unwrap();
+    }
+
+    #[test]
+    fn system_chance_stays_below_one() {
+        for _ in 0..1_000 {
+            assert!((0.0..1.0).contains(&SystemChance.unit()));
+        }
+    }
+}

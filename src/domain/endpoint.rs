@@ -1,0 +1,306 @@
+//! An endpoint: where to send, what, and how. The APIs call it *webhook*.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use super::retry::Schedule;
+use super::{AppId, EndpointId, EventPattern, Sealed, Span, Timestamp};
+
+/// The longest URL, in characters.
+pub const URL_MAX: usize = 2_048;
+/// The longest name, in characters.
+pub const NAME_MAX_CHARS: usize = 100;
+/// The longest description, in characters.
+pub const DESCRIPTION_MAX_CHARS: usize = 500;
+/// The most headers of its own.
+pub const HEADERS_MAX: usize = 20;
+/// The longest header value, in bytes.
+pub const HEADER_VALUE_MAX: usize = 8 * 1_024;
+/// The longest header name, in bytes.
+pub const HEADER_NAME_MAX: usize = 128;
+/// The longest timeout that can be set, in milliseconds.
+pub const TIMEOUT_MAX_MS: u64 = 30_000;
+/// The highest rate limit, in requests a second.
+pub const RATE_LIMIT_MAX: u32 = 10_000;
+/// What reads show for a secret header value; writing it back keeps the value.
+pub const MASK: &str = "********";
+
+/// Whether an endpoint gets anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointStatus {
+    /// Gets events.
+    Active,
+    /// By a person: deliveries are queued and wait.
+    Paused,
+    /// By the failure counter, a 410 or a person: new events make no delivery.
+    Disabled,
+}
+
+impl EndpointStatus {
+    /// All of them.
+    pub const ALL: &[EndpointStatus] =
+        &[EndpointStatus::Active, EndpointStatus::Paused, EndpointStatus::Disabled];
+
+    /// The name in the API and in storage.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndpointStatus::Active => "active",
+            EndpointStatus::Paused => "paused",
+            EndpointStatus::Disabled => "disabled",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<EndpointStatus> {
+        EndpointStatus::ALL.iter().copied().find(|s| s.as_str() == text)
+    }
+}
+
+impl fmt::Display for EndpointStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A header that every request to the endpoint carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointHeader {
+    /// As it was given; names are compared without regard to case.
+    pub name: String,
+    pub value: HeaderValue,
+}
+
+/// The value of an endpoint's own header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    Plain(String),
+    /// Encrypted at rest and masked wherever it is shown.
+    Secret(Sealed),
+}
+
+/// A signing secret that still signs beside its successor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiredSecret {
+    pub secret: Sealed,
+    pub valid_until: Timestamp,
+}
+
+/// Everything about an endpoint that a person chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSettings {
+    pub url: String,
+    pub name: String,
+    pub description: Option<String>,
+    /// Never empty.
+    pub events: Vec<EventPattern>,
+    pub headers: Vec<EndpointHeader>,
+    /// Whether bodies are sent as JWE.
+    pub encrypted: bool,
+    /// `None`: the configured one.
+    pub retry_schedule: Option<Schedule>,
+    /// `None`: the configured one.
+    pub timeout: Option<Span>,
+    /// Requests a second; `None`: no limit.
+    pub rate_limit: Option<u32>,
+}
+
+/// An endpoint as storage has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub app_id: AppId,
+    pub settings: EndpointSettings,
+    pub status: EndpointStatus,
+    /// A sentence: why it is not active. `None` when a person set the status.
+    pub status_reason: Option<String>,
+    /// The secret that signs.
+    pub secret: Sealed,
+    /// Older ones that still sign beside it, newest first.
+    pub retired_secrets: Vec<RetiredSecret>,
+    /// Failed attempts since the last 2xx.
+    pub consecutive_failures: u32,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Checks the form of a URL; where its host may lead is the network policy's matter. The error is a
+/// sentence for the caller.
+pub fn parse_url(text: &str) -> Result<Url, String> {
+    if text.chars().count() > URL_MAX {
+        return Err(format!("is longer than {URL_MAX} characters"));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("contains white space or a control character; percent-encode it".to_owned());
+    }
+    let url = Url::parse(text)
+        .map_err(|e| format!("is not a URL ({e}); write https://host/path or http://host/path"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("has the scheme {:?}; only http and https are possible", url.scheme()));
+    }
+    // `https:host` and `https:///host` are repaired by the URL standard; here they are more likely slips.
+    let after_scheme = &text[url.scheme().len()..];
+    if !after_scheme.starts_with("://") || after_scheme.starts_with(":///") {
+        return Err("must have the form https://host/path".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
+        return Err("contains credentials; use a secret header instead".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("contains a fragment (#…), which is never sent; remove it".to_owned());
+    }
+    if url.port() == Some(0) {
+        return Err("has port 0, which cannot be connected to".to_owned());
+    }
+    match url.host() {
+        Some(Host::Domain(name)) if !name.trim_end_matches('.').is_empty() => Ok(url),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Ok(url),
+        _ => Err("has no host".to_owned()),
+    }
+}
+
+fn authority(text: &str) -> &str {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest)
+}
+
+/// What an endpoint without a name is called: its host.
+pub fn default_name(url: &Url) -> String {
+    url.host_str().unwrap_or("webhook").chars().take(NAME_MAX_CHARS).collect()
+}
+
+/// Names that an endpoint's own header cannot have: ours, `Host`, what frames the message, and what is
+/// hop-by-hop (RFC 9110, section 7.6.1).
+const RESERVED_HEADERS: &[&str] = &[
+    "host",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "x-webhook-event",
+    "x-webhook-attempt",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "accept-encoding",
+];
+
+/// Checks a header name of an endpoint. `signing_headers` are the configured names of the plain HMAC
+/// headers. The error is a sentence for the caller.
+pub fn check_header_name(name: &str, signing_headers: &[String]) -> Result<(), String> {
+    // RFC 9110, section 5.6.2: token.
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || name.len() > HEADER_NAME_MAX || !name.bytes().all(token) {
+        return Err(format!(
+            "{name:?} is not a header name: use 1 to {HEADER_NAME_MAX} letters, digits and '-'"
+        ));
+    }
+    let lower = name.to_ascii_lowercase();
+    let ours = RESERVED_HEADERS.contains(&lower.as_str())
+        || signing_headers.iter().any(|h| h.eq_ignore_ascii_case(name));
+    if ours {
+        return Err(format!(
+            "the header {name} is set by Postrider or by the connection; choose another name"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a header value of an endpoint. The error is a sentence for the caller.
+pub fn check_header_value(value: &str) -> Result<(), String> {
+    if value.len() > HEADER_VALUE_MAX {
+        return Err(format!("is longer than {HEADER_VALUE_MAX} bytes"));
+    }
+    // RFC 9110, section 5.5: visible characters, and spaces and tabs between them. Bytes above 127
+    // are left out because receivers disagree about what they mean.
+    if !value.bytes().all(|b| (0x20..0x7f).contains(&b) || b == b'\t') {
+        return Err("contains a control character or one outside ASCII".to_owned());
+    }
+    if value.trim_matches([' ', '\t']) != value {
+        return Err("begins or ends with white space, which would not arrive".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_urls_are_taken() {
+        for text in [
+            "https://example.com",
+            "http://example.com:8080/hooks?x=1&y=%20",
+            "https://93.184.216.34/",
+            "https://[2606:2800:220:1::1]/x",
+            "https://bücher.example/",
+        ] {
+            assert!(parse_url(text).is_ok(), "{text}");
+        }
+        let longest = format!("https://example.com/{}", "x".repeat(URL_MAX - 20));
+        assert!(parse_url(&longest).is_ok());
+        assert!(parse_url(&format!("{longest}x")).is_err());
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for text in [
+            "",
+            "example.com",
+            "/hooks",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "https:example.com",
+            "https:///example.com",
+            "https://",
+            "https://user@example.com/",
+            "https://user:secret@example.com/",
+            "https://@example.com/",
+            "https://example.com/#part",
+            "https://example.com/a b",
+            "https://example.com/a\tb",
+            "https://example.com/\r\nX: y",
+            "https://exa\u{0}mple.com/",
+            "https://example.com:0/",
+            "https://example.com:99999/",
+            "https://./",
+        ] {
+            assert!(parse_url(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn headers_of_ours_and_of_the_connection_are_refused() {
+        let signing = ["X-Webhook-Signature".to_owned()];
+        for name in ["Host", "content-LENGTH", "webhook-id", "x-webhook-signature", "Transfer-Encoding", "TE"]
+        {
+            assert!(check_header_name(name, &signing).is_err(), "{name}");
+        }
+        for name in ["", "a b", "a:b", "é", "a\r\nb"] {
+            assert!(check_header_name(name, &signing).is_err(), "{name:?}");
+        }
+        for name in ["Authorization", "X-Api-Key", "Title"] {
+            assert!(check_header_name(name, &signing).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn header_values_stay_on_their_line() {
+        assert!(check_header_value("Bearer abc def").is_ok());
+        assert!(check_header_value("").is_ok());
+        for value in ["a\r\nb: c", "a\nb", "a\0b", "ü", " a", "a ", &"x".repeat(HEADER_VALUE_MAX + 1)] {
+            assert!(check_header_value(value).is_err(), "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What Postrider is about, as plain types and pure functions: no async, no I/O, no HTTP, no SQL.
+//!
+//! * [`attempt`]: one HTTP request of a delivery, and what became of it.
+//! * [`transition`]: **the** function that says how an attempt changes; every other layer asks it.
+//! * [`retry`]: when the next attempt is due; [`retry_after`] reads a receiver's wish about that.
+//! * [`endpoint`], [`event`], [`pattern`]: who wants what.
+//! * [`network`]: which addresses may be reached at all.
+//! * [`app`], [`key`], [`user`], [`scope`]: who may do what.
+//! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
+
+pub mod activity;
+pub mod app;
+pub mod attempt;
+pub mod endpoint;
+pub mod event;
+pub mod histogram;
+pub mod ids;
+pub mod invalid;
+pub mod key;
+pub mod network;
+pub mod pattern;
+pub mod retry;
+pub mod retry_after;
+pub mod scope;
+pub mod secret;
+pub mod span;
+pub mod timestamp;
+pub mod transition;
+pub mod user;
+
+pub use activity::{Activity, ActivityKind, Actor};
+pub use app::App;
+pub use attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
+pub use endpoint::{Endpoint, EndpointStatus};
+pub use event::{EventType, Origin};
+pub use ids::{AppId, AttemptId, EndpointId, EventId, UserId};
+pub use invalid::{FieldError, Invalid};
+pub use key::Key;
+pub use pattern::EventPattern;
+pub use scope::{Scope, Scopes};
+pub use secret::{Sealed, SigningSecret};
+pub use span::Span;
+pub use timestamp::Timestamp;
+pub use user::{Role, User};

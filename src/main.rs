@@ -1,0 +1,3 @@
+//! The program `postrider`.
+
+fn main() {}

@@ -1,0 +1,602 @@
+//! What storage can do, as traits: one method is one intent is one transaction.
+//!
+//! The queue is the log: a delivery is a chain of rows of one table, and the rows with status
+//! `pending` are the queue. Nothing is kept twice, so nothing has to be reconciled after a crash.
+//!
+//! Rules for every implementation:
+//! * `now` is always a parameter; times cross as [`Timestamp`].
+//! * A method that returns `Ok` has made its change durable.
+//! * No truth lives only in memory. Wake-ups ([`Queued`]) are hints; the table is the truth.
+//! * How an attempt changes is asked of [`crate::domain::transition::apply`], inside the transaction.
+//! * Nothing of the implementation (connections, SQL, its errors' types) appears here.
+//!
+//! `tests/it/store/` holds the conformance suite, written against these traits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::activity::Activity;
+use crate::domain::attempt::{
+    Attempt, AttemptDetail, AttemptStatus, AttemptSummary, Budget, ErrorKind, Outcome, Trigger,
+};
+use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
+use crate::domain::event::{Event, EventType};
+use crate::domain::histogram::Bucket;
+use crate::domain::retry::Schedule;
+use crate::domain::transition::Rules;
+use crate::domain::{
+    App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
+};
+
+pub mod sqlite;
+
+/// Why storage did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// More work is waiting than is allowed to; try again in a second.
+    #[error("storage is overloaded")]
+    Overloaded,
+    /// The disk is full; reads go on.
+    #[error("storage is full")]
+    Full,
+    /// Storage has been closed.
+    #[error("storage is closed")]
+    Closed,
+    /// Another process has these files.
+    #[error("{path} is in use by another postrider")]
+    InUse { path: String },
+    /// The files were written by a newer version of the program.
+    #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
+    Newer { found: i64, known: i64 },
+    /// Anything else; `doing` says what was being done.
+    #[error("storage failed while {doing}")]
+    Failed {
+        doing: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The result of a storage method.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// All of storage.
+pub trait Store:
+    AppStore
+    + KeyStore
+    + UserStore
+    + ActivityStore
+    + EndpointStore
+    + EventStore
+    + LogStore
+    + QueueStore
+    + StatsStore
+{
+}
+
+impl<T> Store for T where
+    T: AppStore
+        + KeyStore
+        + UserStore
+        + ActivityStore
+        + EndpointStore
+        + EventStore
+        + LogStore
+        + QueueStore
+        + StatsStore
+{
+}
+
+// ---------------------------------------------------------------------------------------------
+// Lists
+
+/// Where a page of a list starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start<K> {
+    /// At this page, from 1.
+    Page(u32),
+    /// Behind the row with this key.
+    After(K),
+}
+
+/// A page that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest<K> {
+    pub start: Start<K>,
+    /// 1 to 200.
+    pub per_page: u32,
+}
+
+/// The highest total that is counted.
+pub const TOTAL_CAP: u64 = 10_000;
+
+/// How many rows a list has: exact up to [`TOTAL_CAP`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    pub rows: u64,
+    pub capped: bool,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, K> {
+    pub rows: Vec<T>,
+    pub total: Total,
+    /// The key to go on behind, when there are more rows.
+    pub next: Option<K>,
+}
+
+// ---------------------------------------------------------------------------------------------
+// Apps, keys, people, activity
+
+/// Apps.
+#[async_trait]
+pub trait AppStore: Send + Sync {
+    /// Makes an app; `false` when the name is taken.
+    async fn app_insert(&self, app: App, activity: Activity) -> Result<bool>;
+    /// All apps by name.
+    async fn app_list(&self) -> Result<Vec<App>>;
+    /// The app with this id.
+    async fn app_get(&self, id: AppId) -> Result<Option<App>>;
+    /// The app with this name.
+    async fn app_find(&self, name: &str) -> Result<Option<App>>;
+}
+
+/// API keys.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// Keeps a new key.
+    async fn key_insert(&self, key: Key, activity: Activity) -> Result<()>;
+    /// The key with this id (without prefix), whatever its state.
+    async fn key_get(&self, id: &str) -> Result<Option<Key>>;
+    /// All keys, newest first; of one app or of all.
+    async fn key_list(&self, app: Option<AppId>) -> Result<Vec<Key>>;
+    /// Ends a key; `false` when there is none or it has been revoked before.
+    async fn key_revoke(&self, id: &str, now: Timestamp, activity: Activity) -> Result<bool>;
+    /// Notes that a key was used.
+    async fn key_touch(&self, id: &str, now: Timestamp) -> Result<()>;
+}
+
+/// People.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Keeps a new user; `false` when the address is taken.
+    async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool>;
+    /// All users by address.
+    async fn user_list(&self) -> Result<Vec<User>>;
+    /// Replaces a user's password; `false` when there is no such user.
+    async fn user_set_password(&self, email: &str, password_hash: String, activity: Activity)
+    -> Result<bool>;
+    /// A user and the hash of the password.
+    async fn user_find(&self, email: &str) -> Result<Option<(User, String)>>;
+}
+
+/// The record of what the system and people did.
+#[async_trait]
+pub trait ActivityStore: Send + Sync {
+    /// Adds an entry that belongs to no other change.
+    async fn activity_append(&self, activity: Activity) -> Result<()>;
+    /// The newest entries, newest first.
+    async fn activity_recent(&self, limit: u32) -> Result<Vec<Activity>>;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Endpoints
+
+/// Which endpoints a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointFilter {
+    pub status: Option<EndpointStatus>,
+    /// Part of name or URL; literal, case-insensitive.
+    pub q: Option<String>,
+}
+
+/// What changes about an endpoint; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointPatch {
+    pub url: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<Option<String>>,
+    pub events: Option<Vec<EventPattern>>,
+    pub headers: Option<Vec<EndpointHeader>>,
+    pub encrypted: Option<bool>,
+    pub retry_schedule: Option<Option<Schedule>>,
+    pub timeout: Option<Option<Span>>,
+    pub rate_limit: Option<Option<u32>>,
+    /// Set by a person: clears `status_reason`; `Active` also clears the failure counter; `Disabled`
+    /// cancels what is pending.
+    pub status: Option<EndpointStatus>,
+}
+
+impl EndpointPatch {
+    /// The patch that replaces all settings and leaves the status.
+    pub fn whole(settings: EndpointSettings) -> EndpointPatch {
+        EndpointPatch {
+            url: Some(settings.url),
+            name: Some(settings.name),
+            description: Some(settings.description),
+            events: Some(settings.events),
+            headers: Some(settings.headers),
+            encrypted: Some(settings.encrypted),
+            retry_schedule: Some(settings.retry_schedule),
+            timeout: Some(settings.timeout),
+            rate_limit: Some(settings.rate_limit),
+            status: None,
+        }
+    }
+}
+
+/// Endpoints. Those that were deleted are not found by any method here.
+#[async_trait]
+pub trait EndpointStore: Send + Sync {
+    /// Keeps a new endpoint.
+    async fn endpoint_insert(&self, endpoint: Endpoint, activity: Activity) -> Result<()>;
+    /// An endpoint of this app.
+    async fn endpoint_get(&self, app: AppId, id: EndpointId) -> Result<Option<Endpoint>>;
+    /// Endpoints of an app, newest first (descending id).
+    async fn endpoint_list(
+        &self,
+        app: AppId,
+        filter: EndpointFilter,
+        page: PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint, EndpointId>>;
+    /// Changes an endpoint and gives it as it is now. What is pending is cancelled later, in steps, by
+    /// [`QueueStore::queue_cancel`]; a disabled endpoint gets nothing meanwhile.
+    async fn endpoint_update(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        patch: EndpointPatch,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<Option<Endpoint>>;
+    /// Deletes an endpoint: it is found no more, its secrets are gone, its log stays. `false` when
+    /// there was none.
+    async fn endpoint_delete(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<bool>;
+    /// Replaces the signing secret. The old one signs beside it until `retire_at`; `None` ends it, and
+    /// all that were retired before, at once. Secrets whose time is over are dropped.
+    async fn endpoint_rotate(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        secret: Sealed,
+        retire_at: Option<Timestamp>,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<Option<Endpoint>>;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Events
+
+/// An event to take in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub event_type: EventType,
+    pub payload: Bytes,
+    pub resource_id: Option<String>,
+    pub idempotency_key: Option<String>,
+}
+
+/// An attempt that has just become pending: a hint for the dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    pub attempt_id: AttemptId,
+    pub endpoint_id: EndpointId,
+    pub due_at: Timestamp,
+    /// A single shot, which goes before everything else.
+    pub single: bool,
+}
+
+/// An event that was taken in, now or when its idempotency key was first seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub event: Event,
+    /// The attempts it made; empty for a repetition, and for paused endpoints' (they wait).
+    pub queued: Vec<Queued>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it is on disk; one result for each, in order.
+    All(Vec<Accepted>),
+    /// None of it: the event at this index has an idempotency key that stands for another event.
+    KeyConflict { index: usize },
+}
+
+/// An event with its payload and where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDetail {
+    pub event: Event,
+    /// `None` when retention has taken it.
+    pub payload: Option<Bytes>,
+    /// Over all endpoints, oldest first.
+    pub attempts: Vec<AttemptSummary>,
+}
+
+/// Which events a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub event_type: Option<TypeFilter>,
+    /// Inclusive.
+    pub since: Option<Timestamp>,
+    /// Exclusive.
+    pub until: Option<Timestamp>,
+}
+
+/// Events.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Takes in one event or a batch, whole or not at all: each event, one pending attempt for each
+    /// endpoint of the app that is not disabled and wants it, and its idempotency key.
+    async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken>;
+    /// Events of an app that clients posted or the system emitted, newest first. The key is the
+    /// storage's own order.
+    async fn event_list(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: PageRequest<i64>,
+    ) -> Result<Page<Event, i64>>;
+    /// An event of this app, test events included.
+    async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>>;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The delivery log
+
+/// A wish for event types in a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeFilter {
+    /// `license.assigned`
+    Exactly(EventType),
+    /// `license.*`; holds `license`.
+    Below(EventType),
+}
+
+/// A wish for response statuses in a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusFilter {
+    /// `500`
+    Exactly(u16),
+    /// `5xx`; holds 5.
+    Class(u16),
+}
+
+/// Which rows of the log are meant, for lists, exports and bulk retry alike. Everything given must
+/// hold; an empty filter means all rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptFilter {
+    pub endpoint: Option<EndpointId>,
+    /// Any of these; empty = any.
+    pub status: Vec<AttemptStatus>,
+    pub event_type: Option<TypeFilter>,
+    pub response_status: Option<StatusFilter>,
+    pub error_kind: Option<ErrorKind>,
+    pub trigger: Option<Trigger>,
+    /// Inclusive, on `created_at`.
+    pub since: Option<Timestamp>,
+    /// Exclusive, on `created_at`.
+    pub until: Option<Timestamp>,
+    /// Part of endpoint name, endpoint URL or event type; literal, case-insensitive.
+    pub q: Option<String>,
+}
+
+/// What the log is sorted by. Ties go by id, in the same direction; nulls come last in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortField {
+    /// The default: newest first.
+    #[default]
+    Id,
+    CreatedAt,
+    AttemptedAt,
+    Status,
+    ResponseStatus,
+    ResponseTime,
+}
+
+/// An order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    pub field: SortField,
+    pub descending: bool,
+}
+
+impl Default for Sort {
+    fn default() -> Sort {
+        Sort { field: SortField::Id, descending: true }
+    }
+}
+
+/// The value a row is sorted by, as it stands in a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SortValue {
+    Null,
+    Number(i64),
+    Text(String),
+}
+
+/// A place in the log. `value` is [`SortValue::Null`] in the default order, where the id says it all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogKey {
+    pub id: AttemptId,
+    pub value: SortValue,
+}
+
+/// What became of a wish to send again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// No such attempt in this app.
+    NotFound,
+    /// The delivery is under way already.
+    Pending,
+    /// The endpoint was deleted; there is nowhere to send.
+    EndpointDeleted,
+    /// Retention has taken the payload; there is nothing to send.
+    EventGone,
+    /// This attempt is pending now.
+    Queued(Box<Attempt>, Queued),
+}
+
+/// A test delivery that has been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestDelivery {
+    pub endpoint_id: EndpointId,
+    pub event_id: EventId,
+    pub event_type: EventType,
+    pub payload: Bytes,
+    pub created_at: Timestamp,
+    pub outcome: Outcome,
+}
+
+/// The log of attempts.
+#[async_trait]
+pub trait LogStore: Send + Sync {
+    /// Rows of the log of an app. Rows of deleted endpoints are there too.
+    async fn attempt_list(
+        &self,
+        app: AppId,
+        filter: AttemptFilter,
+        sort: Sort,
+        page: PageRequest<LogKey>,
+    ) -> Result<Page<Attempt, LogKey>>;
+    /// One row with everything that is kept.
+    async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>>;
+    /// A person's wish to send again, by any row of the delivery. `exhausted`: attempt n+1, as a single
+    /// shot; `delivered`, `cancelled`: a new delivery, also a single shot.
+    async fn attempt_retry(
+        &self,
+        app: AppId,
+        id: AttemptId,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<Retried>;
+    /// Logs a test delivery: its event (origin `test`) and its attempt, finished; counted nowhere.
+    async fn test_record(&self, app: AppId, test: TestDelivery) -> Result<AttemptId>;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The queue: the pending rows of the log
+
+/// An endpoint that has pending attempts and may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointQueue {
+    pub endpoint_id: EndpointId,
+    /// When the earliest of its pending attempts is due.
+    pub earliest: Timestamp,
+}
+
+/// What is due at one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// In the order of (due_at, id).
+    pub attempts: Vec<AttemptId>,
+    /// Whether more was due than the limit let through.
+    pub more: bool,
+    /// When the next one that is not yet due will be; `None` when `more`, or when there is none.
+    pub next_due: Option<Timestamp>,
+    /// The endpoint's `rate_limit`, requests a second.
+    pub rate_limit: Option<u32>,
+}
+
+/// An attempt with all that is needed to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub id: AttemptId,
+    pub attempt: u32,
+    pub trigger: Trigger,
+    pub budget: Budget,
+    pub event_id: EventId,
+    pub event_type: EventType,
+    pub payload: Bytes,
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// The policy that the end of an attempt is judged by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishRules {
+    pub rules: Rules,
+    /// For endpoints that have none of their own.
+    pub default_schedule: Arc<Schedule>,
+}
+
+/// What the end of an attempt led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// The row is written.
+    Done {
+        status: AttemptStatus,
+        /// The retry, if one is scheduled, and first attempts of system events.
+        queued: Vec<Queued>,
+        /// Whether this attempt switched its endpoint off.
+        disabled: bool,
+    },
+    /// The row was finished before, or is gone; nothing was changed.
+    Stale,
+}
+
+/// The pending rows, as the dispatcher sees them.
+#[async_trait]
+pub trait QueueStore: Send + Sync {
+    /// The active endpoints (not paused, disabled or deleted) that have pending attempts, single
+    /// shots apart; the cost follows their number, not that of the attempts.
+    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>>;
+    /// What is due at an endpoint, single shots apart; nothing unless it is active.
+    async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due>;
+    /// Single shots that are due, over all endpoints, in the order of (due_at, id).
+    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>>;
+    /// What is needed to send these attempts, in any order. Those that are no longer pending, or whose
+    /// endpoint is deleted, or is not active (single shots apart), are left out.
+    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>>;
+    /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
+    /// status, the roll-ups, and what a disabling brings with it, in one transaction.
+    async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished>;
+    /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and says how
+    /// many there were. Single shots of disabled endpoints stay: a person asked for them after.
+    async fn queue_cancel(&self, limit: u32) -> Result<u32>;
+    /// How many attempts are pending, counted up to `cap`.
+    async fn queue_depth(&self, cap: u64) -> Result<u64>;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Statistics
+
+/// An hour at one endpoint, or over several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourStats {
+    pub endpoint_id: EndpointId,
+    /// The start of the hour, by `attempted_at`.
+    pub hour: Timestamp,
+    pub delivered: u64,
+    pub exhausted: u64,
+    /// Every attempt that failed, the last ones of deliveries included.
+    pub failed_attempts: u64,
+    /// Over the attempts that have a response time.
+    pub response_ms_sum: u64,
+    /// Ascending.
+    pub histogram: Vec<(Bucket, u64)>,
+}
+
+/// Roll-ups, kept in the same transactions as the rows they count. Tests are in none of them.
+#[async_trait]
+pub trait StatsStore: Send + Sync {
+    /// The hours of an app's endpoints, or of one of them, with `since <= hour < until`.
+    async fn stats_hours(
+        &self,
+        app: AppId,
+        endpoint: Option<EndpointId>,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<HourStats>>;
+    /// Whether storage answers; for `/readyz`.
+    async fn ping(&self) -> Result<()>;
+}

@@ -1,0 +1,147 @@
+//! Encryption at rest, for signing secrets and secret header values.
+//!
+//! XChaCha20-Poly1305 with a random nonce before each ciphertext. Every value is bound to where it
+//! belongs (its *place*: the endpoint and the field), so that a value copied to another row in the
+//! database does not open. The key is derived from the configured `encryption_key`, or from the key
+//! file in the data directory, by HKDF-SHA256.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+use crate::domain::{EndpointId, Sealed, SigningSecret};
+
+const NONCE_BYTES: usize = 24;
+const KEY_INFO: &[u8] = b"postrider/vault/v1";
+
+/// Seals and opens.
+pub struct Vault {
+    cipher: XChaCha20Poly1305,
+}
+
+/// A value that does not open: another key sealed it, it belongs elsewhere, or it is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an encrypted value ({place}) does not open with this key: is encryption_key or the key file the one it was written with?"
+)]
+pub struct CannotOpen {
+    place: String,
+}
+
+impl Vault {
+    /// A vault whose key is derived from `secret` (the configured key, or the key file's content).
+    pub fn new(secret: &[u8]) -> Vault {
+        let mut key = [0u8; 32];
+        Hkdf::<Sha256>::new(None, secret)
+            .expand(KEY_INFO, &mut key)
+            .expect("32 bytes is a length that HKDF-SHA256 can give");
+        Vault { cipher: XChaCha20Poly1305::new(&key.into()) }
+    }
+
+    /// Seals an endpoint's signing secret.
+    pub fn seal_signing_secret(&self, endpoint: EndpointId, secret: &SigningSecret) -> Sealed {
+        self.seal(&signing_place(endpoint), secret.key())
+    }
+
+    /// Opens an endpoint's signing secret.
+    pub fn open_signing_secret(
+        &self,
+        endpoint: EndpointId,
+        sealed: &Sealed,
+    ) -> Result<SigningSecret, CannotOpen> {
+        self.open(&signing_place(endpoint), sealed).map(|key| SigningSecret::from_key(&key))
+    }
+
+    /// Seals the value of an endpoint's secret header.
+    pub fn seal_header(&self, endpoint: EndpointId, name: &str, value: &str) -> Sealed {
+        self.seal(&header_place(endpoint, name), value.as_bytes())
+    }
+
+    /// Opens the value of an endpoint's secret header.
+    pub fn open_header(
+        &self,
+        endpoint: EndpointId,
+        name: &str,
+        sealed: &Sealed,
+    ) -> Result<String, CannotOpen> {
+        let place = header_place(endpoint, name);
+        let value = self.open(&place, sealed)?;
+        String::from_utf8(value).map_err(|_| CannotOpen { place })
+    }
+
+    fn seal(&self, place: &str, plain: &[u8]) -> Sealed {
+        let mut nonce = [0u8; NONCE_BYTES];
+        getrandom::fill(&mut nonce).expect("the operating system gives randomness");
+        let payload = Payload { msg: plain, aad: place.as_bytes() };
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("encryption fails only for messages of many gigabytes");
+        Sealed([nonce.as_slice(), &sealed].concat())
+    }
+
+    fn open(&self, place: &str, sealed: &Sealed) -> Result<Vec<u8>, CannotOpen> {
+        let failed = || CannotOpen { place: place.to_owned() };
+        let (nonce, body) = sealed.0.split_at_checked(NONCE_BYTES).ok_or_else(failed)?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| failed())?;
+        let payload = Payload { msg: body, aad: place.as_bytes() };
+        self.cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| failed())
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(…)")
+    }
+}
+
+fn signing_place(endpoint: EndpointId) -> String {
+    format!("endpoint {endpoint}, signing secret")
+}
+
+fn header_place(endpoint: EndpointId, name: &str) -> String {
+    format!("endpoint {endpoint}, header {}", name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    fn endpoint() -> EndpointId {
+        EndpointId::new(Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn what_is_sealed_opens_in_its_place_with_its_key_only() {
+        let vault = Vault::new(b"key");
+        let (here, elsewhere) = (endpoint(), endpoint());
+        let sealed = vault.seal_header(here, "Authorization", "Bearer x");
+        assert_eq!(vault.open_header(here, "authorization", &sealed).unwrap(), "Bearer x");
+        assert!(vault.open_header(elsewhere, "authorization", &sealed).is_err());
+        assert!(vault.open_header(here, "x-other", &sealed).is_err());
+        assert!(Vault::new(b"other").open_header(here, "authorization", &sealed).is_err());
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let vault = Vault::new(b"key");
+        let here = endpoint();
+        let secret = SigningSecret::from_key(&[1; 32]);
+        let sealed = vault.seal_signing_secret(here, &secret);
+        assert_eq!(vault.open_signing_secret(here, &sealed).unwrap(), secret);
+        for i in 0..sealed.0.len() {
+            let mut bent = sealed.clone();
+            bent.0[i] ^= 1;
+            assert!(vault.open_signing_secret(here, &bent).is_err(), "byte {i}");
+        }
+        assert!(vault.open_signing_secret(here, &Sealed(vec![0; 5])).is_err());
+    }
+
+    #[test]
+    fn nothing_of_the_value_shows() {
+        let sealed = Vault::new(b"key").seal_header(endpoint(), "a", "a-known-secret-value");
+        assert!(!sealed.0.windows(7).any(|w| w == b"a-known"));
+    }
+}
