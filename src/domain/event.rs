@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
+use super::attempt::AttemptSummary;
 use super::{Endpoint, EventId, Timestamp};
 
 /// The longest event type, in bytes.
@@ -129,6 +132,16 @@ pub struct Event {
     /// How many endpoints it went to when it was accepted.
     pub deliveries: u32,
     pub created_at: Timestamp,
+}
+
+/// An event with its payload and where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDetail {
+    pub event: Event,
+    /// `None` when retention has taken it.
+    pub payload: Option<Bytes>,
+    /// Over all endpoints, oldest first.
+    pub attempts: Vec<AttemptSummary>,
 }
 
 #[cfg(test)]

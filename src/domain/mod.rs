@@ -4,6 +4,7 @@
 //! * [`transition`]: **the** function that says how an attempt changes; every other layer asks it.
 //! * [`retry`]: when the next attempt is due; [`retry_after`] reads a receiver's wish about that.
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
+//! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`app`], [`key`], [`user`], [`scope`]: who may do what.
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
@@ -13,10 +14,12 @@ pub mod app;
 pub mod attempt;
 pub mod endpoint;
 pub mod event;
+pub mod filter;
 pub mod histogram;
 pub mod ids;
 pub mod invalid;
 pub mod key;
+pub mod list;
 pub mod network;
 pub mod pattern;
 pub mod retry;
