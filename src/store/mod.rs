@@ -18,9 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::activity::Activity;
-use crate::domain::attempt::{
-    Attempt, AttemptDetail, AttemptStatus, AttemptSummary, Budget, ErrorKind, Outcome, Trigger,
-};
+use crate::domain::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
 use crate::domain::event::{Event, EventType};
 use crate::domain::histogram::Bucket;
@@ -29,6 +27,12 @@ use crate::domain::transition::Rules;
 use crate::domain::{
     App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
 };
+
+pub use crate::domain::event::EventDetail;
+pub use crate::domain::filter::{
+    AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
+};
+pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
 pub mod sqlite;
 
@@ -90,45 +94,6 @@ impl<T> Store for T where
 }
 
 // ---------------------------------------------------------------------------------------------
-// Lists
-
-/// Where a page of a list starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start<K> {
-    /// At this page, from 1.
-    Page(u32),
-    /// Behind the row with this key.
-    After(K),
-}
-
-/// A page that is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageRequest<K> {
-    pub start: Start<K>,
-    /// 1 to 200.
-    pub per_page: u32,
-}
-
-/// The highest total that is counted.
-pub const TOTAL_CAP: u64 = 10_000;
-
-/// How many rows a list has: exact up to [`TOTAL_CAP`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Total {
-    pub rows: u64,
-    pub capped: bool,
-}
-
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T, K> {
-    pub rows: Vec<T>,
-    pub total: Total,
-    /// The key to go on behind, when there are more rows.
-    pub next: Option<K>,
-}
-
-// ---------------------------------------------------------------------------------------------
 // Apps, keys, people, activity
 
 /// Apps.
@@ -184,14 +149,6 @@ pub trait ActivityStore: Send + Sync {
 
 // ---------------------------------------------------------------------------------------------
 // Endpoints
-
-/// Which endpoints a list shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EndpointFilter {
-    pub status: Option<EndpointStatus>,
-    /// Part of name or URL; literal, case-insensitive.
-    pub q: Option<String>,
-}
 
 /// What changes about an endpoint; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -313,26 +270,6 @@ pub enum Taken {
     KeyConflict { index: usize },
 }
 
-/// An event with its payload and where it went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventDetail {
-    pub event: Event,
-    /// `None` when retention has taken it.
-    pub payload: Option<Bytes>,
-    /// Over all endpoints, oldest first.
-    pub attempts: Vec<AttemptSummary>,
-}
-
-/// Which events a list shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    pub event_type: Option<TypeFilter>,
-    /// Inclusive.
-    pub since: Option<Timestamp>,
-    /// Exclusive.
-    pub until: Option<Timestamp>,
-}
-
 /// Events.
 #[async_trait]
 pub trait EventStore: Send + Sync {
@@ -353,84 +290,6 @@ pub trait EventStore: Send + Sync {
 
 // ---------------------------------------------------------------------------------------------
 // The delivery log
-
-/// A wish for event types in a filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TypeFilter {
-    /// `license.assigned`
-    Exactly(EventType),
-    /// `license.*`; holds `license`.
-    Below(EventType),
-}
-
-/// A wish for response statuses in a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusFilter {
-    /// `500`
-    Exactly(u16),
-    /// `5xx`; holds 5.
-    Class(u16),
-}
-
-/// Which rows of the log are meant, for lists, exports and bulk retry alike. Everything given must
-/// hold; an empty filter means all rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AttemptFilter {
-    pub endpoint: Option<EndpointId>,
-    /// Any of these; empty = any.
-    pub status: Vec<AttemptStatus>,
-    pub event_type: Option<TypeFilter>,
-    pub response_status: Option<StatusFilter>,
-    pub error_kind: Option<ErrorKind>,
-    pub trigger: Option<Trigger>,
-    /// Inclusive, on `created_at`.
-    pub since: Option<Timestamp>,
-    /// Exclusive, on `created_at`.
-    pub until: Option<Timestamp>,
-    /// Part of endpoint name, endpoint URL or event type; literal, case-insensitive.
-    pub q: Option<String>,
-}
-
-/// What the log is sorted by. Ties go by id, in the same direction; nulls come last in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SortField {
-    /// The default: newest first.
-    #[default]
-    Id,
-    CreatedAt,
-    AttemptedAt,
-    Status,
-    ResponseStatus,
-    ResponseTime,
-}
-
-/// An order of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sort {
-    pub field: SortField,
-    pub descending: bool,
-}
-
-impl Default for Sort {
-    fn default() -> Sort {
-        Sort { field: SortField::Id, descending: true }
-    }
-}
-
-/// The value a row is sorted by, as it stands in a cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SortValue {
-    Null,
-    Number(i64),
-    Text(String),
-}
-
-/// A place in the log. `value` is [`SortValue::Null`] in the default order, where the id says it all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogKey {
-    pub id: AttemptId,
-    pub value: SortValue,
-}
 
 /// What became of a wish to send again.
 #[derive(Debug, Clone, PartialEq, Eq)]

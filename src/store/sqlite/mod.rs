@@ -1,1 +1,208 @@
-//! SQLite.
+//! Storage in one SQLite file: the only place that knows rusqlite and r2d2.
+//!
+//! * [`writer`]: one thread through which everything is written, many commands to a commit.
+//! * [`pool`]: how connections are set up, and those that read.
+//! * [`migrations`]: the schema. [`rows`]: small values in columns. [`error`]: SQLite's errors.
+//! * One file for each aggregate, named as in [`crate::store`]; [`finish`] is the end of an attempt.
+//!
+//! A second process may have the same file open (`key create` beside the server): nothing here holds a
+//! lock for longer than a transaction. No connection, statement or error type of SQLite leaves here.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::domain::Timestamp;
+use crate::store::{Result, StoreError};
+
+mod activity;
+mod apps;
+mod attempts;
+mod cache;
+mod endpoints;
+mod error;
+mod events;
+mod finish;
+mod keys;
+mod log;
+mod log_query;
+mod migrations;
+mod pool;
+mod queue;
+mod rows;
+mod stats;
+mod users;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use writer::{Message, Tx};
+
+/// How storage is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The time; what the first opening makes is dated by it.
+    pub now: Timestamp,
+    /// Commands that may wait for the writer before more are refused.
+    pub queue: usize,
+    /// Bytes of events that may wait for the writer before more are refused.
+    pub queue_bytes: usize,
+    /// The most commands in one commit.
+    pub group: usize,
+    /// The most reads at a time.
+    pub readers: u32,
+    /// How long another process's lock is waited for.
+    pub busy_timeout: Duration,
+}
+
+impl Options {
+    /// What fits one server.
+    pub fn new(now: Timestamp) -> Options {
+        Options {
+            now,
+            queue: 4_096,
+            queue_bytes: 64 << 20,
+            group: 512,
+            readers: 4,
+            busy_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Storage in a SQLite file.
+pub struct SqliteStore {
+    inbox: mpsc::Sender<Message>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    pool: Mutex<Option<pool::Pool>>,
+    /// As many permits as the pool has connections, so that reads wait here and not in threads.
+    readers: Arc<Semaphore>,
+    reader_count: u32,
+    waiting_bytes: Arc<AtomicUsize>,
+    queue_bytes: usize,
+}
+
+impl SqliteStore {
+    /// Opens a database file, which is made when it is not there, and brings it up to date.
+    ///
+    /// It does not keep other processes out; a second server must be stopped by other means. Blocks for
+    /// as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
+    pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
+        let mut conn = pool::writer(path, options.busy_timeout)?;
+        migrations::run(&mut conn)?;
+        apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
+        let pool = pool::readers(path, options.readers, options.busy_timeout)?;
+        let (inbox, messages) = mpsc::channel(options.queue.max(1));
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer::run(conn, messages, options.group.max(1)))
+            .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
+        Ok(Arc::new(SqliteStore {
+            inbox,
+            writer: Mutex::new(Some(writer)),
+            pool: Mutex::new(Some(pool)),
+            readers: Arc::new(Semaphore::new(options.readers as usize)),
+            reader_count: options.readers,
+            waiting_bytes: Arc::default(),
+            queue_bytes: options.queue_bytes,
+        }))
+    }
+
+    /// Writes what is waiting, moves everything into the main file and closes it. Calls that come
+    /// later get [`StoreError::Closed`]; closing twice does nothing.
+    pub async fn close(&self) {
+        // Once every permit is here, no read is under way.
+        if let Ok(all) = self.readers.acquire_many(self.reader_count).await {
+            self.readers.close();
+            all.forget();
+        }
+        drop(self.pool.lock().expect("no panic happens while this lock is held").take());
+        let _ = self.inbox.send(Message::Close).await;
+        let writer = self.writer.lock().expect("no panic happens while this lock is held").take();
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+
+    /// Reads in a snapshot of its own.
+    async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let permit = self.readers.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let pool = self.pool.lock().expect("no panic happens while this lock is held").clone();
+        let pool = pool.ok_or(StoreError::Closed)?;
+        let task = tokio::task::spawn_blocking(move || {
+            // Goes with the work, which goes on when nobody waits for it any more.
+            let _permit = permit;
+            let mut conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
+            let snapshot = conn.transaction().map_err(|e| error::of(doing, e))?;
+            work(&snapshot).map_err(|e| error::of(doing, e))
+        });
+        task.await.unwrap_or_else(|e| Err(StoreError::Failed { doing, source: Box::new(e) }))
+    }
+
+    /// Writes for someone who can come back later: [`StoreError::Overloaded`] when too much is waiting.
+    async fn write<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (command, answer) = writer::command(doing, work);
+        self.inbox.try_send(Message::Run(command)).map_err(|e| match e {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answered(answer).await
+    }
+
+    /// Writes what must not be lost: waits until there is room.
+    async fn write_patiently<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (command, answer) = writer::command(doing, work);
+        self.inbox.send(Message::Run(command)).await.map_err(|_| StoreError::Closed)?;
+        answered(answer).await
+    }
+
+    /// Reserves room for so many bytes that will wait for the writer.
+    fn reserve(&self, bytes: usize) -> Result<Reserved> {
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = Reserved { bytes, of: self.waiting_bytes.clone() };
+        // One that is larger than the whole limit still passes when it is alone.
+        if before > 0 && before + bytes > self.queue_bytes {
+            Err(StoreError::Overloaded)
+        } else {
+            Ok(reserved)
+        }
+    }
+}
+
+async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    // The writer answers everything it has taken; without an answer it had ended before.
+    answer.await.unwrap_or(Err(StoreError::Closed))
+}
+
+/// Bytes that wait for the writer, for as long as this lives.
+struct Reserved {
+    bytes: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

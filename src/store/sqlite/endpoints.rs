@@ -1,0 +1,400 @@
+//! Endpoints.
+//!
+//! What is many in an endpoint (patterns, headers, waits, retired secrets) stands as text in its row:
+//! it is only ever read and written with the endpoint. Deleting marks the row and wipes what is secret,
+//! because the log goes on showing name and URL.
+//!
+//! Every write here makes the writer forget what it knows of endpoints.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use serde::{Deserialize, Serialize};
+
+use super::error::fault;
+use super::{SqliteStore, activity, cache};
+use crate::domain::endpoint::{EndpointHeader, EndpointSettings, HeaderValue, RetiredSecret};
+use crate::domain::retry::Schedule;
+use crate::domain::{
+    Activity, AppId, Endpoint, EndpointId, EndpointStatus, EventPattern, Sealed, Span, Timestamp,
+};
+use crate::store::{
+    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Start, TOTAL_CAP, Total,
+};
+
+/// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
+pub(super) const COLUMNS: &str = "e.uid, a.uid, e.url, e.name, e.description, e.events, e.headers, \
+     e.encrypted, e.retry_schedule, e.timeout, e.rate_limit, e.status, e.status_reason, e.secret, \
+     e.retired_secrets, e.consecutive_failures, e.created_at, e.updated_at";
+
+/// Reads an endpoint from [`COLUMNS`].
+pub(super) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+    let events: String = row.get(5)?;
+    let headers: String = row.get(6)?;
+    let waits: Option<String> = row.get(8)?;
+    let timeout: Option<String> = row.get(9)?;
+    let retired: String = row.get(14)?;
+    Ok(Endpoint {
+        id: row.get(0)?,
+        app_id: row.get(1)?,
+        settings: EndpointSettings {
+            url: row.get(2)?,
+            name: row.get(3)?,
+            description: row.get(4)?,
+            events: read_patterns(&events)?,
+            headers: read_headers(&headers)?,
+            encrypted: row.get(7)?,
+            retry_schedule: waits.as_deref().map(read_schedule).transpose()?,
+            timeout: timeout.as_deref().map(read_span).transpose()?,
+            rate_limit: row.get(10)?,
+        },
+        status: row.get(11)?,
+        status_reason: row.get(12)?,
+        secret: row.get(13)?,
+        retired_secrets: read_retired(&retired)?,
+        consecutive_failures: row.get(15)?,
+        created_at: row.get(16)?,
+        updated_at: row.get(17)?,
+    })
+}
+
+/// An endpoint of an app that is not deleted.
+fn get(conn: &Connection, app: AppId, id: EndpointId) -> rusqlite::Result<Option<Endpoint>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM endpoints e JOIN apps a ON a.id = e.app \
+         WHERE e.uid = ?1 AND a.uid = ?2 AND e.deleted_at IS NULL"
+    );
+    conn.prepare_cached(&sql)?.query_row(params![id, app], endpoint).optional()
+}
+
+/// The row of an endpoint of an app, deleted or not.
+pub(super) fn row_of(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM endpoints WHERE uid = ?1 AND app = ?2")?
+        .query_row(params![id, app], |row| row.get(0))
+        .optional()
+}
+
+/// Writes everything that can change about an endpoint.
+fn put(conn: &Connection, e: &Endpoint) -> rusqlite::Result<()> {
+    let s = &e.settings;
+    conn.prepare_cached(
+        "UPDATE endpoints SET url = ?2, name = ?3, description = ?4, events = ?5, headers = ?6, \
+         encrypted = ?7, retry_schedule = ?8, timeout = ?9, rate_limit = ?10, status = ?11, \
+         status_reason = ?12, secret = ?13, retired_secrets = ?14, consecutive_failures = ?15, \
+         updated_at = ?16 WHERE uid = ?1",
+    )?
+    .execute(params![
+        e.id,
+        s.url,
+        s.name,
+        s.description,
+        write_patterns(&s.events),
+        write_headers(&s.headers),
+        s.encrypted,
+        s.retry_schedule.as_ref().map(write_schedule),
+        s.timeout.as_ref().map(Span::to_string),
+        s.rate_limit,
+        e.status,
+        e.status_reason,
+        e.secret,
+        write_retired(&e.retired_secrets),
+        e.consecutive_failures,
+        e.updated_at
+    ])
+    .map(|_| ())
+}
+
+fn change(endpoint: &mut Endpoint, patch: EndpointPatch, now: Timestamp) {
+    fn set<T>(field: &mut T, value: Option<T>) {
+        if let Some(value) = value {
+            *field = value;
+        }
+    }
+    let settings = &mut endpoint.settings;
+    set(&mut settings.url, patch.url);
+    set(&mut settings.name, patch.name);
+    set(&mut settings.description, patch.description);
+    set(&mut settings.events, patch.events);
+    set(&mut settings.headers, patch.headers);
+    set(&mut settings.encrypted, patch.encrypted);
+    set(&mut settings.retry_schedule, patch.retry_schedule);
+    set(&mut settings.timeout, patch.timeout);
+    set(&mut settings.rate_limit, patch.rate_limit);
+    if let Some(status) = patch.status {
+        endpoint.status = status;
+        endpoint.status_reason = None;
+        if status == EndpointStatus::Active {
+            endpoint.consecutive_failures = 0;
+        }
+    }
+    endpoint.updated_at = now;
+}
+
+#[async_trait]
+impl EndpointStore for SqliteStore {
+    async fn endpoint_insert(&self, endpoint: Endpoint, activity: Activity) -> Result<()> {
+        self.write("making an endpoint", move |tx| {
+            let app = cache::app_row(tx, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
+            tx.cache.endpoints_changed();
+            tx.prepare_cached(
+                "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, \
+                 encrypted, secret, retired_secrets, created_at, updated_at) \
+                 VALUES (?1, ?2, 'active', 0, '', '', '', '', 0, x'', '', ?3, 0)",
+            )?
+            .execute(params![endpoint.id, app, endpoint.created_at])?;
+            put(tx, &endpoint)?;
+            activity::append(tx, &activity)
+        })
+        .await
+    }
+
+    async fn endpoint_get(&self, app: AppId, id: EndpointId) -> Result<Option<Endpoint>> {
+        self.read("reading an endpoint", move |conn| get(conn, app, id)).await
+    }
+
+    async fn endpoint_list(
+        &self,
+        app: AppId,
+        filter: EndpointFilter,
+        page: PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint, EndpointId>> {
+        self.read("listing endpoints", move |conn| list(conn, app, &filter, &page)).await
+    }
+
+    async fn endpoint_update(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        patch: EndpointPatch,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<Option<Endpoint>> {
+        self.write("changing an endpoint", move |tx| {
+            let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
+            change(&mut endpoint, patch, now);
+            tx.cache.endpoints_changed();
+            put(tx, &endpoint)?;
+            activity::append(tx, &activity)?;
+            Ok(Some(endpoint))
+        })
+        .await
+    }
+
+    async fn endpoint_delete(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<bool> {
+        self.write("deleting an endpoint", move |tx| {
+            tx.cache.endpoints_changed();
+            let deleted = tx.execute(
+                "UPDATE endpoints SET deleted_at = ?3, updated_at = ?3, secret = x'', \
+                 retired_secrets = '[]', headers = '[]' \
+                 WHERE uid = ?1 AND app = (SELECT id FROM apps WHERE uid = ?2) AND deleted_at IS NULL",
+                params![id, app, now],
+            )? == 1;
+            if deleted {
+                activity::append(tx, &activity)?;
+            }
+            Ok(deleted)
+        })
+        .await
+    }
+
+    async fn endpoint_rotate(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        secret: Sealed,
+        retire_at: Option<Timestamp>,
+        now: Timestamp,
+        activity: Activity,
+    ) -> Result<Option<Endpoint>> {
+        self.write("rotating a secret", move |tx| {
+            let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
+            let old = std::mem::replace(&mut endpoint.secret, secret);
+            match retire_at {
+                None => endpoint.retired_secrets.clear(),
+                Some(valid_until) => {
+                    endpoint.retired_secrets.insert(0, RetiredSecret { secret: old, valid_until });
+                    endpoint.retired_secrets.retain(|retired| retired.valid_until > now);
+                }
+            }
+            endpoint.updated_at = now;
+            tx.cache.endpoints_changed();
+            put(tx, &endpoint)?;
+            activity::append(tx, &activity)?;
+            Ok(Some(endpoint))
+        })
+        .await
+    }
+}
+
+fn list(
+    conn: &Connection,
+    app: AppId,
+    filter: &EndpointFilter,
+    page: &PageRequest<EndpointId>,
+) -> rusqlite::Result<Page<Endpoint, EndpointId>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
+    let mut wanted = "e.app = ? AND e.deleted_at IS NULL".to_owned();
+    let mut values = vec![Value::Integer(app)];
+    if let Some(status) = filter.status {
+        wanted.push_str(" AND e.status = ?");
+        values.push(Value::Text(status.as_str().to_owned()));
+    }
+    if let Some(q) = &filter.q {
+        wanted.push_str(" AND (text_contains(e.name, ?) OR text_contains(e.url, ?))");
+        let q = Value::Text(q.to_lowercase());
+        values.extend([q.clone(), q]);
+    }
+    let count =
+        format!("SELECT count(*) FROM (SELECT 1 FROM endpoints e WHERE {wanted} LIMIT {})", TOTAL_CAP + 1);
+    let total = conn
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| super::rows::count(row, 0).map(total))?;
+
+    let mut offset = 0;
+    match &page.start {
+        Start::Page(number) => offset = skipped(*number, page.per_page),
+        Start::After(id) => {
+            wanted.push_str(" AND e.uid < ?");
+            values.push(Value::Blob(id.as_uuid().into_bytes().to_vec()));
+        }
+    }
+    values.extend([Value::Integer(i64::from(page.per_page) + 1), Value::Integer(offset)]);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM endpoints e JOIN apps a ON a.id = e.app WHERE {wanted} \
+         ORDER BY e.uid DESC LIMIT ? OFFSET ?"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&values), endpoint)?.collect::<rusqlite::Result<_>>()?;
+    Ok(page_of(rows, page.per_page, total, |e: &Endpoint| e.id))
+}
+
+/// A list with nothing in it.
+pub(super) fn empty<T, K>() -> Page<T, K> {
+    Page { rows: vec![], total: total(0), next: None }
+}
+
+/// How many rows come before a page.
+pub(super) fn skipped(page: u32, per_page: u32) -> i64 {
+    i64::from(page.saturating_sub(1)) * i64::from(per_page)
+}
+
+/// The total that a count up to one above the cap means.
+pub(super) fn total(counted: u64) -> Total {
+    Total { rows: counted.min(TOTAL_CAP), capped: counted > TOTAL_CAP }
+}
+
+/// Makes a page of rows of which one more than `per_page` was asked for, to see whether there is more.
+pub(super) fn page_of<T, K>(
+    mut rows: Vec<T>,
+    per_page: u32,
+    total: Total,
+    key: impl Fn(&T) -> K,
+) -> Page<T, K> {
+    let more = rows.len() > per_page as usize;
+    rows.truncate(per_page as usize);
+    let next = if more { rows.last().map(key) } else { None };
+    Page { rows, total, next }
+}
+
+/// Reads patterns separated by spaces.
+pub(super) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
+    text.split_ascii_whitespace()
+        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
+        .collect()
+}
+
+fn write_patterns(patterns: &[EventPattern]) -> String {
+    patterns.iter().map(EventPattern::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn read_span(text: &str) -> rusqlite::Result<Span> {
+    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
+}
+
+/// Reads waits separated by spaces.
+pub(super) fn read_schedule(text: &str) -> rusqlite::Result<Schedule> {
+    let waits = text.split_ascii_whitespace().map(read_span).collect::<rusqlite::Result<_>>()?;
+    Schedule::new(waits).map_err(|e| fault(format!("a kept schedule {e}")))
+}
+
+fn write_schedule(schedule: &Schedule) -> String {
+    schedule.waits().iter().map(Span::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptHeader {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+}
+
+fn write_headers(headers: &[EndpointHeader]) -> String {
+    let kept = headers.iter().map(|header| {
+        let name = header.name.clone();
+        match &header.value {
+            HeaderValue::Plain(value) => KeptHeader { name, value: Some(value.clone()), sealed: None },
+            HeaderValue::Secret(sealed) => {
+                KeptHeader { name, value: None, sealed: Some(STANDARD.encode(&sealed.0)) }
+            }
+        }
+    });
+    json(&kept.collect::<Vec<_>>())
+}
+
+fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
+    let kept: Vec<KeptHeader> = parse(text)?;
+    let read = |header: KeptHeader| {
+        let value = match (header.value, header.sealed) {
+            (Some(value), _) => HeaderValue::Plain(value),
+            (None, Some(sealed)) => HeaderValue::Secret(unseal_text(&sealed)?),
+            (None, None) => return Err(fault("a kept header has no value")),
+        };
+        Ok(EndpointHeader { name: header.name, value })
+    };
+    kept.into_iter().map(read).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptSecret {
+    sealed: String,
+    valid_until: i64,
+}
+
+fn write_retired(secrets: &[RetiredSecret]) -> String {
+    let kept = secrets.iter().map(|retired| KeptSecret {
+        sealed: STANDARD.encode(&retired.secret.0),
+        valid_until: retired.valid_until.as_millis(),
+    });
+    json(&kept.collect::<Vec<_>>())
+}
+
+fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
+    let kept: Vec<KeptSecret> = parse(text)?;
+    let read = |k: KeptSecret| {
+        let valid_until = Timestamp::from_millis(k.valid_until);
+        Ok(RetiredSecret { secret: unseal_text(&k.sealed)?, valid_until })
+    };
+    kept.into_iter().map(read).collect()
+}
+
+fn unseal_text(text: &str) -> rusqlite::Result<Sealed> {
+    STANDARD.decode(text).map(Sealed).map_err(|_| fault("a kept sealed value is damaged"))
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain structs of strings and numbers are always JSON")
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|_| fault("an endpoint's kept lists are damaged"))
+}

@@ -1,0 +1,48 @@
+//! How SQLite's errors become the storage's own.
+//!
+//! Nothing above storage may have to know SQLite's codes, so the two that call for an answer of their
+//! own are told apart here, and all others become [`StoreError::Failed`] with their cause kept.
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// "The shared memory file could not be extended": what a full disk says at the first use of the WAL.
+const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+/// The storage error for an error of SQLite.
+pub(super) fn of(doing: &'static str, error: rusqlite::Error) -> StoreError {
+    match classify(&error) {
+        Class::Full => StoreError::Full,
+        Class::Busy => StoreError::Overloaded,
+        Class::Other => StoreError::Failed { doing, source: Box::new(error) },
+    }
+}
+
+/// What kind of trouble an error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// No space on the disk.
+    Full,
+    /// Another process held the lock for longer than we wait.
+    Busy,
+    Other,
+}
+
+pub(super) fn classify(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error() {
+        Some(e) if e.code == ErrorCode::DiskFull || e.extended_code == IOERR_SHMSIZE => Class::Full,
+        Some(e) if e.code == ErrorCode::DatabaseBusy => Class::Busy,
+        _ => Class::Other,
+    }
+}
+
+/// A fault that is not SQLite's: a reference that leads nowhere, a stored value that does not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Fault(pub(super) String);
+
+/// Wraps a [`Fault`], so that it travels the way SQLite's errors do.
+pub(super) fn fault(what: impl Into<String>) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(Fault(what.into())))
+}

@@ -1,0 +1,348 @@
+//! Events: taking them in, and reading them.
+//!
+//! Taking in is the hot path: one row for the event, one for each delivery, and a count for the type.
+//! Which endpoints want it comes from the writer's cache. The event's id is made inside the
+//! transaction, so that ids and rows ascend together.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use sha2::{Digest as _, Sha256};
+
+use super::attempts::{self, NewAttempt};
+use super::endpoints::{empty, page_of, skipped, total};
+use super::writer::Tx;
+use super::{SqliteStore, cache, log_query};
+use crate::domain::attempt::{Budget, Trigger};
+use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
+use crate::domain::pattern::any_matches;
+use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
+use crate::store::{
+    Accepted, EventDetail, EventFilter, EventStore, NewEvent, Page, PageRequest, Queued, Result, Start,
+    TOTAL_CAP, Taken,
+};
+
+/// An event on its way into the table.
+pub(super) struct Incoming<'a> {
+    pub(super) app: i64,
+    pub(super) event_type: &'a EventType,
+    pub(super) payload: &'a [u8],
+    pub(super) resource_id: Option<&'a str>,
+    pub(super) origin: Origin,
+    pub(super) now: Timestamp,
+}
+
+/// Takes in an event and makes its first attempts, at all endpoints that want it but `except`.
+pub(super) fn accept(
+    tx: &mut Tx<'_>,
+    incoming: &Incoming<'_>,
+    except: Option<i64>,
+) -> rusqlite::Result<(i64, Accepted)> {
+    let wishes = tx.wishes(incoming.app)?;
+    let wanted = || {
+        wishes
+            .iter()
+            .filter(|wish| Some(wish.row) != except && any_matches(&wish.events, incoming.event_type))
+    };
+    let kind = count_type(tx, incoming)?;
+    let deliveries = u32::try_from(wanted().count()).unwrap_or(u32::MAX);
+    let (row, event) = insert(tx, incoming, kind, deliveries)?;
+    let mut queued = Vec::with_capacity(deliveries as usize);
+    for wish in wanted() {
+        let attempt_id = attempts::insert(
+            tx,
+            &NewAttempt {
+                first: None,
+                app: incoming.app,
+                endpoint: wish.row,
+                event: row,
+                kind,
+                trigger: Trigger::Event,
+                attempt: 1,
+                budget: Budget::Schedule { used: 0 },
+                created_at: incoming.now,
+                due_at: incoming.now,
+            },
+        )?;
+        if wish.status == EndpointStatus::Active {
+            let due_at = incoming.now;
+            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, single: false });
+        }
+    }
+    Ok((row, Accepted { event, queued }))
+}
+
+/// The row of the event's type, which is made when it is new; what clients post is counted.
+pub(super) fn count_type(conn: &Connection, incoming: &Incoming<'_>) -> rusqlite::Result<i64> {
+    let by_client = incoming.origin == Origin::Client;
+    conn.prepare_cached(
+        "INSERT INTO event_types (app, name, count, last_seen_at) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (app, name) DO UPDATE SET count = count + excluded.count, \
+         last_seen_at = coalesce(max(last_seen_at, excluded.last_seen_at), last_seen_at, \
+         excluded.last_seen_at) RETURNING id",
+    )?
+    .query_row(
+        params![incoming.app, incoming.event_type, i64::from(by_client), by_client.then_some(incoming.now)],
+        |row| row.get(0),
+    )
+}
+
+/// Writes the event's row.
+pub(super) fn insert(
+    conn: &Connection,
+    incoming: &Incoming<'_>,
+    kind: i64,
+    deliveries: u32,
+) -> rusqlite::Result<(i64, Event)> {
+    let event = Event {
+        id: EventId::new(incoming.now),
+        event_type: incoming.event_type.clone(),
+        resource_id: incoming.resource_id.map(str::to_owned),
+        deliveries,
+        created_at: incoming.now,
+    };
+    insert_as(conn, incoming, kind, &event)?;
+    Ok((conn.last_insert_rowid(), event))
+}
+
+/// Writes the row of an event that has its id already.
+pub(super) fn insert_as(
+    conn: &Connection,
+    incoming: &Incoming<'_>,
+    kind: i64,
+    event: &Event,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO events (uid, app, type, resource_id, origin, deliveries, created_at, payload) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        event.id,
+        incoming.app,
+        kind,
+        event.resource_id,
+        incoming.origin,
+        event.deliveries,
+        event.created_at,
+        incoming.payload
+    ])
+    .map(|_| ())
+}
+
+// ---------------------------------------------------------------------------------------------
+// Idempotency
+
+type Digest = [u8; 32];
+
+/// Stands for type, resource and payload. Each part goes with its length, so that no two events can
+/// run into the same bytes.
+fn digest(event: &NewEvent) -> Digest {
+    let mut hash = Sha256::new();
+    let resource = event.resource_id.as_deref();
+    hash.update([u8::from(resource.is_some())]);
+    for part in
+        [event.event_type.as_str().as_bytes(), resource.unwrap_or_default().as_bytes(), &event.payload]
+    {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+pub(super) const KEY_LOOKUP: &str = "SELECT i.digest, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
+     FROM idempotency i CROSS JOIN events v ON v.id = i.event CROSS JOIN event_types y ON y.id = v.type \
+     WHERE i.app = ?1 AND i.key = ?2 AND i.created_at > ?3";
+
+/// What a key stands for, while it is remembered.
+fn remembered(
+    conn: &Connection,
+    app: i64,
+    key: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<(Digest, Event)>> {
+    conn.prepare_cached(KEY_LOOKUP)?
+        .query_row(params![app, key, now.plus_ms(-IDEMPOTENCY_MS)], |row| Ok((row.get(0)?, event(row, 1)?)))
+        .optional()
+}
+
+fn remember(
+    conn: &Connection,
+    app: i64,
+    key: &str,
+    event: i64,
+    digest: &Digest,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    // Only one that has expired can be there still.
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO idempotency (app, key, event, digest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![app, key, event, digest.as_slice(), now])
+    .map(|_| ())
+}
+
+/// The first event whose key stands for another one, be it stored or earlier in the batch. Looked for
+/// before anything is written, because a batch is taken whole or not at all.
+fn conflict(
+    conn: &Connection,
+    app: i64,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> rusqlite::Result<Option<usize>> {
+    let mut earlier: HashMap<&str, Digest> = HashMap::new();
+    for (index, event) in events.iter().enumerate() {
+        let Some(key) = event.idempotency_key.as_deref() else { continue };
+        let this = digest(event);
+        let first = match earlier.get(key) {
+            Some(first) => Some(*first),
+            None => remembered(conn, app, key, now)?.map(|(first, _)| first),
+        };
+        if first.is_some_and(|first| first != this) {
+            return Ok(Some(index));
+        }
+        earlier.insert(key, this);
+    }
+    Ok(None)
+}
+
+fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rusqlite::Result<Taken> {
+    let app = tx.app(app)?;
+    if let Some(index) = conflict(tx, app, events, now)? {
+        return Ok(Taken::KeyConflict { index });
+    }
+    let mut all = Vec::with_capacity(events.len());
+    for new in events {
+        let key = new.idempotency_key.as_deref();
+        if let Some(key) = key
+            && let Some((_, event)) = remembered(tx, app, key, now)?
+        {
+            all.push(Accepted { event, queued: vec![] });
+            continue;
+        }
+        let incoming = Incoming {
+            app,
+            event_type: &new.event_type,
+            payload: &new.payload,
+            resource_id: new.resource_id.as_deref(),
+            origin: Origin::Client,
+            now,
+        };
+        let (row, accepted) = accept(tx, &incoming, None)?;
+        if let Some(key) = key {
+            remember(tx, app, key, row, &digest(new), now)?;
+        }
+        all.push(accepted);
+    }
+    Ok(Taken::All(all))
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+
+/// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.
+fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
+    Ok(Event {
+        id: row.get(from)?,
+        event_type: row.get(from + 1)?,
+        resource_id: row.get(from + 2)?,
+        deliveries: row.get(from + 3)?,
+        created_at: row.get(from + 4)?,
+    })
+}
+
+pub(super) const GET: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, v.payload \
+     FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2";
+
+fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    let found = conn
+        .prepare_cached(GET)?
+        .query_row(params![id, app], |row| {
+            let payload: Option<Vec<u8>> = row.get(6)?;
+            Ok((row.get::<_, i64>(0)?, event(row, 1)?, payload.map(Bytes::from)))
+        })
+        .optional()?;
+    let Some((row, event, payload)) = found else { return Ok(None) };
+    Ok(Some(EventDetail { event, payload, attempts: attempts::of_event(conn, row)? }))
+}
+
+fn list(
+    conn: &Connection,
+    app: AppId,
+    filter: &EventFilter,
+    page: &PageRequest<i64>,
+) -> rusqlite::Result<Page<Event, i64>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
+    let mut wanted = "v.app = ? AND v.origin <> 'test'".to_owned();
+    let mut values = vec![Value::Integer(app)];
+    if let Some(types) = &filter.event_type {
+        let types = log_query::types(conn, app, types)?;
+        wanted.push_str(&format!(" AND v.type IN ({})", log_query::numbers(&types)));
+    }
+    if let Some(since) = filter.since {
+        wanted.push_str(" AND v.created_at >= ?");
+        values.push(Value::Integer(since.as_millis()));
+    }
+    if let Some(until) = filter.until {
+        wanted.push_str(" AND v.created_at < ?");
+        values.push(Value::Integer(until.as_millis()));
+    }
+    let count =
+        format!("SELECT count(*) FROM (SELECT 1 FROM events v WHERE {wanted} LIMIT {})", TOTAL_CAP + 1);
+    let counted = conn
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| super::rows::count(row, 0))?;
+    let mut offset = 0;
+    match page.start {
+        Start::Page(number) => offset = skipped(number, page.per_page),
+        Start::After(id) => {
+            wanted.push_str(" AND v.id < ?");
+            values.push(Value::Integer(id));
+        }
+    }
+    values.extend([Value::Integer(i64::from(page.per_page) + 1), Value::Integer(offset)]);
+    let mut statement = conn.prepare_cached(&list_sql(&wanted))?;
+    let rows = statement
+        .query_map(params_from_iter(&values), |row| Ok((row.get::<_, i64>(0)?, event(row, 1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let page = page_of(rows, page.per_page, total(counted), |(id, _)| *id);
+    let rows = page.rows.into_iter().map(|(_, event)| event).collect();
+    Ok(Page { rows, total: page.total, next: page.next })
+}
+
+pub(super) fn list_sql(wanted: &str) -> String {
+    format!(
+        "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
+         FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE {wanted} \
+         ORDER BY v.id DESC LIMIT ? OFFSET ?"
+    )
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
+        let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
+        self.write("taking in events", move |tx| {
+            let taken = take(tx, app, &events, now);
+            drop(reserved);
+            taken
+        })
+        .await
+    }
+
+    async fn event_list(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: PageRequest<i64>,
+    ) -> Result<Page<Event, i64>> {
+        self.read("listing events", move |conn| list(conn, app, &filter, &page)).await
+    }
+
+    async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>> {
+        self.read("reading an event", move |conn| get(conn, app, id)).await
+    }
+}

@@ -1,0 +1,99 @@
+//! Connections: how one is set up, and the pool that reads share.
+//!
+//! Readers cannot write (`query_only`), so that whatever changes the database goes through the writer.
+//! Caches are small on purpose: the operating system caches the file as well, and the program should
+//! be idle in a few megabytes. The pool holds no connection that is not needed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error;
+use crate::store::{Result, StoreError};
+
+/// Kept pages of a connection, in KiB.
+const CACHE_KIB: i64 = 2_000;
+/// What a WAL is cut to when it starts over after it had grown, in bytes.
+const WAL_KEPT_BYTES: i64 = 64 << 20;
+/// How long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long opening a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+pub(super) type Pool = r2d2::Pool<SqliteConnectionManager>;
+
+/// The connection that writes; makes the file when there is none.
+pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection> {
+    make_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| error::of("opening the database", e))?;
+    conn.busy_timeout(busy_timeout).map_err(|e| error::of("setting up the database", e))?;
+    // Refused before the first pragma, so that a newer program's file is left as it is.
+    super::migrations::check(&conn)?;
+    set_up_writer(&conn).map_err(|e| error::of("setting up the database", e))?;
+    Ok(conn)
+}
+
+/// SQLite gives the WAL the same permissions as the file, so this covers all three. A file that exists
+/// is not opened: closing it would drop the locks that this process has on it (POSIX).
+fn make_private(path: &Path) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => {
+            Err(StoreError::Failed { doing: "opening the database file", source: Box::new(source) })
+        }
+    }
+}
+
+fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
+    // Before anything is written: it cannot be changed afterwards without writing the file anew.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
+    conn.set_prepared_statement_cache_capacity(96);
+    set_up_any(conn)
+}
+
+fn set_up_any(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    add_functions(conn)
+}
+
+/// `text_contains(text, part)`: whether `part`, which is in lower case, is in `text`, whatever its case.
+/// SQLite's own `lower` and `LIKE` know only ASCII, and `LIKE` has wildcards besides.
+fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("text_contains", 2, flags, |context| {
+        let part = context.get_raw(1).as_str().unwrap_or_default();
+        Ok(context.get_raw(0).as_str().is_ok_and(|text| text.to_lowercase().contains(part)))
+    })
+}
+
+/// The connections that read.
+pub(super) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<Pool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let manager = SqliteConnectionManager::file(path).with_flags(flags).with_init(move |conn| {
+        conn.busy_timeout(busy_timeout)?;
+        set_up_any(conn)?;
+        conn.set_prepared_statement_cache_capacity(32);
+        conn.pragma_update(None, "query_only", true)
+    });
+    r2d2::Pool::builder()
+        .max_size(max)
+        .min_idle(Some(0))
+        .idle_timeout(Some(IDLE))
+        .connection_timeout(CONNECT)
+        .test_on_check_out(false)
+        .build(manager)
+        .map_err(|e| StoreError::Failed { doing: "opening the readers", source: Box::new(e) })
+}

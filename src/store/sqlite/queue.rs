@@ -1,0 +1,201 @@
+//! The pending rows of the log, as the dispatcher sees them.
+//!
+//! Every question is answered from one of the two partial indexes of pending rows, which hold nothing
+//! else; so the cost follows what is waiting, not what is kept. A condition must be written just as in
+//! the index for SQLite to use it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{SqliteStore, attempts, endpoints, finish, rows};
+use crate::domain::attempt::{AttemptStatus, Outcome};
+use crate::domain::transition::{self, Input};
+use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
+use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, QueueStore, Queued, Result};
+
+/// The endpoints that have something in `attempts_due`, one step down the index for each: the
+/// recursion asks for the next larger endpoint until there is none. Rows start at 1.
+macro_rules! endpoints_with_pending {
+    () => {
+        "WITH RECURSIVE waiting (endpoint) AS ( \
+             SELECT 0 UNION ALL \
+             SELECT (SELECT t.endpoint FROM attempts t \
+                 WHERE t.status = 'pending' AND t.schedule_used IS NOT NULL AND t.endpoint > w.endpoint \
+                 ORDER BY t.endpoint LIMIT 1) \
+             FROM waiting w WHERE w.endpoint IS NOT NULL) "
+    };
+}
+
+pub(super) const ENDPOINTS: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT p.uid, (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1) \
+     FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     WHERE p.status = 'active' AND p.deleted_at IS NULL"
+);
+
+pub(super) const DUE: &str = "SELECT t.id, t.due_at FROM attempts t \
+     WHERE t.endpoint = ?1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+     ORDER BY t.due_at, t.id LIMIT ?2";
+
+pub(super) const SINGLES: &str = "SELECT t.id, p.uid, t.due_at \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
+     ORDER BY t.due_at, t.id LIMIT ?2";
+
+pub(super) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
+     CROSS JOIN event_types y ON y.id = t.type \
+     WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
+     AND (p.status = 'active' OR t.schedule_used IS NULL)";
+
+/// What waits at endpoints that get nothing any more.
+pub(super) const LOST: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT t.id FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     CROSS JOIN attempts t ON t.endpoint = p.id AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+     WHERE p.status = 'disabled' OR p.deleted_at IS NOT NULL LIMIT ?1"
+);
+
+pub(super) const LOST_SINGLES: &str = "SELECT t.id FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL AND p.deleted_at IS NOT NULL LIMIT ?1";
+
+pub(super) const DEPTH: &str = "SELECT \
+     (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NOT NULL LIMIT ?1)) \
+     + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
+
+fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
+    let open: Option<(i64, Option<u32>)> = conn
+        .prepare_cached(
+            "SELECT id, rate_limit FROM endpoints \
+             WHERE uid = ?1 AND status = 'active' AND deleted_at IS NULL",
+        )?
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((endpoint, rate_limit)) = open else { return Ok(Due::default()) };
+    let mut due = Due { rate_limit, ..Due::default() };
+    let mut statement = conn.prepare_cached(DUE)?;
+    let mut found = statement.query(params![endpoint, i64::from(limit) + 1])?;
+    while let Some(row) = found.next()? {
+        let due_at: Timestamp = row.get(1)?;
+        if due_at > now {
+            due.next_due = Some(due_at);
+            break;
+        }
+        if due.attempts.len() == limit as usize {
+            due.more = true;
+            break;
+        }
+        due.attempts.push(row.get(0)?);
+    }
+    Ok(due)
+}
+
+fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<Job>> {
+    let mut known: HashMap<i64, Arc<Endpoint>> = HashMap::new();
+    let mut statement = conn.prepare_cached(LOAD)?;
+    let mut jobs = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = statement.query_row([id], |row| {
+            let (event_id, event_type): (EventId, EventType) = (row.get(3)?, row.get(4)?);
+            let (attempt, trigger): (u32, Trigger) = (row.get(0)?, row.get(1)?);
+            let payload: Vec<u8> = row.get(5)?;
+            Ok((attempt, trigger, rows::budget(row.get(2)?), event_id, event_type, payload, row.get(6)?))
+        });
+        let Some((attempt, trigger, budget, event_id, event_type, payload, row)) = found.optional()? else {
+            continue;
+        };
+        let endpoint = match known.get(&row) {
+            Some(endpoint) => endpoint.clone(),
+            None => {
+                let endpoint = Arc::new(endpoint(conn, row)?);
+                known.insert(row, endpoint.clone());
+                endpoint
+            }
+        };
+        let payload = Bytes::from(payload);
+        jobs.push(Job { id: *id, attempt, trigger, budget, event_id, event_type, payload, endpoint });
+    }
+    Ok(jobs)
+}
+
+/// An endpoint by its row.
+pub(super) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint> {
+    let columns = endpoints::COLUMNS;
+    let sql = format!("SELECT {columns} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.id = ?1");
+    conn.prepare_cached(&sql)?.query_row([row], endpoints::endpoint)
+}
+
+fn cancel(conn: &Connection, limit: u32) -> rusqlite::Result<u32> {
+    let mut lost: Vec<AttemptId> = Vec::new();
+    for sql in [LOST, LOST_SINGLES] {
+        let left = i64::from(limit) - lost.len() as i64;
+        for id in conn.prepare_cached(sql)?.query_map([left], |row| row.get(0))? {
+            lost.push(id?);
+        }
+    }
+    let mut cancelled = 0;
+    for id in lost {
+        let Some(row) = attempts::get(conn, id)? else { continue };
+        let Ok(answer) = transition::apply(row.current, Input::Cancel) else { continue };
+        debug_assert_eq!(answer.status, AttemptStatus::Cancelled);
+        conn.prepare_cached("UPDATE attempts SET status = ?2 WHERE id = ?1")?
+            .execute(params![id, answer.status])?;
+        attempts::clear_next_retry(conn, &row)?;
+        cancelled += 1;
+    }
+    Ok(cancelled)
+}
+
+#[async_trait]
+impl QueueStore for SqliteStore {
+    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>> {
+        self.read("looking for work", |conn| {
+            conn.prepare_cached(ENDPOINTS)?
+                .query_map([], |row| Ok(EndpointQueue { endpoint_id: row.get(0)?, earliest: row.get(1)? }))?
+                .collect()
+        })
+        .await
+    }
+
+    async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due> {
+        self.read("looking for what is due", move |conn| due(conn, endpoint, now, limit)).await
+    }
+
+    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>> {
+        self.read("looking for single shots", move |conn| {
+            conn.prepare_cached(SINGLES)?
+                .query_map(params![now, limit], |row| {
+                    let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok(Queued { attempt_id, endpoint_id, due_at, single: true })
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>> {
+        self.read("loading attempts", move |conn| load(conn, &attempts)).await
+    }
+
+    async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished> {
+        self.write_patiently("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules)).await
+    }
+
+    async fn queue_cancel(&self, limit: u32) -> Result<u32> {
+        self.write_patiently("cancelling what is pending", move |tx| cancel(tx, limit)).await
+    }
+
+    async fn queue_depth(&self, cap: u64) -> Result<u64> {
+        let limit = i64::try_from(cap).unwrap_or(i64::MAX);
+        let depth = self.read("counting what is pending", move |conn| {
+            conn.prepare_cached(DEPTH)?.query_row([limit], |row| rows::count(row, 0))
+        });
+        Ok(depth.await?.min(cap))
+    }
+}

@@ -1,0 +1,278 @@
+//! The one thread that writes, with group commit.
+//!
+//! A commit costs an fsync, whatever is in it. So the writer takes all commands that are waiting (and
+//! waits for no more), runs each in a savepoint, commits once, and answers all of them after. A command
+//! that fails undoes its own savepoint only; when the commit fails, all of the group have failed.
+//!
+//! Checkpoints run here too, between groups and never inside a commit. The writer must not be blocked
+//! by anything but the disk and another process's lock.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::cache::{Cache, Wish};
+use super::error::{self, Class, Fault};
+use crate::domain::AppId;
+use crate::store::{Result, StoreError};
+
+/// Pages in the WAL from which a checkpoint is worth its cost, and by which it must have grown before
+/// another is tried (a reader may have held the last one up).
+const CHECKPOINT_PAGES: i32 = 1_000;
+
+/// What the writer is told.
+pub(super) enum Message {
+    Run(Box<dyn Command>),
+    /// Finish what is waiting, take no more, and end.
+    Close,
+}
+
+/// A transaction, as a command sees it.
+pub(super) struct Tx<'a> {
+    conn: &'a Connection,
+    pub(super) cache: &'a mut Cache,
+}
+
+impl std::ops::Deref for Tx<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.conn
+    }
+}
+
+impl Tx<'_> {
+    /// The row of an app.
+    pub(super) fn app(&mut self, app: AppId) -> rusqlite::Result<i64> {
+        self.cache.app(self.conn, app)
+    }
+
+    /// What the endpoints of an app want.
+    pub(super) fn wishes(&mut self, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
+        self.cache.wishes(self.conn, app)
+    }
+}
+
+/// Something to write, and someone who waits for the answer.
+pub(super) trait Command: Send {
+    /// Does it; `false` when it failed and must be undone.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Answers, when the fate of the group is known.
+    fn answer(self: Box<Self>, fate: &Fate);
+}
+
+/// What became of a group.
+#[derive(Debug, Clone)]
+pub(super) enum Fate {
+    Committed,
+    Lost { doing: &'static str, class: Class, cause: Arc<rusqlite::Error> },
+}
+
+impl Fate {
+    fn lost(doing: &'static str, error: rusqlite::Error) -> Fate {
+        Fate::Lost { doing, class: error::classify(&error), cause: Arc::new(error) }
+    }
+}
+
+/// A closure with its answer.
+struct Work<T, F> {
+    doing: &'static str,
+    work: Option<F>,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+/// Makes a command of a closure.
+pub(super) fn command<T, F>(doing: &'static str, work: F) -> (Box<dyn Command>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Work { doing, work: Some(work), result: None, reply }), answer)
+}
+
+impl<T, F> Command for Work<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let work = self.work.take().expect("a command is run once");
+        // The savepoint undoes what a panic left half done, and the caches are cleared.
+        let result = match catch_unwind(AssertUnwindSafe(|| work(tx))) {
+            Ok(result) => result.map_err(|e| error::of(self.doing, e)),
+            Err(_) => {
+                let source = Box::new(Fault("the command panicked".to_owned()));
+                Err(StoreError::Failed { doing: self.doing, source })
+            }
+        };
+        self.result.insert(result).is_ok()
+    }
+
+    fn answer(self: Box<Self>, fate: &Fate) {
+        let result = match (self.result, fate) {
+            // What failed by itself has its own, better reason.
+            (Some(Err(e)), _) => Err(e),
+            (Some(Ok(value)), Fate::Committed) => Ok(value),
+            (_, Fate::Lost { class: Class::Full, .. }) => Err(StoreError::Full),
+            (_, Fate::Lost { class: Class::Busy, .. }) => Err(StoreError::Overloaded),
+            (_, Fate::Lost { doing, cause, .. }) => {
+                Err(StoreError::Failed { doing, source: Box::new(cause.clone()) })
+            }
+            (None, Fate::Committed) => unreachable!("a group commits after all of it has run"),
+        };
+        // Whoever asked may have gone away; what is done stays done.
+        let _ = self.reply.send(result);
+    }
+}
+
+thread_local! {
+    /// Pages in the WAL after this thread's last commit.
+    static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Writes until it is told to close, or until nobody is left to tell it anything.
+pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, group_max: usize) {
+    // Replaces SQLite's own checkpoint, which would run inside a commit.
+    conn.wal_hook(Some(|_, pages| {
+        WAL_PAGES.set(pages);
+        Ok(())
+    }));
+    let mut writer = Writer { conn, cache: Cache::default(), data_version: 0, checkpointed_at: 0 };
+    let mut group: Vec<Box<dyn Command>> = Vec::new();
+    while let Some(first) = inbox.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Run(command) => group.push(command),
+                Message::Close => inbox.close(),
+            }
+            next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            writer.commit(&mut group);
+            writer.checkpoint_if_due();
+        }
+    }
+    writer.close();
+}
+
+struct Writer {
+    conn: Connection,
+    cache: Cache,
+    /// SQLite's count of other connections' commits, as it was seen last.
+    data_version: i64,
+    /// Pages in the WAL when a checkpoint was tried last.
+    checkpointed_at: i32,
+}
+
+impl Writer {
+    /// Runs a group, commits it, answers it.
+    fn commit(&mut self, group: &mut Vec<Box<dyn Command>>) {
+        let mut waiting = std::mem::take(group).into_iter();
+        let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
+        if let Err(e) = self.begin() {
+            return answer(waiting, &Fate::lost("beginning a transaction", e));
+        }
+        while let Some(mut command) = waiting.next() {
+            let error = self.run_one(command.as_mut());
+            ran.push(command);
+            // A full disk and some other errors make SQLite undo the whole transaction at once, and
+            // with it what ran before. The rest gets a transaction of its own.
+            if let Some(e) = error {
+                self.abandon();
+                answer(ran.drain(..), &Fate::lost("writing", e));
+                if let Err(e) = self.begin() {
+                    return answer(waiting, &Fate::lost("beginning a transaction", e));
+                }
+            }
+        }
+        let fate = match self.execute("COMMIT") {
+            Ok(()) => Fate::Committed,
+            Err(e) => {
+                self.abandon();
+                Fate::lost("committing", e)
+            }
+        };
+        answer(ran.into_iter(), &fate);
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let seen = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if seen != self.data_version {
+            self.data_version = seen;
+            self.cache.clear();
+        }
+        Ok(())
+    }
+
+    /// Runs a command in a savepoint. `Some` when the transaction is gone with all that was in it.
+    fn run_one(&mut self, command: &mut dyn Command) -> Option<rusqlite::Error> {
+        if let Err(e) = self.execute("SAVEPOINT command") {
+            return Some(e);
+        }
+        let done = command.run(&mut Tx { conn: &self.conn, cache: &mut self.cache });
+        if !done {
+            self.cache.clear();
+            if self.conn.is_autocommit() {
+                return Some(disk_full());
+            }
+            if let Err(e) = self.execute("ROLLBACK TO command") {
+                return Some(e);
+            }
+        }
+        self.execute("RELEASE command").err()
+    }
+
+    /// Makes sure that no transaction is open, and trusts nothing that was read in it.
+    fn abandon(&mut self) {
+        self.cache.clear();
+        if !self.conn.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let pages = WAL_PAGES.get();
+        // Fewer pages than at the last try: the WAL has started over since.
+        let grown = if pages < self.checkpointed_at { pages } else { pages - self.checkpointed_at };
+        if pages >= CHECKPOINT_PAGES && grown >= CHECKPOINT_PAGES {
+            self.checkpointed_at = pages;
+            self.checkpoint("PASSIVE");
+        }
+    }
+
+    /// A checkpoint that fails costs only disk space, and the next one makes up for it.
+    fn checkpoint(&self, mode: &str) {
+        let done = self.conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "a checkpoint of the database failed");
+        }
+    }
+
+    fn close(self) {
+        self.checkpoint("TRUNCATE");
+        if let Err((_, error)) = self.conn.close() {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+    }
+}
+
+fn answer(commands: impl Iterator<Item = Box<dyn Command>>, fate: &Fate) {
+    for command in commands {
+        command.answer(fate);
+    }
+}
+
+/// The usual reason for SQLite to undo a whole transaction by itself.
+fn disk_full() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)
+}
