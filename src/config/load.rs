@@ -1,0 +1,416 @@
+//! Where values come from: flags, the environment, the file, the defaults, in this order.
+//!
+//! Every source is read and checked whole, also where a stronger one wins, because a value that is
+//! wrong today is the one that surprises tomorrow.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::keys::{self, KEYS, KeySpec};
+use super::kind::Raw;
+use super::problem::{Problem, Problems, nearest};
+use super::value::{FromValue, Value};
+
+/// The environment variable that names the configuration file, as `--config` does.
+pub const CONFIG_ENV: &str = "POSTRIDER_CONFIG";
+const ENV_PREFIX: &str = "POSTRIDER_";
+
+/// What a configuration is read from. The default is nothing at all.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`; without it, `POSTRIDER_CONFIG` may name the file.
+    pub file: Option<PathBuf>,
+    /// The environment of the process; only what begins with `POSTRIDER_` matters.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Flags that stand for a key: (flag, key, value).
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    /// The configuration file.
+    File(PathBuf),
+    /// This environment variable.
+    Environment(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => write!(f, "file {}", path.display()),
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Every key with its value and origin.
+#[derive(Debug, Clone)]
+pub(super) struct Settings(BTreeMap<&'static str, (Value, Origin)>);
+
+impl Settings {
+    /// The value of a key, as the type that its kind has.
+    pub(super) fn get<T: FromValue>(&self, name: &str) -> T {
+        let value = self.value(name);
+        T::from_value(value).unwrap_or_else(|| panic!("{name} is in the table with this type"))
+    }
+
+    pub(super) fn value(&self, name: &str) -> &Value {
+        self.0.get(name).map_or(&Value::Unset, |(value, _)| value)
+    }
+
+    pub(super) fn origin(&self, name: &str) -> &Origin {
+        self.0.get(name).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+}
+
+/// Reads all sources and lets the strongest win.
+pub(super) fn settings(sources: &Sources) -> Result<Settings, Problems> {
+    let mut reader = Reader { found: BTreeMap::new(), problems: Vec::new() };
+    reader.defaults();
+    if let Some(path) = reader.file_path(sources) {
+        reader.file(&path);
+    }
+    reader.environment(&sources.environment);
+    for (flag, key, value) in &sources.flags {
+        let spec = keys::find(key).expect("flags stand for keys of the table");
+        reader.take(spec, Raw::Text(value.clone()), Origin::Flag(flag));
+    }
+    if reader.problems.is_empty() { Ok(Settings(reader.found)) } else { Err(Problems(reader.problems)) }
+}
+
+struct Reader {
+    found: BTreeMap<&'static str, (Value, Origin)>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, subject: impl Into<String>, origin: Option<Origin>, advice: impl Into<String>) {
+        self.problems.push(Problem { subject: subject.into(), value: None, origin, advice: advice.into() });
+    }
+
+    /// Checks a value and lets it replace what weaker sources gave.
+    fn take(&mut self, spec: &'static KeySpec, raw: Raw, origin: Origin) {
+        match spec.kind.read(&raw) {
+            Ok(value) => {
+                self.found.insert(spec.name, (value, origin));
+            }
+            Err(advice) => self.problems.push(Problem {
+                subject: spec.name.to_owned(),
+                value: Some(if spec.is_secret() { "(hidden)".to_owned() } else { raw.to_string() }),
+                origin: Some(origin),
+                advice,
+            }),
+        }
+    }
+
+    /// Takes a secret from the file that `path` names.
+    fn take_secret_file(&mut self, spec: &'static KeySpec, path: &str, origin: Origin) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.take(spec, Raw::Text(without_line_end(&text).to_owned()), origin),
+            Err(error) => self.problems.push(Problem {
+                subject: format!("{}_file", spec.name),
+                value: Some(format!("\"{path}\"")),
+                origin: Some(origin),
+                advice: format!("expected a file with the secret that can be read: {error}"),
+            }),
+        }
+    }
+
+    fn defaults(&mut self) {
+        for spec in KEYS {
+            match spec.default {
+                Some(text) => self.take(spec, Raw::Text(text.to_owned()), Origin::Default),
+                None => {
+                    self.found.insert(spec.name, (Value::Unset, Origin::Default));
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------- the file
+
+    fn file_path(&self, sources: &Sources) -> Option<PathBuf> {
+        let named = || sources.environment.iter().find(|(name, _)| name == CONFIG_ENV);
+        sources.file.clone().or_else(|| named().map(|(_, path)| PathBuf::from(path)))
+    }
+
+    fn file(&mut self, path: &Path) {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let advice = format!("expected a configuration file that can be read: {error}");
+                return self.problem(path.display().to_string(), None, advice);
+            }
+        };
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.table("", &table, path),
+            Err(error) => {
+                // The library's own rendering shows the line, which may hold a secret.
+                let line = error.span().map_or(1, |span| line_of(&text, span.start));
+                let message = error.message().lines().collect::<Vec<_>>().join(" ");
+                self.problem(format!("{}:{line}", path.display()), None, format!("expected TOML: {message}"));
+            }
+        }
+    }
+
+    fn table(&mut self, prefix: &str, table: &toml::Table, path: &Path) {
+        for (key, value) in table {
+            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            let origin = || Origin::File(path.to_owned());
+            let is_section = KEYS.iter().any(|k| k.section_and_key().0 == name);
+            match (find(&name), value) {
+                (Some(Found::Value(spec)), value) => self.take(spec, Raw::Toml(value.clone()), origin()),
+                (Some(Found::FileOf(spec)), toml::Value::String(file)) => {
+                    self.only_one_form(spec, table.contains_key(spec.section_and_key().1), origin());
+                    self.take_secret_file(spec, file, origin());
+                }
+                (Some(Found::FileOf(_)), _) => {
+                    self.problem(name, Some(origin()), "expected the path of a file that holds the secret");
+                }
+                (None, toml::Value::Table(inner)) if is_section || !inner.is_empty() => {
+                    self.table(&name, inner, path);
+                }
+                (None, _) if is_section => {
+                    self.problem(name, Some(origin()), "expected a section with keys in it");
+                }
+                (None, _) => {
+                    let known = names();
+                    let advice = unknown("key", nearest(&name, known.iter().map(String::as_str)));
+                    self.problem(name, Some(origin()), advice);
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------- the environment
+
+    fn environment(&mut self, environment: &[(OsString, OsString)]) {
+        let in_kubernetes = environment.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
+        let mut ours: Vec<_> = environment
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value)))
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX) && *name != CONFIG_ENV)
+            .filter(|(name, _)| !(in_kubernetes && is_service_link(name)))
+            .collect();
+        ours.sort();
+        for (name, value) in &ours {
+            let origin = Origin::Environment((*name).to_owned());
+            let Some(value) = value.to_str() else {
+                self.problem(*name, None, "expected text in UTF-8");
+                continue;
+            };
+            match find_env(name) {
+                Some(Found::Value(spec)) => self.take(spec, Raw::Text(value.to_owned()), origin),
+                Some(Found::FileOf(spec)) => {
+                    let twice = ours.iter().any(|(other, _)| *other == spec.env_name());
+                    self.only_one_form(spec, twice, origin.clone());
+                    self.take_secret_file(spec, value, origin);
+                }
+                None => {
+                    let known: Vec<_> =
+                        names().iter().map(|n| env_name(n)).chain([CONFIG_ENV.into()]).collect();
+                    let advice =
+                        unknown("environment variable", nearest(name, known.iter().map(String::as_str)));
+                    self.problem(*name, None, advice);
+                }
+            }
+        }
+    }
+
+    fn only_one_form(&mut self, spec: &KeySpec, twice: bool, origin: Origin) {
+        if twice {
+            let advice = format!("expected {0} or {0}_file, not both", spec.name);
+            self.problem(format!("{}_file", spec.name), Some(origin), advice);
+        }
+    }
+}
+
+/// What a name in a file or in the environment stands for.
+enum Found {
+    Value(&'static KeySpec),
+    /// The path of a file that holds the secret.
+    FileOf(&'static KeySpec),
+}
+
+fn find(name: &str) -> Option<Found> {
+    let of_file = || name.strip_suffix("_file").and_then(keys::find).filter(|k| k.is_secret());
+    keys::find(name).map(Found::Value).or_else(|| of_file().map(Found::FileOf))
+}
+
+fn find_env(name: &str) -> Option<Found> {
+    names().iter().find(|n| env_name(n) == name).and_then(|n| find(n))
+}
+
+fn env_name(key: &str) -> String {
+    format!("{ENV_PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Every name that a file may have: the keys, and `_file` of those that are secret.
+fn names() -> Vec<String> {
+    let files = KEYS.iter().filter(|k| k.is_secret()).map(|k| format!("{}_file", k.name));
+    KEYS.iter().map(|k| k.name.to_owned()).chain(files).collect()
+}
+
+fn unknown(what: &str, nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("unknown {what}; did you mean {name}?"),
+        None => format!("unknown {what}; config.example.toml has all there are"),
+    }
+}
+
+/// Kubernetes gives every container `<SERVICE>_SERVICE_HOST`, `<SERVICE>_PORT` and the like, which nobody
+/// set and nobody can mend.
+fn is_service_link(name: &str) -> bool {
+    let rest = &name[ENV_PREFIX.len()..];
+    rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
+}
+
+/// Without the one line end that an editor or `echo` adds.
+pub fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn sources(toml: &str, env: &[(&str, &str)]) -> (tempfile::TempDir, Sources) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("postrider.toml");
+        std::fs::write(&file, toml).unwrap();
+        let environment = env.iter().map(|(n, v)| (n.into(), v.into())).collect();
+        (dir, Sources { file: Some(file), environment, flags: Vec::new() })
+    }
+
+    fn problems(toml: &str, env: &[(&str, &str)]) -> Vec<String> {
+        let (dir, sources) = sources(toml, env);
+        let shown = Config::load(&sources).map_or_else(|p| p.to_string(), |_| String::new());
+        shown.lines().map(|l| l.replace(&format!("{}/", dir.path().display()), "")).collect()
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let (_dir, mut sources) = sources(
+            "listen = '1.1.1.1:1'\ndata_dir = 'file'\nauth.key_prefix = 'file'",
+            &[("POSTRIDER_LISTEN", "2.2.2.2:2"), ("POSTRIDER_DATA_DIR", "env")],
+        );
+        sources.flags = vec![("--listen", "listen", "3.3.3.3:3".to_owned())];
+        let config = Config::load(&sources).unwrap();
+        assert_eq!(config.listen.to_string(), "3.3.3.3:3");
+        assert_eq!(config.data_dir, PathBuf::from("env"));
+        assert_eq!(config.auth.key_prefix, "file");
+        assert_eq!(config.log.level, "info");
+        assert_eq!(config.origin("listen"), &Origin::Flag("--listen"));
+        assert_eq!(config.origin("data_dir").to_string(), "environment POSTRIDER_DATA_DIR");
+        assert!(matches!(config.origin("auth.key_prefix"), Origin::File(_)));
+        assert_eq!(config.origin("log.level"), &Origin::Default);
+    }
+
+    #[test]
+    fn lists_in_the_environment_are_separated_by_commas() {
+        let (_dir, sources) = sources(
+            "",
+            &[
+                ("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8,192.168.1.0/24"),
+                ("POSTRIDER_DELIVERY__RETRY_SCHEDULE", ""),
+            ],
+        );
+        let config = Config::load(&sources).unwrap();
+        assert_eq!(config.network.allow.len(), 2);
+        assert!(config.delivery.retry_schedule.waits().is_empty());
+    }
+
+    #[test]
+    fn secrets_can_be_given_in_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, token) = (dir.path().join("key"), dir.path().join("token"));
+        std::fs::write(&key, format!("{}\n", "k".repeat(32))).unwrap();
+        std::fs::write(&token, "t0ken\r\n").unwrap();
+        let toml = format!("metrics.token_file = '{}'", token.display());
+        let (_dir, sources) = sources(&toml, &[("POSTRIDER_ENCRYPTION_KEY_FILE", key.to_str().unwrap())]);
+        let config = Config::load(&sources).unwrap();
+        assert_eq!(config.encryption_key.as_ref().unwrap().expose(), "k".repeat(32));
+        assert_eq!(config.metrics.token.as_ref().unwrap().expose(), "t0ken");
+        assert_eq!(config.origin("encryption_key").to_string(), "environment POSTRIDER_ENCRYPTION_KEY_FILE");
+        assert!(!format!("{config:?}").contains("t0ken"));
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let found = problems(
+            "listne = 'x'\ndelivery.timeout = '1h'\ndelivery.concurrency = 0\n[limits]\nevent_size = true\n[logs]\nlevel = 'debug'",
+            &[("POSTRIDER_DELIVERY__JITTER", "2"), ("POSTRIDER_DELIVERY__TIMEOT", "1s")],
+        );
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        delivery.concurrency = 0 (file postrider.toml): expected a whole number from 1 to 65536
+        delivery.timeout = "1h" (file postrider.toml): expected a duration from 1ms to 30s, such as 10s (a whole number and ms, s or m)
+        limits.event_size = true (file postrider.toml): expected a size from 1 B to 64 MiB, such as 16KiB, 1MiB or 16384
+        listne (file postrider.toml): unknown key; did you mean listen?
+        logs.level (file postrider.toml): unknown key; did you mean log.level?
+        delivery.jitter = "2" (environment POSTRIDER_DELIVERY__JITTER): expected a number from 0 to 1
+        POSTRIDER_DELIVERY__TIMEOT: unknown environment variable; did you mean POSTRIDER_DELIVERY__TIMEOUT?
+        "#);
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_never_shown() {
+        let secret = "tooshort-s3cret";
+        let found = problems(
+            &format!("encryption_key = '{secret}'\nencryption_ky = '{secret}'"),
+            &[("POSTRIDER_METRICS__TOKEN", &format!("{secret} {secret}")), ("POSTRIDER_TOKEN", secret)],
+        );
+        assert_eq!(found.len(), 4);
+        assert!(!found.join("\n").contains(secret), "{found:?}");
+        let broken = problems(&format!("encryption_key = '{secret}"), &[]);
+        assert_eq!(broken.len(), 1);
+        assert!(
+            broken[0].starts_with("postrider.toml:1: expected TOML") && !broken[0].contains(secret),
+            "{broken:?}"
+        );
+    }
+
+    #[test]
+    fn a_secret_cannot_be_given_twice() {
+        let found = problems("[metrics]\ntoken = 'a'\ntoken_file = '/nonexistent'", &[]);
+        assert!(found[0].contains("expected metrics.token or metrics.token_file, not both"), "{found:?}");
+        assert!(found[1].starts_with("metrics.token_file = \"/nonexistent\" (file "), "{found:?}");
+    }
+
+    #[test]
+    fn a_section_is_not_a_value_and_a_value_not_a_section() {
+        let found = problems("delivery = 5\nlisten.port = 1", &[]);
+        assert!(found[0].ends_with("expected a section with keys in it"), "{found:?}");
+        assert!(found[1].starts_with("listen = a table"), "{found:?}");
+    }
+
+    #[test]
+    fn a_missing_file_is_a_problem() {
+        let sources = Sources {
+            environment: vec![(CONFIG_ENV.into(), "/nonexistent/p.toml".into())],
+            ..Sources::default()
+        };
+        let shown = Config::load(&sources).unwrap_err().to_string();
+        assert!(shown.starts_with("/nonexistent/p.toml: expected a configuration file"), "{shown}");
+    }
+
+    #[test]
+    fn what_kubernetes_adds_is_ignored_there_only() {
+        let link = ("POSTRIDER_SERVICE_HOST", "10.0.0.1");
+        assert_eq!(problems("", &[link]).len(), 1);
+        let port = ("POSTRIDER_PORT", "tcp://10.0.0.1:8080");
+        assert!(problems("", &[("KUBERNETES_SERVICE_HOST", "10.0.0.2"), link, port]).is_empty());
+    }
+}

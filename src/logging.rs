@@ -1,0 +1,83 @@
+//! Log lines: to stderr, as text for people or JSON for programs.
+//!
+//! Stdout is left to what a person asked for. `RUST_LOG` is not looked at: there is one place to
+//! configure, `log.level`.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::config::{Config, LogFormat};
+
+/// Libraries whose own lines matter to nobody unless something is wrong.
+const QUIET: &[&str] = &[
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "h2",
+    "poem",
+    "poem_openapi",
+    "r2d2",
+    "rusqlite",
+    "tower",
+    "mio",
+];
+
+/// Starts logging for the rest of the process. A second call changes nothing.
+pub fn init(config: &Config) {
+    let terminal = std::io::stderr().is_terminal();
+    let json = match config.log.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !terminal,
+    };
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_filter(filter(&config.log.level))
+            .boxed()
+    } else {
+        lines.with_ansi(terminal).with_filter(filter(&config.log.level)).boxed()
+    };
+    // Fails only when logging has been started before, in tests for example.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// What is let through: what `level` says, and of libraries that it does not name only warnings.
+fn filter(level: &str) -> Targets {
+    let wanted: Targets =
+        level.replace(' ', "").parse().unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
+    let default = wanted.default_level().unwrap_or(LevelFilter::OFF);
+    let named: Vec<_> = wanted.iter().map(|(target, _)| target.to_owned()).collect();
+    let quiet =
+        QUIET.iter().filter(|q| !named.iter().any(|n| n == *q)).map(|q| (*q, default.min(LevelFilter::WARN)));
+    wanted.with_targets(quiet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_named() {
+        let info = filter("info");
+        assert!(info.would_enable("postrider::delivery", &Level::INFO));
+        assert!(!info.would_enable("postrider::delivery", &Level::DEBUG));
+        assert!(!info.would_enable("hyper::proto", &Level::INFO));
+        assert!(info.would_enable("hyper::proto", &Level::WARN));
+        let named = filter("warn, hyper=debug,postrider::delivery=trace");
+        assert!(named.would_enable("hyper::proto", &Level::DEBUG));
+        assert!(named.would_enable("postrider::delivery", &Level::TRACE));
+        assert!(!named.would_enable("postrider", &Level::INFO));
+        assert!(!filter("off").would_enable("hyper", &Level::ERROR));
+    }
+}
