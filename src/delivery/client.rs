@@ -1,0 +1,121 @@
+//! The HTTP client, with everything switched off that would do more than was asked.
+//!
+//! No redirects (a redirect is an answer, and following it would send the payload somewhere its owner
+//! never chose), no retries (the delivery log says what was sent and when; a request that is sent
+//! twice silently is a lie), no proxies from the environment (they would connect in our place, past
+//! the guard), no decompression (the log shows what came; and a bomb stays folded), no cookies and no
+//! referer. This is the only place that builds a client.
+//!
+//! TLS is rustls with ring. Certificates are judged by the platform's verifier and roots. A machine
+//! without any root certificates is no reason not to start, since receivers may well be plain
+//! HTTP: there, each HTTPS request fails and says what is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+
+use crate::domain::Span;
+
+use super::guard::Guard;
+
+/// How long an idle connection stays open for the next attempt. Shorter than what common servers
+/// allow (60 s and more), so that seldom one is closed just as it is used again.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+/// How many idle connections are kept for each host.
+const POOL_IDLE_PER_HOST: usize = 256;
+/// How often a busy HTTP/2 connection is asked whether it still lives; without that, a dead one would
+/// fail every request to its host until the system gives it up.
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Builds the client; all its connections go through `guard`. `connect_timeout` covers the look-up of
+/// the name, TCP and TLS. There is no overall timeout in it: the sender sets one for each attempt.
+pub fn build(guard: Guard, connect_timeout: &Span) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .dns_resolver(guard)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(connect_timeout.as_duration())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
+        .http2_keep_alive_interval(HTTP2_PING_EVERY)
+        .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        .tcp_nodelay(true)
+        .tls_backend_preconfigured(tls_config())
+        .build()
+}
+
+fn tls_config() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites for every version that rustls knows")
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(provider))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+/// The platform's verifier; where that finds no roots, one that refuses every certificate.
+fn verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    match rustls_platform_verifier::Verifier::new(provider.clone()) {
+        Ok(platform) => Arc::new(platform),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "no CA certificates were found on this system; every HTTPS delivery will fail until they are installed (package ca-certificates) and Postrider is restarted"
+            );
+            Arc::new(NoRoots(provider))
+        }
+    }
+}
+
+/// What a request to an `https` URL is told on a machine without root certificates.
+pub(super) const NO_ROOTS: &str = "no CA certificates were found on the machine that Postrider runs on; install them (package ca-certificates) and restart it";
+
+/// Refuses every certificate.
+#[derive(Debug)]
+struct NoRoots(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoRoots {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Err(TlsError::General(NO_ROOTS.to_owned()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Err(TlsError::General(NO_ROOTS.to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Err(TlsError::General(NO_ROOTS.to_owned()))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

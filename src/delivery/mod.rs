@@ -1,0 +1,24 @@
+//! From a pending row to a request at the receiver, and back to a finished row.
+//!
+//! * [`dispatcher`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
+//!   turn.
+//! * [`courier`] loads an attempt, has it sent, and writes what became of it.
+//! * [`sender`] makes one request: [`signer`] and [`headers`] say what is in it, [`jwe`] encrypts,
+//!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
+//! * [`guard`] says where a request may go, before every attempt.
+//!
+//! Delivery knows storage and the domain; no HTTP surface and no service.
+
+pub mod client;
+pub mod failure;
+pub mod guard;
+pub mod headers;
+pub mod jwe;
+pub mod sender;
+pub mod signer;
+
+pub use guard::{Guard, GuardError, Lookup};
+pub use sender::{Sender, SenderConfig, SenderError};
+pub mod courier;
+pub mod dispatcher;
+mod lane;

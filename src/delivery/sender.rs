@@ -1,0 +1,312 @@
+//! One attempt: from a job to what became of it.
+//!
+//! [`Sender::send`] never fails and never retries; whatever happens is an [`Outcome`], and what
+//! follows from it is not decided here. It holds no storage and no state between attempts but open
+//! connections.
+//!
+//! Timeouts are real time (tokio's timer) even when the clock is a test's: a socket does not follow a
+//! fake clock. The clock says only *when* an attempt was made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+use crate::clock::Clock;
+use crate::domain::attempt::{ErrorKind, Failure, Outcome, Request, Response};
+use crate::domain::network::NetworkPolicy;
+use crate::domain::{Endpoint, SigningSecret, Span, Timestamp, endpoint, retry_after};
+use crate::store::Job;
+use crate::vault::{CannotOpen, Vault};
+
+use super::courier::Transport;
+use super::failure::{self, Stage, Target};
+use super::guard::{Guard, Lookup, SystemLookup};
+use super::headers::{self, PrepareError, SigningHeaders};
+use super::{client, jwe};
+
+/// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
+/// send several hundred kilobytes in every answer.
+const RESPONSE_HEADERS_LIMIT: usize = 64 * 1_024;
+/// How long a body that has exactly reached the limit is given to show whether there is more.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// What the sender is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// `delivery.timeout`: for the whole request, reading the response included; for endpoints that have
+    /// none of their own.
+    pub timeout: Span,
+    /// `delivery.connect_timeout`: the name, TCP and TLS.
+    pub connect_timeout: Span,
+    /// `delivery.response_body_limit`, in bytes.
+    pub response_body_limit: usize,
+    /// `signing.headers`.
+    pub signing_headers: Vec<String>,
+    /// `network.allow`.
+    pub policy: NetworkPolicy,
+}
+
+/// Why no sender could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SenderError {
+    /// A name in `signing.headers` cannot be used.
+    #[error("signing.headers: {0}")]
+    SigningHeader(String),
+    /// The HTTP client could not be built.
+    #[error("the HTTP client could not be built")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Makes requests. Cheap to share behind an `Arc`; connections are reused between attempts.
+pub struct Sender {
+    client: Client,
+    guard: Guard,
+    signing_headers: SigningHeaders,
+    timeout: Span,
+    connect_timeout: Span,
+    response_body_limit: usize,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+}
+
+/// A request that is ready to be sent.
+struct Prepared {
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What came back, and what was wrong with it.
+#[derive(Default)]
+struct Exchange {
+    response: Option<Response>,
+    retry_after: Option<String>,
+    failure: Option<Failure>,
+}
+
+impl Sender {
+    /// A sender that asks the operating system for addresses.
+    pub fn new(
+        config: SenderConfig,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+    ) -> Result<Sender, SenderError> {
+        Sender::with_lookup(config, clock, vault, Arc::new(SystemLookup))
+    }
+
+    /// A sender that asks `lookup` for addresses, for tests.
+    pub fn with_lookup(
+        config: SenderConfig,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        lookup: Arc<dyn Lookup>,
+    ) -> Result<Sender, SenderError> {
+        let guard = Guard::with_lookup(config.policy, lookup);
+        let client = client::build(guard.clone(), &config.connect_timeout).map_err(SenderError::Client)?;
+        let signing_headers =
+            SigningHeaders::new(&config.signing_headers).map_err(SenderError::SigningHeader)?;
+        Ok(Sender {
+            client,
+            guard,
+            signing_headers,
+            timeout: config.timeout,
+            connect_timeout: config.connect_timeout,
+            response_body_limit: config.response_body_limit,
+            clock,
+            vault,
+        })
+    }
+
+    /// Makes one request and says what became of it.
+    ///
+    /// `response_time_ms` is set when the receiver was reached or had its whole time to answer; it is
+    /// `None` for failures before that (`dns`, `connect`, `tls`, `blocked_address`), which would make
+    /// a dead receiver look like a fast one.
+    pub async fn send(&self, job: &Job) -> Outcome {
+        let attempted_at = self.clock.now();
+        let started = Instant::now();
+        let (request, exchange) = match self.prepare(job, attempted_at) {
+            Ok(prepared) => {
+                let request = record(&prepared, job);
+                let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
+                (Some(request), self.exchange(prepared, started, limit).await)
+            }
+            Err(error) => {
+                tracing::error!(attempt_id = %job.id, endpoint_id = %job.endpoint.id, %error, "a request could not be made");
+                let failure = Some(failure::of_preparation(&error));
+                (None, Exchange { failure, ..Exchange::default() })
+            }
+        };
+        let reached = request.is_some() && exchange.failure.as_ref().is_none_or(|f| was_reached(f.kind));
+        let elapsed = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let finished_at = self.clock.now();
+        Outcome {
+            attempted_at: Some(attempted_at),
+            finished_at,
+            response_time_ms: reached.then_some(elapsed),
+            request,
+            not_before: exchange.retry_after.and_then(|value| retry_after::parse(&value, finished_at)),
+            response: exchange.response,
+            failure: exchange.failure,
+        }
+    }
+
+    fn prepare(&self, job: &Job, at: Timestamp) -> Result<Prepared, PrepareError> {
+        let settings = &job.endpoint.settings;
+        let url = endpoint::parse_url(&settings.url).map_err(PrepareError::Url)?;
+        let secrets = self.secrets(&job.endpoint, at)?;
+        let body = match (settings.encrypted, secrets.first()) {
+            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
+            _ => job.payload.clone(),
+        };
+        let headers = self.signing_headers.for_request(job, &self.vault, &secrets, at, &body)?;
+        Ok(Prepared { url, headers, body })
+    }
+
+    /// The secrets that sign at this moment, newest first.
+    fn secrets(&self, endpoint: &Endpoint, at: Timestamp) -> Result<Vec<SigningSecret>, CannotOpen> {
+        let retired = endpoint.retired_secrets.iter().filter(|r| r.valid_until > at).map(|r| &r.secret);
+        std::iter::once(&endpoint.secret)
+            .chain(retired)
+            .map(|sealed| self.vault.open_signing_secret(endpoint.id, sealed))
+            .collect()
+    }
+
+    /// Judges, sends, reads; all within `limit` from `started`.
+    async fn exchange(&self, prepared: Prepared, started: Instant, limit: &Span) -> Exchange {
+        let deadline = started + limit.as_duration();
+        let Prepared { url, headers, body } = prepared;
+        let authority = headers::authority(&url);
+        let target = Target {
+            authority: &authority,
+            is_https: url.scheme() == "https",
+            connect_timeout: &self.connect_timeout,
+        };
+        let failed = |failure| Exchange { failure: Some(failure), ..Exchange::default() };
+
+        let lookup_limit =
+            if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
+        match timeout_at(started + lookup_limit.as_duration(), self.guard.judge_before(&url)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return failed(failure::of_guard(&refused)),
+            Err(_) => return failed(failure::of_slow_lookup(&authority, lookup_limit)),
+        }
+
+        let mut request = reqwest::Request::new(Method::POST, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        let answer = match timeout_at(deadline, self.client.execute(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return failed(failure::of_error(&error, Stage::Sending, target)),
+            Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
+        };
+        self.read(answer, deadline, limit, target).await
+    }
+
+    /// Reads an answer, as much of it as is kept.
+    async fn read(
+        &self,
+        mut answer: reqwest::Response,
+        deadline: Instant,
+        limit: &Span,
+        target: Target<'_>,
+    ) -> Exchange {
+        let status = answer.status();
+        let mut response = Response {
+            status: status.as_u16(),
+            headers: kept_headers(answer.headers()),
+            body: Vec::new(),
+            body_truncated: false,
+        };
+        let retry_after = wish(status, answer.headers());
+        let broken = loop {
+            let room = self.response_body_limit - response.body.len();
+            if room == 0 {
+                response.body_truncated = has_more(&mut answer).await;
+                break None;
+            }
+            match timeout_at(deadline, answer.chunk()).await {
+                Ok(Ok(Some(chunk))) if chunk.len() > room => {
+                    response.body.extend_from_slice(&chunk[..room]);
+                    response.body_truncated = true;
+                    break None;
+                }
+                Ok(Ok(Some(chunk))) => response.body.extend_from_slice(&chunk),
+                Ok(Ok(None)) => break None,
+                Ok(Err(error)) => break Some(failure::of_error(&error, Stage::Reading, target)),
+                Err(_) => break Some(failure::of_deadline(Stage::Reading, limit)),
+            }
+        };
+        // Dropping an answer that was not read to its end closes the connection (HTTP/1) or the
+        // stream (HTTP/2).
+        drop(answer);
+        let failure = broken.or_else(|| failure::of_status(status));
+        Exchange { response: Some(response), retry_after, failure }
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sender(…)")
+    }
+}
+
+/// The request as the log shows it; its body only when that is not the event's payload.
+fn record(prepared: &Prepared, job: &Job) -> Request {
+    Request {
+        url: prepared.url.as_str().to_owned(),
+        headers: headers::recorded(&prepared.headers, &prepared.url, prepared.body.len()),
+        body: job.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
+    }
+}
+
+/// Whether a failure of this kind says something about how fast the receiver is.
+fn was_reached(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Timeout | ErrorKind::HttpStatus | ErrorKind::Protocol | ErrorKind::Interrupted => true,
+        ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls | ErrorKind::BlockedAddress => false,
+    }
+}
+
+/// The receiver's wish to be called later; only with 429 and 503 (section 8 of the contract).
+fn wish(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let may_wish = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    headers.get(RETRY_AFTER).filter(|_| may_wish).map(headers::text)
+}
+
+fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut room = RESPONSE_HEADERS_LIMIT;
+    let mut kept = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
+        room = left;
+        kept.push((name.as_str().to_owned(), headers::text(value)));
+    }
+    kept
+}
+
+/// Whether a body that fills the limit exactly goes on. Its end is usually known already or on its
+/// way; when nothing shows within a moment, it is taken to go on.
+async fn has_more(answer: &mut reqwest::Response) -> bool {
+    let look = async {
+        loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(None) => return false,
+                Ok(Some(_)) | Err(_) => return true,
+            }
+        }
+    };
+    timeout(LAST_LOOK, look).await.unwrap_or(true)
+}
+#[async_trait::async_trait]
+impl Transport for Sender {
+    async fn send(&self, job: &Job) -> Outcome {
+        Sender::send(self, job).await
+    }
+}

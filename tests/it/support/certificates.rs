@@ -1,0 +1,83 @@
+//! Certificates for TLS tests: good ones, expired ones, and those of somebody else.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A certificate authority of the test's own.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// A new one that nobody trusts yet.
+    pub(crate) fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names are valid names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        // Authorities with the same name would be taken for one with a wrong signature.
+        let name = format!("Test authority {}", hex::encode(&key.public_key_raw()[..8]));
+        params.distinguished_name.push(DnType::CommonName, name);
+        Authority(CertifiedIssuer::self_signed(params, key).expect("the parameters are complete"))
+    }
+
+    /// Its certificate, for a file that is to be trusted.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A server with a good certificate for these names and addresses.
+    pub(crate) fn server(&self, names: &[&str]) -> ServerConfig {
+        self.issue(params(names))
+    }
+
+    /// A server whose certificate was good until 2001.
+    pub(crate) fn expired_server(&self, names: &[&str]) -> ServerConfig {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.issue(params)
+    }
+
+    /// A server whose certificate will be good from 2999 on.
+    pub(crate) fn future_server(&self, names: &[&str]) -> ServerConfig {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2999, 1, 1);
+        params.not_after = date_time_ymd(3000, 1, 1);
+        self.issue(params)
+    }
+
+    fn issue(&self, params: CertificateParams) -> ServerConfig {
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        let certificate = params.signed_by(&key, &self.0).expect("the parameters are complete");
+        server_config(certificate.der().clone(), &key)
+    }
+}
+
+/// A server with a certificate that it made for itself.
+pub(crate) fn self_signed_server(names: &[&str]) -> ServerConfig {
+    let key = KeyPair::generate().expect("the operating system gives randomness");
+    let certificate = params(names).self_signed(&key).expect("the parameters are complete");
+    server_config(certificate.der().clone(), &key)
+}
+
+/// The same server, offering HTTP/2 before HTTP/1.1.
+pub(crate) fn with_http2(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    CertificateParams::new(names).expect("the test's names are valid")
+}
+
+fn server_config(certificate: CertificateDer<'static>, key: &KeyPair) -> ServerConfig {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has suites for every version that rustls knows")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("the key belongs to the certificate")
+}

@@ -1,0 +1,34 @@
+//! What the tests share.
+//!
+//! * [`app`]: a whole server in the process, with a fake clock.
+//! * [`receiver`]: a receiver of webhooks that records what it gets and answers as it is told.
+//! * [`hostile`]: receivers that misbehave, down to single bytes.
+//! * [`certificates`]: certificates that are good, expired, or for somebody else.
+//!
+//! Tests never sleep in order to wait for something: they wait for the thing itself, under
+//! [`in_time`], so that a test that hangs fails instead.
+
+#![allow(dead_code, reason = "each part of the tree uses some of it")]
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) mod app;
+pub(crate) mod certificates;
+pub(crate) mod hostile;
+pub(crate) mod receiver;
+
+pub(crate) use app::TestApp;
+pub(crate) use hostile::{Hostile, Then};
+pub(crate) use receiver::{Receiver, Reply};
+
+/// How long anything may take in a test before it counts as hanging. Generous: machines are busy.
+pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(30);
+
+/// Waits for something that must happen; fails the test when it does not.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(HANGS_AFTER, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {HANGS_AFTER:?}"),
+    }
+}
