@@ -1,0 +1,112 @@
+//! Who is asking: API keys, presented as a token or as a pair of headers.
+//!
+//! Missing, malformed, unknown, expired and revoked credentials are one and the same error, and cost
+//! the same: a digest and a comparison are made even when there is no key to compare with. Keys are
+//! read from storage each time, because a key that was revoked at the command line ends at once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::domain::key::{Presented, SecretHash};
+use crate::domain::{Actor, AppId, Key, Scope};
+use crate::store::Store;
+
+use super::{By, Caller, Result, ServiceError};
+
+/// How long a key's `last_used_at` may lag behind, in milliseconds: it is written at most once a minute.
+const TOUCH_EVERY_MS: i64 = 60_000;
+
+/// What a request presented; the values of its headers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// `Authorization`
+    pub authorization: Option<&'a str>,
+    /// `x-client-key`
+    pub client_key: Option<&'a str>,
+    /// `x-client-secret`
+    pub client_secret: Option<&'a str>,
+    /// `X-App-Id`
+    pub app_id: Option<&'a str>,
+}
+
+/// Checks credentials.
+pub struct Auth {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    prefix: String,
+}
+
+impl Auth {
+    /// `prefix` is the configured `auth.key_prefix`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, prefix: String) -> Auth {
+        Auth { store, clock, prefix }
+    }
+
+    /// Says who is asking.
+    pub async fn authenticate(
+        &self,
+        credentials: Credentials<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<Caller> {
+        let presented = self.presented(credentials)?;
+        let key = match &presented {
+            Some(p) => self.store.key_get(&p.id).await?,
+            None => None,
+        };
+        let now = self.clock.now();
+        let secret = presented.as_ref().map_or("", |p| p.secret.as_str());
+        let hash = key.as_ref().map_or(SecretHash([0; 32]), |k| k.secret_hash);
+        let matches = hash.matches(secret);
+        let key = key.filter(|k| matches && k.is_valid_at(now)).ok_or(ServiceError::Unauthorized)?;
+
+        let app_id = self.app(&key, credentials.app_id).await?;
+        if key.last_used_at.is_none_or(|t| now.as_millis() - t.as_millis() >= TOUCH_EVERY_MS) {
+            self.touch(key.id.clone());
+        }
+        let address = address.map(|a| a.to_string());
+        Ok(Caller { by: By { actor: Actor::Key(key.id), address, scopes: key.scopes }, app_id })
+    }
+
+    /// What was presented, when it has the form of a key; two different keys contradict each other.
+    fn presented(&self, c: Credentials<'_>) -> Result<Option<Presented>> {
+        let bearer = c.authorization.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Presented::from_token(&self.prefix, token.trim()))
+        });
+        let pair = match (c.client_key, c.client_secret) {
+            (Some(key), Some(secret)) => Some(Presented::from_pair(&self.prefix, key, secret)),
+            (None, None) => None,
+            _ => Some(None),
+        };
+        match (bearer, pair) {
+            (Some(a), Some(b)) if a != b => Err(ServiceError::BadRequest(
+                "Authorization and x-client-key/x-client-secret name different keys; send one of the two."
+                    .to_owned(),
+            )),
+            (Some(key), _) | (None, Some(key)) => Ok(key),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The app that the request is about: the key's own, or for `admin` the one that `X-App-Id` names.
+    async fn app(&self, key: &Key, wanted: Option<&str>) -> Result<AppId> {
+        let Some(wanted) = wanted else { return Ok(key.app_id) };
+        if !key.scopes.allows(Scope::Admin) {
+            return Err(ServiceError::Forbidden(Scope::Admin));
+        }
+        let id: AppId = wanted.parse().map_err(|_| ServiceError::NotFound("app"))?;
+        let app = self.store.app_get(id).await?.ok_or(ServiceError::NotFound("app"))?;
+        Ok(app.id)
+    }
+
+    /// Notes the use in the background: no request waits for it, and losing it does no harm.
+    fn touch(&self, id: String) {
+        let (store, now) = (self.store.clone(), self.clock.now());
+        tokio::spawn(async move {
+            if let Err(error) = store.key_touch(&id, now).await {
+                tracing::debug!(%error, "a key's last use was not noted");
+            }
+        });
+    }
+}

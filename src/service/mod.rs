@@ -1,0 +1,165 @@
+//! The use cases, once, for every surface: what `/v1`, `/api/v0`, the dashboard and the command line
+//! have in common is here, and none of their names are.
+//!
+//! A service checks what the caller may do and what the input means, asks storage for one transaction,
+//! and wakes the dispatcher. It knows no HTTP: what went wrong is a [`ServiceError`], and each surface
+//! maps that in one place.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    Activity, ActivityKind, Actor, AppId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
+};
+use crate::store::{Job, Queued, StoreError};
+
+pub mod apps;
+pub mod auth;
+pub mod deliveries;
+pub mod endpoint_input;
+pub mod endpoints;
+pub mod events;
+#[cfg(test)]
+mod fake;
+pub mod keys;
+pub mod users;
+
+/// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
+#[async_trait]
+pub trait Dispatch: Send + Sync {
+    /// These attempts have just become pending. A hint: losing it costs time, never a delivery.
+    fn queued(&self, queued: &[Queued]);
+    /// The endpoint's status or settings have changed.
+    fn endpoint_changed(&self, endpoint: EndpointId);
+    /// Makes one request outside the queue and says what became of it.
+    async fn probe(&self, job: Job) -> Outcome;
+}
+
+/// Who makes a change: for the activity log, and for what may be handed out.
+#[derive(Debug, Clone)]
+pub struct By {
+    pub actor: Actor,
+    /// The client's address, when there is one.
+    pub address: Option<String>,
+    /// What the actor may do.
+    pub scopes: Scopes,
+}
+
+impl By {
+    /// Someone at the command line, who has the files and so may do everything.
+    pub fn command_line() -> By {
+        By { actor: Actor::CommandLine, address: None, scopes: [Scope::Admin].into_iter().collect() }
+    }
+
+    /// Postrider itself.
+    pub fn system() -> By {
+        By { actor: Actor::System, address: None, scopes: Scopes::NONE }
+    }
+
+    /// An entry of the activity log.
+    pub fn activity(
+        &self,
+        kind: ActivityKind,
+        app_id: Option<AppId>,
+        summary: String,
+        details: serde_json::Value,
+        now: Timestamp,
+    ) -> Activity {
+        let (actor, address) = (self.actor.to_string(), self.address.clone());
+        Activity { kind, app_id, actor, address, summary, details, created_at: now }
+    }
+}
+
+/// Who asks through an API, and for which app.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub by: By,
+    /// The app that the request is about.
+    pub app_id: AppId,
+}
+
+impl Caller {
+    /// An entry of the activity log about something this caller did in this app.
+    pub fn activity(
+        &self,
+        kind: ActivityKind,
+        summary: String,
+        details: serde_json::Value,
+        now: Timestamp,
+    ) -> Activity {
+        self.by.activity(kind, Some(self.app_id), summary, details, now)
+    }
+}
+
+/// Why a use case did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// No valid credential. Says nothing more, on purpose.
+    #[error("invalid or missing credentials")]
+    Unauthorized,
+    /// The credential lacks this scope.
+    #[error("the scope {0} is missing")]
+    Forbidden(Scope),
+    /// There is none, or it belongs to another app; the text names what was looked for.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// What is asked for does not fit what there is; a sentence.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request contradicts itself; a sentence.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Fields that cannot be taken.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A payload is over the limit; a sentence.
+    #[error("{0}")]
+    TooLarge(String),
+    /// More is being written than storage can keep up with, or the server is stopping; a sentence.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// The disk is full; reads go on.
+    #[error("storage is full")]
+    StorageFull,
+    /// Something that should not happen; its causes are for the log.
+    #[error("an internal error")]
+    Internal(#[source] StoreError),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> ServiceError {
+        match error {
+            StoreError::Overloaded => {
+                ServiceError::Unavailable("More is being written than this server can keep up with.")
+            }
+            StoreError::Closed => ServiceError::Unavailable("The server is stopping."),
+            StoreError::Full => ServiceError::StorageFull,
+            error => ServiceError::Internal(error),
+        }
+    }
+}
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, ServiceError>;
+
+/// All services that the HTTP surfaces use.
+#[derive(Clone)]
+pub struct Services {
+    pub auth: Arc<auth::Auth>,
+    pub endpoints: Arc<endpoints::Endpoints>,
+    pub events: Arc<events::Events>,
+    pub deliveries: Arc<deliveries::Deliveries>,
+}
+
+/// Checks what people name their apps and keys. The error is a sentence.
+fn check_name(name: &str) -> std::result::Result<(), String> {
+    let max = crate::domain::app::NAME_MAX_CHARS;
+    let fits = (1..=max).contains(&name.chars().count());
+    if !fits || name.trim() != name || name.chars().any(char::is_control) {
+        return Err(format!(
+            "a name has 1 to {max} characters, no line breaks, and no space at its ends; {name:?} is none"
+        ));
+    }
+    Ok(())
+}
