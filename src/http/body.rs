@@ -1,0 +1,222 @@
+//! JSON bodies: read up to a limit, taken apart field by field, every problem named.
+//!
+//! poem's own JSON payload stops at the first problem and answers 400; clients are promised a 422 with
+//! one entry a field. So [`Json`] documents a type like poem's, but hands over the raw text, and
+//! [`Fields`] reads it. Values stay [`RawValue`]s until someone asks for them: a payload is never parsed
+//! further than to find its end, and keeps its bytes.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::http::header;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::domain::FieldError;
+
+use super::problem::Problem;
+use super::{State, nearest};
+
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// Room for what stands around a payload, in bytes.
+const ENVELOPE: usize = 64 * 1024;
+/// The largest body of everything else, in bytes.
+const PLAIN_LIMIT: usize = 1024 * 1024;
+/// The largest batch, in bytes.
+const BATCH_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How large a body of some type may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Plain,
+    /// One event.
+    Event,
+    /// A batch of events.
+    Batch,
+}
+
+/// What is known of a body's type.
+pub trait BodyShape: Type {
+    /// Its size limit.
+    const LIMIT: Limit = Limit::Plain;
+    /// Whether it must be there; an absent one is read as `{}`.
+    const REQUIRED: bool = true;
+}
+
+/// The text of a JSON body that is documented as a `T`.
+pub struct Json<T> {
+    pub bytes: Bytes,
+    shape: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: BodyShape> ApiExtractor<'a> for Json<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: T::REQUIRED })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let state = request.data::<State>().ok_or_else(Problem::internal)?;
+        let limit = match T::LIMIT {
+            Limit::Plain => PLAIN_LIMIT,
+            Limit::Event => state.services.events.size_limit().saturating_add(ENVELOPE),
+            Limit::Batch => BATCH_LIMIT,
+        };
+        let bytes = read(request, body, limit).await?;
+        if T::REQUIRED && bytes.is_empty() {
+            return Err(Problem::bad_request("The body is missing; send a JSON object.").into());
+        }
+        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        Ok(Json { bytes, shape: PhantomData })
+    }
+}
+
+async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large(format!("The body is larger than {limit} bytes."));
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        return Err(too_large());
+    }
+    let body = body.take().map_err(|_| Problem::internal())?;
+    let bytes = match tokio::time::timeout(ARRIVAL, body.into_bytes_limit(limit)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => return Err(too_large()),
+        Ok(Err(_)) => return Err(Problem::bad_request("The body broke off.")),
+        Err(_) => return Err(Problem::bad_request("The body took too long to arrive.")),
+    };
+    // A request without a body needs no content type.
+    if !bytes.is_empty() {
+        check_content_type(request)?;
+    }
+    Ok(bytes)
+}
+
+fn check_content_type(request: &Request) -> Result<(), Problem> {
+    let Some(found) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let found = found.to_str().unwrap_or_default();
+    let essence = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json { Ok(()) } else { Err(Problem::unsupported_media_type(found)) }
+}
+
+/// A JSON object, read field by field. What is wrong is collected in `errors`.
+pub struct Fields<'a> {
+    fields: Vec<(String, &'a RawValue)>,
+    /// Where the object stands in the body: empty, or `/events/3`.
+    prefix: String,
+    pub errors: Vec<FieldError>,
+}
+
+/// An object whose fields are left as they came.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a whole body. `known` are the fields it may have.
+    pub fn of_body(bytes: &'a Bytes, known: &[&str]) -> Result<Fields<'a>, Problem> {
+        let object: Object<'a> = serde_json::from_slice(bytes).map_err(|e| {
+            let what = if e.is_data() { "not a JSON object" } else { "not valid JSON" };
+            Problem::bad_request(format!("The body is {what}: {e}."))
+        })?;
+        Ok(Fields::new(object.0, String::new(), known))
+    }
+
+    /// Reads an object inside a body, at `prefix`.
+    pub fn of_value(raw: &'a RawValue, prefix: String, known: &[&str]) -> Result<Fields<'a>, FieldError> {
+        match serde_json::from_str::<Object<'a>>(raw.get()) {
+            Ok(object) => Ok(Fields::new(object.0, prefix, known)),
+            Err(_) => Err(FieldError::new(prefix, "must be an object")),
+        }
+    }
+
+    fn new(fields: Vec<(String, &'a RawValue)>, prefix: String, known: &[&str]) -> Fields<'a> {
+        let mut errors = Vec::new();
+        for (i, (name, _)) in fields.iter().enumerate() {
+            let pointer = format!("{prefix}/{name}");
+            if !known.contains(&name.as_str()) {
+                errors.push(FieldError::new(pointer, nearest::unknown("field", name, known)));
+            } else if fields[..i].iter().any(|(other, _)| other == name) {
+                errors.push(FieldError::new(pointer, "is there twice"));
+            }
+        }
+        Fields { fields, prefix, errors }
+    }
+
+    /// The text of a field's value, if the field is there.
+    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, raw)| *raw)
+    }
+
+    /// A field's value as a `T`; `shape` says what that is, for people.
+    pub fn get<T: DeserializeOwned>(&mut self, name: &str, shape: &str) -> Option<T> {
+        let raw = self.raw(name)?;
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.fail(name, format!("must be {shape}"));
+                None
+            }
+        }
+    }
+
+    /// Like [`Fields::get`], with `null` as a value: `Some(None)`.
+    pub fn nullable<T: DeserializeOwned>(&mut self, name: &str, shape: &str) -> Option<Option<T>> {
+        self.get(name, &format!("{shape}, or null"))
+    }
+
+    /// Notes a missing field.
+    pub fn require(&mut self, name: &str) {
+        if self.raw(name).is_none() {
+            self.fail(name, "is required");
+        }
+    }
+
+    /// Notes a problem with a field.
+    pub fn fail(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(format!("{}/{name}", self.prefix), message));
+    }
+
+    /// Ends the reading: an error if anything was noted.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
+    }
+}

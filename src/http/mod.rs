@@ -1,0 +1,69 @@
+//! The HTTP surfaces: thin, over the services.
+//!
+//! A request passes, from the outside in: the accept loop ([`server`]), the shell ([`shell`]: request
+//! id, base path, panics, one envelope for every error), the route, the operation. Surfaces speak to
+//! services only, never to storage.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use poem::{Endpoint, EndpointExt, Response, Route, get};
+
+use crate::service::Services;
+
+pub mod auth;
+pub mod body;
+pub mod docs;
+pub mod health;
+pub mod nearest;
+pub mod paging;
+pub mod problem;
+pub mod query;
+pub mod server;
+pub mod shell;
+pub mod v1;
+
+/// Says whether the server can do its work, for `/readyz`.
+#[async_trait]
+pub trait Readiness: Send + Sync {
+    /// `Err` has a sentence: what is not ready.
+    async fn ready(&self) -> Result<(), String>;
+}
+
+/// What every operation has at hand.
+#[derive(Clone)]
+pub struct State {
+    pub services: Services,
+    pub readiness: Arc<dyn Readiness>,
+    /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
+    pub base_path: Arc<str>,
+}
+
+impl State {
+    /// A path on this server as it is seen from outside.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base_path)
+    }
+}
+
+/// All surfaces as one endpoint, which never fails.
+pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
+    let v1 = v1::service();
+    let document = docs::Document::new(&openapi_v1(&state.base_path));
+    let base_path = state.base_path.clone();
+    let routes = Route::new()
+        .nest("/v1", v1)
+        .at("/openapi.json", get(document))
+        .at("/docs", get(docs::page))
+        .at("/docs/", get(docs::with_slash))
+        .at("/docs/:file", get(docs::file))
+        .at("/healthz", get(health::healthz))
+        .at("/readyz", get(health::readyz))
+        .data(state);
+    shell::Shell::new(routes, base_path)
+}
+
+/// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].
+pub fn openapi_v1(base_path: &str) -> serde_json::Value {
+    v1::openapi::complete(&v1::service().spec(), base_path)
+}

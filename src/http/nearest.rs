@@ -1,0 +1,27 @@
+//! "Did you mean …": what to say of a name that is not known.
+
+/// A sentence's end about an unknown name, with the nearest known one.
+pub fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), k), *k))
+        .filter(|(distance, k)| *distance <= (k.len() / 2).max(2))
+        .min();
+    match near {
+        Some((_, near)) => format!("is not a known {kind}; did you mean {near}?"),
+        None => format!("is not a known {kind}; there are {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered() {
+        let known = ["url", "events", "retry_schedule"];
+        assert!(unknown("field", "event", &known).contains("did you mean events?"));
+        assert!(unknown("field", "retrySchedule", &known).contains("did you mean retry_schedule?"));
+        assert!(unknown("field", "colour", &known).contains("there are url, events, retry_schedule"));
+    }
+}

@@ -1,0 +1,260 @@
+//! What went wrong, as clients of `/v1` see it: one envelope for every error.
+//!
+//! `{"errors":[{"status","code","title","detail","source"?}],"meta":{"request_id"}}`. Handlers return a
+//! [`Problem`]; whatever else fails on the way (an unknown route, a malformed body, a panic) is turned
+//! into one by [`Problem::from_poem`]. The request id is put in at the very end, by the middleware that
+//! knows it.
+
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaResponses, Registry};
+use serde_json::{Value, json};
+
+use crate::domain::{FieldError, Invalid};
+use crate::service::ServiceError;
+
+/// The sentence of every 401.
+pub const UNAUTHORIZED_DETAIL: &str = "Invalid or missing authentication credentials.";
+
+/// Where in the request the cause is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// A query parameter.
+    Parameter(String),
+}
+
+/// One error of the envelope.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub detail: String,
+    pub source: Option<Source>,
+}
+
+/// An error answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}")]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub entries: Vec<Entry>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        let entries = vec![Entry { detail: detail.into(), source: None }];
+        Problem { status, code, entries, headers: vec![] }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: &'static str) -> Problem {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    /// 401, always the same.
+    pub fn unauthorized() -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", UNAUTHORIZED_DETAIL)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// 404 for something named.
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 413.
+    pub fn too_large(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    /// 415.
+    pub fn unsupported_media_type(found: &str) -> Problem {
+        let detail = format!("The body has the content type {found:?}; send application/json.");
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 500. The cause is logged, not told.
+    pub fn internal() -> Problem {
+        let detail = "Something went wrong on this server; its log has the cause under this request id.";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// 422 for fields of the body.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Problem {
+        let entry =
+            |e: FieldError| Entry { source: Some(Source::Pointer(e.pointer.clone())), detail: sentence(&e) };
+        Problem::invalid(errors.into_iter().map(entry).collect())
+    }
+
+    /// 422 for query parameters.
+    pub fn invalid_parameters(errors: Vec<(String, String)>) -> Problem {
+        let entry = |(name, message): (String, String)| Entry {
+            detail: ended(format!("{name} {message}")),
+            source: Some(Source::Parameter(name)),
+        };
+        Problem::invalid(errors.into_iter().map(entry).collect())
+    }
+
+    fn invalid(entries: Vec<Entry>) -> Problem {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Problem { status, code: "validation_failed", entries, headers: vec![] }
+    }
+
+    /// What poem itself found wrong with a request.
+    pub fn from_poem(error: poem::Error) -> Problem {
+        if error.is::<Problem>() {
+            return error.downcast::<Problem>().unwrap_or_else(|_| Problem::internal());
+        }
+        match error.status() {
+            StatusCode::NOT_FOUND => Problem::not_found("There is nothing at this path; see /docs."),
+            StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This path does not answer to this method; see /docs.",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("The body is too large."),
+            status if status.is_client_error() => Problem::bad_request(error.to_string()),
+            status => {
+                tracing::error!(%error, %status, "a request failed");
+                Problem::internal()
+            }
+        }
+    }
+
+    /// The answer, with the id of the request it answers.
+    pub fn render(&self, request_id: &str) -> Response {
+        let body = self.to_json(request_id).to_string();
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type("application/json; charset=utf-8")
+            .body(body);
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+
+    fn to_json(&self, request_id: &str) -> Value {
+        let title = title(self.code);
+        let errors: Vec<Value> = self
+            .entries
+            .iter()
+            .map(|entry| {
+                let mut error = json!({
+                    "status": self.status.as_str(),
+                    "code": self.code,
+                    "title": title,
+                    "detail": entry.detail,
+                });
+                match &entry.source {
+                    Some(Source::Pointer(pointer)) => error["source"] = json!({ "pointer": pointer }),
+                    Some(Source::Parameter(name)) => error["source"] = json!({ "parameter": name }),
+                    None => {}
+                }
+                error
+            })
+            .collect();
+        json!({ "errors": errors, "meta": { "request_id": request_id } })
+    }
+}
+
+/// A field error as a sentence that names the field.
+fn sentence(error: &FieldError) -> String {
+    match error.pointer.trim_start_matches('/') {
+        "" => ended(format!("The body {}", error.message)),
+        field => ended(format!("{field} {}", error.message)),
+    }
+}
+
+/// A sentence with its full stop.
+fn ended(mut sentence: String) -> String {
+    if !sentence.ends_with(['.', '?', '!']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+fn title(code: &str) -> &'static str {
+    match code {
+        "bad_request" => "Bad request",
+        "unauthorized" => "Unauthorized",
+        "forbidden" => "Forbidden",
+        "not_found" => "Not found",
+        "method_not_allowed" => "Method not allowed",
+        "conflict" => "Conflict",
+        "payload_too_large" => "Payload too large",
+        "unsupported_media_type" => "Unsupported media type",
+        "validation_failed" => "Validation failed",
+        "rate_limit_exceeded" => "Rate limit exceeded",
+        "overloaded" => "Overloaded",
+        "storage_full" => "Storage full",
+        _ => "Internal error",
+    }
+}
+
+/// The one map from what services say to what `/v1` answers.
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Problem {
+        match error {
+            ServiceError::Unauthorized => Problem::unauthorized(),
+            ServiceError::Forbidden(scope) => Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                format!("You do not have permission to access this resource: the scope {scope} is missing."),
+            ),
+            ServiceError::NotFound(what) => Problem::not_found(format!("There is no {what} with this id.")),
+            ServiceError::Conflict(detail) => Problem::new(StatusCode::CONFLICT, "conflict", detail),
+            ServiceError::BadRequest(detail) => Problem::bad_request(detail),
+            ServiceError::Invalid(Invalid(errors)) => Problem::invalid_fields(errors),
+            ServiceError::TooLarge(detail) => Problem::too_large(detail),
+            ServiceError::Unavailable(why) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                format!("{why} Try again in a second."),
+            )
+            .with_header(header::RETRY_AFTER, "1"),
+            ServiceError::StorageFull => Problem::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage_full",
+                "The disk is full: nothing can be written, reads go on. Free some space; it goes on by itself.",
+            ),
+            error @ ServiceError::Internal(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+                Problem::internal()
+            }
+        }
+    }
+}
+
+impl poem::error::ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn as_response(&self) -> Response {
+        self.render("")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.render("")
+    }
+}
+
+/// The error answers are added to the document for all operations alike: see `v1::openapi`.
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![] }
+    }
+
+    fn register(_: &mut Registry) {}
+}

@@ -1,0 +1,90 @@
+//! What surrounds every request: its id, the base path, and one form for whatever goes wrong.
+//!
+//! poem answers unknown routes, wrong methods, unreadable bodies and panics in its own words; here they
+//! all become the envelope of the surface that was asked. Log lines carry the path without its query,
+//! which may hold what nobody else should read.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use poem::http::{HeaderValue, Uri};
+use poem::{Endpoint, IntoResponse, Request, Response};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+/// The name of the header that carries the request's id.
+const REQUEST_ID: &str = "x-request-id";
+
+/// All routes, surrounded.
+pub struct Shell<E> {
+    inner: E,
+    base_path: Arc<str>,
+}
+
+impl<E: Endpoint> Shell<E> {
+    /// `base_path` is empty, or a path without a slash at its end, under which everything is there too.
+    pub fn new(inner: E, base_path: Arc<str>) -> Shell<E> {
+        Shell { inner, base_path }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Shell<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        strip_base_path(&mut request, &self.base_path);
+        let id = request_id(&request);
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let span = tracing::info_span!("request", request_id = %id);
+        let started = tokio::time::Instant::now();
+
+        let answer = async {
+            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+                Ok(Ok(answer)) => answer.into_response(),
+                Ok(Err(error)) => Problem::from_poem(error).render(&id),
+                Err(_) => {
+                    tracing::error!(%method, path, "a request panicked");
+                    Problem::internal().render(&id)
+                }
+            }
+        };
+        let mut response = answer.instrument(span.clone()).await;
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        span.in_scope(|| {
+            let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
+            tracing::debug!(%method, path, status, duration_ms, "answered");
+        });
+        Ok(response)
+    }
+}
+
+/// The id that the client gave, if it is a plain one, or a new one.
+fn request_id(request: &Request) -> String {
+    let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(plain);
+    given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned)
+}
+
+fn strip_base_path(request: &mut Request, base_path: &str) {
+    if base_path.is_empty() {
+        return;
+    }
+    let Some(rest) = request.uri().path_and_query().and_then(|all| all.as_str().strip_prefix(base_path))
+    else {
+        return;
+    };
+    let rest = match rest.chars().next() {
+        Some('/') => rest.to_owned(),
+        Some('?') | None => format!("/{rest}"),
+        Some(_) => return,
+    };
+    if let Ok(uri) = rest.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+}

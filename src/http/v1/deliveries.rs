@@ -1,0 +1,197 @@
+//! `/v1/webhooks/…/deliveries`: the delivery log.
+
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json as Answer;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::filter::{AttemptFilter, LogKey, Sort, SortField, SortValue};
+use crate::domain::{AttemptId, AttemptStatus, EndpointId, ErrorKind, Trigger};
+use crate::http::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::paging::{self, Paging};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::service::ServiceError;
+
+use super::endpoints::endpoint_id;
+use super::events::type_filter;
+use super::shapes::{Accepted, AttemptResource, List, One, one};
+use super::{Tag, id_of, map_key, map_next, params};
+
+/// The operations.
+pub struct DeliveriesApi;
+
+#[OpenApi(tag = "Tag::Deliveries")]
+impl DeliveriesApi {
+    /// List deliveries of all webhooks
+    ///
+    /// Delivery attempts, newest first, one row for each HTTP request, with `endpoint_url` and
+    /// `endpoint_name`. Rows of deleted webhooks are among them.
+    #[oai(path = "/webhooks/deliveries", method = "get", operation_id = "list_all_deliveries")]
+    async fn list_all(
+        &self,
+        auth: ReadWebhooks,
+        request: &Request,
+    ) -> Result<Answer<List<AttemptResource>>, Problem> {
+        list(&auth, None, request).await
+    }
+
+    /// List deliveries of a webhook
+    ///
+    /// Delivery attempts, newest first, one row for each HTTP request.
+    #[oai(path = "/webhooks/:id/deliveries", method = "get", operation_id = "list_deliveries")]
+    async fn list_one(
+        &self,
+        auth: ReadWebhooks,
+        id: Path<String>,
+        request: &Request,
+    ) -> Result<Answer<List<AttemptResource>>, Problem> {
+        let id = endpoint_id(&id)?;
+        auth.state.services.endpoints.get(&auth.caller, id).await?;
+        list(&auth, Some(id), request).await
+    }
+
+    /// Get a delivery attempt
+    ///
+    /// With `request` (exactly what was sent; secret header values are masked), `response` (as far as it
+    /// is kept) and `attempts` (all of the same delivery).
+    #[oai(path = "/webhooks/deliveries/:id", method = "get", operation_id = "get_delivery")]
+    async fn get(
+        &self,
+        auth: ReadWebhooks,
+        id: Path<String>,
+    ) -> Result<Answer<One<AttemptResource>>, Problem> {
+        let detail = auth.state.services.deliveries.get(&auth.caller, attempt_id(&id)?).await?;
+        Ok(one(AttemptResource::detail(&detail)))
+    }
+
+    /// Retry a delivery
+    ///
+    /// One attempt now, whatever the webhook's status. Any row of the delivery may be named. An exhausted
+    /// delivery gets its next attempt; a delivered or cancelled one is sent anew; a pending one is a 409.
+    #[oai(path = "/webhooks/deliveries/:id/retry", method = "post", operation_id = "retry_delivery")]
+    async fn retry(
+        &self,
+        auth: WriteWebhooks,
+        id: Path<String>,
+    ) -> Result<Accepted<One<AttemptResource>>, Problem> {
+        let attempt = auth.state.services.deliveries.retry(&auth.caller, attempt_id(&id)?).await?;
+        Ok(Accepted::Accepted(one(AttemptResource::of(&attempt, true))))
+    }
+}
+
+async fn list(
+    auth: &ReadWebhooks,
+    endpoint: Option<EndpointId>,
+    request: &Request,
+) -> Result<Answer<List<AttemptResource>>, Problem> {
+    let caller = &auth.caller;
+    let mut query = Query::of(request, &params::attempt_list(endpoint.is_some()));
+    let mut filter = read_filter(&mut query);
+    let sort = read_sort(&mut query);
+    let (path, scope) = match endpoint {
+        Some(id) => (format!("/v1/webhooks/{id}/deliveries"), format!("deliveries {} {id}", caller.app_id)),
+        None => ("/v1/webhooks/deliveries".to_owned(), format!("deliveries {}", caller.app_id)),
+    };
+    let read = Paging::read::<Place>(&mut query, auth.state.path(&path), &scope);
+    let (paging, page) = paging::settle(query, read)?;
+    if endpoint.is_some() {
+        filter.endpoint = endpoint;
+    }
+    let page = map_key(page, LogKey::from);
+    let found = auth.state.services.deliveries.list(caller, filter, sort, page).await?;
+    let found = map_next(found, Place::from);
+    Ok(Answer(List {
+        links: paging.links(&found),
+        meta: paging.meta(&found),
+        data: found.rows.iter().map(|a| AttemptResource::of(a, endpoint.is_none())).collect(),
+    }))
+}
+
+fn attempt_id(text: &str) -> Result<AttemptId, Problem> {
+    id_of(text).ok_or_else(|| ServiceError::NotFound("delivery").into())
+}
+
+/// A place in the log, as a cursor holds it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Place(i64, Option<PlaceValue>);
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum PlaceValue {
+    Number(i64),
+    Text(String),
+}
+
+impl From<LogKey> for Place {
+    fn from(key: LogKey) -> Place {
+        let value = match key.value {
+            SortValue::Null => None,
+            SortValue::Number(n) => Some(PlaceValue::Number(n)),
+            SortValue::Text(text) => Some(PlaceValue::Text(text)),
+        };
+        Place(key.id.0, value)
+    }
+}
+
+impl From<Place> for LogKey {
+    fn from(place: Place) -> LogKey {
+        let value = match place.1 {
+            None => SortValue::Null,
+            Some(PlaceValue::Number(n)) => SortValue::Number(n),
+            Some(PlaceValue::Text(text)) => SortValue::Text(text),
+        };
+        LogKey { id: AttemptId(place.0), value }
+    }
+}
+
+/// The log filters of the contract, section 5.
+fn read_filter(query: &mut Query) -> AttemptFilter {
+    let mut status = Vec::new();
+    let given: Vec<String> = query.all("status").into_iter().map(str::to_owned).collect();
+    for text in given {
+        match AttemptStatus::parse(&text) {
+            Some(s) => status.push(s),
+            None => query.fail("status", format!("must be one of {}", params::STATUSES.join(", "))),
+        }
+    }
+    AttemptFilter {
+        endpoint: query.get("endpoint_id", "the UUID of a webhook", id_of),
+        status,
+        event_type: type_filter(query),
+        response_status: query.get(
+            "response_status",
+            "a status such as 500, or a class such as 5xx",
+            params::status_filter,
+        ),
+        error_kind: query.get(
+            "error_kind",
+            &format!("one of {}", params::ERROR_KINDS.join(", ")),
+            ErrorKind::parse,
+        ),
+        trigger: query.get("trigger", &format!("one of {}", params::TRIGGERS.join(", ")), Trigger::parse),
+        since: query.time("since"),
+        until: query.time("until"),
+        q: params::search_text(query),
+    }
+}
+
+fn read_sort(query: &mut Query) -> Sort {
+    let parse = |text: &str| {
+        let (descending, name) = match text.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
+        let field = match name {
+            "created_at" => SortField::CreatedAt,
+            "attempted_at" => SortField::AttemptedAt,
+            "status" => SortField::Status,
+            "response_status" => SortField::ResponseStatus,
+            "response_time_ms" => SortField::ResponseTime,
+            _ => return None,
+        };
+        Some(Sort { field, descending })
+    };
+    query.get("sort", &format!("one of {}", params::SORTS.join(", ")), parse).unwrap_or_default()
+}

@@ -1,0 +1,169 @@
+//! `/v1/events`: post and read.
+
+use bytes::Bytes;
+use poem::Request;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json as Answer;
+use serde_json::value::RawValue;
+
+use crate::domain::filter::{EventFilter, TypeFilter};
+use crate::domain::{EventId, EventPattern, FieldError};
+use crate::http::auth::{ReadEvents, WriteEvents};
+use crate::http::body::{Fields, Json};
+use crate::http::paging::{self, Paging};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::service::ServiceError;
+use crate::service::events::EventInput;
+
+use super::raw::RawJson;
+use super::shapes::{Accepted, BatchBody, BatchResult, EventBody, EventResource, List, One, one};
+use super::{Tag, id_of, params};
+
+const FIELDS: &[&str] = &["event_type", "payload", "resource_id", "idempotency_key"];
+
+/// The operations.
+pub struct EventsApi;
+
+#[OpenApi(tag = "Tag::Events")]
+impl EventsApi {
+    /// Post an event
+    ///
+    /// 202 means: it is on disk, and it will be delivered to every webhook that wants its type. The
+    /// payload is sent byte for byte as it came. With an idempotency key, in the body or in the header
+    /// `Idempotency-Key`, repeating the request within 24 hours gives the first answer again; the same key
+    /// with another event is a 409.
+    #[oai(path = "/events", method = "post", operation_id = "post_event")]
+    async fn post(
+        &self,
+        auth: WriteEvents,
+        request: &Request,
+        body: Json<EventBody>,
+    ) -> Result<Accepted<One<EventResource>>, Problem> {
+        let mut fields = Fields::of_body(&body.bytes, FIELDS)?;
+        let mut input = read_event(&mut fields, &body.bytes);
+        if let Some(header) = idempotency_header(request)? {
+            match &input.idempotency_key {
+                Some(field) if *field != header => {
+                    fields.fail(
+                        "idempotency_key",
+                        "differs from the header Idempotency-Key; send one of the two",
+                    );
+                }
+                _ => input.idempotency_key = Some(header),
+            }
+        }
+        fields.finish()?;
+        let event = auth.state.services.events.post(&auth.caller, input).await?;
+        Ok(Accepted::Accepted(one(EventResource::of(&event))))
+    }
+
+    /// Post a batch of events
+    ///
+    /// 1 to 1,000 events, taken whole or refused whole, in one transaction. Each may have its own
+    /// idempotency key. The body may have up to 16 MiB.
+    #[oai(path = "/events/batch", method = "post", operation_id = "post_events")]
+    async fn post_batch(
+        &self,
+        auth: WriteEvents,
+        body: Json<BatchBody>,
+    ) -> Result<Accepted<BatchResult>, Problem> {
+        let mut fields = Fields::of_body(&body.bytes, &["events"])?;
+        fields.require("events");
+        let given = fields.raw("events").map_or("[]", RawValue::get);
+        let events: Vec<&RawValue> = serde_json::from_str(given).unwrap_or_else(|_| {
+            fields.fail("events", "must be a list of events");
+            Vec::new()
+        });
+        let mut inputs = Vec::with_capacity(events.len());
+        // A list that is too long is refused as a whole; there is no point in reading it.
+        if events.len() <= crate::domain::event::BATCH_MAX {
+            for (i, raw) in events.iter().enumerate() {
+                match Fields::of_value(raw, format!("/events/{i}"), FIELDS) {
+                    Ok(mut event) => {
+                        inputs.push(read_event(&mut event, &body.bytes));
+                        fields.errors.append(&mut event.errors);
+                    }
+                    Err(error) => fields.errors.push(error),
+                }
+            }
+        } else {
+            fields.fail("events", format!("has {} events; at most 1000 are possible", events.len()));
+        }
+        fields.finish()?;
+        let events = auth.state.services.events.post_batch(&auth.caller, inputs).await?;
+        Ok(Accepted::Accepted(Answer(BatchResult { data: events.iter().map(EventResource::of).collect() })))
+    }
+
+    /// List events
+    ///
+    /// Newest first, without payloads.
+    #[oai(path = "/events", method = "get", operation_id = "list_events")]
+    async fn list(
+        &self,
+        auth: ReadEvents,
+        request: &Request,
+    ) -> Result<Answer<List<EventResource>>, Problem> {
+        let mut query = Query::of(request, &params::event_list());
+        let filter = EventFilter {
+            event_type: type_filter(&mut query),
+            since: query.time("since"),
+            until: query.time("until"),
+        };
+        let scope = format!("events {}", auth.caller.app_id);
+        let read = Paging::read::<i64>(&mut query, auth.state.path("/v1/events"), &scope);
+        let (paging, page) = paging::settle(query, read)?;
+        let found = auth.state.services.events.list(&auth.caller, filter, page).await?;
+        Ok(Answer(List {
+            links: paging.links(&found),
+            meta: paging.meta(&found),
+            data: found.rows.iter().map(EventResource::of).collect(),
+        }))
+    }
+
+    /// Get an event
+    ///
+    /// With its `payload`, exactly as it was posted, and all its `attempts`.
+    #[oai(path = "/events/:id", method = "get", operation_id = "get_event")]
+    async fn get(&self, auth: ReadEvents, id: Path<String>) -> Result<RawJson<One<EventResource>>, Problem> {
+        let not_found = || Problem::from(ServiceError::NotFound("event"));
+        let id: EventId = id_of(&id).ok_or_else(not_found)?;
+        let detail = auth.state.services.events.get(&auth.caller, id).await?;
+        Ok(RawJson::with_payload(EventResource::detail(&detail), detail.payload.as_deref()))
+    }
+}
+
+/// Reads the fields of an event. The payload is a slice of the body: its bytes are never copied into
+/// another form.
+fn read_event(fields: &mut Fields<'_>, body: &Bytes) -> EventInput {
+    fields.require("event_type");
+    fields.require("payload");
+    EventInput {
+        event_type: fields.get("event_type", "a string").unwrap_or_else(|| "unreadable".to_owned()),
+        payload: fields.raw("payload").map_or_else(Bytes::new, |raw| body.slice_ref(raw.get().as_bytes())),
+        resource_id: fields.nullable("resource_id", "a string").flatten(),
+        idempotency_key: fields.nullable("idempotency_key", "a string").flatten(),
+    }
+}
+
+fn idempotency_header(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| {
+        let error =
+            FieldError::new("/idempotency_key", "in the header Idempotency-Key must be visible ASCII");
+        Problem::invalid_fields(vec![error])
+    })?;
+    Ok(Some(text.to_owned()))
+}
+
+/// Reads the filter `event_type`, on events and on the log alike.
+pub(super) fn type_filter(query: &mut Query) -> Option<TypeFilter> {
+    query.get("event_type", "an event type (license.assigned), or one followed by .* (license.*)", |text| {
+        match EventPattern::parse(text).ok()? {
+            EventPattern::All => None,
+            EventPattern::Exactly(t) => Some(TypeFilter::Exactly(t)),
+            EventPattern::Below(t) => Some(TypeFilter::Below(t)),
+        }
+    })
+}

@@ -1,0 +1,53 @@
+//! `/v1`: the main surface, JSON:API-like (sections 4 and 5 of the contract).
+//!
+//! An operation reads its input ([`crate::http::body`], [`crate::http::query`]), calls one service, and
+//! says the answer in the words of [`shapes`]. What it may be called with is the type of its first
+//! argument ([`crate::http::auth`]).
+
+use std::str::FromStr;
+
+use poem_openapi::{OpenApiService, Tags};
+
+use crate::domain::list::{Page, PageRequest, Start};
+
+mod deliveries;
+mod endpoints;
+mod events;
+pub mod openapi;
+mod params;
+pub mod raw;
+pub mod shapes;
+
+/// The groups of operations.
+#[derive(Tags)]
+pub(super) enum Tag {
+    /// Receivers: where events go, and which ones.
+    Webhooks,
+    /// The delivery log: one row for each HTTP request.
+    Deliveries,
+    /// What happened: post events and read them again.
+    Events,
+}
+
+/// The operations as a service, with the document that poem makes of them.
+pub fn service() -> OpenApiService<(endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi), ()>
+{
+    let apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi);
+    OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
+}
+
+fn id_of<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn map_key<A, B>(page: PageRequest<A>, map: impl FnOnce(A) -> B) -> PageRequest<B> {
+    let start = match page.start {
+        Start::Page(n) => Start::Page(n),
+        Start::After(key) => Start::After(map(key)),
+    };
+    PageRequest { start, per_page: page.per_page }
+}
+
+fn map_next<T, A, B>(page: Page<T, A>, map: impl FnOnce(A) -> B) -> Page<T, B> {
+    Page { rows: page.rows, total: page.total, next: page.next.map(map) }
+}

@@ -1,0 +1,177 @@
+//! The OpenAPI document of `/v1`: what poem makes of the operations, completed.
+//!
+//! Three things are the same for many operations and are written once, here: the two forms of
+//! credentials, the query parameters of lists, and the error answers.
+
+use serde_json::{Map, Value, json};
+
+use super::params;
+
+/// Where the operations are, below the server's URL.
+const PREFIX: &str = "/v1";
+
+const DESCRIPTION: &str = "\
+Postrider delivers webhooks: post an event, and it is signed, sent to every webhook that wants it, retried, \
+and logged.\n\n\
+**Start here.** `Authorize` with a key (`postrider key create`), create a webhook, send it a test, post an event, \
+and look at the deliveries.\n\n\
+**Conventions.** Bodies are JSON objects of the attribute names. Times are UTC, RFC 3339, with `Z`. Lengths of \
+time are a whole number and `ms`, `s`, `m`, `h` or `d`. Every answer carries `X-Request-Id`. With a key of scope \
+`admin`, the header `X-App-Id` names another app than the key's own.";
+
+/// Completes the document. `base_path` is the path under which the server is reached from outside.
+pub fn complete(poem_document: &str, base_path: &str) -> Value {
+    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
+    document["info"]["description"] = json!(DESCRIPTION);
+    document["info"]["license"] = json!({ "name": "MIT" });
+    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
+    let paths = document["paths"].as_object().cloned().unwrap_or_default();
+    let mut completed = Map::new();
+    for (path, mut methods) in paths {
+        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
+            complete_operation(&path, method, operation);
+        }
+        completed.insert(format!("{PREFIX}{path}"), methods);
+    }
+    document["paths"] = Value::Object(completed);
+    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["schemas"]["Errors"] = errors_schema();
+    document
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key's token: `prk_<id>_<secret>`, as `postrider key create` prints it.",
+        },
+        "client_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-client-key",
+            "description": "`prk_<id>`; together with x-client-secret.",
+        },
+        "client_secret": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-client-secret",
+            "description": "The key's secret; together with x-client-key.",
+        },
+    })
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
+    // The scheme's name is the scope: see `http::auth`.
+    let scope = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
+    if let Some(scope) = &scope {
+        let text = operation["description"].as_str().unwrap_or_default();
+        operation["description"] = json!(format!("{text}\n\nScope: `{scope}`.").trim_start());
+        operation["x-scope"] = json!(scope);
+        operation["security"] = json!([{ "bearer": [] }, { "client_key": [], "client_secret": [] }]);
+    }
+    let lists = match operation["operationId"].as_str() {
+        Some("list_webhooks") => params::endpoint_list(),
+        Some("list_deliveries") => params::attempt_list(true),
+        Some("list_all_deliveries") => params::attempt_list(false),
+        Some("list_events") => params::event_list(),
+        _ => vec![],
+    };
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    parameters.extend(lists.iter().map(crate::http::query::Param::describe));
+    parameters.extend(header_parameters(operation));
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    for (status, description) in errors_of(path, method, operation, !lists.is_empty()) {
+        operation["responses"][status] = json!({
+            "description": description,
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
+        });
+    }
+}
+
+fn header_parameters(operation: &Value) -> Vec<Value> {
+    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
+    let mut headers = vec![header(
+        "X-App-Id",
+        "With scope `admin`: the app that is meant, by its id.",
+        json!({ "type": "string", "format": "uuid" }),
+    )];
+    if operation["operationId"] == "post_event" {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+        headers.push(header("Idempotency-Key", "The same as `idempotency_key` in the body.", schema));
+    }
+    headers
+}
+
+/// The errors that an operation can answer with.
+fn errors_of(
+    path: &str,
+    method: &str,
+    operation: &Value,
+    is_list: bool,
+) -> Vec<(&'static str, &'static str)> {
+    let takes_body = operation.get("requestBody").is_some();
+    let writes = method != "get";
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let mut errors = vec![
+        ("400", "The request cannot be read, or its credentials contradict each other (`bad_request`)."),
+        ("401", "Invalid or missing authentication credentials (`unauthorized`)."),
+        ("403", "The key lacks the scope (`forbidden`)."),
+        ("404", "There is none, it belongs to another app, or `X-App-Id` names no app (`not_found`)."),
+        ("500", "Something went wrong on the server (`internal`)."),
+        ("503", "The server cannot keep up or is stopping; try again in a second (`overloaded`)."),
+    ];
+    if takes_body {
+        errors.push(("413", "The body or the payload is too large (`payload_too_large`)."));
+        errors.push(("415", "The body is not JSON (`unsupported_media_type`)."));
+    }
+    if takes_body || is_list {
+        errors
+            .push(("422", "Fields or parameters cannot be taken; one entry for each (`validation_failed`)."));
+    }
+    if matches!(id, "post_event" | "post_events" | "retry_delivery") {
+        errors.push(("409", "It does not fit what there is (`conflict`)."));
+    }
+    if writes {
+        errors.push(("507", "The disk is full; reads go on (`storage_full`)."));
+    }
+    debug_assert!(path.starts_with('/'));
+    errors
+}
+
+fn errors_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What went wrong, one entry for each problem.",
+        "required": ["errors", "meta"],
+        "properties": {
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["status", "code", "title", "detail"],
+                    "properties": {
+                        "status": { "type": "string", "example": "422" },
+                        "code": { "type": "string", "example": "validation_failed" },
+                        "title": { "type": "string", "example": "Validation failed" },
+                        "detail": { "type": "string", "example": "events is required." },
+                        "source": {
+                            "type": "object",
+                            "properties": {
+                                "pointer": { "type": "string", "example": "/events" },
+                                "parameter": { "type": "string", "example": "per_page" },
+                            },
+                        },
+                    },
+                },
+            },
+            "meta": {
+                "type": "object",
+                "required": ["request_id"],
+                "properties": { "request_id": { "type": "string" } },
+            },
+        },
+    })
+}

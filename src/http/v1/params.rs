@@ -1,0 +1,161 @@
+//! The query parameters of the lists: what is taken and what the document says, in one place.
+
+use crate::domain::filter::StatusFilter;
+use crate::http::paging;
+use crate::http::query::{Param, Query, Shape};
+
+/// Statuses of attempts.
+pub(super) const STATUSES: &[&str] = &["pending", "delivered", "failed", "exhausted", "cancelled"];
+/// Triggers of attempts.
+pub(super) const TRIGGERS: &[&str] = &["event", "retry", "manual", "recover", "replay", "test"];
+/// Kinds of failures.
+pub(super) const ERROR_KINDS: &[&str] =
+    &["dns", "connect", "tls", "timeout", "http_status", "blocked_address", "protocol", "interrupted"];
+/// Orders of the log.
+pub(super) const SORTS: &[&str] = &[
+    "created_at",
+    "-created_at",
+    "attempted_at",
+    "-attempted_at",
+    "status",
+    "-status",
+    "response_status",
+    "-response_status",
+    "response_time_ms",
+    "-response_time_ms",
+];
+
+const SINCE: Param = Param {
+    name: "since",
+    shape: Shape::Time,
+    description: "Rows with `created_at` at or after this time.",
+    example: "2026-05-01T00:00:00Z",
+};
+const UNTIL: Param = Param {
+    name: "until",
+    shape: Shape::Time,
+    description: "Rows with `created_at` before this time.",
+    example: "2026-06-01T00:00:00Z",
+};
+const EVENT_TYPE: Param = Param {
+    name: "event_type",
+    shape: Shape::Text { max: 130 },
+    description: "An event type, or one followed by `.*`, which stands for one or more further segments.",
+    example: "license.*",
+};
+const ENDPOINT_ID: Param = Param {
+    name: "endpoint_id",
+    shape: Shape::Uuid,
+    description: "Rows of this webhook, deleted ones included.",
+    example: "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+};
+
+const FILTERS: [Param; 7] = [
+    Param {
+        name: "status",
+        shape: Shape::AnyOf(STATUSES),
+        description: "Rows with one of these statuses.",
+        example: "exhausted",
+    },
+    EVENT_TYPE,
+    Param {
+        name: "response_status",
+        shape: Shape::Text { max: 3 },
+        description: "A status (`500`) or a class (`5xx`).",
+        example: "5xx",
+    },
+    Param {
+        name: "error_kind",
+        shape: Shape::OneOf(ERROR_KINDS),
+        description: "Rows that failed in this way.",
+        example: "timeout",
+    },
+    Param {
+        name: "trigger",
+        shape: Shape::OneOf(TRIGGERS),
+        description: "Rows that were made for this reason.",
+        example: "retry",
+    },
+    Param {
+        name: "q",
+        shape: Shape::Text { max: 200 },
+        description: "Part of the webhook's name or URL, or of the event type; literal, case-insensitive.",
+        example: "billing",
+    },
+    Param {
+        name: "sort",
+        shape: Shape::OneOf(SORTS),
+        description: "The order; `-` for descending. Ties go by id, nulls come last. Newest first unless given.",
+        example: "-response_time_ms",
+    },
+];
+
+/// Parameters of the list of webhooks.
+pub(super) fn endpoint_list() -> Vec<Param> {
+    let own = [
+        Param {
+            name: "status",
+            shape: Shape::OneOf(&["active", "paused", "disabled"]),
+            description: "Webhooks with this status.",
+            example: "disabled",
+        },
+        Param {
+            name: "q",
+            shape: Shape::Text { max: 200 },
+            description: "Part of the name or the URL; literal, case-insensitive.",
+            example: "billing",
+        },
+    ];
+    paging::PARAMS.into_iter().chain(own).collect()
+}
+
+/// Parameters of the two lists of the log.
+pub(super) fn attempt_list(of_one_endpoint: bool) -> Vec<Param> {
+    let endpoint = (!of_one_endpoint).then_some(ENDPOINT_ID);
+    paging::PARAMS.into_iter().chain(FILTERS).chain([SINCE, UNTIL]).chain(endpoint).collect()
+}
+
+/// Parameters of the list of events.
+pub(super) fn event_list() -> Vec<Param> {
+    paging::PARAMS.into_iter().chain([EVENT_TYPE, SINCE, UNTIL]).collect()
+}
+
+/// Reads `500` or `5xx`.
+pub(super) fn status_filter(text: &str) -> Option<StatusFilter> {
+    if let Some(class) = text.strip_suffix("xx") {
+        let class: u16 = class.parse().ok()?;
+        return (class <= 9 && text.len() == 3 && class >= 1).then_some(StatusFilter::Class(class));
+    }
+    let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| digits && *n >= 100).map(StatusFilter::Exactly)
+}
+
+/// Reads `q`; an empty one is none.
+pub(super) fn search_text(query: &mut Query) -> Option<String> {
+    query
+        .get("q", "at most 200 characters", |text| (text.chars().count() <= 200).then(|| text.to_owned()))
+        .filter(|q| !q.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AttemptStatus, ErrorKind, Trigger};
+
+    #[test]
+    fn the_document_has_the_names_of_the_domain() {
+        let names = |all: Vec<&'static str>| all;
+        assert_eq!(names(AttemptStatus::ALL.iter().map(|s| s.as_str()).collect()), STATUSES);
+        assert_eq!(names(Trigger::ALL.iter().map(|s| s.as_str()).collect()), TRIGGERS);
+        assert_eq!(names(ErrorKind::ALL.iter().map(|s| s.as_str()).collect()), ERROR_KINDS);
+    }
+
+    #[test]
+    fn a_status_or_a_class_is_read() {
+        assert_eq!(status_filter("500"), Some(StatusFilter::Exactly(500)));
+        assert_eq!(status_filter("5xx"), Some(StatusFilter::Class(5)));
+        for text in ["", "xx", "5x", "0xx", "55xx", "5XX", "+50", "99", "1000", "abc", "-5xx"] {
+            assert_eq!(status_filter(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! What `/v1` says and takes, as documented types.
+
+use std::collections::BTreeMap;
+
+use poem_openapi::payload::Json;
+use poem_openapi::types::{Any, ParseFromJSON, ToJSON, Type};
+use poem_openapi::{ApiResponse, Object};
+use serde_json::{Value, json};
+
+use crate::domain::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Response};
+use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
+use crate::domain::event::Event;
+use crate::domain::event::EventDetail;
+use crate::domain::{Outcome, Timestamp};
+use crate::http::body::{BodyShape, Limit};
+use crate::http::paging::{Links, ListMeta};
+
+fn time(t: Timestamp) -> String {
+    t.to_string()
+}
+
+// --- envelopes ----------------------------------------------------------------------------------
+
+/// One resource.
+#[derive(Object)]
+pub struct One<T: ParseFromJSON + ToJSON + Type> {
+    pub data: T,
+}
+
+/// A page of resources.
+#[derive(Object)]
+pub struct List<T: ParseFromJSON + ToJSON + Type> {
+    pub data: Vec<T>,
+    pub links: Links,
+    pub meta: ListMeta,
+}
+
+/// 201
+#[derive(ApiResponse)]
+pub enum Created<T: ParseFromJSON + ToJSON + Type> {
+    /// Made.
+    #[oai(status = 201)]
+    Created(Json<One<T>>),
+}
+
+/// 202
+#[derive(ApiResponse)]
+pub enum Accepted<T: ParseFromJSON + ToJSON + Type> {
+    /// Accepted: it is on disk and will be done.
+    #[oai(status = 202)]
+    Accepted(Json<T>),
+}
+
+/// 204
+#[derive(ApiResponse)]
+pub enum NoContent {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// A 200 with one resource.
+pub fn one<T: ParseFromJSON + ToJSON + Type>(data: T) -> Json<One<T>> {
+    Json(One { data })
+}
+
+// --- endpoints ----------------------------------------------------------------------------------
+
+/// A receiver URL with the event types it wants.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpoint")]
+pub struct EndpointResource {
+    /// `webhook_endpoint`
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// UUID of the webhook.
+    pub id: String,
+    pub attributes: EndpointAttributes,
+}
+
+/// Attributes of a webhook.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointAttributes")]
+pub struct EndpointAttributes {
+    /// Where events are sent: `http` or `https`, up to 2,048 characters.
+    pub url: String,
+    /// A name for people, up to 100 characters; the URL's host unless given.
+    pub name: String,
+    /// Up to 500 characters.
+    pub description: Option<String>,
+    /// `active`, `paused` (deliveries wait) or `disabled` (new events make no delivery).
+    pub status: String,
+    /// Why Postrider disabled it; null when a person set the status.
+    pub status_reason: Option<String>,
+    /// Patterns of the event types it wants: a type, a type followed by `.*`, or `*`.
+    pub events: Vec<String>,
+    /// Headers of every request: name → string, or name → `{"value","secret":true}`, which reads back
+    /// masked.
+    pub headers: Any<Value>,
+    /// Whether bodies are sent as JWE.
+    pub encrypted: bool,
+    /// Waits between attempts, such as `["2m","8m","20m"]`; null = the configured ones.
+    pub retry_schedule: Option<Vec<String>>,
+    /// Time for the whole request, up to `30s`; null = the configured one.
+    pub timeout: Option<String>,
+    /// Requests a second; null = no limit.
+    pub rate_limit: Option<u32>,
+    /// Failed attempts since the last success.
+    pub consecutive_failures: u32,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// RFC 3339, UTC.
+    pub updated_at: String,
+    /// `whsec_…`: the key that signs. Shown when the webhook is made and when the secret is rotated,
+    /// never again.
+    #[oai(skip_serializing_if_is_none)]
+    pub signing_secret: Option<String>,
+}
+
+impl EndpointResource {
+    /// The endpoint without its secret.
+    pub fn of(endpoint: &Endpoint) -> EndpointResource {
+        EndpointResource::with_secret(endpoint, None)
+    }
+
+    /// The endpoint with the secret, for the one time it is shown.
+    pub fn with_secret(endpoint: &Endpoint, secret: Option<&str>) -> EndpointResource {
+        let s = &endpoint.settings;
+        let headers: serde_json::Map<String, Value> = s
+            .headers
+            .iter()
+            .map(|header| {
+                let value = match &header.value {
+                    HeaderValue::Plain(text) => json!(text),
+                    HeaderValue::Secret(_) => json!({ "value": MASK, "secret": true }),
+                };
+                (header.name.clone(), value)
+            })
+            .collect();
+        EndpointResource {
+            kind: "webhook_endpoint".to_owned(),
+            id: endpoint.id.to_string(),
+            attributes: EndpointAttributes {
+                url: s.url.clone(),
+                name: s.name.clone(),
+                description: s.description.clone(),
+                status: endpoint.status.to_string(),
+                status_reason: endpoint.status_reason.clone(),
+                events: s.events.iter().map(ToString::to_string).collect(),
+                headers: Any(Value::Object(headers)),
+                encrypted: s.encrypted,
+                retry_schedule: s
+                    .retry_schedule
+                    .as_ref()
+                    .map(|schedule| schedule.waits().iter().map(ToString::to_string).collect()),
+                timeout: s.timeout.as_ref().map(ToString::to_string),
+                rate_limit: s.rate_limit,
+                consecutive_failures: endpoint.consecutive_failures,
+                created_at: time(endpoint.created_at),
+                updated_at: time(endpoint.updated_at),
+                signing_secret: secret.map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// A webhook as it is made or changed. `url` and `events` are required when it is made or replaced.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointInput")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct EndpointBody {
+    /// Where events are sent: `http` or `https`, up to 2,048 characters, without credentials or fragment.
+    #[oai(validator(max_length = 2048))]
+    url: Option<String>,
+    /// Up to 100 characters; the URL's host unless given.
+    #[oai(validator(max_length = 100))]
+    name: Option<String>,
+    /// Up to 500 characters.
+    #[oai(validator(max_length = 500))]
+    description: Option<String>,
+    /// 1 to 100 patterns: a type (`license.assigned`), a type followed by `.*` (`license.*`), or `*`.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    events: Option<Vec<String>>,
+    /// Up to 20: name → string, or name → `{"value","secret":true}`. Writing the mask `********` keeps a
+    /// secret value. A value has up to 8 KiB.
+    headers: Option<Any<Value>>,
+    /// Whether bodies are sent as JWE (`dir`, `A256GCM`).
+    encrypted: Option<bool>,
+    /// Waits between attempts; `[]` = no retries, null = the configured ones.
+    retry_schedule: Option<Vec<String>>,
+    /// Up to `30s`; null = the configured one.
+    timeout: Option<String>,
+    /// Requests a second, 1 to 10,000; null = no limit.
+    rate_limit: Option<u32>,
+    /// `active` (also clears the failure counter), `paused` or `disabled`.
+    status: Option<String>,
+}
+
+impl BodyShape for EndpointBody {}
+
+/// Which event to test with.
+#[derive(Object)]
+#[oai(rename = "WebhookTest")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct TestBody {
+    /// `webhook.test` unless given.
+    event_type: Option<String>,
+}
+
+impl BodyShape for TestBody {
+    const REQUIRED: bool = false;
+}
+
+/// How long the old secret goes on signing.
+#[derive(Object)]
+#[oai(rename = "RotateSecret")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct RotateBody {
+    /// `0s` to `7d`; `24h` unless given.
+    overlap: Option<String>,
+}
+
+impl BodyShape for RotateBody {
+    const REQUIRED: bool = false;
+}
+
+/// What became of a test delivery.
+#[derive(Object)]
+#[oai(rename = "WebhookTestResult")]
+pub struct TestResource {
+    /// `webhook_test_result`
+    #[oai(rename = "type")]
+    pub kind: String,
+    pub attributes: TestAttributes,
+}
+
+/// Attributes of a test's result.
+#[derive(Object)]
+#[oai(rename = "WebhookTestResultAttributes")]
+pub struct TestAttributes {
+    /// Whether the receiver answered with 2xx.
+    pub delivered: bool,
+    /// The receiver's status; null when no response arrived.
+    pub http_status: Option<u16>,
+    /// Time of the request in ms; null when nothing was sent.
+    pub response_time_ms: Option<u32>,
+    /// Why it was not delivered.
+    #[oai(skip_serializing_if_is_none)]
+    pub error: Option<String>,
+}
+
+impl TestResource {
+    /// From the outcome.
+    pub fn of(outcome: &Outcome) -> TestResource {
+        TestResource {
+            kind: "webhook_test_result".to_owned(),
+            attributes: TestAttributes {
+                delivered: outcome.failure.is_none(),
+                http_status: outcome.response.as_ref().map(|r| r.status),
+                response_time_ms: outcome.response_time_ms,
+                error: outcome.failure.as_ref().map(|f| f.message.clone()),
+            },
+        }
+    }
+}
+
+// --- the delivery log ---------------------------------------------------------------------------
+
+/// One attempt: one row of the delivery log.
+#[derive(Object)]
+#[oai(rename = "WebhookDelivery")]
+pub struct AttemptResource {
+    /// `webhook_delivery`
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// The row's number.
+    pub id: i64,
+    pub attributes: AttemptAttributes,
+}
+
+/// Attributes of an attempt.
+#[derive(Object)]
+#[oai(rename = "WebhookDeliveryAttributes")]
+pub struct AttemptAttributes {
+    /// The id of the delivery's first attempt.
+    pub delivery_id: i64,
+    /// UUID of the webhook.
+    pub endpoint_id: String,
+    /// In lists over all webhooks, and in the detail.
+    #[oai(skip_serializing_if_is_none)]
+    pub endpoint_url: Option<String>,
+    /// In lists over all webhooks, and in the detail.
+    #[oai(skip_serializing_if_is_none)]
+    pub endpoint_name: Option<String>,
+    /// `evt_…`, which is also the `webhook-id` header.
+    pub event_id: String,
+    pub event_type: String,
+    /// The event's `resource_id` for `validation.*`, else null.
+    pub validation_id: Option<String>,
+    /// The receiver's status; null when no response arrived.
+    pub response_status: Option<u16>,
+    /// The first 500 characters of the receiver's answer.
+    pub response_body: Option<String>,
+    /// Time of the request in ms.
+    pub response_time_ms: Option<u32>,
+    /// 1 = the first send.
+    pub attempt: u32,
+    /// `pending`, `delivered`, `failed` (a later attempt exists), `exhausted` or `cancelled`.
+    pub status: String,
+    /// `event`, `retry`, `manual`, `recover`, `replay` or `test`.
+    pub trigger: String,
+    /// When the retry of this attempt is due.
+    pub next_retry_at: Option<String>,
+    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`.
+    pub error_kind: Option<String>,
+    /// The failure in words.
+    pub error_message: Option<String>,
+    /// When the attempt was scheduled. RFC 3339, UTC.
+    pub created_at: String,
+    /// When a pending one is to be sent.
+    pub due_at: Option<String>,
+    /// When the request was sent.
+    pub attempted_at: Option<String>,
+    /// The request as it was sent. In the detail only.
+    #[oai(skip_serializing_if_is_none)]
+    pub request: Option<Any<Value>>,
+    /// The response as far as it is kept. In the detail only.
+    #[oai(skip_serializing_if_is_none)]
+    pub response: Option<Any<Value>>,
+    /// All attempts of the delivery. In the detail only.
+    #[oai(skip_serializing_if_is_none)]
+    pub attempts: Option<Vec<AttemptLink>>,
+}
+
+/// An attempt among the others of its delivery.
+#[derive(Object)]
+pub struct AttemptLink {
+    pub id: i64,
+    /// UUID of the webhook.
+    pub endpoint_id: String,
+    pub attempt: u32,
+    pub status: String,
+    pub trigger: String,
+    pub attempted_at: Option<String>,
+    pub due_at: Option<String>,
+    pub response_status: Option<u16>,
+    pub error_kind: Option<String>,
+}
+
+impl AttemptLink {
+    fn of(a: &AttemptSummary) -> AttemptLink {
+        AttemptLink {
+            id: a.id.0,
+            endpoint_id: a.endpoint_id.to_string(),
+            attempt: a.attempt,
+            status: a.status.to_string(),
+            trigger: a.trigger.to_string(),
+            attempted_at: a.attempted_at.map(time),
+            due_at: a.due_at.map(time),
+            response_status: a.response_status,
+            error_kind: a.error_kind.map(|k| k.to_string()),
+        }
+    }
+}
+
+impl AttemptResource {
+    /// A row; `with_endpoint` adds the endpoint's URL and name.
+    pub fn of(a: &Attempt, with_endpoint: bool) -> AttemptResource {
+        AttemptResource {
+            kind: "webhook_delivery".to_owned(),
+            id: a.id.0,
+            attributes: AttemptAttributes {
+                delivery_id: a.delivery_id.0,
+                endpoint_id: a.endpoint_id.to_string(),
+                endpoint_url: with_endpoint.then(|| a.endpoint_url.clone()),
+                endpoint_name: with_endpoint.then(|| a.endpoint_name.clone()),
+                event_id: a.event_id.to_string(),
+                event_type: a.event_type.to_string(),
+                validation_id: a.validation_id().map(str::to_owned),
+                response_status: a.response_status,
+                response_body: a.response_body.clone(),
+                response_time_ms: a.response_time_ms,
+                attempt: a.attempt,
+                status: a.status.to_string(),
+                trigger: a.trigger.to_string(),
+                next_retry_at: a.next_retry_at.map(time),
+                error_kind: a.error_kind.map(|k| k.to_string()),
+                error_message: a.error_message.clone(),
+                created_at: time(a.created_at),
+                due_at: a.due_at.map(time),
+                attempted_at: a.attempted_at.map(time),
+                request: None,
+                response: None,
+                attempts: None,
+            },
+        }
+    }
+
+    /// A row with everything that is kept.
+    pub fn detail(detail: &AttemptDetail) -> AttemptResource {
+        let mut resource = AttemptResource::of(&detail.attempt, true);
+        let request = detail.request.as_ref().map(|r| request_json(r, detail.request_body.as_deref()));
+        let response = detail.response.as_ref().map(response_json);
+        resource.attributes.request = Some(Any(request.unwrap_or(Value::Null)));
+        resource.attributes.response = Some(Any(response.unwrap_or(Value::Null)));
+        resource.attributes.attempts = Some(detail.attempts.iter().map(AttemptLink::of).collect());
+        resource
+    }
+}
+
+fn request_json(request: &Request, body: Option<&[u8]>) -> Value {
+    json!({
+        "method": "POST",
+        "url": request.url,
+        "headers": headers_json(&request.headers),
+        "body": body.map(String::from_utf8_lossy),
+    })
+}
+
+fn response_json(response: &Response) -> Value {
+    json!({
+        "status": response.status,
+        "headers": headers_json(&response.headers),
+        "body": String::from_utf8_lossy(&response.body),
+        "body_truncated": response.body_truncated,
+    })
+}
+
+/// Headers as an object with lower-case names, repeated ones joined by `, `.
+fn headers_json(headers: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut joined: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let entry = joined.entry(name.to_ascii_lowercase());
+        entry
+            .and_modify(|all| {
+                all.push_str(", ");
+                all.push_str(value);
+            })
+            .or_insert_with(|| value.clone());
+    }
+    joined
+}
+
+// --- events -------------------------------------------------------------------------------------
+
+/// Something that happened.
+#[derive(Object)]
+#[oai(rename = "Event")]
+pub struct EventResource {
+    /// `event`
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// `evt_…`
+    pub id: String,
+    pub attributes: EventAttributes,
+}
+
+/// Attributes of an event.
+#[derive(Object)]
+pub struct EventAttributes {
+    pub event_type: String,
+    pub resource_id: Option<String>,
+    /// How many webhooks it goes to.
+    pub deliveries: u32,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// The payload. In the detail only; null when retention has removed it.
+    #[oai(skip_serializing_if_is_none)]
+    pub payload: Option<Any<Value>>,
+    /// All attempts over all webhooks. In the detail only.
+    #[oai(skip_serializing_if_is_none)]
+    pub attempts: Option<Vec<AttemptLink>>,
+}
+
+impl EventResource {
+    /// An event as lists show it.
+    pub fn of(event: &Event) -> EventResource {
+        EventResource {
+            kind: "event".to_owned(),
+            id: event.id.to_string(),
+            attributes: EventAttributes {
+                event_type: event.event_type.to_string(),
+                resource_id: event.resource_id.clone(),
+                deliveries: event.deliveries,
+                created_at: time(event.created_at),
+                payload: None,
+                attempts: None,
+            },
+        }
+    }
+
+    /// An event with payload and attempts.
+    pub fn detail(detail: &EventDetail) -> EventResource {
+        let mut resource = EventResource::of(&detail.event);
+        let payload = detail.payload.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        resource.attributes.payload = Some(Any(payload.unwrap_or(Value::Null)));
+        resource.attributes.attempts = Some(detail.attempts.iter().map(AttemptLink::of).collect());
+        resource
+    }
+}
+
+/// An event to post.
+#[derive(Object)]
+#[oai(rename = "EventInput")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct EventBody {
+    /// 1 to 128 of `[A-Za-z0-9_.-]`, without an empty segment, not beginning with `webhook_endpoint.`
+    #[oai(validator(min_length = 1, max_length = 128))]
+    event_type: String,
+    /// Any JSON value, up to `limits.event_size`; sent byte for byte as it came.
+    payload: Any<Value>,
+    /// What the event is about, up to 255 characters.
+    resource_id: Option<String>,
+    /// Up to 255 characters; repeating it within 24 hours gives the first answer again. May also be given
+    /// as the header `Idempotency-Key`.
+    idempotency_key: Option<String>,
+}
+
+impl BodyShape for EventBody {
+    const LIMIT: Limit = Limit::Event;
+}
+
+/// A batch of events.
+#[derive(Object)]
+#[oai(rename = "EventBatch")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct BatchBody {
+    /// 1 to 1,000 events, taken whole or refused whole.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    events: Vec<EventBody>,
+}
+
+impl BodyShape for BatchBody {
+    const LIMIT: Limit = Limit::Batch;
+}
+
+/// One result for each event of a batch, in order.
+#[derive(Object)]
+pub struct BatchResult {
+    pub data: Vec<EventResource>,
+}
