@@ -1,3 +1,7 @@
-//! The program `postrider`.
+//! The program `postrider`. Everything is in the library, where tests reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    postrider::cli::main()
+}

@@ -1,1 +1,7 @@
 //! Integration tests, in one binary; the tree mirrors the parts of the program.
+
+mod cli;
+mod delivery;
+mod sender;
+mod support;
+mod tidy;

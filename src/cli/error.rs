@@ -1,0 +1,102 @@
+//! How a command fails: what is printed, and the exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::app::StartError;
+use crate::config::Problems;
+use crate::data_dir::DataDirError;
+use crate::service::apps::AppError;
+use crate::service::keys::KeyError;
+use crate::service::users::UserError;
+use crate::store::StoreError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Config(#[from] Problems),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// What was asked for makes no sense, whatever the state of things.
+    #[error("{0}")]
+    Usage(String),
+    /// Anything that went wrong while running.
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(StartError),
+}
+
+impl CliError {
+    /// 2 for what a person must change in command or configuration, else 1.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
+            CliError::Store(StoreError::InUse { .. }) => ExitCode::from(2),
+            CliError::Failed(_) | CliError::Store(_) | CliError::Start(_) => ExitCode::from(1),
+        }
+    }
+
+    /// What a person reads: the error with its causes; the problems of a configuration a line each.
+    pub fn report(&self) -> String {
+        if let CliError::Config(problems) = self {
+            return problems.to_string();
+        }
+        let mut text = format!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> CliError {
+        match error {
+            StartError::DataDir(error) => error.into(),
+            StartError::Store(error) => error.into(),
+            StartError::Listen { .. } | StartError::Sender(_) | StartError::Signals(_) => {
+                CliError::Start(error)
+            }
+        }
+    }
+}
+
+impl From<AppError> for CliError {
+    fn from(error: AppError) -> CliError {
+        match error {
+            AppError::BadName(_) => CliError::Usage(error.to_string()),
+            AppError::NameTaken(_) | AppError::NotFound(_) => CliError::Failed(error.to_string()),
+            AppError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> CliError {
+        match error {
+            KeyError::BadName(_) | KeyError::NoScopes | KeyError::ScopesNotHeld(_) | KeyError::NoLifetime => {
+                CliError::Usage(error.to_string())
+            }
+            KeyError::NotFound(_) => CliError::Failed(error.to_string()),
+            KeyError::App(error) => error.into(),
+            KeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for CliError {
+    fn from(error: UserError) -> CliError {
+        match error {
+            UserError::BadEmail(_) | UserError::BadPassword => CliError::Usage(error.to_string()),
+            UserError::EmailTaken(_) | UserError::NotFound(_) => CliError::Failed(error.to_string()),
+            UserError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The command line: one file a command. Here is what they share: the flags, the way from a command to
+//! its code, and the exit codes.
+//!
+//! What was asked for goes to stdout and everything else to stderr. Exit codes: 0 fine, 1 failed while
+//! running, 2 bad usage or configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Sources};
+
+mod app;
+mod config;
+mod error;
+mod healthcheck;
+mod key;
+mod openapi;
+mod output;
+mod serve;
+mod storage;
+mod user;
+
+pub use error::CliError;
+
+/// Postrider delivers webhooks: it takes in events, signs them, sends them, retries, and keeps a log.
+#[derive(Debug, Parser)]
+#[command(name = "postrider", version, about)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The configuration file (TOML); POSTRIDER_CONFIG names it too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory; goes before data_dir of environment and file
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<String>,
+    /// The address to listen on; goes before listen of environment and file
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub listen: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (what happens without a command, too)
+    Serve,
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Make and list the people who may sign in to the dashboard
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Make and list apps, the owners of endpoints, events and keys
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the OpenAPI document of a surface
+    Openapi {
+        #[arg(default_value = "v1")]
+        surface: openapi::Surface,
+    },
+    /// Ask the server at the configured address whether it is alive
+    Healthcheck,
+}
+
+impl Global {
+    /// What the configuration is read from, in this process.
+    fn sources(&self) -> Sources {
+        let flag = |flag, key, value: &Option<String>| value.clone().map(|value| (flag, key, value));
+        Sources {
+            file: self.config.clone(),
+            environment: std::env::vars_os().collect(),
+            flags: [flag("--data", "data_dir", &self.data), flag("--listen", "listen", &self.listen)]
+                .into_iter()
+                .flatten()
+                .collect(),
+        }
+    }
+}
+
+/// Runs what the process was started for.
+pub fn main() -> ExitCode {
+    // Usage errors, --help and --version end the process in here, with 2, 0 and 0.
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error.report());
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    // Each command says whether it needs a configuration.
+    let config = || Config::load(&cli.global.sources());
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config()?),
+        Command::Openapi { surface } => openapi::run(surface, &config()?),
+        Command::Key(command) => key::run(command, &config()?),
+        Command::User(command) => user::run(command, &config()?),
+        Command::App(command) => app::run(command, &config()?),
+        Command::Config(command) => config::run(command, &config()?),
+        Command::Healthcheck => healthcheck::run(&config()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

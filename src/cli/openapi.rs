@@ -1,0 +1,22 @@
+//! `openapi`: print the OpenAPI document of a surface, without a server.
+
+use clap::ValueEnum;
+
+use super::{CliError, output};
+use crate::config::Config;
+use crate::http;
+
+/// A surface that has a document.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Surface {
+    /// The main surface
+    V1,
+}
+
+/// Runs the command.
+pub(super) fn run(surface: Surface, config: &Config) -> Result<(), CliError> {
+    let document = match surface {
+        Surface::V1 => http::openapi_v1(config.base_path()),
+    };
+    output::print(&format!("{document:#}\n"))
+}

@@ -1,0 +1,99 @@
+//! The command line, as a person or a script meets it: the real program, in a directory of its own, with
+//! nothing in its environment but what a test puts there.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+mod app;
+mod config;
+mod healthcheck;
+mod key;
+mod user;
+
+/// A directory in which the program runs.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+/// What a run of the program came to.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts a file here.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// Runs the program here; `command` is split at spaces.
+    pub(crate) fn run(&self, command: &str) -> Ran {
+        self.run_with(command, &[])
+    }
+
+    /// Runs the program here with something in its environment.
+    pub(crate) fn run_with(&self, command: &str, environment: &[(&str, &str)]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(command.split_whitespace())
+            .current_dir(self.path())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran::from(output)
+    }
+}
+
+impl Ran {
+    /// Standard output of a run that ended well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        self.stdout
+    }
+
+    /// Standard output, as JSON, of a run that ended well.
+    #[track_caller]
+    pub(crate) fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    /// Standard error of a run that ended with this code and printed nothing else.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{}", self.stderr);
+        self.stderr
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_with_0() {
+    let place = Place::new();
+    assert_eq!(place.run("nonsense").code, 2);
+    assert_eq!(place.run("key create").code, 2);
+    assert_eq!(place.run("--help").code, 0);
+    assert!(place.run("--version").ok().starts_with("postrider "));
+}

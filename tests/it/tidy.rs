@@ -1,0 +1,78 @@
+//! The layers: what each part of the program may use. The rules are in `src/lib.rs`, for people; here
+//! they are for the compiler's lack of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each layer may name of the crate, besides itself.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("clock", &["domain"]),
+    ("vault", &["domain"]),
+    ("store", &["domain"]),
+    ("config", &["domain"]),
+    ("logging", &["config"]),
+    ("data_dir", &["config", "domain", "vault"]),
+    ("service", &["domain", "store", "clock", "vault"]),
+    ("delivery", &["domain", "store", "clock", "vault"]),
+    ("http", &["domain", "service"]),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The parts of the crate that a file names, as `crate::part::…`, with the rest of the line.
+fn named(text: &str) -> Vec<(String, String)> {
+    let mut names = Vec::new();
+    for line in text.lines().filter(|l| !l.trim_start().starts_with("//")) {
+        for (i, _) in line.match_indices("crate::") {
+            // `pub(crate)::` does not exist; `$crate::` and `crate::` are the same here.
+            let rest = &line[i + "crate::".len()..];
+            let part: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            names.push((part, rest.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn each_layer_uses_only_what_is_below_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in &files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let first = relative.iter().next().unwrap().to_str().unwrap();
+        let layer = first.trim_end_matches(".rs");
+        let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == layer) else { continue };
+        let text = fs::read_to_string(file).unwrap();
+        for (part, rest) in named(&text) {
+            let own = part == layer || part.is_empty();
+            if !own && !may_use.contains(&part.as_str()) {
+                wrong.push(format!("{}: crate::{rest}", relative.display()));
+            }
+        }
+        if text.contains("rusqlite")
+            && !relative.starts_with("store/sqlite")
+            && !text_is_about_logging(relative)
+        {
+            wrong.push(format!("{}: names rusqlite", relative.display()));
+        }
+    }
+    assert!(files.len() > 40, "the sources were found");
+    assert!(wrong.is_empty(), "a layer uses what it may not:\n{}", wrong.join("\n"));
+}
+
+/// The logging set-up and configuration list the library by name to quieten it.
+fn text_is_about_logging(relative: &Path) -> bool {
+    relative == Path::new("logging.rs")
+}
