@@ -3,5 +3,6 @@
 mod cli;
 mod delivery;
 mod sender;
+mod store;
 mod support;
 mod tidy;

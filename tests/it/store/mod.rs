@@ -1,0 +1,277 @@
+//! The conformance suite of storage, written against the traits alone: another backend must pass it
+//! with another [`fresh`] and [`reopen`].
+
+mod accounts;
+mod durability;
+mod endpoints;
+mod events;
+mod finish;
+mod invariants;
+mod log;
+mod queue;
+mod stats;
+
+use std::sync::Arc;
+
+use postrider::domain::activity::{Activity, ActivityKind};
+use postrider::domain::attempt::{Attempt, Failure, Request, Response};
+use postrider::domain::endpoint::EndpointSettings;
+use postrider::domain::retry::Schedule;
+use postrider::domain::transition::Rules;
+use postrider::domain::*;
+use postrider::store::sqlite::{Options, SqliteStore};
+use postrider::store::*;
+use tempfile::TempDir;
+
+/// A store under test, with an app and what tests do often.
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
+    sqlite: Arc<SqliteStore>,
+    pub(crate) dir: TempDir,
+    pub(crate) app: AppId,
+}
+
+/// The time at which tests begin.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000)
+}
+
+fn open(dir: &TempDir) -> Arc<SqliteStore> {
+    SqliteStore::open(&dir.path().join("postrider.db"), Options::new(now())).unwrap()
+}
+
+/// A new, empty store.
+pub(crate) async fn fresh() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir);
+    let store: Arc<dyn Store> = sqlite.clone();
+    let app = store.app_find("default").await.unwrap().unwrap().id;
+    World { store, sqlite, dir, app }
+}
+
+/// The same files, opened anew after an orderly end.
+pub(crate) async fn reopen(world: World) -> World {
+    world.sqlite.close().await;
+    let World { dir, app, store, sqlite } = world;
+    drop((store, sqlite));
+    let sqlite = open(&dir);
+    World { store: sqlite.clone(), sqlite, dir, app }
+}
+
+pub(crate) fn activity(kind: ActivityKind) -> Activity {
+    Activity {
+        kind,
+        app_id: None,
+        actor: "cli".to_owned(),
+        address: Some("127.0.0.1".to_owned()),
+        summary: format!("Did {}.", kind.as_str()),
+        details: serde_json::json!({ "n": 1 }),
+        created_at: now(),
+    }
+}
+
+pub(crate) fn event_type(text: &str) -> EventType {
+    EventType::parse(text).unwrap()
+}
+
+pub(crate) fn settings(patterns: &[&str]) -> EndpointSettings {
+    EndpointSettings {
+        url: "https://example.com/hook?token=t".to_owned(),
+        name: "Example".to_owned(),
+        description: None,
+        events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
+        headers: vec![],
+        encrypted: false,
+        retry_schedule: None,
+        timeout: None,
+        rate_limit: None,
+    }
+}
+
+pub(crate) fn an_endpoint(app: AppId, settings: EndpointSettings) -> Endpoint {
+    Endpoint {
+        id: EndpointId::new(now()),
+        app_id: app,
+        settings,
+        status: EndpointStatus::Active,
+        status_reason: None,
+        secret: Sealed(vec![1, 2, 3]),
+        retired_secrets: vec![],
+        consecutive_failures: 0,
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+pub(crate) fn an_event(name: &str, payload: &str) -> NewEvent {
+    NewEvent {
+        event_type: event_type(name),
+        payload: payload.as_bytes().to_vec().into(),
+        resource_id: None,
+        idempotency_key: None,
+    }
+}
+
+pub(crate) fn schedule(seconds: &[u32]) -> Schedule {
+    Schedule::new(seconds.iter().map(|s| Span::from_secs(*s)).collect()).unwrap()
+}
+
+/// Two retries, after a minute and after two; switched off after five failures.
+pub(crate) fn rules() -> FinishRules {
+    FinishRules {
+        rules: Rules { disable_after_failures: 5, jitter: 0.0, unit: 0.0 },
+        default_schedule: Arc::new(schedule(&[60, 120])),
+    }
+}
+
+/// An answer with this status, to a request that was sent at `at` and took 25 ms.
+pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
+    let failure = Failure { kind: ErrorKind::HttpStatus, message: format!("HTTP {status}") };
+    Outcome {
+        attempted_at: Some(at),
+        finished_at: at.plus_ms(25),
+        response_time_ms: Some(25),
+        request: Some(Request {
+            url: "https://example.com/hook".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: None,
+        }),
+        response: Some(Response {
+            status,
+            headers: vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2, \"3\"".to_owned())],
+            body: b"thanks".to_vec(),
+            body_truncated: false,
+        }),
+        failure: (!(200..300).contains(&status)).then_some(failure),
+        not_before: None,
+    }
+}
+
+/// A request without an answer.
+pub(crate) fn unanswered(kind: ErrorKind, at: Timestamp) -> Outcome {
+    let failure = Failure { kind, message: format!("It failed: {kind}.") };
+    Outcome { response: None, response_time_ms: None, failure: Some(failure), ..answered(200, at) }
+}
+
+/// A stop before the first byte.
+pub(crate) fn interrupted(at: Timestamp) -> Outcome {
+    Outcome { attempted_at: None, request: None, ..unanswered(ErrorKind::Interrupted, at) }
+}
+
+pub(crate) fn first_page<K>(per_page: u32) -> PageRequest<K> {
+    PageRequest { start: Start::Page(1), per_page }
+}
+
+impl World {
+    pub(crate) async fn add_endpoint(&self, patterns: &[&str]) -> Endpoint {
+        self.add(an_endpoint(self.app, settings(patterns))).await
+    }
+
+    pub(crate) async fn add(&self, endpoint: Endpoint) -> Endpoint {
+        let kind = ActivityKind::EndpointCreated;
+        self.store.endpoint_insert(endpoint.clone(), activity(kind)).await.unwrap();
+        endpoint
+    }
+
+    pub(crate) async fn add_app(&self, name: &str) -> AppId {
+        let app = App { id: AppId::new(now()), name: name.to_owned(), created_at: now() };
+        assert!(self.store.app_insert(app.clone(), activity(ActivityKind::AppCreated)).await.unwrap());
+        app.id
+    }
+
+    pub(crate) async fn set_status(&self, id: EndpointId, status: EndpointStatus) -> Endpoint {
+        let patch = EndpointPatch { status: Some(status), ..EndpointPatch::default() };
+        let kind = activity(ActivityKind::EndpointStatusChanged);
+        self.store.endpoint_update(self.app, id, patch, now(), kind).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn delete(&self, id: EndpointId) {
+        let kind = activity(ActivityKind::EndpointDeleted);
+        assert!(self.store.endpoint_delete(self.app, id, now(), kind).await.unwrap());
+    }
+
+    pub(crate) async fn endpoint(&self, id: EndpointId) -> Endpoint {
+        self.store.endpoint_get(self.app, id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn take(&self, events: Vec<NewEvent>, now: Timestamp) -> Vec<Accepted> {
+        match self.store.event_insert(self.app, events, now).await.unwrap() {
+            Taken::All(all) => all,
+            Taken::KeyConflict { index } => panic!("conflict at {index}"),
+        }
+    }
+
+    /// Posts an event and gives the attempts it made.
+    pub(crate) async fn post(&self, name: &str) -> Vec<AttemptId> {
+        let accepted = self.take(vec![an_event(name, "{}")], now()).await;
+        accepted[0].queued.iter().map(|queued| queued.attempt_id).collect()
+    }
+
+    /// Posts an event that goes to one endpoint.
+    pub(crate) async fn post_one(&self, name: &str) -> AttemptId {
+        let ids = self.post(name).await;
+        assert_eq!(ids.len(), 1);
+        ids[0]
+    }
+
+    pub(crate) async fn finish(&self, id: AttemptId, outcome: Outcome) -> Finished {
+        self.store.attempt_finish(id, outcome, rules()).await.unwrap()
+    }
+
+    /// Finishes an attempt, and gives the retry that this leads to.
+    pub(crate) async fn fail(&self, id: AttemptId) -> AttemptId {
+        let Finished::Done { status, queued, .. } = self.finish(id, answered(500, now())).await else {
+            panic!("stale")
+        };
+        assert_eq!(status, AttemptStatus::Failed);
+        queued[0].attempt_id
+    }
+
+    /// Fails an attempt until nothing follows, and gives the last one.
+    pub(crate) async fn exhaust(&self, mut id: AttemptId) -> AttemptId {
+        loop {
+            match self.finish(id, answered(500, now())).await {
+                Finished::Done { status: AttemptStatus::Failed, queued, .. } => id = queued[0].attempt_id,
+                Finished::Done { status: AttemptStatus::Exhausted, .. } => return id,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn attempt(&self, id: AttemptId) -> Attempt {
+        self.detail(id).await.attempt
+    }
+
+    pub(crate) async fn detail(&self, id: AttemptId) -> attempt::AttemptDetail {
+        self.store.attempt_get(self.app, id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn retry(&self, id: AttemptId) -> Retried {
+        let kind = activity(ActivityKind::DeliveryRetried);
+        self.store.attempt_retry(self.app, id, now(), kind).await.unwrap()
+    }
+
+    /// The whole log, oldest first.
+    pub(crate) async fn log(&self) -> Vec<Attempt> {
+        let sort = Sort { field: SortField::Id, descending: false };
+        let page = self.list(AttemptFilter::default(), sort, first_page(10_000)).await;
+        assert!(page.next.is_none());
+        page.rows
+    }
+
+    pub(crate) async fn list(
+        &self,
+        filter: AttemptFilter,
+        sort: Sort,
+        page: PageRequest<LogKey>,
+    ) -> Page<Attempt, LogKey> {
+        self.store.attempt_list(self.app, filter, sort, page).await.unwrap()
+    }
+
+    /// The ids of the rows that a filter lets through, newest first.
+    pub(crate) async fn ids(&self, filter: AttemptFilter) -> Vec<AttemptId> {
+        let page = self.list(filter, Sort::default(), first_page(200)).await;
+        assert_eq!(page.total.rows, page.rows.len() as u64);
+        page.rows.into_iter().map(|row| row.id).collect()
+    }
+}
