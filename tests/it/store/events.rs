@@ -156,11 +156,8 @@ async fn events_are_listed_newest_first_and_filtered() {
     assert!(ids.is_sorted());
     let list = async |filter: EventFilter, page| {
         let page = world.store.event_list(world.app, filter, page).await.unwrap();
-        let rows: Vec<_> = page
-            .rows
-            .iter()
-            .map(|event| ids.iter().position(|id| *id == event.id).unwrap())
-            .collect();
+        let rows: Vec<_> =
+            page.rows.iter().map(|event| ids.iter().position(|id| *id == event.id).unwrap()).collect();
         (rows, page.total.rows, page.next)
     };
     assert_eq!(list(EventFilter::default(), first_page(9)).await, (vec![4, 3, 2, 1, 0], 5, None));
@@ -174,11 +171,8 @@ async fn events_are_listed_newest_first_and_filtered() {
     assert_eq!(list(of(TypeFilter::Below(event_type("a"))), first_page(9)).await.0, [4, 1, 0]);
     assert_eq!(list(of(TypeFilter::Exactly(event_type("a.b"))), first_page(9)).await.0, [4, 0]);
     assert_eq!(list(of(TypeFilter::Exactly(event_type("none"))), first_page(9)).await.1, 0);
-    let filter = EventFilter {
-        since: Some(now().plus_ms(1)),
-        until: Some(now().plus_ms(3)),
-        event_type: None,
-    };
+    let filter =
+        EventFilter { since: Some(now().plus_ms(1)), until: Some(now().plus_ms(3)), event_type: None };
     assert_eq!(list(filter, first_page(9)).await, (vec![2, 1], 2, None));
 }
 
