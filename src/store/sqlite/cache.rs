@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::endpoints::read_patterns;
+use super::endpoint_text::read_patterns;
 use super::error::fault;
 use crate::domain::{AppId, EndpointId, EndpointStatus, EventPattern};
 

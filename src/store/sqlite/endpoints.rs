@@ -7,21 +7,20 @@
 //! Every write here makes the writer forget what it knows of endpoints.
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
-use serde::{Deserialize, Serialize};
 
-use super::error::fault;
-use super::{SqliteStore, activity, cache};
-use crate::domain::endpoint::{EndpointHeader, EndpointSettings, HeaderValue, RetiredSecret};
-use crate::domain::retry::Schedule;
-use crate::domain::{
-    Activity, AppId, Endpoint, EndpointId, EndpointStatus, EventPattern, Sealed, Span, Timestamp,
+use super::endpoint_text::{
+    read_headers, read_patterns, read_retired, read_schedule, read_span, write_headers, write_patterns,
+    write_retired, write_schedule,
 };
+use super::error::fault;
+use super::paging::{empty, page_of, skipped, total};
+use super::{SqliteStore, activity, cache};
+use crate::domain::endpoint::{EndpointSettings, RetiredSecret};
+use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
 use crate::store::{
-    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Start, TOTAL_CAP, Total,
+    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Start, TOTAL_CAP,
 };
 
 /// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
@@ -274,127 +273,4 @@ fn list(
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(&values), endpoint)?.collect::<rusqlite::Result<_>>()?;
     Ok(page_of(rows, page.per_page, total, |e: &Endpoint| e.id))
-}
-
-/// A list with nothing in it.
-pub(super) fn empty<T, K>() -> Page<T, K> {
-    Page { rows: vec![], total: total(0), next: None }
-}
-
-/// How many rows come before a page.
-pub(super) fn skipped(page: u32, per_page: u32) -> i64 {
-    i64::from(page.saturating_sub(1)) * i64::from(per_page)
-}
-
-/// The total that a count up to one above the cap means.
-pub(super) fn total(counted: u64) -> Total {
-    Total { rows: counted.min(TOTAL_CAP), capped: counted > TOTAL_CAP }
-}
-
-/// Makes a page of rows of which one more than `per_page` was asked for, to see whether there is more.
-pub(super) fn page_of<T, K>(
-    mut rows: Vec<T>,
-    per_page: u32,
-    total: Total,
-    key: impl Fn(&T) -> K,
-) -> Page<T, K> {
-    let more = rows.len() > per_page as usize;
-    rows.truncate(per_page as usize);
-    let next = if more { rows.last().map(key) } else { None };
-    Page { rows, total, next }
-}
-
-/// Reads patterns separated by spaces.
-pub(super) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
-    text.split_ascii_whitespace()
-        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
-        .collect()
-}
-
-fn write_patterns(patterns: &[EventPattern]) -> String {
-    patterns.iter().map(EventPattern::to_string).collect::<Vec<_>>().join(" ")
-}
-
-fn read_span(text: &str) -> rusqlite::Result<Span> {
-    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
-}
-
-/// Reads waits separated by spaces.
-pub(super) fn read_schedule(text: &str) -> rusqlite::Result<Schedule> {
-    let waits = text.split_ascii_whitespace().map(read_span).collect::<rusqlite::Result<_>>()?;
-    Schedule::new(waits).map_err(|e| fault(format!("a kept schedule {e}")))
-}
-
-fn write_schedule(schedule: &Schedule) -> String {
-    schedule.waits().iter().map(Span::to_string).collect::<Vec<_>>().join(" ")
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptHeader {
-    name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sealed: Option<String>,
-}
-
-fn write_headers(headers: &[EndpointHeader]) -> String {
-    let kept = headers.iter().map(|header| {
-        let name = header.name.clone();
-        match &header.value {
-            HeaderValue::Plain(value) => KeptHeader { name, value: Some(value.clone()), sealed: None },
-            HeaderValue::Secret(sealed) => {
-                KeptHeader { name, value: None, sealed: Some(STANDARD.encode(&sealed.0)) }
-            }
-        }
-    });
-    json(&kept.collect::<Vec<_>>())
-}
-
-fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
-    let kept: Vec<KeptHeader> = parse(text)?;
-    let read = |header: KeptHeader| {
-        let value = match (header.value, header.sealed) {
-            (Some(value), _) => HeaderValue::Plain(value),
-            (None, Some(sealed)) => HeaderValue::Secret(unseal_text(&sealed)?),
-            (None, None) => return Err(fault("a kept header has no value")),
-        };
-        Ok(EndpointHeader { name: header.name, value })
-    };
-    kept.into_iter().map(read).collect()
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptSecret {
-    sealed: String,
-    valid_until: i64,
-}
-
-fn write_retired(secrets: &[RetiredSecret]) -> String {
-    let kept = secrets.iter().map(|retired| KeptSecret {
-        sealed: STANDARD.encode(&retired.secret.0),
-        valid_until: retired.valid_until.as_millis(),
-    });
-    json(&kept.collect::<Vec<_>>())
-}
-
-fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
-    let kept: Vec<KeptSecret> = parse(text)?;
-    let read = |k: KeptSecret| {
-        let valid_until = Timestamp::from_millis(k.valid_until);
-        Ok(RetiredSecret { secret: unseal_text(&k.sealed)?, valid_until })
-    };
-    kept.into_iter().map(read).collect()
-}
-
-fn unseal_text(text: &str) -> rusqlite::Result<Sealed> {
-    STANDARD.decode(text).map(Sealed).map_err(|_| fault("a kept sealed value is damaged"))
-}
-
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain structs of strings and numbers are always JSON")
-}
-
-fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(text).map_err(|_| fault("an endpoint's kept lists are damaged"))
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use sha2::{Digest as _, Sha256};
 
 use super::attempts::{self, NewAttempt};
-use super::endpoints::{empty, page_of, skipped, total};
+use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
 use super::{SqliteStore, cache, log_query};
 use crate::domain::attempt::{Budget, Trigger};

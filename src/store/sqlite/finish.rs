@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoints, queue, rows, stats};
+use super::{activity, endpoint_text, queue, rows, stats};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
@@ -55,7 +55,7 @@ pub(super) fn finish(
     let Some(row) = attempts::get(tx, id)? else { return Ok(Finished::Stale) };
     let target = target(tx, row.endpoint)?;
     let schedule: Cow<'_, Schedule> = match &target.schedule {
-        Some(text) => Cow::Owned(endpoints::read_schedule(text)?),
+        Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
         None => Cow::Borrowed(&*rules.default_schedule),
     };
     let endpoint =

@@ -5,11 +5,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::attempts::{self, NewAttempt, Stored};
-use super::endpoints::{empty, page_of, row_of, skipped, total};
+use super::endpoints::row_of;
 use super::error::fault;
 use super::events::{self, Incoming};
 use super::finish::write_details;
 use super::log_query::{self, Wanted};
+use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
 use super::{SqliteStore, activity, cache, rows};
 use crate::domain::activity::Activity;

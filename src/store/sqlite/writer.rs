@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cache::{Cache, Wish};
-use super::error::{self, Class, Fault};
+use super::error::{self, Class, Fault, fault};
 use crate::domain::AppId;
 use crate::store::{Result, StoreError};
 
@@ -57,8 +57,8 @@ impl Tx<'_> {
 
 /// Something to write, and someone who waits for the answer.
 pub(super) trait Command: Send {
-    /// Does it; `false` when it failed and must be undone.
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Does it; `Some` when it failed and must be undone.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
     /// Answers, when the fate of the group is known.
     fn answer(self: Box<Self>, fate: &Fate);
 }
@@ -70,9 +70,22 @@ pub(super) enum Fate {
     Lost { doing: &'static str, class: Class, cause: Arc<rusqlite::Error> },
 }
 
+/// Why the transaction is gone with all that was in it.
+struct Gone {
+    class: Class,
+    cause: rusqlite::Error,
+}
+
+impl From<rusqlite::Error> for Gone {
+    fn from(cause: rusqlite::Error) -> Gone {
+        Gone { class: error::classify(&cause), cause }
+    }
+}
+
 impl Fate {
-    fn lost(doing: &'static str, error: rusqlite::Error) -> Fate {
-        Fate::Lost { doing, class: error::classify(&error), cause: Arc::new(error) }
+    fn lost(doing: &'static str, gone: impl Into<Gone>) -> Fate {
+        let Gone { class, cause } = gone.into();
+        Fate::Lost { doing, class, cause: Arc::new(cause) }
     }
 }
 
@@ -99,7 +112,7 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
         let work = self.work.take().expect("a command is run once");
         // The savepoint undoes what a panic left half done, and the caches are cleared.
         let result = match catch_unwind(AssertUnwindSafe(|| work(tx))) {
@@ -109,7 +122,12 @@ where
                 Err(StoreError::Failed { doing: self.doing, source })
             }
         };
-        self.result.insert(result).is_ok()
+        match self.result.insert(result) {
+            Ok(_) => None,
+            Err(StoreError::Full) => Some(Class::Full),
+            Err(StoreError::Overloaded) => Some(Class::Busy),
+            Err(_) => Some(Class::Other),
+        }
     }
 
     fn answer(self: Box<Self>, fate: &Fate) {
@@ -178,13 +196,13 @@ impl Writer {
             return answer(waiting, &Fate::lost("beginning a transaction", e));
         }
         while let Some(mut command) = waiting.next() {
-            let error = self.run_one(command.as_mut());
+            let done = self.run_one(command.as_mut());
             ran.push(command);
             // A full disk and some other errors make SQLite undo the whole transaction at once, and
             // with it what ran before. The rest gets a transaction of its own.
-            if let Some(e) = error {
+            if let Err(gone) = done {
                 self.abandon();
-                answer(ran.drain(..), &Fate::lost("writing", e));
+                answer(ran.drain(..), &Fate::lost("writing", gone));
                 if let Err(e) = self.begin() {
                     return answer(waiting, &Fate::lost("beginning a transaction", e));
                 }
@@ -210,22 +228,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs a command in a savepoint. `Some` when the transaction is gone with all that was in it.
-    fn run_one(&mut self, command: &mut dyn Command) -> Option<rusqlite::Error> {
-        if let Err(e) = self.execute("SAVEPOINT command") {
-            return Some(e);
-        }
-        let done = command.run(&mut Tx { conn: &self.conn, cache: &mut self.cache });
-        if !done {
+    /// Runs a command in a savepoint, and undoes it when it fails.
+    fn run_one(&mut self, command: &mut dyn Command) -> std::result::Result<(), Gone> {
+        self.execute("SAVEPOINT command")?;
+        if let Some(class) = command.run(&mut Tx { conn: &self.conn, cache: &mut self.cache }) {
             self.cache.clear();
             if self.conn.is_autocommit() {
-                return Some(disk_full());
+                return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
             }
-            if let Err(e) = self.execute("ROLLBACK TO command") {
-                return Some(e);
-            }
+            self.execute("ROLLBACK TO command")?;
         }
-        self.execute("RELEASE command").err()
+        Ok(self.execute("RELEASE command")?)
     }
 
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
@@ -270,9 +283,4 @@ fn answer(commands: impl Iterator<Item = Box<dyn Command>>, fate: &Fate) {
     for command in commands {
         command.answer(fate);
     }
-}
-
-/// The usual reason for SQLite to undo a whole transaction by itself.
-fn disk_full() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)
 }
