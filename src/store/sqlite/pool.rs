@@ -54,8 +54,11 @@ fn make_private(path: &Path) -> Result<()> {
 }
 
 fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
-    // Before anything is written: it cannot be changed afterwards without writing the file anew.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Before anything is written: it cannot be changed afterwards without writing the file anew, and
+    // on a file in use it would only wait for the lock.
+    if conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0 {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;

@@ -7,10 +7,13 @@ use tempfile::TempDir;
 
 use super::error::fault;
 use super::*;
-use crate::domain::AppId;
-use crate::domain::event::EventType;
+use crate::domain::endpoint::{EndpointHeader, EndpointSettings, HeaderValue};
+use crate::domain::{
+    Activity, ActivityKind, AppId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType, Sealed,
+};
 use crate::store::{
-    AppStore as _, AttemptFilter, EventStore as _, LogKey, NewEvent, Sort, SortValue, StatsStore as _,
+    AppStore as _, AttemptFilter, EndpointStore as _, EventStore as _, LogKey, LogStore as _, NewEvent,
+    QueueStore as _, Retried, Sort, SortValue, StatsStore as _, Taken,
 };
 
 fn now() -> Timestamp {
@@ -279,4 +282,156 @@ async fn the_files_are_for_their_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_answered_with_ok_is_there_even_when_the_disk_fills_up_within_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    store.write("limiting", |tx| tx.query_row("PRAGMA max_page_count = 300", [], |_| Ok(()))).await.unwrap();
+    let (release, held) = hold(&store).await;
+    let tasks: Vec<_> = (0..40)
+        .map(|i| {
+            let store = store.clone();
+            let size = if i % 4 == 0 { 300_000 } else { 10 };
+            tokio::spawn(async move { store.event_insert(app, vec![event(size)], now()).await })
+        })
+        .collect();
+    while store.inbox.capacity() > 4_096 - 40 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    held.await.unwrap().unwrap();
+    let (mut taken, mut full) = (0, 0);
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => taken += 1,
+            Err(StoreError::Full) => full += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(full > 0 && taken > 0, "{taken} taken, {full} refused");
+    let sql = "SELECT count(*) FROM events";
+    let kept = store.read("counting", move |conn| conn.query_row(sql, [], |row| row.get::<_, i64>(0)));
+    assert_eq!(kept.await.unwrap(), taken);
+}
+
+// ---------------------------------------------------------------------------------------------
+// What the traits cannot show
+
+fn endpoint(app: AppId) -> Endpoint {
+    Endpoint {
+        id: EndpointId::new(now()),
+        app_id: app,
+        settings: EndpointSettings {
+            url: "https://example.com/".to_owned(),
+            name: "n".to_owned(),
+            description: None,
+            events: vec![EventPattern::All],
+            headers: vec![EndpointHeader {
+                name: "authorization".to_owned(),
+                value: HeaderValue::Plain("a-known-value".to_owned()),
+            }],
+            encrypted: false,
+            retry_schedule: None,
+            timeout: None,
+            rate_limit: None,
+        },
+        status: EndpointStatus::Active,
+        status_reason: None,
+        secret: Sealed(b"a-known-value".to_vec()),
+        retired_secrets: vec![],
+        consecutive_failures: 0,
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+fn activity() -> Activity {
+    Activity {
+        kind: ActivityKind::EndpointChanged,
+        app_id: None,
+        actor: String::new(),
+        address: None,
+        summary: String::new(),
+        details: serde_json::Value::Null,
+        created_at: now(),
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_keeps_no_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let endpoint = endpoint(default_app(&store).await);
+    store.endpoint_insert(endpoint.clone(), activity()).await.unwrap();
+    assert!(store.endpoint_delete(endpoint.app_id, endpoint.id, now(), activity()).await.unwrap());
+    let columns = store.read("looking", |conn| {
+        conn.query_row("SELECT secret, headers, retired_secrets, url FROM endpoints", [], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+    });
+    let columns: (Vec<u8>, String, String, String) = columns.await.unwrap();
+    assert_eq!(columns, (vec![], "[]".to_owned(), "[]".to_owned(), endpoint.settings.url));
+}
+
+#[tokio::test]
+async fn an_event_without_its_payload_is_neither_sent_nor_retried_nor_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    store.endpoint_insert(endpoint(app), activity()).await.unwrap();
+    let Taken::All(taken) = store.event_insert(app, vec![event(1)], now()).await.unwrap() else {
+        panic!("there is no key")
+    };
+    let id = taken[0].queued[0].attempt_id;
+    store.write("retaining", |tx| tx.execute("UPDATE events SET payload = NULL", [])).await.unwrap();
+    assert!(store.queue_load(vec![id]).await.unwrap().is_empty());
+    store.write("ending", |tx| tx.execute("UPDATE attempts SET status = 'cancelled'", [])).await.unwrap();
+    assert_eq!(store.attempt_retry(app, id, now(), activity()).await.unwrap(), Retried::EventGone);
+    let detail = store.event_get(app, taken[0].event.id).await.unwrap().unwrap();
+    assert_eq!((detail.payload, detail.attempts.len()), (None, 1));
+}
+
+#[tokio::test]
+async fn the_file_is_set_up_for_safety_and_for_giving_space_back() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let store = open(&dir);
+        let settings = store.write("looking", |tx| {
+            let number = |name| tx.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            let mode: String = tx.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok((mode, number("synchronous")?, number("foreign_keys")?, number("auto_vacuum")?))
+        });
+        assert_eq!(settings.await.unwrap(), ("wal".to_owned(), 2, 1, 2));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_another_process_and_does_not_hold_it_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(&dir);
+    let app = default_app(&server).await;
+    let beside = open(&dir);
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (started, running) = oneshot::channel();
+    let reader = server.clone();
+    let reading = tokio::spawn(async move {
+        let work = move |conn: &Connection| {
+            conn.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, i64>(0))?;
+            let _ = started.send(());
+            let _ = wait.recv();
+            Ok(())
+        };
+        reader.read("reading for long", work).await
+    });
+    running.await.unwrap();
+    server.event_insert(app, vec![event(1)], now()).await.unwrap();
+    // With a reader in the way, a checkpoint that waits would wait for it until its time is up.
+    tokio::time::timeout(Duration::from_secs(5), beside.close()).await.expect("it ends at once");
+    server.event_insert(app, vec![event(1)], now()).await.unwrap();
+    drop(release);
+    reading.await.unwrap().unwrap();
 }

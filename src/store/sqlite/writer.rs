@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -272,6 +273,9 @@ impl Writer {
     }
 
     fn close(self) {
+        // A checkpoint that waits for readers holds all writers up meanwhile, and another process may
+        // be serving from this file. The last one to close finds nobody in its way.
+        let _ = self.conn.busy_timeout(Duration::ZERO);
         self.checkpoint("TRUNCATE");
         if let Err((_, error)) = self.conn.close() {
             tracing::warn!(%error, "the database did not close cleanly");
