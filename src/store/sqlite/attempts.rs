@@ -211,8 +211,9 @@ pub(super) fn of_event_sql() -> String {
 }
 
 /// The row as lists show it, by its id. `substr` makes NULL of an empty blob, hence `coalesce`.
-pub(super) const LIST_ROW: &str = "SELECT t.id, t.first_id, p.uid, p.url, p.name, v.uid, y.name, v.resource_id, t.attempt, \
-     t.status, t.trigger, t.response_status, coalesce(substr(d.response_body, 1, ?2), d.response_body), length(d.response_body), \
+pub(super) const LIST_ROW: &str = "SELECT t.id, t.first_id, p.uid, p.url, p.name, v.uid, y.name, \
+     v.resource_id, t.attempt, t.status, t.trigger, t.response_status, \
+     coalesce(substr(d.response_body, 1, ?2), d.response_body), length(d.response_body), \
      d.response_truncated, t.response_time_ms, t.error_kind, t.error_message, t.next_retry_at, \
      t.created_at, t.due_at, t.attempted_at \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
