@@ -78,6 +78,7 @@ pub struct Server {
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
+    services: Services,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     _lock: ServeLock,
@@ -105,10 +106,11 @@ impl Server {
 
         let parts = assemble(config, &world, store.clone(), vault)?;
         let dispatcher = parts.dispatcher;
+        let services = parts.state.services.clone();
         let stop_http = CancellationToken::new();
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), HTTP_GRACE));
-        Ok(Server { address, store, clock: world.clock, dispatcher, http, stop_http, _lock: lock })
+        Ok(Server { address, store, clock: world.clock, dispatcher, services, http, stop_http, _lock: lock })
     }
 
     /// Where it listens.
@@ -119,6 +121,11 @@ impl Server {
     /// Its storage, for tests and for the demo.
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    /// Its services, for what runs in the same process.
+    pub fn services(&self) -> &Services {
+        &self.services
     }
 
     /// Waits until it sends what is due.

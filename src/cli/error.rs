@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::app::StartError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
+use crate::demo::DemoError;
 use crate::service::apps::AppError;
 use crate::service::keys::KeyError;
 use crate::service::users::UserError;
@@ -29,6 +30,9 @@ pub enum CliError {
     /// The server did not start.
     #[error(transparent)]
     Start(StartError),
+    /// The demo did not run.
+    #[error(transparent)]
+    Demo(DemoError),
 }
 
 impl CliError {
@@ -37,7 +41,9 @@ impl CliError {
         match self {
             CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
             CliError::Store(StoreError::InUse { .. }) => ExitCode::from(2),
-            CliError::Failed(_) | CliError::Store(_) | CliError::Start(_) => ExitCode::from(1),
+            CliError::Failed(_) | CliError::Store(_) | CliError::Start(_) | CliError::Demo(_) => {
+                ExitCode::from(1)
+            }
         }
     }
 
@@ -64,6 +70,17 @@ impl From<StartError> for CliError {
             StartError::Listen { .. } | StartError::Sender(_) | StartError::Signals(_) => {
                 CliError::Start(error)
             }
+        }
+    }
+}
+
+impl From<DemoError> for CliError {
+    fn from(error: DemoError) -> CliError {
+        match error {
+            DemoError::Start(error) => error.into(),
+            DemoError::Key(error) => error.into(),
+            DemoError::App(error) => error.into(),
+            error => CliError::Demo(error),
         }
     }
 }

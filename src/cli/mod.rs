@@ -13,6 +13,7 @@ use crate::config::{Config, Sources};
 
 mod app;
 mod config;
+mod demo;
 mod error;
 mod healthcheck;
 mod key;
@@ -53,6 +54,8 @@ pub struct Global {
 pub enum Command {
     /// Run the server (what happens without a command, too)
     Serve,
+    /// See it at work: a server with a receiver, a webhook and events, in a throw-away data directory
+    Demo,
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -107,6 +110,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     let config = || Config::load(&cli.global.sources());
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config()?),
+        Command::Demo => demo::run(config()?),
         Command::Openapi { surface } => openapi::run(surface, &config()?),
         Command::Key(command) => key::run(command, &config()?),
         Command::User(command) => user::run(command, &config()?),

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 mod app;
 mod config;
+mod demo;
 mod healthcheck;
 mod key;
 mod user;

@@ -1,0 +1,222 @@
+//! `postrider demo`: the product at work, with no other program.
+//!
+//! It is the real server in a throw-away data directory, with a receiver in the same process, a webhook
+//! to it and a handful of events, one of which fails first and is retried. Only what has to be is
+//! different from `serve`: loopback may be reached, and the webhook's retries come after seconds.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::app::{Server, Signals, StartError, World};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::domain::app::DEFAULT_APP;
+use crate::domain::{FieldError, Scope};
+use crate::service::endpoint_input::EndpointInput;
+use crate::service::events::EventInput;
+use crate::service::{By, Caller, ServiceError, apps, keys};
+
+mod receiver;
+
+use receiver::{Arrival, Receiver};
+
+/// The retries of the demo's webhook.
+const SCHEDULE: [&str; 3] = ["2s", "5s", "10s"];
+
+/// What happens in the demo.
+const EVENTS: [(&str, &str); 4] = [
+    ("license.assigned", r#"{"license":"L-1001","seat":"ada@example.com"}"#),
+    ("license.activated", r#"{"license":"L-1001","machine":"laptop-7"}"#),
+    (receiver::STUMBLES_AT, r#"{"invoice":"INV-42","amount_cents":1299,"currency":"EUR"}"#),
+    ("product.updated", r#"{"product":"P-7","version":"2.4.0"}"#),
+];
+
+/// Why the demo did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the demo's receiver could not be started")]
+    Receiver(#[source] std::io::Error),
+    #[error("a throw-away directory could not be made in {}", .0.display())]
+    Directory(PathBuf, #[source] std::io::Error),
+    #[error("the demo could not be set up")]
+    Key(#[from] keys::KeyError),
+    #[error("the demo could not be set up")]
+    App(#[from] apps::AppError),
+    #[error("the demo could not be set up")]
+    Service(#[from] ServiceError),
+}
+
+/// A directory that goes away with the demo.
+struct ThrowAway(PathBuf);
+
+impl ThrowAway {
+    fn make() -> Result<ThrowAway, DemoError> {
+        let parent = std::env::temp_dir();
+        let name = format!("postrider-demo-{}", uuid::Uuid::new_v4().simple());
+        let path = parent.join(name);
+        std::fs::create_dir(&path).map_err(|e| DemoError::Directory(parent, e))?;
+        Ok(ThrowAway(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ThrowAway {
+    fn drop(&mut self) {
+        // Nothing can be done about a directory that does not go; it is in the system's temporary place.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the demo until the process is told to stop.
+pub async fn run(mut config: Config) -> Result<(), DemoError> {
+    let signals = Signals::listen()?;
+    let directory = ThrowAway::make()?;
+    config.data_dir = directory.path().join("data");
+    config.network.allow.push(ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1])));
+
+    let mut receiver = receiver::start().await.map_err(DemoError::Receiver)?;
+    let server = Server::start(&config, World::real()).await?;
+    server.ready().await;
+    let caller = caller(&server).await?;
+    let token = make_key(&server, &config, &caller.by).await?;
+    let webhook = make_webhook(&server, &caller, &receiver).await?;
+
+    let base = config.public_base_at(server.address());
+    say(&introduction(&base, &receiver, &webhook));
+    for (event_type, payload) in EVENTS {
+        post(&server, &caller, event_type, payload).await?;
+    }
+
+    let signal = signals.received();
+    tokio::pin!(signal);
+    // Each event arrives once, and the one that stumbles once more.
+    let mut expected = EVENTS.len() + 1;
+    loop {
+        tokio::select! {
+            _ = &mut signal => break,
+            arrival = receiver.arrivals.recv() => {
+                let Some(arrival) = arrival else { break };
+                say(&line(&arrival));
+                expected = expected.saturating_sub(1);
+                if expected == 0 {
+                    say(&what_to_try(&base, &token));
+                    expected = usize::MAX;
+                }
+            }
+        }
+    }
+    say("\nStopping; the throw-away data goes with it.\n");
+    server.stop().await;
+    Ok(())
+}
+
+async fn caller(server: &Server) -> Result<Caller, DemoError> {
+    let app = apps::find(&*server.store(), DEFAULT_APP).await?;
+    Ok(Caller { by: By::command_line(), app_id: app.id })
+}
+
+async fn make_key(server: &Server, config: &Config, by: &By) -> Result<String, DemoError> {
+    let new = keys::NewKey {
+        name: "demo".to_owned(),
+        app: DEFAULT_APP.to_owned(),
+        scopes: [Scope::Admin].into_iter().collect(),
+        lifetime: None,
+    };
+    let made = keys::create(&*server.store(), new, by, SystemClock.now()).await?;
+    Ok(made.token(&config.auth.key_prefix))
+}
+
+/// Makes the webhook and gives its id.
+async fn make_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> Result<String, DemoError> {
+    let endpoints = &server.services().endpoints;
+    let input = EndpointInput {
+        url: Some(format!("http://{}/hooks", receiver.address)),
+        name: Some(Some("Demo receiver".to_owned())),
+        events: Some(vec!["*".to_owned()]),
+        retry_schedule: Some(Some(SCHEDULE.map(str::to_owned).to_vec())),
+        ..EndpointInput::default()
+    };
+    let mut errors: Vec<FieldError> = Vec::new();
+    let checked = input.check(endpoints.input_rules(), &mut errors);
+    if !errors.is_empty() {
+        return Err(ServiceError::from(crate::domain::Invalid(errors)).into());
+    }
+    let (endpoint, secret) = endpoints.create(caller, checked).await?;
+    // It is set this once; the receiver refuses everything before.
+    let _ = receiver.secret.set(secret);
+    Ok(endpoint.id.to_string())
+}
+
+async fn post(
+    server: &Server,
+    caller: &Caller,
+    event_type: &str,
+    payload: &'static str,
+) -> Result<(), DemoError> {
+    let event = EventInput {
+        event_type: event_type.to_owned(),
+        payload: bytes::Bytes::from_static(payload.as_bytes()),
+        resource_id: None,
+        idempotency_key: None,
+    };
+    server.services().events.post(caller, event).await?;
+    Ok(())
+}
+
+fn introduction(base: &str, receiver: &Receiver, webhook: &str) -> String {
+    format!(
+        "Postrider {} demo: {base}, data in a throw-away directory.
+
+A receiver listens at http://{}/hooks and checks every signature.
+Webhook {webhook} sends it everything; {} events are posted now.
+{} is refused at first, to show a retry.
+
+",
+        env!("CARGO_PKG_VERSION"),
+        receiver.address,
+        EVENTS.len(),
+        receiver::STUMBLES_AT,
+    )
+}
+
+fn line(arrival: &Arrival) -> String {
+    let signature = if arrival.genuine { "signature ok" } else { "signature WRONG" };
+    format!(
+        "  {:<18} attempt {}  {signature}  answered {}  {}\n",
+        arrival.event_type, arrival.attempt, arrival.answered, arrival.body
+    )
+}
+
+fn what_to_try(base: &str, token: &str) -> String {
+    format!(
+        "
+All delivered. Have a look:
+
+  {base}/docs   (Authorize with the token below)
+
+Or in another terminal:
+
+  export TOKEN={token}
+
+  # the delivery log: the refused attempt and its retry are there
+  curl -s {base}/v1/webhooks/deliveries -H \"Authorization: Bearer $TOKEN\"
+
+  # post an event of your own; it appears here
+  curl -s {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
+    -d '{{\"event_type\":\"license.assigned\",\"payload\":{{\"license\":\"L-2\"}}}}'
+
+Ctrl-C ends the demo.
+"
+    )
+}
+
+/// Writes to stdout at once; a reader that has gone away is no reason to stop.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

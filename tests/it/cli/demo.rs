@@ -1,0 +1,39 @@
+//! `postrider demo`, as someone who has just downloaded it sees it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use super::Place;
+
+#[test]
+fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .env_clear()
+        .env("TMPDIR", place.path())
+        .current_dir(place.path())
+        .args(["demo", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+
+    let mut arrivals = Vec::new();
+    for line in lines.by_ref() {
+        if line.contains(" attempt ") && line.contains("answered") {
+            assert!(line.contains("signature ok"), "{line}");
+            arrivals.push(line);
+        } else if line.starts_with("Ctrl-C") {
+            break;
+        }
+    }
+    let about = |text: &str| arrivals.iter().filter(|l| l.contains(text)).count();
+    assert_eq!(arrivals.len(), 5, "{arrivals:#?}");
+    assert_eq!((about("payment.failed"), about("answered 503"), about("answered 200")), (2, 1, 4));
+
+    let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "the throw-away directory is gone");
+}
