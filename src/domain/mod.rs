@@ -1,6 +1,7 @@
 //! What Postrider is about, as plain types and pure functions: no async, no I/O, no HTTP, no SQL.
 //!
 //! * [`attempt`]: one HTTP request of a delivery, and what became of it.
+//! * [`delivery`]: a chain of attempts, seen as one.
 //! * [`transition`]: **the** function that says how an attempt changes; every other layer asks it.
 //! * [`retry`]: when the next attempt is due; [`retry_after`] reads a receiver's wish about that.
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
@@ -12,6 +13,7 @@
 pub mod activity;
 pub mod app;
 pub mod attempt;
+pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;

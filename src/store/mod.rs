@@ -34,7 +34,10 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
+pub mod recent;
 pub mod sqlite;
+
+pub use recent::RecentStore;
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,7 @@ pub trait Store:
     + EventStore
     + LogStore
     + QueueStore
+    + RecentStore
     + StatsStore
 {
 }
@@ -90,6 +94,7 @@ impl<T> Store for T where
         + LogStore
         + QueueStore
         + StatsStore
+        + RecentStore
 {
 }
 

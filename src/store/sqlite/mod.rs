@@ -37,6 +37,7 @@ mod migrations;
 mod paging;
 mod pool;
 mod queue;
+mod recent;
 mod rows;
 mod stats;
 mod users;

@@ -87,6 +87,8 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, events::KEY_LOOKUP, "SEARCH i USING PRIMARY KEY");
             assert_quick(conn, &events::list_sql("v.app = ? AND v.origin <> 'test'"), "events_app");
             assert_quick(conn, &events::list_sql("v.app = ? AND v.id < ?"), "events_app");
+            assert_quick(conn, recent::FIRSTS, "attempts_endpoint");
+            assert_quick(conn, recent::LATER, "attempts_first");
             assert_quick(conn, keys::GET, "sqlite_autoindex_keys_1");
             let _ = app;
             Ok(())

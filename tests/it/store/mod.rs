@@ -9,6 +9,7 @@ mod finish;
 mod invariants;
 mod log;
 mod queue;
+mod recent;
 mod stats;
 
 use std::sync::Arc;
