@@ -161,8 +161,12 @@ fn of_exchange(error: &reqwest::Error, stage: Stage) -> Failure {
             Stage::Sending => "the connection was reset before an answer came".to_owned(),
             Stage::Reading => "the connection was reset in the middle of the answer".to_owned(),
         },
-        (Stage::Sending, Some(hyper), _) if hyper.is_incomplete_message() || hyper.is_canceled() => {
+        (Stage::Sending, Some(hyper), _) if hyper.is_incomplete_message() => {
             "the connection was closed before an answer came".to_owned()
+        }
+        (Stage::Sending, Some(hyper), _) if hyper.is_canceled() => {
+            "the receiver closed the connection, or said something that is not HTTP, before the request was sent"
+                .to_owned()
         }
         (Stage::Sending, ..) => format!("the connection broke before an answer came ({})", innermost(error)),
         (Stage::Reading, ..) => {

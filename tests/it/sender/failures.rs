@@ -218,3 +218,12 @@ async fn an_answer_before_the_whole_request_was_read_counts() {
     job.payload = Bytes::from(vec![b'7'; 8 * 1_024 * 1_024]);
     assert_failed(&bench.send(&job).await, ErrorKind::HttpStatus, "HTTP 413");
 }
+
+#[tokio::test]
+async fn a_receiver_that_speaks_first_is_a_protocol_failure() {
+    let hostile = Hostile::speaks_first("SSH-2.0-OpenSSH_9.6\r\n").await;
+    // Whether its words come before the request or after is a matter of chance.
+    let outcome = Bench::new().send_to(&hostile.url("/")).await;
+    assert_eq!(failure(&outcome).kind, ErrorKind::Protocol, "{outcome:?}");
+    assert!(!failure(&outcome).message.contains("was closed before an answer"), "{outcome:?}");
+}

@@ -33,6 +33,7 @@ enum Behaviour {
     CloseAtOnce,
     Answer { bytes: Vec<u8>, then: Then },
     AnswerEarly { bytes: Vec<u8> },
+    SpeakFirst { bytes: Vec<u8> },
     Drip { bytes: Vec<u8> },
     Endless { head: Vec<u8>, repeated: Vec<u8> },
 }
@@ -60,9 +61,14 @@ impl Hostile {
         Hostile::start(Behaviour::Answer { bytes: bytes.into(), then }).await
     }
 
-    /// Answers with these bytes as soon as the request begins, and reads nothing of it.
+    /// Answers with these bytes as soon as the request begins, and reads no more of it.
     pub(crate) async fn answers_early(bytes: impl Into<Vec<u8>>) -> Hostile {
         Hostile::start(Behaviour::AnswerEarly { bytes: bytes.into() }).await
+    }
+
+    /// Says these bytes as soon as it is connected to, as an SSH or SMTP server does.
+    pub(crate) async fn speaks_first(bytes: impl Into<Vec<u8>>) -> Hostile {
+        Hostile::start(Behaviour::SpeakFirst { bytes: bytes.into() }).await
     }
 
     /// Answers with these bytes one at a time, each in a packet of its own, then stalls.
@@ -135,7 +141,13 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour) {
             };
         }
         Behaviour::AnswerEarly { bytes } => {
-            stream.readable().await.ok();
+            // A byte must really have come: `readable` may say so too early, and an answer before any
+            // request is no answer.
+            stream.read_exact(&mut [0]).await.ok();
+            stream.write_all(&bytes).await.ok();
+            std::future::pending().await
+        }
+        Behaviour::SpeakFirst { bytes } => {
             stream.write_all(&bytes).await.ok();
             std::future::pending().await
         }
