@@ -19,6 +19,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Completes when [`Clock::now`] has reached `at`; at once if it already has.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
+    /// Completes after so many milliseconds, whatever the time of day is set to meanwhile.
+    fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()>;
 }
 
 /// Where chance comes from: jitter, and nothing that must be unguessable.
@@ -53,6 +55,10 @@ impl Clock for SystemClock {
             }
         })
     }
+
+    fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(std::time::Duration::from_millis(ms.into())))
+    }
 }
 
 /// The operating system's randomness.
@@ -70,25 +76,44 @@ impl Chance for SystemChance {
 #[derive(Debug)]
 pub struct FakeClock {
     now: AtomicI64,
+    /// What has passed, which goes on when the time of day is set back.
+    passed: AtomicI64,
     moved: Notify,
 }
 
 impl FakeClock {
     /// A clock that stands at `now`.
     pub fn new(now: Timestamp) -> FakeClock {
-        FakeClock { now: AtomicI64::new(now.as_millis()), moved: Notify::new() }
+        FakeClock { now: AtomicI64::new(now.as_millis()), passed: AtomicI64::new(0), moved: Notify::new() }
     }
 
     /// Moves the clock forward and wakes whoever was waiting for a time it has now reached.
     pub fn advance_ms(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
+        self.passed.fetch_add(ms, Ordering::SeqCst);
         self.moved.notify_waiters();
     }
 
-    /// Sets the clock, forward or back.
+    /// Sets the time of day, forward or back, as an administrator does; nothing passes by that.
     pub fn set(&self, to: Timestamp) {
         self.now.store(to.as_millis(), Ordering::SeqCst);
         self.moved.notify_waiters();
+    }
+}
+
+impl FakeClock {
+    /// Looks again after every move of the clock.
+    async fn wait_for(&self, reached: impl Fn(&FakeClock) -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Registered before the time is read, so that a move in between is not missed.
+            moved.as_mut().enable();
+            if reached(self) {
+                return;
+            }
+            moved.await;
+        }
     }
 }
 
@@ -98,18 +123,13 @@ impl Clock for FakeClock {
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            loop {
-                let moved = self.moved.notified();
-                tokio::pin!(moved);
-                // Registered before the time is read, so that a move in between is not missed.
-                moved.as_mut().enable();
-                if self.now() >= at {
-                    return;
-                }
-                moved.await;
-            }
-        })
+        Box::pin(self.wait_for(move |clock| clock.now() >= at))
+    }
+
+    fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()> {
+        // From the call, not from the first poll.
+        let until = self.passed.load(Ordering::SeqCst) + i64::from(ms);
+        Box::pin(self.wait_for(move |clock| clock.passed.load(Ordering::SeqCst) >= until))
     }
 }
 
@@ -121,6 +141,11 @@ impl FakeChance {
     /// Always answers `unit`.
     pub fn new(unit: f64) -> FakeChance {
         FakeChance(Mutex::new(unit))
+    }
+
+    /// Answers `unit` from now on.
+    pub fn set(&self, unit: f64) {
+        *self.0.lock().expect("no panic happens while this lock is held") = unit;
     }
 }
 
@@ -147,6 +172,17 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance_ms(1_000);
         sleeper.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_passes_does_not_depend_on_the_time_of_day() {
+        let clock = FakeClock::new(Timestamp::from_millis(100_000));
+        let mut nap = clock.sleep_ms(500);
+        clock.set(Timestamp::from_millis(900_000));
+        assert!(futures_util::poll!(&mut nap).is_pending());
+        clock.set(Timestamp::from_millis(0));
+        clock.advance_ms(500);
+        nap.await;
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! An attempt is loaded, sent, and its result written; the sender never holds a transaction. A slot is
 //! free as soon as the answer is there, before the result is on disk, because a commit takes longer
 //! than a fast receiver. A result is never dropped: while it cannot be written (a full disk) it is
-//! tried again and again.
+//! tried again and again, and the dispatcher is told, so that nothing more is sent meanwhile.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +23,7 @@ use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp};
 use crate::store::{FinishRules, Finished, Job, Store, StoreError};
 
 /// How long to wait before a result that could not be written is tried again, in milliseconds.
-const WRITE_AGAIN_MS: i64 = 500;
+const WRITE_AGAIN_MS: u32 = 500;
 
 /// Makes one request. [`super::sender::Sender`] does it over the network.
 #[async_trait]
@@ -29,16 +32,18 @@ pub trait Transport: Send + Sync {
     async fn send(&self, job: &Job) -> Outcome;
 }
 
-/// What the dispatcher is told. `lane` is `None` for single shots, which have no lane.
+/// What the dispatcher is told.
 pub(super) enum Report {
-    /// The row was no longer to be sent.
-    NotPending { id: AttemptId, lane: Option<EndpointId> },
+    /// The row was no longer to be sent, or sending has ended.
+    NotSent { id: AttemptId, endpoint: EndpointId },
     /// Storage did not give the row.
-    LoadFailed { id: AttemptId, lane: Option<EndpointId> },
+    LoadFailed { id: AttemptId, endpoint: EndpointId },
     /// The request is done; the slot is free.
-    Sent { lane: Option<EndpointId>, timed_out: bool },
-    /// The result is on disk.
-    Written { id: AttemptId, endpoint: EndpointId, finished: Finished },
+    Sent { endpoint: EndpointId, timed_out: bool },
+    /// Storage did not take a result; it is tried again until it does.
+    Stuck,
+    /// The result is on disk. `was_stuck`: after a [`Report::Stuck`].
+    Written { id: AttemptId, endpoint: EndpointId, finished: Finished, was_stuck: bool },
 }
 
 /// The policy for what follows a failure.
@@ -59,6 +64,8 @@ pub(super) struct Courier {
     chance: Arc<dyn Chance>,
     transport: Arc<dyn Transport>,
     policy: RetryPolicy,
+    /// Cancelled when nothing more is to be sent.
+    stop: CancellationToken,
     /// Cancelled when the time for an orderly stop is over: requests in flight are interrupted.
     interrupt: CancellationToken,
 }
@@ -71,63 +78,99 @@ impl Courier {
         chance: Arc<dyn Chance>,
         transport: Arc<dyn Transport>,
         policy: RetryPolicy,
+        stop: CancellationToken,
         interrupt: CancellationToken,
     ) -> Courier {
-        Courier { store, clock, chance, transport, policy, interrupt }
+        Courier { store, clock, chance, transport, policy, stop, interrupt }
     }
 
     /// Loads a batch and sends each of it in a task of its own.
     pub(super) async fn carry<F, Fut>(
         self: Arc<Self>,
-        batch: Vec<(AttemptId, Option<EndpointId>)>,
+        batch: Vec<(AttemptId, EndpointId)>,
         tasks: &TaskTracker,
         report: F,
     ) where
         F: Fn(Report) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send,
     {
-        let ids = batch.iter().map(|(id, _)| *id).collect();
-        let jobs = match self.store.queue_load(ids).await {
-            Ok(jobs) => jobs,
-            Err(error) => {
-                tracing::warn!(%error, "attempts could not be loaded");
-                for (id, lane) in batch {
-                    report(Report::LoadFailed { id, lane }).await;
+        match self.load(&batch).await {
+            Ok(jobs) => self.send_all(batch, jobs, tasks, report).await,
+            // One row that cannot be read must not hold up the others.
+            Err(_) if batch.len() > 1 => {
+                for one in batch {
+                    match self.load(&[one]).await {
+                        Ok(jobs) => self.clone().send_all(vec![one], jobs, tasks, report.clone()).await,
+                        Err(error) => not_loaded(one, &error, &report).await,
+                    }
                 }
-                return;
             }
-        };
-        let mut jobs: std::collections::HashMap<_, _> = jobs.into_iter().map(|j| (j.id, j)).collect();
-        for (id, lane) in batch {
-            match jobs.remove(&id) {
-                Some(job) => {
-                    let (courier, report) = (self.clone(), report.clone());
-                    tasks.spawn(async move { courier.deliver(job, lane, report).await });
+            Err(error) => {
+                for one in batch {
+                    not_loaded(one, &error, &report).await;
                 }
-                None => report(Report::NotPending { id, lane }).await,
             }
         }
     }
 
-    async fn deliver<F, Fut>(&self, job: Job, lane: Option<EndpointId>, report: F)
+    async fn load(&self, batch: &[(AttemptId, EndpointId)]) -> Result<Vec<Job>, StoreError> {
+        self.store.queue_load(batch.iter().map(|(id, _)| *id).collect()).await
+    }
+
+    async fn send_all<F, Fut>(
+        self: Arc<Self>,
+        batch: Vec<(AttemptId, EndpointId)>,
+        jobs: Vec<Job>,
+        tasks: &TaskTracker,
+        report: F,
+    ) where
+        F: Fn(Report) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let mut jobs: HashMap<_, _> = jobs.into_iter().map(|j| (j.id, j)).collect();
+        for (id, endpoint) in batch {
+            match jobs.remove(&id) {
+                Some(job) if !self.stop.is_cancelled() => {
+                    let (courier, report) = (self.clone(), report.clone());
+                    tasks.spawn(async move { courier.deliver(job, report).await });
+                }
+                _ => report(Report::NotSent { id, endpoint }).await,
+            }
+        }
+    }
+
+    async fn deliver<F, Fut>(&self, job: Job, report: F)
     where
         F: Fn(Report) -> Fut,
         Fut: Future<Output = ()>,
     {
+        let (id, endpoint) = (job.id, job.endpoint.id);
         let started_at = self.clock.now();
+        // A panic must cost neither the slot nor the delivery.
+        let sending = AssertUnwindSafe(self.transport.send(&job)).catch_unwind();
         let outcome = tokio::select! {
-            outcome = self.transport.send(&job) => outcome,
-            () = self.interrupt.cancelled() => interrupted(started_at, self.clock.now()),
+            outcome = sending => outcome.unwrap_or_else(|_| {
+                failed(started_at, self.clock.now(), ErrorKind::Protocol, PANICKED)
+            }),
+            () = self.interrupt.cancelled() => {
+                failed(started_at, self.clock.now(), ErrorKind::Interrupted, INTERRUPTED)
+            }
         };
         let kind = outcome.failure.as_ref().map(|f| f.kind);
         log(&job, &outcome);
-        report(Report::Sent { lane, timed_out: kind == Some(ErrorKind::Timeout) }).await;
-        let finished = self.write(job.id, outcome).await;
-        report(Report::Written { id: job.id, endpoint: job.endpoint.id, finished }).await;
+        drop(job);
+        report(Report::Sent { endpoint, timed_out: kind == Some(ErrorKind::Timeout) }).await;
+        let (finished, was_stuck) = self.write(id, outcome, &report).await;
+        report(Report::Written { id, endpoint, finished, was_stuck }).await;
     }
 
-    /// Writes a result, however long it takes.
-    async fn write(&self, id: AttemptId, outcome: Outcome) -> Finished {
+    /// Writes a result, however long it takes. Says, too, whether it was reported as stuck.
+    async fn write<F, Fut>(&self, id: AttemptId, outcome: Outcome, report: &F) -> (Finished, bool)
+    where
+        F: Fn(Report) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let mut stuck = false;
         loop {
             let rules = Rules {
                 disable_after_failures: self.policy.disable_after_failures,
@@ -136,15 +179,18 @@ impl Courier {
             };
             let rules = FinishRules { rules, default_schedule: self.policy.schedule.clone() };
             match self.store.attempt_finish(id, outcome.clone(), rules).await {
-                Ok(finished) => return finished,
+                Ok(finished) => return (finished, stuck),
                 // After the orderly end of storage the row stays pending and is sent again: at least once.
-                Err(StoreError::Closed) => return Finished::Stale,
+                Err(StoreError::Closed) => return (Finished::Stale, stuck),
                 Err(error) => {
-                    tracing::error!(%error, attempt_id = id.0, "a result could not be written; trying again");
-                    let again_at = self.clock.now().plus_ms(WRITE_AGAIN_MS);
+                    if !stuck {
+                        tracing::error!(%error, attempt_id = id.0, "a result could not be written; it is tried again until it can");
+                        stuck = true;
+                        report(Report::Stuck).await;
+                    }
                     tokio::select! {
-                        () = self.clock.sleep_until(again_at) => {}
-                        () = self.interrupt.cancelled() => return Finished::Stale,
+                        () = self.clock.sleep_ms(WRITE_AGAIN_MS) => {}
+                        () = self.interrupt.cancelled() => return (Finished::Stale, stuck),
                     }
                 }
             }
@@ -152,18 +198,27 @@ impl Courier {
     }
 }
 
-fn interrupted(started_at: Timestamp, now: Timestamp) -> Outcome {
+async fn not_loaded<F, Fut>((id, endpoint): (AttemptId, EndpointId), error: &StoreError, report: &F)
+where
+    F: Fn(Report) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    tracing::warn!(%error, attempt_id = id.0, "an attempt could not be loaded");
+    report(Report::LoadFailed { id, endpoint }).await;
+}
+
+const INTERRUPTED: &str = "Postrider was stopped while the request was in flight; it is sent again at once.";
+const PANICKED: &str = "Postrider itself failed while it was sending; its log says where. Please report it.";
+
+/// The end of an attempt that the transport did not see the end of.
+fn failed(started_at: Timestamp, now: Timestamp, kind: ErrorKind, message: &str) -> Outcome {
     Outcome {
         attempted_at: Some(started_at),
         finished_at: now,
         response_time_ms: None,
         request: None,
         response: None,
-        failure: Some(Failure {
-            kind: ErrorKind::Interrupted,
-            message: "Postrider was stopped while the request was in flight; it is sent again at once."
-                .to_owned(),
-        }),
+        failure: Some(Failure { kind, message: message.to_owned() }),
         not_before: None,
     }
 }

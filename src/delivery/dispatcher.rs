@@ -2,8 +2,8 @@
 //!
 //! The table of attempts is the queue; the dispatcher holds a bounded window of it for each endpoint
 //! (a [`Lane`]) and serves the endpoints in turn, within a global and a per-endpoint number of slots.
-//! One that does not answer gets one slot, and all of its kind together half of them, so that nobody
-//! waits for the dead.
+//! One that does not answer gets one slot, and all of its kind together half of them ([`Slots`]), so
+//! that nobody waits for the dead. While results cannot be written (a full disk), nothing is sent.
 //!
 //! Fresh attempts come as hints, right after their commit. A hint is never needed: the table is asked
 //! when a window runs low, when something comes due, and every few seconds anyway. So nothing here has
@@ -12,9 +12,12 @@
 //! What is being sent is known in memory only (`claimed`). An id leaves it when its result is
 //! committed, and an attempt is loaded only after it was claimed; so a row that was read from an older
 //! snapshot is found to be no longer pending when it is loaded, and is not sent twice.
+//!
+//! The time of day may jump. What is due is judged by it; but the regular look at the table goes by
+//! the time that passes, and puts right whatever waits for a time that has moved away.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,14 +31,18 @@ use crate::domain::{AttemptId, EndpointId, Timestamp};
 use crate::store::{Due, EndpointQueue, Finished, Queued, Store, StoreError};
 
 use super::courier::{Courier, Report, RetryPolicy, Transport};
-use super::lane::{Lane, Manner, WINDOW};
+use super::lane::{Lane, Manner};
+use super::slots::Slots;
+use super::wakes::Wakes;
 
 /// How often the table is asked whether anything was overlooked, in milliseconds.
-const POLL_EVERY_MS: i64 = 5_000;
+const POLL_EVERY_MS: u32 = 5_000;
 /// Hints that may wait; more are dropped and the table is asked instead.
 const HINTS: usize = 8_192;
 /// Single shots fetched at once.
-const SINGLES: u32 = 256;
+const SINGLES: usize = 256;
+/// Single shots held in memory, over all endpoints; more stay in the table for now.
+const SINGLES_MAX: usize = 4_096;
 /// Attempts loaded by one question to the table.
 const LOAD_AT_ONCE: usize = 32;
 /// Pending attempts cancelled in one step.
@@ -62,8 +69,8 @@ enum Message {
 struct Poll {
     endpoints: Vec<EndpointQueue>,
     singles: Vec<Queued>,
-    /// Whether there is more to cancel.
-    cancel_more: bool,
+    /// Whether there is more to cancel, or there are more single shots.
+    more: bool,
 }
 
 /// The running dispatcher, as others see it.
@@ -92,7 +99,15 @@ impl Dispatcher {
         let (ready_tx, ready) = watch::channel(false);
         let (results_tx, results) = watch::channel(0);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let courier = Courier::new(store.clone(), clock.clone(), chance, transport, policy, abort.clone());
+        let courier = Courier::new(
+            store.clone(),
+            clock.clone(),
+            chance,
+            transport,
+            policy,
+            stop.clone(),
+            abort.clone(),
+        );
         let (tasks, missed) = (TaskTracker::new(), Arc::new(AtomicBool::new(false)));
         let state = State {
             store,
@@ -104,14 +119,16 @@ impl Dispatcher {
             abort: abort.clone(),
             lanes: HashMap::new(),
             round: VecDeque::new(),
-            singles: VecDeque::new(),
-            claimed: HashSet::new(),
-            running: 0,
-            slow_running: 0,
+            held: VecDeque::new(),
+            claimed: HashMap::new(),
+            singles: 0,
+            slots: Slots::new(limits.concurrency),
             unwritten: 0,
-            wakes: BinaryHeap::new(),
+            stuck: 0,
+            wakes: Wakes::default(),
             polling: false,
-            next_poll: None,
+            poll_again: false,
+            polled: true,
             ready: ready_tx,
             results: results_tx,
         };
@@ -176,16 +193,23 @@ struct State {
     lanes: HashMap<EndpointId, Lane>,
     /// Endpoints that have something to send and a free slot, in turn.
     round: VecDeque<EndpointId>,
-    singles: VecDeque<Queued>,
-    /// Ids in windows, in flight, or sent and not yet written.
-    claimed: HashSet<AttemptId>,
-    running: usize,
-    slow_running: usize,
+    /// Endpoints that would stand in the round if there were not too many of their manner in flight.
+    held: VecDeque<EndpointId>,
+    /// Ids in lanes, in flight, or sent and not yet written; and whether each is a single shot.
+    claimed: HashMap<AttemptId, bool>,
+    /// How many of these are single shots.
+    singles: usize,
+    slots: Slots,
     /// Results that are not yet committed.
     unwritten: usize,
-    wakes: BinaryHeap<Reverse<(Timestamp, EndpointId)>>,
+    /// Those of them that storage has refused at least once.
+    stuck: usize,
+    wakes: Wakes,
     polling: bool,
-    next_poll: Option<Timestamp>,
+    /// Whether something happened that the poll under way may not see.
+    poll_again: bool,
+    /// Whether a poll has ended, from when on the time to the next one counts.
+    polled: bool,
     ready: watch::Sender<bool>,
     results: watch::Sender<u64>,
 }
@@ -198,10 +222,14 @@ impl State {
         stop: CancellationToken,
     ) {
         let clock = self.clock.clone();
+        let mut rest = clock.sleep_ms(POLL_EVERY_MS);
         self.poll();
         loop {
             self.send_what_can_be_sent();
-            let wake_at = self.next_wake();
+            if std::mem::take(&mut self.polled) {
+                rest = clock.sleep_ms(POLL_EVERY_MS);
+            }
+            let wake_at = self.wakes.next().unwrap_or(Timestamp::from_millis(i64::MAX));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -214,6 +242,7 @@ impl State {
                         self.hear(message);
                     }
                 }
+                () = &mut rest, if !self.polling => self.poll(),
                 () = clock.sleep_until(wake_at) => {}
             }
             if missed.swap(false, Ordering::Relaxed) {
@@ -226,7 +255,11 @@ impl State {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Queued(queued) => self.take_hints(&queued),
-            Message::EndpointChanged(endpoint) => self.reset_lane(endpoint),
+            Message::EndpointChanged(endpoint) => {
+                self.reset_lane(endpoint);
+                // What is pending for an endpoint that was switched off is cancelled by the poll.
+                self.poll();
+            }
             Message::Refilled(endpoint, due) => self.refilled(endpoint, due),
             Message::Polled(poll) => self.polled(poll),
             Message::Reported(report) => self.reported(report),
@@ -235,110 +268,158 @@ impl State {
 
     // --- what comes in -----------------------------------------------------------------------
 
+    fn lane(&mut self, endpoint: EndpointId) -> &mut Lane {
+        self.lanes.entry(endpoint).or_insert_with(Lane::new)
+    }
+
     fn take_hints(&mut self, queued: &[Queued]) {
         let now = self.clock.now();
         for q in queued {
             if q.single {
-                if self.claimed.insert(q.attempt_id) {
-                    self.singles.push_back(*q);
-                }
+                self.take_single(q.endpoint_id, q.attempt_id);
             } else if q.due_at > now {
-                self.wake_lane_at(q.endpoint_id, q.due_at);
+                self.due_later(q.endpoint_id, q.due_at);
             } else {
                 self.take_due(q.endpoint_id, q.attempt_id);
             }
         }
     }
 
+    fn take_single(&mut self, endpoint: EndpointId, id: AttemptId) {
+        // Beyond the limit it stays in the table until a poll finds it.
+        if self.claimed.contains_key(&id) || self.singles >= SINGLES_MAX {
+            return;
+        }
+        self.claimed.insert(id, true);
+        self.singles += 1;
+        self.lane(endpoint).single(id);
+        self.tend(endpoint);
+    }
+
     fn take_due(&mut self, endpoint: EndpointId, id: AttemptId) {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
-        if !self.claimed.contains(&id) && lane.hint(id) {
-            self.claimed.insert(id);
+        if !self.claimed.contains_key(&id) && self.lane(endpoint).hint(id) {
+            self.claimed.insert(id, false);
         }
         self.tend(endpoint);
     }
 
+    fn due_later(&mut self, endpoint: EndpointId, at: Timestamp) {
+        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
+        lane.due_at = Some(lane.due_at.map_or(at, |known| known.min(at)));
+        self.wakes.update(endpoint, lane);
+    }
+
+    fn hold_back(&mut self, endpoint: EndpointId, until: Timestamp) {
+        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
+        lane.not_before = Some(until);
+        self.wakes.update(endpoint, lane);
+    }
+
+    fn unclaim(&mut self, id: AttemptId) {
+        if self.claimed.remove(&id) == Some(true) {
+            self.singles -= 1;
+        }
+    }
+
     fn reset_lane(&mut self, endpoint: EndpointId) {
         let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
-        for id in lane.reset() {
-            self.claimed.remove(&id);
+        let forgotten = lane.reset();
+        self.wakes.update(endpoint, lane);
+        for id in forgotten {
+            self.unclaim(id);
         }
         self.tend(endpoint);
     }
 
     fn refilled(&mut self, endpoint: EndpointId, due: Result<Due, StoreError>) {
-        let now = self.clock.now();
         let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-        let arrived = match due {
-            Ok(due) => {
-                lane.pace.set_rate(due.rate_limit);
-                let fresh: Vec<_> = due.attempts.into_iter().filter(|id| self.claimed.insert(*id)).collect();
-                let arrived = lane.refilled(fresh, due.more);
-                if let Some(at) = due.next_due {
-                    self.wake_lane_at(endpoint, at);
-                }
-                arrived
-            }
+        let due = match due {
+            Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, endpoint_id = %endpoint, "the queue of an endpoint could not be read");
-                // The next poll asks again.
-                let arrived = lane.refilled([], true);
-                self.wake_lane_at(endpoint, now.plus_ms(POLL_EVERY_MS));
-                return drop(arrived);
+                lane.refill_failed();
+                // The table is asked again when the time has come.
+                let again_at = self.clock.now().plus_ms(POLL_EVERY_MS.into());
+                return self.due_later(endpoint, again_at);
             }
         };
-        for id in arrived {
+        lane.pace.set_rate(due.rate_limit);
+        let mut fresh = due.attempts;
+        fresh.retain(|id| match self.claimed.entry(*id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(false);
+                true
+            }
+        });
+        for id in lane.refilled(fresh, due.more) {
             self.take_due(endpoint, id);
+        }
+        if let Some(at) = due.next_due {
+            self.due_later(endpoint, at);
         }
         self.tend(endpoint);
     }
 
     fn polled(&mut self, poll: Result<Poll, StoreError>) {
         let now = self.clock.now();
-        self.polling = false;
-        self.next_poll = Some(now.plus_ms(POLL_EVERY_MS));
+        (self.polling, self.polled) = (false, true);
+        let again = std::mem::take(&mut self.poll_again);
         let poll = match poll {
             Ok(poll) => poll,
             Err(error) => return tracing::warn!(%error, "the queue could not be read"),
         };
-        self.lanes.retain(|_, lane| !lane.is_idle());
+        self.forget_and_put_right(now);
         self.take_hints(&poll.singles);
         for queue in &poll.endpoints {
             if queue.earliest > now {
-                self.wake_lane_at(queue.endpoint_id, queue.earliest);
+                self.due_later(queue.endpoint_id, queue.earliest);
             } else {
-                self.lanes.entry(queue.endpoint_id).or_insert_with(Lane::new).doubt();
+                self.lane(queue.endpoint_id).doubt();
                 self.tend(queue.endpoint_id);
             }
         }
-        if poll.cancel_more || poll.singles.len() >= SINGLES as usize {
-            self.next_poll = Some(now);
+        if again || poll.more {
+            self.poll();
         }
         self.ready.send_replace(true);
     }
 
+    /// Forgets idle lanes. Those that wait for longer than anything here makes them wait do so because
+    /// the clock was set back.
+    fn forget_and_put_right(&mut self, now: Timestamp) {
+        self.lanes.retain(|_, lane| !lane.is_idle(now));
+        let latest = now.plus_ms(POLL_EVERY_MS.into());
+        let late = |lane: &Lane| lane.not_before.is_some_and(|at| at > latest);
+        let late: Vec<_> = self.lanes.iter().filter(|(_, l)| late(l)).map(|(id, _)| *id).collect();
+        for endpoint in late {
+            self.hold_back(endpoint, now);
+        }
+    }
+
     fn reported(&mut self, report: Report) {
         match report {
-            Report::NotPending { id, lane } => {
-                self.claimed.remove(&id);
-                self.release(lane, None);
+            Report::NotSent { id, endpoint } => {
+                self.unclaim(id);
+                self.release(endpoint, None);
             }
-            Report::LoadFailed { id, lane } => {
-                self.claimed.remove(&id);
-                self.release(lane, None);
-                if let Some(endpoint) = lane {
-                    let at = self.clock.now().plus_ms(POLL_EVERY_MS);
-                    self.lanes.entry(endpoint).or_insert_with(Lane::new).doubt();
-                    self.wake_lane_at(endpoint, at);
-                }
+            Report::LoadFailed { id, endpoint } => {
+                self.unclaim(id);
+                self.lane(endpoint).doubt();
+                self.hold_back(endpoint, self.clock.now().plus_ms(POLL_EVERY_MS.into()));
+                self.release(endpoint, None);
             }
-            Report::Sent { lane, timed_out } => {
+            Report::Sent { endpoint, timed_out } => {
                 self.unwritten += 1;
-                self.release(lane, Some(timed_out));
+                self.lane(endpoint).unwritten += 1;
+                self.release(endpoint, Some(timed_out));
             }
-            Report::Written { id, endpoint, finished } => {
+            Report::Stuck => self.stuck += 1,
+            Report::Written { id, endpoint, finished, was_stuck } => {
                 self.unwritten -= 1;
-                self.claimed.remove(&id);
+                self.lane(endpoint).unwritten -= 1;
+                self.stuck -= usize::from(was_stuck);
+                self.unclaim(id);
                 self.results.send_modify(|n| *n += 1);
                 if let Finished::Done { queued, disabled, .. } = finished {
                     self.take_hints(&queued);
@@ -353,22 +434,17 @@ impl State {
     }
 
     /// Gives back a slot; `timed_out` says how the endpoint answered, if it was asked.
-    fn release(&mut self, endpoint: Option<EndpointId>, timed_out: Option<bool>) {
-        self.running -= 1;
-        let Some(endpoint) = endpoint else { return };
-        let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+    fn release(&mut self, endpoint: EndpointId, timed_out: Option<bool>) {
+        let lane = self.lanes.get_mut(&endpoint).expect("a lane with something in flight is kept");
         lane.running -= 1;
-        if lane.manner == Manner::Slow {
-            self.slow_running -= 1;
+        self.slots.give_back(lane.manner);
+        if lane.manner != Manner::Answering {
+            self.round.extend(self.held.drain(..));
         }
         if let Some(timed_out) = timed_out {
             let manner = if timed_out { Manner::Slow } else { Manner::Answering };
             // Those still running change their kind with the lane.
-            match (lane.manner == Manner::Slow, manner == Manner::Slow) {
-                (false, true) => self.slow_running += lane.running,
-                (true, false) => self.slow_running -= lane.running,
-                _ => {}
-            }
+            self.slots.turn(lane.running, lane.manner, manner);
             lane.manner = manner;
         }
         self.tend(endpoint);
@@ -386,9 +462,7 @@ impl State {
         if !lane.wants_refill() {
             return;
         }
-        lane.refilling = true;
-        // Those in flight are still pending in the table and come back with the answer.
-        let limit = u32::try_from(WINDOW + lane.running).unwrap_or(u32::MAX);
+        let limit = u32::try_from(lane.start_refill()).unwrap_or(u32::MAX);
         let (store, messages, now) = (self.store.clone(), self.messages.clone(), self.clock.now());
         let abort = self.abort.clone();
         self.tasks.spawn(async move {
@@ -400,16 +474,13 @@ impl State {
     fn send_what_can_be_sent(&mut self) {
         let now = self.clock.now();
         let mut batch = Vec::new();
-        // Results that cannot be written (a full disk) must not pile up: then sending waits.
-        while self.running < self.limits.concurrency && self.unwritten < self.limits.concurrency * 4 {
-            if let Some(single) = self.singles.pop_front() {
-                self.running += 1;
-                batch.push((single.attempt_id, None));
-            } else if let Some(endpoint) = self.round.pop_front() {
-                batch.extend(self.serve(endpoint, now).map(|id| (id, Some(endpoint))));
-            } else {
-                break;
-            }
+        // Results that cannot be written must not pile up: then sending waits.
+        while !self.slots.are_full()
+            && self.stuck == 0
+            && self.unwritten < self.limits.concurrency.saturating_mul(4)
+        {
+            let Some(endpoint) = self.round.pop_front() else { break };
+            batch.extend(self.serve(endpoint, now).map(|id| (id, endpoint)));
             if batch.len() >= LOAD_AT_ONCE {
                 self.dispatch(std::mem::take(&mut batch));
             }
@@ -421,31 +492,28 @@ impl State {
 
     /// Takes one attempt of this endpoint, and puts it at the end of the round if there are more.
     fn serve(&mut self, endpoint: EndpointId, now: Timestamp) -> Option<AttemptId> {
-        let limit = self.limits.endpoint_concurrency;
         let lane = self.lanes.get_mut(&endpoint)?;
         lane.in_round = false;
-        if !lane.can_send(limit) {
+        if !lane.can_send(self.limits.endpoint_concurrency) {
             return None;
         }
-        let slow = lane.manner == Manner::Slow;
-        if slow && self.slow_running >= (self.limits.concurrency / 2).max(1) {
-            // It comes back into the round when a slow one is done: see `wake`.
-            self.wake_lane_at(endpoint, now.plus_ms(100));
+        if !self.slots.has_room_for(lane.manner) {
+            lane.in_round = true;
+            self.held.push_back(endpoint);
             return None;
         }
         if let Err(at) = lane.pace.take(now) {
-            self.wake_lane_at(endpoint, at);
+            self.hold_back(endpoint, at);
             return None;
         }
         let id = lane.pop()?;
         lane.running += 1;
-        self.running += 1;
-        self.slow_running += usize::from(slow);
+        self.slots.take(lane.manner);
         self.tend(endpoint);
         Some(id)
     }
 
-    fn dispatch(&mut self, batch: Vec<(AttemptId, Option<EndpointId>)>) {
+    fn dispatch(&mut self, batch: Vec<(AttemptId, EndpointId)>) {
         let (courier, tasks, abort) = (self.courier.clone(), self.tasks.clone(), self.abort.clone());
         let messages = self.messages.clone();
         self.tasks.spawn(async move {
@@ -459,61 +527,52 @@ impl State {
 
     // --- when to look again ------------------------------------------------------------------
 
-    fn wake_lane_at(&mut self, endpoint: EndpointId, at: Timestamp) {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
-        if lane.wake_at.is_none_or(|known| at < known) {
-            lane.wake_at = Some(at);
-            self.wakes.push(Reverse((at, endpoint)));
-        }
-    }
-
-    fn next_wake(&self) -> Timestamp {
-        let far = Timestamp::from_millis(i64::MAX);
-        let lane = self.wakes.peek().map_or(far, |Reverse((at, _))| *at);
-        lane.min(self.next_poll.unwrap_or(far))
-    }
-
     fn wake(&mut self) {
         let now = self.clock.now();
-        while let Some(Reverse((at, endpoint))) = self.wakes.peek().copied() {
-            if at > now {
-                break;
-            }
-            self.wakes.pop();
+        for endpoint in self.wakes.due(now) {
             let Some(lane) = self.lanes.get_mut(&endpoint) else { continue };
-            if lane.wake_at.is_some_and(|known| known <= now) {
-                lane.wake_at = None;
+            if lane.not_before.is_some_and(|at| at <= now) {
+                lane.not_before = None;
+            }
+            if lane.due_at.is_some_and(|at| at <= now) {
+                lane.due_at = None;
                 lane.doubt();
             }
+            self.wakes.update(endpoint, lane);
             self.tend(endpoint);
-        }
-        if self.next_poll.is_some_and(|at| at <= now) {
-            self.poll();
         }
     }
 
     fn poll(&mut self) {
         if self.polling {
+            self.poll_again = true;
             return;
         }
         self.polling = true;
-        self.next_poll = None;
         let (store, messages, now) = (self.store.clone(), self.messages.clone(), self.clock.now());
         let abort = self.abort.clone();
+        // Those that are known are still pending in the table and come first.
+        let singles = if self.singles < SINGLES_MAX { SINGLES + self.singles } else { 0 };
         self.tasks.spawn(async move {
-            let poll = poll(&*store, now).await;
+            let poll = poll(&*store, now, singles).await;
             send(&messages, &abort, Message::Polled(poll)).await;
         });
     }
 }
 
-async fn poll(store: &dyn Store, now: Timestamp) -> Result<Poll, StoreError> {
-    let cancelled = store.queue_cancel(CANCEL_STEP).await?;
-    Ok(Poll {
-        endpoints: store.queue_endpoints().await?,
-        singles: store.queue_singles(now, SINGLES).await?,
-        cancel_more: cancelled >= CANCEL_STEP,
-    })
+async fn poll(store: &dyn Store, now: Timestamp, singles_limit: usize) -> Result<Poll, StoreError> {
+    // Cancelling needs room on the disk; reading does not.
+    let cancelled = store.queue_cancel(CANCEL_STEP).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what is pending at disabled endpoints could not be cancelled");
+        0
+    });
+    let endpoints = store.queue_endpoints().await?;
+    let singles = match u32::try_from(singles_limit).unwrap_or(u32::MAX) {
+        0 => Vec::new(),
+        limit => store.queue_singles(now, limit).await?,
+    };
+    let more_singles = singles_limit > 0 && singles.len() >= singles_limit;
+    Ok(Poll { endpoints, more: cancelled >= CANCEL_STEP || more_singles, singles })
 }
 
 /// Tells the dispatcher; when it has stopped, nobody needs to know.

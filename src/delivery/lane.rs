@@ -24,20 +24,33 @@ pub(super) enum Manner {
 /// One endpoint's part of the queue.
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// Single shots go first, and whatever the endpoint's status and manner. They are subject to
+    /// the endpoint's number of slots and to its rate all the same.
+    singles: VecDeque<AttemptId>,
     window: VecDeque<AttemptId>,
     /// Whether the window holds everything that is due, as far as anyone knows. Hints can be appended
     /// to a complete window only; otherwise the table has earlier ones.
     complete: bool,
     /// Whether the table is being asked.
-    pub(super) refilling: bool,
+    refilling: bool,
+    /// Whether something happened while the table was being asked that its answer may not know of.
+    doubted: bool,
+    /// Whether the table has answered before; until then the rate is not known.
+    known: bool,
     /// Hints that came while the table was being asked: the answer may or may not contain them.
     arrived: Vec<AttemptId>,
-    /// When to look again: the next attempt comes due.
+    /// When the next attempt comes due and the table is to be asked again.
+    pub(super) due_at: Option<Timestamp>,
+    /// Nothing is sent before this: the rate, or a pause after trouble with storage.
+    pub(super) not_before: Option<Timestamp>,
+    /// When the dispatcher looks at this lane again; kept by [`super::wakes::Wakes`].
     pub(super) wake_at: Option<Timestamp>,
     pub(super) running: usize,
+    /// Sent, with a result that is not on disk yet. The table still has them as pending.
+    pub(super) unwritten: usize,
     pub(super) manner: Manner,
     pub(super) pace: Pace,
-    /// Whether the endpoint stands in the round of those that can be served.
+    /// Whether the endpoint stands in the round of those that can be served, or is held back from it.
     pub(super) in_round: bool,
 }
 
@@ -45,16 +58,27 @@ impl Lane {
     /// A lane of which nothing is known: the table must be asked.
     pub(super) fn new() -> Lane {
         Lane {
+            singles: VecDeque::new(),
             window: VecDeque::new(),
             complete: false,
             refilling: false,
+            doubted: false,
+            known: false,
             arrived: Vec::new(),
+            due_at: None,
+            not_before: None,
             wake_at: None,
             running: 0,
+            unwritten: 0,
             manner: Manner::New,
             pace: Pace::default(),
             in_round: false,
         }
+    }
+
+    /// Takes a single shot.
+    pub(super) fn single(&mut self, id: AttemptId) {
+        self.singles.push_back(id);
     }
 
     /// Takes a hint that an attempt is due. Says whether it is now in the window.
@@ -63,7 +87,7 @@ impl Lane {
             if self.arrived.len() < WINDOW {
                 self.arrived.push(id);
             } else {
-                self.complete = false;
+                self.doubt();
             }
             return false;
         }
@@ -75,6 +99,14 @@ impl Lane {
         true
     }
 
+    /// Begins to ask the table; says how many rows it should give.
+    pub(super) fn start_refill(&mut self) -> usize {
+        self.refilling = true;
+        self.doubted = false;
+        // Those under way are still pending in the table and come back with the answer.
+        WINDOW + self.running + self.unwritten
+    }
+
     /// Takes the table's answer; gives the hints that came meanwhile, to be taken again.
     pub(super) fn refilled(
         &mut self,
@@ -82,20 +114,30 @@ impl Lane {
         more: bool,
     ) -> Vec<AttemptId> {
         self.window.extend(due);
-        self.complete = !more;
+        self.complete = !more && !self.doubted;
         self.refilling = false;
+        self.known = true;
         std::mem::take(&mut self.arrived)
+    }
+
+    /// Notes that the table could not answer. It is not asked again by itself, but by the next doubt.
+    pub(super) fn refill_failed(&mut self) {
+        self.complete = true;
+        self.refilling = false;
+        self.arrived.clear();
     }
 
     /// Forgets the window, so that the table is asked again; gives what it held.
     pub(super) fn reset(&mut self) -> VecDeque<AttemptId> {
-        self.complete = false;
+        self.doubt();
+        self.not_before = None;
         std::mem::take(&mut self.window)
     }
 
-    /// There may be more in the table than the window holds.
+    /// There may be more in the table than the window holds, or than an answer on its way knows of.
     pub(super) fn doubt(&mut self) {
         self.complete = false;
+        self.doubted = true;
     }
 
     /// Whether the table should be asked now.
@@ -103,18 +145,24 @@ impl Lane {
         !self.complete && !self.refilling && self.window.len() < LOW
     }
 
-    /// The next attempt to send.
+    /// The next attempt to send, when [`Lane::can_send`].
     pub(super) fn pop(&mut self) -> Option<AttemptId> {
-        self.window.pop_front()
+        self.singles.pop_front().or_else(|| self.window.pop_front())
     }
 
-    /// Whether nothing is waiting, running or being asked.
-    pub(super) fn is_idle(&self) -> bool {
-        self.window.is_empty() && self.running == 0 && !self.refilling && self.wake_at.is_none()
+    /// Whether nothing is waiting, running or being asked, and nothing is remembered that matters.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        self.singles.is_empty()
+            && self.window.is_empty()
+            && self.running + self.unwritten == 0
+            && !self.refilling
+            && !self.in_round
+            && self.wake_at.is_none()
+            && self.pace.is_rested(now)
     }
 
-    /// How many requests may run at once; `limit` is the configured number.
-    pub(super) fn slots(&self, limit: usize) -> usize {
+    /// How many requests of the schedule may run at once; `limit` is the configured number.
+    fn slots(&self, limit: usize) -> usize {
         match self.manner {
             Manner::Answering => limit,
             Manner::New | Manner::Slow => 1,
@@ -123,7 +171,13 @@ impl Lane {
 
     /// Whether there is something to send and a slot to send it with.
     pub(super) fn can_send(&self, limit: usize) -> bool {
-        !self.window.is_empty() && self.running < self.slots(limit)
+        let slots = match (self.singles.is_empty(), self.window.is_empty()) {
+            // A person waits for it, so it does not wait behind a request that hangs.
+            (false, _) => limit,
+            (true, false) => self.slots(limit),
+            (true, true) => 0,
+        };
+        self.known && self.not_before.is_none() && self.running < slots
     }
 }
 
@@ -144,13 +198,22 @@ impl Pace {
     /// Takes a turn, or says when there will be one.
     pub(super) fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         let Some(rate) = self.rate else { return Ok(()) };
-        let now_us = now.as_millis() * 1_000;
+        let (now_us, gap_us) = (now.as_millis() * 1_000, 1_000_000 / i64::from(rate.max(1)));
+        // Further away than a turn can be: the clock was set back, or the rate was raised.
+        if self.next_us > now_us + gap_us + 1_000 {
+            self.next_us = now_us;
+        }
         // Within the current millisecond is soon enough.
         if self.next_us >= now_us + 1_000 {
             return Err(Timestamp::from_millis(self.next_us / 1_000));
         }
-        self.next_us = self.next_us.max(now_us) + 1_000_000 / i64::from(rate.max(1));
+        self.next_us = self.next_us.max(now_us) + gap_us;
         Ok(())
+    }
+
+    /// Whether forgetting this pace would change nothing.
+    fn is_rested(&self, now: Timestamp) -> bool {
+        self.rate.is_none() || self.next_us <= now.as_millis() * 1_000
     }
 }
 
@@ -163,11 +226,15 @@ mod tests {
         range.map(AttemptId).collect()
     }
 
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+
     #[test]
     fn a_new_lane_asks_the_table_before_it_trusts_a_hint() {
         let mut lane = Lane::new();
         assert!(!lane.hint(AttemptId(1)) && lane.wants_refill());
-        lane.refilling = true;
+        lane.start_refill();
         assert!(!lane.hint(AttemptId(2)));
         assert_eq!(lane.refilled(ids(1..3), false), ids(2..3));
         assert!(lane.hint(AttemptId(3)));
@@ -186,16 +253,82 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_may_be_older_than_a_change_is_asked_for_again() {
+        let mut lane = Lane::new();
+        lane.start_refill();
+        // The endpoint was resumed after the table had been read.
+        lane.reset();
+        lane.refilled([], false);
+        assert!(lane.wants_refill());
+        lane.start_refill();
+        lane.refilled(ids(0..1), false);
+        assert!(!lane.wants_refill());
+    }
+
+    #[test]
+    fn hints_beyond_what_is_remembered_are_asked_for_again() {
+        let mut lane = Lane::new();
+        lane.start_refill();
+        for id in ids(0..WINDOW as i64 + 1) {
+            lane.hint(id);
+        }
+        assert_eq!(lane.refilled([], false).len(), WINDOW);
+        assert!(lane.wants_refill());
+    }
+
+    #[test]
+    fn the_table_is_asked_for_more_than_it_gives_back_of_what_is_under_way() {
+        let mut lane = Lane::new();
+        (lane.running, lane.unwritten) = (10, 1_000);
+        assert_eq!(lane.start_refill(), WINDOW + 1_010);
+    }
+
+    #[test]
     fn an_endpoint_that_does_not_answer_gets_one_slot() {
         let mut lane = Lane::new();
         lane.refilled(ids(0..5), false);
-        assert_eq!(lane.slots(10), 1);
+        assert!(lane.can_send(10));
         lane.running = 1;
         assert!(!lane.can_send(10));
         lane.manner = Manner::Answering;
         assert!(lane.can_send(10));
         lane.manner = Manner::Slow;
         assert!(!lane.can_send(10));
+    }
+
+    #[test]
+    fn a_single_shot_goes_first_but_not_beyond_the_slots_of_the_endpoint() {
+        let mut lane = Lane::new();
+        lane.refilled(ids(0..5), false);
+        (lane.manner, lane.running) = (Manner::Slow, 1);
+        lane.single(AttemptId(9));
+        assert!(lane.can_send(2));
+        lane.running = 2;
+        assert!(!lane.can_send(2));
+        assert_eq!(lane.pop(), Some(AttemptId(9)));
+        assert_eq!(lane.pop(), Some(AttemptId(0)));
+    }
+
+    #[test]
+    fn a_lane_is_forgotten_only_when_that_changes_nothing() {
+        let mut lane = Lane::new();
+        lane.refilled([], false);
+        assert!(lane.is_idle(now()));
+        lane.pace.set_rate(Some(1));
+        lane.pace.take(now()).unwrap();
+        assert!(!lane.is_idle(now()));
+        assert!(lane.is_idle(now().plus_ms(1_000)));
+        lane.unwritten = 1;
+        assert!(!lane.is_idle(now().plus_ms(1_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_a_pace() {
+        let mut pace = Pace::default();
+        pace.set_rate(Some(1));
+        pace.take(now()).unwrap();
+        assert!(pace.take(now().plus_ms(-3_600_000)).is_ok());
+        assert!(pace.take(now().plus_ms(-3_600_000)).is_err());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! From a pending row to a request at the receiver, and back to a finished row.
 //!
 //! * [`dispatcher`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
-//!   turn.
+//!   turn, within [`slots`]; [`wakes`] says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`sender`] makes one request: [`signer`] and [`headers`] say what is in it, [`jwe`] encrypts,
 //!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
@@ -22,3 +22,5 @@ pub use sender::{Sender, SenderConfig, SenderError};
 pub mod courier;
 pub mod dispatcher;
 mod lane;
+mod slots;
+mod wakes;

@@ -368,7 +368,7 @@ pub struct Due {
     pub more: bool,
     /// When the next one that is not yet due will be; `None` when `more`, or when there is none.
     pub next_due: Option<Timestamp>,
-    /// The endpoint's `rate_limit`, requests a second.
+    /// The endpoint's `rate_limit`, requests a second; also while it is not active, for single shots.
     pub rate_limit: Option<u32>,
 }
 

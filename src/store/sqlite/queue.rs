@@ -70,15 +70,17 @@ pub(super) const DEPTH: &str = "SELECT \
      + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
 
 fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
-    let open: Option<(i64, Option<u32>)> = conn
+    let found: Option<(i64, Option<u32>, bool)> = conn
         .prepare_cached(
-            "SELECT id, rate_limit FROM endpoints \
-             WHERE uid = ?1 AND status = 'active' AND deleted_at IS NULL",
+            "SELECT id, rate_limit, status = 'active' FROM endpoints WHERE uid = ?1 AND deleted_at IS NULL",
         )?
-        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((endpoint, rate_limit)) = open else { return Ok(Due::default()) };
+    let Some((endpoint, rate_limit, is_active)) = found else { return Ok(Due::default()) };
     let mut due = Due { rate_limit, ..Due::default() };
+    if !is_active {
+        return Ok(due);
+    }
     let mut statement = conn.prepare_cached(DUE)?;
     let mut found = statement.query(params![endpoint, i64::from(limit) + 1])?;
     while let Some(row) = found.next()? {
