@@ -33,10 +33,8 @@ use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
 use crate::vault::Vault;
 
-/// How long what is in flight may take when the server stops.
+/// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
-/// How long requests of clients may take when the server stops.
-const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +79,7 @@ pub struct Server {
     services: Services,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
+    abort_http: CancellationToken,
     _lock: ServeLock,
 }
 
@@ -107,10 +106,11 @@ impl Server {
         let parts = assemble(config, &world, store.clone(), vault)?;
         let dispatcher = parts.dispatcher;
         let services = parts.state.services.clone();
-        let stop_http = CancellationToken::new();
+        let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
         let app = http::app(parts.state);
-        let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), HTTP_GRACE));
-        Ok(Server { address, store, clock: world.clock, dispatcher, services, http, stop_http, _lock: lock })
+        let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
+        let clock = world.clock;
+        Ok(Server { address, store, clock, dispatcher, services, http, stop_http, abort_http, _lock: lock })
     }
 
     /// Where it listens.
@@ -144,9 +144,18 @@ impl Server {
     }
 
     /// Like [`Server::stop`], with another time for what is under way.
-    pub async fn stop_with(self, grace: Duration) {
+    pub async fn stop_with(mut self, grace: Duration) {
         self.stop_http.cancel();
-        let (_, http) = tokio::join!(self.dispatcher.stop(grace), self.http);
+        let http = async {
+            match tokio::time::timeout(grace, &mut self.http).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.abort_http.cancel();
+                    (&mut self.http).await
+                }
+            }
+        };
+        let (_, http) = tokio::join!(self.dispatcher.stop(grace), http);
         if let Err(error) = http {
             tracing::error!(%error, "the HTTP server ended badly");
         }

@@ -7,9 +7,16 @@ use crate::{app, logging};
 /// Runs the command.
 pub(super) fn run(config: Config) -> Result<(), CliError> {
     logging::init(&config);
-    runtime()?.block_on(app::serve(config))?;
-    Ok(())
+    let runtime = runtime()?;
+    let result = runtime.block_on(app::serve(config));
+    // Everything has been waited for that should be. A look-up of a name that hangs in the operating
+    // system cannot be ended and must not hold up the exit.
+    runtime.shutdown_timeout(LEFTOVERS);
+    Ok(result?)
 }
+
+/// How long threads that cannot be interrupted may take at the end.
+const LEFTOVERS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The server's runtime: a worker for each core.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {

@@ -31,8 +31,9 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// A pause after the system has no more file handles, so that the loop does not spin.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is cancelled, then lets the requests under way end, for at most `grace`.
-pub async fn serve<E>(listener: TcpListener, app: E, stop: CancellationToken, grace: Duration)
+/// Serves until `stop` is cancelled, then lets the requests under way end, but waits no longer than until
+/// `abort` is.
+pub async fn serve<E>(listener: TcpListener, app: E, stop: CancellationToken, abort: CancellationToken)
 where
     E: Endpoint<Output = Response> + 'static,
 {
@@ -64,8 +65,11 @@ where
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "connections were still open at the end");
+    tokio::select! {
+        () = connections.wait() => {}
+        () = abort.cancelled() => {
+            tracing::warn!(connections = connections.len(), "connections were still open at the end");
+        }
     }
 }
 
