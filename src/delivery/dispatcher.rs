@@ -69,6 +69,7 @@ enum Message {
 struct Poll {
     endpoints: Vec<EndpointQueue>,
     singles: Vec<Queued>,
+    cancelled: u32,
     /// Whether there is more to cancel, or there are more single shots.
     more: bool,
 }
@@ -159,7 +160,7 @@ impl Dispatcher {
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// Changes with every result that has been written. A hint, for who wants to look again.
+    /// Changes with every result that has been written and when something was cancelled. A hint, for who wants to look again.
     pub fn results(&self) -> watch::Receiver<u64> {
         self.results.clone()
     }
@@ -369,6 +370,9 @@ impl State {
             Ok(poll) => poll,
             Err(error) => return tracing::warn!(%error, "the queue could not be read"),
         };
+        if poll.cancelled > 0 {
+            self.results.send_modify(|n| *n += 1);
+        }
         self.forget_and_put_right(now);
         self.take_hints(&poll.singles);
         for queue in &poll.endpoints {
@@ -572,7 +576,7 @@ async fn poll(store: &dyn Store, now: Timestamp, singles_limit: usize) -> Result
         limit => store.queue_singles(now, limit).await?,
     };
     let more_singles = singles_limit > 0 && singles.len() >= singles_limit;
-    Ok(Poll { endpoints, more: cancelled >= CANCEL_STEP || more_singles, singles })
+    Ok(Poll { endpoints, cancelled, more: cancelled >= CANCEL_STEP || more_singles, singles })
 }
 
 /// Tells the dispatcher; when it has stopped, nobody needs to know.

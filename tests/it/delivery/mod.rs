@@ -1,43 +1,60 @@
-//! The rules of delivery (section 8 of the contract), through the whole server.
+//! The rules of delivery (sections 1, 7, 8 and 9 of the contract), through the whole server.
 
-use serde_json::json;
+use std::collections::HashMap;
 
-use crate::support::{Receiver, Reply, TestApp};
+use reqwest::Method;
+use serde_json::{Value, json};
 
-#[tokio::test]
-async fn an_event_arrives_signed_and_byte_for_byte() {
-    let app = TestApp::start().await;
-    let receiver = Receiver::start().await;
-    let hook = app.webhook(&receiver.url("/hook?x=1"), json!({ "events": ["license.*"] })).await;
-    let payload = "{ \"z\": 1.0,\n  \"a\": 12345678901234567890123 , \"é\":\"\\u00e9\" }";
-    let body = format!("{{\"event_type\":\"license.assigned\",\"payload\":{payload}}}");
-    let posted = crate::support::app::send(crate::support::app::json_body(
-        app.request(reqwest::Method::POST, "/v1/events"),
-        body,
-    ))
-    .await
-    .expect(202);
+use crate::support::app::{Webhook, json_body, send};
+use crate::support::{Hostile, Receiver, Reply, TestApp, in_time};
 
-    let got = receiver.next().await;
-    assert_eq!(got.body, payload.as_bytes());
-    assert_eq!((got.method.as_str(), got.path.as_str()), ("POST", "/hook?x=1"));
-    assert_eq!(got.header("webhook-id"), posted["data"]["id"].as_str());
-    let _ = hook;
+mod fairness;
+mod manual;
+mod network;
+mod schedule;
+mod signing;
+mod stop;
+mod switching_off;
+mod tests;
+
+/// The statuses of these rows, in their order: newest first.
+fn statuses(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["status"].as_str().expect("a row has a status")).collect()
 }
 
-#[tokio::test]
-async fn a_failure_is_retried_on_schedule() {
-    let app = TestApp::start().await;
-    let receiver = Receiver::start().await;
-    receiver.reply(Reply::status(500));
-    app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["2m", "8m"] })).await;
-    app.post_event("a.b", json!(1)).await;
-    app.rows_when(|rows| rows.len() == 2 && rows[0]["status"] == "pending").await;
-    app.clock.advance_ms(120_000);
-    app.rows_when(|rows| rows.len() == 3 && rows[0]["status"] == "pending").await;
-    receiver.reply(Reply::ok());
-    app.clock.advance_ms(480_000);
-    let rows = app.rows_when(|rows| rows[0]["status"] == "delivered").await;
-    let statuses: Vec<_> = rows.iter().map(|r| r["status"].as_str().unwrap()).collect();
-    assert_eq!(statuses, ["delivered", "failed", "failed"]);
+/// Checks that exactly one row of each delivery is not `failed`, and that its rows count up.
+#[track_caller]
+fn assert_chains(rows: &[Value]) {
+    let mut deliveries: HashMap<i64, Vec<&Value>> = HashMap::new();
+    for row in rows {
+        deliveries.entry(row["delivery_id"].as_i64().unwrap()).or_default().push(row);
+    }
+    for (id, mut chain) in deliveries {
+        chain.reverse();
+        let open = chain.iter().filter(|row| row["status"] != "failed").count();
+        assert_eq!(open, 1, "delivery {id}: {chain:#?}");
+        assert_ne!(chain[chain.len() - 1]["status"], "failed", "the newest one decides");
+        assert_eq!(chain[0]["id"], id);
+        for (i, row) in chain.iter().enumerate() {
+            assert_eq!(row["attempt"], i + 1, "{chain:#?}");
+        }
+    }
+}
+
+/// Changes a webhook.
+async fn patch(app: &TestApp, hook: &Webhook, fields: Value) -> Value {
+    let changed = app.with_json(Method::PATCH, &format!("/v1/webhooks/{}", hook.id), fields).await;
+    changed.expect(200)["data"]["attributes"].clone()
+}
+
+/// Asks for a retry of this row.
+async fn retry(app: &TestApp, row: &Value) -> crate::support::app::Answer {
+    send(app.request(Method::POST, &format!("/v1/webhooks/deliveries/{}/retry", row["id"]))).await
+}
+
+/// Posts an event whose payload is exactly this text.
+async fn post_raw(app: &TestApp, event_type: &str, payload: &str) -> String {
+    let body = format!("{{\"event_type\":\"{event_type}\",\"payload\":{payload}}}");
+    let posted = send(json_body(app.request(Method::POST, "/v1/events"), body)).await.expect(202);
+    posted["data"]["id"].as_str().unwrap().to_owned()
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use postrider::app::{Server, World};
 use postrider::clock::{FakeChance, FakeClock};
 use postrider::config::Config;
-use postrider::delivery::guard::SystemLookup;
+use postrider::delivery::guard::{Lookup, SystemLookup};
 use postrider::domain::app::DEFAULT_APP;
 use postrider::domain::{AppId, Scopes, Timestamp};
 use postrider::service::{By, apps, keys};
@@ -31,6 +31,9 @@ use super::in_time;
 /// A server and a client of it.
 pub(crate) struct TestApp {
     pub clock: Arc<FakeClock>,
+    /// Where jitter comes from; 0.0 unless a test sets it.
+    pub chance: Arc<FakeChance>,
+    lookup: Arc<dyn Lookup>,
     pub config: Config,
     pub dir: TempDir,
     pub base: String,
@@ -133,39 +136,43 @@ impl TestApp {
 
     /// A server after changes to its configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> TestApp {
+        TestApp::with_lookup(change, SystemLookup).await
+    }
+
+    /// The same, with another way from names to addresses.
+    pub(crate) async fn with_lookup(change: impl FnOnce(&mut Config), lookup: impl Lookup) -> TestApp {
         let dir = TempDir::new().expect("a temporary directory can be made");
         let mut config = config(&dir);
         change(&mut config);
         let clock = Arc::new(FakeClock::new(start_time()));
-        TestApp::open(dir, config, clock).await
+        let chance = Arc::new(FakeChance::new(0.0));
+        Stopped { clock, chance, lookup: Arc::new(lookup), config, dir }.start().await
     }
 
-    async fn open(dir: TempDir, config: Config, clock: Arc<FakeClock>) -> TestApp {
-        let world = World {
-            clock: clock.clone(),
-            chance: Arc::new(FakeChance::new(0.0)),
-            lookup: Arc::new(SystemLookup),
-        };
+    async fn open(stopped: Stopped) -> TestApp {
+        let Stopped { clock, chance, lookup, config, dir } = stopped;
+        let world = World { clock: clock.clone(), chance: chance.clone(), lookup: lookup.clone() };
         let server = Server::start(&config, world).await.expect("the server starts");
         in_time("readiness", server.ready()).await;
         let base = format!("http://{}", server.address());
-        let mut app = TestApp { clock, config, dir, base, token: String::new(), client: client(), server };
+        let (token, client) = (String::new(), client());
+        let mut app = TestApp { clock, chance, lookup, config, dir, base, token, client, server };
         app.token = app.key("admin", None).await;
         app
     }
 
     /// Stops the server in order, and starts it again on the same files.
     pub(crate) async fn restart(self) -> TestApp {
-        let TestApp { clock, config, dir, server, .. } = self;
+        let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
         in_time("the stop", server.stop()).await;
-        TestApp::open(dir, config, clock).await
+        Stopped { clock, chance, lookup, config, dir }.start().await
     }
 
     /// Stops the server, with so long for what is in flight, and gives what is needed to start again.
     pub(crate) async fn stop_within(self, grace: Duration) -> Stopped {
-        let TestApp { clock, config, dir, server, .. } = self;
+        let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
         in_time("the stop", server.stop_with(grace)).await;
-        Stopped { clock, config, dir }
+        Stopped { clock, chance, lookup, config, dir }
     }
 
     /// The running server.
@@ -294,6 +301,8 @@ impl TestApp {
 /// What is left of a server that has been stopped.
 pub(crate) struct Stopped {
     pub clock: Arc<FakeClock>,
+    chance: Arc<FakeChance>,
+    lookup: Arc<dyn Lookup>,
     pub config: Config,
     pub dir: TempDir,
 }
@@ -301,7 +310,7 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// Starts again on the same files.
     pub(crate) async fn start(self) -> TestApp {
-        TestApp::open(self.dir, self.config, self.clock).await
+        TestApp::open(self).await
     }
 }
 

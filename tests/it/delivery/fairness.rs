@@ -1,0 +1,82 @@
+//! One endpoint's trouble is no other's, and what an endpoint is spared.
+
+use super::*;
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_delays_no_other() {
+    let app = TestApp::with(|config| {
+        config.delivery.concurrency = 8;
+        config.delivery.endpoint_concurrency = 4;
+    })
+    .await;
+    let (hanging, working) = (Receiver::start().await, Receiver::start().await);
+    app.webhook(&hanging.url("/"), json!({})).await;
+    app.webhook(&working.url("/"), json!({})).await;
+    let hold = hanging.hold();
+    for n in 0..40 {
+        app.post_event("a.b", json!(n)).await;
+    }
+    working.next_n(40).await;
+    assert_eq!(hanging.count(), 1, "one that has never answered gets one slot");
+    hold.release();
+    let rows = app.rows_when(|rows| rows.iter().all(|row| row["status"] == "delivered")).await;
+    assert_eq!(rows.len(), 80);
+}
+
+#[tokio::test]
+async fn many_retries_by_hand_of_one_dead_endpoint_leave_room_for_others() {
+    let app = TestApp::with(|config| {
+        config.delivery.concurrency = 8;
+        config.delivery.endpoint_concurrency = 4;
+        config.delivery.disable_after_failures = 0;
+    })
+    .await;
+    let (dead, working) = (Receiver::start().await, Receiver::start().await);
+    dead.reply(Reply::status(500));
+    app.webhook(&dead.url("/"), json!({ "retry_schedule": [], "events": ["dead.*"] })).await;
+    app.webhook(&working.url("/"), json!({ "events": ["alive.*"] })).await;
+    for n in 0..20 {
+        app.post_event("dead.b", json!(n)).await;
+    }
+    let rows =
+        app.rows_when(|rows| rows.len() == 20 && rows.iter().all(|r| r["status"] == "exhausted")).await;
+    dead.next_n(20).await;
+    let hold = dead.hold();
+    for row in &rows {
+        retry(&app, row).await.expect(202);
+    }
+    dead.next_n(4).await;
+    app.post_event("alive.b", json!(1)).await;
+    working.next().await;
+    assert_eq!(dead.count(), 24, "no more than the slots of the endpoint");
+    hold.release();
+    dead.next_n(16).await;
+    assert_chains(&app.rows_when(|rows| rows.iter().all(|row| row["status"] != "pending")).await);
+}
+
+#[tokio::test]
+async fn an_endpoints_rate_is_kept() {
+    let app = TestApp::start().await;
+    let (slow, other) = (Receiver::start().await, Receiver::start().await);
+    let fields = json!({ "rate_limit": 4, "events": ["slow.*"] });
+    let hook = app.webhook(&slow.url("/"), fields).await;
+    app.webhook(&other.url("/"), json!({ "events": ["other.*"] })).await;
+    for n in 0..6 {
+        app.post_event("slow.b", json!(n)).await;
+    }
+    slow.next().await;
+    for n in 1..=3 {
+        let delivered = |rows: &[Value]| rows.iter().filter(|row| row["status"] == "delivered").count();
+        app.rows_when(|rows| delivered(rows) == 2 * n - 1).await;
+        app.clock.advance_ms(249);
+        // Another endpoint shows that everything that could be sent has been.
+        app.post_event("other.b", json!(n)).await;
+        other.next().await;
+        app.rows_when(|rows| delivered(rows) == 2 * n).await;
+        assert_eq!(slow.count(), n);
+        app.clock.advance_ms(1);
+        slow.next().await;
+    }
+    patch(&app, &hook, json!({ "rate_limit": null })).await;
+    slow.next_n(2).await;
+}

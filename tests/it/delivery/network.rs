@@ -1,0 +1,70 @@
+//! Where requests may go.
+
+use std::net::IpAddr;
+
+use super::*;
+
+fn exhausted(rows: &[Value]) -> bool {
+    !rows.is_empty() && rows.iter().all(|row| row["status"] == "exhausted")
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_a_private_address_is_blocked_and_nothing_is_sent() {
+    let receiver = Receiver::start().await;
+    let lookup = |host: &str| -> std::io::Result<Vec<IpAddr>> {
+        Ok(match host {
+            "inside.example" => vec!["127.0.0.1".parse().unwrap()],
+            // One bad address is enough.
+            _ => vec!["93.184.216.34".parse().unwrap(), "127.0.0.1".parse().unwrap()],
+        })
+    };
+    let app = TestApp::with_lookup(|config| config.network.allow.clear(), lookup).await;
+    for host in ["inside.example", "mixed.example"] {
+        app.webhook(&receiver.url_as(host, "/"), json!({ "retry_schedule": [] })).await;
+    }
+    app.post_event("a.b", json!(1)).await;
+    let rows = app.rows_when(|rows| rows.len() == 2 && exhausted(rows)).await;
+    for row in rows {
+        assert_eq!((&row["error_kind"], &row["response_status"]), (&json!("blocked_address"), &Value::Null));
+        let message = row["error_message"].as_str().unwrap();
+        assert!(message.contains("network.allow") && message.contains("127.0.0.1"), "{message}");
+        let detail = app.get(&format!("/v1/webhooks/deliveries/{}", row["id"])).await.attributes();
+        assert_eq!(detail["response"], Value::Null);
+    }
+    assert_eq!(receiver.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_name_is_judged_anew_before_every_attempt() {
+    let receiver = Receiver::start().await;
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let lookup = move |_: &str| -> std::io::Result<Vec<IpAddr>> {
+        // Judged once and resolved once for the first attempt; from then on it leads elsewhere.
+        let first = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2;
+        Ok(vec![if first { "127.0.0.1" } else { "10.0.0.1" }.parse().unwrap()])
+    };
+    let app = TestApp::with_lookup(|_| {}, lookup).await;
+    app.webhook(&receiver.url_as("moving.example", "/"), json!({ "retry_schedule": [] })).await;
+    app.post_event("a.b", json!(1)).await;
+    app.row_when(|row| row["status"] == "delivered").await;
+    app.post_event("a.b", json!(2)).await;
+    let row = app.row_when(|row| row["status"] == "exhausted").await;
+    assert_eq!(row["error_kind"], "blocked_address", "although a connection is still open");
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_was_allowed_once_is_blocked_when_it_is_no_more() {
+    let receiver = Receiver::start().await;
+    let app = TestApp::start().await;
+    app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
+    let mut stopped = app.stop_within(std::time::Duration::from_secs(1)).await;
+    stopped.config.network.allow.clear();
+    let app = stopped.start().await;
+    app.post_event("a.b", json!(1)).await;
+    let rows = app.rows_when(exhausted).await;
+    assert_eq!(rows[0]["error_kind"], "blocked_address");
+    assert_eq!(receiver.connections(), 0);
+    let made = app.post("/v1/webhooks", json!({ "url": receiver.url("/"), "events": ["*"] })).await;
+    assert_eq!(made.problems(422), [("validation_failed".to_owned(), Some("/url".to_owned()))]);
+}
