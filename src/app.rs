@@ -28,7 +28,7 @@ use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
 use crate::service::endpoints::Endpoints;
 use crate::service::events::Events;
-use crate::service::{By, Dispatch, Services};
+use crate::service::{self, By, Dispatch, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
 use crate::vault::Vault;
@@ -231,7 +231,12 @@ fn assemble(
             dispatch.clone(),
             config.limits.event_size,
         )),
-        deliveries: Arc::new(Deliveries::new(shared, clock, dispatch)),
+        deliveries: Arc::new(Deliveries::new(shared, clock.clone(), dispatch)),
+        limits: Arc::new(service::limits::Limits::new(
+            clock,
+            config.limits.requests_per_minute,
+            config.limits.events_per_second,
+        )),
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
     let state = State { services, readiness, base_path: config.base_path().into() };

@@ -29,7 +29,8 @@ const QUIET: &[&str] = &[
     "mio",
 ];
 
-/// Starts logging for the rest of the process. A second call changes nothing.
+/// Starts logging for the rest of the process. A second call changes nothing. A panic becomes a log
+/// line like others, with the id of the request it happened in.
 pub fn init(config: &Config) {
     let terminal = std::io::stderr().is_terminal();
     let json = match config.log.format {
@@ -49,7 +50,9 @@ pub fn init(config: &Config) {
         lines.with_ansi(terminal).with_filter(filter(&config.log.level)).boxed()
     };
     // Fails only when logging has been started before, in tests for example.
-    let _ = tracing_subscriber::registry().with(lines).try_init();
+    if tracing_subscriber::registry().with(lines).try_init().is_ok() {
+        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: something panicked")));
+    }
 }
 
 /// What is let through: what `level` says, and of libraries that it does not name only warnings.

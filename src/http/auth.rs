@@ -12,10 +12,10 @@ use crate::domain::Scope;
 use crate::service::auth::Credentials;
 use crate::service::{Caller, ServiceError};
 
-use super::State;
 use super::problem::Problem;
+use super::{State, limits};
 
-/// Says who is calling, and that they may.
+/// Says who is calling, and that they may, and counts the request against its limit.
 async fn authorize(request: &Request, scope: Scope) -> Result<(Caller, State), Problem> {
     let state = request.data::<State>().ok_or_else(Problem::internal)?;
     let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
@@ -25,11 +25,26 @@ async fn authorize(request: &Request, scope: Scope) -> Result<(Caller, State), P
         client_secret: header("x-client-secret"),
         app_id: header("x-app-id"),
     };
-    let address = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-    let caller = state.services.auth.authenticate(credentials, address).await?;
-    if !caller.by.scopes.allows(scope) {
+    let auth = &state.services.auth;
+    let identified = match auth.identify(credentials).await {
+        Ok(identified) => identified,
+        Err(error @ (ServiceError::Unauthorized | ServiceError::BadRequest(_))) => {
+            limits::count_stranger(request, state)?;
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let may = identified.scopes.allows(scope);
+    // Posted events have a limit of their own, and are counted when it is known how many they are.
+    if may && scope == Scope::EventsWrite {
+        limits::may_post(request, state, &identified.actor)?;
+    } else {
+        limits::count_request(request, state, &identified.actor)?;
+    }
+    if !may {
         return Err(ServiceError::Forbidden(scope).into());
     }
+    let caller = auth.caller(identified, credentials.app_id, limits::address(request)).await?;
     Ok((caller, state.clone()))
 }
 

@@ -11,10 +11,12 @@ use poem::{Endpoint, EndpointExt, Response, Route, get};
 
 use crate::service::Services;
 
+pub mod allow;
 pub mod auth;
 pub mod body;
 pub mod docs;
 pub mod health;
+pub mod limits;
 pub mod nearest;
 pub mod paging;
 pub mod problem;
@@ -49,7 +51,9 @@ impl State {
 /// All surfaces as one endpoint, which never fails.
 pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let v1 = v1::service();
-    let document = docs::Document::new(&openapi_v1(&state.base_path));
+    let openapi = openapi_v1(&state.base_path);
+    let document = docs::Document::new(&openapi);
+    let allowed = allow::Allowed::of(&[&openapi]);
     let base_path = state.base_path.clone();
     let routes = Route::new()
         .nest("/v1", v1)
@@ -60,7 +64,7 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
         .at("/healthz", get(health::healthz))
         .at("/readyz", get(health::readyz))
         .data(state);
-    shell::Shell::new(routes, base_path)
+    shell::Shell::new(routes, base_path, allowed)
 }
 
 /// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].

@@ -49,8 +49,8 @@ impl Problem {
         Problem { status, code, entries, headers: vec![] }
     }
 
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Problem {
-        self.headers.push((name, HeaderValue::from_static(value)));
+    fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Problem {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -62,7 +62,7 @@ impl Problem {
     /// 401, always the same.
     pub fn unauthorized() -> Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", UNAUTHORIZED_DETAIL)
-            .with_header(header::WWW_AUTHENTICATE, "Bearer")
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// 404 for something named.
@@ -79,6 +79,23 @@ impl Problem {
     pub fn unsupported_media_type(found: &str) -> Problem {
         let detail = format!("The body has the content type {found:?}; send application/json.");
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 429; `secs` is when to try again.
+    pub fn rate_limited(secs: u64) -> Problem {
+        let detail = format!("Rate limit exceeded. Try again in {secs} seconds.");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", detail)
+            .with_header(header::RETRY_AFTER, secs)
+    }
+
+    /// 405; `allowed` are the methods that the path answers to.
+    pub fn method_not_allowed(allowed: &str) -> Problem {
+        let detail = format!("This path answers to {allowed}; see /docs.");
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        match HeaderValue::from_str(allowed) {
+            Ok(value) => problem.with_header(header::ALLOW, value),
+            Err(_) => problem,
+        }
     }
 
     /// 500. The cause is logged, not told.
@@ -108,18 +125,14 @@ impl Problem {
         Problem { status, code: "validation_failed", entries, headers: vec![] }
     }
 
-    /// What poem itself found wrong with a request.
-    pub fn from_poem(error: poem::Error) -> Problem {
+    /// What poem itself found wrong with a request. `allowed` are the methods of its path.
+    pub fn from_poem(error: poem::Error, allowed: &str) -> Problem {
         if error.is::<Problem>() {
             return error.downcast::<Problem>().unwrap_or_else(|_| Problem::internal());
         }
         match error.status() {
             StatusCode::NOT_FOUND => Problem::not_found("There is nothing at this path; see /docs."),
-            StatusCode::METHOD_NOT_ALLOWED => Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This path does not answer to this method; see /docs.",
-            ),
+            StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(allowed),
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("The body is too large."),
             status if status.is_client_error() => Problem::bad_request(error.to_string()),
             status => {
@@ -214,13 +227,14 @@ impl From<ServiceError> for Problem {
             ServiceError::Conflict(detail) => Problem::new(StatusCode::CONFLICT, "conflict", detail),
             ServiceError::BadRequest(detail) => Problem::bad_request(detail),
             ServiceError::Invalid(Invalid(errors)) => Problem::invalid_fields(errors),
+            ServiceError::RateLimited { retry_after_secs } => Problem::rate_limited(retry_after_secs),
             ServiceError::TooLarge(detail) => Problem::too_large(detail),
             ServiceError::Unavailable(why) => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
                 format!("{why} Try again in a second."),
             )
-            .with_header(header::RETRY_AFTER, "1"),
+            .with_header(header::RETRY_AFTER, 1),
             ServiceError::StorageFull => Problem::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "storage_full",

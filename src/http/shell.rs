@@ -13,6 +13,8 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::allow::Allowed;
+use super::limits::Slot;
 use super::problem::Problem;
 
 /// The name of the header that carries the request's id.
@@ -22,12 +24,14 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct Shell<E> {
     inner: E,
     base_path: Arc<str>,
+    allowed: Allowed,
 }
 
 impl<E: Endpoint> Shell<E> {
-    /// `base_path` is empty, or a path without a slash at its end, under which everything is there too.
-    pub fn new(inner: E, base_path: Arc<str>) -> Shell<E> {
-        Shell { inner, base_path }
+    /// `base_path` is empty, or a path without a slash at its end, under which everything is there too;
+    /// `allowed` is what a 405 says.
+    pub fn new(inner: E, base_path: Arc<str>, allowed: Allowed) -> Shell<E> {
+        Shell { inner, base_path, allowed }
     }
 }
 
@@ -39,13 +43,16 @@ impl<E: Endpoint> Endpoint for Shell<E> {
         let id = request_id(&request);
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let span = tracing::info_span!("request", request_id = %id);
+        // A span of the highest level, so that the id is in every line that is logged at all.
+        let span = tracing::error_span!("request", request_id = %id);
+        let limits = Slot::default();
+        request.extensions_mut().insert(limits.clone());
         let started = tokio::time::Instant::now();
 
         let answer = async {
             match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
                 Ok(Ok(answer)) => answer.into_response(),
-                Ok(Err(error)) => Problem::from_poem(error).render(&id),
+                Ok(Err(error)) => Problem::from_poem(error, self.allowed.methods(&path)).render(&id),
                 Err(_) => {
                     tracing::error!(%method, path, "a request panicked");
                     Problem::internal().render(&id)
@@ -56,6 +63,7 @@ impl<E: Endpoint> Endpoint for Shell<E> {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
+        limits.write(response.headers_mut());
         span.in_scope(|| {
             let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
             tracing::debug!(%method, path, status, duration_ms, "answered");

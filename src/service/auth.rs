@@ -7,9 +7,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::clock::Clock;
 use crate::domain::key::{Presented, SecretHash};
-use crate::domain::{Actor, AppId, Key, Scope};
+use crate::domain::{Actor, AppId, Scope, Scopes};
 use crate::store::Store;
 
 use super::{By, Caller, Result, ServiceError};
@@ -30,6 +32,15 @@ pub struct Credentials<'a> {
     pub app_id: Option<&'a str>,
 }
 
+/// Who presented a valid credential.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    pub actor: Actor,
+    pub scopes: Scopes,
+    /// The credential's own app.
+    pub app_id: AppId,
+}
+
 /// Checks credentials.
 pub struct Auth {
     store: Arc<dyn Store>,
@@ -43,12 +54,19 @@ impl Auth {
         Auth { store, clock, prefix }
     }
 
-    /// Says who is asking.
+    /// Says who is asking, and for which app.
     pub async fn authenticate(
         &self,
         credentials: Credentials<'_>,
         address: Option<IpAddr>,
     ) -> Result<Caller> {
+        let identified = self.identify(credentials).await?;
+        self.caller(identified, credentials.app_id, address).await
+    }
+
+    /// Says who is asking: the first half of [`Auth::authenticate`]. An error means that there is no
+    /// valid credential.
+    pub async fn identify(&self, credentials: Credentials<'_>) -> Result<Identified> {
         let presented = self.presented(credentials)?;
         let key = match &presented {
             Some(p) => self.store.key_get(&p.id).await?,
@@ -60,12 +78,23 @@ impl Auth {
         let matches = hash.matches(secret);
         let key = key.filter(|k| matches && k.is_valid_at(now)).ok_or(ServiceError::Unauthorized)?;
 
-        let app_id = self.app(&key, credentials.app_id).await?;
         if key.last_used_at.is_none_or(|t| now.as_millis() - t.as_millis() >= TOUCH_EVERY_MS) {
             self.touch(key.id.clone());
         }
+        Ok(Identified { actor: Actor::Key(key.id), scopes: key.scopes, app_id: key.app_id })
+    }
+
+    /// Says for which app: the second half. `wanted` is what `X-App-Id` says.
+    pub async fn caller(
+        &self,
+        identified: Identified,
+        wanted: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Caller> {
+        let app_id = self.app(&identified, wanted).await?;
         let address = address.map(|a| a.to_string());
-        Ok(Caller { by: By { actor: Actor::Key(key.id), address, scopes: key.scopes }, app_id })
+        let Identified { actor, scopes, .. } = identified;
+        Ok(Caller { by: By { actor, address, scopes }, app_id })
     }
 
     /// What was presented, when it has the form of a key; two different keys contradict each other.
@@ -90,9 +119,9 @@ impl Auth {
     }
 
     /// The app that the request is about: the key's own, or for `admin` the one that `X-App-Id` names.
-    async fn app(&self, key: &Key, wanted: Option<&str>) -> Result<AppId> {
-        let Some(wanted) = wanted else { return Ok(key.app_id) };
-        if !key.scopes.allows(Scope::Admin) {
+    async fn app(&self, who: &Identified, wanted: Option<&str>) -> Result<AppId> {
+        let Some(wanted) = wanted else { return Ok(who.app_id) };
+        if !who.scopes.allows(Scope::Admin) {
             return Err(ServiceError::Forbidden(Scope::Admin));
         }
         let id: AppId = wanted.parse().map_err(|_| ServiceError::NotFound("app"))?;
@@ -103,10 +132,11 @@ impl Auth {
     /// Notes the use in the background: no request waits for it, and losing it does no harm.
     fn touch(&self, id: String) {
         let (store, now) = (self.store.clone(), self.clock.now());
-        tokio::spawn(async move {
+        let touch = async move {
             if let Err(error) = store.key_touch(&id, now).await {
                 tracing::debug!(%error, "a key's last use was not noted");
             }
-        });
+        };
+        tokio::spawn(touch.in_current_span());
     }
 }

@@ -23,6 +23,7 @@ pub mod events;
 #[cfg(test)]
 mod fake;
 pub mod keys;
+pub mod limits;
 pub mod users;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
@@ -113,6 +114,9 @@ pub enum ServiceError {
     /// Fields that cannot be taken.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// More was asked for than a limit allows; whole seconds until it is allowed again, at least 1.
+    #[error("rate limit exceeded; try again in {retry_after_secs} seconds")]
+    RateLimited { retry_after_secs: u64 },
     /// A payload is over the limit; a sentence.
     #[error("{0}")]
     TooLarge(String),
@@ -150,6 +154,7 @@ pub struct Services {
     pub endpoints: Arc<endpoints::Endpoints>,
     pub events: Arc<events::Events>,
     pub deliveries: Arc<deliveries::Deliveries>,
+    pub limits: Arc<limits::Limits>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

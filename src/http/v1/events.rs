@@ -11,6 +11,7 @@ use crate::domain::filter::{EventFilter, TypeFilter};
 use crate::domain::{EventId, EventPattern, FieldError};
 use crate::http::auth::{ReadEvents, WriteEvents};
 use crate::http::body::{Fields, Json};
+use crate::http::limits;
 use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -55,6 +56,7 @@ impl EventsApi {
             }
         }
         fields.finish()?;
+        limits::count_events(request, &auth.state, &auth.caller.by.actor, 1)?;
         let event = auth.state.services.events.post(&auth.caller, input).await?;
         Ok(Accepted::Accepted(one(EventResource::of(&event))))
     }
@@ -67,6 +69,7 @@ impl EventsApi {
     async fn post_batch(
         &self,
         auth: WriteEvents,
+        request: &Request,
         body: Json<BatchBody>,
     ) -> Result<Accepted<BatchResult>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, &["events"])?;
@@ -92,6 +95,7 @@ impl EventsApi {
             fields.fail("events", format!("has {} events; at most 1000 are possible", events.len()));
         }
         fields.finish()?;
+        limits::count_events(request, &auth.state, &auth.caller.by.actor, inputs.len())?;
         let events = auth.state.services.events.post_batch(&auth.caller, inputs).await?;
         Ok(Accepted::Accepted(Answer(BatchResult { data: events.iter().map(EventResource::of).collect() })))
     }

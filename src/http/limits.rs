@@ -1,0 +1,76 @@
+//! Rate limits as headers: what the shell says of them on every answer they apply to.
+//!
+//! Counting happens deep inside, where it is known who asks ([`super::auth`]) and how much; an answer
+//! may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
+//! whatever was last noted in it goes on the answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use poem::Request;
+use poem::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::Actor;
+use crate::service::limits::{Quota, Verdict};
+
+use super::State;
+use super::problem::Problem;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Where a request's quota is noted.
+#[derive(Debug, Clone, Default)]
+pub struct Slot(Arc<Mutex<Option<Quota>>>);
+
+impl Slot {
+    fn note(&self, quota: Quota) {
+        *self.0.lock().expect("no panic happens while this is held") = Some(quota);
+    }
+
+    /// Adds the three headers, if a limit applied.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let Some(quota) = *self.0.lock().expect("no panic happens while this is held") else { return };
+        headers.insert(LIMIT, HeaderValue::from(quota.limit));
+        headers.insert(REMAINING, HeaderValue::from(quota.remaining));
+        headers.insert(RESET, HeaderValue::from(quota.reset_secs));
+    }
+}
+
+/// The address that a request comes from. Headers that name another one are not believed: anyone can
+/// send them.
+pub fn address(request: &Request) -> Option<IpAddr> {
+    request.remote_addr().as_socket_addr().map(SocketAddr::ip)
+}
+
+/// Counts a request of a credential.
+pub(super) fn count_request(request: &Request, state: &State, actor: &Actor) -> Result<(), Problem> {
+    settle(request, state.services.limits.request(actor), true)
+}
+
+/// Looks whether a credential may post events, before the body is read.
+pub(super) fn may_post(request: &Request, state: &State, actor: &Actor) -> Result<(), Problem> {
+    settle(request, state.services.limits.may_post(actor), true)
+}
+
+/// Counts posted events.
+pub fn count_events(request: &Request, state: &State, actor: &Actor, n: usize) -> Result<(), Problem> {
+    let n = u32::try_from(n).unwrap_or(u32::MAX);
+    settle(request, state.services.limits.events(actor, n), true)
+}
+
+/// Counts a request without a valid credential. What is left of an address's limit is told only when
+/// nothing is: others may share the address.
+pub(super) fn count_stranger(request: &Request, state: &State) -> Result<(), Problem> {
+    let verdict = address(request).and_then(|address| state.services.limits.stranger(address));
+    settle(request, verdict, false)
+}
+
+fn settle(request: &Request, verdict: Option<Verdict>, always_told: bool) -> Result<(), Problem> {
+    let Some(verdict) = verdict else { return Ok(()) };
+    if let Some(slot) = request.data::<Slot>().filter(|_| always_told || verdict.wait_secs.is_some()) {
+        slot.note(verdict.quota);
+    }
+    Ok(verdict.check()?)
+}
