@@ -21,13 +21,15 @@ use crate::domain::activity::Activity;
 use crate::domain::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
 use crate::domain::event::{Event, EventType};
-use crate::domain::histogram::Bucket;
 use crate::domain::retry::Schedule;
 use crate::domain::transition::Rules;
 use crate::domain::{
     App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
 };
 
+pub use self::statistics::{
+    EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,
+};
 pub use crate::domain::event::EventDetail;
 pub use crate::domain::filter::{
     AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
@@ -36,6 +38,7 @@ pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
 pub mod recent;
 pub mod sqlite;
+pub mod statistics;
 
 pub use recent::RecentStore;
 
@@ -429,38 +432,4 @@ pub trait QueueStore: Send + Sync {
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;
     /// How many attempts are pending, counted up to `cap`.
     async fn queue_depth(&self, cap: u64) -> Result<u64>;
-}
-
-// ---------------------------------------------------------------------------------------------
-// Statistics
-
-/// An hour at one endpoint, or over several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HourStats {
-    pub endpoint_id: EndpointId,
-    /// The start of the hour, by `attempted_at`.
-    pub hour: Timestamp,
-    pub delivered: u64,
-    pub exhausted: u64,
-    /// Every attempt that failed, the last ones of deliveries included.
-    pub failed_attempts: u64,
-    /// Over the attempts that have a response time.
-    pub response_ms_sum: u64,
-    /// Ascending.
-    pub histogram: Vec<(Bucket, u64)>,
-}
-
-/// Roll-ups, kept in the same transactions as the rows they count. Tests are in none of them.
-#[async_trait]
-pub trait StatsStore: Send + Sync {
-    /// The hours of an app's endpoints, or of one of them, with `since <= hour < until`.
-    async fn stats_hours(
-        &self,
-        app: AppId,
-        endpoint: Option<EndpointId>,
-        since: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<HourStats>>;
-    /// Whether storage answers; for `/readyz`.
-    async fn ping(&self) -> Result<()>;
 }

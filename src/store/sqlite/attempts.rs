@@ -7,7 +7,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::fault;
-use super::{rows, stats};
+use super::rows;
+use super::writer::Tx;
 use crate::domain::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::transition::{self, Current, Input, Next};
 use crate::domain::{AttemptId, Timestamp};
@@ -29,8 +30,11 @@ pub(super) struct NewAttempt {
 }
 
 /// Makes a pending row.
-pub(super) fn insert(conn: &Connection, new: &NewAttempt) -> rusqlite::Result<AttemptId> {
-    conn.prepare_cached(
+pub(super) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<AttemptId> {
+    if new.first.is_none() {
+        tx.counts.begun(new.endpoint, new.trigger, new.created_at);
+    }
+    tx.prepare_cached(
         "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, \
          schedule_used, created_at, due_at) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10)",
     )?
@@ -46,7 +50,7 @@ pub(super) fn insert(conn: &Connection, new: &NewAttempt) -> rusqlite::Result<At
         new.created_at,
         new.due_at
     ])?;
-    Ok(AttemptId(conn.last_insert_rowid()))
+    Ok(AttemptId(tx.last_insert_rowid()))
 }
 
 /// What is needed of a row to change it.
@@ -59,7 +63,9 @@ pub(super) struct Stored {
     pub(super) event: i64,
     pub(super) kind: i64,
     pub(super) current: Current,
+    pub(super) created_at: Timestamp,
     pub(super) attempted_at: Option<Timestamp>,
+    pub(super) response_time_ms: Option<u32>,
 }
 
 impl Stored {
@@ -86,7 +92,7 @@ impl Stored {
 }
 
 const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
-     attempted_at";
+     created_at, attempted_at, response_time_ms";
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
@@ -102,7 +108,9 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
             trigger: row.get(8)?,
             budget: rows::budget(row.get(9)?),
         },
-        attempted_at: row.get(10)?,
+        created_at: row.get(10)?,
+        attempted_at: row.get(11)?,
+        response_time_ms: row.get(12)?,
     })
 }
 
@@ -139,9 +147,30 @@ pub(super) fn clear_next_retry(conn: &Connection, row: &Stored) -> rusqlite::Res
     }
 }
 
+/// When a row's delivery was made.
+pub(super) fn begun_at(conn: &Connection, row: &Stored) -> rusqlite::Result<Timestamp> {
+    match row.first {
+        None => Ok(row.created_at),
+        Some(first) => conn
+            .prepare_cached("SELECT created_at FROM attempts WHERE id = ?1")?
+            .query_row([first], |row| row.get(0)),
+    }
+}
+
+/// Cancels a row that is pending; `false` when it is not.
+pub(super) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
+    let Some(row) = get(tx, id)? else { return Ok(false) };
+    let Ok(answer) = transition::apply(row.current, Input::Cancel) else { return Ok(false) };
+    tx.prepare_cached("UPDATE attempts SET status = ?2 WHERE id = ?1")?
+        .execute(params![id, answer.status])?;
+    clear_next_retry(tx, &row)?;
+    tx.counts.moved(&row, answer.status);
+    Ok(true)
+}
+
 /// Lets an exhausted delivery go on: its last row becomes `failed`, and the next one is due now.
 pub(super) fn supersede(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     row: &Stored,
     trigger: Trigger,
     budget: Budget,
@@ -150,10 +179,11 @@ pub(super) fn supersede(
     let answer = transition::apply(row.current, Input::Supersede { trigger, budget, now });
     let answer = answer.map_err(|e| fault(e.to_string()))?;
     let next = answer.next.ok_or_else(|| fault("a superseded attempt has no successor"))?;
-    conn.prepare_cached("UPDATE attempts SET status = ?2, next_retry_at = ?3 WHERE id = ?1")?
+    tx.prepare_cached("UPDATE attempts SET status = ?2, next_retry_at = ?3 WHERE id = ?1")?
         .execute(params![row.id, answer.status, next.due_at])?;
-    stats::no_longer_exhausted(conn, row)?;
-    let id = insert(conn, &row.next(&next, now))?;
+    let begun_at = begun_at(tx, row)?;
+    tx.counts.superseded(row, begun_at);
+    let id = insert(tx, &row.next(&next, now))?;
     Ok((id, next))
 }
 

@@ -11,9 +11,9 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoint_text, queue, rows, stats};
+use super::{activity, endpoint_text, queue, rows};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
-use crate::domain::attempt::{Budget, Outcome};
+use crate::domain::attempt::{AttemptStatus, Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
 use crate::domain::retry::Schedule;
 use crate::domain::transition::{self, Counter, Disable, EndpointNow, Input};
@@ -67,7 +67,7 @@ pub(super) fn finish(
     write_row(tx, &row, answer.status.as_str(), outcome, next_retry_at)?;
     write_details(tx, id, outcome)?;
     attempts::clear_next_retry(tx, &row)?;
-    stats::finished(tx, &row, answer.status, outcome)?;
+    count(tx, &row, answer.status, answer.next.is_some(), outcome)?;
 
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
@@ -89,6 +89,22 @@ pub(super) fn finish(
         queued.extend(switch_off(tx, &row, disable, failures, outcome.finished_at)?);
     }
     Ok(Finished::Done { status: answer.status, queued, disabled: answer.disable.is_some() })
+}
+
+/// Tells statistics of it. A delivery that goes on stands as pending, as it did.
+fn count(
+    tx: &mut Tx<'_>,
+    row: &Stored,
+    status: AttemptStatus,
+    goes_on: bool,
+    outcome: &Outcome,
+) -> rusqlite::Result<()> {
+    tx.counts.moved(row, if goes_on { AttemptStatus::Pending } else { status });
+    // Only of a delivery that failed is it asked when it was made.
+    let exhausted = status == AttemptStatus::Exhausted;
+    let begun_at = if exhausted { attempts::begun_at(tx, row)? } else { row.created_at };
+    tx.counts.ended(row, status, begun_at, outcome);
+    Ok(())
 }
 
 fn write_row(

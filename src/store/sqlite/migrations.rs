@@ -10,7 +10,10 @@ use rusqlite_migration::{M, Migrations};
 use super::error;
 use crate::store::{Result, StoreError};
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_initial.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_initial.sql")),
+    M::up(include_str!("migrations/0003_statistics.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// The schema version of this program.

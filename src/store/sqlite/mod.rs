@@ -25,6 +25,7 @@ mod activity;
 mod apps;
 mod attempts;
 mod cache;
+mod counts;
 mod endpoint_text;
 mod endpoints;
 mod error;

@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::writer::Tx;
 use super::{SqliteStore, attempts, endpoints, finish, rows};
-use crate::domain::attempt::{AttemptStatus, Outcome};
-use crate::domain::transition::{self, Input};
+use crate::domain::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
 use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, QueueStore, Queued, Result};
 
@@ -133,23 +133,17 @@ pub(super) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint
     conn.prepare_cached(&sql)?.query_row([row], endpoints::endpoint)
 }
 
-fn cancel(conn: &Connection, limit: u32) -> rusqlite::Result<u32> {
+fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
     let mut lost: Vec<AttemptId> = Vec::new();
     for sql in [LOST, LOST_SINGLES] {
         let left = i64::from(limit) - lost.len() as i64;
-        for id in conn.prepare_cached(sql)?.query_map([left], |row| row.get(0))? {
+        for id in tx.prepare_cached(sql)?.query_map([left], |row| row.get(0))? {
             lost.push(id?);
         }
     }
     let mut cancelled = 0;
     for id in lost {
-        let Some(row) = attempts::get(conn, id)? else { continue };
-        let Ok(answer) = transition::apply(row.current, Input::Cancel) else { continue };
-        debug_assert_eq!(answer.status, AttemptStatus::Cancelled);
-        conn.prepare_cached("UPDATE attempts SET status = ?2 WHERE id = ?1")?
-            .execute(params![id, answer.status])?;
-        attempts::clear_next_retry(conn, &row)?;
-        cancelled += 1;
+        cancelled += u32::from(attempts::cancel(tx, id)?);
     }
     Ok(cancelled)
 }

@@ -1,152 +1,301 @@
-//! Roll-ups: what happened at an endpoint in an hour, counted in the transaction that made it happen.
-//!
-//! The rule they keep is written beside the tables. Only two things ever change them: an attempt that
-//! ends ([`finished`]), and an exhausted one whose delivery goes on ([`no_longer_exhausted`]).
+//! Reading statistics: sums of counts, never of rows of the log. [`super::counts`] writes them.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::attempts::Stored;
+use super::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use super::{SqliteStore, cache, endpoints, rows};
-use crate::domain::attempt::{AttemptStatus, ErrorKind, Outcome, Trigger};
-use crate::domain::histogram::bucket_of;
 use crate::domain::{AppId, EndpointId, Timestamp};
-use crate::store::{HourStats, Result, StatsStore};
+use crate::store::{EndpointFigures, ErrorCount, HealthFigures, Point, Result, StatsStore, Times, Totals};
 
-const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
 
-/// Counts an attempt that has ended with `status`.
-pub(super) fn finished(
-    conn: &Connection,
-    row: &Stored,
-    status: AttemptStatus,
-    outcome: &Outcome,
-) -> rusqlite::Result<()> {
-    if row.current.trigger == Trigger::Test {
-        return Ok(());
-    }
-    // What was never sent belongs to no hour.
-    let Some(hour) = outcome.attempted_at.map(hour_of) else { return Ok(()) };
-    let failed = outcome.failure.as_ref().is_some_and(|failure| failure.kind != ErrorKind::Interrupted);
-    let ms = outcome.response_time_ms.map(i64::from);
-    conn.prepare_cached(
-        "INSERT INTO rollups (endpoint, hour, delivered, exhausted, failed_attempts, response_ms_sum) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (endpoint, hour) DO UPDATE SET \
-         delivered = delivered + excluded.delivered, exhausted = exhausted + excluded.exhausted, \
-         failed_attempts = failed_attempts + excluded.failed_attempts, \
-         response_ms_sum = response_ms_sum + excluded.response_ms_sum",
-    )?
-    .execute(params![
-        row.endpoint,
-        hour,
-        status == AttemptStatus::Delivered,
-        status == AttemptStatus::Exhausted,
-        failed,
-        ms.unwrap_or(0)
-    ])?;
-    if let Some(ms) = outcome.response_time_ms {
-        conn.prepare_cached(
-            "INSERT INTO rollup_times (endpoint, hour, bucket, count) VALUES (?1, ?2, ?3, 1) \
-             ON CONFLICT (endpoint, hour, bucket) DO UPDATE SET count = count + 1",
-        )?
-        .execute(params![row.endpoint, hour, bucket_of(u64::from(ms))])?;
-    }
-    Ok(())
+// ---------------------------------------------------------------------------------------------
+// Series
+
+/// One of the two tables of slots, summed up by the step.
+macro_rules! points {
+    ($table:literal, $unit:literal, $whose:literal) => {
+        concat!(
+            "SELECT r.",
+            $unit,
+            " / ?4, sum(r.deliveries), sum(r.failed_deliveries), sum(r.delivered), sum(r.exhausted), \
+             sum(r.failed_attempts), sum(r.response_count), sum(r.response_ms_sum) \
+             FROM endpoints e CROSS JOIN ",
+            $table,
+            " r ON r.endpoint = e.id AND r.",
+            $unit,
+            " >= ?2 AND r.",
+            $unit,
+            " < ?3 WHERE ",
+            $whose,
+            " = ?1 GROUP BY 1 ORDER BY 1"
+        )
+    };
+}
+macro_rules! times {
+    ($table:literal, $unit:literal, $whose:literal) => {
+        concat!(
+            "SELECT r.",
+            $unit,
+            " / ?4, r.bucket, sum(r.count) FROM endpoints e CROSS JOIN ",
+            $table,
+            " r ON r.endpoint = e.id AND r.",
+            $unit,
+            " >= ?2 AND r.",
+            $unit,
+            " < ?3 WHERE ",
+            $whose,
+            " = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+    };
 }
 
-/// Takes an exhausted attempt that becomes `failed` out of its hour; it stays a failed attempt.
-pub(super) fn no_longer_exhausted(conn: &Connection, row: &Stored) -> rusqlite::Result<()> {
-    let Some(hour) = row.attempted_at.map(hour_of) else { return Ok(()) };
-    if row.current.trigger == Trigger::Test {
-        return Ok(());
-    }
-    conn.prepare_cached("UPDATE rollups SET exhausted = exhausted - 1 WHERE endpoint = ?1 AND hour = ?2")?
-        .execute(params![row.endpoint, hour])
-        .map(|_| ())
-}
+/// A query of points and the one of their histograms: `[of an app, of one endpoint]`.
+pub(super) const BY_MINUTE: [(&str, &str); 2] = [
+    (points!("minutes", "minute", "e.app"), times!("minute_times", "minute", "e.app")),
+    (points!("minutes", "minute", "e.id"), times!("minute_times", "minute", "e.id")),
+];
+pub(super) const BY_HOUR: [(&str, &str); 2] = [
+    (points!("rollups", "hour", "e.app"), times!("rollup_times", "hour", "e.app")),
+    (points!("rollups", "hour", "e.id"), times!("rollup_times", "hour", "e.id")),
+];
 
-fn hour_of(time: Timestamp) -> i64 {
-    time.as_millis().div_euclid(HOUR_MS)
-}
-
-/// The first hour that starts at `time` or after it.
-fn hour_from(time: Timestamp) -> i64 {
-    let ms = time.as_millis();
-    ms.div_euclid(HOUR_MS) + i64::from(ms.rem_euclid(HOUR_MS) > 0)
-}
-
-const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted, r.failed_attempts, r.response_ms_sum \
-     FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 AND r.hour < ?3 \
-     WHERE e.app = ?1 ORDER BY e.uid, r.hour";
-const HOURS_OF_ONE: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted, r.failed_attempts, r.response_ms_sum \
-     FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 AND r.hour < ?3 \
-     WHERE e.id = ?1 ORDER BY r.hour";
-const TIMES: &str = "SELECT e.uid, r.hour, r.bucket, r.count \
-     FROM endpoints e CROSS JOIN rollup_times r ON r.endpoint = e.id AND r.hour >= ?2 AND r.hour < ?3 \
-     WHERE e.app = ?1 ORDER BY e.uid, r.hour, r.bucket";
-const TIMES_OF_ONE: &str = "SELECT e.uid, r.hour, r.bucket, r.count \
-     FROM endpoints e CROSS JOIN rollup_times r ON r.endpoint = e.id AND r.hour >= ?2 AND r.hour < ?3 \
-     WHERE e.id = ?1 ORDER BY r.hour, r.bucket";
-
-fn hours(
+/// The row of the app, or of its endpoint, and which query asks for it.
+fn whose(
     conn: &Connection,
     app: AppId,
     endpoint: Option<EndpointId>,
-    since: Timestamp,
-    until: Timestamp,
-) -> rusqlite::Result<Vec<HourStats>> {
-    let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
-    let (of, hours, times) = match endpoint {
-        None => (app, HOURS, TIMES),
-        Some(id) => match endpoints::row_of(conn, app, id)? {
-            Some(row) => (row, HOURS_OF_ONE, TIMES_OF_ONE),
-            None => return Ok(vec![]),
-        },
-    };
-    let range = params![of, hour_from(since), hour_from(until)];
-    let mut all = conn
-        .prepare_cached(hours)?
-        .query_map(range, |row| {
-            let hour: i64 = row.get(1)?;
-            Ok(HourStats {
-                endpoint_id: row.get(0)?,
-                hour: Timestamp::from_millis(hour * HOUR_MS),
-                delivered: rows::count(row, 2)?,
-                exhausted: rows::count(row, 3)?,
-                failed_attempts: rows::count(row, 4)?,
-                response_ms_sum: rows::count(row, 5)?,
-                histogram: vec![],
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+) -> rusqlite::Result<Option<(i64, usize)>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    match endpoint {
+        None => Ok(Some((app, 0))),
+        Some(id) => Ok(endpoints::row_of(conn, app, id)?.map(|row| (row, 1))),
+    }
+}
 
-    // Both are in the same order, and every hour that has times has a roll-up: one walk joins them.
+fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
+    Ok(Point {
+        start_ms,
+        deliveries: rows::count(row, 1)?,
+        failed_deliveries: rows::count(row, 2)?,
+        delivered: rows::count(row, 3)?,
+        exhausted: rows::count(row, 4)?,
+        failed_attempts: rows::count(row, 5)?,
+        response_count: rows::count(row, 6)?,
+        response_ms_sum: rows::count(row, 7)?,
+        histogram: vec![],
+    })
+}
+
+fn points(
+    conn: &Connection,
+    app: AppId,
+    endpoint: Option<EndpointId>,
+    range: (Timestamp, Timestamp),
+    step_ms: i64,
+) -> rusqlite::Result<Vec<Point>> {
+    let Some((of, which)) = whose(conn, app, endpoint)? else { return Ok(vec![]) };
+    let (unit, queries) = if step_ms % HOUR_MS == 0 { (HOUR_MS, BY_HOUR) } else { (MINUTE_MS, BY_MINUTE) };
+    let (sums, times) = queries[which];
+    // Before 1970 nothing happened, so a division that rounds towards zero is never asked to do more.
+    let range = params![of, slot_of(range.0, unit).max(0), slot_of(range.1, unit), step_ms / unit];
+    let mut all = BTreeMap::new();
+    let mut statement = conn.prepare_cached(sums)?;
+    let mut found = statement.query(range)?;
+    while let Some(row) = found.next()? {
+        let start_ms = row.get::<_, i64>(0)? * step_ms;
+        all.insert(start_ms, point(row, start_ms)?);
+    }
     let mut statement = conn.prepare_cached(times)?;
-    let mut counts = statement.query(range)?;
-    let mut at = 0;
-    while let Some(row) = counts.next()? {
-        let hour: i64 = row.get(1)?;
-        let key = (row.get::<_, EndpointId>(0)?, Timestamp::from_millis(hour * HOUR_MS));
-        while all.get(at).is_some_and(|stats| (stats.endpoint_id, stats.hour) != key) {
-            at += 1;
+    let mut found = statement.query(range)?;
+    while let Some(row) = found.next()? {
+        if let Some(point) = all.get_mut(&(row.get::<_, i64>(0)? * step_ms)) {
+            point.histogram.push((row.get(1)?, rows::count(row, 2)?));
         }
-        if let Some(stats) = all.get_mut(at) {
-            stats.histogram.push((row.get(2)?, rows::count(row, 3)?));
+    }
+    Ok(all.into_values().collect())
+}
+
+// ---------------------------------------------------------------------------------------------
+// A day at an endpoint
+
+/// Minutes at both ends and whole hours between: at most 120 and 24 rows, wherever a day begins.
+pub(super) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesce(sum(failed_deliveries), 0), \
+     coalesce(sum(delivered), 0), coalesce(sum(exhausted), 0), coalesce(sum(failed_attempts), 0), \
+     coalesce(sum(response_count), 0), coalesce(sum(response_ms_sum), 0) FROM ( \
+     SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM rollups WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// What happened from `since` to before `until`, both brought up to the next whole minute.
+fn window(conn: &Connection, endpoint: i64, since: Timestamp, until: Timestamp) -> rusqlite::Result<Point> {
+    let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
+    let (since, until) = (up(since), up(until));
+    let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
+    conn.prepare_cached(WINDOW)?.query_row(
+        params![endpoint, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until],
+        |row| point(row, since * MINUTE_MS),
+    )
+}
+
+// ---------------------------------------------------------------------------------------------
+// Endpoints
+
+macro_rules! totals {
+    ($whose:literal) => {
+        concat!(
+            "SELECT coalesce(sum(t.deliveries), 0), coalesce(sum(t.delivered), 0), \
+             coalesce(sum(t.exhausted), 0), coalesce(sum(t.pending), 0), coalesce(sum(t.cancelled), 0), \
+             coalesce(sum(t.failed_attempts), 0), coalesce(sum(t.response_count), 0), \
+             coalesce(sum(t.response_ms_sum), 0), max(t.last_attempted_at) \
+             FROM endpoints e CROSS JOIN totals t ON t.endpoint = e.id WHERE ",
+            $whose,
+            " = ?1"
+        )
+    };
+}
+pub(super) const TOTALS: [&str; 2] = [totals!("e.app"), totals!("e.id")];
+
+fn totals(conn: &Connection, (of, which): (i64, usize)) -> rusqlite::Result<Totals> {
+    conn.prepare_cached(TOTALS[which])?.query_row([of], |row| {
+        Ok(Totals {
+            deliveries: rows::count(row, 0)?,
+            delivered: rows::count(row, 1)?,
+            exhausted: rows::count(row, 2)?,
+            pending: rows::count(row, 3)?,
+            cancelled: rows::count(row, 4)?,
+            failed_attempts: rows::count(row, 5)?,
+            response_count: rows::count(row, 6)?,
+            response_ms_sum: rows::count(row, 7)?,
+            last_attempted_at: row.get(8)?,
+        })
+    })
+}
+
+/// The condition is that of the index `attempts_ended`.
+pub(super) const RECENT: &str = "SELECT count(*), coalesce(sum(s = 'exhausted'), 0) FROM \
+     (SELECT t.status AS s FROM attempts t WHERE t.endpoint = ?1 \
+         AND t.status IN ('delivered', 'exhausted') AND t.trigger <> 'test' ORDER BY t.id DESC LIMIT 10)";
+
+fn figures(conn: &Connection, row: i64, id: EndpointId, now: Timestamp) -> rusqlite::Result<EndpointFigures> {
+    let (recent, recent_failed) = conn
+        .prepare_cached(RECENT)?
+        .query_row([row], |found| Ok((rows::count(found, 0)?, rows::count(found, 1)?)))?;
+    let (day_ago, two_days_ago) = (now.plus_ms(-DAY_MS), now.plus_ms(-2 * DAY_MS));
+    // Up to and with the present millisecond.
+    let end = now.plus_ms(1);
+    Ok(EndpointFigures {
+        endpoint_id: id,
+        totals: totals(conn, (row, 1))?,
+        recent,
+        recent_failed,
+        last_24h: window(conn, row, day_ago, end)?,
+        day_before: window(conn, row, two_days_ago, day_ago)?,
+    })
+}
+
+fn of_endpoints(
+    conn: &Connection,
+    app: AppId,
+    ids: &[EndpointId],
+    now: Timestamp,
+) -> rusqlite::Result<Vec<EndpointFigures>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(row) = endpoints::row_of(conn, app, *id)? {
+            all.push(figures(conn, row, *id, now)?);
         }
     }
     Ok(all)
 }
 
+fn errors(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<ErrorCount>> {
+    conn.prepare_cached(
+        "SELECT error_kind, response_status, count, last_message, last_at FROM total_errors \
+         WHERE endpoint = ?1 ORDER BY count DESC, last_at DESC LIMIT ?2",
+    )?
+    .query_map(params![endpoint, limit], |row| {
+        let status: u16 = row.get(1)?;
+        Ok(ErrorCount {
+            kind: row.get(0)?,
+            response_status: (status != 0).then_some(status),
+            count: rows::count(row, 2)?,
+            last_message: row.get(3)?,
+            last_at: row.get(4)?,
+        })
+    })?
+    .collect()
+}
+
+fn all_times(conn: &Connection, endpoint: i64) -> rusqlite::Result<Times> {
+    let extremes = conn
+        .prepare_cached("SELECT response_ms_min, response_ms_max FROM totals WHERE endpoint = ?1")?
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (min_ms, max_ms): (Option<u32>, Option<u32>) = extremes.unwrap_or_default();
+    let histogram = conn
+        .prepare_cached(
+            "SELECT bucket, count FROM total_times WHERE endpoint = ?1 AND count > 0 ORDER BY bucket",
+        )?
+        .query_map([endpoint], |row| Ok((row.get(0)?, rows::count(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Times { min_ms: min_ms.map(u64::from), max_ms: max_ms.map(u64::from), histogram })
+}
+
 #[async_trait]
 impl StatsStore for SqliteStore {
-    async fn stats_hours(
+    async fn stats_points(
         &self,
         app: AppId,
         endpoint: Option<EndpointId>,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<HourStats>> {
-        self.read("reading statistics", move |conn| hours(conn, app, endpoint, since, until)).await
+        step_ms: i64,
+    ) -> Result<Vec<Point>> {
+        self.read("reading statistics", move |conn| points(conn, app, endpoint, (since, until), step_ms))
+            .await
+    }
+
+    async fn stats_totals(&self, app: AppId, endpoint: Option<EndpointId>) -> Result<Totals> {
+        self.read("reading totals", move |conn| match whose(conn, app, endpoint)? {
+            Some(of) => totals(conn, of),
+            None => Ok(Totals::default()),
+        })
+        .await
+    }
+
+    async fn stats_endpoints(
+        &self,
+        app: AppId,
+        endpoints: Vec<EndpointId>,
+        now: Timestamp,
+    ) -> Result<Vec<EndpointFigures>> {
+        self.read("reading figures", move |conn| of_endpoints(conn, app, &endpoints, now)).await
+    }
+
+    async fn stats_health(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Option<HealthFigures>> {
+        self.read("reading the health of an endpoint", move |conn| {
+            let Some((row, _)) = whose(conn, app, Some(endpoint))? else { return Ok(None) };
+            Ok(Some(HealthFigures {
+                figures: figures(conn, row, endpoint, now)?,
+                errors: errors(conn, row, most)?,
+                times: all_times(conn, row)?,
+            }))
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cache::{Cache, Wish};
+use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
 use crate::domain::AppId;
 use crate::store::{Result, StoreError};
@@ -27,6 +28,8 @@ const CHECKPOINT_PAGES: i32 = 1_000;
 /// What the writer is told.
 pub(super) enum Message {
     Run(Box<dyn Command>),
+    /// Move what is in the WAL into the main file, when the group that this came with is written.
+    Checkpoint,
     /// Finish what is waiting, take no more, and end.
     Close,
 }
@@ -35,6 +38,8 @@ pub(super) enum Message {
 pub(super) struct Tx<'a> {
     conn: &'a Connection,
     pub(super) cache: &'a mut Cache,
+    /// What statistics are to count of it.
+    pub(super) counts: &'a mut Counts,
 }
 
 impl std::ops::Deref for Tx<'_> {
@@ -160,13 +165,16 @@ pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, group_ma
         WAL_PAGES.set(pages);
         Ok(())
     }));
-    let mut writer = Writer { conn, cache: Cache::default(), data_version: 0, checkpointed_at: 0 };
+    let (cache, counts) = (Cache::default(), Counts::default());
+    let mut writer = Writer { conn, cache, counts, data_version: 0, checkpointed_at: 0 };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
+        let mut checkpoint = false;
         while let Some(message) = next {
             match message {
                 Message::Run(command) => group.push(command),
+                Message::Checkpoint => checkpoint = true,
                 Message::Close => inbox.close(),
             }
             next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
@@ -175,6 +183,9 @@ pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, group_ma
             writer.commit(&mut group);
             writer.checkpoint_if_due();
         }
+        if checkpoint {
+            writer.checkpoint("PASSIVE");
+        }
     }
     writer.close();
 }
@@ -182,6 +193,7 @@ pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, group_ma
 struct Writer {
     conn: Connection,
     cache: Cache,
+    counts: Counts,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
     /// Pages in the WAL when a checkpoint was tried last.
@@ -209,7 +221,8 @@ impl Writer {
                 }
             }
         }
-        let fate = match self.execute("COMMIT") {
+        let counted = self.counts.write(&self.conn);
+        let fate = match counted.and_then(|()| self.execute("COMMIT")) {
             Ok(()) => Fate::Committed,
             Err(e) => {
                 self.abandon();
@@ -232,8 +245,11 @@ impl Writer {
     /// Runs a command in a savepoint, and undoes it when it fails.
     fn run_one(&mut self, command: &mut dyn Command) -> std::result::Result<(), Gone> {
         self.execute("SAVEPOINT command")?;
-        if let Some(class) = command.run(&mut Tx { conn: &self.conn, cache: &mut self.cache }) {
+        let mark = self.counts.mark();
+        let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, counts: &mut self.counts };
+        if let Some(class) = command.run(&mut tx) {
             self.cache.clear();
+            self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
                 return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
             }
@@ -245,6 +261,7 @@ impl Writer {
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
     fn abandon(&mut self) {
         self.cache.clear();
+        self.counts.undo_to(0);
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }

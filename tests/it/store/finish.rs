@@ -176,8 +176,8 @@ async fn an_interrupted_attempt_is_due_again_at_once_and_counts_nowhere() {
     let row = world.attempt(first).await;
     assert_eq!((row.attempted_at, row.error_kind), (None, Some(ErrorKind::Interrupted)));
     assert_eq!(world.endpoint(endpoint).await.consecutive_failures, 0);
-    let (since, until) = (now().plus_ms(-86_400_000), now().plus_ms(86_400_000));
-    assert_eq!(world.store.stats_hours(world.app, None, since, until).await.unwrap(), []);
+    let totals = world.store.stats_totals(world.app, None).await.unwrap();
+    assert_eq!((totals.failed_attempts, totals.pending, totals.exhausted), (0, 1, 0));
     let job = world.store.queue_load(vec![queued[0].attempt_id]).await.unwrap().remove(0);
     assert_eq!((job.attempt, job.budget), (2, Budget::Schedule { used: 0 }));
 }

@@ -121,15 +121,15 @@ async fn run(steps: Vec<Step>) {
                 world.store.test_record(world.app, test).await.unwrap();
             }
         }
-        check(&world).await;
+        check(&world, &endpoints).await;
     }
 }
 
-async fn check(world: &World) {
+async fn check(world: &World, endpoints: &[EndpointId]) {
     let log = world.log().await;
     one_row_of_a_delivery_is_not_failed(&log);
     next_retry_is_when_the_pending_successor_is_due(&log);
-    roll_ups_equal_the_log(world, &log).await;
+    statistics_equal_the_log(world, &log, endpoints).await;
     let depth = log.iter().filter(|row| row.status == AttemptStatus::Pending).count();
     assert_eq!(world.store.queue_depth(10_000).await.unwrap(), depth as u64);
 }
@@ -162,38 +162,106 @@ fn next_retry_is_when_the_pending_successor_is_due(log: &[Attempt]) {
     }
 }
 
-async fn roll_ups_equal_the_log(world: &World, log: &[Attempt]) {
-    let mut expected: BTreeMap<(EndpointId, Timestamp), HourStats> = BTreeMap::new();
-    let mut times: BTreeMap<(EndpointId, Timestamp), BTreeMap<Bucket, u64>> = BTreeMap::new();
-    for row in log.iter().filter(|row| row.trigger != Trigger::Test) {
-        let Some(hour) = row.attempted_at.map(Timestamp::hour) else { continue };
-        let key = (row.endpoint_id, hour);
-        let stats = expected.entry(key).or_insert(HourStats {
-            endpoint_id: row.endpoint_id,
-            hour,
-            delivered: 0,
-            exhausted: 0,
-            failed_attempts: 0,
-            response_ms_sum: 0,
-            histogram: vec![],
-        });
-        use AttemptStatus::{Delivered, Exhausted, Failed};
-        let failed = matches!(row.status, Failed | Exhausted);
-        stats.delivered += u64::from(row.status == Delivered);
-        stats.exhausted += u64::from(row.status == Exhausted);
-        stats.failed_attempts += u64::from(failed && row.error_kind != Some(ErrorKind::Interrupted));
-        if let Some(ms) = row.response_time_ms {
-            stats.response_ms_sum += u64::from(ms);
-            *times.entry(key).or_default().entry(bucket_of(ms.into())).or_default() += 1;
+/// What a reader of the whole log would count for an endpoint in steps of `step_ms`.
+fn counted(log: &[Attempt], endpoint: EndpointId, step_ms: i64) -> Vec<Point> {
+    let start = |at: Timestamp| at.as_millis() - at.as_millis().rem_euclid(step_ms);
+    let mut expected: BTreeMap<i64, Point> = BTreeMap::new();
+    let mut times: BTreeMap<i64, BTreeMap<Bucket, u64>> = BTreeMap::new();
+    for rows in deliveries(log).values() {
+        let (first, last) = (rows[0], rows[rows.len() - 1]);
+        if first.endpoint_id != endpoint || first.trigger == Trigger::Test {
+            continue;
+        }
+        let made = expected.entry(start(first.created_at)).or_default();
+        made.deliveries += 1;
+        made.failed_deliveries += u64::from(last.status == AttemptStatus::Exhausted);
+        for row in rows {
+            let Some(at) = row.attempted_at.map(start) else { continue };
+            let sent = expected.entry(at).or_default();
+            sent.delivered += u64::from(row.status == AttemptStatus::Delivered);
+            sent.exhausted += u64::from(row.status == AttemptStatus::Exhausted);
+            sent.failed_attempts += u64::from(did_fail(row));
+            if let Some(ms) = row.response_time_ms {
+                sent.response_count += 1;
+                sent.response_ms_sum += u64::from(ms);
+                *times.entry(at).or_default().entry(bucket_of(ms.into())).or_default() += 1;
+            }
         }
     }
-    for (key, counts) in times {
-        expected.get_mut(&key).unwrap().histogram = counts.into_iter().collect();
+    for (at, counts) in times {
+        expected.entry(at).or_default().histogram = counts.into_iter().collect();
     }
-    let (since, until) = (now().plus_ms(-86_400_000), now().plus_ms(10 * 86_400_000));
-    let mut hours = world.store.stats_hours(world.app, None, since, until).await.unwrap();
-    hours.sort_by_key(|stats| (stats.endpoint_id, stats.hour));
-    assert_eq!(hours, expected.into_values().collect::<Vec<_>>());
+    let points = expected.into_iter().map(|(start_ms, point)| Point { start_ms, ..point });
+    points.filter(something).collect()
+}
+
+fn did_fail(row: &Attempt) -> bool {
+    let failed = matches!(row.status, AttemptStatus::Failed | AttemptStatus::Exhausted);
+    failed && row.error_kind != Some(ErrorKind::Interrupted)
+}
+
+fn something(point: &Point) -> bool {
+    *point != Point { start_ms: point.start_ms, ..Point::default() }
+}
+
+async fn statistics_equal_the_log(world: &World, log: &[Attempt], endpoints: &[EndpointId]) {
+    const DAY: i64 = 86_400_000;
+    let today = Timestamp::from_millis(now().as_millis() - now().as_millis().rem_euclid(DAY));
+    let (since, until) = (today.plus_ms(-DAY), today.plus_ms(10 * DAY));
+    let mut sum = 0;
+    for endpoint in endpoints {
+        for step_ms in [60_000, 7 * 60_000, 3_600_000, DAY] {
+            let (since, until) = if step_ms == 7 * 60_000 {
+                let whole = |t: Timestamp| Timestamp::from_millis(t.as_millis() / step_ms * step_ms);
+                (whole(since), whole(until))
+            } else {
+                (since, until)
+            };
+            let found = world.store.stats_points(world.app, Some(*endpoint), since, until, step_ms);
+            let found: Vec<Point> = found.await.unwrap().into_iter().filter(something).collect();
+            assert_eq!(found, counted(log, *endpoint, step_ms), "steps of {step_ms} ms");
+        }
+        let found = world.store.stats_health(world.app, *endpoint, 99, now()).await.unwrap();
+        let Some(health) = found else { continue };
+        sum += health.figures.totals.deliveries;
+        totals_equal_the_log(&health, log, *endpoint);
+    }
+    let all = world.store.stats_totals(world.app, None).await.unwrap();
+    assert_eq!(all.deliveries, sum);
+}
+
+fn totals_equal_the_log(health: &HealthFigures, log: &[Attempt], endpoint: EndpointId) {
+    let own = |row: &&Attempt| row.endpoint_id == endpoint && row.trigger != Trigger::Test;
+    let count = |is: &dyn Fn(&Attempt) -> bool| log.iter().filter(own).filter(|row| is(row)).count() as u64;
+    let status = |status| count(&|row| row.status == status);
+    use AttemptStatus::{Cancelled, Delivered, Exhausted, Pending};
+    let newest = |row: &&Attempt| matches!(row.status, Delivered | Exhausted);
+    let times: Vec<u64> =
+        log.iter().filter(own).filter(newest).filter_map(|row| row.response_time_ms).map(u64::from).collect();
+    let expected = Totals {
+        deliveries: count(&|row| row.id == row.delivery_id),
+        delivered: status(Delivered),
+        exhausted: status(Exhausted),
+        pending: status(Pending),
+        cancelled: status(Cancelled),
+        failed_attempts: count(&did_fail),
+        response_count: times.len() as u64,
+        response_ms_sum: times.iter().sum(),
+        last_attempted_at: log.iter().filter(own).filter_map(|row| row.attempted_at).max(),
+    };
+    let totals = health.figures.totals;
+    assert_eq!(totals, expected);
+    assert_eq!(totals.deliveries, totals.delivered + totals.exhausted + totals.pending + totals.cancelled);
+    let mut buckets: BTreeMap<Bucket, u64> = BTreeMap::new();
+    for ms in times {
+        *buckets.entry(bucket_of(ms)).or_default() += 1;
+    }
+    assert_eq!(health.times.histogram, buckets.into_iter().collect::<Vec<_>>());
+    assert_eq!(health.errors.iter().map(|error| error.count).sum::<u64>(), totals.failed_attempts);
+    let ended: Vec<_> = log.iter().rev().filter(own).filter(newest).take(10).collect();
+    let failed = ended.iter().filter(|row| row.status == Exhausted).count();
+    let figures = &health.figures;
+    assert_eq!((figures.recent, figures.recent_failed), (ended.len() as u64, failed as u64));
 }
 
 proptest! {

@@ -1,0 +1,136 @@
+//! Statistics: counts that are kept in the same transactions as the rows they count, so that reading
+//! them costs the same however long the log is, and retention changes none of them. Tests count nowhere.
+//!
+//! Two words to keep apart: a *delivery* counts once, where its newest attempt stands; an *attempt*
+//! counts each time.
+
+use async_trait::async_trait;
+
+use super::Result;
+use crate::domain::histogram::Bucket;
+use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
+
+/// How long counts by the minute are kept, in ms; those by the hour are kept for ever.
+pub const MINUTES_KEPT_MS: i64 = 7 * 86_400_000;
+
+/// What happened in a stretch of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Point {
+    /// When it begins, in ms since 1970.
+    pub start_ms: i64,
+    /// Deliveries that were made in it.
+    pub deliveries: u64,
+    /// Of these, the ones that are exhausted now.
+    pub failed_deliveries: u64,
+    /// Attempts sent in it that were delivered.
+    pub delivered: u64,
+    /// Attempts sent in it that are exhausted now.
+    pub exhausted: u64,
+    /// Attempts sent in it that failed, the last ones of deliveries included, interrupted ones not.
+    pub failed_attempts: u64,
+    /// Attempts sent in it that have a response time, and the sum of these times.
+    pub response_count: u64,
+    pub response_ms_sum: u64,
+    /// Of the same attempts, ascending; empty where it was not asked for.
+    pub histogram: Vec<(Bucket, u64)>,
+}
+
+/// Deliveries as they stand now, over all time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All of them: the sum of the four that follow.
+    pub deliveries: u64,
+    pub delivered: u64,
+    pub exhausted: u64,
+    pub pending: u64,
+    pub cancelled: u64,
+    /// Every attempt that failed, interrupted ones left out.
+    pub failed_attempts: u64,
+    /// Finished newest attempts (delivered or exhausted) that have a response time, and its sum.
+    pub response_count: u64,
+    pub response_ms_sum: u64,
+    /// When an attempt was last sent.
+    pub last_attempted_at: Option<Timestamp>,
+}
+
+/// How an endpoint is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointFigures {
+    pub endpoint_id: EndpointId,
+    pub totals: Totals,
+    /// Of the last ten deliveries that ended as delivered or exhausted: how many there are, and how many
+    /// of them are exhausted.
+    pub recent: u64,
+    pub recent_failed: u64,
+    /// The last 24 hours, to the minute, without histogram.
+    pub last_24h: Point,
+    /// The 24 hours before.
+    pub day_before: Point,
+}
+
+/// Failed attempts that failed in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorCount {
+    pub kind: ErrorKind,
+    /// `None`: no response arrived.
+    pub response_status: Option<u16>,
+    pub count: u64,
+    pub last_message: String,
+    /// When the last of them ended.
+    pub last_at: Timestamp,
+}
+
+/// Response times of the finished newest attempts of an endpoint, over all time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The extremes of all that ever were in the histogram; a retry may have taken them out of it.
+    pub min_ms: Option<u64>,
+    pub max_ms: Option<u64>,
+    /// Ascending.
+    pub histogram: Vec<(Bucket, u64)>,
+}
+
+/// All that the health of an endpoint is judged by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthFigures {
+    pub figures: EndpointFigures,
+    /// The most frequent first.
+    pub errors: Vec<ErrorCount>,
+    pub times: Times,
+}
+
+/// Statistics.
+#[async_trait]
+pub trait StatsStore: Send + Sync {
+    /// Steps of `step_ms` over an app's endpoints (deleted ones included) or one of them: those in which
+    /// something happened, by their start, from `since` to before `until`. `step_ms` is whole minutes, and
+    /// `since` and `until` are multiples of it. Whole hours reach back for ever, finer steps for
+    /// [`MINUTES_KEPT_MS`].
+    async fn stats_points(
+        &self,
+        app: AppId,
+        endpoint: Option<EndpointId>,
+        since: Timestamp,
+        until: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<Point>>;
+    /// The totals of an app's endpoints, deleted ones included, or of one of them.
+    async fn stats_totals(&self, app: AppId, endpoint: Option<EndpointId>) -> Result<Totals>;
+    /// The figures of these endpoints of the app, in the same order; unknown ones are left out.
+    async fn stats_endpoints(
+        &self,
+        app: AppId,
+        endpoints: Vec<EndpointId>,
+        now: Timestamp,
+    ) -> Result<Vec<EndpointFigures>>;
+    /// Everything about the health of an endpoint, with up to `errors` kinds of errors.
+    async fn stats_health(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        errors: u32,
+        now: Timestamp,
+    ) -> Result<Option<HealthFigures>>;
+    /// Whether storage answers; for `/readyz`.
+    async fn ping(&self) -> Result<()>;
+}
