@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::domain::activity::Activity;
+use crate::domain::activity::{Activity, ActivityKind};
 use crate::domain::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
 use crate::domain::event::{Event, EventType};
@@ -27,6 +27,7 @@ use crate::domain::{
     App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
 };
 
+pub use self::retention::{RetentionStore, Step};
 pub use self::statistics::{
     EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,
 };
@@ -37,6 +38,7 @@ pub use crate::domain::filter::{
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
 pub mod recent;
+pub mod retention;
 pub mod sqlite;
 pub mod statistics;
 
@@ -84,6 +86,7 @@ pub trait Store:
     + QueueStore
     + RecentStore
     + StatsStore
+    + RetentionStore
 {
 }
 
@@ -98,6 +101,7 @@ impl<T> Store for T where
         + QueueStore
         + StatsStore
         + RecentStore
+        + RetentionStore
 {
 }
 
@@ -146,13 +150,36 @@ pub trait UserStore: Send + Sync {
     async fn user_find(&self, email: &str) -> Result<Option<(User, String)>>;
 }
 
-/// The record of what the system and people did.
+/// Which entries of the activity log are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ActivityFilter {
+    pub kind: Option<ActivityKind>,
+    /// At or after.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+/// An entry with its number, which is never used twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivityEntry {
+    pub id: i64,
+    pub activity: Activity,
+}
+
+/// The record of what the system and people did. Nothing of it is ever changed.
 #[async_trait]
 pub trait ActivityStore: Send + Sync {
     /// Adds an entry that belongs to no other change.
     async fn activity_append(&self, activity: Activity) -> Result<()>;
     /// The newest entries, newest first.
     async fn activity_recent(&self, limit: u32) -> Result<Vec<Activity>>;
+    /// Entries of all apps and of the server as a whole, newest first. The key is their number.
+    async fn activity_list(
+        &self,
+        filter: ActivityFilter,
+        page: PageRequest<i64>,
+    ) -> Result<Page<ActivityEntry, i64>>;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -278,6 +305,14 @@ pub enum Taken {
     KeyConflict { index: usize },
 }
 
+/// How often clients have posted a type, over all time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTypeCount {
+    pub event_type: EventType,
+    pub count: u64,
+    pub last_seen_at: Option<Timestamp>,
+}
+
 /// Events.
 #[async_trait]
 pub trait EventStore: Send + Sync {
@@ -292,6 +327,12 @@ pub trait EventStore: Send + Sync {
         filter: EventFilter,
         page: PageRequest<i64>,
     ) -> Result<Page<Event, i64>>;
+    /// The types of what clients have posted to an app, by name. The key is the name.
+    async fn event_type_list(
+        &self,
+        app: AppId,
+        page: PageRequest<String>,
+    ) -> Result<Page<EventTypeCount, String>>;
     /// An event of this app, test events included.
     async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>>;
 }

@@ -21,8 +21,8 @@ use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::{
-    Accepted, EventDetail, EventFilter, EventStore, NewEvent, Page, PageRequest, Queued, Result, Start,
-    TOTAL_CAP, Taken,
+    Accepted, EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Queued,
+    Result, Start, TOTAL_CAP, Taken,
 };
 
 /// An event on its way into the table.
@@ -269,6 +269,34 @@ fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<Ev
     Ok(Some(EventDetail { event, payload, attempts: attempts::of_event(conn, row)? }))
 }
 
+pub(super) const TYPES: &str = "SELECT name, count, last_seen_at FROM event_types \
+     WHERE app = ?1 AND name > ?2 AND count > 0 ORDER BY name LIMIT ?3 OFFSET ?4";
+
+fn types(
+    conn: &Connection,
+    app: AppId,
+    page: &PageRequest<String>,
+) -> rusqlite::Result<Page<EventTypeCount, String>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
+    let counted = conn
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM event_types WHERE app = ?1 AND count > 0 LIMIT ?2)",
+        )?
+        .query_row(params![app, TOTAL_CAP as i64 + 1], |row| super::rows::count(row, 0))?;
+    let (after, offset) = match &page.start {
+        Start::Page(number) => ("", skipped(*number, page.per_page)),
+        Start::After(name) => (name.as_str(), 0),
+    };
+    let rows = conn
+        .prepare_cached(TYPES)?
+        .query_map(params![app, after, i64::from(page.per_page) + 1, offset], |row| {
+            let count = super::rows::count(row, 1)?;
+            Ok(EventTypeCount { event_type: row.get(0)?, count, last_seen_at: row.get(2)? })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(page_of(rows, page.per_page, total(counted), |row| row.event_type.as_str().to_owned()))
+}
+
 fn list(
     conn: &Connection,
     app: AppId,
@@ -276,7 +304,8 @@ fn list(
     page: &PageRequest<i64>,
 ) -> rusqlite::Result<Page<Event, i64>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    let mut wanted = "v.app = ? AND v.origin <> 'test'".to_owned();
+    // What retention has taken is in no list.
+    let mut wanted = "v.app = ? AND v.payload IS NOT NULL AND v.origin <> 'test'".to_owned();
     let mut values = vec![Value::Integer(app)];
     if let Some(types) = &filter.event_type {
         let types = log_query::types(conn, app, types)?;
@@ -340,6 +369,14 @@ impl EventStore for SqliteStore {
         page: PageRequest<i64>,
     ) -> Result<Page<Event, i64>> {
         self.read("listing events", move |conn| list(conn, app, &filter, &page)).await
+    }
+
+    async fn event_type_list(
+        &self,
+        app: AppId,
+        page: PageRequest<String>,
+    ) -> Result<Page<EventTypeCount, String>> {
+        self.read("listing event types", move |conn| types(conn, app, &page)).await
     }
 
     async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>> {

@@ -39,6 +39,7 @@ mod paging;
 mod pool;
 mod queue;
 mod recent;
+mod retention;
 mod rows;
 mod stats;
 mod users;

@@ -85,16 +85,81 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, attempts::LIST_ROW, "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, events::GET, "sqlite_autoindex_events_1");
             assert_quick(conn, events::KEY_LOOKUP, "SEARCH i USING PRIMARY KEY");
-            assert_quick(conn, &events::list_sql("v.app = ? AND v.origin <> 'test'"), "events_app");
-            assert_quick(conn, &events::list_sql("v.app = ? AND v.id < ?"), "events_app");
             assert_quick(conn, recent::FIRSTS, "attempts_endpoint");
             assert_quick(conn, recent::LATER, "attempts_first");
+            let kept = "v.app = ? AND v.payload IS NOT NULL AND";
+            assert_quick(conn, &events::list_sql(&format!("{kept} v.origin <> 'test'")), "events_app");
+            assert_quick(conn, &events::list_sql(&format!("{kept} v.id < ?")), "events_app");
+            assert_quick(conn, events::TYPES, "sqlite_autoindex_event_types_1");
             assert_quick(conn, keys::GET, "sqlite_autoindex_keys_1");
             let _ = app;
             Ok(())
         })
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn statistics_and_retention_walk_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    store
+        .read("testing", move |conn| {
+            assert_quick(conn, stats::RECENT, "attempts_ended (endpoint=?)");
+            assert_quick(conn, stats::WINDOW, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            assert_quick(conn, stats::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
+            assert_quick(conn, stats::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
+            for (sums, times) in [stats::BY_MINUTE, stats::BY_HOUR].concat() {
+                for sql in [sums, times] {
+                    let plan = plan(conn, sql);
+                    assert!(plan.contains("SEARCH r USING PRIMARY KEY (endpoint=? AND"), "{sql}\n{plan}");
+                }
+            }
+            assert_quick(conn, retention::WALK_ATTEMPTS, "USING INTEGER PRIMARY KEY (rowid>?)");
+            assert_quick(conn, retention::DELETE_LATER, "attempts_first");
+            assert_quick(conn, retention::DELETE_FIRST, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, retention::WALK_EVENTS, "events_app (app=? AND rowid>?)");
+            assert_quick(conn, retention::HAS_PENDING, "attempts_event");
+            assert_quick(conn, retention::IS_REFERRED_TO, "attempts_event");
+            assert_quick(conn, retention::HAS_KEY, "idempotency_created");
+            assert_quick(conn, retention::EXPIRED_KEYS, "idempotency_created");
+            assert_quick(conn, retention::DELETE_MINUTES, "PRIMARY KEY (endpoint=? AND minute<?)");
+            assert_quick(conn, retention::DELETE_TIMES, "PRIMARY KEY (endpoint=? AND minute<?)");
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_undone_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    store.endpoint_insert(endpoint(app), activity()).await.unwrap();
+    let insert = |fail: bool| {
+        store.write("adding", move |tx| {
+            let new = attempts::NewAttempt {
+                first: None,
+                app: 1,
+                endpoint: 1,
+                event: 1,
+                kind: 1,
+                trigger: crate::domain::Trigger::Event,
+                attempt: 1,
+                budget: crate::domain::Budget::Single,
+                created_at: now(),
+                due_at: now(),
+            };
+            attempts::insert(tx, &new)?;
+            if fail { Err(fault("on purpose")) } else { Ok(()) }
+        })
+    };
+    store.event_insert(app, vec![event(1)], now()).await.unwrap();
+    let (good, bad, again) = tokio::join!(insert(false), insert(true), insert(false));
+    assert!(good.is_ok() && bad.is_err() && again.is_ok());
+    let totals = store.stats_totals(app, None).await.unwrap();
+    assert_eq!((totals.deliveries, totals.pending), (3, 3));
 }
 
 #[tokio::test]
