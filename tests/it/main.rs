@@ -2,6 +2,7 @@
 
 mod cli;
 mod delivery;
+mod process;
 mod sender;
 mod store;
 mod support;
