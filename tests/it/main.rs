@@ -2,6 +2,7 @@
 
 mod cli;
 mod delivery;
+mod dispatcher;
 mod process;
 mod sender;
 mod store;

@@ -1,0 +1,250 @@
+//! The dispatcher over real storage, with a transport in place of the network: each request waits until
+//! the test says how it ends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider::clock::{FakeChance, FakeClock};
+use postrider::delivery::courier::{RetryPolicy, Transport};
+use postrider::delivery::dispatcher::{Dispatcher, Limits};
+use postrider::domain::app::DEFAULT_APP;
+use postrider::domain::attempt::{Failure, Response};
+use postrider::domain::endpoint::EndpointSettings;
+use postrider::domain::list::{PageRequest, Start};
+use postrider::domain::retry::Schedule;
+use postrider::domain::{
+    ActivityKind, AppId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind, EventPattern,
+    EventType, Outcome, Sealed, Span,
+};
+use postrider::service::By;
+use postrider::store::sqlite::{Options, SqliteStore};
+use postrider::store::{
+    AppStore as _, EndpointStore as _, EventStore as _, Job, LogStore as _, NewEvent, Queued, Store, Taken,
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+use crate::support::app::start_time;
+use crate::support::in_time;
+
+mod limits;
+mod trouble;
+
+/// How a request ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Answer(u16),
+    Timeout,
+    Panic,
+}
+
+/// A request that is in flight.
+struct Flight {
+    endpoint: EndpointId,
+    payload: Bytes,
+    end: oneshot::Sender<End>,
+}
+
+impl Flight {
+    fn ends(self, end: End) {
+        self.end.send(end).expect("it is in flight");
+    }
+}
+
+/// In place of the network.
+struct Sky {
+    flights: mpsc::UnboundedSender<Flight>,
+    /// In flight now and at most so far; by endpoint, and in all under `None`.
+    counts: Mutex<HashMap<Option<EndpointId>, (usize, usize)>>,
+}
+
+impl Sky {
+    fn count(&self, endpoint: EndpointId, change: isize) {
+        let mut counts = self.counts.lock().unwrap();
+        for key in [None, Some(endpoint)] {
+            let (now, most) = counts.entry(key).or_default();
+            *now = now.checked_add_signed(change).unwrap();
+            *most = (*most).max(*now);
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Sky {
+    async fn send(&self, job: &Job) -> Outcome {
+        let (end, wait) = oneshot::channel();
+        let endpoint = job.endpoint.id;
+        self.count(endpoint, 1);
+        self.flights.send(Flight { endpoint, payload: job.payload.clone(), end }).ok();
+        let end = wait.await.expect("the test says how it ends");
+        self.count(endpoint, -1);
+        let (status, kind) = match end {
+            End::Panic => panic!("on purpose"),
+            End::Timeout => (None, Some(ErrorKind::Timeout)),
+            End::Answer(status) => {
+                (Some(status), (!(200..300).contains(&status)).then_some(ErrorKind::HttpStatus))
+            }
+        };
+        Outcome {
+            attempted_at: Some(start_time()),
+            finished_at: start_time(),
+            response_time_ms: Some(1),
+            request: None,
+            response: status.map(|status| Response {
+                status,
+                headers: vec![],
+                body: vec![],
+                body_truncated: false,
+            }),
+            failure: kind.map(|kind| Failure { kind, message: "as the test says".to_owned() }),
+            not_before: None,
+        }
+    }
+}
+
+/// A dispatcher with all it needs.
+struct Bench {
+    dir: TempDir,
+    store: Arc<SqliteStore>,
+    clock: Arc<FakeClock>,
+    sky: Arc<Sky>,
+    flights: AsyncMutex<mpsc::UnboundedReceiver<Flight>>,
+    dispatcher: Dispatcher,
+    app: AppId,
+}
+
+impl Bench {
+    async fn new(concurrency: usize, endpoint_concurrency: usize) -> Bench {
+        let dir = TempDir::new().unwrap();
+        let options = Options { busy_timeout: Duration::from_millis(50), ..Options::new(start_time()) };
+        let store = SqliteStore::open(&dir.path().join("db"), options).unwrap();
+        let app = store.app_find(DEFAULT_APP).await.unwrap().unwrap().id;
+        let clock = Arc::new(FakeClock::new(start_time()));
+        let (flights_tx, flights) = mpsc::unbounded_channel();
+        let sky = Arc::new(Sky { flights: flights_tx, counts: Mutex::default() });
+        let policy = RetryPolicy {
+            schedule: Arc::new(Schedule::new(vec![Span::from_secs(60)]).unwrap()),
+            jitter: 0.0,
+            disable_after_failures: 0,
+        };
+        let limits = Limits { concurrency, endpoint_concurrency };
+        let shared: Arc<dyn Store> = store.clone();
+        let chance = Arc::new(FakeChance::new(0.0));
+        let dispatcher = Dispatcher::start(shared, clock.clone(), chance, sky.clone(), policy, limits);
+        in_time("readiness", dispatcher.ready()).await;
+        Bench { dir, store, clock, sky, flights: AsyncMutex::new(flights), dispatcher, app }
+    }
+
+    /// An endpoint that wants this type of events.
+    async fn endpoint(&self, event_type: &str) -> EndpointId {
+        let id = EndpointId::new(start_time());
+        let endpoint = Endpoint {
+            id,
+            app_id: self.app,
+            settings: EndpointSettings {
+                url: "http://receiver.example/".to_owned(),
+                name: event_type.to_owned(),
+                description: None,
+                events: vec![EventPattern::parse(event_type).unwrap()],
+                headers: vec![],
+                encrypted: false,
+                retry_schedule: None,
+                timeout: None,
+                rate_limit: None,
+            },
+            status: EndpointStatus::Active,
+            status_reason: None,
+            secret: Sealed(vec![1]),
+            retired_secrets: vec![],
+            consecutive_failures: 0,
+            created_at: start_time(),
+            updated_at: start_time(),
+        };
+        let activity = By::system().activity(
+            ActivityKind::EndpointCreated,
+            None,
+            String::new(),
+            json!({}),
+            start_time(),
+        );
+        self.store.endpoint_insert(endpoint, activity).await.unwrap();
+        id
+    }
+
+    /// The same, and it has answered once.
+    async fn answering(&self, event_type: &str) -> EndpointId {
+        let endpoint = self.endpoint(event_type).await;
+        self.post(event_type, 1).await;
+        self.flight_to(endpoint).await.ends(End::Answer(200));
+        self.finished(1, AttemptStatus::Delivered, endpoint).await;
+        endpoint
+    }
+
+    /// Takes in so many events of this type, with their number as payload; the dispatcher is told.
+    async fn post(&self, event_type: &str, n: usize) -> Vec<Queued> {
+        let event = |i: usize| NewEvent {
+            event_type: EventType::parse(event_type).unwrap(),
+            payload: Bytes::from(i.to_string()),
+            resource_id: None,
+            idempotency_key: None,
+        };
+        let taken =
+            self.store.event_insert(self.app, (0..n).map(event).collect(), start_time()).await.unwrap();
+        let Taken::All(accepted) = taken else { panic!("there are no keys") };
+        let queued: Vec<_> = accepted.into_iter().flat_map(|a| a.queued).collect();
+        self.dispatcher.queued(&queued);
+        queued
+    }
+
+    /// The next request.
+    async fn flight(&self) -> Flight {
+        in_time("a request", async { self.flights.lock().await.recv().await }).await.unwrap()
+    }
+
+    /// The next request, which must be to this endpoint.
+    async fn flight_to(&self, endpoint: EndpointId) -> Flight {
+        let flight = self.flight().await;
+        assert_eq!(flight.endpoint, endpoint);
+        flight
+    }
+
+    async fn flights_to(&self, endpoint: EndpointId, n: usize) -> Vec<Flight> {
+        let mut flights = Vec::new();
+        for _ in 0..n {
+            flights.push(self.flight_to(endpoint).await);
+        }
+        flights
+    }
+
+    /// How many requests to an endpoint, or in all, are in flight, and were at most.
+    fn counts(&self, endpoint: Option<EndpointId>) -> (usize, usize) {
+        self.sky.counts.lock().unwrap().get(&endpoint).copied().unwrap_or_default()
+    }
+
+    /// Waits until so many attempts of an endpoint have this status.
+    async fn finished(&self, n: usize, status: AttemptStatus, endpoint: EndpointId) {
+        let mut results = self.dispatcher.results();
+        in_time("the results", async {
+            loop {
+                results.mark_unchanged();
+                if self.statuses(endpoint).await.iter().filter(|s| **s == status).count() == n {
+                    return;
+                }
+                results.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// The statuses of an endpoint's attempts, newest first.
+    async fn statuses(&self, endpoint: EndpointId) -> Vec<AttemptStatus> {
+        let filter = postrider::store::AttemptFilter { endpoint: Some(endpoint), ..Default::default() };
+        let page = PageRequest { start: Start::Page(1), per_page: 200 };
+        let page = self.store.attempt_list(self.app, filter, Default::default(), page).await.unwrap();
+        page.rows.iter().map(|row| row.status).collect()
+    }
+}
