@@ -14,11 +14,12 @@
 //! Answers are not cached here; the operating system's resolver does that as its owner wishes.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::domain::network::{Blocked, NetworkPolicy};
@@ -51,9 +52,21 @@ pub struct SystemLookup;
 impl Lookup for SystemLookup {
     fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         let host = host.to_owned();
-        Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), 0)).await?.collect()) })
+        Box::pin(async move {
+            let seat = SEATS.acquire().await.map_err(io::Error::other)?;
+            let found = tokio::task::spawn_blocking(move || {
+                // Kept until the system has answered, which may be long after nobody waits any more.
+                let _seat = seat;
+                (host.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+            });
+            found.await.map_err(io::Error::other)?
+        })
     }
 }
+
+/// Look-ups cannot be interrupted, and each holds a thread of the pool that storage reads with, too (512
+/// by default). When name servers do not answer, this leaves half of it.
+static SEATS: Semaphore = Semaphore::const_new(256);
 
 /// A function that knows the answer at once is a lookup, too.
 impl<F> Lookup for F
@@ -134,6 +147,12 @@ mod tests {
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_systems_resolver_knows_this_machine() {
+        let found = SystemLookup.lookup("localhost").await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|addr| addr.ip().is_loopback()), "{found:?}");
     }
 
     #[tokio::test]

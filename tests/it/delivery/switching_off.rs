@@ -30,7 +30,6 @@ async fn the_failure_that_reaches_the_limit_disables_and_tells() {
     for (attempt, ms) in [(2, 120_000), (3, 480_000)] {
         app.row_when(|row| row["status"] == "pending" && row["attempt"] == attempt).await;
         app.clock.advance_ms(ms);
-        receiver.next().await;
     }
     let told = watcher.next().await;
     assert_eq!(told.header("x-webhook-event"), Some("webhook_endpoint.disabled"));
