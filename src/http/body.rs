@@ -5,6 +5,7 @@
 //! [`Fields`] reads it. Values stay [`RawValue`]s until someone asks for them: a payload is never parsed
 //! further than to find its end, and keeps its bytes.
 
+use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::FieldError;
+use crate::domain::invalid::escape_pointer;
 
 use super::problem::Problem;
 use super::{State, nearest};
@@ -30,6 +32,8 @@ const ENVELOPE: usize = 64 * 1024;
 const PLAIN_LIMIT: usize = 1024 * 1024;
 /// The largest batch, in bytes.
 const BATCH_LIMIT: usize = 16 * 1024 * 1024;
+/// The most names of an object that are complained of; who sends more has not made a slip.
+const NAMES_MAX: usize = 50;
 
 /// How large a body of some type may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,10 +131,10 @@ pub struct Fields<'a> {
     pub errors: Vec<FieldError>,
 }
 
-/// An object whose fields are left as they came.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+/// An object whose fields are left as they came, in their order, repeated ones included.
+pub struct Object<'a>(pub Vec<(String, &'a RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Object<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
@@ -170,12 +174,16 @@ impl<'a> Fields<'a> {
 
     fn new(fields: Vec<(String, &'a RawValue)>, prefix: String, known: &[&str]) -> Fields<'a> {
         let mut errors = Vec::new();
-        for (i, (name, _)) in fields.iter().enumerate() {
-            let pointer = format!("{prefix}/{name}");
+        let mut seen = HashSet::new();
+        for (name, _) in &fields {
+            if errors.len() == NAMES_MAX {
+                break;
+            }
+            let pointer = || format!("{prefix}/{}", escape_pointer(name));
             if !known.contains(&name.as_str()) {
-                errors.push(FieldError::new(pointer, nearest::unknown("field", name, known)));
-            } else if fields[..i].iter().any(|(other, _)| other == name) {
-                errors.push(FieldError::new(pointer, "is there twice"));
+                errors.push(FieldError::new(pointer(), nearest::unknown("field", name, known)));
+            } else if !seen.insert(name) {
+                errors.push(FieldError::new(pointer(), "is there twice"));
             }
         }
         Fields { fields, prefix, errors }
@@ -187,7 +195,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field's value as a `T`; `shape` says what that is, for people.
-    pub fn get<T: DeserializeOwned>(&mut self, name: &str, shape: &str) -> Option<T> {
+    pub fn get<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<T> {
         let raw = self.raw(name)?;
         match serde_json::from_str(raw.get()) {
             Ok(value) => Some(value),
@@ -199,7 +207,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Like [`Fields::get`], with `null` as a value: `Some(None)`.
-    pub fn nullable<T: DeserializeOwned>(&mut self, name: &str, shape: &str) -> Option<Option<T>> {
+    pub fn nullable<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<Option<T>> {
         self.get(name, &format!("{shape}, or null"))
     }
 
@@ -218,5 +226,37 @@ impl<'a> Fields<'a> {
     /// Ends the reading: an error if anything was noted.
     pub fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt as _, stream};
+    use poem::http::StatusCode;
+
+    fn slow(first: &'static str) -> RequestBody {
+        let chunks = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(first.as_bytes()))]);
+        RequestBody::new(poem::Body::from_bytes_stream(chunks.chain(stream::pending())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let started = tokio::time::Instant::now();
+        let problem = read(&Request::default(), &mut slow("{"), 100).await.unwrap_err();
+        assert_eq!((problem.status, started.elapsed()), (StatusCode::BAD_REQUEST, ARRIVAL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_too_large_is_refused_before_its_end() {
+        let problem = read(&Request::default(), &mut slow("0123456789"), 9).await.unwrap_err();
+        assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn only_so_many_unknown_names_are_complained_of() {
+        let body = (0..10_000).map(|i| format!("\"n{i}\":1")).collect::<Vec<_>>().join(",");
+        let body = Bytes::from(format!("{{{body}}}"));
+        assert_eq!(Fields::of_body(&body, &["url"]).unwrap().errors.len(), NAMES_MAX);
     }
 }

@@ -1,9 +1,15 @@
 //! "Did you mean …": what to say of a name that is not known.
 
+/// The longest name that is compared, in bytes.
+const COMPARED_MAX: usize = 100;
+
 /// A sentence's end about an unknown name, with the nearest known one.
 pub fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    // A name of a megabyte is like none of ours, and costly to compare.
+    let comparable = name.len() <= COMPARED_MAX;
     let near = known
         .iter()
+        .filter(|_| comparable)
         .map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), k), *k))
         .filter(|(distance, k)| *distance <= (k.len() / 2).max(2))
         .min();

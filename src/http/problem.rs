@@ -130,6 +130,10 @@ impl Problem {
         if error.is::<Problem>() {
             return error.downcast::<Problem>().unwrap_or_else(|_| Problem::internal());
         }
+        // What cannot be decoded in a path is a name that nothing has.
+        if error.is::<poem::error::ParsePathError>() {
+            return Problem::not_found("There is nothing at this path; see /docs.");
+        }
         match error.status() {
             StatusCode::NOT_FOUND => Problem::not_found("There is nothing at this path; see /docs."),
             StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(allowed),

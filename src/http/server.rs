@@ -80,7 +80,10 @@ where
     // Answers are small and written whole; waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
+    let asked = CancellationToken::new();
+    let asks = asked.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        asks.cancel();
         let app = app.clone();
         async move {
             let local = LocalAddr(Addr::SocketAddr(local));
@@ -100,7 +103,18 @@ where
         .max_header_list_size(HEAD_LIMIT as u32)
         .keep_alive_interval(HEAD_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    // hyper's own timeout begins with the first byte of HTTP/1; before that it waits for ever, in order
+    // to tell the versions apart.
+    let first_head = tokio::time::timeout(HEAD_TIMEOUT, asked.cancelled());
+    tokio::pin!(connection, first_head);
+    let is_silent = tokio::select! {
+        result = connection.as_mut() => return ended(result),
+        first = first_head => first.is_err(),
+        () = stop.cancelled() => false,
+    };
+    if is_silent {
+        return;
+    }
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = stop.cancelled() => {
@@ -108,7 +122,68 @@ where
             connection.await
         }
     };
+    ended(result);
+}
+
+fn ended(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
         tracing::debug!(error = &*error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem::EndpointExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    async fn served() -> (SocketAddr, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let app = poem::endpoint::make_sync(|_| "here").map_to_response();
+        tokio::spawn(serve(listener, app, stop.clone(), HEAD_TIMEOUT));
+        (address, stop)
+    }
+
+    /// What comes back until the server closes, and after how long. Time runs as fast as nothing happens.
+    async fn answer(address: SocketAddr, bytes: &[u8]) -> (String, Duration) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let started = tokio::time::Instant::now();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset is an end too.
+        let _ = stream.read_to_end(&mut answer).await;
+        (String::from_utf8_lossy(&answer).into_owned(), started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_slow_to_ask_is_not_waited_for() {
+        let (address, _stop) = served().await;
+        for slow in [&b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "[..], b"G"] {
+            let (answer, waited) = answer(address, slow).await;
+            assert!(!answer.contains("200"), "{answer}");
+            assert!(waited <= HEAD_TIMEOUT * 2, "{slow:?}: {waited:?}");
+        }
+        let (answer, waited) = answer(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(answer.contains("200") && answer.ends_with("here"), "{answer}");
+        assert!(waited <= HEAD_TIMEOUT * 2, "an idle connection is closed: {waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_or_half_a_greeting_is_not_waited_for() {
+        let (address, _stop) = served().await;
+        for bytes in [&b""[..], b"PRI * HT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let talk = tokio::time::timeout(HEAD_TIMEOUT * 3, answer(address, bytes));
+            let (answer, _) = talk.await.expect("the connection is closed");
+            assert!(!answer.contains("here"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused() {
+        let (address, _stop) = served().await;
+        let head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(HEAD_LIMIT));
+        assert!(answer(address, head.as_bytes()).await.0.starts_with("HTTP/1.1 431"));
     }
 }

@@ -96,3 +96,93 @@ fn strip_base_path(request: &mut Request, base_path: &str) {
         *request.uri_mut() = uri;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use poem::http::{Method, StatusCode};
+    use poem::{Route, get, handler};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[handler]
+    fn panicking() -> &'static str {
+        tracing::warn!("about to");
+        panic!("a bug")
+    }
+
+    #[handler]
+    fn fine(request: &Request) -> String {
+        request.uri().to_string()
+    }
+
+    fn shell(base_path: &str) -> Shell<Route> {
+        let routes = Route::new().at("/panic", get(panicking)).at("/fine", get(fine));
+        Shell::new(routes, base_path.into(), Allowed::default())
+    }
+
+    async fn call(shell: &Shell<Route>, path: &str) -> (Response, String) {
+        let request = Request::builder().uri(path.parse().unwrap()).header(REQUEST_ID, "id-1").finish();
+        let mut response = shell.call(request).await.unwrap();
+        let body = response.take_body().into_string().await.unwrap();
+        (response, body)
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_like_others_and_its_log_lines_carry_the_id() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let (response, body) = call(&shell(""), "/panic").await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[REQUEST_ID], "id-1");
+        assert_eq!(
+            (&body["errors"][0]["code"], &body["meta"]["request_id"]),
+            (&"internal".into(), &"id-1".into())
+        );
+        assert!(!body.to_string().contains("a bug"));
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.lines().count(), 2, "{lines}");
+        assert!(lines.lines().all(|line| line.contains("\"request_id\":\"id-1\"")), "{lines}");
+    }
+
+    #[tokio::test]
+    async fn everything_is_also_under_the_base_path() {
+        let shell = shell("/hooks");
+        for (path, seen) in [("/fine?a=%2F", "/fine?a=%2F"), ("/hooks/fine?a=%2F", "/fine?a=%2F")] {
+            assert_eq!(call(&shell, path).await.1, seen);
+        }
+        for path in ["/hooksfine", "/hook/fine", "/hooks/hooks/fine", "/hooks", "/hooks?x"] {
+            assert_eq!(call(&shell, path).await.0.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_is_not_there_is_told_with_those_that_are() {
+        let request = Request::builder().method(Method::PUT).uri("/fine".parse().unwrap()).finish();
+        let response = shell("").call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()["allow"], "GET, HEAD");
+    }
+}

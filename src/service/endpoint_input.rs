@@ -8,6 +8,7 @@ use crate::domain::endpoint::{
     self, DESCRIPTION_MAX_CHARS, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS, RATE_LIMIT_MAX,
     TIMEOUT_MAX_MS,
 };
+use crate::domain::invalid::escape_pointer;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::pattern::PATTERNS_MAX;
 use crate::domain::retry::Schedule;
@@ -186,11 +187,6 @@ fn check_status(text: &str, fail: Fail<'_>) -> Option<EndpointStatus> {
 /// What is wrong with a text that should be a length of time.
 pub fn not_a_span(text: &str) -> String {
     format!("{text:?} is not a length of time; write a whole number and ms, s, m, h or d, such as 30s or 2m")
-}
-
-/// A name as a segment of a JSON pointer (RFC 6901).
-fn escape_pointer(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Whether a header's value is the mask, which keeps what there is.

@@ -10,10 +10,11 @@ use crate::domain::endpoint::{
     self, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
 };
 use crate::domain::event::{self, EventType};
+use crate::domain::invalid::escape_pointer;
 use crate::domain::secret::SIGNING_SECRET_BYTES;
 use crate::domain::{
-    ActivityKind, AttemptId, Budget, EndpointId, EventId, Invalid, Outcome, Sealed, SigningSecret, Span,
-    Trigger,
+    ActivityKind, AttemptId, Budget, EndpointId, EventId, FieldError, Invalid, Outcome, Sealed,
+    SigningSecret, Span, Trigger,
 };
 use crate::store::{EndpointFilter, EndpointPatch, Job, Page, PageRequest, Store, TestDelivery};
 use crate::vault::Vault;
@@ -203,13 +204,14 @@ impl Endpoints {
         Ok((endpoint, secret))
     }
 
-    /// Sends a synthetic event at once, whatever the endpoint's status, and logs it as a test.
+    /// Sends a synthetic event at once, whatever the endpoint's status, and logs it as a test. Gives the
+    /// row of the log, and what became of it.
     pub async fn test(
         &self,
         caller: &Caller,
         id: EndpointId,
         event_type: Option<EventType>,
-    ) -> Result<Outcome> {
+    ) -> Result<(AttemptId, Outcome)> {
         let endpoint = self.get(caller, id).await?;
         let now = self.clock.now();
         let event_id = EventId::new(now);
@@ -240,8 +242,8 @@ impl Endpoints {
             created_at: now,
             outcome: outcome.clone(),
         };
-        self.store.test_record(caller.app_id, test).await?;
-        Ok(outcome)
+        let attempt = self.store.test_record(caller.app_id, test).await?;
+        Ok((attempt, outcome))
     }
 
     fn settings(
@@ -274,22 +276,30 @@ impl Endpoints {
         headers: Vec<(String, HeaderInput)>,
         current: &[EndpointHeader],
     ) -> Result<Vec<EndpointHeader>> {
-        headers
+        let mut errors = Vec::new();
+        let sealed = headers
             .into_iter()
-            .map(|(name, value)| {
-                let value = if keeps_value(&value) {
-                    HeaderValue::Secret(kept(&name, current)?)
-                } else {
-                    match value {
-                        HeaderInput::Plain(text) => HeaderValue::Plain(text),
-                        HeaderInput::Secret(text) => {
-                            HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
+            .filter_map(|(name, value)| {
+                let value = match value {
+                    HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
+                        Some(sealed) => HeaderValue::Secret(sealed),
+                        None => {
+                            let message =
+                                "is masked, but there is no secret value to keep; write the value itself";
+                            let pointer = format!("/headers/{}", escape_pointer(&name));
+                            errors.push(FieldError::new(pointer, message));
+                            return None;
                         }
+                    },
+                    HeaderInput::Secret(text) => {
+                        HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
                     }
+                    HeaderInput::Plain(text) => HeaderValue::Plain(text),
                 };
-                Ok(EndpointHeader { name, value })
+                Some(EndpointHeader { name, value })
             })
-            .collect()
+            .collect();
+        if errors.is_empty() { Ok(sealed) } else { Err(Invalid(errors).into()) }
     }
 
     fn note(
@@ -305,15 +315,12 @@ impl Endpoints {
     }
 }
 
-fn kept(name: &str, current: &[EndpointHeader]) -> Result<Sealed> {
-    let known = current.iter().find(|h| h.name.eq_ignore_ascii_case(name));
-    match known.map(|h| &h.value) {
-        Some(HeaderValue::Secret(sealed)) => Ok(sealed.clone()),
-        _ => Err(Invalid::one(
-            format!("/headers/{name}"),
-            "is masked, but there is no secret value to keep; write the value itself",
-        )
-        .into()),
+/// The sealed value of a secret header that is there already.
+fn kept(name: &str, current: &[EndpointHeader]) -> Option<Sealed> {
+    let known = current.iter().find(|h| h.name.eq_ignore_ascii_case(name))?;
+    match &known.value {
+        HeaderValue::Secret(sealed) => Some(sealed.clone()),
+        HeaderValue::Plain(_) => None,
     }
 }
 

@@ -108,35 +108,14 @@ impl Events {
                 self.size_limit
             )));
         }
-        let mut check_text = |field: &str, text: &Option<String>, max: usize| {
-            let bad = |t: &String| t.is_empty() || t.chars().count() > max || t.chars().any(char::is_control);
-            if text.as_ref().is_some_and(bad) {
-                let message = format!("must have 1 to {max} characters, none of them control characters");
-                errors.push(FieldError::new(format!("{prefix}/{field}"), message));
-            }
-        };
-        check_text("resource_id", &input.resource_id, RESOURCE_ID_MAX_CHARS);
-        check_text("idempotency_key", &input.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS);
-
-        let event_type = EventType::parse(&input.event_type).and_then(|t| {
-            if t.is_system() {
-                Err("begins with webhook_endpoint., which is kept for Postrider's own events".to_owned())
-            } else {
-                Ok(t)
-            }
-        });
-        match event_type {
-            Ok(event_type) => Ok(Some(NewEvent {
-                event_type,
-                payload: input.payload,
-                resource_id: input.resource_id,
-                idempotency_key: input.idempotency_key,
-            })),
-            Err(message) => {
-                errors.push(FieldError::new(format!("{prefix}/event_type"), message));
-                Ok(None)
-            }
-        }
+        errors.extend(problems(&input, prefix));
+        // A type that cannot be read is among the problems.
+        Ok(EventType::parse(&input.event_type).ok().map(|event_type| NewEvent {
+            event_type,
+            payload: input.payload,
+            resource_id: input.resource_id,
+            idempotency_key: input.idempotency_key,
+        }))
     }
 
     /// A page of events, newest first.
@@ -153,4 +132,29 @@ impl Events {
     pub async fn get(&self, caller: &Caller, id: EventId) -> Result<EventDetail> {
         self.store.event_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("event"))
     }
+}
+
+/// What is wrong with an event's fields, its size apart; `prefix` is where it stands in the body.
+pub fn problems(input: &EventInput, prefix: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut fail = |field: &str, message| errors.push(FieldError::new(format!("{prefix}/{field}"), message));
+    match EventType::parse(&input.event_type) {
+        Ok(t) if t.is_system() => {
+            fail(
+                "event_type",
+                "begins with webhook_endpoint., which is kept for Postrider's own events".into(),
+            );
+        }
+        Ok(_) => {}
+        Err(message) => fail("event_type", message),
+    }
+    let mut check_text = |field: &str, text: &Option<String>, max: usize| {
+        let bad = |t: &String| t.is_empty() || t.chars().count() > max || t.chars().any(char::is_control);
+        if text.as_ref().is_some_and(bad) {
+            fail(field, format!("must have 1 to {max} characters, none of them control characters"));
+        }
+    };
+    check_text("resource_id", &input.resource_id, RESOURCE_ID_MAX_CHARS);
+    check_text("idempotency_key", &input.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS);
+    errors
 }

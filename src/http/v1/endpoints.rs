@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use crate::domain::endpoint::EndpointStatus;
 use crate::domain::filter::EndpointFilter;
+use crate::domain::invalid::escape_pointer;
 use crate::domain::{EndpointId, EventType, FieldError, Span};
 use crate::http::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::body::{Fields, Json};
+use crate::http::body::{Fields, Json, Object};
 use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -58,7 +59,7 @@ impl EndpointsApi {
         let mut query = Query::of(request, &params::endpoint_list());
         let filter = EndpointFilter {
             status: query.get("status", "active, paused or disabled", EndpointStatus::parse),
-            q: query.text("q").filter(|q| !q.is_empty()).map(str::to_owned),
+            q: params::search_text(&mut query),
         };
         let scope = format!("webhooks {}", auth.caller.app_id);
         let read = Paging::read::<uuid::Uuid>(&mut query, auth.state.path("/v1/webhooks"), &scope);
@@ -160,8 +161,8 @@ impl EndpointsApi {
             None => None,
         };
         fields.finish()?;
-        let outcome = auth.state.services.endpoints.test(&auth.caller, id, event_type).await?;
-        Ok(one(TestResource::of(&outcome)))
+        let (attempt, outcome) = auth.state.services.endpoints.test(&auth.caller, id, event_type).await?;
+        Ok(one(TestResource::of(attempt, &outcome)))
     }
 
     /// Rotate the signing secret
@@ -236,10 +237,10 @@ fn read_input(body: &Json<EndpointBody>, rules: &InputRules, required: &[&str]) 
 }
 
 fn read_headers(fields: &mut Fields<'_>) -> Option<Vec<(String, HeaderInput)>> {
-    let given = fields.nullable::<serde_json::Map<String, serde_json::Value>>("headers", "an object")?;
+    let given = fields.nullable::<Object<'_>>("headers", "an object")?;
     let mut headers = Vec::new();
-    for (name, value) in given.unwrap_or_default() {
-        match serde_json::from_value(value) {
+    for (name, raw) in given.map(|object| object.0).unwrap_or_default() {
+        match serde_json::from_str(raw.get()) {
             Ok(HeaderShape::Plain(text)) => headers.push((name, HeaderInput::Plain(text))),
             Ok(HeaderShape::Object(HeaderObject { value, secret: true })) => {
                 headers.push((name, HeaderInput::Secret(value)));
@@ -249,7 +250,8 @@ fn read_headers(fields: &mut Fields<'_>) -> Option<Vec<(String, HeaderInput)>> {
             }
             Err(_) => {
                 let message = "must be a string, or an object like {\"value\":\"…\",\"secret\":true}";
-                fields.errors.push(FieldError::new(format!("/headers/{name}"), message));
+                let pointer = format!("/headers/{}", escape_pointer(&name));
+                fields.errors.push(FieldError::new(pointer, message));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::service::ServiceError;
-use crate::service::events::EventInput;
+use crate::service::events::{EventInput, problems};
 
 use super::raw::RawJson;
 use super::shapes::{Accepted, BatchBody, BatchResult, EventBody, EventResource, List, One, one};
@@ -55,6 +55,9 @@ impl EventsApi {
                 _ => input.idempotency_key = Some(header),
             }
         }
+        if !fields.errors.is_empty() {
+            fields.errors.extend(problems(&input, ""));
+        }
         fields.finish()?;
         limits::count_events(request, &auth.state, &auth.caller.by.actor, 1)?;
         let event = auth.state.services.events.post(&auth.caller, input).await?;
@@ -85,7 +88,7 @@ impl EventsApi {
             for (i, raw) in events.iter().enumerate() {
                 match Fields::of_value(raw, format!("/events/{i}"), FIELDS) {
                     Ok(mut event) => {
-                        inputs.push(read_event(&mut event, &body.bytes));
+                        inputs.push((i, read_event(&mut event, &body.bytes)));
                         fields.errors.append(&mut event.errors);
                     }
                     Err(error) => fields.errors.push(error),
@@ -94,7 +97,12 @@ impl EventsApi {
         } else {
             fields.fail("events", format!("has {} events; at most 1000 are possible", events.len()));
         }
+        if !fields.errors.is_empty() {
+            let more = inputs.iter().flat_map(|(i, input)| problems(input, &format!("/events/{i}")));
+            fields.errors.extend(more);
+        }
         fields.finish()?;
+        let inputs: Vec<_> = inputs.into_iter().map(|(_, input)| input).collect();
         limits::count_events(request, &auth.state, &auth.caller.by.actor, inputs.len())?;
         let events = auth.state.services.events.post_batch(&auth.caller, inputs).await?;
         Ok(Accepted::Accepted(Answer(BatchResult { data: events.iter().map(EventResource::of).collect() })))

@@ -11,7 +11,7 @@ use crate::domain::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Re
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
 use crate::domain::event::Event;
 use crate::domain::event::EventDetail;
-use crate::domain::{Outcome, Timestamp};
+use crate::domain::{AttemptId, Outcome, Timestamp};
 use crate::http::body::{BodyShape, Limit};
 use crate::http::paging::{Links, ListMeta};
 
@@ -231,6 +231,8 @@ pub struct TestResource {
     /// `webhook_test_result`
     #[oai(rename = "type")]
     pub kind: String,
+    /// The number of the test's row in the delivery log.
+    pub id: i64,
     pub attributes: TestAttributes,
 }
 
@@ -251,9 +253,10 @@ pub struct TestAttributes {
 
 impl TestResource {
     /// From the outcome.
-    pub fn of(outcome: &Outcome) -> TestResource {
+    pub fn of(attempt: AttemptId, outcome: &Outcome) -> TestResource {
         TestResource {
             kind: "webhook_test_result".to_owned(),
+            id: attempt.0,
             attributes: TestAttributes {
                 delivered: outcome.failure.is_none(),
                 http_status: outcome.response.as_ref().map(|r| r.status),
