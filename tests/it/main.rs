@@ -8,3 +8,4 @@ mod sender;
 mod store;
 mod support;
 mod tidy;
+mod v1;
