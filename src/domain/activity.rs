@@ -67,6 +67,12 @@ kinds! {
     EndpointDisabled = "endpoint.disabled",
     EndpointSecretRotated = "endpoint.secret_rotated",
     DeliveryRetried = "delivery.retried",
+    /// Many deliveries at once.
+    DeliveryBulkRetried = "delivery.bulk_retried",
+    EndpointRecovered = "endpoint.recovered",
+    EventReplayed = "event.replayed",
+    /// A bulk job was stopped.
+    JobCancelled = "job.cancelled",
 }
 
 /// One entry of the activity log.

@@ -30,6 +30,7 @@ macro_rules! names {
         }
     };
 }
+pub(super) use names;
 
 names! {
     /// Where an attempt stands. A delivery stands where its newest attempt does, so exactly one row of

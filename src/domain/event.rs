@@ -93,6 +93,13 @@ pub fn endpoint_disabled_payload(endpoint: &Endpoint, reason: &str, failures: u3
     payload.to_string().into_bytes()
 }
 
+/// Whether a system event tells of this endpoint, which then is not sent it: what was switched off is
+/// not told that it was.
+pub fn is_about(payload: &[u8], endpoint: super::EndpointId) -> bool {
+    let payload: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
+    payload["data"]["endpoint_id"].as_str() == Some(&*endpoint.to_string())
+}
+
 /// Where an event came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

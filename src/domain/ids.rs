@@ -88,6 +88,10 @@ uuid_id! {
     EndpointId
 }
 uuid_id! {
+    /// A bulk job.
+    JobId
+}
+uuid_id! {
     /// A person who may sign in.
     UserId
 }
@@ -98,6 +102,7 @@ uuid_id! {
 }
 plain_uuid_text!(AppId);
 plain_uuid_text!(EndpointId);
+plain_uuid_text!(JobId);
 plain_uuid_text!(UserId);
 
 impl fmt::Display for EventId {

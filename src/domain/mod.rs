@@ -6,6 +6,7 @@
 //! * [`retry`]: when the next attempt is due; [`retry_after`] reads a receiver's wish about that.
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
 //! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
+//! * [`job`]: recovery work over many deliveries.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`app`], [`key`], [`user`], [`scope`]: who may do what.
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
@@ -20,6 +21,7 @@ pub mod filter;
 pub mod histogram;
 pub mod ids;
 pub mod invalid;
+pub mod job;
 pub mod key;
 pub mod list;
 pub mod network;
@@ -38,8 +40,9 @@ pub use app::App;
 pub use attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::{EventType, Origin};
-pub use ids::{AppId, AttemptId, EndpointId, EventId, UserId};
+pub use ids::{AppId, AttemptId, EndpointId, EventId, JobId, UserId};
 pub use invalid::{FieldError, Invalid};
+pub use job::{BulkJob, JobKind, JobStatus};
 pub use key::Key;
 pub use pattern::EventPattern;
 pub use scope::{Scope, Scopes};
