@@ -39,7 +39,7 @@ pub(super) enum Report {
     /// Storage did not give the row.
     LoadFailed { id: AttemptId, endpoint: EndpointId },
     /// The request is done; the slot is free.
-    Sent { endpoint: EndpointId, timed_out: bool },
+    Sent { id: AttemptId, endpoint: EndpointId, timed_out: bool },
     /// Storage did not take a result; it is tried again until it does.
     Stuck,
     /// The result is on disk. `was_stuck`: after a [`Report::Stuck`].
@@ -159,7 +159,7 @@ impl Courier {
         let kind = outcome.failure.as_ref().map(|f| f.kind);
         log(&job, &outcome);
         drop(job);
-        report(Report::Sent { endpoint, timed_out: kind == Some(ErrorKind::Timeout) }).await;
+        report(Report::Sent { id, endpoint, timed_out: kind == Some(ErrorKind::Timeout) }).await;
         let (finished, was_stuck) = self.write(id, outcome, &report).await;
         report(Report::Written { id, endpoint, finished, was_stuck }).await;
     }

@@ -5,6 +5,9 @@
 //! One that does not answer gets one slot, and all of its kind together half of them ([`Slots`]), so
 //! that nobody waits for the dead. While results cannot be written (a full disk), nothing is sent.
 //!
+//! What bulk jobs have made waits behind all that is fresh at the same endpoint ([`super::lane`]), and
+//! takes half of the slots at the most.
+//!
 //! Fresh attempts come as hints, right after their commit. A hint is never needed: the table is asked
 //! when a window runs low, when something comes due, and every few seconds anyway. So nothing here has
 //! to survive a crash, and a lost hint costs seconds, not a delivery.
@@ -31,7 +34,7 @@ use crate::domain::{AttemptId, EndpointId, Timestamp};
 use crate::store::{Due, EndpointQueue, Finished, Queued, Store, StoreError};
 
 use super::courier::{Courier, Report, RetryPolicy, Transport};
-use super::lane::{Lane, Manner};
+use super::lane::{Hint, Lane, Manner};
 use super::slots::Slots;
 use super::wakes::Wakes;
 
@@ -55,6 +58,20 @@ pub struct Limits {
     pub concurrency: usize,
     /// To one endpoint.
     pub endpoint_concurrency: usize,
+}
+
+/// What kind of attempt is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Single,
+    Fresh,
+    Bulk,
+}
+
+impl Claim {
+    fn of(bulk: bool) -> Claim {
+        if bulk { Claim::Bulk } else { Claim::Fresh }
+    }
 }
 
 /// Something for the dispatcher to know.
@@ -121,6 +138,7 @@ impl Dispatcher {
             lanes: HashMap::new(),
             round: VecDeque::new(),
             held: VecDeque::new(),
+            held_bulk: VecDeque::new(),
             claimed: HashMap::new(),
             singles: 0,
             slots: Slots::new(limits.concurrency),
@@ -196,8 +214,10 @@ struct State {
     round: VecDeque<EndpointId>,
     /// Endpoints that would stand in the round if there were not too many of their manner in flight.
     held: VecDeque<EndpointId>,
-    /// Ids in lanes, in flight, or sent and not yet written; and whether each is a single shot.
-    claimed: HashMap<AttemptId, bool>,
+    /// Endpoints whose bulk work waits because there is too much of it in flight, in turn.
+    held_bulk: VecDeque<EndpointId>,
+    /// Ids in lanes, in flight, or sent and not yet written.
+    claimed: HashMap<AttemptId, Claim>,
     /// How many of these are single shots.
     singles: usize,
     slots: Slots,
@@ -281,7 +301,7 @@ impl State {
             } else if q.due_at > now {
                 self.due_later(q.endpoint_id, q.due_at);
             } else {
-                self.take_due(q.endpoint_id, q.attempt_id);
+                self.take_due(q.endpoint_id, Hint { id: q.attempt_id, bulk: q.bulk });
             }
         }
     }
@@ -291,15 +311,15 @@ impl State {
         if self.claimed.contains_key(&id) || self.singles >= SINGLES_MAX {
             return;
         }
-        self.claimed.insert(id, true);
+        self.claimed.insert(id, Claim::Single);
         self.singles += 1;
         self.lane(endpoint).single(id);
         self.tend(endpoint);
     }
 
-    fn take_due(&mut self, endpoint: EndpointId, id: AttemptId) {
-        if !self.claimed.contains_key(&id) && self.lane(endpoint).hint(id) {
-            self.claimed.insert(id, false);
+    fn take_due(&mut self, endpoint: EndpointId, hint: Hint) {
+        if !self.claimed.contains_key(&hint.id) && self.lane(endpoint).hint(hint) {
+            self.claimed.insert(hint.id, Claim::of(hint.bulk));
         }
         self.tend(endpoint);
     }
@@ -317,7 +337,7 @@ impl State {
     }
 
     fn unclaim(&mut self, id: AttemptId) {
-        if self.claimed.remove(&id) == Some(true) {
+        if self.claimed.remove(&id) == Some(Claim::Single) {
             self.singles -= 1;
         }
     }
@@ -334,7 +354,7 @@ impl State {
 
     fn refilled(&mut self, endpoint: EndpointId, due: Result<Due, StoreError>) {
         let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-        let due = match due {
+        let mut due = match due {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, endpoint_id = %endpoint, "the queue of an endpoint could not be read");
@@ -345,18 +365,20 @@ impl State {
             }
         };
         lane.pace.set_rate(due.rate_limit);
-        let mut fresh = due.attempts;
-        fresh.retain(|id| match self.claimed.entry(*id) {
+        let mut claim = |id: &AttemptId, claim| match self.claimed.entry(*id) {
             Entry::Occupied(_) => false,
             Entry::Vacant(free) => {
-                free.insert(false);
+                free.insert(claim);
                 true
             }
-        });
-        for id in lane.refilled(fresh, due.more) {
-            self.take_due(endpoint, id);
+        };
+        due.attempts.retain(|id| claim(id, Claim::Fresh));
+        due.bulk.retain(|id| claim(id, Claim::Bulk));
+        let next_due = due.next_due;
+        for hint in lane.refilled(due) {
+            self.take_due(endpoint, hint);
         }
-        if let Some(at) = due.next_due {
+        if let Some(at) = next_due {
             self.due_later(endpoint, at);
         }
         self.tend(endpoint);
@@ -404,19 +426,19 @@ impl State {
     fn reported(&mut self, report: Report) {
         match report {
             Report::NotSent { id, endpoint } => {
+                self.release(endpoint, id, None);
                 self.unclaim(id);
-                self.release(endpoint, None);
             }
             Report::LoadFailed { id, endpoint } => {
-                self.unclaim(id);
                 self.lane(endpoint).doubt();
                 self.hold_back(endpoint, self.clock.now().plus_ms(POLL_EVERY_MS.into()));
-                self.release(endpoint, None);
+                self.release(endpoint, id, None);
+                self.unclaim(id);
             }
-            Report::Sent { endpoint, timed_out } => {
+            Report::Sent { id, endpoint, timed_out } => {
                 self.unwritten += 1;
                 self.lane(endpoint).unwritten += 1;
-                self.release(endpoint, Some(timed_out));
+                self.release(endpoint, id, Some(timed_out));
             }
             Report::Stuck => self.stuck += 1,
             Report::Written { id, endpoint, finished, was_stuck } => {
@@ -438,7 +460,10 @@ impl State {
     }
 
     /// Gives back a slot; `timed_out` says how the endpoint answered, if it was asked.
-    fn release(&mut self, endpoint: EndpointId, timed_out: Option<bool>) {
+    fn release(&mut self, endpoint: EndpointId, id: AttemptId, timed_out: Option<bool>) {
+        if self.claimed.get(&id) == Some(&Claim::Bulk) {
+            self.release_bulk(endpoint);
+        }
         let lane = self.lanes.get_mut(&endpoint).expect("a lane with something in flight is kept");
         lane.running -= 1;
         self.slots.give_back(lane.manner);
@@ -452,6 +477,16 @@ impl State {
             lane.manner = manner;
         }
         self.tend(endpoint);
+    }
+
+    /// Gives back a slot's share of bulk work, and lets the next endpoint have it.
+    fn release_bulk(&mut self, endpoint: EndpointId) {
+        self.lane(endpoint).bulk_running -= 1;
+        self.slots.give_back_bulk();
+        if let Some(next) = self.held_bulk.pop_front() {
+            self.lane(next).bulk_held = false;
+            self.tend(next);
+        }
     }
 
     // --- what goes out -----------------------------------------------------------------------
@@ -506,13 +541,24 @@ impl State {
             self.held.push_back(endpoint);
             return None;
         }
+        if lane.is_bulk_next() && !self.slots.has_room_for_bulk() {
+            // Not in the round meanwhile, so that something fresh can bring it there.
+            if !std::mem::replace(&mut lane.bulk_held, true) {
+                self.held_bulk.push_back(endpoint);
+            }
+            return None;
+        }
         if let Err(at) = lane.pace.take(now) {
             self.hold_back(endpoint, at);
             return None;
         }
-        let id = lane.pop()?;
+        let Hint { id, bulk } = lane.pop()?;
         lane.running += 1;
         self.slots.take(lane.manner);
+        if bulk {
+            lane.bulk_running += 1;
+            self.slots.take_bulk();
+        }
         self.tend(endpoint);
         Some(id)
     }

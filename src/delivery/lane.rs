@@ -1,9 +1,15 @@
 //! What the dispatcher knows of one endpoint: a bounded window of due attempts, and how many requests
 //! may run at once. Pure state; the dispatcher does the waiting and the asking.
+//!
+//! What bulk jobs have made pending is a window of its own. It is served only while nothing is fresh,
+//! and never with more than half of the slots, so that a new event overtakes any backlog and hardly
+//! waits for a free slot. There is no other pacing: how fast bulk work goes follows from what the
+//! receiver can take, and an endpoint that fresh events keep busy all the time gets to it later.
 
 use std::collections::VecDeque;
 
 use crate::domain::{AttemptId, Timestamp};
+use crate::store::Due;
 
 /// The most attempts of one endpoint that are held in memory, as ids.
 pub(super) const WINDOW: usize = 512;
@@ -21,16 +27,46 @@ pub(super) enum Manner {
     Slow,
 }
 
+/// An attempt of the schedule that is said to be due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub(super) id: AttemptId,
+    /// Whether it is part of a bulk job.
+    pub(super) bulk: bool,
+}
+
+/// Due attempts of one kind, earliest first.
+#[derive(Debug, Default)]
+struct Window {
+    ids: VecDeque<AttemptId>,
+    /// Whether the window holds everything that is due, as far as anyone knows. Hints can be appended
+    /// to a complete window only; otherwise the table has earlier ones.
+    complete: bool,
+}
+
+impl Window {
+    fn hint(&mut self, id: AttemptId) -> bool {
+        if !self.complete || self.ids.len() >= WINDOW {
+            self.complete = false;
+            return false;
+        }
+        self.ids.push_back(id);
+        true
+    }
+
+    fn is_low(&self) -> bool {
+        !self.complete && self.ids.len() < LOW
+    }
+}
+
 /// One endpoint's part of the queue.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// Single shots go first, and whatever the endpoint's status and manner. They are subject to
     /// the endpoint's number of slots and to its rate all the same.
     singles: VecDeque<AttemptId>,
-    window: VecDeque<AttemptId>,
-    /// Whether the window holds everything that is due, as far as anyone knows. Hints can be appended
-    /// to a complete window only; otherwise the table has earlier ones.
-    complete: bool,
+    fresh: Window,
+    bulk: Window,
     /// Whether the table is being asked.
     refilling: bool,
     /// Whether something happened while the table was being asked that its answer may not know of.
@@ -38,7 +74,7 @@ pub(super) struct Lane {
     /// Whether the table has answered before; until then the rate is not known.
     known: bool,
     /// Hints that came while the table was being asked: the answer may or may not contain them.
-    arrived: Vec<AttemptId>,
+    arrived: Vec<Hint>,
     /// When the next attempt comes due and the table is to be asked again.
     pub(super) due_at: Option<Timestamp>,
     /// Nothing is sent before this: the rate, or a pause after trouble with storage.
@@ -46,6 +82,10 @@ pub(super) struct Lane {
     /// When the dispatcher looks at this lane again; kept by [`super::wakes::Wakes`].
     pub(super) wake_at: Option<Timestamp>,
     pub(super) running: usize,
+    /// Of these, how many are part of bulk jobs.
+    pub(super) bulk_running: usize,
+    /// Whether its bulk work waits for other endpoints' to end.
+    pub(super) bulk_held: bool,
     /// Sent, with a result that is not on disk yet. The table still has them as pending.
     pub(super) unwritten: usize,
     pub(super) manner: Manner,
@@ -59,8 +99,8 @@ impl Lane {
     pub(super) fn new() -> Lane {
         Lane {
             singles: VecDeque::new(),
-            window: VecDeque::new(),
-            complete: false,
+            fresh: Window::default(),
+            bulk: Window::default(),
             refilling: false,
             doubted: false,
             known: false,
@@ -69,6 +109,8 @@ impl Lane {
             not_before: None,
             wake_at: None,
             running: 0,
+            bulk_running: 0,
+            bulk_held: false,
             unwritten: 0,
             manner: Manner::New,
             pace: Pace::default(),
@@ -81,22 +123,18 @@ impl Lane {
         self.singles.push_back(id);
     }
 
-    /// Takes a hint that an attempt is due. Says whether it is now in the window.
-    pub(super) fn hint(&mut self, id: AttemptId) -> bool {
+    /// Takes a hint that an attempt is due. Says whether it is now in a window.
+    pub(super) fn hint(&mut self, hint: Hint) -> bool {
         if self.refilling {
             if self.arrived.len() < WINDOW {
-                self.arrived.push(id);
+                self.arrived.push(hint);
             } else {
                 self.doubt();
             }
             return false;
         }
-        if !self.complete || self.window.len() >= WINDOW {
-            self.complete = false;
-            return false;
-        }
-        self.window.push_back(id);
-        true
+        let window = if hint.bulk { &mut self.bulk } else { &mut self.fresh };
+        window.hint(hint.id)
     }
 
     /// Begins to ask the table; says how many rows it should give.
@@ -107,14 +145,13 @@ impl Lane {
         WINDOW + self.running + self.unwritten
     }
 
-    /// Takes the table's answer; gives the hints that came meanwhile, to be taken again.
-    pub(super) fn refilled(
-        &mut self,
-        due: impl IntoIterator<Item = AttemptId>,
-        more: bool,
-    ) -> Vec<AttemptId> {
-        self.window.extend(due);
-        self.complete = !more && !self.doubted;
+    /// Takes the table's answer, without what is known already; gives the hints that came meanwhile, to
+    /// be taken again.
+    pub(super) fn refilled(&mut self, due: Due) -> Vec<Hint> {
+        self.fresh.ids.extend(due.attempts);
+        self.fresh.complete = !due.more && !self.doubted;
+        self.bulk.ids.extend(due.bulk);
+        self.bulk.complete = !due.more_bulk && !self.doubted;
         self.refilling = false;
         self.known = true;
         std::mem::take(&mut self.arrived)
@@ -122,38 +159,49 @@ impl Lane {
 
     /// Notes that the table could not answer. It is not asked again by itself, but by the next doubt.
     pub(super) fn refill_failed(&mut self) {
-        self.complete = true;
+        self.fresh.complete = true;
+        self.bulk.complete = true;
         self.refilling = false;
         self.arrived.clear();
     }
 
-    /// Forgets the window, so that the table is asked again; gives what it held.
-    pub(super) fn reset(&mut self) -> VecDeque<AttemptId> {
+    /// Forgets the windows, so that the table is asked again; gives what they held.
+    pub(super) fn reset(&mut self) -> Vec<AttemptId> {
         self.doubt();
         self.not_before = None;
-        std::mem::take(&mut self.window)
+        self.fresh.ids.drain(..).chain(self.bulk.ids.drain(..)).collect()
     }
 
-    /// There may be more in the table than the window holds, or than an answer on its way knows of.
+    /// There may be more in the table than the windows hold, or than an answer on its way knows of.
     pub(super) fn doubt(&mut self) {
-        self.complete = false;
+        self.fresh.complete = false;
+        self.bulk.complete = false;
         self.doubted = true;
     }
 
     /// Whether the table should be asked now.
     pub(super) fn wants_refill(&self) -> bool {
-        !self.complete && !self.refilling && self.window.len() < LOW
+        !self.refilling && (self.fresh.is_low() || self.bulk.is_low())
     }
 
-    /// The next attempt to send, when [`Lane::can_send`].
-    pub(super) fn pop(&mut self) -> Option<AttemptId> {
-        self.singles.pop_front().or_else(|| self.window.pop_front())
+    /// The next attempt to send, when [`Lane::can_send`]; and whether it is part of a bulk job.
+    pub(super) fn pop(&mut self) -> Option<Hint> {
+        if let Some(id) = self.singles.pop_front().or_else(|| self.fresh.ids.pop_front()) {
+            return Some(Hint { id, bulk: false });
+        }
+        self.bulk.ids.pop_front().map(|id| Hint { id, bulk: true })
+    }
+
+    /// Whether what comes next is part of a bulk job.
+    pub(super) fn is_bulk_next(&self) -> bool {
+        self.singles.is_empty() && self.fresh.ids.is_empty()
     }
 
     /// Whether nothing is waiting, running or being asked, and nothing is remembered that matters.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         self.singles.is_empty()
-            && self.window.is_empty()
+            && self.fresh.ids.is_empty()
+            && self.bulk.ids.is_empty()
             && self.running + self.unwritten == 0
             && !self.refilling
             && !self.in_round
@@ -169,13 +217,20 @@ impl Lane {
         }
     }
 
+    /// Whether there is bulk work, within its half of the slots: a fresh event is to find a free one.
+    fn can_send_bulk(&self, limit: usize) -> bool {
+        !self.bulk.ids.is_empty() && self.bulk_running < self.slots(limit).div_ceil(2)
+    }
+
     /// Whether there is something to send and a slot to send it with.
     pub(super) fn can_send(&self, limit: usize) -> bool {
-        let slots = match (self.singles.is_empty(), self.window.is_empty()) {
+        let slots = if !self.singles.is_empty() {
             // A person waits for it, so it does not wait behind a request that hangs.
-            (false, _) => limit,
-            (true, false) => self.slots(limit),
-            (true, true) => 0,
+            limit
+        } else if !self.fresh.ids.is_empty() || self.can_send_bulk(limit) {
+            self.slots(limit)
+        } else {
+            0
         };
         self.known && self.not_before.is_none() && self.running < slots
     }
@@ -222,8 +277,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ids(range: std::ops::Range<i64>) -> Vec<AttemptId> {
-        range.map(AttemptId).collect()
+    fn ids(range: std::ops::Range<i64>) -> impl Iterator<Item = AttemptId> {
+        range.map(AttemptId)
+    }
+
+    fn due(range: std::ops::Range<i64>) -> Due {
+        Due { attempts: ids(range).collect(), ..Due::default() }
+    }
+
+    fn fresh(id: i64) -> Hint {
+        Hint { id: AttemptId(id), bulk: false }
+    }
+
+    fn bulk(id: i64) -> Hint {
+        Hint { id: AttemptId(id), bulk: true }
     }
 
     fn now() -> Timestamp {
@@ -233,20 +300,20 @@ mod tests {
     #[test]
     fn a_new_lane_asks_the_table_before_it_trusts_a_hint() {
         let mut lane = Lane::new();
-        assert!(!lane.hint(AttemptId(1)) && lane.wants_refill());
+        assert!(!lane.hint(fresh(1)) && !lane.hint(bulk(9)) && lane.wants_refill());
         lane.start_refill();
-        assert!(!lane.hint(AttemptId(2)));
-        assert_eq!(lane.refilled(ids(1..3), false), ids(2..3));
-        assert!(lane.hint(AttemptId(3)));
+        assert!(!lane.hint(fresh(2)));
+        assert_eq!(lane.refilled(due(1..3)), [fresh(2)]);
+        assert!(lane.hint(fresh(3)) && lane.hint(bulk(10)));
     }
 
     #[test]
     fn a_full_window_sends_later_hints_to_the_table() {
         let mut lane = Lane::new();
-        lane.refilled(ids(0..WINDOW as i64), false);
-        assert!(!lane.hint(AttemptId(9_999)));
+        lane.refilled(due(0..WINDOW as i64));
+        assert!(!lane.hint(fresh(9_999)));
         assert!(!lane.wants_refill());
-        while lane.window.len() >= LOW {
+        while lane.fresh.ids.len() >= LOW {
             lane.pop();
         }
         assert!(lane.wants_refill());
@@ -258,10 +325,10 @@ mod tests {
         lane.start_refill();
         // The endpoint was resumed after the table had been read.
         lane.reset();
-        lane.refilled([], false);
+        lane.refilled(Due::default());
         assert!(lane.wants_refill());
         lane.start_refill();
-        lane.refilled(ids(0..1), false);
+        lane.refilled(due(0..1));
         assert!(!lane.wants_refill());
     }
 
@@ -270,9 +337,9 @@ mod tests {
         let mut lane = Lane::new();
         lane.start_refill();
         for id in ids(0..WINDOW as i64 + 1) {
-            lane.hint(id);
+            lane.hint(Hint { id, bulk: false });
         }
-        assert_eq!(lane.refilled([], false).len(), WINDOW);
+        assert_eq!(lane.refilled(Due::default()).len(), WINDOW);
         assert!(lane.wants_refill());
     }
 
@@ -286,7 +353,7 @@ mod tests {
     #[test]
     fn an_endpoint_that_does_not_answer_gets_one_slot() {
         let mut lane = Lane::new();
-        lane.refilled(ids(0..5), false);
+        lane.refilled(due(0..5));
         assert!(lane.can_send(10));
         lane.running = 1;
         assert!(!lane.can_send(10));
@@ -297,22 +364,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_fresh_goes_before_bulk_work_however_much_of_that_there_is() {
+        let mut lane = Lane::new();
+        let backlog = ids(0..WINDOW as i64).collect();
+        lane.refilled(Due { bulk: backlog, more_bulk: true, ..Due::default() });
+        assert!(lane.is_bulk_next());
+        assert!(lane.hint(fresh(9_999)), "the window of fresh ones is complete all the same");
+        assert!(!lane.is_bulk_next());
+        assert_eq!((lane.pop(), lane.pop()), (Some(fresh(9_999)), Some(bulk(0))));
+    }
+
+    #[test]
+    fn bulk_work_leaves_half_of_the_slots_free() {
+        let mut lane = Lane::new();
+        lane.manner = Manner::Answering;
+        lane.refilled(Due { bulk: ids(0..9).collect(), ..Due::default() });
+        (lane.running, lane.bulk_running) = (4, 4);
+        assert!(lane.can_send(10));
+        (lane.running, lane.bulk_running) = (5, 5);
+        assert!(!lane.can_send(10));
+        assert!(lane.hint(fresh(10)) && lane.can_send(10));
+    }
+
+    #[test]
     fn a_single_shot_goes_first_but_not_beyond_the_slots_of_the_endpoint() {
         let mut lane = Lane::new();
-        lane.refilled(ids(0..5), false);
+        lane.refilled(due(0..5));
         (lane.manner, lane.running) = (Manner::Slow, 1);
         lane.single(AttemptId(9));
         assert!(lane.can_send(2));
         lane.running = 2;
         assert!(!lane.can_send(2));
-        assert_eq!(lane.pop(), Some(AttemptId(9)));
-        assert_eq!(lane.pop(), Some(AttemptId(0)));
+        assert_eq!(lane.pop(), Some(fresh(9)));
+        assert_eq!(lane.pop(), Some(fresh(0)));
     }
 
     #[test]
     fn a_lane_is_forgotten_only_when_that_changes_nothing() {
         let mut lane = Lane::new();
-        lane.refilled([], false);
+        lane.refilled(Due::default());
         assert!(lane.is_idle(now()));
         lane.pace.set_rate(Some(1));
         lane.pace.take(now()).unwrap();

@@ -1,8 +1,9 @@
 //! The requests in flight, over all endpoints, by how their endpoints have been answering.
 //!
 //! Endpoints that time out may hold half of all slots, and together with those that are not known yet
-//! all but a quarter; so there is always room for those that answer, however many are dead. Pure
-//! numbers: the lanes say what runs, this says what may.
+//! all but a quarter; so there is always room for those that answer, however many are dead. Bulk work
+//! may hold half of all slots, wherever it goes. Pure numbers: the lanes say what runs, this says what
+//! may.
 
 use super::lane::Manner;
 
@@ -13,12 +14,14 @@ pub(super) struct Slots {
     new: usize,
     answering: usize,
     slow: usize,
+    /// Of all these, how many are bulk work.
+    bulk: usize,
 }
 
 impl Slots {
     /// `limit` requests in all; at least one.
     pub(super) fn new(limit: usize) -> Slots {
-        Slots { limit: limit.max(1), new: 0, answering: 0, slow: 0 }
+        Slots { limit: limit.max(1), new: 0, answering: 0, slow: 0, bulk: 0 }
     }
 
     /// Whether all are taken.
@@ -37,6 +40,21 @@ impl Slots {
                 Manner::New => unproven,
                 Manner::Slow => unproven && self.slow < slow_limit,
             }
+    }
+
+    /// Whether bulk work may take one more.
+    pub(super) fn has_room_for_bulk(&self) -> bool {
+        self.bulk < (self.limit / 2).max(1)
+    }
+
+    /// Notes that a slot was taken for bulk work.
+    pub(super) fn take_bulk(&mut self) {
+        self.bulk += 1;
+    }
+
+    /// Notes that a slot of bulk work was given back.
+    pub(super) fn give_back_bulk(&mut self) {
+        self.bulk -= 1;
     }
 
     /// Takes one.

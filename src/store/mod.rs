@@ -37,11 +37,13 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
+mod jobs;
 pub mod recent;
 pub mod retention;
 pub mod sqlite;
 pub mod statistics;
 
+pub use jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
 pub use recent::RecentStore;
 
 /// Why storage did not do what it was asked.
@@ -87,6 +89,7 @@ pub trait Store:
     + RecentStore
     + StatsStore
     + RetentionStore
+    + JobStore
 {
 }
 
@@ -102,6 +105,7 @@ impl<T> Store for T where
         + StatsStore
         + RecentStore
         + RetentionStore
+        + JobStore
 {
 }
 
@@ -286,6 +290,8 @@ pub struct Queued {
     pub due_at: Timestamp,
     /// A single shot, which goes before everything else.
     pub single: bool,
+    /// Part of a bulk job, which goes behind everything else of its endpoint.
+    pub bulk: bool,
 }
 
 /// An event that was taken in, now or when its idempotency key was first seen.
@@ -406,11 +412,15 @@ pub struct EndpointQueue {
 /// What is due at one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
-    /// In the order of (due_at, id).
+    /// In the order of (due_at, id), without those of bulk jobs.
     pub attempts: Vec<AttemptId>,
     /// Whether more was due than the limit let through.
     pub more: bool,
-    /// When the next one that is not yet due will be; `None` when `more`, or when there is none.
+    /// The same for bulk jobs, with a limit of their own.
+    pub bulk: Vec<AttemptId>,
+    pub more_bulk: bool,
+    /// When the next one that is not yet due will be, as far as that is known; `None` when `more`
+    /// and `more_bulk`, or when there is none.
     pub next_due: Option<Timestamp>,
     /// The endpoint's `rate_limit`, requests a second; also while it is not active, for single shots.
     pub rate_limit: Option<u32>,
@@ -458,18 +468,19 @@ pub trait QueueStore: Send + Sync {
     /// The active endpoints (not paused, disabled or deleted) that have pending attempts, single
     /// shots apart; the cost follows their number, not that of the attempts.
     async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>>;
-    /// What is due at an endpoint, single shots apart; nothing unless it is active.
+    /// What is due at an endpoint, single shots apart; nothing unless it is active. `limit` holds for
+    /// fresh attempts and for bulk ones each.
     async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due>;
     /// Single shots that are due, over all endpoints, in the order of (due_at, id).
     async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>>;
-    /// What is needed to send these attempts, in any order. Those that are no longer pending, or whose
-    /// endpoint is deleted, or is not active (single shots apart), are left out.
+    /// What is needed to send these attempts, in any order. Those that are no longer pending, whose
+    /// endpoint is deleted or is not active (single shots apart), or whose job was stopped, are left out.
     async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>>;
     /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
     /// status, the roll-ups, and what a disabling brings with it, in one transaction.
     async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished>;
-    /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and says how
-    /// many there were. Single shots of disabled endpoints stay: a person asked for them after.
+    /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
+    /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;
     /// How many attempts are pending, counted up to `cap`.
     async fn queue_depth(&self, cap: u64) -> Result<u64>;

@@ -7,8 +7,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::fault;
-use super::rows;
 use super::writer::Tx;
+use super::{jobs, rows};
 use crate::domain::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::transition::{self, Current, Input, Next};
 use crate::domain::{AttemptId, Timestamp};
@@ -27,6 +27,8 @@ pub(super) struct NewAttempt {
     pub(super) budget: Budget,
     pub(super) created_at: Timestamp,
     pub(super) due_at: Timestamp,
+    /// The bulk job it is part of.
+    pub(super) job: Option<i64>,
 }
 
 /// Makes a pending row.
@@ -36,7 +38,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
     }
     tx.prepare_cached(
         "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, \
-         schedule_used, created_at, due_at) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10)",
+         schedule_used, created_at, due_at, job) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         new.first,
@@ -48,7 +51,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
         new.attempt,
         rows::schedule_used(new.budget),
         new.created_at,
-        new.due_at
+        new.due_at,
+        new.job
     ])?;
     Ok(AttemptId(tx.last_insert_rowid()))
 }
@@ -66,6 +70,8 @@ pub(super) struct Stored {
     pub(super) created_at: Timestamp,
     pub(super) attempted_at: Option<Timestamp>,
     pub(super) response_time_ms: Option<u32>,
+    /// The bulk job it is part of.
+    pub(super) job: Option<i64>,
 }
 
 impl Stored {
@@ -74,7 +80,7 @@ impl Stored {
         self.first.unwrap_or(self.id)
     }
 
-    /// The row that follows this one.
+    /// The row that follows this one, as part of the same bulk job.
     pub(super) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
         NewAttempt {
             first: Some(self.delivery()),
@@ -87,14 +93,15 @@ impl Stored {
             budget: next.budget,
             created_at,
             due_at: next.due_at,
+            job: self.job,
         }
     }
 }
 
-const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
-     created_at, attempted_at, response_time_ms";
+pub(super) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
+     created_at, attempted_at, response_time_ms, job";
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         id: row.get(0)?,
         first: row.get(1)?,
@@ -111,6 +118,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         created_at: row.get(10)?,
         attempted_at: row.get(11)?,
         response_time_ms: row.get(12)?,
+        job: row.get(13)?,
     })
 }
 
@@ -165,15 +173,18 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
         .execute(params![id, answer.status])?;
     clear_next_retry(tx, &row)?;
     tx.counts.moved(&row, answer.status);
+    jobs::attempt_changed(tx, &row, answer.status)?;
     Ok(true)
 }
 
-/// Lets an exhausted delivery go on: its last row becomes `failed`, and the next one is due now.
+/// Lets an exhausted delivery go on, on behalf of a bulk job or not: its last row becomes `failed`, and
+/// the next one is due now.
 pub(super) fn supersede(
     tx: &mut Tx<'_>,
     row: &Stored,
     trigger: Trigger,
     budget: Budget,
+    job: Option<i64>,
     now: Timestamp,
 ) -> rusqlite::Result<(AttemptId, Next)> {
     let answer = transition::apply(row.current, Input::Supersede { trigger, budget, now });
@@ -183,7 +194,7 @@ pub(super) fn supersede(
         .execute(params![row.id, answer.status, next.due_at])?;
     let begun_at = begun_at(tx, row)?;
     tx.counts.superseded(row, begun_at);
-    let id = insert(tx, &row.next(&next, now))?;
+    let id = insert(tx, &NewAttempt { job, ..row.next(&next, now) })?;
     Ok((id, next))
 }
 

@@ -65,11 +65,12 @@ pub(super) fn accept(
                 budget: Budget::Schedule { used: 0 },
                 created_at: incoming.now,
                 due_at: incoming.now,
+                job: None,
             },
         )?;
         if wish.status == EndpointStatus::Active {
             let due_at = incoming.now;
-            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, single: false });
+            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, single: false, bulk: false });
         }
     }
     Ok((row, Accepted { event, queued }))

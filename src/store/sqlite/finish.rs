@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoint_text, queue, rows};
+use super::{activity, endpoint_text, jobs, queue, rows};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{AttemptStatus, Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
@@ -72,9 +72,10 @@ pub(super) fn finish(
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
-        let single = next.budget == Budget::Single;
-        queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, single });
+        let (single, bulk) = (next.budget == Budget::Single, row.job.is_some());
+        queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, single, bulk });
     }
+    jobs::attempt_changed(tx, &row, answer.status)?;
     let failures = match answer.counter {
         Counter::Keep => target.failures,
         Counter::Clear => 0,

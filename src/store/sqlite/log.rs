@@ -133,7 +133,7 @@ fn retry(
     let test = row.current.trigger == Trigger::Test;
     let trigger = if test { Trigger::Test } else { Trigger::Manual };
     let attempt_id = match row.current.status {
-        AttemptStatus::Exhausted => attempts::supersede(tx, &row, trigger, Budget::Single, now)?.0,
+        AttemptStatus::Exhausted => attempts::supersede(tx, &row, trigger, Budget::Single, None, now)?.0,
         AttemptStatus::Delivered | AttemptStatus::Cancelled => attempts::insert(
             tx,
             &NewAttempt {
@@ -147,6 +147,7 @@ fn retry(
                 budget: Budget::Single,
                 created_at: now,
                 due_at: now,
+                job: None,
             },
         )?,
         AttemptStatus::Pending | AttemptStatus::Failed => {
@@ -155,7 +156,7 @@ fn retry(
     };
     activity::append(tx, entry)?;
     let attempt = attempts::list_row(tx, attempt_id)?;
-    let queued = Queued { attempt_id, endpoint_id, due_at: now, single: true };
+    let queued = Queued { attempt_id, endpoint_id, due_at: now, single: true, bulk: false };
     Ok(Retried::Queued(Box::new(attempt), queued))
 }
 

@@ -79,6 +79,11 @@ impl Wanted {
         Ok(Some(wanted))
     }
 
+    /// The condition and its values, for a query of another kind.
+    pub(super) fn condition(&self) -> (&str, &[Value]) {
+        (&self.condition, &self.values)
+    }
+
     /// All rows of an endpoint.
     #[cfg(test)]
     pub(super) fn of_endpoint(row: i64) -> Wanted {

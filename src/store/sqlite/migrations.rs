@@ -12,6 +12,7 @@ use crate::store::{Result, StoreError};
 
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_initial.sql")),
+    M::up(include_str!("migrations/0002_jobs.sql")),
     M::up(include_str!("migrations/0003_statistics.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

@@ -1,6 +1,6 @@
 //! The pending rows of the log, as the dispatcher sees them.
 //!
-//! Every question is answered from one of the two partial indexes of pending rows, which hold nothing
+//! Every question is answered from one of the partial indexes of pending rows, which hold nothing
 //! else; so the cost follows what is waiting, not what is kept. A condition must be written just as in
 //! the index for SQLite to use it.
 
@@ -33,15 +33,18 @@ macro_rules! endpoints_with_pending {
 pub(super) const ENDPOINTS: &str = concat!(
     endpoints_with_pending!(),
     "SELECT p.uid, (SELECT t.due_at FROM attempts t \
-         WHERE t.endpoint = p.id AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         WHERE t.endpoint = p.id AND t.bulk = 0 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1), \
+         (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
          ORDER BY t.due_at LIMIT 1) \
      FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
      WHERE p.status = 'active' AND p.deleted_at IS NULL"
 );
 
 pub(super) const DUE: &str = "SELECT t.id, t.due_at FROM attempts t \
-     WHERE t.endpoint = ?1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
-     ORDER BY t.due_at, t.id LIMIT ?2";
+     WHERE t.endpoint = ?1 AND t.bulk = ?2 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+     ORDER BY t.due_at, t.id LIMIT ?3";
 
 pub(super) const SINGLES: &str = "SELECT t.id, p.uid, t.due_at \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
@@ -52,7 +55,8 @@ pub(super) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.u
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
-     AND (p.status = 'active' OR t.schedule_used IS NULL)";
+     AND (p.status = 'active' OR t.schedule_used IS NULL) \
+     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = t.job AND j.status = 'cancelled')";
 
 /// What waits at endpoints that get nothing any more.
 pub(super) const LOST: &str = concat!(
@@ -64,6 +68,11 @@ pub(super) const LOST: &str = concat!(
 
 pub(super) const LOST_SINGLES: &str = "SELECT t.id FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
      WHERE t.status = 'pending' AND t.schedule_used IS NULL AND p.deleted_at IS NOT NULL LIMIT ?1";
+
+/// What is pending of jobs that were stopped.
+pub(super) const LOST_BULK: &str = "SELECT t.id FROM jobs j \
+     CROSS JOIN attempts t ON t.job = j.id AND t.status = 'pending' AND t.job IS NOT NULL \
+     WHERE j.status = 'cancelled' AND j.queued > j.delivered + j.exhausted + j.cancelled LIMIT ?1";
 
 pub(super) const DEPTH: &str = "SELECT \
      (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NOT NULL LIMIT ?1)) \
@@ -77,25 +86,37 @@ fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> r
         .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((endpoint, rate_limit, is_active)) = found else { return Ok(Due::default()) };
-    let mut due = Due { rate_limit, ..Due::default() };
     if !is_active {
-        return Ok(due);
+        return Ok(Due { rate_limit, ..Due::default() });
     }
+    let (attempts, more, next) = due_of(conn, endpoint, false, now, limit)?;
+    let (bulk, more_bulk, next_bulk) = due_of(conn, endpoint, true, now, limit)?;
+    let next_due = [next, next_bulk].into_iter().flatten().min();
+    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit })
+}
+
+/// What is due of one of an endpoint's two queues, whether there is more, and when the next one is due.
+fn due_of(
+    conn: &Connection,
+    endpoint: i64,
+    bulk: bool,
+    now: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<(Vec<AttemptId>, bool, Option<Timestamp>)> {
     let mut statement = conn.prepare_cached(DUE)?;
-    let mut found = statement.query(params![endpoint, i64::from(limit) + 1])?;
+    let mut found = statement.query(params![endpoint, bulk, i64::from(limit) + 1])?;
+    let mut ids = Vec::new();
     while let Some(row) = found.next()? {
         let due_at: Timestamp = row.get(1)?;
         if due_at > now {
-            due.next_due = Some(due_at);
-            break;
+            return Ok((ids, false, Some(due_at)));
         }
-        if due.attempts.len() == limit as usize {
-            due.more = true;
-            break;
+        if ids.len() == limit as usize {
+            return Ok((ids, true, None));
         }
-        due.attempts.push(row.get(0)?);
+        ids.push(row.get(0)?);
     }
-    Ok(due)
+    Ok((ids, false, None))
 }
 
 fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<Job>> {
@@ -135,7 +156,7 @@ pub(super) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint
 
 fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
     let mut lost: Vec<AttemptId> = Vec::new();
-    for sql in [LOST, LOST_SINGLES] {
+    for sql in [LOST, LOST_SINGLES, LOST_BULK] {
         let left = i64::from(limit) - lost.len() as i64;
         for id in tx.prepare_cached(sql)?.query_map([left], |row| row.get(0))? {
             lost.push(id?);
@@ -152,9 +173,16 @@ fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
 impl QueueStore for SqliteStore {
     async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>> {
         self.read("looking for work", |conn| {
-            conn.prepare_cached(ENDPOINTS)?
-                .query_map([], |row| Ok(EndpointQueue { endpoint_id: row.get(0)?, earliest: row.get(1)? }))?
-                .collect()
+            let mut statement = conn.prepare_cached(ENDPOINTS)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (fresh, bulk): (Option<Timestamp>, Option<Timestamp>) = (row.get(1)?, row.get(2)?);
+                if let Some(earliest) = fresh.into_iter().chain(bulk).min() {
+                    found.push(EndpointQueue { endpoint_id: row.get(0)?, earliest });
+                }
+            }
+            Ok(found)
         })
         .await
     }
@@ -168,7 +196,7 @@ impl QueueStore for SqliteStore {
             conn.prepare_cached(SINGLES)?
                 .query_map(params![now, limit], |row| {
                     let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    Ok(Queued { attempt_id, endpoint_id, due_at, single: true })
+                    Ok(Queued { attempt_id, endpoint_id, due_at, single: true, bulk: false })
                 })?
                 .collect()
         })

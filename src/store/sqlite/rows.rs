@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::Fault;
 use crate::domain::{
     ActivityKind, AppId, AttemptId, AttemptStatus, Budget, EndpointId, EndpointStatus, ErrorKind, EventId,
-    EventType, Origin, Role, Scopes, Sealed, Timestamp, Trigger, UserId,
+    EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed, Timestamp, Trigger, UserId,
 };
 
 fn unreadable(what: &str, text: &str) -> FromSqlError {
@@ -31,7 +31,7 @@ macro_rules! uuid_columns {
         }
     )*};
 }
-uuid_columns!(AppId, EndpointId, EventId, UserId);
+uuid_columns!(AppId, EndpointId, EventId, JobId, UserId);
 
 macro_rules! enum_columns {
     ($($name:ident),*) => {$(
@@ -48,7 +48,17 @@ macro_rules! enum_columns {
         }
     )*};
 }
-enum_columns!(AttemptStatus, Trigger, ErrorKind, EndpointStatus, Origin, Role, ActivityKind);
+enum_columns!(
+    AttemptStatus,
+    Trigger,
+    ErrorKind,
+    EndpointStatus,
+    Origin,
+    Role,
+    ActivityKind,
+    JobKind,
+    JobStatus
+);
 
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Timestamp> {

@@ -39,7 +39,7 @@ async fn a_failure_schedules_the_next_attempt() {
     assert_eq!((status, disabled, queued.len()), (AttemptStatus::Failed, false, 1));
     let due_at = finished_at.plus_ms(60_000);
     let attempt_id = queued[0].attempt_id;
-    assert_eq!(queued[0], Queued { attempt_id, endpoint_id: endpoint, due_at, single: false });
+    assert_eq!(queued[0], Queued { attempt_id, endpoint_id: endpoint, due_at, single: false, bulk: false });
     let row = world.attempt(attempt_id).await;
     assert_eq!((row.attempt, row.trigger, row.status), (2, Trigger::Retry, AttemptStatus::Pending));
     assert_eq!((row.delivery_id, row.due_at, row.created_at), (first, Some(due_at), finished_at));

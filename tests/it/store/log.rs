@@ -216,7 +216,10 @@ async fn an_exhausted_delivery_goes_on_by_any_of_its_rows() {
     let Retried::Queued(next, queued) = world.retry(first).await else { panic!() };
     assert_eq!((next.attempt, next.trigger, next.delivery_id), (4, Trigger::Manual, first));
     assert_eq!((next.status, next.due_at), (AttemptStatus::Pending, Some(now())));
-    assert_eq!(queued, Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), single: true });
+    assert_eq!(
+        queued,
+        Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), single: true, bulk: false }
+    );
     let old = world.attempt(last).await;
     assert_eq!((old.status, old.next_retry_at), (AttemptStatus::Failed, Some(now())));
     assert_eq!(world.store.activity_recent(99).await.unwrap().len(), before + 1);

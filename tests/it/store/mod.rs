@@ -7,6 +7,7 @@ mod endpoints;
 mod events;
 mod finish;
 mod invariants;
+mod jobs;
 mod log;
 mod queue;
 mod recent;

@@ -41,6 +41,7 @@ async fn what_is_due_comes_in_order_of_time_and_id() {
         more,
         next_due: next.map(|at| now().plus_ms(at)),
         rate_limit: Some(3),
+        ..Due::default()
     };
     assert_eq!(due(-1, 9).await, expected(&[], false, Some(0)));
     assert_eq!(due(0, 9).await, expected(&[1], false, Some(10)));
@@ -63,7 +64,10 @@ async fn single_shots_are_a_queue_of_their_own() {
     world.finish(first, answered(200, now())).await;
     world.set_status(id, EndpointStatus::Disabled).await;
     let Retried::Queued(attempt, queued) = world.retry(first).await else { panic!() };
-    assert_eq!(queued, Queued { attempt_id: attempt.id, endpoint_id: id, due_at: now(), single: true });
+    assert_eq!(
+        queued,
+        Queued { attempt_id: attempt.id, endpoint_id: id, due_at: now(), single: true, bulk: false }
+    );
     let singles = async |at| world.store.queue_singles(now().plus_ms(at), 9).await.unwrap();
     assert_eq!(singles(-1).await, []);
     assert_eq!(singles(0).await, [queued]);
