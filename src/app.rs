@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::courier::{RetryPolicy, Transport};
 use crate::delivery::dispatcher::{Dispatcher, Limits};
 use crate::delivery::guard::{Lookup, SystemLookup};
+use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, EndpointId, Outcome};
@@ -28,6 +30,7 @@ use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
 use crate::service::endpoints::Endpoints;
 use crate::service::events::Events;
+use crate::service::jobs::Jobs;
 use crate::service::{self, By, Dispatch, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -76,6 +79,7 @@ pub struct Server {
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
+    jobs: JobRunner,
     services: Services,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
@@ -104,13 +108,23 @@ impl Server {
         store.activity_append(activity).await?;
 
         let parts = assemble(config, &world, store.clone(), vault)?;
-        let dispatcher = parts.dispatcher;
+        let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
         let services = parts.state.services.clone();
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
-        let clock = world.clock;
-        Ok(Server { address, store, clock, dispatcher, services, http, stop_http, abort_http, _lock: lock })
+        Ok(Server {
+            address,
+            store,
+            clock: world.clock,
+            dispatcher,
+            jobs,
+            services,
+            http,
+            stop_http,
+            abort_http,
+            _lock: lock,
+        })
     }
 
     /// Where it listens.
@@ -155,7 +169,7 @@ impl Server {
                 }
             }
         };
-        let (_, http) = tokio::join!(self.dispatcher.stop(grace), http);
+        let ((), (), http) = tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http);
         if let Err(error) = http {
             tracing::error!(%error, "the HTTP server ended badly");
         }
@@ -180,6 +194,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 struct Parts {
     state: State,
     dispatcher: Dispatcher,
+    jobs: JobRunner,
 }
 
 /// Joins services and delivery over one storage.
@@ -219,7 +234,9 @@ fn assemble(
         retry_policy,
         limits,
     );
-    let dispatch: Arc<dyn Dispatch> = Arc::new(Delivery { dispatcher: dispatcher.clone(), sender });
+    let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
+    let dispatch: Arc<dyn Dispatch> =
+        Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake(), sender });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
     let services = Services {
@@ -231,6 +248,7 @@ fn assemble(
             dispatch.clone(),
             config.limits.event_size,
         )),
+        jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared, clock.clone(), dispatch)),
         limits: Arc::new(service::limits::Limits::new(
             clock,
@@ -240,12 +258,13 @@ fn assemble(
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
     let state = State { services, readiness, base_path: config.base_path().into() };
-    Ok(Parts { state, dispatcher })
+    Ok(Parts { state, dispatcher, jobs })
 }
 
 /// Delivery, as the services see it.
 struct Delivery {
     dispatcher: Dispatcher,
+    jobs: Arc<Notify>,
     sender: Arc<Sender>,
 }
 
@@ -257,6 +276,10 @@ impl Dispatch for Delivery {
 
     fn endpoint_changed(&self, endpoint: EndpointId) {
         self.dispatcher.endpoint_changed(endpoint);
+    }
+
+    fn job_waiting(&self) {
+        self.jobs.notify_one();
     }
 
     async fn probe(&self, job: Job) -> Outcome {

@@ -3,6 +3,7 @@
 //! * [`dispatcher`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
 //!   turn, within [`slots`]; [`wakes`] says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
+//! * [`jobs`] queues bulk work in the background.
 //! * [`sender`] makes one request: [`signer`] and [`headers`] say what is in it, [`jwe`] encrypts,
 //!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
 //! * [`guard`] says where a request may go, before every attempt.
@@ -21,6 +22,7 @@ pub use guard::{Guard, GuardError, Lookup};
 pub use sender::{Sender, SenderConfig, SenderError};
 pub mod courier;
 pub mod dispatcher;
+pub mod jobs;
 mod lane;
 mod slots;
 mod wakes;

@@ -142,7 +142,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let app = poem::endpoint::make_sync(|_| "here").map_to_response();
-        tokio::spawn(serve(listener, app, stop.clone(), HEAD_TIMEOUT));
+        tokio::spawn(serve(listener, app, stop.clone(), CancellationToken::new()));
         (address, stop)
     }
 

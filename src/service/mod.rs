@@ -22,6 +22,7 @@ pub mod endpoints;
 pub mod events;
 #[cfg(test)]
 mod fake;
+pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod users;
@@ -33,6 +34,8 @@ pub trait Dispatch: Send + Sync {
     fn queued(&self, queued: &[Queued]);
     /// The endpoint's status or settings have changed.
     fn endpoint_changed(&self, endpoint: EndpointId);
+    /// A bulk job has been made that is not wholly queued. A hint, too.
+    fn job_waiting(&self);
     /// Makes one request outside the queue and says what became of it.
     async fn probe(&self, job: Job) -> Outcome;
 }
@@ -155,6 +158,7 @@ pub struct Services {
     pub events: Arc<events::Events>,
     pub deliveries: Arc<deliveries::Deliveries>,
     pub limits: Arc<limits::Limits>,
+    pub jobs: Arc<jobs::Jobs>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -13,6 +13,7 @@ use crate::domain::list::{Page, PageRequest, Start};
 mod deliveries;
 mod endpoints;
 mod events;
+mod jobs;
 pub mod openapi;
 mod params;
 pub mod raw;
@@ -27,12 +28,16 @@ pub(super) enum Tag {
     Deliveries,
     /// What happened: post events and read them again.
     Events,
+    /// Recovery: send many deliveries again, and see how far that is.
+    Jobs,
 }
 
+/// All operations.
+type Apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi, jobs::JobsApi);
+
 /// The operations as a service, with the document that poem makes of them.
-pub fn service() -> OpenApiService<(endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi), ()>
-{
-    let apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi);
+pub fn service() -> OpenApiService<Apis, ()> {
+    let apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi, jobs::JobsApi);
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
 }
 

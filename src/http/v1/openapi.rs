@@ -75,6 +75,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("list_deliveries") => params::attempt_list(true),
         Some("list_all_deliveries") => params::attempt_list(false),
         Some("list_events") => params::event_list(),
+        Some("list_jobs") => crate::http::paging::PARAMS.to_vec(),
         _ => vec![],
     };
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -131,7 +132,7 @@ fn errors_of(
         errors
             .push(("422", "Fields or parameters cannot be taken; one entry for each (`validation_failed`)."));
     }
-    if matches!(id, "post_event" | "post_events" | "retry_delivery") {
+    if matches!(id, "post_event" | "post_events" | "retry_delivery" | "recover_webhook" | "replay_event") {
         errors.push(("409", "It does not fit what there is (`conflict`)."));
     }
     if writes {

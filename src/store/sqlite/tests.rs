@@ -163,6 +163,7 @@ async fn what_is_undone_is_not_counted() {
                 budget: crate::domain::Budget::Single,
                 created_at: now(),
                 due_at: now(),
+                job: None,
             };
             attempts::insert(tx, &new)?;
             if fail { Err(fault("on purpose")) } else { Ok(()) }
