@@ -30,6 +30,7 @@ use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
 use crate::service::endpoints::Endpoints;
 use crate::service::events::Events;
+use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::{self, By, Dispatch, Services};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -248,6 +249,7 @@ fn assemble(
             dispatch.clone(),
             config.limits.event_size,
         )),
+        exports: Arc::new(Exports::new(shared.clone(), clock.clone(), config.export.xlsx_max_rows)),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared, clock.clone(), dispatch)),
         limits: Arc::new(service::limits::Limits::new(

@@ -67,6 +67,7 @@ pub mod data_dir;
 pub mod delivery;
 pub mod demo;
 pub mod domain;
+pub mod export;
 pub mod http;
 pub mod logging;
 pub mod service;

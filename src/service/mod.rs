@@ -20,6 +20,7 @@ pub mod deliveries;
 pub mod endpoint_input;
 pub mod endpoints;
 pub mod events;
+pub mod export;
 #[cfg(test)]
 mod fake;
 pub mod jobs;
@@ -159,6 +160,7 @@ pub struct Services {
     pub deliveries: Arc<deliveries::Deliveries>,
     pub limits: Arc<limits::Limits>,
     pub jobs: Arc<jobs::Jobs>,
+    pub exports: Arc<export::Exports>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

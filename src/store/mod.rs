@@ -37,6 +37,7 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
+mod export;
 mod jobs;
 pub mod recent;
 pub mod retention;
@@ -45,6 +46,8 @@ pub mod statistics;
 
 pub use jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
 pub use recent::RecentStore;
+
+pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,7 @@ pub trait Store:
     + EndpointStore
     + EventStore
     + LogStore
+    + ExportStore
     + QueueStore
     + RecentStore
     + StatsStore
@@ -101,6 +105,7 @@ impl<T> Store for T where
         + EndpointStore
         + EventStore
         + LogStore
+        + ExportStore
         + QueueStore
         + StatsStore
         + RecentStore

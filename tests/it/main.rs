@@ -3,6 +3,7 @@
 mod cli;
 mod delivery;
 mod dispatcher;
+mod export;
 mod jobs;
 mod process;
 mod sender;

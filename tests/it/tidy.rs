@@ -13,7 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("logging", &["config"]),
     ("data_dir", &["config", "domain", "vault"]),
-    ("service", &["domain", "store", "clock", "vault"]),
+    ("export", &["domain", "store"]),
+    ("service", &["domain", "store", "clock", "vault", "export"]),
     ("delivery", &["domain", "store", "clock", "vault"]),
     ("http", &["domain", "service"]),
 ];

@@ -147,7 +147,7 @@ impl From<Place> for LogKey {
 }
 
 /// The log filters of the contract, section 5.
-fn read_filter(query: &mut Query) -> AttemptFilter {
+pub(super) fn read_filter(query: &mut Query) -> AttemptFilter {
     let mut status = Vec::new();
     let given: Vec<String> = query.all("status").into_iter().map(str::to_owned).collect();
     for text in given {
@@ -177,7 +177,8 @@ fn read_filter(query: &mut Query) -> AttemptFilter {
     }
 }
 
-fn read_sort(query: &mut Query) -> Sort {
+/// The order of the log that is asked for.
+pub(super) fn read_sort(query: &mut Query) -> Sort {
     let parse = |text: &str| {
         let (descending, name) = match text.strip_prefix('-') {
             Some(name) => (true, name),

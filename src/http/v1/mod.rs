@@ -13,6 +13,7 @@ use crate::domain::list::{Page, PageRequest, Start};
 mod deliveries;
 mod endpoints;
 mod events;
+mod export;
 mod jobs;
 pub mod openapi;
 mod params;
@@ -33,11 +34,18 @@ pub(super) enum Tag {
 }
 
 /// All operations.
-type Apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi, jobs::JobsApi);
+type Apis =
+    (endpoints::EndpointsApi, deliveries::DeliveriesApi, export::ExportApi, events::EventsApi, jobs::JobsApi);
 
 /// The operations as a service, with the document that poem makes of them.
 pub fn service() -> OpenApiService<Apis, ()> {
-    let apis = (endpoints::EndpointsApi, deliveries::DeliveriesApi, events::EventsApi, jobs::JobsApi);
+    let apis = (
+        endpoints::EndpointsApi,
+        deliveries::DeliveriesApi,
+        export::ExportApi,
+        events::EventsApi,
+        jobs::JobsApi,
+    );
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
 }
 

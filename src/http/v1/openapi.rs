@@ -74,12 +74,17 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("list_webhooks") => params::endpoint_list(),
         Some("list_deliveries") => params::attempt_list(true),
         Some("list_all_deliveries") => params::attempt_list(false),
+        Some("export_deliveries") => params::attempt_export(true),
+        Some("export_all_deliveries") => params::attempt_export(false),
         Some("list_events") => params::event_list(),
         Some("list_jobs") => crate::http::paging::PARAMS.to_vec(),
         _ => vec![],
     };
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     parameters.extend(lists.iter().map(crate::http::query::Param::describe));
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "format") {
+        parameter["required"] = json!(true);
+    }
     parameters.extend(header_parameters(operation));
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);

@@ -25,6 +25,16 @@ pub(super) const SORTS: &[&str] = &[
     "-response_time_ms",
 ];
 
+/// Formats of exports.
+pub(super) const FORMATS: &[&str] = &["csv", "xlsx", "jsonl"];
+
+/// What an export must say.
+const FORMAT: Param = Param {
+    name: "format",
+    shape: Shape::OneOf(FORMATS),
+    description: "The format of the file. Required.",
+    example: "csv",
+};
 const SINCE: Param = Param {
     name: "since",
     shape: Shape::Time,
@@ -115,6 +125,13 @@ pub(super) fn attempt_list(of_one_endpoint: bool) -> Vec<Param> {
     paging::PARAMS.into_iter().chain(FILTERS).chain([SINCE, UNTIL]).chain(endpoint).collect()
 }
 
+/// Parameters of the two exports of the log: those of the lists, without pages.
+pub(super) fn attempt_export(of_one_endpoint: bool) -> Vec<Param> {
+    let paging: Vec<&str> = paging::PARAMS.iter().map(|param| param.name).collect();
+    let list = attempt_list(of_one_endpoint).into_iter().filter(|param| !paging.contains(&param.name));
+    std::iter::once(FORMAT).chain(list).collect()
+}
+
 /// Parameters of the list of events.
 pub(super) fn event_list() -> Vec<Param> {
     paging::PARAMS.into_iter().chain([EVENT_TYPE, SINCE, UNTIL]).collect()
@@ -147,6 +164,8 @@ mod tests {
         let names = |all: Vec<&'static str>| all;
         assert_eq!(names(AttemptStatus::ALL.iter().map(|s| s.as_str()).collect()), STATUSES);
         assert_eq!(names(Trigger::ALL.iter().map(|s| s.as_str()).collect()), TRIGGERS);
+        let formats = crate::service::export::Format::ALL;
+        assert!(formats.iter().all(|f| FORMATS.contains(&f.as_str())) && FORMATS.len() == formats.len());
         assert_eq!(names(ErrorKind::ALL.iter().map(|s| s.as_str()).collect()), ERROR_KINDS);
     }
 

@@ -114,12 +114,19 @@ impl Wanted {
 
     /// Counts the rows, up to one above the cap.
     pub(super) fn count(&self) -> (String, &[Value]) {
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM attempts WHERE {} LIMIT {})",
-            self.condition,
-            TOTAL_CAP + 1
-        );
+        self.count_to(TOTAL_CAP as i64 + 1)
+    }
+
+    /// Counts the rows, up to so many.
+    pub(super) fn count_to(&self, most: i64) -> (String, &[Value]) {
+        let sql =
+            format!("SELECT count(*) FROM (SELECT 1 FROM attempts WHERE {} LIMIT {most})", self.condition);
         (sql, &self.values)
+    }
+
+    /// Whether the row whose id is the first value is among them; the other values follow.
+    pub(super) fn holds_for(&self) -> (String, &[Value]) {
+        (format!("SELECT 1 FROM attempts WHERE id = ? AND {}", self.condition), &self.values)
     }
 
     /// Finds ids and the values they are sorted by, behind a place or not.

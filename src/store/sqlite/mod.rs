@@ -30,6 +30,7 @@ mod endpoint_text;
 mod endpoints;
 mod error;
 mod events;
+mod export;
 mod finish;
 mod job_text;
 mod job_walk;

@@ -5,6 +5,7 @@ mod accounts;
 mod durability;
 mod endpoints;
 mod events;
+mod export;
 mod finish;
 mod invariants;
 mod jobs;

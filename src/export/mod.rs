@@ -1,0 +1,190 @@
+//! The delivery log as files: CSV, JSON Lines and XLSX (section 12 of the contract).
+//!
+//! The columns stand here once, with their types; a format only says how a [`Cell`] is written. Text
+//! formats are written page by page, so that an export of any length needs the memory of one page;
+//! a workbook has to be built whole, which is why its rows are limited.
+//!
+//! Nothing here reads storage or knows HTTP: rows come in, bytes go out.
+
+use std::borrow::Cow;
+
+use crate::domain::Timestamp;
+use crate::domain::attempt::Attempt;
+
+mod csv;
+mod jsonl;
+pub mod xlsx;
+
+/// A format of exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Xlsx,
+    Jsonl,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 3] = [Format::Csv, Format::Xlsx, Format::Jsonl];
+
+    /// Its name, which is also the extension of its files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Xlsx => "xlsx",
+            Format::Jsonl => "jsonl",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.as_str() == text)
+    }
+
+    /// The content type of its files.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Csv => "text/csv; charset=utf-8",
+            Format::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            // The one of several names in use that most programs know; none is registered.
+            Format::Jsonl => "application/x-ndjson",
+        }
+    }
+}
+
+/// A format that is written page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFormat {
+    Csv,
+    Jsonl,
+}
+
+impl TextFormat {
+    /// What comes before the first row.
+    pub fn head(self) -> Vec<u8> {
+        match self {
+            TextFormat::Csv => csv::head(),
+            TextFormat::Jsonl => vec![],
+        }
+    }
+
+    /// Rows, each with its line break.
+    pub fn page(self, rows: &[Attempt]) -> Vec<u8> {
+        match self {
+            TextFormat::Csv => csv::page(rows),
+            TextFormat::Jsonl => jsonl::page(rows),
+        }
+    }
+}
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell<'a> {
+    Null,
+    Number(i64),
+    Time(Timestamp),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Cell<'a> {
+    fn number(n: impl Into<i64>) -> Cell<'a> {
+        Cell::Number(n.into())
+    }
+
+    fn text(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
+        Cell::Text(text.into())
+    }
+
+    fn or_null(cell: Option<Cell<'a>>) -> Cell<'a> {
+        cell.unwrap_or(Cell::Null)
+    }
+}
+
+/// A column of every format.
+pub struct Column {
+    pub name: &'static str,
+    /// Its width in a workbook, in characters.
+    pub width: f64,
+    /// What a row has in it.
+    pub cell: fn(&Attempt) -> Cell<'_>,
+}
+
+const fn column(name: &'static str, width: f64, cell: fn(&Attempt) -> Cell<'_>) -> Column {
+    Column { name, width, cell }
+}
+
+/// How many columns there are.
+pub const WIDTH: usize = 19;
+
+/// The columns, in order.
+pub const COLUMNS: [Column; WIDTH] = [
+    column("id", 10.0, |a| Cell::number(a.id.0)),
+    column("created_at", 24.0, |a| Cell::Time(a.created_at)),
+    column("endpoint_id", 38.0, |a| Cell::text(a.endpoint_id.to_string())),
+    column("endpoint_name", 24.0, |a| Cell::text(&*a.endpoint_name)),
+    column("endpoint_url", 40.0, |a| Cell::text(&*a.endpoint_url)),
+    column("event_id", 38.0, |a| Cell::text(a.event_id.to_string())),
+    column("event_type", 24.0, |a| Cell::text(a.event_type.as_str())),
+    column("validation_id", 24.0, |a| Cell::or_null(a.validation_id().map(Cell::text))),
+    column("delivery_id", 11.0, |a| Cell::number(a.delivery_id.0)),
+    column("attempt", 8.0, |a| Cell::number(a.attempt)),
+    column("attempted_at", 24.0, |a| Cell::or_null(a.attempted_at.map(Cell::Time))),
+    column("status", 11.0, |a| Cell::text(a.status.as_str())),
+    column("trigger", 9.0, |a| Cell::text(a.trigger.as_str())),
+    column("response_status", 16.0, |a| Cell::or_null(a.response_status.map(Cell::number))),
+    column("response_time_ms", 17.0, |a| Cell::or_null(a.response_time_ms.map(Cell::number))),
+    column("error_kind", 15.0, |a| Cell::or_null(a.error_kind.map(|kind| Cell::text(kind.as_str())))),
+    column("error_message", 40.0, |a| Cell::or_null(a.error_message.as_deref().map(Cell::text))),
+    column("next_retry_at", 24.0, |a| Cell::or_null(a.next_retry_at.map(Cell::Time))),
+    column("response_body", 60.0, |a| Cell::or_null(a.response_body.as_deref().map(Cell::text))),
+];
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::attempt::{AttemptStatus, Trigger};
+    use crate::domain::{AttemptId, EndpointId, EventId, EventType};
+
+    /// A row with a response body.
+    pub(crate) fn row(body: &str) -> Attempt {
+        let now = Timestamp::from_millis(1_772_366_400_123);
+        Attempt {
+            id: AttemptId(7),
+            delivery_id: AttemptId(5),
+            endpoint_id: EndpointId::new(now),
+            endpoint_url: "https://example.com/".to_owned(),
+            endpoint_name: "Example".to_owned(),
+            event_id: EventId::new(now),
+            event_type: EventType::parse("validation.done").unwrap(),
+            resource_id: Some("v-1".to_owned()),
+            attempt: 2,
+            status: AttemptStatus::Delivered,
+            trigger: Trigger::Retry,
+            response_status: Some(200),
+            response_body: Some(body.to_owned()),
+            response_time_ms: Some(25),
+            error_kind: None,
+            error_message: None,
+            next_retry_at: None,
+            created_at: now,
+            due_at: None,
+            attempted_at: Some(now),
+        }
+    }
+
+    #[test]
+    fn the_columns_are_those_of_the_contract_in_its_order() {
+        let wanted = "id created_at endpoint_id endpoint_name endpoint_url event_id event_type validation_id \
+                      delivery_id attempt attempted_at status trigger response_status response_time_ms \
+                      error_kind error_message next_retry_at response_body";
+        assert_eq!(COLUMNS.map(|c| c.name), *wanted.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_format_reads_back() {
+        for format in Format::ALL {
+            assert_eq!(Format::parse(format.as_str()), Some(format));
+        }
+        assert_eq!(Format::parse("CSV"), None);
+    }
+}
