@@ -8,7 +8,8 @@
 //! with SQL, one finished attempt for each event, because posting a million events takes minutes. The
 //! rows belong to the app `default`: of ten attempts eight were delivered, one failed and one is
 //! exhausted; 30 event types, 250 bytes of payload and about 200 bytes of response, spread over the 30
-//! days before 2026-11-21. Roll-ups are left empty. The server must not be running.
+//! days before 2026-11-21. Roll-ups are left empty. DATA_DIR
+//! should be a new one, and no server may be running on it.
 
 use std::path::Path;
 
@@ -57,7 +58,7 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
     tx.execute(
         &format!(
             "{NUMBERS} INSERT INTO event_types (app, name, count, last_seen_at) \
-             SELECT ?2, 'category' || i % 5 || '.type' || i, ?3 / 30, ?4 FROM n"
+             SELECT ?2, 'category' || (i % 5) || '.type' || i, ?3 / 30, ?4 FROM n"
         ),
         params![30, app, rows, END_MS],
     )?;
@@ -76,13 +77,14 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
     let first: i64 = tx.query_row("SELECT coalesce(max(id), 0) FROM attempts", [], |row| row.get(0))?;
     tx.execute(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, created_at, \
-         due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, error_message) \
+         due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, error_message, \
+         finished_seq) \
          SELECT app, ?2 - id % ?3, id, type, \
          CASE id % 10 WHEN 0 THEN 'failed' WHEN 5 THEN 'exhausted' ELSE 'delivered' END, 'event', 1, 0, \
          created_at, created_at, created_at + 3, created_at + 3 + id % 700, \
          CASE WHEN id % 5 = 0 THEN 500 ELSE 200 END, id % 700, \
          CASE WHEN id % 5 = 0 THEN 'http_status' END, \
-         CASE WHEN id % 5 = 0 THEN 'The receiver answered with 500 Internal Server Error.' END \
+         CASE WHEN id % 5 = 0 THEN 'The receiver answered with 500 Internal Server Error.' END, id \
          FROM events WHERE id > ?1 ORDER BY id",
         params![first_event, last_hook, hooks],
     )?;
@@ -95,6 +97,7 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
          FROM attempts WHERE id > ?1 ORDER BY id",
         params![first],
     )?;
+    tx.execute("UPDATE apps SET finished_count = (SELECT max(finished_seq) FROM attempts)", [])?;
     tx.commit()?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

@@ -32,6 +32,7 @@ use crate::service::endpoints::Endpoints;
 use crate::service::events::Events;
 use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
+use crate::service::live::Live;
 use crate::service::{self, By, Dispatch, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -108,10 +109,10 @@ impl Server {
         );
         store.activity_append(activity).await?;
 
-        let parts = assemble(config, &world, store.clone(), vault)?;
+        let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
+        let parts = assemble(config, &world, store.clone(), vault, stop_http.clone())?;
         let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
         let services = parts.state.services.clone();
-        let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
@@ -204,6 +205,7 @@ fn assemble(
     world: &World,
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
+    stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
     let policy = NetworkPolicy::new(config.network.allow.clone());
     let sender_config = SenderConfig {
@@ -249,6 +251,7 @@ fn assemble(
             dispatch.clone(),
             config.limits.event_size,
         )),
+        live: Arc::new(Live::new(shared.clone(), clock.clone(), dispatcher.results(), stop_http)),
         exports: Arc::new(Exports::new(shared.clone(), clock.clone(), config.export.xlsx_max_rows)),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared, clock.clone(), dispatch)),
@@ -282,6 +285,10 @@ impl Dispatch for Delivery {
 
     fn job_waiting(&self) {
         self.jobs.notify_one();
+    }
+
+    fn finished(&self) {
+        self.dispatcher.result_written();
     }
 
     async fn probe(&self, job: Job) -> Outcome {

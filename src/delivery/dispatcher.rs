@@ -86,6 +86,7 @@ enum Message {
 struct Poll {
     endpoints: Vec<EndpointQueue>,
     singles: Vec<Queued>,
+    /// How many were cancelled just now.
     cancelled: u32,
     /// Whether there is more to cancel, or there are more single shots.
     more: bool,
@@ -100,7 +101,7 @@ pub struct Dispatcher {
     abort: CancellationToken,
     tasks: TaskTracker,
     ready: watch::Receiver<bool>,
-    results: watch::Receiver<u64>,
+    results: Arc<watch::Sender<u64>>,
 }
 
 impl Dispatcher {
@@ -115,7 +116,7 @@ impl Dispatcher {
     ) -> Dispatcher {
         let (messages, inbox) = mpsc::channel(HINTS);
         let (ready_tx, ready) = watch::channel(false);
-        let (results_tx, results) = watch::channel(0);
+        let results = Arc::new(watch::Sender::new(0));
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let courier = Courier::new(
             store.clone(),
@@ -149,7 +150,7 @@ impl Dispatcher {
             poll_again: false,
             polled: true,
             ready: ready_tx,
-            results: results_tx,
+            results: results.clone(),
         };
         tasks.spawn(state.run(inbox, missed.clone(), stop.clone()));
         Dispatcher { messages, missed, stop, abort, tasks, ready, results }
@@ -178,9 +179,15 @@ impl Dispatcher {
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// Changes with every result that has been written and when something was cancelled. A hint, for who wants to look again.
+    /// Changes with every result that has been written, and when something was cancelled. A hint, for
+    /// who wants to look again.
     pub fn results(&self) -> watch::Receiver<u64> {
-        self.results.clone()
+        self.results.subscribe()
+    }
+
+    /// Tells those who wait for results of one that did not go through here.
+    pub fn result_written(&self) {
+        self.results.send_modify(|n| *n += 1);
     }
 
     /// Starts nothing more, waits for what is in flight for at most `grace`, then interrupts it, and
@@ -232,7 +239,7 @@ struct State {
     /// Whether a poll has ended, from when on the time to the next one counts.
     polled: bool,
     ready: watch::Sender<bool>,
-    results: watch::Sender<u64>,
+    results: Arc<watch::Sender<u64>>,
 }
 
 impl State {

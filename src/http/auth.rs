@@ -10,6 +10,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::domain::Scope;
 use crate::service::auth::Credentials;
+use crate::service::live::StillAllowed;
 use crate::service::{Caller, ServiceError};
 
 use super::problem::Problem;
@@ -86,6 +87,19 @@ scoped! {
     ReadEvents = EventsRead, "events:read";
     /// `events:write`
     WriteEvents = EventsWrite, "events:write";
+}
+
+impl ReadWebhooks {
+    /// Asks again, for an answer that goes on for long, whether what the request presented is still good.
+    pub fn still_allowed(&self, request: &Request) -> StillAllowed {
+        let (headers, state) = (request.headers().clone(), self.state.clone());
+        Box::new(move || {
+            let mut again = Request::builder().finish();
+            *again.headers_mut() = headers.clone();
+            again.set_data(state.clone());
+            Box::pin(async move { authorize(&again, Scope::WebhooksRead).await.is_ok() })
+        })
+    }
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ impl Endpoints {
                 break;
             }
         }
+        self.dispatch.finished();
         Ok(())
     }
 
@@ -243,6 +244,7 @@ impl Endpoints {
             outcome: outcome.clone(),
         };
         let attempt = self.store.test_record(caller.app_id, test).await?;
+        self.dispatch.finished();
         Ok((attempt, outcome))
     }
 

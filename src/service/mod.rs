@@ -26,6 +26,7 @@ mod fake;
 pub mod jobs;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod users;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
@@ -37,6 +38,8 @@ pub trait Dispatch: Send + Sync {
     fn endpoint_changed(&self, endpoint: EndpointId);
     /// A bulk job has been made that is not wholly queued. A hint, too.
     fn job_waiting(&self);
+    /// Attempts have ended outside the queue: a hint for who follows the log.
+    fn finished(&self);
     /// Makes one request outside the queue and says what became of it.
     async fn probe(&self, job: Job) -> Outcome;
 }
@@ -161,6 +164,7 @@ pub struct Services {
     pub limits: Arc<limits::Limits>,
     pub jobs: Arc<jobs::Jobs>,
     pub exports: Arc<export::Exports>,
+    pub live: Arc<live::Live>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

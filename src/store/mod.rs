@@ -39,6 +39,7 @@ pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
 mod export;
 mod jobs;
+mod live;
 pub mod recent;
 pub mod retention;
 pub mod sqlite;
@@ -48,6 +49,7 @@ pub use jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
 pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
+pub use live::{FinishPlace, FinishedPage, LiveStore};
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,7 @@ pub trait Store:
     + EventStore
     + LogStore
     + ExportStore
+    + LiveStore
     + QueueStore
     + RecentStore
     + StatsStore
@@ -106,6 +109,7 @@ impl<T> Store for T where
         + EventStore
         + LogStore
         + ExportStore
+        + LiveStore
         + QueueStore
         + StatsStore
         + RecentStore

@@ -8,6 +8,7 @@ mod jobs;
 mod process;
 mod sender;
 mod store;
+mod stream;
 mod support;
 mod tidy;
 mod v1;

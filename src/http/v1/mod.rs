@@ -19,6 +19,7 @@ pub mod openapi;
 mod params;
 pub mod raw;
 pub mod shapes;
+mod stream;
 
 /// The groups of operations.
 #[derive(Tags)]
@@ -34,8 +35,14 @@ pub(super) enum Tag {
 }
 
 /// All operations.
-type Apis =
-    (endpoints::EndpointsApi, deliveries::DeliveriesApi, export::ExportApi, events::EventsApi, jobs::JobsApi);
+type Apis = (
+    endpoints::EndpointsApi,
+    deliveries::DeliveriesApi,
+    export::ExportApi,
+    stream::StreamApi,
+    events::EventsApi,
+    jobs::JobsApi,
+);
 
 /// The operations as a service, with the document that poem makes of them.
 pub fn service() -> OpenApiService<Apis, ()> {
@@ -43,6 +50,7 @@ pub fn service() -> OpenApiService<Apis, ()> {
         endpoints::EndpointsApi,
         deliveries::DeliveriesApi,
         export::ExportApi,
+        stream::StreamApi,
         events::EventsApi,
         jobs::JobsApi,
     );

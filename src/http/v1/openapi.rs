@@ -76,6 +76,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("list_all_deliveries") => params::attempt_list(false),
         Some("export_deliveries") => params::attempt_export(true),
         Some("export_all_deliveries") => params::attempt_export(false),
+        Some("stream_deliveries") => params::attempt_stream(),
         Some("list_events") => params::event_list(),
         Some("list_jobs") => crate::http::paging::PARAMS.to_vec(),
         _ => vec![],
@@ -107,6 +108,10 @@ fn header_parameters(operation: &Value) -> Vec<Value> {
     if operation["operationId"] == "post_event" {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
         headers.push(header("Idempotency-Key", "The same as `idempotency_key` in the body.", schema));
+    }
+    if operation["operationId"] == "stream_deliveries" {
+        let about = "The id of the last event that was seen; what ended behind it comes first.";
+        headers.push(header("Last-Event-ID", about, json!({ "type": "integer" })));
     }
     headers
 }

@@ -132,6 +132,11 @@ pub(super) fn attempt_export(of_one_endpoint: bool) -> Vec<Param> {
     std::iter::once(FORMAT).chain(list).collect()
 }
 
+/// Parameters of the stream of the log: the filters. Its order is its own.
+pub(super) fn attempt_stream() -> Vec<Param> {
+    attempt_export(false).into_iter().filter(|param| !["format", "sort"].contains(&param.name)).collect()
+}
+
 /// Parameters of the list of events.
 pub(super) fn event_list() -> Vec<Param> {
     paging::PARAMS.into_iter().chain([EVENT_TYPE, SINCE, UNTIL]).collect()

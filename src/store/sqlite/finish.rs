@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoint_text, jobs, queue, rows};
+use super::{activity, endpoint_text, jobs, live, queue, rows};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{AttemptStatus, Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
@@ -117,7 +117,8 @@ fn write_row(
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE attempts SET status = ?2, attempted_at = ?3, finished_at = ?4, response_status = ?5, \
-         response_time_ms = ?6, error_kind = ?7, error_message = ?8, next_retry_at = ?9 WHERE id = ?1",
+         response_time_ms = ?6, error_kind = ?7, error_message = ?8, next_retry_at = ?9, \
+         finished_seq = ?10 WHERE id = ?1",
     )?
     .execute(params![
         row.id,
@@ -128,7 +129,8 @@ fn write_row(
         outcome.response_time_ms,
         outcome.failure.as_ref().map(|failure| failure.kind),
         outcome.failure.as_ref().map(|failure| &failure.message),
-        next_retry_at
+        next_retry_at,
+        live::next(conn, row.app)?
     ])
     .map(|_| ())
 }

@@ -12,7 +12,7 @@ use super::finish::write_details;
 use super::log_query::{self, Wanted};
 use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
-use super::{SqliteStore, activity, cache, rows};
+use super::{SqliteStore, activity, cache, live, rows};
 use crate::domain::activity::Activity;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::{AttemptDetail, AttemptStatus, Budget, Request, Response, Trigger};
@@ -189,7 +189,8 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
     tx.prepare_cached(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
          created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
-         error_message) VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         error_message, finished_seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         app,
@@ -203,7 +204,8 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         outcome.response.as_ref().map(|response| response.status),
         outcome.response_time_ms,
         outcome.failure.as_ref().map(|failure| failure.kind),
-        outcome.failure.as_ref().map(|failure| &failure.message)
+        outcome.failure.as_ref().map(|failure| &failure.message),
+        live::next(tx, app)?
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
     write_details(tx, id, outcome)?;

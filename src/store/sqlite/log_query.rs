@@ -129,6 +129,20 @@ impl Wanted {
         (format!("SELECT 1 FROM attempts WHERE id = ? AND {}", self.condition), &self.values)
     }
 
+    /// Finds ids and places of what ended behind one place and up to another, in this order. The index is
+    /// named because others look better to SQLite and would make it sort.
+    pub(super) fn finished(&self, app: i64, after: i64, upto: i64, limit: i64) -> (String, Vec<Value>) {
+        let sql = format!(
+            "SELECT id, finished_seq FROM attempts INDEXED BY attempts_finished \
+             WHERE app = ? AND finished_seq > ? AND finished_seq <= ? AND ({}) ORDER BY finished_seq LIMIT ?",
+            self.condition
+        );
+        let mut values: Vec<Value> = [app, after, upto].map(Value::Integer).into();
+        values.extend(self.values.iter().cloned());
+        values.push(Value::Integer(limit));
+        (sql, values)
+    }
+
     /// Finds ids and the values they are sorted by, behind a place or not.
     pub(super) fn find(
         &self,

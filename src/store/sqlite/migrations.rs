@@ -14,6 +14,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_initial.sql")),
     M::up(include_str!("migrations/0002_jobs.sql")),
     M::up(include_str!("migrations/0003_statistics.sql")),
+    M::up(include_str!("migrations/0004_finish_order.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

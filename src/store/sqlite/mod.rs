@@ -36,6 +36,7 @@ mod job_text;
 mod job_walk;
 mod jobs;
 mod keys;
+mod live;
 mod log;
 mod log_query;
 mod migrations;

@@ -88,6 +88,8 @@ async fn the_hot_queries_use_their_indexes() {
                 assert_quick(conn, &sql, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)");
             }
             assert_quick(conn, queue::DEPTH, "attempts_due");
+            assert_quick(conn, live::NEXT, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, live::LAST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_LATER, "attempts_first");
@@ -198,6 +200,7 @@ async fn the_default_order_of_the_log_needs_no_sorting() {
                 assert_quick(conn, &wanted.count().0, index);
             }
             let one = log_query::Wanted::of_endpoint(1);
+            assert_quick(conn, &one.finished(1, 0, 9, 5).0, "attempts_finished (app=? AND finished_seq>?");
             for after in [None, Some(&after)] {
                 let sql = one.find(Sort::default(), after, 51, 0).0;
                 assert_quick(conn, &sql, "attempts_endpoint (endpoint=?");
