@@ -261,6 +261,8 @@ impl State {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                // Before the messages, which may never end.
+                () = &mut rest, if !self.polling => self.poll(),
                 message = inbox.recv() => {
                     let Some(message) = message else { return };
                     self.hear(message);
@@ -270,7 +272,6 @@ impl State {
                         self.hear(message);
                     }
                 }
-                () = &mut rest, if !self.polling => self.poll(),
                 () = clock.sleep_until(wake_at) => {}
             }
             if missed.swap(false, Ordering::Relaxed) {
