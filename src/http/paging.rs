@@ -44,7 +44,7 @@ pub const PARAMS: [Param; 3] = [
         name: "cursor",
         shape: Shape::Text { max: 1_024 },
         description: "Where to go on: the cursor of `links.next`. Takes the place of `page`.",
-        example: "",
+        example: "bQ1xvB0SeyJwYWdlIjoyLCJrZXkiOjUxfQ",
     },
 ];
 

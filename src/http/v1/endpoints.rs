@@ -91,6 +91,8 @@ impl EndpointsApi {
     }
 
     /// Get a webhook
+    ///
+    /// Its settings and its status, without the signing secret.
     #[oai(path = "/webhooks/:id", method = "get", operation_id = "get_webhook")]
     async fn get(
         &self,

@@ -13,11 +13,13 @@ use crate::domain::list::{Page, PageRequest, Start};
 mod deliveries;
 mod endpoints;
 mod events;
+mod examples;
 mod export;
 mod jobs;
 pub mod openapi;
 mod params;
 pub mod raw;
+mod schemas;
 pub mod shapes;
 mod stream;
 

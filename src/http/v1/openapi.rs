@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::params;
+use super::{examples, params, schemas};
 
 /// Where the operations are, below the server's URL.
 const PREFIX: &str = "/v1";
@@ -18,6 +18,9 @@ and look at the deliveries.\n\n\
 **Conventions.** Bodies are JSON objects of the attribute names. Times are UTC, RFC 3339, with `Z`. Lengths of \
 time are a whole number and `ms`, `s`, `m`, `h` or `d`. Every answer carries `X-Request-Id`. With a key of scope \
 `admin`, the header `X-App-Id` names another app than the key's own.";
+
+/// The groups of operations, in the order they are shown.
+const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries"];
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
@@ -36,7 +39,85 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
     document["paths"] = Value::Object(completed);
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Errors"] = errors_schema();
+    document["components"]["headers"] = headers();
+    if let Some(all) = document["components"]["schemas"].as_object_mut() {
+        schemas::complete(all);
+    }
+    if let Some(tags) = document["tags"].as_array_mut() {
+        let place = |tag: &Value| TAGS.iter().position(|t| tag["name"] == *t).unwrap_or(TAGS.len());
+        tags.sort_by_key(place);
+    }
     document
+}
+
+/// The headers of answers.
+fn headers() -> Value {
+    let whole = |description: &str| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
+    json!({
+        "X-Request-Id": {
+            "description": "The id that the request was sent with, or one that was made. It is in the log.",
+            "schema": { "type": "string" },
+        },
+        "X-RateLimit-Limit": whole("Requests (or posted events) that a full bucket holds."),
+        "X-RateLimit-Remaining": whole("How many are left."),
+        "X-RateLimit-Reset": whole("Seconds until the bucket is full."),
+        "Retry-After": whole("Seconds until it is worth trying again."),
+    })
+}
+
+/// Names the headers of an answer.
+fn name_headers(response: &mut Value, retry_after: bool) {
+    let mut names = vec!["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+    names.extend(retry_after.then_some("Retry-After"));
+    for name in names {
+        response["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}
+
+/// What an id in a path is.
+fn describe_id(path: &str, parameter: &mut Value) {
+    let (description, schema, example) = if path.contains("/deliveries/{id}") {
+        let schema = json!({ "type": "integer", "format": "int64", "minimum": 1 });
+        ("The row's number in the delivery log.", schema, json!(1042))
+    } else if path.contains("/webhooks/{id}") {
+        let schema = json!({ "type": "string", "format": "uuid" });
+        ("The webhook's id.", schema, json!(examples::WEBHOOK))
+    } else if path.contains("/events/{id}") {
+        let schema = json!({ "type": "string", "pattern": "^evt_[0-9a-f]{32}$" });
+        ("The event's id.", schema, json!(examples::EVENT))
+    } else {
+        return;
+    };
+    parameter["description"] = json!(description);
+    parameter["schema"] = schema;
+    parameter["example"] = example;
+}
+
+/// Puts examples to the bodies, and gives JSON its plain name.
+fn complete_bodies(operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let (sent, answered) = examples::of(id).unwrap_or_default();
+    if id == "change_webhook" {
+        let content = &mut operation["requestBody"]["content"]["application/json"];
+        content["schema"] = json!({ "$ref": "#/components/schemas/WebhookEndpointChange" });
+    }
+    if operation.get("requestBody").is_some() && !sent.is_null() {
+        operation["requestBody"]["content"]["application/json"]["example"] = sent;
+    }
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        let content = response["content"].as_object_mut();
+        if let Some(content) = content {
+            if let Some(json) = content.remove("application/json; charset=utf-8") {
+                content.insert("application/json".to_owned(), json);
+            }
+            if status.starts_with('2') && !answered.is_null() && content.contains_key("application/json") {
+                content["application/json"]["example"] = answered.clone();
+            }
+        } else if let Some(response) = response.as_object_mut() {
+            response.remove("content");
+        }
+        name_headers(response, matches!(status.as_str(), "429" | "503"));
+    }
 }
 
 fn security_schemes() -> Value {
@@ -90,24 +171,37 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if parameter["name"] == "id" && parameter["in"] == "path" {
+            describe_id(path, parameter);
+        }
+    }
     for (status, description) in errors_of(path, method, operation, !lists.is_empty()) {
         operation["responses"][status] = json!({
             "description": description,
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
         });
     }
+    complete_bodies(operation);
 }
 
 fn header_parameters(operation: &Value) -> Vec<Value> {
-    let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
+    let header = |name: &str, description: &str, schema: Value, example: &str| {
+        json!({
+            "name": name, "in": "header", "required": false,
+            "description": description, "schema": schema, "example": example,
+        })
+    };
     let mut headers = vec![header(
         "X-App-Id",
         "With scope `admin`: the app that is meant, by its id.",
         json!({ "type": "string", "format": "uuid" }),
+        "0198c2f4-0000-7000-8000-000000000001",
     )];
     if operation["operationId"] == "post_event" {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
-        headers.push(header("Idempotency-Key", "The same as `idempotency_key` in the body.", schema));
+        let description = "The same as `idempotency_key` in the body.";
+        headers.push(header("Idempotency-Key", description, schema, "license-L-1-assigned"));
     }
     if operation["operationId"] == "stream_deliveries" {
         let about = "The id of the last event that was seen; what ended behind it comes first.";
@@ -131,6 +225,7 @@ fn errors_of(
         ("401", "Invalid or missing authentication credentials (`unauthorized`)."),
         ("403", "The key lacks the scope (`forbidden`)."),
         ("404", "There is none, it belongs to another app, or `X-App-Id` names no app (`not_found`)."),
+        ("429", "Too many requests; `Retry-After` says when to try again (`rate_limit_exceeded`)."),
         ("500", "Something went wrong on the server (`internal`)."),
         ("503", "The server cannot keep up or is stopping; try again in a second (`overloaded`)."),
     ];

@@ -1,1 +1,187 @@
-//! x
+//! `/openapi.json` and `/docs`.
+
+use serde_json::{Map, Value};
+
+use crate::support::TestApp;
+
+async fn document() -> Value {
+    TestApp::start().await.get("/openapi.json").await.expect(200)
+}
+
+/// Every operation with its name.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.push((format!("{method} {path}"), operation));
+        }
+    }
+    assert!(all.len() >= 16, "the operations were found");
+    all
+}
+
+/// What does not fit a schema, as far as this document uses them.
+fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema =
+            document.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
+        return misfits(document, schema, value, at);
+    }
+    if value.is_null() && (schema["nullable"] == true || schema.get("type").is_none()) {
+        return vec![];
+    }
+    if let Some(all) = schema["oneOf"].as_array() {
+        let fits = all.iter().filter(|s| misfits(document, s, value, at).is_empty()).count();
+        return if fits == 1 { vec![] } else { vec![format!("{at}: fits {fits} of oneOf")] };
+    }
+    let mut wrong = Vec::new();
+    let fits = match schema["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64(),
+        Some("boolean") => value.is_boolean(),
+        Some(other) => panic!("{at}: {other} is not known here"),
+        None => true,
+    };
+    if !fits {
+        return vec![format!("{at}: {value} is no {}", schema["type"])];
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        wrong.push(format!("{at}: {value} is none of {}", schema["enum"]));
+    }
+    if let Some(items) = value.as_array() {
+        for (i, item) in items.iter().enumerate() {
+            wrong.extend(misfits(document, &schema["items"], item, &format!("{at}/{i}")));
+        }
+    }
+    if let Some(fields) = value.as_object().filter(|_| schema["type"] == "object") {
+        let none = Map::new();
+        let known = schema["properties"].as_object().unwrap_or(&none);
+        for name in schema["required"].as_array().into_iter().flatten() {
+            if !fields.contains_key(name.as_str().unwrap()) {
+                wrong.push(format!("{at}: {name} is missing"));
+            }
+        }
+        for (name, field) in fields {
+            let at = format!("{at}/{name}");
+            match known.get(name) {
+                Some(schema) => wrong.extend(misfits(document, schema, field, &at)),
+                None if schema["additionalProperties"].is_object() => {
+                    wrong.extend(misfits(document, &schema["additionalProperties"], field, &at));
+                }
+                None => wrong.push(format!("{at}: is not in the schema")),
+            }
+        }
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn every_operation_is_described_with_examples_that_fit() {
+    let document = document().await;
+    let mut wrong = Vec::new();
+    for (name, operation) in operations(&document) {
+        for field in ["summary", "description", "operationId", "x-scope"] {
+            if operation[field].as_str().is_none_or(str::is_empty) {
+                wrong.push(format!("{name}: no {field}"));
+            }
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let at = format!("{name} {}", parameter["name"]);
+            if parameter["description"].as_str().is_none_or(str::is_empty) || parameter["example"].is_null() {
+                wrong.push(format!("{at}: no description or example"));
+            } else {
+                wrong.extend(misfits(&document, &parameter["schema"], &parameter["example"], &at));
+            }
+        }
+        let mut bodies = vec![(format!("{name} request"), &operation["requestBody"])];
+        let answers = operation["responses"].as_object().unwrap();
+        bodies.extend(answers.iter().map(|(status, r)| (format!("{name} {status}"), r)));
+        for (at, body) in bodies {
+            let Some(content) = body["content"].get("application/json") else { continue };
+            if !at.ends_with("request") && !at.contains(" 2") {
+                continue;
+            }
+            match content.get("example") {
+                Some(example) => wrong.extend(misfits(&document, &content["schema"], example, &at)),
+                None => wrong.push(format!("{at}: no example")),
+            }
+        }
+        for status in ["401", "403", "429", "500", "503"] {
+            if !answers.contains_key(status) {
+                wrong.push(format!("{name}: {status} is not documented"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn answers_fit_their_schemas() {
+    let app = TestApp::start().await;
+    let receiver = crate::support::Receiver::start().await;
+    let document = app.get("/openapi.json").await.expect(200);
+    let hook = app.webhook(&receiver.url("/"), serde_json::json!({ "headers": { "X-A": "b" } })).await;
+    let event = app.post_event("a.b", serde_json::json!(1)).await;
+    let row = app.row_when(|row| row["status"] == "delivered").await;
+    for (operation, path) in [
+        ("/v1/webhooks", "/v1/webhooks".to_owned()),
+        ("/v1/webhooks/{id}", format!("/v1/webhooks/{}", hook.id)),
+        ("/v1/webhooks/{id}/deliveries", format!("/v1/webhooks/{}/deliveries", hook.id)),
+        ("/v1/webhooks/deliveries", "/v1/webhooks/deliveries".to_owned()),
+        ("/v1/webhooks/deliveries/{id}", format!("/v1/webhooks/deliveries/{}", row["id"])),
+        ("/v1/events", "/v1/events".to_owned()),
+        ("/v1/events/{id}", format!("/v1/events/{event}")),
+    ] {
+        let schema =
+            &document["paths"][operation]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{operation}");
+        let answer = app.get(&path).await.expect(200);
+        assert_eq!(misfits(&document, schema, &answer, operation), [""; 0]);
+    }
+    let refused = app.get("/v1/events?since=x").await.json();
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/Errors" });
+    assert_eq!(misfits(&document, &schema, &refused, "errors"), [""; 0]);
+}
+
+#[tokio::test]
+async fn bodies_say_what_they_need() {
+    let document = document().await;
+    let required = |name: &str| document["components"]["schemas"][name]["required"].clone();
+    assert_eq!(required("WebhookEndpointInput"), serde_json::json!(["url", "events"]));
+    assert_eq!(required("WebhookEndpointChange"), Value::Null);
+    assert_eq!(required("EventInput"), serde_json::json!(["event_type", "payload"]));
+    let tags: Vec<&str> =
+        document["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    assert_eq!(tags[..3], ["Webhooks", "Events", "Deliveries"]);
+    assert!(document["tags"].as_array().unwrap().iter().all(|t| t["description"].is_string()));
+}
+
+#[tokio::test]
+async fn the_page_asks_nobody_else_and_runs_no_inline_script() {
+    let app =
+        TestApp::with(|c| c.public_url = postrider::config::PublicUrl::parse("https://example.com/hooks"))
+            .await;
+    for base in ["", "/hooks"] {
+        let page = app.get(&format!("{base}/docs")).await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe-eval"), "{policy}");
+        assert!(!policy.contains("script-src"), "scripts follow default-src");
+        for attribute in page.text.split("src=\"").chain(page.text.split("href=\"")).skip(1) {
+            let link = attribute.split('"').next().unwrap();
+            assert!(!link.contains("://") && !link.starts_with('/'), "{link} is relative");
+        }
+        for file in ["page.js", "page.css", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"] {
+            let answer = app.client.get(format!("{}{base}/docs/{file}", app.base)).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{file}");
+            let etag = answer.headers()["etag"].clone();
+            let again =
+                app.client.get(format!("{}{base}/docs/{file}", app.base)).header("if-none-match", etag);
+            assert_eq!(again.send().await.unwrap().status(), 304, "{file}");
+        }
+    }
+    let document = app.get("/hooks/openapi.json").await.expect(200);
+    assert_eq!(document["servers"][0]["url"], "/hooks");
+}
