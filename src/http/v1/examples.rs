@@ -57,7 +57,7 @@ fn webhook_input() -> Value {
         "url": "https://billing.example.com/hooks",
         "name": "Billing",
         "events": ["license.*", "user.created"],
-        "headers": { "Authorization": { "value": "Bearer 4f1c…", "secret": true } },
+        "headers": { "Authorization": { "value": "Bearer 4f1c0e9a7b", "secret": true } },
         "retry_schedule": ["2m", "8m", "20m"],
         "timeout": "10s",
     })

@@ -185,3 +185,22 @@ async fn the_page_asks_nobody_else_and_runs_no_inline_script() {
     let document = app.get("/hooks/openapi.json").await.expect(200);
     assert_eq!(document["servers"][0]["url"], "/hooks");
 }
+
+#[tokio::test]
+async fn the_examples_can_be_sent_as_they_stand() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").await.expect(200);
+    let example = |path: &str, method: &str| {
+        document["paths"][path][method]["requestBody"]["content"]["application/json"]["example"].clone()
+    };
+    let made = app.post("/v1/webhooks", example("/v1/webhooks", "post")).await.expect(201);
+    let own = format!("/v1/webhooks/{}", made["data"]["id"].as_str().unwrap());
+    for (method, name) in [(reqwest::Method::PUT, "put"), (reqwest::Method::PATCH, "patch")] {
+        app.with_json(method, &own, example("/v1/webhooks/{id}", name)).await.expect(200);
+    }
+    let rotate = example("/v1/webhooks/{id}/rotate-secret", "post");
+    app.post(&format!("{own}/rotate-secret"), rotate).await.expect(200);
+    app.with_json(reqwest::Method::PATCH, &own, serde_json::json!({ "status": "paused" })).await.expect(200);
+    app.post("/v1/events", example("/v1/events", "post")).await.expect(202);
+    app.post("/v1/events/batch", example("/v1/events/batch", "post")).await.expect(202);
+}
