@@ -205,7 +205,7 @@ fn header_parameters(operation: &Value) -> Vec<Value> {
     }
     if operation["operationId"] == "stream_deliveries" {
         let about = "The id of the last event that was seen; what ended behind it comes first.";
-        headers.push(header("Last-Event-ID", about, json!({ "type": "integer" })));
+        headers.push(header("Last-Event-ID", about, json!({ "type": "integer" }), "1042"));
     }
     headers
 }
