@@ -7,6 +7,7 @@
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
 //! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
 //! * [`job`]: recovery work over many deliveries.
+//! * [`health`]: how an endpoint is doing, in words.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`app`], [`key`], [`user`], [`scope`]: who may do what.
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
@@ -18,6 +19,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod health;
 pub mod histogram;
 pub mod ids;
 pub mod invalid;

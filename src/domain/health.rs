@@ -1,0 +1,369 @@
+//! How an endpoint is doing, in words: labels and recommendations from figures.
+//!
+//! The thresholds are those of section 6 of the contract. Labels judge exact figures, so they are given
+//! counts and sums here and never a percentage that was rounded for people.
+
+use super::attempt::ErrorKind;
+use super::endpoint::EndpointStatus;
+use super::timestamp::Timestamp;
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// The word in the APIs.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Of the share of deliveries that arrived.
+    SuccessLabel {
+        /// 99 % or more.
+        Excellent = "excellent",
+        /// 95 % or more.
+        Good = "good",
+        /// 90 % or more.
+        Warning = "warning",
+        /// Below 90 %.
+        Critical = "critical",
+        /// Nothing has ended yet.
+        Unknown = "unknown",
+    }
+}
+
+labels! {
+    /// Of the average response time.
+    ResponseLabel {
+        /// Below 1 s.
+        Fast = "fast",
+        /// Up to 3 s.
+        Acceptable = "acceptable",
+        /// Up to 5 s.
+        Slow = "slow",
+        /// Above 5 s.
+        Critical = "critical",
+        /// There has been no response yet.
+        Unknown = "unknown",
+    }
+}
+
+labels! {
+    /// Of what happened lately.
+    ActivityLabel {
+        /// Three or more of the last ten deliveries that ended have failed.
+        Failing = "failing",
+        /// An event in the last 24 hours.
+        Active = "active",
+        /// None.
+        Idle = "idle",
+    }
+}
+
+/// Failed deliveries among the last ten from which an endpoint is failing.
+pub const FAILING_FROM: u64 = 3;
+
+/// Judges how many deliveries arrived and how many failed for good.
+pub fn success(delivered: u64, exhausted: u64) -> SuccessLabel {
+    let total = u128::from(delivered) + u128::from(exhausted);
+    let at_least = |percent: u128| u128::from(delivered) * 100 >= total * percent;
+    match total {
+        0 => SuccessLabel::Unknown,
+        _ if at_least(99) => SuccessLabel::Excellent,
+        _ if at_least(95) => SuccessLabel::Good,
+        _ if at_least(90) => SuccessLabel::Warning,
+        _ => SuccessLabel::Critical,
+    }
+}
+
+/// Judges an average: `sum_ms` over `count` responses.
+pub fn response_time(sum_ms: u64, count: u64) -> ResponseLabel {
+    let (sum, count) = (u128::from(sum_ms), u128::from(count));
+    match count {
+        0 => ResponseLabel::Unknown,
+        _ if sum < 1_000 * count => ResponseLabel::Fast,
+        _ if sum <= 3_000 * count => ResponseLabel::Acceptable,
+        _ if sum <= 5_000 * count => ResponseLabel::Slow,
+        _ => ResponseLabel::Critical,
+    }
+}
+
+/// Judges what happened lately: failures among the last ten deliveries, events of the last 24 hours.
+/// There is always something to judge: without an event it is idle.
+pub fn activity(recent_failed: u64, last_24h_events: u64) -> ActivityLabel {
+    if recent_failed >= FAILING_FROM {
+        ActivityLabel::Failing
+    } else if last_24h_events > 0 {
+        ActivityLabel::Active
+    } else {
+        ActivityLabel::Idle
+    }
+}
+
+/// `part` of `whole` in percent; `None` of nothing.
+pub fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
+}
+
+/// What is known of the way in which attempts failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symptom {
+    pub kind: ErrorKind,
+    pub response_status: Option<u16>,
+    pub count: u64,
+    pub last_at: Timestamp,
+}
+
+/// What else a recommendation may rest on.
+#[derive(Debug, Clone, Copy)]
+pub struct State {
+    pub status: EndpointStatus,
+    pub response_time: ResponseLabel,
+    /// The average that the label judged, in whole ms.
+    pub average_ms: u64,
+    pub now: Timestamp,
+}
+
+/// How long an error is worth a recommendation, in ms: what was mended last month needs none.
+pub const RECENT_MS: i64 = 7 * 86_400_000;
+
+/// What to do about it: a sentence for each cause that the log shows, the most frequent first.
+pub fn recommendations(symptoms: &[Symptom], state: State) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if state.status == EndpointStatus::Disabled {
+        sentences.push(
+            "The webhook is disabled and gets no events: once the receiver works, set its status to active, \
+             then use recover to send what it missed."
+                .to_owned(),
+        );
+    }
+    let mut causes: Vec<(Cause, u64)> = Vec::new();
+    for symptom in symptoms.iter().filter(|s| s.last_at > state.now.plus_ms(-RECENT_MS)) {
+        let cause = Cause::of(symptom.kind, symptom.response_status);
+        match causes.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, count)) => *count += symptom.count,
+            None => causes.push((cause, symptom.count)),
+        }
+    }
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sentences.extend(causes.iter().filter_map(|(cause, count)| cause.advice(*count)));
+    if matches!(state.response_time, ResponseLabel::Slow | ResponseLabel::Critical) {
+        sentences.push(format!(
+            "Responses take {} ms on average: answer with 2xx first and do the work afterwards.",
+            state.average_ms
+        ));
+    }
+    sentences
+}
+
+/// What lies behind an error, as far as the advice differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Gone,
+    NotFound,
+    Refused(u16),
+    TooMany,
+    Client,
+    Server,
+    Redirect,
+    OtherStatus,
+    Kind(ErrorKind),
+}
+
+impl Cause {
+    fn of(kind: ErrorKind, status: Option<u16>) -> Cause {
+        match (kind, status) {
+            (ErrorKind::HttpStatus, Some(410)) => Cause::Gone,
+            (ErrorKind::HttpStatus, Some(404)) => Cause::NotFound,
+            (ErrorKind::HttpStatus, Some(status @ (401 | 403))) => Cause::Refused(status),
+            (ErrorKind::HttpStatus, Some(429)) => Cause::TooMany,
+            (ErrorKind::HttpStatus, Some(400..=499)) => Cause::Client,
+            (ErrorKind::HttpStatus, Some(500..=599)) => Cause::Server,
+            (ErrorKind::HttpStatus, Some(300..=399)) => Cause::Redirect,
+            (ErrorKind::HttpStatus, _) => Cause::OtherStatus,
+            (kind, _) => Cause::Kind(kind),
+        }
+    }
+
+    fn advice(self, count: u64) -> Option<String> {
+        let (what, todo): (String, &str) = match self {
+            Cause::Gone => (
+                "HTTP 410 (a 4xx error)".into(),
+                "the receiver says that this address is gone for good; give the webhook its new URL, or delete it",
+            ),
+            Cause::NotFound => (
+                "HTTP 404 (a 4xx error)".into(),
+                "check that the path in the webhook's URL is the one that the receiver serves",
+            ),
+            Cause::Refused(status) => (
+                format!("HTTP {status} (a 4xx error)"),
+                "check the credentials in the webhook's headers, and how the receiver verifies signatures",
+            ),
+            Cause::TooMany => (
+                "HTTP 429 (a 4xx error)".into(),
+                "the receiver limits requests; set the webhook's rate_limit below its limit",
+            ),
+            Cause::Client => (
+                "an HTTP 4xx error".into(),
+                "check the receiver's implementation: it refuses the request; its response body says why",
+            ),
+            Cause::Server => (
+                "an HTTP 5xx error".into(),
+                "check the health and the capacity of the receiver's server, and its log",
+            ),
+            Cause::Redirect => (
+                "an HTTP 3xx redirect".into(),
+                "redirects are not followed; give the webhook the URL that the receiver redirects to",
+            ),
+            Cause::OtherStatus => ("an unexpected HTTP status".into(), "the receiver must answer with 2xx"),
+            Cause::Kind(ErrorKind::Timeout) => (
+                "a timeout".into(),
+                "answer with 2xx first and do the work afterwards, or give the webhook a longer timeout (up to 30s)",
+            ),
+            Cause::Kind(ErrorKind::Connect) => (
+                "a connection error".into(),
+                "check that the receiver runs, and that the webhook's URL and port and any firewall let it be reached",
+            ),
+            Cause::Kind(ErrorKind::Dns) => {
+                ("a DNS error".into(), "check the host name in the webhook's URL: it does not resolve")
+            }
+            Cause::Kind(ErrorKind::Tls) => (
+                "a TLS error".into(),
+                "check the receiver's certificate: its date, its chain, and that it names the host of the URL",
+            ),
+            Cause::Kind(ErrorKind::BlockedAddress) => (
+                "a blocked address".into(),
+                "the URL leads to an address that may not be reached; list it in network.allow if it is meant",
+            ),
+            Cause::Kind(ErrorKind::Protocol) => (
+                "a protocol error".into(),
+                "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
+            ),
+            Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted) => return None,
+        };
+        let attempts = if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") };
+        Some(format!("{attempts} failed with {what}: {todo}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn success_is_judged_at_each_threshold_from_both_sides() {
+        for (delivered, exhausted, label) in [
+            (0, 0, "unknown"),
+            (1, 0, "excellent"),
+            (99, 1, "excellent"),
+            (98_999, 1_001, "good"),
+            (95, 5, "good"),
+            (94_999, 5_001, "warning"),
+            (90, 10, "warning"),
+            (89_999, 10_001, "critical"),
+            (0, 1, "critical"),
+            // 98.999…% would round to 99.
+            (989_999_999, 10_000_001, "good"),
+            (u64::MAX, u64::MAX, "critical"),
+        ] {
+            assert_eq!(success(delivered, exhausted).as_str(), label, "{delivered}/{exhausted}");
+        }
+    }
+
+    #[test]
+    fn response_time_is_judged_at_each_threshold_from_both_sides() {
+        for (sum, count, label) in [
+            (0, 0, "unknown"),
+            (0, 3, "fast"),
+            (999, 1, "fast"),
+            (2_999, 3, "fast"),
+            (1_000, 1, "acceptable"),
+            (3_000, 1, "acceptable"),
+            (6_001, 2, "slow"),
+            (5_000, 1, "slow"),
+            (15_001, 3, "critical"),
+            (u64::MAX, 1, "critical"),
+        ] {
+            assert_eq!(response_time(sum, count).as_str(), label, "{sum}/{count}");
+        }
+    }
+
+    #[test]
+    fn activity_is_judged_at_each_threshold_from_both_sides() {
+        for (failed, events, label) in
+            [(0, 0, "idle"), (2, 0, "idle"), (2, 1, "active"), (3, 1, "failing"), (3, 0, "failing")]
+        {
+            assert_eq!(activity(failed, events).as_str(), label, "{failed} {events}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_none() {
+        assert_eq!(percent(0, 0), None);
+        assert_eq!(percent(1, 4), Some(25.0));
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+
+    fn state(status: EndpointStatus, response_time: ResponseLabel) -> State {
+        State { status, response_time, average_ms: 4_200, now: now() }
+    }
+
+    fn symptom(kind: ErrorKind, response_status: Option<u16>, count: u64) -> Symptom {
+        Symptom { kind, response_status, count, last_at: now() }
+    }
+
+    #[test]
+    fn every_kind_of_error_has_a_sentence_that_names_it() {
+        let fine = state(EndpointStatus::Active, ResponseLabel::Fast);
+        for (kind, status, word) in [
+            (ErrorKind::HttpStatus, Some(422), "4xx"),
+            (ErrorKind::HttpStatus, Some(401), "401"),
+            (ErrorKind::HttpStatus, Some(404), "404"),
+            (ErrorKind::HttpStatus, Some(410), "410"),
+            (ErrorKind::HttpStatus, Some(429), "rate_limit"),
+            (ErrorKind::HttpStatus, Some(503), "5xx"),
+            (ErrorKind::HttpStatus, Some(302), "redirect"),
+            (ErrorKind::HttpStatus, Some(700), "2xx"),
+            (ErrorKind::Timeout, None, "timeout"),
+            (ErrorKind::Connect, None, "connection"),
+            (ErrorKind::Dns, None, "DNS"),
+            (ErrorKind::Tls, None, "TLS"),
+            (ErrorKind::BlockedAddress, None, "network.allow"),
+            (ErrorKind::Protocol, None, "protocol"),
+        ] {
+            let said = recommendations(&[symptom(kind, status, 2)], fine);
+            assert_eq!(said.len(), 1, "{kind}");
+            assert!(said[0].contains(word) && said[0].starts_with("2 attempts"), "{}", said[0]);
+        }
+        assert!(recommendations(&[], fine).is_empty());
+    }
+
+    #[test]
+    fn the_most_frequent_cause_comes_first_and_old_ones_are_left_out() {
+        let old = Symptom { last_at: now().plus_ms(-RECENT_MS), ..symptom(ErrorKind::Dns, None, 99) };
+        let symptoms = [
+            old,
+            symptom(ErrorKind::Timeout, None, 3),
+            symptom(ErrorKind::HttpStatus, Some(500), 2),
+            symptom(ErrorKind::HttpStatus, Some(502), 2),
+        ];
+        let said = recommendations(&symptoms, state(EndpointStatus::Active, ResponseLabel::Fast));
+        assert_eq!(said.len(), 2);
+        assert!(said[0].starts_with("4 attempts failed with an HTTP 5xx"), "{}", said[0]);
+    }
+
+    #[test]
+    fn a_disabled_and_a_slow_endpoint_are_told_what_to_do() {
+        let said = recommendations(&[], state(EndpointStatus::Disabled, ResponseLabel::Slow));
+        assert!(said[0].contains("recover") && said[1].contains("4200 ms"), "{said:?}");
+    }
+}
