@@ -25,6 +25,7 @@ use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, EndpointId, Outcome};
 use crate::http::{self, Readiness, State};
+use crate::retention::{Policy, SweepError, Sweeper};
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
@@ -33,7 +34,9 @@ use crate::service::events::Events;
 use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
-use crate::service::{self, By, Dispatch, Services};
+use crate::service::operations::{Operations, Sweep, Swept};
+use crate::service::statistics::Statistics;
+use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
 use crate::vault::Vault;
@@ -83,6 +86,8 @@ pub struct Server {
     dispatcher: Dispatcher,
     jobs: JobRunner,
     services: Services,
+    sweeper: Sweeper,
+    sweeping: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
@@ -93,6 +98,11 @@ impl Server {
     /// Starts a server and returns when it answers requests; sending begins a moment later, see
     /// [`Server::ready`].
     pub async fn start(config: &Config, world: World) -> Result<Server, StartError> {
+        Server::start_with(config, world, false).await
+    }
+
+    /// Like [`Server::start`]; with `accept_clock` a person has said that the clock is right.
+    pub async fn start_with(config: &Config, world: World, accept_clock: bool) -> Result<Server, StartError> {
         let dir = DataDir::open(config)?;
         let lock = dir.lock()?;
         let vault = Arc::new(dir.vault()?);
@@ -113,6 +123,11 @@ impl Server {
         let parts = assemble(config, &world, store.clone(), vault, stop_http.clone())?;
         let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
         let services = parts.state.services.clone();
+        let sweeper = parts.sweeper;
+        if accept_clock {
+            sweeper.accept_clock().await?;
+        }
+        let sweeping = sweeper.start();
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
@@ -122,6 +137,8 @@ impl Server {
             dispatcher,
             jobs,
             services,
+            sweeper,
+            sweeping,
             http,
             stop_http,
             abort_http,
@@ -162,6 +179,7 @@ impl Server {
     /// Like [`Server::stop`], with another time for what is under way.
     pub async fn stop_with(mut self, grace: Duration) {
         self.stop_http.cancel();
+        self.sweeper.stop();
         let http = async {
             match tokio::time::timeout(grace, &mut self.http).await {
                 Ok(ended) => ended,
@@ -171,9 +189,12 @@ impl Server {
                 }
             }
         };
-        let ((), (), http) = tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http);
-        if let Err(error) = http {
-            tracing::error!(%error, "the HTTP server ended badly");
+        let ((), (), http, sweeping) =
+            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping);
+        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping)] {
+            if let Err(error) = ended {
+                tracing::error!(%error, name, "a part of the server ended badly");
+            }
         }
         let activity = By::system().activity(
             ActivityKind::ServerStopped,
@@ -197,6 +218,7 @@ struct Parts {
     state: State,
     dispatcher: Dispatcher,
     jobs: JobRunner,
+    sweeper: Sweeper,
 }
 
 /// Joins services and delivery over one storage.
@@ -242,6 +264,8 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake(), sender });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let policy = Policy::new(&config.retention.logs, &config.retention.events);
+    let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix)),
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
@@ -254,7 +278,9 @@ fn assemble(
         live: Arc::new(Live::new(shared.clone(), clock.clone(), dispatcher.results(), stop_http)),
         exports: Arc::new(Exports::new(shared.clone(), clock.clone(), config.export.xlsx_max_rows)),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
-        deliveries: Arc::new(Deliveries::new(shared, clock.clone(), dispatch)),
+        deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), dispatch)),
+        statistics: Arc::new(Statistics::new(shared.clone(), clock.clone())),
+        operations: Arc::new(Operations::new(shared, Arc::new(Sweeping(sweeper.clone())))),
         limits: Arc::new(service::limits::Limits::new(
             clock,
             config.limits.requests_per_minute,
@@ -263,7 +289,7 @@ fn assemble(
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
     let state = State { services, readiness, base_path: config.base_path().into() };
-    Ok(Parts { state, dispatcher, jobs })
+    Ok(Parts { state, dispatcher, jobs, sweeper })
 }
 
 /// Delivery, as the services see it.
@@ -296,6 +322,22 @@ impl Dispatch for Delivery {
     }
 }
 
+/// Retention, as the services see it.
+struct Sweeping(Sweeper);
+
+#[async_trait]
+impl Sweep for Sweeping {
+    async fn sweep(&self, by: &By) -> service::Result<Swept> {
+        match self.0.sweep(Some((&by.actor, by.address.as_deref()))).await {
+            Ok(swept) => Ok(Swept { attempts: swept.attempts, events: swept.events }),
+            Err(error @ SweepError::Held { .. }) => Err(ServiceError::Conflict(format!(
+                "Nothing was removed: {error}. Set the clock right, or restart with serve --accept-clock."
+            ))),
+            Err(SweepError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
 struct Ready {
     store: Arc<SqliteStore>,
     dispatcher: Dispatcher,
@@ -314,9 +356,10 @@ impl Readiness for Ready {
 }
 
 /// Runs a server until the process is told to stop, and says on stdout how to use it.
-pub async fn serve(config: Config) -> Result<(), StartError> {
+/// `accept_clock`: a person says that the clock is right.
+pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError> {
     let signals = Signals::listen()?;
-    let server = Server::start(&config, World::real()).await?;
+    let server = Server::start_with(&config, World::real(), accept_clock).await?;
     print!("{}", greeting(&config, server.address()));
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");

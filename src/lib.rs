@@ -70,6 +70,7 @@ pub mod domain;
 pub mod export;
 pub mod http;
 pub mod logging;
+pub mod retention;
 pub mod service;
 pub mod store;
 pub mod vault;

@@ -53,7 +53,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server (what happens without a command, too)
-    Serve,
+    Serve(serve::ServeOptions),
     /// See it at work: a server with a receiver, a webhook and events, in a throw-away data directory
     Demo,
     /// Make, list and revoke API keys
@@ -108,8 +108,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), CliError> {
     // Each command says whether it needs a configuration.
     let config = || Config::load(&cli.global.sources());
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config()?),
+    match cli.command.unwrap_or(Command::Serve(serve::ServeOptions::default())) {
+        Command::Serve(options) => serve::run(config()?, &options),
         Command::Demo => demo::run(config()?),
         Command::Openapi { surface } => openapi::run(surface, &config()?),
         Command::Key(command) => key::run(command, &config()?),

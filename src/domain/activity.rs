@@ -73,6 +73,12 @@ kinds! {
     EventReplayed = "event.replayed",
     /// A bulk job was stopped.
     JobCancelled = "job.cancelled",
+    /// Old rows were removed.
+    RetentionSwept = "retention.swept",
+    /// Nothing is removed, because the clock is not to be trusted.
+    RetentionHeld = "retention.held",
+    /// A person said that the clock is right.
+    RetentionClockAccepted = "retention.clock_accepted",
 }
 
 /// One entry of the activity log.

@@ -87,6 +87,8 @@ scoped! {
     ReadEvents = EventsRead, "events:read";
     /// `events:write`
     WriteEvents = EventsWrite, "events:write";
+    /// `admin`
+    Admin = Admin, "admin";
 }
 
 impl ReadWebhooks {
@@ -113,6 +115,7 @@ mod tests {
             (WriteWebhooks::security_schemes(), Scope::WebhooksWrite),
             (ReadEvents::security_schemes(), Scope::EventsRead),
             (WriteEvents::security_schemes(), Scope::EventsWrite),
+            (Admin::security_schemes(), Scope::Admin),
         ] {
             assert_eq!(named, [asked.as_str()]);
         }

@@ -27,6 +27,8 @@ pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod live;
+pub mod operations;
+pub mod statistics;
 pub mod users;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
@@ -165,6 +167,8 @@ pub struct Services {
     pub jobs: Arc<jobs::Jobs>,
     pub exports: Arc<export::Exports>,
     pub live: Arc<live::Live>,
+    pub statistics: Arc<statistics::Statistics>,
+    pub operations: Arc<operations::Operations>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("export", &["domain", "store"]),
     ("service", &["domain", "store", "clock", "vault", "export"]),
     ("delivery", &["domain", "store", "clock", "vault"]),
+    ("retention", &["domain", "store", "clock"]),
     ("http", &["domain", "service"]),
 ];
 

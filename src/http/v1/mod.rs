@@ -17,10 +17,12 @@ mod examples;
 mod export;
 mod jobs;
 pub mod openapi;
+mod operations;
 mod params;
 pub mod raw;
 mod schemas;
 pub mod shapes;
+mod statistics;
 mod stream;
 
 /// The groups of operations.
@@ -34,9 +36,13 @@ pub(super) enum Tag {
     Events,
     /// Recovery: send many deliveries again, and see how far that is.
     Jobs,
+    /// Figures: statistics, health, event types.
+    Statistics,
+    /// The server as a whole: the activity log and retention.
+    Operations,
 }
 
-/// All operations.
+/// All operations, a topic each.
 type Apis = (
     endpoints::EndpointsApi,
     deliveries::DeliveriesApi,
@@ -44,6 +50,8 @@ type Apis = (
     stream::StreamApi,
     events::EventsApi,
     jobs::JobsApi,
+    statistics::StatisticsApi,
+    operations::OperationsApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -55,6 +63,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
         stream::StreamApi,
         events::EventsApi,
         jobs::JobsApi,
+        statistics::StatisticsApi,
+        operations::OperationsApi,
     );
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
 }

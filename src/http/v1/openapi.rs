@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{examples, params, schemas};
+use super::{examples, operations, params, schemas, statistics};
 
 /// Where the operations are, below the server's URL.
 const PREFIX: &str = "/v1";
@@ -160,6 +160,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("stream_deliveries") => params::attempt_stream(),
         Some("list_events") => params::event_list(),
         Some("list_jobs") => crate::http::paging::PARAMS.to_vec(),
+        Some("get_stats" | "get_all_stats") => statistics::stats_params(),
+        Some("list_event_types") => statistics::event_type_params(),
+        Some("list_activity") => operations::activity_params(),
         _ => vec![],
     };
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -237,7 +240,15 @@ fn errors_of(
         errors
             .push(("422", "Fields or parameters cannot be taken; one entry for each (`validation_failed`)."));
     }
-    if matches!(id, "post_event" | "post_events" | "retry_delivery" | "recover_webhook" | "replay_event") {
+    if matches!(
+        id,
+        "post_event"
+            | "post_events"
+            | "retry_delivery"
+            | "recover_webhook"
+            | "replay_event"
+            | "sweep_retention"
+    ) {
         errors.push(("409", "It does not fit what there is (`conflict`)."));
     }
     if writes {

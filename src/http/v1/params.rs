@@ -35,13 +35,13 @@ const FORMAT: Param = Param {
     description: "The format of the file. Required.",
     example: "csv",
 };
-const SINCE: Param = Param {
+pub(super) const SINCE: Param = Param {
     name: "since",
     shape: Shape::Time,
     description: "Rows with `created_at` at or after this time.",
     example: "2026-05-01T00:00:00Z",
 };
-const UNTIL: Param = Param {
+pub(super) const UNTIL: Param = Param {
     name: "until",
     shape: Shape::Time,
     description: "Rows with `created_at` before this time.",

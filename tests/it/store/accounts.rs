@@ -127,3 +127,56 @@ async fn activity_is_read_newest_first_as_it_was_written() {
     assert_eq!(all, [entry.clone(), activity(ActivityKind::ServerStarted)]);
     assert_eq!(world.store.activity_recent(1).await.unwrap(), [entry]);
 }
+
+#[tokio::test]
+async fn activity_is_listed_newest_first_by_page_and_cursor_and_filtered() {
+    let world = fresh().await;
+    for i in 0..7 {
+        let kind = if i % 2 == 0 { ActivityKind::KeyCreated } else { ActivityKind::KeyRevoked };
+        let entry = Activity { created_at: now().plus_ms(i), ..activity(kind) };
+        world.store.activity_append(entry).await.unwrap();
+    }
+    let list = async |filter: ActivityFilter, page: PageRequest<i64>| {
+        world.store.activity_list(filter, page).await.unwrap()
+    };
+    let times = |page: &Page<ActivityEntry, i64>| -> Vec<i64> {
+        page.rows.iter().map(|e| e.activity.created_at.as_millis() - now().as_millis()).collect()
+    };
+    let all = ActivityFilter::default();
+    let first = list(all, first_page(3)).await;
+    assert_eq!((times(&first), first.total.rows), (vec![6, 5, 4], 7));
+    let start = Start::After(first.next.unwrap());
+    let second = list(all, PageRequest { start, per_page: 3 }).await;
+    assert_eq!(times(&second), [3, 2, 1]);
+    let third = list(all, PageRequest { start: Start::Page(3), per_page: 3 }).await;
+    assert_eq!((times(&third), third.next), (vec![0], None));
+    let filter = ActivityFilter {
+        kind: Some(ActivityKind::KeyCreated),
+        since: Some(now().plus_ms(2)),
+        until: Some(now().plus_ms(6)),
+    };
+    let some = list(filter, first_page(9)).await;
+    assert_eq!((times(&some), some.total.rows), (vec![4, 2], 2));
+}
+
+#[tokio::test]
+async fn event_types_are_counted_by_app_and_listed_by_name() {
+    let world = fresh().await;
+    world.add_endpoint(&["*"]).await;
+    for (i, name) in ["b.x", "a.y", "b.x", "c"].into_iter().enumerate() {
+        world.take(vec![an_event(name, "1")], now().plus_ms(i as i64)).await;
+    }
+    let first = world.store.event_type_list(world.app, first_page(2)).await.unwrap();
+    let row = |name: &str, count, at| EventTypeCount {
+        event_type: event_type(name),
+        count,
+        last_seen_at: Some(now().plus_ms(at)),
+    };
+    assert_eq!(first.rows, [row("a.y", 1, 1), row("b.x", 2, 2)]);
+    assert_eq!(first.total.rows, 3);
+    let start = Start::After(first.next.unwrap());
+    let rest = world.store.event_type_list(world.app, PageRequest { start, per_page: 2 }).await.unwrap();
+    assert_eq!((rest.rows, rest.next), (vec![row("c", 1, 3)], None));
+    let other = world.add_app("other").await;
+    assert_eq!(world.store.event_type_list(other, first_page(9)).await.unwrap().rows, []);
+}

@@ -12,6 +12,7 @@ mod jobs;
 mod log;
 mod queue;
 mod recent;
+mod retention;
 mod stats;
 
 use std::sync::Arc;

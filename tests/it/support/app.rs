@@ -149,10 +149,10 @@ impl TestApp {
         Stopped { clock, chance, lookup: Arc::new(lookup), config, dir }.start().await
     }
 
-    async fn open(stopped: Stopped) -> TestApp {
+    async fn open(stopped: Stopped, accept_clock: bool) -> TestApp {
         let Stopped { clock, chance, lookup, config, dir } = stopped;
         let world = World { clock: clock.clone(), chance: chance.clone(), lookup: lookup.clone() };
-        let server = Server::start(&config, world).await.expect("the server starts");
+        let server = Server::start_with(&config, world, accept_clock).await.expect("the server starts");
         in_time("readiness", server.ready()).await;
         let base = format!("http://{}", server.address());
         let (token, client) = (String::new(), client());
@@ -166,6 +166,13 @@ impl TestApp {
         let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
         in_time("the stop", server.stop()).await;
         Stopped { clock, chance, lookup, config, dir }.start().await
+    }
+
+    /// Like [`TestApp::restart`], with `serve --accept-clock`.
+    pub(crate) async fn restart_accepting_the_clock(self) -> TestApp {
+        let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
+        in_time("the stop", server.stop()).await;
+        TestApp::open(Stopped { clock, chance, lookup, config, dir }, true).await
     }
 
     /// Stops the server, with so long for what is in flight, and gives what is needed to start again.
@@ -310,7 +317,7 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// Starts again on the same files.
     pub(crate) async fn start(self) -> TestApp {
-        TestApp::open(self).await
+        TestApp::open(self, false).await
     }
 }
 

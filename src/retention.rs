@@ -1,0 +1,264 @@
+//! The sweeper: removes what is older than its policy, each hour and when asked, in steps that no
+//! request notices.
+//!
+//! A step is one transaction of a few hundred rows, and the next is asked for only when that one is on
+//! disk, so whoever else writes waits for one step at most. What is pending is never removed.
+//!
+//! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
+//! is more than a day ahead of it, nothing is removed and a person is waited for: either the clock is set
+//! right, or the server is started with `serve --accept-clock`. (A server that was off for longer than a
+//! day looks the same, and is asked about too.)
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::activity::{Activity, ActivityKind, Actor};
+use crate::domain::event::IDEMPOTENCY_MS;
+use crate::domain::{AppId, Span, Timestamp};
+use crate::store::{MINUTES_KEPT_MS, Store, StoreError};
+
+/// How often the sweeper runs by itself.
+const EVERY_MS: i64 = 3_600_000;
+/// How far the clock may be ahead of the latest time seen.
+const TRUSTED_MS: i64 = 86_400_000;
+/// How long the activity log is kept: a year.
+pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
+/// Rows of a step.
+const STEP_ROWS: u32 = 250;
+/// Pages that are given back in a step.
+const STEP_PAGES: u32 = 256;
+
+/// How long things are kept; `None` = for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Attempts, in ms.
+    pub logs_ms: Option<i64>,
+    /// Events, in ms.
+    pub events_ms: Option<i64>,
+}
+
+impl Policy {
+    /// From the configured spans, of which zero means for ever.
+    pub fn new(logs: &Span, events: &Span) -> Policy {
+        let kept = |span: &Span| (!span.is_zero()).then(|| span.as_millis_i64());
+        Policy { logs_ms: kept(logs), events_ms: kept(events) }
+    }
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows of the delivery log.
+    pub attempts: u64,
+    /// Events whose payload is gone.
+    pub events: u64,
+    /// Entries of the activity log.
+    pub activity: u64,
+    /// Pages that went back to the file system.
+    pub pages: u64,
+}
+
+/// Why nothing was swept.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The clock is too far ahead of what was seen last.
+    #[error("the clock says {now}, more than a day after {seen}, the latest time that this server has seen")]
+    Held { now: Timestamp, seen: Timestamp },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is swept.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Keys,
+    Attempts,
+    Events(AppId),
+    Minutes,
+    Activity,
+}
+
+/// Removes what has grown old.
+#[derive(Clone)]
+pub struct Sweeper(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    policy: Policy,
+    /// One sweep at a time. Holds whether it has been told that sweeps are held.
+    turn: Mutex<bool>,
+    stop: CancellationToken,
+}
+
+impl Sweeper {
+    /// Joins the parts; nothing runs yet.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Sweeper {
+        let stop = CancellationToken::new();
+        Sweeper(Arc::new(Inner { store, clock, policy, turn: Mutex::new(false), stop }))
+    }
+
+    /// Sweeps now and then each hour, until [`Sweeper::stop`].
+    pub fn start(&self) -> JoinHandle<()> {
+        let sweeper = self.clone();
+        tokio::spawn(async move {
+            while !sweeper.0.stop.is_cancelled() {
+                let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
+                match sweeper.sweep(None).await {
+                    Ok(_) | Err(SweepError::Held { .. } | SweepError::Store(StoreError::Closed)) => {}
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a retention sweep failed");
+                    }
+                }
+                tokio::select! {
+                    () = sweeper.0.clock.sleep_until(next) => {}
+                    () = sweeper.0.stop.cancelled() => {}
+                }
+            }
+        })
+    }
+
+    /// Ends after the step that is under way.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// A person says that the clock is right.
+    pub async fn accept_clock(&self) -> Result<(), StoreError> {
+        let (store, now) = (&self.0.store, self.0.clock.now());
+        let seen = store.clock_seen().await?;
+        let was_held = seen.is_some_and(|seen| is_ahead(now, seen));
+        let entry = was_held.then(|| Activity {
+            kind: ActivityKind::RetentionClockAccepted,
+            app_id: None,
+            actor: Actor::CommandLine.to_string(),
+            address: None,
+            summary: format!("The clock was accepted: it is {now}."),
+            details: json!({ "now": now.to_string(), "seen": seen.map(|t| t.to_string()) }),
+            created_at: now,
+        });
+        store.clock_note(now, true, entry).await
+    }
+
+    /// Sweeps once; `by` is who asked for it, with an address, or nobody: it is time.
+    ///
+    /// # Errors
+    /// [`SweepError::Held`] when the clock is not to be trusted; nothing was removed then.
+    pub async fn sweep(&self, by: Option<(&Actor, Option<&str>)>) -> Result<Swept, SweepError> {
+        let mut told = self.0.turn.lock().await;
+        let now = self.0.clock.now();
+        let store = &self.0.store;
+        if let Some(seen) = store.clock_seen().await?
+            && is_ahead(now, seen)
+        {
+            if !*told {
+                self.tell_held(now, seen).await?;
+                *told = true;
+            }
+            return Err(SweepError::Held { now, seen });
+        }
+        *told = false;
+        store.clock_note(now, false, None).await?;
+        let swept = self.sweep_all(now).await?;
+        let removed = swept.attempts + swept.events + swept.activity > 0;
+        if removed || by.is_some() {
+            self.tell_swept(by, swept, now).await?;
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_all(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        let store = &self.0.store;
+        let mut swept = Swept::default();
+        self.walk(What::Keys, now.plus_ms(-IDEMPOTENCY_MS)).await?;
+        if let Some(kept) = self.0.policy.logs_ms {
+            swept.attempts = self.walk(What::Attempts, now.plus_ms(-kept)).await?;
+        }
+        if let Some(kept) = self.0.policy.events_ms {
+            for app in store.app_list().await? {
+                swept.events += self.walk(What::Events(app.id), now.plus_ms(-kept)).await?;
+            }
+        }
+        self.walk(What::Minutes, now.plus_ms(-MINUTES_KEPT_MS)).await?;
+        swept.activity = self.walk(What::Activity, now.plus_ms(-ACTIVITY_KEPT_MS)).await?;
+        while !self.0.stop.is_cancelled() {
+            match store.retention_shrink(STEP_PAGES).await? {
+                0 => break,
+                pages => swept.pages += pages,
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Takes steps until nothing from before `before` is left, or until the server stops.
+    async fn walk(&self, what: What, before: Timestamp) -> Result<u64, StoreError> {
+        let store = &self.0.store;
+        let (mut after, mut removed) = (0, 0);
+        while !self.0.stop.is_cancelled() {
+            let done = match what {
+                What::Keys => store.retention_keys(before, STEP_ROWS).await?,
+                What::Attempts => store.retention_attempts(after, before, STEP_ROWS).await?,
+                What::Events(app) => store.retention_events(app, after, before, STEP_ROWS).await?,
+                What::Minutes => store.retention_minutes(after, before, STEP_ROWS).await?,
+                What::Activity => store.retention_activity(before, STEP_ROWS).await?,
+            };
+            removed += done.removed;
+            match done.next {
+                Some(next) => after = next,
+                None => break,
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(removed)
+    }
+
+    async fn tell_held(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {
+        tracing::error!(
+            %now, %seen,
+            "retention is held: the clock is more than a day ahead of the latest time seen; set it right, \
+             or restart with serve --accept-clock"
+        );
+        let entry = Activity {
+            kind: ActivityKind::RetentionHeld,
+            app_id: None,
+            actor: Actor::System.to_string(),
+            address: None,
+            summary: format!(
+                "Nothing is removed: the clock says {now}, more than a day after {seen}. Set it right, or \
+                 restart with serve --accept-clock."
+            ),
+            details: json!({ "now": now.to_string(), "seen": seen.to_string() }),
+            created_at: now,
+        };
+        self.0.store.activity_append(entry).await
+    }
+
+    async fn tell_swept(
+        &self,
+        by: Option<(&Actor, Option<&str>)>,
+        swept: Swept,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Swept { attempts, events, activity, pages } = swept;
+        tracing::info!(attempts, events, activity, pages, "retention swept");
+        let entry = Activity {
+            kind: ActivityKind::RetentionSwept,
+            app_id: None,
+            actor: by.map_or(&Actor::System, |(actor, _)| actor).to_string(),
+            address: by.and_then(|(_, address)| address.map(str::to_owned)),
+            summary: format!("Retention removed {attempts} attempts and {events} events."),
+            details: json!({ "attempts": attempts, "events": events, "activity": activity, "pages": pages }),
+            created_at: now,
+        };
+        self.0.store.activity_append(entry).await
+    }
+}
+
+fn is_ahead(now: Timestamp, seen: Timestamp) -> bool {
+    now > seen.plus_ms(TRUSTED_MS)
+}

@@ -1,0 +1,187 @@
+//! Retention: what goes, what stays, and that a walk in steps of any size comes to the same.
+
+use super::*;
+
+const DAY: i64 = 86_400_000;
+
+async fn sweep_log(world: &World, before: Timestamp, limit: u32) -> u64 {
+    let (mut after, mut removed) = (0, 0);
+    loop {
+        let step = world.store.retention_attempts(after, before, limit).await.unwrap();
+        removed += step.removed;
+        match step.next {
+            Some(next) => after = next,
+            None => return removed,
+        }
+    }
+}
+
+async fn sweep_events(world: &World, before: Timestamp, limit: u32) -> u64 {
+    let (mut after, mut removed) = (0, 0);
+    loop {
+        let step = world.store.retention_events(world.app, after, before, limit).await.unwrap();
+        removed += step.removed;
+        match step.next {
+            Some(next) => after = next,
+            None => return removed,
+        }
+    }
+}
+
+async fn events(world: &World) -> Vec<EventId> {
+    let page = world.store.event_list(world.app, EventFilter::default(), first_page(200)).await.unwrap();
+    assert_eq!(page.total.rows, page.rows.len() as u64);
+    page.rows.iter().map(|event| event.id).collect()
+}
+
+#[tokio::test]
+async fn a_delivery_goes_as_a_whole_and_its_newest_attempt_decides() {
+    for limit in [1, 2, 250] {
+        let world = fresh().await;
+        let id = world.add_endpoint(&["*"]).await.id;
+        let old = world.post_one("a").await;
+        world.exhaust(old).await;
+        let waits = world.post_one("b").await;
+        let retried = world.post_one("c").await;
+        let last = world.exhaust(retried).await;
+        let kind = activity(ActivityKind::DeliveryRetried);
+        let later = now().plus_ms(DAY);
+        let Retried::Queued(next, _) = world.store.attempt_retry(world.app, last, later, kind).await.unwrap()
+        else {
+            panic!()
+        };
+        world.finish(next.id, answered(200, later)).await;
+        let before = world.store.stats_health(world.app, id, 9, now()).await.unwrap();
+
+        assert_eq!(sweep_log(&world, now(), limit).await, 0, "older than means older");
+        assert_eq!(sweep_log(&world, now().plus_ms(1_000), limit).await, 3);
+        let left: Vec<AttemptId> = world.log().await.iter().map(|row| row.delivery_id).collect();
+        // The fifth failure in a row switched the endpoint off, so this one has two attempts and a retry.
+        assert_eq!(left, [waits, retried, retried, retried]);
+        assert_eq!(sweep_log(&world, later.plus_ms(1), limit).await, 3);
+        assert_eq!(world.log().await.len(), 1, "what is pending stays");
+        let after = world.store.stats_health(world.app, id, 9, now()).await.unwrap();
+        let totals = |h: &Option<HealthFigures>| h.as_ref().unwrap().figures.totals;
+        assert_eq!(totals(&before), totals(&after), "statistics stay");
+    }
+}
+
+#[tokio::test]
+async fn an_event_goes_by_its_own_policy_and_its_row_when_nothing_refers_to_it() {
+    for limit in [1, 250] {
+        let world = fresh().await;
+        world.add_endpoint(&["a.*"]).await;
+        let sent = world.take(vec![an_event("a.a", "1")], now()).await.remove(0);
+        let waits = world.take(vec![an_event("a.b", "2")], now()).await.remove(0);
+        let nowhere = world.take(vec![an_event("b", "3")], now()).await.remove(0);
+        let young = world.take(vec![an_event("b", "4")], now().plus_ms(5)).await.remove(0);
+        let attempt = sent.queued[0].attempt_id;
+        world.finish(attempt, answered(200, now())).await;
+
+        assert_eq!(sweep_events(&world, now(), limit).await, 0);
+        assert_eq!(sweep_events(&world, now().plus_ms(5), limit).await, 2);
+        assert_eq!(events(&world).await, [young.event.id, waits.event.id]);
+        assert_eq!(world.store.event_get(world.app, nowhere.event.id).await.unwrap(), None);
+        let detail = world.store.event_get(world.app, sent.event.id).await.unwrap().unwrap();
+        assert_eq!((detail.payload, detail.attempts.len()), (None, 1));
+        assert!(matches!(world.retry(attempt).await, Retried::EventGone));
+
+        sweep_log(&world, now().plus_ms(5), limit).await;
+        assert_eq!(world.store.event_get(world.app, sent.event.id).await.unwrap(), None);
+        assert_eq!(sweep_events(&world, now().plus_ms(5), limit).await, 0, "it is taken once");
+        assert!(world.store.event_get(world.app, waits.event.id).await.unwrap().unwrap().payload.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_key_stands_for_its_event_for_as_long_as_it_is_remembered() {
+    let world = fresh().await;
+    let keyed = || NewEvent { idempotency_key: Some("k".to_owned()), ..an_event("a", "1") };
+    let first = world.take(vec![keyed()], now()).await.remove(0);
+    assert_eq!(sweep_events(&world, now().plus_ms(1), 250).await, 1);
+    let again = world.take(vec![keyed()], now().plus_ms(2)).await.remove(0);
+    assert_eq!(again.event.id, first.event.id);
+    assert_eq!(events(&world).await, []);
+    assert_eq!(world.store.retention_keys(now().plus_ms(-1), 250).await.unwrap().removed, 0);
+    assert_eq!(world.store.retention_keys(now(), 250).await.unwrap().removed, 1);
+    assert_eq!(world.store.event_get(world.app, first.event.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn minutes_go_and_hours_stay() {
+    let world = fresh().await;
+    world.add_endpoint(&["*"]).await;
+    for minutes in 0..5 {
+        let at = now().plus_ms(minutes * 60_000);
+        let taken = world.take(vec![an_event("a", "1")], at).await;
+        world.finish(taken[0].queued[0].attempt_id, answered(200, at)).await;
+    }
+    let (mut after, mut removed) = (0, 0);
+    while let Step { removed: gone, next: Some(next) } =
+        world.store.retention_minutes(after, now().plus_ms(3 * 60_000), 2).await.unwrap()
+    {
+        (after, removed) = (next, removed + gone);
+    }
+    assert_eq!(removed, 3);
+    let since = now().hour();
+    let hour = 3_600_000;
+    for (step, left) in [(60_000, 2), (hour, 5)] {
+        let points = world.store.stats_points(world.app, None, since, since.plus_ms(2 * hour), step).await;
+        let points = points.unwrap();
+        assert_eq!(points.iter().map(|p| p.delivered).sum::<u64>(), left);
+        let times = points.iter().flat_map(|p| &p.histogram).map(|(_, n)| n).sum::<u64>();
+        assert_eq!(times, left);
+    }
+}
+
+#[tokio::test]
+async fn old_activity_goes() {
+    let world = fresh().await;
+    for i in 0..5 {
+        let entry = Activity { created_at: now().plus_ms(i), ..activity(ActivityKind::KeyCreated) };
+        world.store.activity_append(entry).await.unwrap();
+    }
+    let step = world.store.retention_activity(now().plus_ms(4), 3).await.unwrap();
+    assert_eq!((step.removed, step.next), (3, Some(0)));
+    let step = world.store.retention_activity(now().plus_ms(4), 3).await.unwrap();
+    assert_eq!((step.removed, step.next), (1, None));
+    assert_eq!(world.store.activity_recent(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn freed_space_goes_back_to_the_file_system() {
+    let world = fresh().await;
+    let payload = format!("\"{}\"", "x".repeat(200_000));
+    for _ in 0..40 {
+        world.take(vec![an_event("a", &payload)], now()).await;
+    }
+    let world = reopen(world).await;
+    let size = |world: &World| std::fs::metadata(world.dir.path().join("postrider.db")).unwrap().len();
+    let full = size(&world);
+    assert_eq!(world.store.retention_shrink(64).await.unwrap(), 0, "nothing is free yet");
+    assert_eq!(sweep_events(&world, now().plus_ms(1), 250).await, 40);
+    let mut pages = 0;
+    loop {
+        match world.store.retention_shrink(64).await.unwrap() {
+            0 => break,
+            gone => pages += gone,
+        }
+    }
+    assert!(pages > 64);
+    let world = reopen(world).await;
+    assert!(size(&world) < full / 4, "{} of {full}", size(&world));
+}
+
+#[tokio::test]
+async fn the_latest_time_is_kept() {
+    let world = fresh().await;
+    assert_eq!(world.store.clock_seen().await.unwrap(), None);
+    world.store.clock_note(now(), false, None).await.unwrap();
+    world.store.clock_note(now().plus_ms(-5), false, None).await.unwrap();
+    let world = reopen(world).await;
+    assert_eq!(world.store.clock_seen().await.unwrap(), Some(now()));
+    let entry = activity(ActivityKind::RetentionClockAccepted);
+    world.store.clock_note(now().plus_ms(-5), true, Some(entry.clone())).await.unwrap();
+    assert_eq!(world.store.clock_seen().await.unwrap(), Some(now().plus_ms(-5)));
+    assert_eq!(world.store.activity_recent(1).await.unwrap(), [entry]);
+}
