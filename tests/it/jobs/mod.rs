@@ -316,6 +316,33 @@ async fn a_fresh_event_overtakes_a_large_job() {
     assert_eq!(numbers(&job_when(&app, &id, is_done).await), [1_500, 1_500, 1_500, 0]);
 }
 
+#[tokio::test]
+async fn jobs_over_many_webhooks_hold_half_of_all_slots_and_take_turns() {
+    let app = TestApp::with(|config| {
+        config.delivery.disable_after_failures = 0;
+        config.delivery.concurrency = 4;
+    })
+    .await;
+    let receiver = Receiver::start().await;
+    for name in ["a", "b", "c", "d"] {
+        let events = json!({ "events": [format!("{name}.*")] });
+        exhausted(&app, &receiver, events, &[&*format!("{name}.1"), &*format!("{name}.2")]).await;
+    }
+    let other = Receiver::start().await;
+    app.webhook(&other.url("/"), json!({ "events": ["fresh"] })).await;
+    receiver.next_n(8).await;
+    let hold = receiver.hold();
+    let (id, _) = job(retry(&app, json!({})).await);
+    receiver.next_n(2).await;
+    // Another endpoint finds a slot, though eight of the job could be in flight.
+    app.post_event("fresh", json!(1)).await;
+    other.next().await;
+    assert_eq!(receiver.count(), 10);
+    hold.release();
+    // The clock stands still: nothing but the end of others brings the rest on its way.
+    assert_eq!(numbers(&job_when(&app, &id, is_done).await), [8, 8, 8, 0]);
+}
+
 /// One webhook at which so many deliveries have failed for good; every request that led there has been
 /// taken from the receiver.
 async fn exhausted_many(app: &TestApp, receiver: &Receiver, n: usize) -> Webhook {

@@ -6,6 +6,7 @@ use postrider::domain::histogram::{Bucket, bucket_of};
 use proptest::prelude::*;
 
 use super::*;
+use postrider::domain::job::Work;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -38,6 +39,15 @@ enum Step {
     Cancel {
         limit: u32,
     },
+    /// Lets everything that is exhausted go on.
+    RetryAll,
+    Recover {
+        endpoint: usize,
+    },
+    /// Stops a job.
+    Stop {
+        pick: usize,
+    },
     Test {
         endpoint: usize,
         code: u16,
@@ -58,6 +68,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0usize..3, status).prop_map(|(endpoint, status)| Step::Status { endpoint, status }),
         1 => (2usize..3).prop_map(|endpoint| Step::Delete { endpoint }),
         2 => (1u32..4).prop_map(|limit| Step::Cancel { limit }),
+        1 => Just(Step::RetryAll),
+        1 => (0usize..3).prop_map(|endpoint| Step::Recover { endpoint }),
+        1 => any().prop_map(|pick| Step::Stop { pick }),
         1 => (0usize..2, code()).prop_map(|(endpoint, code)| Step::Test { endpoint, code }),
     ];
     proptest::collection::vec(step, 1..60)
@@ -70,6 +83,7 @@ async fn run(steps: Vec<Step>) {
         endpoints.push(world.add_endpoint(&[name, "webhook_endpoint.*"]).await.id);
     }
     let mut deleted = false;
+    let mut jobs: Vec<MadeJob> = Vec::new();
     for step in steps {
         let log = world.log().await;
         // In flight may also be what was cancelled meanwhile.
@@ -109,6 +123,17 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Status { .. } | Step::Delete { .. } => {}
             Step::Cancel { limit } => assert!(world.store.queue_cancel(limit).await.unwrap() <= limit),
+            Step::RetryAll => jobs.extend(make_job(&world, Work::Retry(AttemptFilter::default())).await),
+            Step::Recover { endpoint } => {
+                let until = now().plus_ms(365 * 86_400_000);
+                let work = Work::Recover { endpoint: endpoints[endpoint], since: now(), until };
+                jobs.extend(make_job(&world, work).await);
+            }
+            Step::Stop { pick } => {
+                let Some(job) = jobs.get(pick % jobs.len().max(1)) else { continue };
+                let entry = activity(ActivityKind::JobCancelled);
+                world.store.job_cancel(world.app, job.id, entry).await.unwrap();
+            }
             Step::Test { endpoint, code } => {
                 let test = TestDelivery {
                     endpoint_id: endpoints[endpoint],
@@ -122,6 +147,56 @@ async fn run(steps: Vec<Step>) {
             }
         }
         check(&world, &endpoints).await;
+        jobs_count_what_the_log_shows(&world, &jobs).await;
+    }
+}
+
+/// A job and the attempts it made.
+struct MadeJob {
+    id: JobId,
+    made: Vec<AttemptId>,
+}
+
+async fn make_job(world: &World, work: Work) -> Option<MadeJob> {
+    let before: Vec<_> = world.log().await.iter().map(|row| row.id).collect();
+    let note = Box::new(|_: &BulkJob| activity(ActivityKind::DeliveryBulkRetried));
+    let counted = world.store.job_count(world.app, work.clone()).await.unwrap();
+    let answer = world.store.job_insert(world.app, work, 0, now(), note).await.unwrap();
+    let (JobMade::Made { job, more: false, .. }, Ok(counted)) = (&answer, counted) else {
+        assert_eq!(answer, JobMade::No(counted.unwrap_err()));
+        return None;
+    };
+    let log = world.log().await;
+    let made: Vec<_> = log.iter().map(|row| row.id).filter(|id| !before.contains(id)).collect();
+    assert_eq!((job.matched, job.queued, counted), (made.len() as u64, made.len() as u64, job.queued));
+    Some(MadeJob { id: job.id.unwrap(), made })
+}
+
+async fn jobs_count_what_the_log_shows(world: &World, jobs: &[MadeJob]) {
+    let log = world.log().await;
+    let deliveries = deliveries(&log);
+    for MadeJob { id, made } in jobs {
+        let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+        for first in made {
+            let rows = deliveries.values().find(|rows| rows.iter().any(|row| row.id == *first)).unwrap();
+            let own = rows.iter().skip_while(|row| row.id != *first);
+            // The schedule's retries are the job's; what somebody asks for later is not.
+            let last = own.take_while(|row| row.id == *first || row.trigger == Trigger::Retry).last();
+            let end = match last.unwrap().status {
+                AttemptStatus::Failed => AttemptStatus::Exhausted,
+                status => status,
+            };
+            *ends.entry(end.as_str()).or_default() += 1;
+        }
+        let ended = |name: &str| ends.get(name).copied().unwrap_or(0);
+        let job = world.store.job_get(world.app, *id).await.unwrap().unwrap();
+        assert_eq!((job.delivered, job.exhausted), (ended("delivered"), ended("exhausted")), "{ends:?}");
+        match job.status {
+            JobStatus::Running => assert!(ended("pending") > 0, "it has nothing left to do"),
+            JobStatus::Done => assert_eq!(ended("pending"), 0),
+            JobStatus::Cancelled => {}
+            JobStatus::DryRun => panic!("a dry run is not kept"),
+        }
     }
 }
 
