@@ -15,7 +15,16 @@ function withoutPrefilling(spec) {
   return spec;
 }
 
-fetch("openapi.json")
+// The surface that is shown: /v1, or the one that the page's address names.
+const surfaces = { v1: "openapi.json", v0: "api/v0/openapi.json" };
+const named = new URLSearchParams(location.search).get("surface");
+const surface = Object.hasOwn(surfaces, named) ? named : "v1";
+for (const link of document.querySelectorAll("nav a")) {
+  const shows = new URL(link.href).searchParams.get("surface") ?? "v1";
+  if (shows === surface) link.setAttribute("aria-current", "page");
+}
+
+fetch(surfaces[surface])
   .then((answer) => answer.json())
   .then((spec) => {
     window.ui = SwaggerUIBundle({

@@ -11,12 +11,15 @@ use crate::http;
 pub enum Surface {
     /// The main surface
     V1,
+    /// The surface of Devdraft's API
+    V0,
 }
 
 /// Runs the command.
 pub(super) fn run(surface: Surface, config: &Config) -> Result<(), CliError> {
     let document = match surface {
         Surface::V1 => http::openapi_v1(config.base_path()),
+        Surface::V0 => http::openapi_v0(config.base_path()),
     };
     output::print(&format!("{document:#}\n"))
 }

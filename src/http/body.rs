@@ -154,14 +154,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+impl<'a> Object<'a> {
+    fn read(bytes: &'a Bytes) -> Result<Object<'a>, Problem> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            let what = if e.is_data() { "not a JSON object" } else { "not valid JSON" };
+            Problem::bad_request(format!("The body is {what}: {e}."))
+        })
+    }
+}
+
 impl<'a> Fields<'a> {
     /// Reads a whole body. `known` are the fields it may have.
     pub fn of_body(bytes: &'a Bytes, known: &[&str]) -> Result<Fields<'a>, Problem> {
-        let object: Object<'a> = serde_json::from_slice(bytes).map_err(|e| {
-            let what = if e.is_data() { "not a JSON object" } else { "not valid JSON" };
-            Problem::bad_request(format!("The body is {what}: {e}."))
-        })?;
-        Ok(Fields::new(object.0, String::new(), known))
+        Ok(Fields::new(Object::read(bytes)?.0, String::new(), known))
+    }
+
+    /// Reads a whole body and ignores fields that nobody asks for; of one that is there twice, the last
+    /// counts.
+    pub fn lenient(bytes: &'a Bytes) -> Result<Fields<'a>, Problem> {
+        let mut fields = Object::read(bytes)?.0;
+        fields.reverse();
+        Ok(Fields { fields, prefix: String::new(), errors: Vec::new() })
     }
 
     /// Reads an object inside a body, at `prefix`.

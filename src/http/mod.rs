@@ -23,6 +23,7 @@ pub mod problem;
 pub mod query;
 pub mod server;
 pub mod shell;
+pub mod v0;
 pub mod v1;
 
 /// Says whether the server can do its work, for `/readyz`.
@@ -52,12 +53,13 @@ impl State {
 pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let v1 = v1::service();
     let openapi = openapi_v1(&state.base_path);
-    let document = docs::Document::new(&openapi);
-    let allowed = allow::Allowed::of(&[&openapi]);
+    let v0_openapi = openapi_v0(&state.base_path);
+    let allowed = allow::Allowed::of(&[&openapi, &v0_openapi]);
     let base_path = state.base_path.clone();
     let routes = Route::new()
         .nest("/v1", v1)
-        .at("/openapi.json", get(document))
+        .nest_no_strip("/api/v0", v0::routes(docs::Document::new(&v0_openapi)))
+        .at("/openapi.json", get(docs::Document::new(&openapi)))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))
         .at("/docs/:file", get(docs::file))
@@ -70,4 +72,9 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
 /// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].
 pub fn openapi_v1(base_path: &str) -> serde_json::Value {
     v1::openapi::complete(&v1::service().spec(), base_path)
+}
+
+/// The OpenAPI document of `/api/v0`, as `/api/v0/openapi.json` serves it.
+pub fn openapi_v0(base_path: &str) -> serde_json::Value {
+    v0::openapi::complete(&v0::service().spec(), base_path)
 }

@@ -39,6 +39,8 @@ pub struct Entry {
 pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
+    /// Goes before the code's own title.
+    pub own_title: Option<&'static str>,
     pub entries: Vec<Entry>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -46,7 +48,7 @@ pub struct Problem {
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
         let entries = vec![Entry { detail: detail.into(), source: None }];
-        Problem { status, code, entries, headers: vec![] }
+        Problem { status, code, own_title: None, entries, headers: vec![] }
     }
 
     fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Problem {
@@ -122,7 +124,18 @@ impl Problem {
 
     fn invalid(entries: Vec<Entry>) -> Problem {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Problem { status, code: "validation_failed", entries, headers: vec![] }
+        Problem { status, code: "validation_failed", own_title: None, entries, headers: vec![] }
+    }
+
+    /// The same with a title of its own.
+    pub fn titled(mut self, title: &'static str) -> Problem {
+        self.own_title = Some(title);
+        self
+    }
+
+    /// A few words: what kind of problem it is.
+    pub fn title(&self) -> &'static str {
+        self.own_title.unwrap_or_else(|| title(self.code))
     }
 
     /// What poem itself found wrong with a request. `allowed` are the methods of its path.
@@ -160,7 +173,7 @@ impl Problem {
     }
 
     fn to_json(&self, request_id: &str) -> Value {
-        let title = title(self.code);
+        let title = self.title();
         let errors: Vec<Value> = self
             .entries
             .iter()

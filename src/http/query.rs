@@ -74,10 +74,7 @@ pub struct Query {
 impl Query {
     /// Takes a query string apart; names that are not in `known` are errors.
     pub fn of(request: &Request, known: &[Param]) -> Query {
-        let text = request.uri().query().unwrap_or_default();
-        let given: Vec<(String, String)> =
-            url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-        let mut query = Query { given, errors: vec![] };
+        let mut query = Query::lenient(request);
         let names: Vec<&str> = known.iter().map(|p| p.name).collect();
         let mut seen: Vec<&str> = Vec::new();
         for (name, _) in &query.given {
@@ -91,6 +88,13 @@ impl Query {
             seen.push(name);
         }
         query
+    }
+
+    /// Takes a query string apart, and ignores parameters that nobody asks for.
+    pub fn lenient(request: &Request) -> Query {
+        let text = request.uri().query().unwrap_or_default();
+        let given = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        Query { given, errors: vec![] }
     }
 
     /// A parameter's value.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::allow::Allowed;
 use super::limits::Slot;
 use super::problem::Problem;
+use super::v0;
 
 /// The name of the header that carries the request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -52,10 +53,10 @@ impl<E: Endpoint> Endpoint for Shell<E> {
         let answer = async {
             match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
                 Ok(Ok(answer)) => answer.into_response(),
-                Ok(Err(error)) => Problem::from_poem(error, self.allowed.methods(&path)).render(&id),
+                Ok(Err(error)) => render(&Problem::from_poem(error, self.allowed.methods(&path)), &path, &id),
                 Err(_) => {
                     tracing::error!(%method, path, "a request panicked");
-                    Problem::internal().render(&id)
+                    render(&Problem::internal(), &path, &id)
                 }
             }
         };
@@ -70,6 +71,11 @@ impl<E: Endpoint> Endpoint for Shell<E> {
         });
         Ok(response)
     }
+}
+
+/// A problem in the form of the surface that was asked.
+fn render(problem: &Problem, path: &str, id: &str) -> Response {
+    if v0::fault::covers(path) { v0::fault::render(problem) } else { problem.render(id) }
 }
 
 /// The id that the client gave, if it is a plain one, or a new one.

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::domain::key::{Presented, SecretHash};
-use crate::domain::{Actor, AppId, Scope, Scopes};
+use crate::domain::{Actor, App, AppId, Scope, Scopes};
 use crate::store::Store;
 
 use super::{By, Caller, Result, ServiceError};
@@ -52,6 +52,11 @@ impl Auth {
     /// `prefix` is the configured `auth.key_prefix`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, prefix: String) -> Auth {
         Auth { store, clock, prefix }
+    }
+
+    /// The app that a caller asks for.
+    pub async fn app_of(&self, caller: &Caller) -> Result<App> {
+        self.store.app_get(caller.app_id).await?.ok_or(ServiceError::NotFound("app"))
     }
 
     /// Says who is asking, and for which app.

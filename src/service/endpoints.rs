@@ -70,6 +70,12 @@ impl Endpoints {
         self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
     }
 
+    /// The secret that signs, for those who may see it.
+    pub fn signing_secret(&self, endpoint: &Endpoint) -> Result<SigningSecret> {
+        let opened = self.vault.open_signing_secret(endpoint.id, &endpoint.secret);
+        opened.map_err(|e| ServiceError::Internal(Box::new(e)))
+    }
+
     /// Makes an endpoint and its signing secret, which is given back this once.
     pub async fn create(&self, caller: &Caller, input: Checked) -> Result<(Endpoint, SigningSecret)> {
         let now = self.clock.now();

@@ -137,7 +137,7 @@ pub enum ServiceError {
     StorageFull,
     /// Something that should not happen; its causes are for the log.
     #[error("an internal error")]
-    Internal(#[source] StoreError),
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<StoreError> for ServiceError {
@@ -148,7 +148,7 @@ impl From<StoreError> for ServiceError {
             }
             StoreError::Closed => ServiceError::Unavailable("The server is stopping."),
             StoreError::Full => ServiceError::StorageFull,
-            error => ServiceError::Internal(error),
+            error => ServiceError::Internal(Box::new(error)),
         }
     }
 }

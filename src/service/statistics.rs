@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::domain::delivery::RecentDelivery;
 use crate::domain::health::{self, ActivityLabel, ResponseLabel, State, SuccessLabel, Symptom};
 use crate::domain::histogram::{Bucket, bounds, bucket_of, quantile};
 use crate::domain::{Endpoint, EndpointId, FieldError, Invalid, Span, Timestamp};
@@ -203,6 +204,16 @@ impl Statistics {
     ) -> Result<Vec<(EndpointId, Summary)>> {
         let found = self.store.stats_endpoints(caller.app_id, endpoints, self.clock.now()).await?;
         Ok(found.iter().map(|figures| (figures.endpoint_id, Summary::of(figures))).collect())
+    }
+
+    /// An endpoint's latest deliveries, newest first.
+    pub async fn recent(
+        &self,
+        caller: &Caller,
+        endpoint: EndpointId,
+        limit: u32,
+    ) -> Result<Vec<RecentDelivery>> {
+        Ok(self.store.delivery_recent(caller.app_id, endpoint, limit).await?)
     }
 
     /// The types of what clients have posted, by name.

@@ -12,4 +12,5 @@ mod store;
 mod stream;
 mod support;
 mod tidy;
+mod v0;
 mod v1;

@@ -120,7 +120,8 @@ fn complete_bodies(operation: &mut Value) {
     }
 }
 
-fn security_schemes() -> Value {
+/// The two forms of credentials, for every surface.
+pub fn security_schemes() -> Value {
     json!({
         "bearer": {
             "type": "http",

@@ -1,0 +1,98 @@
+//! The OpenAPI document of `/api/v0`: what poem makes of the operations, with this surface's parameters,
+//! credentials and errors.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::query::Param;
+use crate::http::v1::openapi::security_schemes;
+
+use super::{fault, webhooks};
+
+const DESCRIPTION: &str = "\
+The surface of Devdraft's API over the same webhooks as `/v1`: flat objects with delivery statistics and health. \
+Credentials are a bearer token, or `x-client-key` with `x-client-secret`; scopes are taken in Devdraft's spelling, \
+too. Unknown fields and parameters are ignored.";
+
+/// The errors that an operation can answer with.
+const ERRORS: &[(&str, &str)] = &[
+    ("400", "The request cannot be read."),
+    ("401", "Invalid or missing authentication credentials."),
+    ("403", "The key lacks the scope."),
+    ("404", "There is no such webhook."),
+    ("422", "Fields or parameters cannot be taken; `details` has a sentence for each."),
+    ("429", "Too many requests; `Retry-After` says when to come back."),
+    ("500", "Something went wrong on the server."),
+    ("503", "The server cannot keep up or is stopping."),
+];
+/// Those of operations that take a body or write.
+const WRITE_ERRORS: &[(&str, &str)] = &[
+    ("413", "The body is too large."),
+    ("415", "The body is not JSON."),
+    ("507", "The disk is full; reads go on."),
+];
+
+/// Completes the document. `base_path` is the path under which the server is reached from outside.
+pub fn complete(poem_document: &str, base_path: &str) -> Value {
+    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
+    document["info"]["description"] = json!(DESCRIPTION);
+    document["info"]["license"] = json!({ "name": "MIT" });
+    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
+    let paths = document["paths"].as_object().cloned().unwrap_or_default();
+    let mut completed = Map::new();
+    for (path, mut methods) in paths {
+        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
+            complete_operation(method, operation);
+        }
+        completed.insert(format!("{}{path}", fault::PREFIX), methods);
+    }
+    document["paths"] = Value::Object(completed);
+    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["schemas"]["Error"] = error_schema();
+    document["components"]["schemas"]["CreateWebhook"]["required"] = json!(["url"]);
+    document
+}
+
+fn complete_operation(method: &str, operation: &mut Value) {
+    // The scheme's name is the scope: see `http::auth`.
+    let scope = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
+    if let Some(scope) = &scope {
+        let text = operation["description"].as_str().unwrap_or_default();
+        operation["description"] = json!(format!("{text}\n\nScope: `{scope}`.").trim_start());
+        operation["x-scope"] = json!(scope);
+        operation["security"] = json!([{ "bearer": [] }, { "client_key": [], "client_secret": [] }]);
+    }
+    let own: &[Param] = match operation["operationId"].as_str() {
+        Some("v0_list_webhooks") => &webhooks::LIST,
+        Some("v0_get_webhook") => &webhooks::ONE,
+        _ => &[],
+    };
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    for parameter in &mut parameters {
+        parameter["description"] = json!("The webhook's id: `wh_` and 32 hexadecimal digits.");
+        parameter["example"] = json!("wh_550e8400e29b41d4a716446655440000");
+    }
+    parameters.extend(own.iter().map(Param::describe));
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    let writes = if method == "get" { &[][..] } else { WRITE_ERRORS };
+    for (status, description) in ERRORS.iter().chain(writes) {
+        operation["responses"][status] = json!({
+            "description": description,
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+        });
+    }
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["statusCode", "message", "error", "details"],
+        "properties": {
+            "statusCode": { "type": "integer", "example": 404 },
+            "message": { "type": "string", "example": "Webhook not found" },
+            "error": { "type": "string", "example": "Not Found" },
+            "details": { "type": "string", "example": "No webhook found with ID: wh_550e8400e29b41d4a716446655440000" },
+        },
+    })
+}
