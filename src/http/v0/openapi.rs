@@ -46,6 +46,8 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
         completed.insert(format!("{}{path}", fault::PREFIX), methods);
     }
     document["paths"] = Value::Object(completed);
+    document["tags"] =
+        json!([{ "name": "Webhooks", "description": "Receivers, with their statistics and health." }]);
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Error"] = error_schema();
     document["components"]["schemas"]["CreateWebhook"]["required"] = json!(["url"]);
@@ -53,6 +55,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
 }
 
 fn complete_operation(method: &str, operation: &mut Value) {
+    operation["tags"] = json!(["Webhooks"]);
     // The scheme's name is the scope: see `http::auth`.
     let scope = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
     if let Some(scope) = &scope {
