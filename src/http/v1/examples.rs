@@ -3,6 +3,13 @@
 
 use serde_json::{Value, json};
 
+mod jobs;
+mod operations;
+mod statistics;
+
+pub(super) use jobs::JOB;
+pub(super) use operations::text;
+
 /// A webhook's id.
 pub(super) const WEBHOOK: &str = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
 /// An event's id.
@@ -29,7 +36,11 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
         "post_events" => (json!({ "events": [event_input()] }), json!({ "data": [event()] })),
         "list_events" => (nothing, list("/v1/events", event())),
         "get_event" => (nothing, one(event_detail())),
-        _ => return None,
+        _ => {
+            return jobs::of(operation)
+                .or_else(|| statistics::of(operation))
+                .or_else(|| operations::of(operation));
+        }
     })
 }
 

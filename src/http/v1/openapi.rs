@@ -20,7 +20,7 @@ time are a whole number and `ms`, `s`, `m`, `h` or `d`. Every answer carries `X-
 `admin`, the header `X-App-Id` names another app than the key's own.";
 
 /// The groups of operations, in the order they are shown.
-const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries"];
+const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries", "Jobs", "Statistics", "Operations"];
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
@@ -85,6 +85,9 @@ fn describe_id(path: &str, parameter: &mut Value) {
     } else if path.contains("/events/{id}") {
         let schema = json!({ "type": "string", "pattern": "^evt_[0-9a-f]{32}$" });
         ("The event's id.", schema, json!(examples::EVENT))
+    } else if path.contains("/jobs/{id}") {
+        let schema = json!({ "type": "string", "format": "uuid" });
+        ("The job's id.", schema, json!(examples::JOB))
     } else {
         return;
     };
@@ -112,6 +115,11 @@ fn complete_bodies(operation: &mut Value) {
             }
             if status.starts_with('2') && !answered.is_null() && content.contains_key("application/json") {
                 content["application/json"]["example"] = answered.clone();
+            }
+            for (content_type, body) in content.iter_mut() {
+                if let Some(text) = examples::text(content_type) {
+                    body["example"] = json!(text);
+                }
             }
         } else if let Some(response) = response.as_object_mut() {
             response.remove("content");
@@ -190,7 +198,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
 }
 
 fn header_parameters(operation: &Value) -> Vec<Value> {
-    let header = |name: &str, description: &str, schema: Value, example: &str| {
+    let header = |name: &str, description: &str, schema: Value, example: Value| {
         json!({
             "name": name, "in": "header", "required": false,
             "description": description, "schema": schema, "example": example,
@@ -200,16 +208,16 @@ fn header_parameters(operation: &Value) -> Vec<Value> {
         "X-App-Id",
         "With scope `admin`: the app that is meant, by its id.",
         json!({ "type": "string", "format": "uuid" }),
-        "0198c2f4-0000-7000-8000-000000000001",
+        json!("0198c2f4-0000-7000-8000-000000000001"),
     )];
     if operation["operationId"] == "post_event" {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
         let description = "The same as `idempotency_key` in the body.";
-        headers.push(header("Idempotency-Key", description, schema, "license-L-1-assigned"));
+        headers.push(header("Idempotency-Key", description, schema, json!("license-L-1-assigned")));
     }
     if operation["operationId"] == "stream_deliveries" {
         let about = "The id of the last event that was seen; what ended behind it comes first.";
-        headers.push(header("Last-Event-ID", about, json!({ "type": "integer" }), "1042"));
+        headers.push(header("Last-Event-ID", about, json!({ "type": "integer" }), json!(1042)));
     }
     headers
 }

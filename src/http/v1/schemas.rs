@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::params;
 
+mod more;
+
 const ENDPOINT_STATUSES: &[&str] = &["active", "paused", "disabled"];
 /// A length of time, as `Span` reads it.
 const SPAN: &str = "^(0|[0-9]+(ms|s|m|h|d))$";
@@ -19,6 +21,16 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("EventAttributes", &["payload", "attempts"]),
     ("WebhookTestResultAttributes", &["error"]),
     ("Links", &[]),
+    ("BulkJob", &[]),
+    ("WebhookStats", &["id"]),
+    ("WebhookStatsTimes", &[]),
+    ("WebhookHealthAttributes", &[]),
+    ("WebhookHealthLastDay", &[]),
+    ("WebhookHealthTimes", &[]),
+    ("WebhookHealthError", &[]),
+    ("WebhookHealthTrend", &[]),
+    ("EventTypeAttributes", &[]),
+    ("ActivityAttributes", &[]),
 ];
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
@@ -28,6 +40,24 @@ const BODIES: &[(&str, &[&str])] = &[
     ("EventBatch", &[]),
     ("WebhookTest", &["event_type"]),
     ("RotateSecret", &["overlap"]),
+    ("BulkRetry", &["dry_run"]),
+    (
+        "BulkRetryFilter",
+        &[
+            "status",
+            "event_type",
+            "endpoint_id",
+            "response_status",
+            "error_kind",
+            "trigger",
+            "since",
+            "until",
+            "q",
+            "sort",
+        ],
+    ),
+    ("Recover", &["until", "dry_run"]),
+    ("Replay", &["webhook_id"]),
 ];
 
 /// More about single fields.
@@ -146,7 +176,7 @@ pub(super) fn complete(schemas: &mut Map<String, Value>) {
             schema["properties"][*name]["nullable"] = json!(true);
         }
     }
-    for (schema, property, more) in details() {
+    for (schema, property, more) in details().into_iter().chain(more::details()) {
         let Some(property) = schemas.get_mut(schema).map(|s| &mut s["properties"][property]) else {
             continue;
         };

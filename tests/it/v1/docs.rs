@@ -1,8 +1,8 @@
 //! `/openapi.json` and `/docs`.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::support::TestApp;
+use crate::support::{Receiver, Reply, TestApp};
 
 async fn document() -> Value {
     TestApp::start().await.get("/openapi.json").await.expect(200)
@@ -16,7 +16,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
             all.push((format!("{method} {path}"), operation));
         }
     }
-    assert!(all.len() >= 16, "the operations were found");
+    assert!(all.len() >= 30, "the operations were found");
     all
 }
 
@@ -40,6 +40,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("integer") => value.is_i64(),
+        Some("number") => value.is_number(),
         Some("boolean") => value.is_boolean(),
         Some(other) => panic!("{at}: {other} is not known here"),
         None => true,
@@ -99,13 +100,18 @@ async fn every_operation_is_described_with_examples_that_fit() {
         let answers = operation["responses"].as_object().unwrap();
         bodies.extend(answers.iter().map(|(status, r)| (format!("{name} {status}"), r)));
         for (at, body) in bodies {
-            let Some(content) = body["content"].get("application/json") else { continue };
             if !at.ends_with("request") && !at.contains(" 2") {
                 continue;
             }
-            match content.get("example") {
-                Some(example) => wrong.extend(misfits(&document, &content["schema"], example, &at)),
-                None => wrong.push(format!("{at}: no example")),
+            for (kind, content) in body["content"].as_object().into_iter().flatten() {
+                let text = kind.starts_with("text/") || kind.contains("json");
+                if text && content["example"].is_null() {
+                    wrong.push(format!("{at}: no example of {kind}"));
+                }
+            }
+            let Some(content) = body["content"].get("application/json") else { continue };
+            if let Some(example) = content.get("example") {
+                wrong.extend(misfits(&document, &content["schema"], example, &at));
             }
         }
         for status in ["401", "403", "429", "500", "503"] {
@@ -117,44 +123,90 @@ async fn every_operation_is_described_with_examples_that_fit() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Asserts that an answer is as the document says.
+fn fits(document: &Value, method: &str, path: &str, status: u16, answer: &Value) {
+    let responses = &document["paths"][path][method]["responses"];
+    let schema = &responses[status.to_string()]["content"]["application/json"]["schema"];
+    assert!(schema.is_object(), "{method} {path} {status} is documented");
+    assert_eq!(misfits(document, schema, answer, path), [""; 0]);
+}
+
 #[tokio::test]
 async fn answers_fit_their_schemas() {
     let app = TestApp::start().await;
-    let receiver = crate::support::Receiver::start().await;
+    let receiver = Receiver::start().await;
     let document = app.get("/openapi.json").await.expect(200);
-    let hook = app.webhook(&receiver.url("/"), serde_json::json!({ "headers": { "X-A": "b" } })).await;
-    let event = app.post_event("a.b", serde_json::json!(1)).await;
+    let hook = app.webhook(&receiver.url("/"), json!({ "headers": { "X-A": "b" } })).await;
+    let event = app.post_event("a.b", json!(1)).await;
     let row = app.row_when(|row| row["status"] == "delivered").await;
     for (operation, path) in [
         ("/v1/webhooks", "/v1/webhooks".to_owned()),
         ("/v1/webhooks/{id}", format!("/v1/webhooks/{}", hook.id)),
         ("/v1/webhooks/{id}/deliveries", format!("/v1/webhooks/{}/deliveries", hook.id)),
+        ("/v1/webhooks/{id}/stats", format!("/v1/webhooks/{}/stats", hook.id)),
+        ("/v1/webhooks/{id}/health", format!("/v1/webhooks/{}/health", hook.id)),
+        ("/v1/webhooks/stats", "/v1/webhooks/stats".to_owned()),
         ("/v1/webhooks/deliveries", "/v1/webhooks/deliveries".to_owned()),
         ("/v1/webhooks/deliveries/{id}", format!("/v1/webhooks/deliveries/{}", row["id"])),
         ("/v1/events", "/v1/events".to_owned()),
         ("/v1/events/{id}", format!("/v1/events/{event}")),
+        ("/v1/event-types", "/v1/event-types".to_owned()),
+        ("/v1/activity", "/v1/activity".to_owned()),
     ] {
-        let schema =
-            &document["paths"][operation]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
-        assert!(schema.is_object(), "{operation}");
         let answer = app.get(&path).await.expect(200);
-        assert_eq!(misfits(&document, schema, &answer, operation), [""; 0]);
+        assert_ne!(answer["data"], json!([]), "{operation} has something to show");
+        fits(&document, "get", operation, 200, &answer);
     }
     let refused = app.get("/v1/events?since=x").await.json();
-    let schema = serde_json::json!({ "$ref": "#/components/schemas/Errors" });
+    let schema = json!({ "$ref": "#/components/schemas/Errors" });
     assert_eq!(misfits(&document, &schema, &refused, "errors"), [""; 0]);
+}
+
+#[tokio::test]
+async fn answers_of_recovery_fit_their_schemas() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    receiver.reply(Reply::status(500));
+    let document = app.get("/openapi.json").await.expect(200);
+    let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
+    let event = app.post_event("a.b", json!(1)).await;
+    app.row_when(|row| row["status"] == "exhausted").await;
+    // A failure is what errors, labels and sentences are made of.
+    let health = app.get(&format!("/v1/webhooks/{}/health", hook.id)).await.expect(200);
+    assert_ne!(health["data"]["attributes"]["errors"], json!([]));
+    fits(&document, "get", "/v1/webhooks/{id}/health", 200, &health);
+
+    let retry = "/v1/webhooks/deliveries/retry";
+    for dry_run in [true, false] {
+        let answer = app.post(retry, json!({ "filter": {}, "dry_run": dry_run })).await.expect(202);
+        assert_eq!(answer["data"]["id"].is_null(), dry_run);
+        fits(&document, "post", retry, 202, &answer);
+    }
+    let recover = format!("/v1/webhooks/{}/recover", hook.id);
+    let answer = app.post(&recover, json!({ "since": "2026-01-01T00:00:00Z" })).await.expect(202);
+    fits(&document, "post", "/v1/webhooks/{id}/recover", 202, &answer);
+    let answer = app.post(&format!("/v1/events/{event}/replay"), json!({})).await.expect(202);
+    fits(&document, "post", "/v1/events/{id}/replay", 202, &answer);
+
+    let job = format!("/v1/jobs/{}", answer["data"]["id"].as_str().unwrap());
+    fits(&document, "get", "/v1/jobs/{id}", 200, &app.get(&job).await.expect(200));
+    let jobs = app.get("/v1/jobs").await.expect(200);
+    assert_eq!(jobs["meta"]["total"], 3, "all but the dry run");
+    fits(&document, "get", "/v1/jobs", 200, &jobs);
+    let swept = app.post("/v1/retention/sweep", json!({})).await.expect(200);
+    fits(&document, "post", "/v1/retention/sweep", 200, &swept);
 }
 
 #[tokio::test]
 async fn bodies_say_what_they_need() {
     let document = document().await;
     let required = |name: &str| document["components"]["schemas"][name]["required"].clone();
-    assert_eq!(required("WebhookEndpointInput"), serde_json::json!(["url", "events"]));
+    assert_eq!(required("WebhookEndpointInput"), json!(["url", "events"]));
     assert_eq!(required("WebhookEndpointChange"), Value::Null);
-    assert_eq!(required("EventInput"), serde_json::json!(["event_type", "payload"]));
+    assert_eq!(required("EventInput"), json!(["event_type", "payload"]));
     let tags: Vec<&str> =
         document["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
-    assert_eq!(tags[..3], ["Webhooks", "Events", "Deliveries"]);
+    assert_eq!(tags, ["Webhooks", "Events", "Deliveries", "Jobs", "Statistics", "Operations"]);
     assert!(document["tags"].as_array().unwrap().iter().all(|t| t["description"].is_string()));
 }
 
@@ -200,7 +252,9 @@ async fn the_examples_can_be_sent_as_they_stand() {
     }
     let rotate = example("/v1/webhooks/{id}/rotate-secret", "post");
     app.post(&format!("{own}/rotate-secret"), rotate).await.expect(200);
-    app.with_json(reqwest::Method::PATCH, &own, serde_json::json!({ "status": "paused" })).await.expect(200);
+    app.with_json(reqwest::Method::PATCH, &own, json!({ "status": "paused" })).await.expect(200);
     app.post("/v1/events", example("/v1/events", "post")).await.expect(202);
     app.post("/v1/events/batch", example("/v1/events/batch", "post")).await.expect(202);
+    let retry = "/v1/webhooks/deliveries/retry";
+    app.post(retry, example(retry, "post")).await.expect(202);
 }

@@ -1,0 +1,92 @@
+//! More about single fields of recovery, figures and operations.
+
+use serde_json::{Value, json};
+
+use super::{SPAN, params};
+use crate::domain::ActivityKind;
+
+const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
+const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
+
+/// Schema, property, and what is said of it.
+pub(super) fn details() -> Vec<(&'static str, &'static str, Value)> {
+    let mut all = recovery();
+    all.extend(figures());
+    all
+}
+
+/// A body's field that may be null has null among its words, if it has words.
+fn words_or_null(words: &[&str]) -> Value {
+    let all: Vec<Value> = words.iter().map(|word| json!(word)).chain([Value::Null]).collect();
+    json!({ "enum": all })
+}
+
+fn recovery() -> Vec<(&'static str, &'static str, Value)> {
+    let uuid = json!({ "format": "uuid" });
+    let time = json!({ "format": "date-time" });
+    let statuses = json!({ "type": "string", "enum": params::STATUSES });
+    let one_or_many = json!({ "oneOf": [statuses, { "type": "array", "items": statuses }] });
+    let status_or_class = json!({
+        "oneOf": [
+            { "type": "string", "pattern": "^[1-9]([0-9][0-9]|xx)$" },
+            { "type": "integer", "minimum": 100, "maximum": 999 },
+        ],
+    });
+    let types = json!({ "pattern": "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*(\\.\\*)?$", "maxLength": 128 });
+    vec![
+        ("BulkJob", "id", uuid.clone()),
+        ("BulkJobAttributes", "kind", json!({ "enum": JOB_KINDS })),
+        ("BulkJobAttributes", "status", json!({ "enum": JOB_STATUSES })),
+        ("BulkRetryFilter", "status", one_or_many),
+        ("BulkRetryFilter", "event_type", types),
+        ("BulkRetryFilter", "endpoint_id", uuid.clone()),
+        ("BulkRetryFilter", "response_status", status_or_class),
+        ("BulkRetryFilter", "error_kind", words_or_null(params::ERROR_KINDS)),
+        ("BulkRetryFilter", "trigger", words_or_null(params::TRIGGERS)),
+        ("BulkRetryFilter", "since", time.clone()),
+        ("BulkRetryFilter", "until", time.clone()),
+        ("BulkRetryFilter", "q", json!({ "maxLength": 200 })),
+        ("BulkRetryFilter", "sort", words_or_null(params::SORTS)),
+        ("Recover", "since", time.clone()),
+        ("Recover", "until", time),
+        ("Replay", "webhook_id", uuid),
+    ]
+}
+
+fn figures() -> Vec<(&'static str, &'static str, Value)> {
+    let uuid = json!({ "format": "uuid" });
+    let time = json!({ "format": "date-time" });
+    // An attempt that a stop of the server has interrupted is no fault of the receiver's.
+    let kinds: Vec<&str> =
+        params::ERROR_KINDS.iter().copied().filter(|kind| *kind != "interrupted").collect();
+    let activities: Vec<&str> = ActivityKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let success = json!({ "enum": ["excellent", "good", "warning", "critical", "unknown"] });
+    let response_time = json!({ "enum": ["fast", "acceptable", "slow", "critical", "unknown"] });
+    vec![
+        ("WebhookStats", "id", uuid.clone()),
+        ("WebhookStatsAttributes", "step", json!({ "pattern": SPAN })),
+        ("WebhookStatsAttributes", "since", time.clone()),
+        ("WebhookStatsAttributes", "until", time.clone()),
+        ("WebhookStatsStep", "start", time),
+        ("WebhookHealth", "id", uuid.clone()),
+        ("WebhookHealthLabels", "success_rate", success),
+        ("WebhookHealthLabels", "response_time", response_time),
+        ("WebhookHealthLabels", "activity", json!({ "enum": ["failing", "active", "idle"] })),
+        ("WebhookHealthError", "error_kind", json!({ "enum": kinds })),
+        ("ActivityAttributes", "kind", json!({ "enum": activities })),
+        ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),
+        ("ActivityAttributes", "app_id", uuid),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::{JobKind, JobStatus};
+
+    #[test]
+    fn jobs_have_the_words_of_the_domain() {
+        assert_eq!(JobKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(), JOB_KINDS);
+        assert_eq!(JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>(), JOB_STATUSES);
+    }
+}
