@@ -27,6 +27,8 @@ pub enum Shape {
     Uuid,
     /// Text up to a length in characters.
     Text { max: usize },
+    /// Text of a form, which the reader checks in words of its own.
+    Like { pattern: &'static str, max: usize },
 }
 
 /// A parameter: for the reader and for the document.
@@ -48,6 +50,9 @@ impl Param {
             Shape::Time => json!({ "type": "string", "format": "date-time" }),
             Shape::Uuid => json!({ "type": "string", "format": "uuid" }),
             Shape::Text { max } => json!({ "type": "string", "maxLength": max }),
+            Shape::Like { pattern, max } => {
+                json!({ "type": "string", "pattern": pattern, "maxLength": max })
+            }
         };
         let example = match self.shape {
             Shape::Integer { .. } => json!(self.example.parse::<i64>().unwrap_or_default()),

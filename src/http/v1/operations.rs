@@ -1,5 +1,7 @@
 //! `/v1/activity` and `/v1/retention`: the server as a whole.
 
+use std::sync::LazyLock;
+
 use poem::Request;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::types::Any;
@@ -17,11 +19,15 @@ use super::Tag;
 use super::params::{SINCE, UNTIL};
 use super::shapes::{List, One, one};
 
+/// What entries may be about.
+pub(super) static KINDS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| ActivityKind::ALL.iter().map(|kind| kind.as_str()).collect());
+
 /// Parameters of the activity log.
 pub(super) fn activity_params() -> Vec<Param> {
     let kind = Param {
         name: "kind",
-        shape: Shape::Text { max: 64 },
+        shape: Shape::OneOf(&KINDS),
         description: "Entries of this kind, such as `endpoint.disabled`, `key.created` or `retention.swept`.",
         example: "endpoint.disabled",
     };
@@ -115,7 +121,7 @@ impl OperationsApi {
     ) -> Result<Answer<List<ActivityResource>>, Problem> {
         let mut query = Query::of(request, &activity_params());
         let filter = ActivityFilter {
-            kind: query.get("kind", &kinds(), ActivityKind::parse),
+            kind: query.get("kind", &format!("one of {}", KINDS.join(", ")), ActivityKind::parse),
             since: query.time("since"),
             until: query.time("until"),
         };
@@ -142,9 +148,4 @@ impl OperationsApi {
             attributes: SweepAttributes { attempts: swept.attempts, events: swept.events },
         }))
     }
-}
-
-fn kinds() -> String {
-    let all: Vec<&str> = ActivityKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!("one of {}", all.join(", "))
 }

@@ -25,6 +25,10 @@ pub(super) const SORTS: &[&str] = &[
     "-response_time_ms",
 ];
 
+/// The form of a filter by event type.
+pub(super) const TYPE_FILTER: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$";
+/// The form of a filter by response status.
+pub(super) const STATUS_FILTER: &str = "^[1-9]([0-9][0-9]|xx)$";
 /// Formats of exports.
 pub(super) const FORMATS: &[&str] = &["csv", "xlsx", "jsonl"];
 
@@ -49,7 +53,7 @@ pub(super) const UNTIL: Param = Param {
 };
 const EVENT_TYPE: Param = Param {
     name: "event_type",
-    shape: Shape::Text { max: 130 },
+    shape: Shape::Like { pattern: TYPE_FILTER, max: 130 },
     description: "An event type, or one followed by `.*`, which stands for one or more further segments.",
     example: "license.*",
 };
@@ -70,7 +74,7 @@ const FILTERS: [Param; 7] = [
     EVENT_TYPE,
     Param {
         name: "response_status",
-        shape: Shape::Text { max: 3 },
+        shape: Shape::Like { pattern: STATUS_FILTER, max: 3 },
         description: "A status (`500`) or a class (`5xx`).",
         example: "5xx",
     },

@@ -6,12 +6,20 @@
 use serde_json::{Map, Value, json};
 
 use super::params;
+use crate::domain::event::{BATCH_MAX, TYPE_MAX};
+use crate::domain::pattern::PATTERNS_MAX;
 
 mod more;
 
 const ENDPOINT_STATUSES: &[&str] = &["active", "paused", "disabled"];
 /// A length of time, as `Span` reads it.
 const SPAN: &str = "^(0|[0-9]+(ms|s|m|h|d))$";
+/// An event type, as `EventType` reads it.
+const EVENT_TYPE: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$";
+/// What a webhook wants, as `EventPattern` reads it.
+const EVENT_PATTERN: &str = r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$";
+/// Text without control characters.
+const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// Answers whose fields are all there, null or not, but for those that are named.
 const ANSWERS: &[(&str, &[&str])] = &[
@@ -84,8 +92,10 @@ fn details() -> Vec<(&'static str, &'static str, Value)> {
     let span = json!({ "pattern": SPAN });
     let spans = json!({ "items": { "type": "string", "pattern": SPAN } });
     let kinds: Vec<Value> = params::ERROR_KINDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
-    let short = json!({ "minLength": 1, "maxLength": 255 });
-    let patterns = json!({ "items": { "type": "string", "maxLength": 130, "example": "license.*" } });
+    let short = json!({ "minLength": 1, "maxLength": 255, "pattern": PLAIN });
+    let event_type = json!({ "minLength": 1, "maxLength": TYPE_MAX, "pattern": EVENT_TYPE });
+    let wanted = json!({ "type": "string", "maxLength": TYPE_MAX + 2, "pattern": EVENT_PATTERN, "example": "license.*" });
+    let patterns = json!({ "items": wanted, "minItems": 1, "maxItems": PATTERNS_MAX });
     vec![
         ("WebhookEndpoint", "id", uuid.clone()),
         ("WebhookEndpointAttributes", "status", json!({ "enum": ENDPOINT_STATUSES })),
@@ -101,8 +111,9 @@ fn details() -> Vec<(&'static str, &'static str, Value)> {
         ("WebhookEndpointInput", "retry_schedule", spans),
         ("WebhookEndpointInput", "rate_limit", json!({ "minimum": 1, "maximum": 10000 })),
         ("RotateSecret", "overlap", span),
-        ("WebhookTest", "event_type", json!({ "minLength": 1, "maxLength": 128 })),
-        ("EventInput", "event_type", json!({ "pattern": "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$" })),
+        ("WebhookTest", "event_type", event_type.clone()),
+        ("EventInput", "event_type", event_type),
+        ("EventBatch", "events", json!({ "minItems": 1, "maxItems": BATCH_MAX })),
         ("EventInput", "resource_id", short.clone()),
         ("EventInput", "idempotency_key", short),
         ("Event", "id", json!({ "pattern": "^evt_[0-9a-f]{32}$" })),

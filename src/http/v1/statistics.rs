@@ -36,7 +36,7 @@ pub(super) fn stats_params() -> Vec<Param> {
         },
         Param {
             name: "step",
-            shape: Shape::Text { max: 16 },
+            shape: Shape::Like { pattern: "^[0-9]+(ms|s|m|h|d)$", max: 16 },
             description: "Length of a step, whole minutes from `1m` to `1d`; chosen by the window unless given. \
                           A series has at most 1,500 steps. Steps that are no whole hours reach 7 days back.",
             example: "1h",

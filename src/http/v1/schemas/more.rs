@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::super::operations;
 use super::{SPAN, params};
-use crate::domain::ActivityKind;
 
 const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
 const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
@@ -28,11 +28,11 @@ fn recovery() -> Vec<(&'static str, &'static str, Value)> {
     let one_or_many = json!({ "oneOf": [statuses, { "type": "array", "items": statuses }] });
     let status_or_class = json!({
         "oneOf": [
-            { "type": "string", "pattern": "^[1-9]([0-9][0-9]|xx)$" },
+            { "type": "string", "pattern": params::STATUS_FILTER },
             { "type": "integer", "minimum": 100, "maximum": 999 },
         ],
     });
-    let types = json!({ "pattern": "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*(\\.\\*)?$", "maxLength": 128 });
+    let types = json!({ "pattern": params::TYPE_FILTER, "maxLength": 130 });
     vec![
         ("BulkJob", "id", uuid.clone()),
         ("BulkJobAttributes", "kind", json!({ "enum": JOB_KINDS })),
@@ -59,7 +59,6 @@ fn figures() -> Vec<(&'static str, &'static str, Value)> {
     // An attempt that a stop of the server has interrupted is no fault of the receiver's.
     let kinds: Vec<&str> =
         params::ERROR_KINDS.iter().copied().filter(|kind| *kind != "interrupted").collect();
-    let activities: Vec<&str> = ActivityKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let success = json!({ "enum": ["excellent", "good", "warning", "critical", "unknown"] });
     let response_time = json!({ "enum": ["fast", "acceptable", "slow", "critical", "unknown"] });
     vec![
@@ -73,7 +72,7 @@ fn figures() -> Vec<(&'static str, &'static str, Value)> {
         ("WebhookHealthLabels", "response_time", response_time),
         ("WebhookHealthLabels", "activity", json!({ "enum": ["failing", "active", "idle"] })),
         ("WebhookHealthError", "error_kind", json!({ "enum": kinds })),
-        ("ActivityAttributes", "kind", json!({ "enum": activities })),
+        ("ActivityAttributes", "kind", json!({ "enum": *operations::KINDS })),
         ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),
         ("ActivityAttributes", "app_id", uuid),
     ]
