@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Chance, Clock};
-use crate::domain::attempt::Failure;
+use crate::domain::attempt::{Failure, Request};
 use crate::domain::retry::Schedule;
 use crate::domain::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp};
@@ -28,8 +28,31 @@ const WRITE_AGAIN_MS: u32 = 500;
 /// Makes one request. [`super::sender::Sender`] does it over the network.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends, and says what became of it; never fails.
-    async fn send(&self, job: &Job) -> Outcome;
+    /// Sends, and says what became of it; never fails. What is sent is noted in `flight` before the
+    /// first byte leaves, because this may be dropped at any moment after.
+    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome;
+}
+
+/// What is known of a request before its end. Whoever waits for the end holds it, so that a request
+/// whose end nobody saw is in the log as it was sent all the same.
+#[derive(Debug, Default)]
+pub struct InFlight(Mutex<Option<(Timestamp, Request)>>);
+
+impl InFlight {
+    /// Notes the request that is about to be sent, and when it was begun.
+    pub fn note(&self, attempted_at: Timestamp, request: Request) {
+        *self.noted() = Some((attempted_at, request));
+    }
+
+    /// Gives out what was noted, if anything was.
+    pub fn take(&self) -> Option<(Timestamp, Request)> {
+        self.noted().take()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Option<(Timestamp, Request)>> {
+        // What it holds is replaced as a whole, so it is right even after a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the dispatcher is told.
@@ -145,23 +168,41 @@ impl Courier {
         Fut: Future<Output = ()>,
     {
         let (id, endpoint) = (job.id, job.endpoint.id);
-        let started_at = self.clock.now();
-        // A panic must cost neither the slot nor the delivery.
-        let sending = AssertUnwindSafe(self.transport.send(&job)).catch_unwind();
-        let outcome = tokio::select! {
-            outcome = sending => outcome.unwrap_or_else(|_| {
-                failed(started_at, self.clock.now(), ErrorKind::Protocol, PANICKED)
-            }),
-            () = self.interrupt.cancelled() => {
-                failed(started_at, self.clock.now(), ErrorKind::Interrupted, INTERRUPTED)
-            }
-        };
+        let outcome = self.send(&job).await;
         let kind = outcome.failure.as_ref().map(|f| f.kind);
         log(&job, &outcome);
         drop(job);
         report(Report::Sent { id, endpoint, timed_out: kind == Some(ErrorKind::Timeout) }).await;
         let (finished, was_stuck) = self.write(id, outcome, &report).await;
         report(Report::Written { id, endpoint, finished, was_stuck }).await;
+    }
+
+    /// Makes the request; it ends with an outcome in any case.
+    async fn send(&self, job: &Job) -> Outcome {
+        let started_at = self.clock.now();
+        let flight = InFlight::default();
+        // A panic must cost neither the slot nor the delivery.
+        let sending = AssertUnwindSafe(self.transport.send(job, &flight)).catch_unwind();
+        let (kind, message) = tokio::select! {
+            outcome = sending => match outcome {
+                Ok(outcome) => return outcome,
+                Err(_) => (ErrorKind::Protocol, PANICKED),
+            },
+            () = self.interrupt.cancelled() => (ErrorKind::Interrupted, INTERRUPTED),
+        };
+        let (attempted_at, request) = match flight.take() {
+            Some((at, request)) => (at, Some(request)),
+            None => (started_at, None),
+        };
+        Outcome {
+            attempted_at: Some(attempted_at),
+            finished_at: self.clock.now(),
+            response_time_ms: None,
+            request,
+            response: None,
+            failure: Some(Failure { kind, message: message.to_owned() }),
+            not_before: None,
+        }
     }
 
     /// Writes a result, however long it takes. Says, too, whether it was reported as stuck.
@@ -209,19 +250,6 @@ where
 
 const INTERRUPTED: &str = "Postrider was stopped while the request was in flight; it is sent again at once.";
 const PANICKED: &str = "Postrider itself failed while it was sending; its log says where. Please report it.";
-
-/// The end of an attempt that the transport did not see the end of.
-fn failed(started_at: Timestamp, now: Timestamp, kind: ErrorKind, message: &str) -> Outcome {
-    Outcome {
-        attempted_at: Some(started_at),
-        finished_at: now,
-        response_time_ms: None,
-        request: None,
-        response: None,
-        failure: Some(Failure { kind, message: message.to_owned() }),
-        not_before: None,
-    }
-}
 
 fn log(job: &Job, outcome: &Outcome) {
     let (attempt_id, endpoint_id, attempt) = (job.id.0, job.endpoint.id, job.attempt);

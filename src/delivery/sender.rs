@@ -23,7 +23,7 @@ use crate::domain::{Endpoint, SigningSecret, Span, Timestamp, endpoint, retry_af
 use crate::store::Job;
 use crate::vault::{CannotOpen, Vault};
 
-use super::courier::Transport;
+use super::courier::{InFlight, Transport};
 use super::failure::{self, Stage, Target};
 use super::guard::{Guard, Lookup, SystemLookup};
 use super::headers::{self, PrepareError, SigningHeaders};
@@ -128,13 +128,18 @@ impl Sender {
     /// `None` for failures before that (`dns`, `connect`, `tls`, `blocked_address`), which would make
     /// a dead receiver look like a fast one.
     pub async fn send(&self, job: &Job) -> Outcome {
+        self.send_noting(job, &InFlight::default()).await
+    }
+
+    async fn send_noting(&self, job: &Job, flight: &InFlight) -> Outcome {
         let attempted_at = self.clock.now();
         let started = Instant::now();
         let (request, exchange) = match self.prepare(job, attempted_at) {
             Ok(prepared) => {
-                let request = record(&prepared, job);
+                flight.note(attempted_at, record(&prepared, job));
                 let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
-                (Some(request), self.exchange(prepared, started, limit).await)
+                let exchange = self.exchange(prepared, started, limit).await;
+                (flight.take().map(|(_, request)| request), exchange)
             }
             Err(error) => {
                 tracing::error!(attempt_id = %job.id, endpoint_id = %job.endpoint.id, %error, "a request could not be made");
@@ -304,9 +309,10 @@ async fn has_more(answer: &mut reqwest::Response) -> bool {
     };
     timeout(LAST_LOOK, look).await.unwrap_or(true)
 }
+
 #[async_trait::async_trait]
 impl Transport for Sender {
-    async fn send(&self, job: &Job) -> Outcome {
-        Sender::send(self, job).await
+    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome {
+        self.send_noting(job, flight).await
     }
 }

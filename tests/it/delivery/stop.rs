@@ -66,6 +66,29 @@ async fn what_is_interrupted_does_not_count_and_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_interrupted_is_in_the_log_as_it_was_sent() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    app.webhook(&receiver.url("/hook"), json!({})).await;
+    let hold = receiver.hold();
+    app.post_event("a.b", json!({ "n": 1 })).await;
+    let got = receiver.next().await;
+    let stopped = app.stop_within(Duration::ZERO).await;
+    hold.release();
+
+    let app = stopped.start().await;
+    let row = app.row_when(|row| row["error_kind"] == "interrupted").await;
+    let path = format!("/v1/webhooks/deliveries/{}", row["id"]);
+    let detail = app.get(&path).await.attributes();
+    let request = &detail["request"];
+    assert_eq!(request["url"], receiver.url("/hook"), "{detail}");
+    assert_eq!(request["headers"]["webhook-signature"], got.header("webhook-signature").unwrap());
+    assert_eq!(request["body"], json!({ "n": 1 }).to_string());
+    assert_eq!(detail["response"], Value::Null);
+    assert_eq!(detail["attempted_at"], "2026-03-01T12:00:00.000Z");
+}
+
+#[tokio::test]
 async fn an_interrupted_attempt_uses_up_no_step_of_the_schedule() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;

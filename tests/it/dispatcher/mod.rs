@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use postrider::clock::{FakeChance, FakeClock};
-use postrider::delivery::courier::{RetryPolicy, Transport};
+use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::dispatcher::{Dispatcher, Limits};
 use postrider::domain::app::DEFAULT_APP;
-use postrider::domain::attempt::{Failure, Response};
+use postrider::domain::attempt::{Attempt, Failure, Request, Response};
 use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::list::{PageRequest, Start};
 use postrider::domain::retry::Schedule;
@@ -75,10 +75,12 @@ impl Sky {
 
 #[async_trait]
 impl Transport for Sky {
-    async fn send(&self, job: &Job) -> Outcome {
+    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome {
         let (end, wait) = oneshot::channel();
         let endpoint = job.endpoint.id;
         self.count(endpoint, 1);
+        let url = job.endpoint.settings.url.clone();
+        flight.note(start_time(), Request { url, headers: vec![], body: None });
         self.flights.send(Flight { endpoint, payload: job.payload.clone(), end }).ok();
         let end = wait.await.expect("the test says how it ends");
         self.count(endpoint, -1);
@@ -242,9 +244,13 @@ impl Bench {
 
     /// The statuses of an endpoint's attempts, newest first.
     async fn statuses(&self, endpoint: EndpointId) -> Vec<AttemptStatus> {
+        self.rows(endpoint).await.iter().map(|row| row.status).collect()
+    }
+
+    /// An endpoint's attempts, newest first.
+    async fn rows(&self, endpoint: EndpointId) -> Vec<Attempt> {
         let filter = postrider::store::AttemptFilter { endpoint: Some(endpoint), ..Default::default() };
         let page = PageRequest { start: Start::Page(1), per_page: 200 };
-        let page = self.store.attempt_list(self.app, filter, Default::default(), page).await.unwrap();
-        page.rows.iter().map(|row| row.status).collect()
+        self.store.attempt_list(self.app, filter, Default::default(), page).await.unwrap().rows
     }
 }

@@ -12,6 +12,10 @@ async fn a_panic_while_sending_costs_neither_the_slot_nor_the_delivery() {
     bench.flight_to(endpoint).await.ends(End::Panic);
     bench.flight_to(endpoint).await.ends(End::Answer(200));
     bench.finished(1, AttemptStatus::Failed, endpoint).await;
+    let rows = bench.rows(endpoint).await;
+    let failed = rows.iter().find(|row| row.status == AttemptStatus::Failed).unwrap();
+    let detail = bench.store.attempt_get(bench.app, failed.id).await.unwrap().unwrap();
+    assert_eq!(detail.request.unwrap().url, "http://receiver.example/", "it may have been sent");
     bench.clock.advance_ms(60_000);
     let again = bench.flight_to(endpoint).await;
     assert_eq!(again.payload, "0");
