@@ -12,18 +12,19 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
-use crate::delivery::courier::{RetryPolicy, Transport};
+use crate::delivery::courier::RetryPolicy;
 use crate::delivery::dispatcher::{Dispatcher, Limits};
 use crate::delivery::guard::{Lookup, SystemLookup};
 use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
-use crate::domain::{ActivityKind, EndpointId, Outcome};
+use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::{self, Readiness, State};
 use crate::retention::{Policy, SweepError, Sweeper};
 use crate::service::auth::Auth;
@@ -178,6 +179,7 @@ impl Server {
 
     /// Like [`Server::stop`], with another time for what is under way.
     pub async fn stop_with(mut self, grace: Duration) {
+        let deadline = Instant::now() + grace;
         self.stop_http.cancel();
         self.sweeper.stop();
         let http = async {
@@ -191,6 +193,8 @@ impl Server {
         };
         let ((), (), http, sweeping) =
             tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping);
+        // A client may have asked for a test while the rest was ending, and hung up.
+        self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
         for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping)] {
             if let Err(error) = ended {
                 tracing::error!(%error, name, "a part of the server ended badly");
@@ -238,8 +242,7 @@ fn assemble(
         policy: policy.clone(),
     };
     let clock = world.clock.clone();
-    let sender =
-        Arc::new(Sender::with_lookup(sender_config, clock.clone(), vault.clone(), world.lookup.clone())?);
+    let sender = Sender::with_lookup(sender_config, clock.clone(), vault.clone(), world.lookup.clone())?;
     let retry_policy = RetryPolicy {
         schedule: Arc::new(config.delivery.retry_schedule.clone()),
         jitter: config.delivery.jitter,
@@ -250,18 +253,17 @@ fn assemble(
         endpoint_concurrency: config.delivery.endpoint_concurrency,
     };
     let shared: Arc<dyn Store> = store.clone();
-    let transport: Arc<dyn Transport> = sender.clone();
     let dispatcher = Dispatcher::start(
         shared.clone(),
         clock.clone(),
         world.chance.clone(),
-        transport,
+        Arc::new(sender),
         retry_policy,
         limits,
     );
     let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
     let dispatch: Arc<dyn Dispatch> =
-        Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake(), sender });
+        Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
@@ -296,7 +298,6 @@ fn assemble(
 struct Delivery {
     dispatcher: Dispatcher,
     jobs: Arc<Notify>,
-    sender: Arc<Sender>,
 }
 
 #[async_trait]
@@ -317,8 +318,8 @@ impl Dispatch for Delivery {
         self.dispatcher.result_written();
     }
 
-    async fn probe(&self, job: Job) -> Outcome {
-        self.sender.send(&job).await
+    async fn probe(&self, job: Job, created_at: Timestamp) -> Result<(AttemptId, Outcome), StoreError> {
+        self.dispatcher.probe(job, created_at).await
     }
 }
 

@@ -19,8 +19,8 @@ use crate::clock::{Chance, Clock};
 use crate::domain::attempt::{Failure, Request};
 use crate::domain::retry::Schedule;
 use crate::domain::transition::Rules;
-use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp};
-use crate::store::{FinishRules, Finished, Job, Store, StoreError};
+use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
+use crate::store::{FinishRules, Finished, Job, Store, StoreError, TestDelivery};
 
 /// How long to wait before a result that could not be written is tried again, in milliseconds.
 const WRITE_AGAIN_MS: u32 = 500;
@@ -177,6 +177,31 @@ impl Courier {
         report(Report::Written { id, endpoint, finished, was_stuck }).await;
     }
 
+    /// Makes one request outside the queue, and puts it in the log as a test that was asked for at
+    /// `created_at`. Fails when the log could not be written, although the request was made.
+    pub(super) async fn probe(
+        &self,
+        job: Job,
+        created_at: Timestamp,
+    ) -> Result<(AttemptId, Outcome), StoreError> {
+        let outcome = self.send(&job).await;
+        let (app, endpoint_id) = (job.endpoint.app_id, job.endpoint.id);
+        let test = TestDelivery {
+            endpoint_id,
+            event_id: job.event_id,
+            event_type: job.event_type,
+            payload: job.payload,
+            created_at,
+            outcome: outcome.clone(),
+        };
+        let recorded = self.store.test_record(app, test).await;
+        if let Err(error) = &recorded {
+            // The client may be gone; then nobody else hears of it.
+            tracing::error!(%error, %endpoint_id, "a test was sent, but could not be written to the log");
+        }
+        recorded.map(|id| (id, outcome))
+    }
+
     /// Makes the request; it ends with an outcome in any case.
     async fn send(&self, job: &Job) -> Outcome {
         let started_at = self.clock.now();
@@ -188,7 +213,10 @@ impl Courier {
                 Ok(outcome) => return outcome,
                 Err(_) => (ErrorKind::Protocol, PANICKED),
             },
-            () = self.interrupt.cancelled() => (ErrorKind::Interrupted, INTERRUPTED),
+            () = self.interrupt.cancelled() => match job.trigger {
+                Trigger::Test => (ErrorKind::Interrupted, TEST_INTERRUPTED),
+                _ => (ErrorKind::Interrupted, INTERRUPTED),
+            },
         };
         let (attempted_at, request) = match flight.take() {
             Some((at, request)) => (at, Some(request)),
@@ -249,6 +277,7 @@ where
 }
 
 const INTERRUPTED: &str = "Postrider was stopped while the request was in flight; it is sent again at once.";
+const TEST_INTERRUPTED: &str = "Postrider was stopped while the request was in flight.";
 const PANICKED: &str = "Postrider itself failed while it was sending; its log says where. Please report it.";
 
 fn log(job: &Job, outcome: &Outcome) {

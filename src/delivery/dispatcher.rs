@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Chance, Clock};
-use crate::domain::{AttemptId, EndpointId, Timestamp};
-use crate::store::{Due, EndpointQueue, Finished, Queued, Store, StoreError};
+use crate::domain::{AttemptId, EndpointId, Outcome, Timestamp};
+use crate::store::{Due, EndpointQueue, Finished, Job, Queued, Store, StoreError};
 
 use super::courier::{Courier, Report, RetryPolicy, Transport};
 use super::lane::{Hint, Lane, Manner};
@@ -97,6 +97,7 @@ struct Poll {
 pub struct Dispatcher {
     messages: mpsc::Sender<Message>,
     missed: Arc<AtomicBool>,
+    courier: Arc<Courier>,
     stop: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
@@ -118,7 +119,7 @@ impl Dispatcher {
         let (ready_tx, ready) = watch::channel(false);
         let results = Arc::new(watch::Sender::new(0));
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let courier = Courier::new(
+        let courier = Arc::new(Courier::new(
             store.clone(),
             clock.clone(),
             chance,
@@ -126,12 +127,12 @@ impl Dispatcher {
             policy,
             stop.clone(),
             abort.clone(),
-        );
+        ));
         let (tasks, missed) = (TaskTracker::new(), Arc::new(AtomicBool::new(false)));
         let state = State {
             store,
             clock,
-            courier: Arc::new(courier),
+            courier: courier.clone(),
             limits,
             messages: messages.clone(),
             tasks: tasks.clone(),
@@ -153,7 +154,7 @@ impl Dispatcher {
             results: results.clone(),
         };
         tasks.spawn(state.run(inbox, missed.clone(), stop.clone()));
-        Dispatcher { messages, missed, stop, abort, tasks, ready, results }
+        Dispatcher { messages, missed, courier, stop, abort, tasks, ready, results }
     }
 
     /// Tells of attempts that have just become pending.
@@ -190,8 +191,23 @@ impl Dispatcher {
         self.results.send_modify(|n| *n += 1);
     }
 
-    /// Starts nothing more, waits for what is in flight for at most `grace`, then interrupts it, and
-    /// returns when every result is written.
+    /// Makes one request outside the queue, whatever its endpoint's status, and puts it in the log as a
+    /// test. Goes on to its end when nobody waits for it any more: what was sent is in the log.
+    /// Fails when the log could not be written.
+    pub async fn probe(&self, job: Job, created_at: Timestamp) -> Result<(AttemptId, Outcome), StoreError> {
+        let (courier, results) = (self.courier.clone(), self.results.clone());
+        let probe = self.tasks.spawn(async move {
+            let probed = courier.probe(job, created_at).await;
+            results.send_modify(|n| *n += 1);
+            probed
+        });
+        probe
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Failed { doing: "sending a test", source: error.into() }))
+    }
+
+    /// Starts nothing more by itself, waits for what is in flight for at most `grace`, then interrupts it, and
+    /// returns when every result is written. May be called again for what was asked for meanwhile.
     pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();
         self.tasks.close();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Activity, ActivityKind, Actor, AppId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
+    Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
 use crate::store::{Job, Queued, StoreError};
 
@@ -42,8 +42,13 @@ pub trait Dispatch: Send + Sync {
     fn job_waiting(&self);
     /// Attempts have ended outside the queue: a hint for who follows the log.
     fn finished(&self);
-    /// Makes one request outside the queue and says what became of it.
-    async fn probe(&self, job: Job) -> Outcome;
+    /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
+    /// says what became of it. Both are done to their end even if the caller is dropped meanwhile.
+    async fn probe(
+        &self,
+        job: Job,
+        created_at: Timestamp,
+    ) -> std::result::Result<(AttemptId, Outcome), StoreError>;
 }
 
 /// Who makes a change: for the activity log, and for what may be handed out.

@@ -1,5 +1,10 @@
 //! Test deliveries (`POST /v1/webhooks/{id}/test`).
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use super::*;
 
 async fn test(app: &TestApp, hook: &Webhook, body: Value) -> Value {
@@ -46,6 +51,63 @@ async fn a_test_takes_an_event_type_and_tells_when_nobody_is_there() {
     let result = test(&app, &hook, json!({})).await;
     assert_eq!((&result["delivered"], &result["http_status"]), (&json!(false), &Value::Null));
     assert!(result["error"].is_string(), "{result}");
+}
+
+/// Asks for a test and hangs up while the receiver has the request; returns when the server knows.
+async fn test_and_hang_up(app: &TestApp, receiver: &Receiver, hook: &Webhook) {
+    let mut client = TcpStream::connect(app.server().address()).await.unwrap();
+    let head = format!(
+        "POST /v1/webhooks/{}/test HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}",
+        hook.id, app.token
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    receiver.next().await;
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    in_time("the end of the connection", client.read_to_end(&mut answer)).await.ok();
+    assert_eq!(answer, b"", "the server gave the request up");
+}
+
+#[tokio::test]
+async fn a_test_is_in_the_log_although_its_client_has_hung_up() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let hook = app.webhook(&receiver.url("/"), json!({})).await;
+    let hold = receiver.hold();
+    test_and_hang_up(&app, &receiver, &hook).await;
+    hold.release();
+    let row = app.row_when(|row| row["trigger"] == "test").await;
+    assert_eq!((&row["status"], &row["response_status"]), (&json!("delivered"), &json!(200)));
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_test_whose_client_has_hung_up() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let hook = app.webhook(&receiver.url("/"), json!({})).await;
+    let hold = receiver.hold();
+    test_and_hang_up(&app, &receiver, &hook).await;
+    let stopping = tokio::spawn(app.stop_within(Duration::from_secs(25)));
+    hold.release();
+    let app = in_time("the stop", stopping).await.unwrap().start().await;
+    assert_eq!(statuses(&app.rows().await), ["delivered"]);
+}
+
+#[tokio::test]
+async fn a_test_that_a_stop_interrupts_is_in_the_log_as_it_was_sent() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let hook = app.webhook(&receiver.url("/hook"), json!({})).await;
+    let hold = receiver.hold();
+    test_and_hang_up(&app, &receiver, &hook).await;
+    let app = in_time("the stop", app.stop_within(Duration::ZERO)).await.start().await;
+    hold.release();
+    let row = app.row_when(|row| row["trigger"] == "test").await;
+    assert_eq!((&row["status"], &row["error_kind"]), (&json!("exhausted"), &json!("interrupted")));
+    let detail = app.get(&format!("/v1/webhooks/deliveries/{}", row["id"])).await.attributes();
+    assert_eq!(detail["request"]["url"], receiver.url("/hook"), "{detail}");
+    assert_eq!(receiver.count(), 1, "and it is not sent again");
 }
 
 #[tokio::test]
