@@ -1,7 +1,9 @@
 //! From a pending row to a request at the receiver, and back to a finished row.
 //!
-//! * [`dispatcher`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
-//!   turn, within [`slots`]; [`wakes`] says when to look at a lane again.
+//! * [`dispatcher`] is what the rest of the program holds; it tells the [`scheduler`] by [`messages`].
+//! * [`scheduler`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
+//!   turn, within [`slots`]; [`claims`] knows what is in memory, [`poll`] asks the table, and [`wakes`]
+//!   says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
 //! * [`sender`] makes one request: [`signer`] and [`headers`] say what is in it, [`jwe`] encrypts,
@@ -20,9 +22,13 @@ pub mod signer;
 
 pub use guard::{Guard, GuardError, Lookup};
 pub use sender::{Sender, SenderConfig, SenderError};
+mod claims;
 pub mod courier;
 pub mod dispatcher;
 pub mod jobs;
 mod lane;
+mod messages;
+mod poll;
+mod scheduler;
 mod slots;
 mod wakes;

@@ -7,6 +7,15 @@
 
 use super::lane::Manner;
 
+/// How many requests may run.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In all.
+    pub concurrency: usize,
+    /// To one endpoint.
+    pub endpoint_concurrency: usize,
+}
+
 /// The slots.
 #[derive(Debug)]
 pub(super) struct Slots {
