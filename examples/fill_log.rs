@@ -11,8 +11,8 @@
 //! days before 2026-11-21. Roll-ups are left empty. DATA_DIR
 //! should be a new one, and no server may be running on it.
 
-use std::path::Path;
-
+use postrider::config::Config;
+use postrider::data_dir::DataDir;
 use postrider::domain::Timestamp;
 use postrider::store::sqlite::{Options, SqliteStore};
 use rusqlite::{Connection, params};
@@ -31,8 +31,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let rows: i64 = rows.parse()?;
     let hooks: i64 = arguments.get(2).map_or(Ok(10), |text| text.parse())?;
-    std::fs::create_dir_all(dir)?;
-    let file = Path::new(dir).join("postrider.db");
+    let mut config = Config::default();
+    config.data_dir = dir.into();
+    let file = DataDir::open(&config)?.database();
     SqliteStore::open(&file, Options::new(Timestamp::from_millis(END_MS)))?.close().await;
     let mut conn = Connection::open(&file)?;
     fill(&mut conn, rows, hooks)?;

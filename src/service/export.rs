@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::attempt::Attempt;
@@ -124,7 +124,7 @@ impl Exports {
         }
         let turn = self.xlsx_turn.clone().acquire_owned().await.map_err(|_| ExportError::Lost)?;
         let (pages, inbox) = mpsc::channel(1);
-        let building = tokio::task::spawn_blocking(move || build(inbox, turn));
+        let building = in_its_own_thread(move || build(inbox, turn))?;
         let (mut left, mut next) = (max as usize, Some(ExportPlace::default()));
         while let Some(place) = next {
             let page = walk.page(place).await?;
@@ -138,10 +138,27 @@ impl Exports {
         // The end is said; a sender that is merely gone means that nobody waits for the file.
         let _ = pages.send(None).await;
         match building.await {
-            Ok(Some(file)) => Ok(Bytes::from(file?)),
+            // A copy, because the file lies behind the workbook in memory and would hold that back for as
+            // long as the client takes.
+            Ok(Some(file)) => Ok(Bytes::copy_from_slice(&file?)),
             _ => Err(ExportError::Lost),
         }
     }
+}
+
+/// Does work that takes much memory for a moment in a thread that ends with it. When a thread ends, the
+/// allocator can use its memory again, and mostly gives it back; in the runtime's pool, where threads
+/// live on, each that has ever built a workbook kept a hundred megabytes of its own.
+fn in_its_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, ExportError> {
+    let (done, result) = oneshot::channel();
+    let run = move || {
+        // Nobody may be waiting any more.
+        let _ = done.send(work());
+    };
+    std::thread::Builder::new().name("xlsx".to_owned()).spawn(run).map_err(|_| ExportError::Lost)?;
+    Ok(result)
 }
 
 /// Builds a workbook of the pages that come, on a thread that may block. The turn is given back when
