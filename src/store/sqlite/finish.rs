@@ -115,24 +115,26 @@ fn write_row(
     outcome: &Outcome,
     next_retry_at: Option<Timestamp>,
 ) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+    live::advance(conn, row.app)?;
+    let sql = format!(
         "UPDATE attempts SET status = ?2, attempted_at = ?3, finished_at = ?4, response_status = ?5, \
          response_time_ms = ?6, error_kind = ?7, error_message = ?8, next_retry_at = ?9, \
-         finished_seq = ?10 WHERE id = ?1",
-    )?
-    .execute(params![
-        row.id,
-        status,
-        outcome.attempted_at,
-        outcome.finished_at,
-        outcome.response.as_ref().map(|response| response.status),
-        outcome.response_time_ms,
-        outcome.failure.as_ref().map(|failure| failure.kind),
-        outcome.failure.as_ref().map(|failure| &failure.message),
-        next_retry_at,
-        live::next(conn, row.app)?
-    ])
-    .map(|_| ())
+         finished_seq = {} WHERE id = ?1",
+        live::PLACE
+    );
+    conn.prepare_cached(&sql)?
+        .execute(params![
+            row.id,
+            status,
+            outcome.attempted_at,
+            outcome.finished_at,
+            outcome.response.as_ref().map(|response| response.status),
+            outcome.response_time_ms,
+            outcome.failure.as_ref().map(|failure| failure.kind),
+            outcome.failure.as_ref().map(|failure| &failure.message),
+            next_retry_at
+        ])
+        .map(|_| ())
 }
 
 /// Keeps what was sent and what came back; the request is kept without an answer, too.

@@ -186,11 +186,13 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         None => AttemptStatus::Delivered,
         Some(_) => AttemptStatus::Exhausted,
     };
+    live::advance(tx, app)?;
     tx.prepare_cached(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
          created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
          error_message, finished_seq) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+         (SELECT finished_count FROM apps WHERE id = ?1))",
     )?
     .execute(params![
         app,
@@ -204,8 +206,7 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         outcome.response.as_ref().map(|response| response.status),
         outcome.response_time_ms,
         outcome.failure.as_ref().map(|failure| failure.kind),
-        outcome.failure.as_ref().map(|failure| &failure.message),
-        live::next(tx, app)?
+        outcome.failure.as_ref().map(|failure| &failure.message)
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
     write_details(tx, id, outcome)?;

@@ -88,7 +88,7 @@ async fn the_hot_queries_use_their_indexes() {
                 assert_quick(conn, &sql, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)");
             }
             assert_quick(conn, queue::DEPTH, "attempts_due");
-            assert_quick(conn, live::NEXT, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, live::ADVANCE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, live::LAST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
