@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::attempts::{self, NewAttempt};
+use super::log_zones::ZONE_BITS;
 use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
-use super::{SqliteStore, cache, log_query};
+use super::{SqliteStore, cache, event_list};
 use crate::domain::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
@@ -244,7 +244,7 @@ fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rus
 // Reading
 
 /// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.
-fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
+pub(super) fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
     Ok(Event {
         id: row.get(from)?,
         event_type: row.get(from + 1)?,
@@ -298,59 +298,6 @@ fn types(
     Ok(page_of(rows, page.per_page, total(counted), |row| row.event_type.as_str().to_owned()))
 }
 
-fn list(
-    conn: &Connection,
-    app: AppId,
-    filter: &EventFilter,
-    page: &PageRequest<i64>,
-) -> rusqlite::Result<Page<Event, i64>> {
-    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    // What retention has taken is in no list.
-    let mut wanted = "v.app = ? AND v.payload IS NOT NULL AND v.origin <> 'test'".to_owned();
-    let mut values = vec![Value::Integer(app)];
-    if let Some(types) = &filter.event_type {
-        let types = log_query::types(conn, app, types)?;
-        wanted.push_str(&format!(" AND v.type IN ({})", log_query::numbers(&types)));
-    }
-    if let Some(since) = filter.since {
-        wanted.push_str(" AND v.created_at >= ?");
-        values.push(Value::Integer(since.as_millis()));
-    }
-    if let Some(until) = filter.until {
-        wanted.push_str(" AND v.created_at < ?");
-        values.push(Value::Integer(until.as_millis()));
-    }
-    let count =
-        format!("SELECT count(*) FROM (SELECT 1 FROM events v WHERE {wanted} LIMIT {})", TOTAL_CAP + 1);
-    let counted = conn
-        .prepare_cached(&count)?
-        .query_row(params_from_iter(&values), |row| super::rows::count(row, 0))?;
-    let mut offset = 0;
-    match page.start {
-        Start::Page(number) => offset = skipped(number, page.per_page),
-        Start::After(id) => {
-            wanted.push_str(" AND v.id < ?");
-            values.push(Value::Integer(id));
-        }
-    }
-    values.extend([Value::Integer(i64::from(page.per_page) + 1), Value::Integer(offset)]);
-    let mut statement = conn.prepare_cached(&list_sql(&wanted))?;
-    let rows = statement
-        .query_map(params_from_iter(&values), |row| Ok((row.get::<_, i64>(0)?, event(row, 1)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let page = page_of(rows, page.per_page, total(counted), |(id, _)| *id);
-    let rows = page.rows.into_iter().map(|(_, event)| event).collect();
-    Ok(Page { rows, total: page.total, next: page.next })
-}
-
-pub(super) fn list_sql(wanted: &str) -> String {
-    format!(
-        "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
-         FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE {wanted} \
-         ORDER BY v.id DESC LIMIT ? OFFSET ?"
-    )
-}
-
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
@@ -369,7 +316,7 @@ impl EventStore for SqliteStore {
         filter: EventFilter,
         page: PageRequest<i64>,
     ) -> Result<Page<Event, i64>> {
-        self.read("listing events", move |conn| list(conn, app, &filter, &page)).await
+        self.read("listing events", move |conn| event_list::list(conn, app, &filter, &page, ZONE_BITS)).await
     }
 
     async fn event_type_list(

@@ -4,18 +4,20 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::log_query::{self, Wanted};
-use super::{SqliteStore, attempts, cache, rows};
+use super::log_plan::{Bounds, Plan};
+use super::log_query::Wanted;
+use super::{SqliteStore, attempts, cache, log_merge};
 use crate::domain::AppId;
 use crate::store::{
-    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore, LogKey, Result, Sort, SortField,
+    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore, Result, Sort, SortField,
 };
 
-fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: i64) -> rusqlite::Result<u64> {
+fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: u64) -> rusqlite::Result<u64> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(0) };
-    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(0) };
-    let (sql, values) = wanted.count_to(cap);
-    conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| rows::count(row, 0))
+    match Plan::of(conn, app, filter, Bounds::USUAL)? {
+        Some(plan) => plan.count(conn, cap),
+        None => Ok(0),
+    }
 }
 
 fn page(
@@ -32,7 +34,8 @@ fn page(
     // What was found in an earlier snapshot may have changed since.
     let is_fresh = from.ahead.is_empty();
     if is_fresh && !from.is_last {
-        find_more(conn, &wanted, sort, &mut from, limit)?;
+        let Some(plan) = Plan::of(conn, app, filter, Bounds::USUAL)? else { return Ok(end) };
+        find_more(conn, &plan, sort, &mut from, limit)?;
     }
     let (sql, values) = wanted.holds_for();
     let mut still = conn.prepare_cached(&sql)?;
@@ -50,32 +53,24 @@ fn page(
 
 fn find_more(
     conn: &Connection,
-    wanted: &Wanted,
+    plan: &Plan,
     sort: Sort,
     from: &mut ExportPlace,
     limit: usize,
 ) -> rusqlite::Result<()> {
     let many = if sort.field == SortField::Id { limit } else { EXPORT_AHEAD };
-    let (sql, values) = wanted.find(sort, from.after.as_ref(), many as i64, 0);
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query(params_from_iter(&values))?;
-    while let Some(row) = found.next()? {
-        let id = row.get(0)?;
-        from.ahead.push_back(id);
-        if from.ahead.len() == many {
-            let value = log_query::sort_value(sort.field, row.get::<_, Value>(1)?);
-            from.after = Some(LogKey { id, value });
-            return Ok(());
-        }
+    let found = log_merge::find(conn, plan, sort, from.after.as_ref(), many)?;
+    from.is_last = found.len() < many;
+    from.ahead.extend(found.iter().map(|key| key.id));
+    if !from.is_last {
+        from.after = found.into_iter().next_back();
     }
-    from.is_last = true;
     Ok(())
 }
 
 #[async_trait]
 impl ExportStore for SqliteStore {
     async fn export_count(&self, app: AppId, filter: AttemptFilter, cap: u64) -> Result<u64> {
-        let cap = i64::try_from(cap).unwrap_or(i64::MAX);
         self.read("counting the log", move |conn| count(conn, app, &filter, cap)).await
     }
 

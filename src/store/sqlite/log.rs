@@ -1,15 +1,15 @@
 //! The delivery log: its lists and details, a person's wish to send again, and test deliveries.
 
 use async_trait::async_trait;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::attempts::{self, NewAttempt, Stored};
 use super::endpoints::row_of;
 use super::error::fault;
 use super::events::{self, Incoming};
 use super::finish::write_details;
-use super::log_query::{self, Wanted};
+use super::log_merge;
+use super::log_plan::{Bounds, Plan};
 use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
 use super::{SqliteStore, activity, cache, live, rows};
@@ -19,33 +19,28 @@ use crate::domain::attempt::{AttemptDetail, AttemptStatus, Budget, Request, Resp
 use crate::domain::event::Event;
 use crate::domain::{AppId, AttemptId, EndpointId, Origin, Timestamp};
 use crate::store::{
-    AttemptFilter, LogKey, LogStore, Page, PageRequest, Queued, Result, Retried, Sort, Start, TestDelivery,
+    AttemptFilter, LogKey, LogStore, Page, PageRequest, Queued, Result, Retried, Sort, Start, TOTAL_CAP,
+    TestDelivery,
 };
 
-fn list(
+pub(super) fn list(
     conn: &Connection,
     app: AppId,
     filter: &AttemptFilter,
     sort: Sort,
     page: &PageRequest<LogKey>,
+    bounds: Bounds,
 ) -> rusqlite::Result<Page<Attempt, LogKey>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(empty()) };
-    let (sql, values) = wanted.count();
-    let counted =
-        conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| rows::count(row, 0))?;
+    let Some(plan) = Plan::of(conn, app, filter, bounds)? else { return Ok(empty()) };
+    let counted = plan.count(conn, TOTAL_CAP + 1)?;
     let (after, offset) = match &page.start {
-        Start::Page(number) => (None, skipped(*number, page.per_page)),
+        Start::Page(number) => (None, usize::try_from(skipped(*number, page.per_page)).unwrap_or(usize::MAX)),
         Start::After(key) => (Some(key), 0),
     };
-    let (sql, values) = wanted.find(sort, after, i64::from(page.per_page) + 1, offset);
-    let keys = conn
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(&values), |row| {
-            let value = log_query::sort_value(sort.field, row.get::<_, Value>(1)?);
-            Ok(LogKey { id: row.get(0)?, value })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let most = offset.saturating_add(page.per_page as usize + 1);
+    let mut keys = log_merge::find(conn, &plan, sort, after, most)?;
+    keys.drain(..offset.min(keys.len()));
     let keys = page_of(keys, page.per_page, total(counted), LogKey::clone);
     let rows =
         keys.rows.iter().map(|key| attempts::list_row(conn, key.id)).collect::<rusqlite::Result<_>>()?;
@@ -222,7 +217,7 @@ impl LogStore for SqliteStore {
         sort: Sort,
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>> {
-        self.read("reading the log", move |conn| list(conn, app, &filter, sort, &page)).await
+        self.read("reading the log", move |conn| list(conn, app, &filter, sort, &page, Bounds::USUAL)).await
     }
 
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>> {

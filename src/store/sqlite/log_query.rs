@@ -1,15 +1,15 @@
-//! The delivery log's filters and orders, as SQL.
+//! The delivery log's filters as conditions on a row, for whoever walks the log in an order of their own.
 //!
 //! Names in a filter (an endpoint, event types, the search text) are first looked up in their small
 //! tables and go into the query as row numbers, so that the log itself is compared by numbers only.
-//! The query finds ids; the rows are fetched after, so that sorting never carries them along.
+//! Lists are not read this way, because a condition may leave few rows of many: see [`super::log_plan`].
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::endpoints;
 use crate::domain::attempt::AttemptStatus;
-use crate::store::{AttemptFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TOTAL_CAP, TypeFilter};
+use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
 
 /// A condition with its values. `None` in [`Wanted::of`] stands for "no row at all".
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,14 +84,6 @@ impl Wanted {
         (&self.condition, &self.values)
     }
 
-    /// All rows of an endpoint.
-    #[cfg(test)]
-    pub(super) fn of_endpoint(row: i64) -> Wanted {
-        let mut wanted = Wanted::default();
-        wanted.and("endpoint = ?", [Value::Integer(row)]);
-        wanted
-    }
-
     fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
         if !self.condition.is_empty() {
             self.condition.push_str(" AND ");
@@ -112,18 +104,6 @@ impl Wanted {
         }
     }
 
-    /// Counts the rows, up to one above the cap.
-    pub(super) fn count(&self) -> (String, &[Value]) {
-        self.count_to(TOTAL_CAP as i64 + 1)
-    }
-
-    /// Counts the rows, up to so many.
-    pub(super) fn count_to(&self, most: i64) -> (String, &[Value]) {
-        let sql =
-            format!("SELECT count(*) FROM (SELECT 1 FROM attempts WHERE {} LIMIT {most})", self.condition);
-        (sql, &self.values)
-    }
-
     /// Whether the row whose id is the first value is among them; the other values follow.
     pub(super) fn holds_for(&self) -> (String, &[Value]) {
         (format!("SELECT 1 FROM attempts WHERE id = ? AND {}", self.condition), &self.values)
@@ -142,74 +122,10 @@ impl Wanted {
         values.push(Value::Integer(limit));
         (sql, values)
     }
-
-    /// Finds ids and the values they are sorted by, behind a place or not.
-    pub(super) fn find(
-        &self,
-        sort: Sort,
-        after: Option<&LogKey>,
-        limit: i64,
-        offset: i64,
-    ) -> (String, Vec<Value>) {
-        let mut wanted = self.clone();
-        if let Some(key) = after {
-            wanted.add_after(sort, key);
-        }
-        let column = column(sort.field);
-        let direction = if sort.descending { "DESC" } else { "ASC" };
-        let order = match sort.field {
-            SortField::Id => format!("id {direction}"),
-            _ => format!("{column} {direction} NULLS LAST, id {direction}"),
-        };
-        let sql = format!(
-            "SELECT id, {column} FROM attempts WHERE {} ORDER BY {order} LIMIT ? OFFSET ?",
-            wanted.condition
-        );
-        wanted.values.extend([Value::Integer(limit), Value::Integer(offset)]);
-        (sql, wanted.values)
-    }
-
-    /// Rows behind a place. Nulls come last in both directions, so behind a value come all nulls too.
-    fn add_after(&mut self, sort: Sort, key: &LogKey) {
-        let than = if sort.descending { "<" } else { ">" };
-        let id = Value::Integer(key.id.0);
-        let column = column(sort.field);
-        let value = match (&key.value, sort.field) {
-            (_, SortField::Id) => return self.and(&format!("id {than} ?"), [id]),
-            (SortValue::Null, _) => return self.and(&format!("{column} IS NULL AND id {than} ?"), [id]),
-            (SortValue::Number(n), _) => Value::Integer(*n),
-            (SortValue::Text(text), _) => Value::Text(text.clone()),
-        };
-        self.and(
-            &format!("({column} {than} ? OR ({column} = ? AND id {than} ?) OR {column} IS NULL)"),
-            [value.clone(), value, id],
-        );
-    }
-}
-
-fn column(field: SortField) -> &'static str {
-    match field {
-        SortField::Id => "id",
-        SortField::CreatedAt => "created_at",
-        SortField::AttemptedAt => "attempted_at",
-        SortField::Status => "status",
-        SortField::ResponseStatus => "response_status",
-        SortField::ResponseTime => "response_time_ms",
-    }
-}
-
-/// The value in a cursor for what a row is sorted by.
-pub(super) fn sort_value(field: SortField, value: Value) -> SortValue {
-    match (field, value) {
-        (SortField::Id, _) => SortValue::Null,
-        (_, Value::Integer(n)) => SortValue::Number(n),
-        (_, Value::Text(text)) => SortValue::Text(text),
-        (_, _) => SortValue::Null,
-    }
 }
 
 /// Endpoints (deleted ones too) and event types whose names contain a text.
-fn search(conn: &Connection, app: i64, q: &str) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
+pub(super) fn search(conn: &Connection, app: i64, q: &str) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
     let q = q.to_lowercase();
     let find = |sql: &str| -> rusqlite::Result<Vec<i64>> {
         conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
@@ -240,7 +156,7 @@ pub(super) fn types(conn: &Connection, app: i64, filter: &TypeFilter) -> rusqlit
 }
 
 /// Row numbers as a list in SQL. They come from the database, so there is nothing to quote.
-pub(super) fn numbers(rows: &[i64]) -> String {
+fn numbers(rows: &[i64]) -> String {
     rows.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
 }
 

@@ -29,6 +29,7 @@ mod counts;
 mod endpoint_text;
 mod endpoints;
 mod error;
+mod event_list;
 mod events;
 mod export;
 mod finish;
@@ -38,7 +39,11 @@ mod jobs;
 mod keys;
 mod live;
 mod log;
+mod log_class;
+mod log_merge;
+mod log_plan;
 mod log_query;
+mod log_zones;
 mod migrations;
 mod paging;
 mod pool;
@@ -50,6 +55,8 @@ mod stats;
 mod users;
 mod writer;
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,135 @@
+//! Where in the log a time lies: which ids can have been made in a range of time.
+//!
+//! Ids ascend in the order of writing, and `created_at` nearly does, but a clock may be set back and a
+//! result waits for the writer. Instead of an index, which every row would pay for, one small row tells
+//! of every zone of ids the earliest and the latest time in it. What a zone says may be too wide (rows
+//! are removed), never too narrow.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// Ids in a zone, as a power of two. The triggers in migration 0005 say the same.
+pub(super) const ZONE_BITS: u32 = 12;
+
+/// A table and the table of its zones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Zoned {
+    table: &'static str,
+    zones: &'static str,
+}
+
+pub(super) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones" };
+pub(super) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones" };
+
+/// A range of `created_at` in milliseconds, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) since: i64,
+    pub(super) until: i64,
+}
+
+impl Range {
+    pub(super) const ALL: Range = Range { since: i64::MIN, until: i64::MAX };
+
+    pub(super) fn contains(self, created_at: i64) -> bool {
+        (self.since..=self.until).contains(&created_at)
+    }
+}
+
+/// Neighbouring ids, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: i64,
+    pub(super) to: i64,
+    /// Whether the rows must be looked at one by one; else all of them are in the range.
+    pub(super) mixed: bool,
+}
+
+impl Span {
+    pub(super) const ALL: Span = Span { from: i64::MIN, to: i64::MAX, mixed: false };
+
+    /// The part of it with ids from `from` to `to`, if there is any.
+    pub(super) fn within(self, from: i64, to: i64) -> Option<Span> {
+        let span = Span { from: self.from.max(from), to: self.to.min(to), ..self };
+        (span.from <= span.to).then_some(span)
+    }
+}
+
+/// The zones of the log, in a snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Zones {
+    bits: u32,
+    first: i64,
+    /// Of each zone, from the first on. A zone without rows contains no time.
+    times: Vec<Range>,
+}
+
+const EMPTY: Range = Range { since: i64::MAX, until: i64::MIN };
+
+impl Zones {
+    /// Reads the zones. What the table does not tell is looked up: the zone that is still being filled.
+    pub(super) fn load(conn: &Connection, of: Zoned, bits: u32) -> rusqlite::Result<Zones> {
+        let Zoned { table, zones } = of;
+        let end = |direction: &str| -> rusqlite::Result<Option<i64>> {
+            let sql = format!("SELECT id FROM {table} ORDER BY id {direction} LIMIT 1");
+            conn.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()
+        };
+        let (bottom, top) = (end("ASC")?, end("DESC")?);
+        let (Some(bottom), Some(top)) = (bottom, top) else {
+            return Ok(Zones { bits, first: 0, times: vec![] });
+        };
+        let (first, last) = (bottom >> bits, top >> bits);
+        let mut times = Vec::with_capacity(usize::try_from(last - first + 1).unwrap_or_default());
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT zone, earliest, latest FROM {zones} WHERE zone BETWEEN ?1 AND ?2 ORDER BY zone"
+        ))?;
+        let mut told = statement.query(params![first, last])?;
+        let mut zone = first;
+        while let Some(row) = told.next()? {
+            let this: i64 = row.get(0)?;
+            fill(conn, table, bits, &mut zone, this, &mut times)?;
+            times.push(Range { since: row.get(1)?, until: row.get(2)? });
+            zone += 1;
+        }
+        fill(conn, table, bits, &mut zone, last + 1, &mut times)?;
+        Ok(Zones { bits, first, times })
+    }
+
+    /// The ids that rows of a range can have, ascending.
+    pub(super) fn spans(&self, range: Range) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for (zone, times) in (self.first..).zip(&self.times) {
+            if times.since > range.until || times.until < range.since {
+                continue;
+            }
+            let mixed = times.since < range.since || times.until > range.until;
+            let (from, to) = (zone << self.bits, ((zone + 1) << self.bits) - 1);
+            match spans.last_mut() {
+                Some(last) if last.to + 1 == from && last.mixed == mixed => last.to = to,
+                _ => spans.push(Span { from, to, mixed }),
+            }
+        }
+        spans
+    }
+}
+
+/// Looks up the zones from `zone` to before `end`.
+fn fill(
+    conn: &Connection,
+    table: &str,
+    bits: u32,
+    zone: &mut i64,
+    end: i64,
+    times: &mut Vec<Range>,
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT min(created_at), max(created_at) FROM {table} WHERE id >= ?1 AND id < ?2"
+    ))?;
+    while *zone < end {
+        let found = statement.query_row([*zone << bits, (*zone + 1) << bits], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+        })?;
+        times.push(found.map_or(EMPTY, |(since, until)| Range { since, until }));
+        *zone += 1;
+    }
+    Ok(())
+}
