@@ -14,5 +14,5 @@ export function StatusBadge({ of = "attempt", status, hint, quiet }) {
 /** An HTTP status of a receiver, or what came instead. */
 export function Code({ status, kind }) {
   if (status) return html`<span class="code ${status < 300 ? "ok" : status < 400 ? "warn" : "bad"}">${status}</span>`;
-  return html`<span class="code none" title=${kind ? undefined : "No answer yet"}>${kind ?? "–"}</span>`;
+  return html`<span class="code none ${kind ? "" : "blank"}" title=${kind ? undefined : "No answer yet"}>${kind ?? "–"}</span>`;
 }

@@ -5,7 +5,8 @@ import { href, route } from "../router.js";
 import { Icon } from "./icon.js";
 
 /**
- * `columns`: `{key, title, cell: (row) => markup, sort, num, width, card}`. `sort` is the name that the API sorts by;
+ * `columns`: `{key, title, cell: (row) => markup, sort, num, width, card}`. `sort` is the name that the API sorts by
+ * (a header goes from descending to ascending to the list's own order, null);
  * `card` says where the cell goes on a narrow screen: `head`, `aside`, `line` (default), `foot` or `hide`.
  * `rows` undefined draws a skeleton. `selected` (a Set of keys) with `onSelect` adds boxes; `onOpen` makes rows clickable;
  * `active` marks the row under the keyboard's cursor. `empty` stands in for no rows.
@@ -18,14 +19,14 @@ export function DataTable({ columns, rows, keyOf = (r) => r.id, sort, onSort, se
   const toggle = (key) => { const next = new Set(selected); if (!next.delete(key)) next.add(key); onSelect(next); };
   return html`<div class="table-frame" aria-busy=${busy || !rows ? "true" : undefined}>
     <table class="table" role="table"><caption class="sr-only">${caption}</caption>
-      <colgroup>${onSelect && html`<col class="col-select" />`}${columns.map((c) => html`<col style=${{ width: c.width }} />`)}</colgroup>
+      <colgroup>${onSelect && html`<col class="col-select" />`}${columns.map((c) => html`<col class=${c.className} style=${{ width: c.width }} />`)}</colgroup>
       <thead role="rowgroup"><tr role="row">
         ${onSelect && html`<th role="columnheader" scope="col" class="cell-select"><input type="checkbox" aria-label="Select all rows of this page" checked=${all} indeterminate=${some}
           onChange=${() => onSelect(all ? new Set([...selected].filter((k) => !keys.includes(k))) : new Set([...selected, ...keys]))} /></th>`}
         ${columns.map((c) => html`<${Header} column=${c} sort=${sort} onSort=${onSort} />`)}
       </tr></thead>
       <tbody role="rowgroup">
-        ${!rows ? Array.from({ length: skeleton }, (_, i) => html`<tr role="row" key="s${i}" class="skeleton-row" aria-hidden="true">${onSelect && html`<td class="cell-select"></td>`}${columns.map((c) => html`<td class=${cx(c.num && "num", `card-${c.card ?? "line"}`)}><div class="skeleton"><span></span></div></td>`)}</tr>`)
+        ${!rows ? Array.from({ length: skeleton }, (_, i) => html`<tr role="row" key="s${i}" class="skeleton-row" aria-hidden="true">${onSelect && html`<td class="cell-select"></td>`}${columns.map((c) => html`<td class=${cx(c.num && "num", `card-${c.card ?? "line"}`, c.className)}><div class="skeleton"><span></span></div></td>`)}</tr>`)
         : rows.map((row) => { const key = keyOf(row); return html`<tr role="row" key=${key} data-key=${key} class=${cx(onOpen && "openable", active === key && "active", selected?.has(key) && "selected", fresh?.has(key) && "fresh")}
             onClick=${onOpen && ((e) => { if (!e.target.closest("a,button,input,label,.menu") && !String(getSelection())) onOpen(row, e); })}>
           ${onSelect && html`<td role="cell" class="cell-select"><input type="checkbox" aria-label="Select row ${key}" checked=${selected.has(key)} onChange=${() => toggle(key)} /></td>`}
@@ -39,8 +40,8 @@ function Header({ column, sort, onSort }) {
   const name = column.sort;
   const direction = name && (sort === name ? "ascending" : sort === `-${name}` ? "descending" : undefined);
   const words = hidden ? html`<span class="sr-only">${title}</span>` : title;
-  return html`<th role="columnheader" scope="col" key=${key} class=${cx(num && "num")} aria-sort=${direction}>
-    ${name && onSort ? html`<button type="button" class="sort ${direction ?? ""}" onClick=${() => onSort(direction === "descending" ? name : `-${name}`)}>${words}<${Icon} name=${direction === "ascending" ? "up" : "down"} size=${12} /></button>` : words}</th>`;
+  return html`<th role="columnheader" scope="col" key=${key} class=${cx(num && "num", column.className)} aria-sort=${direction}>
+    ${name && onSort ? html`<button type="button" class="sort ${direction ?? ""}" onClick=${() => onSort(direction === "descending" ? name : direction ? null : `-${name}`)}>${words}<${Icon} name=${direction === "ascending" ? "up" : "down"} size=${12} /></button>` : words}</th>`;
 }
 
 /** The parameters (`page`, `cursor`) of a list's `links`, put on the page's own address; null when there is no such page. */
@@ -60,9 +61,11 @@ export function Pages({ list, noun = "rows" }) {
   if (!data.length && !links.prev) return null;
   const from = meta.page ? (meta.page - 1) * meta.per_page + 1 : null;
   const words = from ? `${number(from)}–${number(from + data.length - 1)} of ${total(meta)}` : `${data.length} of ${total(meta)}`;
-  const first = !meta.page && !links.prev ? links.first : null;
+  // A cursor leads only onwards; back goes by number as far as numbers reach, and to the newest beyond.
+  const before = links.prev ?? (meta.page > 1 && (meta.page - 1) * meta.per_page <= 10_000 ? `?page=${meta.page - 1}` : null);
+  const first = meta.page > 2 || (meta.page > 1 && !before) ? "?page=1" : null;
   return html`<nav class="pages" aria-label="Pages"><span class="muted num">${words} ${noun}</span>
-    <span class="pages-links">${first && html`<a class="button small" href=${turn(first)}>Newest</a>`}<${Turn} to=${turn(links.prev)} icon="left" word="Previous" /><${Turn} to=${turn(links.next)} icon="right" word="Next" /></span></nav>`;
+    <span class="pages-links">${first && html`<a class="button small" href=${turn(first)}>First</a>`}<${Turn} to=${turn(before)} icon="left" word="Previous" /><${Turn} to=${turn(links.next)} icon="right" word="Next" /></span></nav>`;
 }
 
 const Turn = ({ to, icon, word }) => html`<a class="button small" href=${to ?? undefined} role="link" aria-disabled=${to ? undefined : "true"} rel=${word === "Next" ? "next" : "prev"}>

@@ -9,6 +9,9 @@ export function Time({ at }) {
   return html`<time datetime=${at} title=${exact(at)}>${text}</time>`;
 }
 
+/** When something is to happen; what should have happened already is due now. */
+export const Due = ({ at }) => (Date.parse(at) <= now.value && timeMode.value === "relative" ? html`<time datetime=${at} title=${exact(at)}>now</time>` : html`<${Time} at=${at} />`);
+
 const MODES = [["relative", "Relative"], ["local", "Local"], ["utc", "UTC"]];
 /** The switch; one choice for all pages, kept in this browser. */
 export function TimeSwitch() {

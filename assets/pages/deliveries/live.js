@@ -1,0 +1,43 @@
+// The log while it grows: counts what is new without moving what is being read, and brings shown rows up to date in place.
+import { useEffect, useRef, useState } from "../../ui.js";
+import { follow } from "../../api.js";
+import { appId } from "../../state.js";
+
+/**
+ * `{news, changed, state, taken}`: ids that are not on the page, newer versions of rows that are, whether the stream is
+ * "live", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
+ * behind the last row it had.
+ */
+export function useLive(filter, rows) {
+  const [news, setNews] = useState(() => new Set());
+  const [changed, setChanged] = useState(() => new Map());
+  const [state, setState] = useState("waiting");
+  const shown = useRef(new Set());
+  shown.current = new Set(rows?.map((r) => r.id));
+  const key = JSON.stringify(filter);
+  useEffect(() => {
+    let running = null;
+    let lastId = null;
+    setNews(new Set());
+    setChanged(new Map());
+    const take = ({ event, id, data }) => {
+      if (id) lastId = id;
+      if (event !== "attempt") return;
+      const row = JSON.parse(data);
+      if (shown.current.has(row.id)) setChanged((m) => new Map(m).set(row.id, row));
+      else setNews((s) => (s.has(row.id) ? s : new Set(s).add(row.id)));
+    };
+    const start = () => {
+      if (running || document.hidden) return;
+      running = new AbortController();
+      follow("v1/webhooks/deliveries/stream", filter, { on: take, state: setState, signal: running.signal, lastId });
+    };
+    const stop = () => { running?.abort(); running = null; setState("waiting"); };
+    const visible = () => (document.hidden ? stop() : start());
+    start();
+    document.addEventListener("visibilitychange", visible);
+    return () => { stop(); document.removeEventListener("visibilitychange", visible); };
+  }, [key, appId.value]);
+  const patch = (row) => setChanged((m) => new Map(m).set(row.id, row));
+  return { news, changed, state, patch, taken: () => { setNews(new Set()); setChanged(new Map()); } };
+}

@@ -1,0 +1,82 @@
+// Retrying: one delivery, the chosen ones, or all that match. What a retry means depends on the delivery's state, so it is said first.
+import { html } from "../../ui.js";
+import { post } from "../../api.js";
+import { number, plural } from "../../format.js";
+import { href } from "../../router.js";
+import { confirm } from "../../components/dialog.js";
+import { showJob } from "../../components/job.js";
+import { fail, toast } from "../../components/toast.js";
+
+const retry = (id) => post(`v1/webhooks/deliveries/${id}/retry`);
+const deliveries = (n) => plural(n, "delivery", "deliveries");
+
+/** Retries one. What had arrived already is only sent again when that is confirmed. Gives the new attempt, or null. */
+export async function retryOne(row) {
+  const { status, event_type: type, endpoint_name: name } = row.attributes;
+  let made = null;
+  const act = async () => { made = (await retry(row.id)).data; };
+  if (status === "delivered" || status === "cancelled") {
+    const why = status === "delivered" ? "It was delivered already. The receiver gets the same event once more, with the same id." : "It was cancelled. It is sent now as a new delivery.";
+    if (!await confirm({ title: "Send it again?", text: why, action: "Send again", act })) return null;
+  } else {
+    try { await act(); } catch (error) { fail(error); return null; }
+  }
+  toast(`${type}${name ? ` to ${name}` : ""} is being sent: attempt ${made.attributes.attempt}.`, { action: { label: "View", href: href(`webhook-deliveries/${made.id}`) } });
+  return made;
+}
+
+/** Retries the chosen rows, each delivery once. Gives how many were queued. */
+export async function retryChosen(rows) {
+  // Several rows may be attempts of one delivery; its newest says what a retry does.
+  const newest = new Map();
+  for (const row of rows) {
+    const known = newest.get(row.attributes.delivery_id);
+    if (!known || known.id < row.id) newest.set(row.attributes.delivery_id, row);
+  }
+  const all = [...newest.values()];
+  const count = (...s) => all.filter((r) => s.includes(r.attributes.status)).length;
+  const [failed, again, waiting] = [count("exhausted", "failed"), count("delivered", "cancelled"), count("pending")];
+  const todo = all.filter((r) => r.attributes.status !== "pending");
+  let done = 0, queued = 0, busy = 0;
+  const problems = [];
+  const text = html`<p>One attempt each, now, whatever the webhook's status.</p><ul class="plain">
+    ${failed > 0 && html`<li>${deliveries(failed)} that failed: the next attempt</li>`}
+    ${again > 0 && html`<li>${deliveries(again)} that arrived or ${again === 1 ? "was" : "were"} cancelled: sent once more</li>`}
+    ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "waits" : "wait"} for an attempt already: left alone</li>`}</ul>`;
+  const act = async () => {
+    const next = todo.values();
+    const work = async () => {
+      for (const row of next) {
+        try { await retry(row.id); queued += 1; } catch (error) { if (error.status === 409) busy += 1; else problems.push(error); }
+        done += 1;
+        if (problems.length > 3) return;
+      }
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    if (problems.length) throw new Error(`${number(queued)} of ${number(todo.length)} queued. ${problems[0].message}`);
+  };
+  if (!todo.length) { toast("All of them wait for an attempt already."); return 0; }
+  if (!await confirm({ title: `Retry ${deliveries(todo.length)}?`, text, action: `Retry ${number(todo.length)}`, act })) return queued;
+  toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} waited already` : ""}.`);
+  return queued;
+}
+
+/** Retries all that match: counts first, asks, then shows the progress. Gives true when it was started. */
+export async function retryAll(filter, words) {
+  let matched;
+  try { matched = (await post("v1/webhooks/deliveries/retry", { filter, dry_run: true })).data.attributes.matched; } catch (error) { fail(error); return false; }
+  if (!matched) {
+    toast("Nothing to retry here: bulk retry takes deliveries that failed for good, to webhooks that are not disabled.");
+    return false;
+  }
+  let job;
+  const started = await confirm({
+    title: `Retry ${deliveries(matched)}?`,
+    text: html`<p>Every delivery ${words ? html`<strong>${words}</strong> ` : ""}that failed for good is tried again, and if that fails, by the webhook's whole schedule anew.</p>
+      <p class="muted">What arrived, waits, or belongs to a disabled webhook is left alone. Fresh events go first. You can cancel while it runs.</p>`,
+    action: `Retry ${number(matched)}`,
+    act: async () => { job = (await post("v1/webhooks/deliveries/retry", { filter })).data; },
+  });
+  if (started) await showJob(job.id, `Retrying ${deliveries(job.attributes.matched)}`);
+  return started;
+}
