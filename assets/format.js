@@ -41,7 +41,7 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "
 export function ago(time, now) {
   const s = Math.round((new Date(time) - now) / 1000);
   const a = Math.abs(s);
-  if (a < 5) return s > 0 ? "in a moment" : "just now";
+  if (a < 5) return s > 0 ? "now" : "just now";
   if (a < 60) return relative.format(s, "second");
   if (a < 3600) return relative.format(Math.trunc(s / 60), "minute");
   if (a < 86_400) return relative.format(Math.trunc(s / 3600), "hour");

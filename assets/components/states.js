@@ -12,10 +12,10 @@ export function EmptyState({ icon = "search", title, text, children }) {
   return html`<div class="state"><${Icon} name=${icon} size=${28} /><h3>${title}</h3>${text && html`<p>${text}</p>`}${children && html`<div class="state-actions">${children}</div>`}</div>`;
 }
 
-export function ErrorState({ error, retry, title = "This could not be loaded" }) {
+export function ErrorState({ error, retry, title = "This could not be loaded", children }) {
   return html`<div class="state bad" role="alert"><${Icon} name="alert" size=${28} /><h3>${title}</h3><p>${error?.message ?? String(error)}</p>
     ${error?.requestId && html`<p class="muted small">Request <code>${error.requestId}</code></p>`}
-    ${retry && html`<div class="state-actions"><button type="button" class="button" onClick=${retry}>Try again</button></div>`}</div>`;
+    <div class="state-actions">${retry && html`<button type="button" class="button" onClick=${retry}>Try again</button>`}${children}</div></div>`;
 }
 
 /** A note in the flow of a page: `tone` is info, warn, bad or ok. */

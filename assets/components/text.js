@@ -4,7 +4,7 @@ import { announce } from "./toast.js";
 import { Icon } from "./icon.js";
 
 /** Cuts in the middle by layout, so that the end of a URL stays visible at every width. */
-export function MiddleEllipsis({ text, tail = 14, mono }) {
+export function MiddleEllipsis({ text, tail = 12, mono }) {
   const value = text ?? "";
   const cut = Math.max(0, value.length - tail);
   return html`<span class="middle ${mono ? "mono" : ""}" title=${value}><span class="middle-head">${value.slice(0, cut)}</span><span class="middle-tail">${value.slice(cut)}</span></span>`;
@@ -22,7 +22,7 @@ export function CopyButton({ text, label = "Copy", what = label, quiet = true })
     timer.current = setTimeout(() => setDone(false), 1500);
   };
   return html`<button type="button" class=${quiet ? "button quiet small" : "button small"} onClick=${copy} title=${what}>
-    <${Icon} name=${done ? "check" : "copy"} size=${14} /><span class="copy-label" data-other=${done ? label : "Copied"}>${done ? "Copied" : label}</span></button>`;
+    <${Icon} name=${done ? "check" : "copy"} size=${14} />${label}</button>`;
 }
 
 /** The clipboard is only there in secure contexts; over plain http, the old command has to do. */

@@ -33,7 +33,7 @@ export default function Deliveries() {
   const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data);
   const endpoints = useLoad(async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data);
   const policy = useLoad((signal) => get("admin/api/about", {}, { signal }));
-  const live = useLive(filter, list.data?.data);
+  const live = useLive(filter, list.data?.data, Boolean(list.data));
 
   const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
   const [fresh, setFresh] = useState(null);
@@ -85,7 +85,7 @@ export default function Deliveries() {
 
   const columns = columnsOf({ endpoints: endpoints.data, schedule: policy.data?.delivery?.retry_schedule, onOpen: openRow, onRetry: retried });
   const nothing = isFiltered(query)
-    ? html`<${EmptyState} title="Nothing matches" text="No attempt in the log fits this search and these filters."><button type="button" class="button" onClick=${clear}>Clear search and filters</button><//>`
+    ? html`<${EmptyState} title="Nothing matches" text="No attempt in the log fits this search and these filters."><button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button><//>`
     : endpoints.data?.length === 0
       ? html`<${EmptyState} icon="webhooks" title="No webhook yet" text="A webhook says where events go. Make one, or see a first delivery with the built-in receiver."><a class="button primary" href=${href("")}>Get started</a><a class="button" href=${href("webhooks/new")}>Make a webhook</a><//>`
       : html`<${EmptyState} icon="deliveries" title="Nothing was delivered yet" text="As soon as an event is posted that a webhook wants, its attempts appear here."><a class="button" href=${href("events")}>Send an event</a><//>`;
@@ -93,11 +93,11 @@ export default function Deliveries() {
   return html`<${Page} title="Webhook Deliveries" actions=${html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}>
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
-      <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : "Loading…"}</span>
+      <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span>
         <span class="log-live">${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${number(live.news.size)} new</button>`}
           <${LiveState} state=${live.state} /></span></div>
       <${Announce} count=${live.news.size} />
-      ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />` : html`
+      ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear({ order: true })}>Clear search and filters</button>`}<//>` : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
         <${DataTable} caption="Delivery attempts, newest first unless sorted" columns=${columns} rows=${rows} empty=${nothing} busy=${list.loading} skeleton=${12} sort=${sort} onSort=${(s) => choose({ sort: s })}
           selected=${new Set(chosen.keys())} onSelect=${may("admin") ? select : undefined} onOpen=${openRow} active=${open ?? cursor} fresh=${fresh} />

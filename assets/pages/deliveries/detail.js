@@ -75,7 +75,7 @@ function Failure({ a }) {
   if (!a.error_kind) return null;
   const [name, meaning] = ERRORS[a.error_kind] ?? [a.error_kind, ""];
   const waiting = a.attempts.at(-1);
-  return html`<${Note} tone=${a.status === "exhausted" ? "bad" : "warn"}><strong>${name}.</strong> ${sentence(a.error_message, name) || meaning}
+  return html`<${Note} tone=${a.status === "exhausted" ? "bad" : "warn"}><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong> ${sentence(a.error_message, name) || meaning}
     ${a.status === "exhausted" ? html`<br /><span>Nothing further is scheduled.</span>`
     : waiting.status === "pending" && waiting.id !== a.id ? html`<br /><span>The next attempt is due <${Due} at=${waiting.due_at} />.</span>` : null}<//>`;
 }
@@ -84,6 +84,7 @@ function Failure({ a }) {
 function sentence(message, name) {
   let text = message ?? "";
   if (text.toLowerCase().startsWith(name.toLowerCase())) text = text.slice(name.length).replace(/^[\s:,.]+/, "");
+  text = text.replace(/^HTTP \d{3} /, "");
   return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 }
 
@@ -102,7 +103,7 @@ function Timeline({ row, onShow }) {
 function Headers({ headers, label }) {
   const all = Object.entries(headers ?? {});
   if (!all.length) return null;
-  return html`<details class="headers" open><summary>${label} <span class="muted num">${all.length}</span></summary><dl>${all.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></details>`;
+  return html`<details class="headers" open=${matchMedia("(min-width: 641px)").matches}><summary>${label} <span class="muted num">${all.length}</span></summary><dl>${all.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></details>`;
 }
 
 function Request({ a }) {

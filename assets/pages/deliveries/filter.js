@@ -41,7 +41,8 @@ export function choose(changes, options) {
   }
   go(route.value.path, query, options);
 }
-export const clear = () => choose(Object.fromEntries([...NAMES, "last"].map((name) => [name, null])));
+/** Everything off; the order too, if it is meant to begin anew. */
+export const clear = ({ order } = {}) => choose(Object.fromEntries([...NAMES, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
 
 /** What bulk retry is told, in words. */
 export function inWords(query, endpoints) {

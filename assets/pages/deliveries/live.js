@@ -6,9 +6,9 @@ import { appId } from "../../state.js";
 /**
  * `{news, changed, state, taken}`: ids that are not on the page, newer versions of rows that are, whether the stream is
  * "live", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
- * behind the last row it had.
+ * behind the last row it had. It begins when the list is there (`ready`).
  */
-export function useLive(filter, rows) {
+export function useLive(filter, rows, ready) {
   const [news, setNews] = useState(() => new Set());
   const [changed, setChanged] = useState(() => new Map());
   const [state, setState] = useState("waiting");
@@ -16,6 +16,7 @@ export function useLive(filter, rows) {
   shown.current = new Set(rows?.map((r) => r.id));
   const key = JSON.stringify(filter);
   useEffect(() => {
+    if (!ready) return undefined;
     let running = null;
     let lastId = null;
     setNews(new Set());
@@ -37,7 +38,7 @@ export function useLive(filter, rows) {
     start();
     document.addEventListener("visibilitychange", visible);
     return () => { stop(); document.removeEventListener("visibilitychange", visible); };
-  }, [key, appId.value]);
+  }, [key, appId.value, ready]);
   const patch = (row) => setChanged((m) => new Map(m).set(row.id, row));
   return { news, changed, state, patch, taken: () => { setNews(new Set()); setChanged(new Map()); } };
 }

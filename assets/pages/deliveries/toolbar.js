@@ -25,7 +25,7 @@ export function Toolbar({ types, endpoints, searchRef }) {
     <div class=${cx("toolbar-filters", open && "open")}>
       <${Choice} label="Status" any="Any status" value=${status} options=${withCurrent(STATUSES, status, statuses.map((s) => ATTEMPT[s]?.word ?? s).join(", "))} onChange=${(v) => choose({ status: v.split(",") })} />
       <${Range} query=${query} />
-      ${isFiltered(query) && html`<button type="button" class="button quiet" onClick=${clear}><${Icon} name="cross" size=${14} />Clear</button>`}
+      ${isFiltered(query) && html`<button type="button" class="button quiet" onClick=${() => clear()}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-break"></span>
       <${Choice} label="Event" any="Any event" value=${chosen("event_type")} groups=${eventGroups(types, chosen("event_type"))} onChange=${(v) => choose({ event_type: v })} />
       <${Choice} label="Webhook" any="Any webhook" value=${chosen("endpoint_id")} options=${withCurrent((endpoints ?? []).map((e) => [e.id, e.attributes.name || e.attributes.url]), chosen("endpoint_id"), endpoints ? "A deleted webhook" : "One webhook")} onChange=${(v) => choose({ endpoint_id: v })} />
