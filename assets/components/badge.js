@@ -5,10 +5,10 @@ import { Icon } from "./icon.js";
 
 const KINDS = { attempt: ATTEMPT, endpoint: ENDPOINT, health: HEALTH, job: JOB };
 
-/** `<StatusBadge of="attempt" status="delivered" />`; `of` is attempt, endpoint, health or job. */
-export function StatusBadge({ of = "attempt", status, hint, quiet }) {
+/** `<StatusBadge of="attempt" status="delivered" />`; `of` is attempt, endpoint, health or job; `word` says it in other words. */
+export function StatusBadge({ of = "attempt", status, word, hint, quiet }) {
   const known = KINDS[of][status] ?? { word: status, tone: "off", icon: "minus" };
-  return html`<span class="badge ${known.tone} ${quiet ? "quiet" : ""}" title=${hint ?? known.hint}><${Icon} name=${known.icon} size=${12} />${known.word}</span>`;
+  return html`<span class="badge ${known.tone} ${quiet ? "quiet" : ""}" title=${hint ?? known.hint}><${Icon} name=${known.icon} size=${12} />${word ?? known.word}</span>`;
 }
 
 /** An HTTP status of a receiver, or what came instead. */
