@@ -2,22 +2,27 @@
 import { html, render, useEffect, useState } from "./ui.js";
 import { get } from "./api.js";
 import { go, href, route } from "./router.js";
-import { appId, apps, may, session } from "./state.js";
+import { appId, apps, may, session, wasHere } from "./state.js";
 import { find } from "./pages/index.js";
 import { Page } from "./components/page.js";
 import { Shell } from "./components/shell.js";
 import { EmptyState, ErrorState, Skeleton } from "./components/states.js";
 import { Toasts } from "./components/toast.js";
-import { Help, useHelpKey } from "./components/keyboard.js";
+import { useKeys } from "./components/keyboard.js";
+import { Lazy } from "./components/lazy.js";
 
 /** Modules that were loaded once; a page that is opened again is there at once. */
 const loaded = new Map();
 
-/** After an upgrade the old files are gone; the page then loads itself anew, once. */
-async function load(page) {
+/**
+ * Loads a page's module; `early`, its `early(query)` may ask for its data before it is known who is there.
+ * After an upgrade the old files are gone; the page then loads itself anew, once.
+ */
+async function load(page, early) {
   try {
     const module = await page.load();
     loaded.set(page, module.default);
+    if (early && wasHere.value) module.early?.(route.value.query);
     sessionStorage.removeItem("postrider.reloaded");
   } catch (error) {
     if (!sessionStorage.getItem("postrider.reloaded")) {
@@ -48,7 +53,7 @@ function Current() {
 
 function App() {
   const [help, setHelp] = useState(false);
-  useHelpKey(() => setHelp(true));
+  useKeys({ "?": () => setHelp(true) });
   const who = session.value;
   const { path } = route.value;
   const open = find(path)?.page.open;
@@ -57,13 +62,16 @@ function App() {
   }, [who, open]);
   if (open) return html`<${Current} /><${Toasts} />`;
   if (!who) return null;
-  return html`<${Shell} onHelp=${() => setHelp(true)}><${Current} /><//><${Toasts} />${help && html`<${Help} onClose=${() => setHelp(false)} />`}`;
+  return html`<${Shell} onHelp=${() => setHelp(true)}><${Current} /><//><${Toasts} />${help && html`<${Lazy} load=${() => import("./components/help.js")} onClose=${() => setHelp(false)} />`}`;
 }
 
-/** The state is asked first: asking for a session that is not there would be an error in the browser's console. */
+/**
+ * Who was here before is asked for at once. Otherwise the state comes first, because asking for a session that is not
+ * there would be an error in the browser's console.
+ */
 async function whoIsThere() {
-  const state = await get("admin/api/state", {}, { quiet: true });
-  return state.signed_in ? get("admin/api/session", {}, { quiet: true }) : null;
+  if (!wasHere.value && !(await get("admin/api/state", {}, { quiet: true })).signed_in) return null;
+  return get("admin/api/session", {}, { quiet: true });
 }
 
 async function start() {
@@ -73,13 +81,14 @@ async function start() {
   const first = find(route.value.path)?.page;
   const [answer] = await Promise.all([
     whoIsThere().then((s) => ({ s }), (error) => ({ error })),
-    first ? load(first).catch(() => {}) : null,
+    first ? load(first, true).catch(() => {}) : null,
   ]);
   if (answer.error && answer.error.status !== 401 && !open) {
     render(html`<main class="door"><${ErrorState} error=${answer.error} retry=${() => location.reload()} /></main>`, root);
     return;
   }
   session.value = answer.s ?? null;
+  session.subscribe((s) => { wasHere.value = s ? "1" : ""; });
   const wanted = route.value.query.get("app");
   if (wanted && apps.value.some((a) => a.id === wanted && a.name !== "default")) appId.value = wanted;
   render(html`<${App} />`, root);

@@ -32,6 +32,9 @@ function stored(key, initial, valid) {
 /** How times are shown: `relative`, `local` or `utc`. */
 export const timeMode = stored("postrider.time", "relative", (v) => ["relative", "local", "utc"].includes(v));
 
+/** Whether this browser had a session when it was last here: a guess that saves a question, nothing more. */
+export const wasHere = stored("postrider.here", "", (v) => v === "1");
+
 /** The time in ms, moved on every 5 seconds: enough for "12 seconds ago" without waking the page all the time. */
 export const now = signal(Date.now());
 setInterval(() => { if (!document.hidden) now.value = Date.now(); }, 5000);

@@ -1,5 +1,5 @@
 // What every module with markup imports: one way to write markup, hooks and signals. Nothing of the product is here.
-import { Fragment, h, render } from "./vendor/preact/preact.js";
+import { Component, Fragment, h, render } from "./vendor/preact/preact.js";
 import htm from "./vendor/htm/htm.js";
 
 export { Fragment, render };
@@ -9,3 +9,13 @@ export const html = htm.bind(h);
 
 /** Class names, the falsy ones left out. */
 export const cx = (...names) => names.filter(Boolean).join(" ");
+
+/** A component that is drawn again only when one of its properties is another one. */
+export function memo(draw) {
+  return class extends Component {
+    shouldComponentUpdate(next) {
+      return Object.keys(next).some((name) => next[name] !== this.props[name]);
+    }
+    render(props) { return draw(props); }
+  };
+}

@@ -1,12 +1,13 @@
 // Loading: what a page asks the server for, kept on the page while newer data is on its way, so nothing jumps.
-import { useCallback, useEffect, useRef, useState } from "../ui.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
 import { appId } from "../state.js";
 
 /**
  * `useLoad((signal) => get("v1/…", query, { signal }), [what it depends on])`
- * gives `{data, error, loading, reload}`. Older answers never overwrite newer ones; another app starts anew.
+ * gives `{data, error, loading, reload}`. Older answers never overwrite newer ones; another app starts anew. What is
+ * not needed at once waits until `when` holds.
  */
-export function useLoad(load, dependencies = []) {
+export function useLoad(load, dependencies = [], when = true) {
   const app = appId.value;
   const [state, set] = useState({ data: undefined, error: null, loading: true, app });
   const running = useRef(null);
@@ -19,7 +20,8 @@ export function useLoad(load, dependencies = []) {
       (error) => { if (!own.signal.aborted) set((s) => ({ ...s, error, loading: false })); },
     );
   }, [app, ...dependencies]);
-  useEffect(() => { reload(); return () => running.current?.abort(); }, [reload]);
+  // Before the paint: the request goes out a frame earlier.
+  useLayoutEffect(() => { if (when) reload(); return () => running.current?.abort(); }, [reload, when]);
   return { ...state, reload };
 }
 

@@ -2,8 +2,11 @@
 import { html, useEffect, useId, useRef, useState } from "../ui.js";
 import { Icon } from "./icon.js";
 
-/** `items`: `{label, icon, href | run, danger, disabled, hint, current}`, null for a line, `{heading}`, or `{content}` for markup of its own. */
-export function Menu({ label, button, items, align = "end", className = "button", up }) {
+/**
+ * `items`: `{label, icon, href | run, danger, disabled, hint, current}`, null for a line, `{heading}`, or `{content}` for markup of its own.
+ * `named`: the button's own text is its name.
+ */
+export function Menu({ label, button, items, align = "end", className = "button", up, named }) {
   const [open, setOpen] = useState(false);
   const root = useRef(null);
   const id = useId();
@@ -26,7 +29,7 @@ export function Menu({ label, button, items, align = "end", className = "button"
     if (e.key === "Tab") setOpen(false);
   };
   return html`<div class="menu" ref=${root} onKeyDown=${onKeyDown}>
-    <button type="button" class=${className} aria-haspopup="menu" aria-expanded=${open} aria-controls=${open ? id : undefined} aria-label=${label} onClick=${() => setOpen(!open)}>${button ?? html`<${Icon} name="more" />`}</button>
+    <button type="button" class=${className} aria-haspopup="menu" aria-expanded=${open} aria-controls=${open ? id : undefined} aria-label=${named ? undefined : label} onClick=${() => setOpen(!open)}>${button ?? html`<${Icon} name="more" />`}</button>
     ${open && html`<div class="menu-list ${align} ${up ? "up" : ""}" role="menu" id=${id} aria-label=${label}>${items.map((item) => entry(item, shut))}</div>`}
   </div>`;
 }

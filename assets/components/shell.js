@@ -26,12 +26,12 @@ export function Shell({ children, onHelp }) {
       <button type="button" class="button quiet icon-only" aria-label="Menu" aria-expanded=${open} aria-controls="side" onClick=${() => setOpen(!open)}><${Icon} name=${open ? "cross" : "menu"} /></button>
       <${Brand} /><${Person} />
     </header>
-    <div class=${cx("side", open && "open")} id="side">
+    <nav class=${cx("side", open && "open")} id="side" aria-label="Main">
       <${Brand} />
       <${Apps} />
-      <nav aria-label="Main"><ul>${NAVIGATION.map((entry) => (!entry ? html`<li class="nav-line" aria-hidden="true"></li>` : !entry.role || may(entry.role) ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : null))}</ul></nav>
+      <ul class="side-list">${NAVIGATION.map((entry) => (!entry ? html`<li class="nav-line" aria-hidden="true"></li>` : !entry.role || may(entry.role) ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : null))}</ul>
       <div class="side-end"><${Person} wide onHelp=${onHelp} /></div>
-    </div>
+    </nav>
     ${open && html`<div class="veil" onClick=${() => setOpen(false)}></div>`}
     <main id="main" tabindex="-1">${children}</main>
   </div>`;
@@ -51,7 +51,7 @@ function Apps() {
     appId.value = app.name === "default" ? "" : app.id;
     go("", { app: appId.value });
   };
-  return html`<div class="app-switch"><${Menu} align="start" className="button app-button" label="App: ${currentApp.value?.name}"
+  return html`<div class="app-switch"><${Menu} align="start" named className="button app-button" label="App: ${currentApp.value?.name}"
     button=${html`<${Icon} name="apps" /><span class="cut">${currentApp.value?.name}</span><${Icon} name="down" size=${12} />`}
     items=${[{ heading: "App" }, ...apps.value.map((app) => ({ label: app.name, current: app.id === currentApp.value?.id, run: () => choose(app) }))]} /></div>`;
 }
@@ -65,7 +65,7 @@ function Person({ wide, onHelp }) {
     session.value = null;
     return go("sign-in");
   };
-  return html`<${Menu} up=${wide} align=${wide ? "start" : "end"} className=${wide ? "button quiet person" : "button quiet icon-only"} label="Account of ${who.email}"
+  return html`<${Menu} named=${wide} up=${wide} align=${wide ? "start" : "end"} className=${wide ? "button quiet person" : "button quiet icon-only"} label="Account of ${who.email}"
     button=${wide ? html`<${Icon} name="account" /><span class="cut">${who.email}<small>${who.role}</small></span>` : html`<${Icon} name="account" />`}
     items=${[
       { heading: html`<span class="cut">${who.email}</span> <span class="muted">${who.role}</span>` },

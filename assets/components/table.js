@@ -1,5 +1,5 @@
 // Tables: real tables on wide screens, cards on narrow ones, never wider than the page.
-import { cx, html } from "../ui.js";
+import { cx, html, memo, useCallback, useRef } from "../ui.js";
 import { number, total } from "../format.js";
 import { href, route } from "../router.js";
 import { Icon } from "./icon.js";
@@ -10,13 +10,19 @@ import { Icon } from "./icon.js";
  * `card` says where the cell goes on a narrow screen: `head`, `aside`, `line` (default), `foot` or `hide`.
  * `rows` undefined draws a skeleton. `selected` (a Set of keys) with `onSelect` adds boxes; `onOpen` makes rows clickable;
  * `active` marks the row under the keyboard's cursor. `empty` stands in for no rows.
+ * A row is drawn again when it or `columns` is another object: keep them with useMemo where rows are many.
  */
 export function DataTable({ columns, rows, keyOf = (r) => r.id, sort, onSort, selected, onSelect, onOpen, active, caption, empty, busy, skeleton = 8, fresh }) {
-  if (rows && rows.length === 0 && empty) return empty;
   const keys = rows?.map(keyOf) ?? [];
   const all = keys.length > 0 && keys.every((k) => selected?.has(k));
   const some = !all && keys.some((k) => selected?.has(k));
-  const toggle = (key) => { const next = new Set(selected); if (!next.delete(key)) next.add(key); onSelect(next); };
+  // Rows are given the same functions each time, so that only those are drawn again that have changed.
+  const latest = useRef({});
+  latest.current = { selected, onSelect, onOpen };
+  const toggle = useCallback((key) => { const next = new Set(latest.current.selected); if (!next.delete(key)) next.add(key); latest.current.onSelect(next); }, []);
+  const opens = useCallback((row, e) => latest.current.onOpen(row, e), []);
+  const open = onOpen && opens;
+  if (rows && rows.length === 0 && empty) return empty;
   return html`<div class="table-frame" aria-busy=${busy || !rows ? "true" : undefined}>
     <table class="table" role="table"><caption class="sr-only">${caption}</caption>
       <colgroup>${onSelect && html`<col class="col-select" />`}${columns.map((c) => html`<col class=${c.className} style=${{ width: c.width }} />`)}</colgroup>
@@ -27,13 +33,14 @@ export function DataTable({ columns, rows, keyOf = (r) => r.id, sort, onSort, se
       </tr></thead>
       <tbody role="rowgroup">
         ${!rows ? Array.from({ length: skeleton }, (_, i) => html`<tr role="row" key="s${i}" class="skeleton-row" aria-hidden="true">${onSelect && html`<td class="cell-select"></td>`}${columns.map((c) => html`<td class=${cx(c.num && "num", `card-${c.card ?? "line"}`, c.className)}><div class="skeleton"><span></span></div></td>`)}</tr>`)
-        : rows.map((row) => { const key = keyOf(row); return html`<tr role="row" key=${key} data-key=${key} class=${cx(onOpen && "openable", active === key && "active", selected?.has(key) && "selected", fresh?.has(key) && "fresh")}
-            onClick=${onOpen && ((e) => { if (!e.target.closest("a,button,input,label,.menu") && !String(getSelection())) onOpen(row, e); })}>
-          ${onSelect && html`<td role="cell" class="cell-select"><input type="checkbox" aria-label="Select row ${key}" checked=${selected.has(key)} onChange=${() => toggle(key)} /></td>`}
-          ${columns.map((c) => html`<td role="cell" class=${cx(c.num && "num", `card-${c.card ?? "line"}`, c.className)}>${c.cell(row)}</td>`)}
-        </tr>`; })}
+        : rows.map((row) => { const key = keyOf(row); return html`<${Row} key=${key} id=${key} row=${row} columns=${columns} onOpen=${open} onToggle=${onSelect && toggle} active=${active === key} selected=${Boolean(selected?.has(key))} fresh=${Boolean(fresh?.has(key))} />`; })}
       </tbody></table></div>`;
 }
+
+const Row = memo(({ id, row, columns, onOpen, onToggle, active, selected, fresh }) => html`<tr role="row" data-key=${id} class=${cx(onOpen && "openable", active && "active", selected && "selected", fresh && "fresh")}
+    onClick=${onOpen && ((e) => { if (!e.target.closest("a,button,input,label,.menu") && !String(getSelection())) onOpen(row, e); })}>
+  ${onToggle && html`<td role="cell" class="cell-select"><input type="checkbox" aria-label="Select row ${id}" checked=${selected} onChange=${() => onToggle(id)} /></td>`}
+  ${columns.map((c) => html`<td role="cell" class=${cx(c.num && "num", `card-${c.card ?? "line"}`, c.className)}>${c.cell(row)}</td>`)}</tr>`);
 
 function Header({ column, sort, onSort }) {
   const { key, title, num, hidden } = column;

@@ -3,9 +3,10 @@ import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { address, download, get } from "../api.js";
 import { number, plural, total } from "../format.js";
 import { amend, href, route } from "../router.js";
-import { appId, may } from "../state.js";
+import { appId, may, timeMode } from "../state.js";
 import { Icon } from "../components/icon.js";
 import { useKeys } from "../components/keyboard.js";
+import { Lazy } from "../components/lazy.js";
 import { useLoad } from "../components/load.js";
 import { Menu } from "../components/menu.js";
 import { Page } from "../components/page.js";
@@ -13,27 +14,47 @@ import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable, Pages } from "../components/table.js";
 import { announce, fail, toast } from "../components/toast.js";
 import { columnsOf } from "./deliveries/columns.js";
-import { Panel } from "./deliveries/detail.js";
 import { choose, clear, filterOf, inWords, isFiltered, moveOn } from "./deliveries/filter.js";
-import { useLive } from "./deliveries/live.js";
-import { retryAll, retryChosen, retryOne } from "./deliveries/retry.js";
+import { MANY, useLive } from "./deliveries/live.js";
 import { Toolbar } from "./deliveries/toolbar.js";
 
 const LIST = "v1/webhooks/deliveries";
+// The first rows do not wait for what comes with a click.
+const loadPanel = () => import("./deliveries/detail.js");
+const retries = () => import("./deliveries/retry.js");
+
+/** What is asked of the list, and what tells one question from another. */
+const PLACE = ["page", "cursor", "per_page", "sort"];
+const ask = (filter, query, options) => get(LIST, { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])) }, options);
+
+/** The first rows are asked for while the server still says who is there; whoever that is, the answer is the same. */
+let ahead = null;
+export function early(query) {
+  if (!query.has("app")) ahead = { query: String(query), answer: ask(filterOf(query), query, { quiet: true }).then((data) => ({ data }), (error) => ({ error })) };
+}
+async function first(query) {
+  const asked = ahead;
+  ahead = null;
+  if (asked?.query !== String(query)) return null;
+  const { data, error } = await asked.answer;
+  if (error && error.status !== 401) throw error;
+  return data ?? null;
+}
 
 export default function Deliveries() {
   const { query } = route.value;
-  const asked = ["page", "cursor", "per_page", "sort"].map((n) => query.get(n)).join();
+  const asked = PLACE.map((n) => query.get(n)).join();
   const wanted = JSON.stringify([...query].filter(([n]) => !["open", "app", "page", "cursor", "per_page", "sort"].includes(n)));
   const filter = useMemo(() => filterOf(query), [wanted]);
   const sort = query.get("sort");
   const onFirst = !query.get("page") && !query.get("cursor");
 
-  const list = useLoad((signal) => get(LIST, { ...filter, sort, per_page: query.get("per_page"), page: query.get("page"), cursor: query.get("cursor") }, { signal }), [filter, asked]);
-  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data);
-  const endpoints = useLoad(async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data);
-  const policy = useLoad((signal) => get("admin/api/about", {}, { signal }));
-  const live = useLive(filter, list.data?.data, Boolean(list.data));
+  const list = useLoad(async (signal) => (await first(query)) ?? ask(filter, query, { signal }), [filter, asked]);
+  const there = Boolean(list.data || list.error);
+  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], there);
+  const endpoints = useLoad(async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data, [], there);
+  const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], there);
+  const live = useLive(filter, list.data?.data, there && !list.error);
 
   const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
   const [fresh, setFresh] = useState(null);
@@ -41,7 +62,6 @@ export default function Deliveries() {
   const [cursor, setCursor] = useState(null);
   const open = query.get("open") ? Number(query.get("open")) : null;
   const searchRef = useRef(null);
-  const headingRef = useRef(null);
 
   // What is chosen belongs to the filter that it was chosen under.
   useEffect(() => { setChosen(new Map()); setCursor(null); }, [wanted, appId.value]);
@@ -57,9 +77,9 @@ export default function Deliveries() {
   };
   const show = (id, how) => amend({ open: id }, how);
   const close = () => { amend({ open: null }); focusRow(open ?? cursor); };
-  const openRow = (row) => { setCursor(row.id); show(row.id, { replace: Boolean(open) }); requestAnimationFrame(() => headingRef.current?.focus({ preventScroll: true })); };
+  const openRow = (row) => { setCursor(row.id); show(row.id, { replace: Boolean(open) }); };
   const retried = (row) => async () => {
-    const made = await retryOne(row);
+    const made = await (await retries()).retryOne(row);
     if (made && made.attributes.delivery_id === row.attributes.delivery_id) live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } });
   };
 
@@ -83,7 +103,10 @@ export default function Deliveries() {
   const toggle = (row) => setChosen((m) => { const next = new Map(m); if (!next.delete(row.id)) next.set(row.id, row); return next; });
   const select = (keys) => setChosen((m) => new Map([...keys].map((k) => [k, m.get(k) ?? rows.find((r) => r.id === k)])));
 
-  const columns = columnsOf({ endpoints: endpoints.data, schedule: policy.data?.delivery?.retry_schedule, onOpen: openRow, onRetry: retried });
+  const act = useRef({});
+  act.current = { openRow, retried };
+  const columns = useMemo(() => columnsOf({ endpoints: endpoints.data, schedule: policy.data?.delivery?.retry_schedule, onOpen: (row) => act.current.openRow(row), onRetry: (row) => () => act.current.retried(row)() }),
+    [endpoints.data, policy.data, timeMode.value]);
   const nothing = isFiltered(query)
     ? html`<${EmptyState} title="Nothing matches" text="No attempt in the log fits this search and these filters."><button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button><//>`
     : endpoints.data?.length === 0
@@ -94,7 +117,7 @@ export default function Deliveries() {
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
       <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span>
-        <span class="log-live">${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${number(live.news.size)} new</button>`}
+        <span class="log-live">${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}
           <${LiveState} state=${live.state} /></span></div>
       <${Announce} count=${live.news.size} />
       ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear({ order: true })}>Clear search and filters</button>`}<//>` : html`
@@ -104,9 +127,9 @@ export default function Deliveries() {
         <${Pages} list=${list.data} noun="" />`}
     </section>
     ${chosen.size > 0 && html`<${Chosen} chosen=${chosen} meta=${list.data?.meta} clear=${() => setChosen(new Map())}
-      retry=${async () => { if (await retryChosen([...chosen.values()])) { setChosen(new Map()); list.reload(); } }}
-      all=${async () => { if (await retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); } }} />`}
-    ${open && html`<${Panel} id=${open} headingRef=${headingRef} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${() => list.reload()} />`}
+      retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { setChosen(new Map()); list.reload(); } }}
+      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); } }} />`}
+    ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${() => list.reload()} />`}
   <//>`;
 }
 

@@ -7,12 +7,13 @@ import { now } from "../state.js";
 import { StatusBadge } from "../components/badge.js";
 import { Chart } from "../components/chart.js";
 import { Icon } from "../components/icon.js";
+import { Lazy } from "../components/lazy.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Card, Page } from "../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../components/states.js";
 import { MiddleEllipsis } from "../components/text.js";
-import { FirstRun } from "./overview/first-run.js";
 
+const loadFirstRun = () => import("./overview/first-run.js");
 const HOUR = 3_600_000;
 const RANGES = { "24h": ["24 hours", 24 * HOUR, "1h"], "7d": ["7 days", 168 * HOUR, "6h"], "30d": ["30 days", 720 * HOUR, "1d"] };
 const STEPS = { "1h": HOUR, "6h": 6 * HOUR, "1d": 24 * HOUR };
@@ -30,7 +31,7 @@ export default function Overview() {
   if (state.error && !state.data) return html`<${Page} title="Overview"><${ErrorState} error=${state.error} retry=${state.reload} /><//>`;
   const first = guided || (state.data && any.data === false);
   return html`<${Page} title="Overview" actions=${!first && html`<div class="segmented" role="group" aria-label="Time range">${Object.entries(RANGES).map(([key, [w]]) => html`<a class="segment" href=${href("", { range: key === "24h" ? null : key })} aria-current=${key === range ? "true" : undefined}>${w}</a>`)}</div>`}>
-    ${first && html`<${FirstRun} webhooks=${state.data?.webhooks} onBegin=${() => setGuided(true)} onDone=${() => { any.reload(); state.reload(); stats.reload(); setGuided(false); }} />`}
+    ${first && html`<${Lazy} load=${loadFirstRun} name="FirstRun" webhooks=${state.data?.webhooks} onBegin=${() => setGuided(true)} onDone=${() => { any.reload(); state.reload(); stats.reload(); setGuided(false); }} />`}
     ${!first && html`
       <${Figures} stats=${stats.data} queue=${state.data?.queue} webhooks=${state.data?.webhooks} />
       ${stats.error && !stats.data ? html`<${ErrorState} error=${stats.error} retry=${stats.reload} />` : html`<${Charts} stats=${stats.data} step=${STEPS[step]} />`}

@@ -1,5 +1,5 @@
 // One attempt in full: what was sent, what came back, and all attempts of its delivery. Used by the panel and by the page.
-import { cx, html, useState } from "../../ui.js";
+import { cx, html, useEffect, useRef, useState } from "../../ui.js";
 import { get } from "../../api.js";
 import { ATTEMPT, ERRORS, TRIGGERS, duration } from "../../format.js";
 import { href } from "../../router.js";
@@ -33,11 +33,13 @@ export function DeliveryDetail({ load, onShow, onRetried, wide }) {
   }
   if (!row) return html`<div class="detail"><${Skeleton} lines=${3} /><${Skeleton} lines=${6} /></div>`;
   const a = row.attributes;
-  return html`<div class="detail" aria-busy=${load.loading && row.id !== Number(row.id)}>
+  // Below the panel's heading, or below the page's.
+  const H = wide ? { major: "h2", minor: "h3" } : { major: "h3", minor: "h4" };
+  return html`<div class="detail">
     <${Summary} row=${row} load=${load} onShow=${onShow} onRetried=${onRetried} />
     <${Failure} a=${a} />
-    <${Timeline} row=${row} onShow=${onShow} />
-    <div class=${cx("exchange", wide && "wide")}><${Request} a=${a} /><${Response} a=${a} /></div>
+    <${Timeline} row=${row} onShow=${onShow} H=${H} />
+    <div class=${cx("exchange", wide && "wide")}><${Request} a=${a} H=${H} /><${Response} a=${a} H=${H} /></div>
   </div>`;
 }
 
@@ -88,9 +90,9 @@ function sentence(message, name) {
   return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 }
 
-function Timeline({ row, onShow }) {
+function Timeline({ row, onShow, H }) {
   const { attempts } = row.attributes;
-  return html`<section aria-label="Attempts"><h3>Attempts</h3><ol class="timeline">${attempts.map((x) => {
+  return html`<section aria-label="Attempts"><${H.major}>Attempts<//><ol class="timeline">${attempts.map((x) => {
     const why = x.error_kind && x.error_kind !== "http_status" ? ERRORS[x.error_kind]?.[0] : null;
     const open = (e) => { if (onShow) { e.preventDefault(); e.stopPropagation(); onShow(x.id); } };
     return html`<li key=${x.id} class=${cx(ATTEMPT[x.status]?.tone, x.id === row.id && "current")}>
@@ -106,23 +108,23 @@ function Headers({ headers, label }) {
   return html`<details class="headers" open=${matchMedia("(min-width: 641px)").matches}><summary>${label} <span class="muted num">${all.length}</span></summary><dl>${all.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></details>`;
 }
 
-function Request({ a }) {
+function Request({ a, H }) {
   const r = a.request;
-  return html`<section aria-label="Request"><h3>Request</h3>
+  return html`<section aria-label="Request"><${H.major}>Request<//>
     ${!r ? html`<p class="muted">${a.status === "pending" ? "Not sent yet. What is sent will be shown here exactly." : "Nothing was sent."}</p>
       <div class="line"><span class="method">POST</span><span class="mono anywhere">${a.endpoint_url}</span></div>` : html`
       <div class="line"><span class="method">${r.method}</span><span class="mono anywhere">${r.url}</span><${CopyButton} text=${r.url} label="Copy" what="Copy URL" /></div>
       <${Headers} headers=${r.headers} label="Request headers" />
-      <h4>Payload</h4><${JsonView} text=${r.body} label="Payload" empty="The payload is not kept any more." />`}</section>`;
+      <${H.minor} class="minor">Payload<//><${JsonView} text=${r.body} label="Payload" empty="The payload is not kept any more." />`}</section>`;
 }
 
-function Response({ a }) {
+function Response({ a, H }) {
   const r = a.response;
-  return html`<section aria-label="Response"><h3>Response</h3>
+  return html`<section aria-label="Response"><${H.major}>Response<//>
     ${!r ? html`<p class="muted">${a.status === "pending" ? "None yet." : a.request ? "No response arrived." : "Nothing was sent, so nothing came back."}</p>` : html`
       <div class="line"><${Code} status=${r.status} /><span class="muted num">in ${duration(a.response_time_ms)}</span></div>
       <${Headers} headers=${r.headers} label="Response headers" />
-      <h4>Body</h4><${JsonView} text=${r.body} label="Response body" truncated=${r.body_truncated} empty="The response had no body." />`}</section>`;
+      <${H.minor} class="minor">Body<//><${JsonView} text=${r.body} label="Response body" truncated=${r.body_truncated} empty="The response had no body." />`}</section>`;
 }
 
 /** The request as a command for a shell: everything quoted, so that nothing in it is run. */
@@ -137,10 +139,12 @@ export function curl({ method, url, headers, body }) {
 }
 
 /** The panel beside the list; not modal, so that j and k go on through the list behind it. */
-export function Panel({ id, onShow, onClose, onRetried, headingRef }) {
+export function Panel({ id, onShow, onClose, onRetried }) {
+  const heading = useRef(null);
+  useEffect(() => { heading.current.focus({ preventScroll: true }); }, []);
   const load = useDelivery(id);
   return html`<aside class="panel" aria-labelledby="panel-title">
-    <header><h2 id="panel-title" tabindex="-1" ref=${headingRef}>Delivery <span class="num">${id}</span></h2>
+    <header><h2 id="panel-title" tabindex="-1" ref=${heading}>Delivery <span class="num">${id}</span></h2>
       <a class="button quiet small" href=${href(`webhook-deliveries/${id}`)}><${Icon} name="external" size=${14} />Open</a>
       <${CopyButton} text=${() => new URL(href(`webhook-deliveries/${id}`), location.href).href} label="Link" what="Copy link" />
       <button type="button" class="button quiet icon-only" aria-label="Close" onClick=${onClose}><${Icon} name="cross" /></button></header>

@@ -3,6 +3,9 @@ import { useEffect, useRef, useState } from "../../ui.js";
 import { follow } from "../../api.js";
 import { appId } from "../../state.js";
 
+/** New rows are counted up to here; "1,000+" says enough. */
+export const MANY = 1000;
+
 /**
  * `{news, changed, state, taken}`: ids that are not on the page, newer versions of rows that are, whether the stream is
  * "live", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
@@ -19,14 +22,24 @@ export function useLive(filter, rows, ready) {
     if (!ready) return undefined;
     let running = null;
     let lastId = null;
+    let timer = 0;
+    let arrived = [];
     setNews(new Set());
     setChanged(new Map());
+    // A busy server ends thousands of attempts a second; the page is drawn at most twice in one.
+    const flush = () => {
+      timer = 0;
+      const rows = arrived;
+      arrived = [];
+      const known = rows.filter((row) => shown.current.has(row.id));
+      if (known.length) setChanged((m) => new Map([...m, ...known.map((row) => [row.id, row])]));
+      if (known.length < rows.length) setNews((s) => (s.size >= MANY ? s : new Set([...s, ...rows.filter((row) => !shown.current.has(row.id)).map((row) => row.id)])));
+    };
     const take = ({ event, id, data }) => {
       if (id) lastId = id;
       if (event !== "attempt") return;
-      const row = JSON.parse(data);
-      if (shown.current.has(row.id)) setChanged((m) => new Map(m).set(row.id, row));
-      else setNews((s) => (s.has(row.id) ? s : new Set(s).add(row.id)));
+      arrived.push(JSON.parse(data));
+      timer ||= setTimeout(flush, 500);
     };
     const start = () => {
       if (running || document.hidden) return;
@@ -37,7 +50,7 @@ export function useLive(filter, rows, ready) {
     const visible = () => (document.hidden ? stop() : start());
     start();
     document.addEventListener("visibilitychange", visible);
-    return () => { stop(); document.removeEventListener("visibilitychange", visible); };
+    return () => { stop(); clearTimeout(timer); document.removeEventListener("visibilitychange", visible); };
   }, [key, appId.value, ready]);
   const patch = (row) => setChanged((m) => new Map(m).set(row.id, row));
   return { news, changed, state, patch, taken: () => { setNews(new Set()); setChanged(new Map()); } };
