@@ -27,6 +27,7 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::{self, Readiness, State};
 use crate::retention::{Policy, SweepError, Sweeper};
+use crate::service::accounts::Accounts;
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
@@ -281,12 +282,14 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
+        accounts,
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
