@@ -25,7 +25,9 @@ use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::http::metrics::{Access, Exposition};
 use crate::http::{self, Readiness, State};
+use crate::metrics::Metrics;
 use crate::retention::{Policy, SweepError, Sweeper};
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
@@ -266,6 +268,13 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let metrics = Metrics::new(
+        shared.clone(),
+        clock.clone(),
+        config.data_dir.join(crate::data_dir::DATABASE),
+        store.meters(),
+        dispatcher.meters(),
+    );
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let services = Services {
@@ -290,7 +299,14 @@ fn assemble(
         )),
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
-    let state = State { services, readiness, base_path: config.base_path().into() };
+    let metrics = http::metrics::Metrics {
+        access: Access {
+            token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),
+            allow: config.metrics.allow.clone(),
+        },
+        source: Arc::new(Figures(metrics)),
+    };
+    let state = State { services, readiness, base_path: config.base_path().into(), metrics };
     Ok(Parts { state, dispatcher, jobs, sweeper })
 }
 
@@ -336,6 +352,17 @@ impl Sweep for Sweeping {
             ))),
             Err(SweepError::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Metrics, as the HTTP surface sees them.
+struct Figures(Metrics);
+
+#[async_trait]
+impl Exposition for Figures {
+    async fn text(&self, openmetrics: bool) -> Result<String, String> {
+        let text = if openmetrics { self.0.openmetrics().await } else { self.0.text().await };
+        text.map_err(|error| error.to_string())
     }
 }
 

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Secret};
 use crate::vault::Vault;
 
-const DATABASE: &str = "postrider.db";
+/// The name of the database file.
+pub const DATABASE: &str = "postrider.db";
 const KEY_FILE: &str = "secret.key";
 const LOCK_FILE: &str = "serve.lock";
 /// Bytes of randomness in the key file, which has them in hexadecimal.

@@ -48,6 +48,7 @@
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
 //!
@@ -70,6 +71,8 @@ pub mod domain;
 pub mod export;
 pub mod http;
 pub mod logging;
+pub mod meter;
+pub mod metrics;
 pub mod retention;
 pub mod service;
 pub mod store;

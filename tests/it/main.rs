@@ -5,6 +5,7 @@ mod delivery;
 mod dispatcher;
 mod export;
 mod jobs;
+mod metrics;
 mod operations;
 mod process;
 mod sender;

@@ -44,6 +44,7 @@ mod log_merge;
 mod log_plan;
 mod log_query;
 mod log_zones;
+mod meters;
 mod migrations;
 mod paging;
 mod pool;
@@ -61,6 +62,8 @@ mod log_tests;
 mod tests;
 
 use writer::{Message, Tx};
+
+pub use meters::Meters;
 
 /// How storage is run.
 #[derive(Debug, Clone)]
@@ -103,6 +106,7 @@ pub struct SqliteStore {
     reader_count: u32,
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
+    meters: Arc<Meters>,
 }
 
 impl SqliteStore {
@@ -118,10 +122,13 @@ impl SqliteStore {
         migrations::run(&mut conn)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
+        let meters = Arc::new(Meters::default());
+        queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
+        let counted = meters.clone();
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, options.group.max(1)))
+            .spawn(move || writer::run(conn, messages, options.group.max(1), counted))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -131,7 +138,13 @@ impl SqliteStore {
             reader_count: options.readers,
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
+            meters,
         }))
+    }
+
+    /// What it counts of itself.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.meters.clone()
     }
 
     /// Writes what is waiting, moves everything into the main file and closes it. Calls that come
