@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
@@ -27,7 +28,7 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::metrics::{Access, Exposition};
 use crate::http::{self, Readiness, State};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sources};
 use crate::retention::{Policy, SweepError, Sweeper};
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
@@ -91,6 +92,8 @@ pub struct Server {
     services: Services,
     sweeper: Sweeper,
     sweeping: JoinHandle<()>,
+    backups: Scheduled,
+    backing_up: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
@@ -131,6 +134,8 @@ impl Server {
             sweeper.accept_clock().await?;
         }
         let sweeping = sweeper.start();
+        let backups = parts.backups;
+        let backing_up = backups.start();
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
@@ -142,6 +147,8 @@ impl Server {
             services,
             sweeper,
             sweeping,
+            backups,
+            backing_up,
             http,
             stop_http,
             abort_http,
@@ -184,6 +191,7 @@ impl Server {
         let deadline = Instant::now() + grace;
         self.stop_http.cancel();
         self.sweeper.stop();
+        self.backups.stop();
         let http = async {
             match tokio::time::timeout(grace, &mut self.http).await {
                 Ok(ended) => ended,
@@ -193,11 +201,11 @@ impl Server {
                 }
             }
         };
-        let ((), (), http, sweeping) =
-            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping);
+        let ((), (), http, sweeping, backing_up) =
+            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping, self.backing_up);
         // A client may have asked for a test while the rest was ending, and hung up.
         self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
-        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping)] {
+        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping), ("backups", backing_up)] {
             if let Err(error) = ended {
                 tracing::error!(%error, name, "a part of the server ended badly");
             }
@@ -225,6 +233,7 @@ struct Parts {
     dispatcher: Dispatcher,
     jobs: JobRunner,
     sweeper: Sweeper,
+    backups: Scheduled,
 }
 
 /// Joins services and delivery over one storage.
@@ -268,13 +277,11 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
-    let metrics = Metrics::new(
-        shared.clone(),
-        clock.clone(),
-        config.data_dir.join(crate::data_dir::DATABASE),
-        store.meters(),
-        dispatcher.meters(),
-    );
+    let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
+    let sources =
+        Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
+    let database = config.data_dir.join(crate::data_dir::DATABASE);
+    let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let services = Services {
@@ -307,7 +314,7 @@ fn assemble(
         source: Arc::new(Figures(metrics)),
     };
     let state = State { services, readiness, base_path: config.base_path().into(), metrics };
-    Ok(Parts { state, dispatcher, jobs, sweeper })
+    Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
 
 /// Delivery, as the services see it.

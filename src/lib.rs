@@ -46,6 +46,7 @@
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
+//! | [`backup`] | made, brought back, by the clock | |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
@@ -61,6 +62,7 @@
 //! * **Secrets stay secret.** Sealed at rest ([`vault`]), masked in the log, absent from log lines.
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -19,6 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::backup;
 use crate::clock::Clock;
 use crate::delivery;
 use crate::domain::Timestamp;
@@ -34,20 +35,21 @@ pub struct Metrics {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     database: PathBuf,
-    storage: Arc<sqlite::Meters>,
-    delivery: Arc<delivery::Meters>,
+    sources: Sources,
+}
+
+/// The meters of each part.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    pub storage: Arc<sqlite::Meters>,
+    pub delivery: Arc<delivery::Meters>,
+    pub backups: Arc<backup::Meters>,
 }
 
 impl Metrics {
     /// `database` is the main file of storage, whose size is shown.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        database: PathBuf,
-        storage: Arc<sqlite::Meters>,
-        delivery: Arc<delivery::Meters>,
-    ) -> Metrics {
-        Metrics { store, clock, database, storage, delivery }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, database: PathBuf, sources: Sources) -> Metrics {
+        Metrics { store, clock, database, sources }
     }
 
     /// All figures as they are now, in OpenMetrics text.
@@ -60,8 +62,7 @@ impl Metrics {
         let looked = tokio::task::spawn_blocking(move || (sizes(&database), Process::read()));
         let ((database_bytes, wal_bytes), process) = looked.await.unwrap_or_default();
         let scrape = Scrape {
-            storage: self.storage.clone(),
-            delivery: self.delivery.clone(),
+            sources: self.sources.clone(),
             oldest,
             now: self.clock.now(),
             database_bytes,
@@ -117,8 +118,7 @@ fn plain(openmetrics: &str) -> String {
 /// The figures of one moment.
 #[derive(Debug)]
 struct Scrape {
-    storage: Arc<sqlite::Meters>,
-    delivery: Arc<delivery::Meters>,
+    sources: Sources,
     oldest: Oldest,
     now: Timestamp,
     database_bytes: u64,
@@ -131,13 +131,14 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         self.product(&mut page)?;
         self.storage(&mut page)?;
+        self.backups(&mut page)?;
         self.process(&mut page)
     }
 }
 
 impl Scrape {
     fn product(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (storage, delivery) = (&self.storage, &self.delivery);
+        let Sources { storage, delivery, .. } = &self.sources;
         page.counter(
             "postrider_events_accepted",
             "Events that clients posted and that are on disk",
@@ -179,12 +180,12 @@ impl Scrape {
         page.histogram(
             "postrider_writer_group_size",
             "Commands that share a commit",
-            &self.storage.group_size,
+            &self.sources.storage.group_size,
         )?;
         page.histogram(
             "postrider_writer_commit_seconds",
             "How long a commit takes, fsync included",
-            &self.storage.commit,
+            &self.sources.storage.commit,
         )?;
         page.gauge(
             "postrider_store_size_bytes",
@@ -195,6 +196,21 @@ impl Scrape {
             "postrider_store_wal_size_bytes",
             "Size of the write-ahead log alone",
             self.wal_bytes as f64,
+        )
+    }
+
+    fn backups(&self, page: &mut Page<'_>) -> fmt::Result {
+        let backups = &self.sources.backups;
+        page.counter("postrider_backups", "Scheduled backups that were made", backups.made.get() as f64)?;
+        page.counter(
+            "postrider_backup_failures",
+            "Scheduled backups that failed",
+            backups.failed.get() as f64,
+        )?;
+        page.gauge(
+            "postrider_backup_last_success_timestamp_seconds",
+            "When this process made the last scheduled backup, in seconds since 1970; 0: not yet",
+            backups.last_at.get() as f64,
         )
     }
 

@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The files were written by a newer version of the program.
     #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
     Newer { found: i64, known: i64 },
+    /// The files are not what they should be; `what` is how the storage itself puts it.
+    #[error("the database is damaged: {what}")]
+    Damaged { what: String },
     /// Anything else; `doing` says what was being done.
     #[error("storage failed while {doing}")]
     Failed {

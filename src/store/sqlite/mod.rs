@@ -24,6 +24,7 @@ use crate::store::{Result, StoreError};
 mod activity;
 mod apps;
 mod attempts;
+pub mod backup;
 mod cache;
 mod counts;
 mod endpoint_text;
@@ -33,6 +34,7 @@ mod event_list;
 mod events;
 mod export;
 mod finish;
+pub mod inspect;
 mod job_text;
 mod job_walk;
 mod jobs;
@@ -110,7 +112,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database file, which is made when it is not there, and brings it up to date.
+    /// Opens a database file, which is made when it is not there, and brings it up to date. What an older
+    /// program has written is copied before, to a file beside it.
     ///
     /// It does not keep other processes out; a second server must be stopped by other means. Blocks for
     /// as long as the disk takes.
@@ -119,7 +122,7 @@ impl SqliteStore {
     /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
-        migrations::run(&mut conn)?;
+        migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
