@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::dispatcher::{Dispatcher, Limits};
@@ -39,6 +39,7 @@ use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
 use crate::service::operations::{Operations, Sweep, Swept};
+use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -166,6 +167,20 @@ impl Server {
         self.store.clone()
     }
 
+    /// A one-time link that makes the first user, when there is none; earlier links are void.
+    pub async fn setup_link(&self, config: &Config) -> Option<String> {
+        match self.services.sessions.issue_setup().await {
+            Ok(token) => {
+                let base = config.public_base_at(self.address);
+                token.map(|token| format!("{base}/admin/setup/{}", token.as_str()))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the set-up link could not be made");
+                None
+            }
+        }
+    }
+
     /// Its services, for what runs in the same process.
     pub fn services(&self) -> &Services {
         &self.services
@@ -284,8 +299,10 @@ fn assemble(
     let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
+    let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
     let services = Services {
-        auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix)),
+        auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
+        sessions,
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
@@ -313,7 +330,8 @@ fn assemble(
         },
         source: Arc::new(Figures(metrics)),
     };
-    let state = State { services, readiness, base_path: config.base_path().into(), metrics };
+    let is_https = config.public_url.as_ref().is_some_and(PublicUrl::is_https);
+    let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
     Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
 
@@ -395,7 +413,8 @@ impl Readiness for Ready {
 pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError> {
     let signals = Signals::listen()?;
     let server = Server::start_with(&config, World::real(), accept_clock).await?;
-    print!("{}", greeting(&config, server.address()));
+    let setup = server.setup_link(&config).await;
+    print!("{}", greeting(&config, server.address(), setup.as_deref()));
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
     let signal = signals.received().await;
@@ -431,15 +450,19 @@ impl Signals {
 }
 
 /// What a person reads after the start.
-fn greeting(config: &Config, address: SocketAddr) -> String {
+fn greeting(config: &Config, address: SocketAddr, setup: Option<&str>) -> String {
     let base = config.public_base_at(address);
     let data = config.data_dir.display();
+    let setup = setup.map_or(String::new(), |link| {
+        format!("\nNobody can sign in yet. This link makes the owner, once, within 30 minutes:\n  {link}\n")
+    });
     format!(
         "Postrider {version}
-  data      {data}
-  API docs  {base}/docs
-  health    {base}/healthz
-
+  data       {data}
+  dashboard  {base}/admin/
+  API docs   {base}/docs
+  health     {base}/healthz
+{setup}
 Make a key, in another terminal:
   postrider --data {data} key create --name first --scope admin
 

@@ -58,7 +58,15 @@ kinds! {
     KeyCreated = "key.created",
     KeyRevoked = "key.revoked",
     UserCreated = "user.created",
+    UserChanged = "user.changed",
+    UserDeleted = "user.deleted",
     UserPasswordReset = "user.password_reset",
+    UserSignedIn = "user.signed_in",
+    UserSignedOut = "user.signed_out",
+    /// A wrong password, or an address that nobody has.
+    UserSignInFailed = "user.sign_in_failed",
+    /// Somebody ended a session, their own or another.
+    SessionRevoked = "session.revoked",
     EndpointCreated = "endpoint.created",
     EndpointChanged = "endpoint.changed",
     EndpointDeleted = "endpoint.deleted",

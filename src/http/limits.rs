@@ -45,9 +45,9 @@ pub fn address(request: &Request) -> Option<IpAddr> {
     request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical())
 }
 
-/// Counts a request of a credential.
-pub(super) fn count_request(request: &Request, state: &State, actor: &Actor) -> Result<(), Problem> {
-    settle(request, state.services.limits.request(actor), true)
+/// Counts a request of a credential, which has this name.
+pub(super) fn count_request(request: &Request, state: &State, credential: &str) -> Result<(), Problem> {
+    settle(request, state.services.limits.request(&credential), true)
 }
 
 /// Looks whether a credential may post events, before the body is read.

@@ -11,7 +11,9 @@ use poem::{Endpoint, EndpointExt, Response, Route, get};
 
 use crate::service::Services;
 
+pub mod admin;
 pub mod allow;
+pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod docs;
@@ -42,6 +44,8 @@ pub struct State {
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
     pub base_path: Arc<str>,
     pub metrics: metrics::Metrics,
+    /// Whether clients come over TLS, as far as `public_url` says.
+    pub is_https: bool,
 }
 
 impl State {
@@ -61,6 +65,7 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let routes = Route::new()
         .nest("/v1", v1)
         .nest_no_strip("/api/v0", v0::routes(docs::Document::new(&v0_openapi)))
+        .nest("/admin", admin::routes())
         .at("/openapi.json", get(docs::Document::new(&openapi)))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))

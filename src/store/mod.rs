@@ -42,6 +42,7 @@ mod jobs;
 mod live;
 pub mod recent;
 pub mod retention;
+mod sessions;
 pub mod sqlite;
 pub mod statistics;
 
@@ -50,6 +51,7 @@ pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use sessions::{SessionStore, UserChange};
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,7 @@ pub trait Store:
     + StatsStore
     + RetentionStore
     + JobStore
+    + SessionStore
 {
 }
 
@@ -118,6 +121,7 @@ impl<T> Store for T where
         + RecentStore
         + RetentionStore
         + JobStore
+        + SessionStore
 {
 }
 
@@ -155,11 +159,11 @@ pub trait KeyStore: Send + Sync {
 /// People.
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Keeps a new user; `false` when the address is taken.
+    /// Keeps a new user and voids the set-up link; `false` when the address is taken.
     async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool>;
     /// All users by address.
     async fn user_list(&self) -> Result<Vec<User>>;
-    /// Replaces a user's password; `false` when there is no such user.
+    /// Replaces a user's password and ends their sessions; `false` when there is no such user.
     async fn user_set_password(&self, email: &str, password_hash: String, activity: Activity)
     -> Result<bool>;
     /// A user and the hash of the password.

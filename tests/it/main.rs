@@ -1,5 +1,6 @@
 //! Integration tests, in one binary; the tree mirrors the parts of the program.
 
+mod admin;
 mod backups;
 mod cli;
 mod delivery;

@@ -54,6 +54,7 @@ mod queue;
 mod recent;
 mod retention;
 mod rows;
+mod sessions;
 mod stats;
 mod users;
 mod writer;
