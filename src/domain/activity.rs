@@ -88,6 +88,9 @@ kinds! {
     RetentionSwept = "retention.swept",
     /// Nothing is removed, because the clock is not to be trusted.
     RetentionHeld = "retention.held",
+    /// By the clock, not at the command line.
+    BackupMade = "backup.made",
+    BackupFailed = "backup.failed",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
 }
