@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::config::{Config, PublicUrl};
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
@@ -25,8 +26,11 @@ use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::http::metrics::{Access, Exposition};
 use crate::http::{self, Readiness, State};
+use crate::metrics::{Metrics, Sources};
 use crate::retention::{Policy, SweepError, Sweeper};
+use crate::service::accounts::Accounts;
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
@@ -90,6 +94,8 @@ pub struct Server {
     services: Services,
     sweeper: Sweeper,
     sweeping: JoinHandle<()>,
+    backups: Scheduled,
+    backing_up: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
@@ -130,6 +136,8 @@ impl Server {
             sweeper.accept_clock().await?;
         }
         let sweeping = sweeper.start();
+        let backups = parts.backups;
+        let backing_up = backups.start();
         let app = http::app(parts.state);
         let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
@@ -141,6 +149,8 @@ impl Server {
             services,
             sweeper,
             sweeping,
+            backups,
+            backing_up,
             http,
             stop_http,
             abort_http,
@@ -197,6 +207,7 @@ impl Server {
         let deadline = Instant::now() + grace;
         self.stop_http.cancel();
         self.sweeper.stop();
+        self.backups.stop();
         let http = async {
             match tokio::time::timeout(grace, &mut self.http).await {
                 Ok(ended) => ended,
@@ -206,11 +217,11 @@ impl Server {
                 }
             }
         };
-        let ((), (), http, sweeping) =
-            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping);
+        let ((), (), http, sweeping, backing_up) =
+            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping, self.backing_up);
         // A client may have asked for a test while the rest was ending, and hung up.
         self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
-        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping)] {
+        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping), ("backups", backing_up)] {
             if let Err(error) = ended {
                 tracing::error!(%error, name, "a part of the server ended badly");
             }
@@ -238,6 +249,7 @@ struct Parts {
     dispatcher: Dispatcher,
     jobs: JobRunner,
     sweeper: Sweeper,
+    backups: Scheduled,
 }
 
 /// Joins services and delivery over one storage.
@@ -281,12 +293,19 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
+    let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
+    let sources =
+        Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
+    let database = config.data_dir.join(crate::data_dir::DATABASE);
+    let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
+        accounts,
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
@@ -307,9 +326,16 @@ fn assemble(
         )),
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
+    let metrics = http::metrics::Metrics {
+        access: Access {
+            token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),
+            allow: config.metrics.allow.clone(),
+        },
+        source: Arc::new(Figures(metrics)),
+    };
     let is_https = config.public_url.as_ref().is_some_and(PublicUrl::is_https);
-    let state = State { services, readiness, base_path: config.base_path().into(), is_https };
-    Ok(Parts { state, dispatcher, jobs, sweeper })
+    let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
+    Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
 
 /// Delivery, as the services see it.
@@ -354,6 +380,17 @@ impl Sweep for Sweeping {
             ))),
             Err(SweepError::Store(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Metrics, as the HTTP surface sees them.
+struct Figures(Metrics);
+
+#[async_trait]
+impl Exposition for Figures {
+    async fn text(&self, openmetrics: bool) -> Result<String, String> {
+        let text = if openmetrics { self.0.openmetrics().await } else { self.0.text().await };
+        text.map_err(|error| error.to_string())
     }
 }
 

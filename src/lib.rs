@@ -46,8 +46,10 @@
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
+//! | [`backup`] | made, brought back, by the clock | |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
 //!
@@ -60,6 +62,7 @@
 //! * **Secrets stay secret.** Sealed at rest ([`vault`]), masked in the log, absent from log lines.
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -70,6 +73,8 @@ pub mod domain;
 pub mod export;
 pub mod http;
 pub mod logging;
+pub mod meter;
+pub mod metrics;
 pub mod retention;
 pub mod service;
 pub mod store;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::app::StartError;
+use crate::backup::BackupError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
@@ -30,6 +31,9 @@ pub enum CliError {
     /// The server did not start.
     #[error(transparent)]
     Start(StartError),
+    /// A file could not be written or read.
+    #[error(transparent)]
+    Backup(BackupError),
     /// The demo did not run.
     #[error(transparent)]
     Demo(DemoError),
@@ -41,9 +45,11 @@ impl CliError {
         match self {
             CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
             CliError::Store(StoreError::InUse { .. }) => ExitCode::from(2),
-            CliError::Failed(_) | CliError::Store(_) | CliError::Start(_) | CliError::Demo(_) => {
-                ExitCode::from(1)
-            }
+            CliError::Failed(_)
+            | CliError::Store(_)
+            | CliError::Start(_)
+            | CliError::Backup(_)
+            | CliError::Demo(_) => ExitCode::from(1),
         }
     }
 

@@ -154,6 +154,23 @@ pub static KEYS: &[KeySpec] = &[
         "127.0.0.0/8,::1/128",
         "Networks (CIDR) or addresses that may read /metrics without a token.",
     ),
+    key(
+        "backup.every",
+        Kind::Span { min_ms: 0, max_ms: u64::MAX },
+        "0",
+        "How often the server makes a backup by itself, such as 24h; 0 = never.",
+    ),
+    key(
+        "backup.keep",
+        Kind::Count { min: 1, max: 10_000 },
+        "7",
+        "How many of these are kept; older ones are removed.",
+    ),
+    unset(
+        "backup.dir",
+        Kind::Path,
+        "Where they are put; without it, in data_dir/backups. Another disk is better.",
+    ),
     // The format itself ends at 1,048,576 rows, of which one is the header.
     key(
         "export.xlsx_max_rows",

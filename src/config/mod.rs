@@ -53,6 +53,7 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub metrics: Metrics,
+    pub backup: Backup,
     pub export: Export,
     pub log: Log,
     settings: Settings,
@@ -127,6 +128,17 @@ pub struct Metrics {
     pub token: Option<Secret>,
     /// Networks that need no token.
     pub allow: Vec<IpNet>,
+}
+
+/// Backups that the server makes by itself.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// How often; zero = never.
+    pub every: Span,
+    /// How many are kept, at least 1.
+    pub keep: usize,
+    /// Where they are; `None`: in the data directory.
+    pub dir: Option<PathBuf>,
 }
 
 /// Limits of exports.
@@ -217,6 +229,11 @@ impl Config {
                 event_size: s.get("limits.event_size"),
             },
             metrics: Metrics { token: s.get("metrics.token"), allow: s.get("metrics.allow") },
+            backup: Backup {
+                every: s.get("backup.every"),
+                keep: s.get("backup.keep"),
+                dir: s.get("backup.dir"),
+            },
             export: Export { xlsx_max_rows: s.get("export.xlsx_max_rows") },
             log: Log { format: s.get("log.format"), level: s.get("log.level") },
             settings: s,

@@ -21,6 +21,7 @@ pub mod sender;
 pub mod signer;
 
 pub use guard::{Guard, GuardError, Lookup};
+pub use meters::Meters;
 pub use sender::{Sender, SenderConfig, SenderError};
 mod claims;
 pub mod courier;
@@ -28,6 +29,7 @@ pub mod dispatcher;
 pub mod jobs;
 mod lane;
 mod messages;
+pub mod meters;
 mod poll;
 mod scheduler;
 mod slots;

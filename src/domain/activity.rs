@@ -55,12 +55,15 @@ kinds! {
     ServerStarted = "server.started",
     ServerStopped = "server.stopped",
     AppCreated = "app.created",
+    AppRenamed = "app.renamed",
     KeyCreated = "key.created",
     KeyRevoked = "key.revoked",
     UserCreated = "user.created",
     UserChanged = "user.changed",
     UserDeleted = "user.deleted",
     UserPasswordReset = "user.password_reset",
+    /// By themselves.
+    UserPasswordChanged = "user.password_changed",
     UserSignedIn = "user.signed_in",
     UserSignedOut = "user.signed_out",
     /// A wrong password, or an address that nobody has.
@@ -85,6 +88,9 @@ kinds! {
     RetentionSwept = "retention.swept",
     /// Nothing is removed, because the clock is not to be trusted.
     RetentionHeld = "retention.held",
+    /// By the clock, not at the command line.
+    BackupMade = "backup.made",
+    BackupFailed = "backup.failed",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
 }

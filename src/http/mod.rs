@@ -19,6 +19,7 @@ pub mod body;
 pub mod docs;
 pub mod health;
 pub mod limits;
+pub mod metrics;
 pub mod nearest;
 pub mod paging;
 pub mod problem;
@@ -42,6 +43,7 @@ pub struct State {
     pub readiness: Arc<dyn Readiness>,
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
     pub base_path: Arc<str>,
+    pub metrics: metrics::Metrics,
     /// Whether clients come over TLS, as far as `public_url` says.
     pub is_https: bool,
 }
@@ -70,6 +72,7 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
         .at("/docs/:file", get(docs::file))
         .at("/healthz", get(health::healthz))
         .at("/readyz", get(health::readyz))
+        .at("/metrics", get(metrics::metrics))
         .data(state);
     shell::Shell::new(routes, base_path, allowed)
 }

@@ -71,6 +71,9 @@ pub enum StoreError {
     /// The files were written by a newer version of the program.
     #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
     Newer { found: i64, known: i64 },
+    /// The files are not what they should be; `what` is how the storage itself puts it.
+    #[error("the database is damaged: {what}")]
+    Damaged { what: String },
     /// Anything else; `doing` says what was being done.
     #[error("storage failed while {doing}")]
     Failed {
@@ -125,6 +128,16 @@ impl<T> Store for T where
 // ---------------------------------------------------------------------------------------------
 // Apps, keys, people, activity
 
+/// What became of a new name for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppRenamed {
+    Done,
+    /// There is no such app.
+    NotFound,
+    /// Another app has this name.
+    NameTaken,
+}
+
 /// Apps.
 #[async_trait]
 pub trait AppStore: Send + Sync {
@@ -132,6 +145,8 @@ pub trait AppStore: Send + Sync {
     async fn app_insert(&self, app: App, activity: Activity) -> Result<bool>;
     /// All apps by name.
     async fn app_list(&self) -> Result<Vec<App>>;
+    /// Gives an app another name.
+    async fn app_rename(&self, id: AppId, name: String, activity: Activity) -> Result<AppRenamed>;
     /// The app with this id.
     async fn app_get(&self, id: AppId) -> Result<Option<App>>;
     /// The app with this name.
@@ -422,6 +437,15 @@ pub struct EndpointQueue {
     pub earliest: Timestamp,
 }
 
+/// When the earliest pending attempts are, or were, due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oldest {
+    /// Of all, those that wait for a paused endpoint included.
+    pub of_all: Option<Timestamp>,
+    /// Of those that are to be sent when they are due.
+    pub of_active: Option<Timestamp>,
+}
+
 /// What is due at one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
@@ -495,6 +519,9 @@ pub trait QueueStore: Send + Sync {
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;
+    /// Since when attempts have been due, at endpoints that are active or paused; `None` when nothing is
+    /// pending. The cost follows the number of endpoints that have something pending.
+    async fn queue_oldest(&self) -> Result<Oldest>;
     /// How many attempts are pending, counted up to `cap`.
     async fn queue_depth(&self, cap: u64) -> Result<u64>;
 }

@@ -24,6 +24,10 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 /// One thing to count.
 #[derive(Debug, Clone)]
 enum Change {
+    /// A client's event was taken in. It is in no table here; only meters count it.
+    Event,
+    /// A row became pending (1), or no longer is (-1); tests too. It is in no table here either.
+    Queue { by: i64 },
     /// A delivery was made.
     Begun { endpoint: i64, at: Timestamp },
     /// A delivery stands elsewhere.
@@ -52,7 +56,33 @@ pub(super) struct Counts {
     changes: Vec<Change>,
 }
 
+/// What a commit changes of the server as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Events of clients that were taken in.
+    pub(super) events: u64,
+    /// By how many there are more pending attempts than before.
+    pub(super) pending: i64,
+}
+
 impl Counts {
+    /// A client's event was taken in.
+    pub(super) fn event_taken(&mut self) {
+        self.changes.push(Change::Event);
+    }
+
+    /// A row was made, pending.
+    pub(super) fn queued(&mut self) {
+        self.changes.push(Change::Queue { by: 1 });
+    }
+
+    /// A row has ended. It may have been cancelled while it was in flight, and so have left before.
+    pub(super) fn unqueued(&mut self, row: &Stored) {
+        if row.current.status == AttemptStatus::Pending {
+            self.changes.push(Change::Queue { by: -1 });
+        }
+    }
+
     /// A delivery was made, pending.
     pub(super) fn begun(&mut self, endpoint: i64, trigger: Trigger, at: Timestamp) {
         if trigger != Trigger::Test {
@@ -138,15 +168,16 @@ impl Counts {
     }
 
     /// Writes everything and forgets it.
-    pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<Tally> {
         if self.changes.is_empty() {
-            return Ok(());
+            return Ok(Tally::default());
         }
         let mut sums = Sums::default();
         for change in self.changes.drain(..) {
             sums.add(change);
         }
-        sums.write(conn)
+        let tally = Tally { events: sums.events, pending: sums.queue };
+        sums.write(conn).map(|()| tally)
     }
 }
 
@@ -180,6 +211,8 @@ struct SlotSums {
 
 #[derive(Debug, Default)]
 struct Sums {
+    events: u64,
+    queue: i64,
     totals: HashMap<i64, TotalSums>,
     total_times: HashMap<(i64, Bucket), i64>,
     errors: HashMap<(i64, ErrorKind, u16), (i64, String, Timestamp)>,
@@ -191,6 +224,8 @@ struct Sums {
 impl Sums {
     fn add(&mut self, change: Change) {
         match change {
+            Change::Event => self.events += 1,
+            Change::Queue { by } => self.queue += by,
             Change::Begun { endpoint, at } => {
                 let total = self.totals.entry(endpoint).or_default();
                 total.deliveries += 1;

@@ -232,6 +232,7 @@ fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rus
             now,
         };
         let (row, accepted) = accept(tx, &incoming, None)?;
+        tx.counts.event_taken();
         if let Some(key) = key {
             remember(tx, app, key, row, &digest(new), now)?;
         }

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod app;
+mod backup;
 mod config;
 mod demo;
 mod healthcheck;

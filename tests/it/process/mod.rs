@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::support::app::{client, json_body};
 use crate::support::{Receiver, Reply, in_time};
 
+mod backup;
 mod crash;
 mod files;
 mod signals;
@@ -24,6 +25,8 @@ mod signals;
 /// The program, in a directory of its own.
 struct Program {
     dir: TempDir,
+    /// Its data directory, in the other one.
+    data: String,
 }
 
 /// The program while it serves. It is killed when the test is over.
@@ -44,7 +47,7 @@ struct Ended {
 
 impl Program {
     fn new() -> Program {
-        Program { dir: TempDir::new().unwrap() }
+        Program { dir: TempDir::new().unwrap(), data: "data".to_owned() }
     }
 
     fn path(&self) -> &Path {
@@ -58,6 +61,7 @@ impl Program {
             .current_dir(self.path())
             .env_clear()
             .env("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8")
+            .env("POSTRIDER_DATA_DIR", &self.data)
             .env("POSTRIDER_LOG__LEVEL", "debug")
             .env("POSTRIDER_LIMITS__REQUESTS_PER_MINUTE", "0")
             .stdin(Stdio::null());
