@@ -1,6 +1,6 @@
 // The address bar is the state of a page: paths below <base>, everything else in the query string.
 import { signal } from "./ui.js";
-import { appId } from "./state.js";
+import { appId, apps } from "./state.js";
 
 const BASE = new URL(document.baseURI).pathname;
 
@@ -49,6 +49,9 @@ function arrive() {
   const next = read();
   const moved = next.path !== shown;
   shown = next.path;
+  // Back and forward may lead to a page of another app.
+  const app = next.query.get("app") ?? "";
+  if (app !== appId.value && (!app || apps.value.some((a) => a.id === app))) appId.value = app;
   route.value = next;
   if (moved) {
     scrollTo(0, 0);

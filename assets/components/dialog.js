@@ -20,7 +20,7 @@ export function Dialog({ title, onClose, children, footer, wide }) {
 export function confirm({ title, text, action = "Continue", danger = false, act = async () => {} }) {
   return new Promise((answer) => {
     const place = document.createElement("div");
-    document.getElementById("app").append(place);
+    document.body.append(place);
     const close = (done) => { render(null, place); place.remove(); answer(done); };
     render(html`<${Confirm} ...${{ title, text, action, danger, act, close }} />`, place);
   });

@@ -64,7 +64,7 @@ const sentence = (job) => (job.status === "cancelled" ? `Cancelled: ${number(job
 export function showJob(id, title) {
   return new Promise((done) => {
     const place = document.createElement("div");
-    document.getElementById("app").append(place);
+    document.body.append(place);
     const close = () => { render(null, place); place.remove(); done(); };
     render(html`<${JobDialog} id=${id} title=${title} close=${close} />`, place);
   });

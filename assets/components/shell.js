@@ -29,13 +29,16 @@ export function Shell({ children, onHelp }) {
     <nav class=${cx("side", open && "open")} id="side" aria-label="Main">
       <${Brand} />
       <${Apps} />
-      <ul class="side-list">${NAVIGATION.map((entry) => (!entry ? html`<li class="nav-line" aria-hidden="true"></li>` : !entry.role || may(entry.role) ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : null))}</ul>
+      <ul class="side-list">${visible().map((entry) => (entry ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : html`<li class="nav-line" aria-hidden="true"></li>`))}</ul>
       <div class="side-end"><${Person} wide onHelp=${onHelp} /></div>
     </nav>
     ${open && html`<div class="veil" onClick=${() => setOpen(false)}></div>`}
     <main id="main" tabindex="-1">${children}</main>
   </div>`;
 }
+
+/** What the role may see, without two lines in a row. */
+const visible = () => NAVIGATION.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
 
 const Brand = () => html`<a class="brand" href=${href("")}><svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="#1d4f91" /><path d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" stroke-linejoin="round" /><path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" /></svg>Postrider</a>`;
 

@@ -7,7 +7,7 @@ import { appId, may, timeMode } from "../state.js";
 import { Icon } from "../components/icon.js";
 import { useKeys } from "../components/keyboard.js";
 import { Lazy } from "../components/lazy.js";
-import { useLoad } from "../components/load.js";
+import { useEvery, useLoad } from "../components/load.js";
 import { Menu } from "../components/menu.js";
 import { Page } from "../components/page.js";
 import { EmptyState, ErrorState } from "../components/states.js";
@@ -54,6 +54,8 @@ export default function Deliveries() {
   const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], there);
   const endpoints = useLoad(async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data, [], there);
   const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], there);
+  const jobs = useLoad(async (signal) => (await get("v1/jobs", { per_page: 5 }, { signal })).data.find((j) => j.attributes.kind === "retry" && j.attributes.status === "running"), [], there);
+  useEvery(10_000, jobs.reload, Boolean(jobs.data));
   const live = useLive(filter, list.data?.data, there && !list.error);
 
   const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
@@ -117,7 +119,8 @@ export default function Deliveries() {
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
       <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span>
-        <span class="log-live">${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}
+        <span class="log-live">${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
+          ${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}
           <${LiveState} state=${live.state} /></span></div>
       <${Announce} count=${live.news.size} />
       ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear({ order: true })}>Clear search and filters</button>`}<//>` : html`
@@ -128,7 +131,7 @@ export default function Deliveries() {
     </section>
     ${chosen.size > 0 && html`<${Chosen} chosen=${chosen} meta=${list.data?.meta} clear=${() => setChosen(new Map())}
       retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { setChosen(new Map()); list.reload(); } }}
-      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); } }} />`}
+      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); jobs.reload(); } }} />`}
     ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${() => list.reload()} />`}
   <//>`;
 }

@@ -77,6 +77,9 @@ export async function retryAll(filter, words) {
     action: `Retry ${number(matched)}`,
     act: async () => { job = (await post("v1/webhooks/deliveries/retry", { filter })).data; },
   });
-  if (started) await showJob(job.id, `Retrying ${deliveries(job.attributes.matched)}`);
+  if (started) await showRetry(job);
   return started;
 }
+
+/** The progress of a bulk retry. */
+export const showRetry = (job) => showJob(job.id, `Retrying ${deliveries(job.attributes.matched)}`);
