@@ -58,6 +58,13 @@ export function local(time) {
   const t = new Date(time);
   return clock(t.getFullYear(), t.getMonth() + 1, t.getDate(), t.getHours(), t.getMinutes(), t.getSeconds());
 }
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/** "21 Nov 23:34:42": the year only when it is not this one. `mode` is `utc` or `local`. */
+export function short(time, mode, now = Date.now()) {
+  const text = mode === "utc" ? utc(time) : local(time);
+  const [year, month, rest] = [text.slice(0, 4), Number(text.slice(5, 7)), text.slice(11)];
+  return `${Number(text.slice(8, 10))} ${MONTHS[month - 1]}${year === (mode === "utc" ? utc(now) : local(now)).slice(0, 4) ? "" : ` ${year}`} ${rest}`;
+}
 /** Both, to the millisecond, for a tooltip. */
 export function exact(time) {
   const t = new Date(time);

@@ -73,7 +73,7 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
     tzDate,
     cursor: { y: false, points: { show: !stacked, size: 6 }, drag: { setScale: false } },
     scales: { x: { range: (_, min, max) => [min, max + step / 1000] }, y: { range: (_, __, max) => [0, Math.max(max ?? 0, 1) * 1.06] } },
-    axes: [{ ...axis, grid: { show: false }, size: 26, space: 70, values: (_, ticks) => ticks.map((t) => clock(tzDate(t))) }, { ...axis, size: 52, space: 36, values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) || !stacked ? words(v) : "")) }],
+    axes: [{ ...axis, grid: { show: false }, size: 26, space: 70, values: (u, ticks) => ticks.map((t) => (t > u.scales.x.max - step / 2000 ? "" : clock(tzDate(t)))) }, { ...axis, size: 52, space: 36, values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) || !stacked ? words(v) : "")) }],
     series: [{}, ...shown.map((s) => (stacked
       ? { fill: colour(`${s.tone}-fill`), width: 0, paths: bars, points: { show: false } }
       : { stroke: colour(s.tone === "line" ? "text" : s.tone), width: 1.5, dash: s.dash, spanGaps: false, points: { size: 4, show: s.values.filter((v) => v !== null).length < 3 } }))],

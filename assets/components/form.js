@@ -32,10 +32,16 @@ export function useForm({ initial, submit }) {
   // `headers/X-A` belongs to the field `headers`, `events/3` to `events`.
   const errorOf = (name) => {
     const own = Object.entries(state.fields).filter(([place, text]) => text && (place === name || place.startsWith(`${name}/`)));
-    return own.length ? own.map(([place, text]) => (place === name ? text : `${place.slice(name.length + 1)}: ${text}`)).join(" ") : null;
+    return own.length ? own.map(([place, text]) => (place === name ? beside(name, text) : `${place.slice(name.length + 1)}: ${beside(place.split("/").at(-1), text)}`)).join(" ") : null;
   };
   const general = state.error && (state.error.general ? state.error.general(Object.keys(state.fields).filter((p) => known.current.has(p.split("/")[0]))) : state.error.message);
   return { values, set, setValues, run, busy: state.busy, error: state.error, general, errorOf, root, known };
+}
+
+/** "url must be…" reads "Must be…" where it stands below the field that is called so. */
+function beside(name, text) {
+  const rest = text.startsWith(`${name} `) ? text.slice(name.length + 1) : text;
+  return rest[0].toUpperCase() + rest.slice(1);
 }
 
 export function Form({ form, children, footer, className }) {

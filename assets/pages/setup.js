@@ -21,10 +21,10 @@ export default function Setup({ params }) {
       go("", null, { replace: true });
     },
   });
-  const spent = form.errorOf("token");
+  const spent = form.error?.fields?.token && "This link was used already, is wrong or has expired. Restart the server for a new one, or make a user on the command line:";
   form.known.current.add("token");
   return html`<${Door} title="Make the owner's account"><p class="muted">The owner manages users, apps and retention, and everything else. This link works once.</p>
-    ${spent && html`<${Note} tone="bad">${spent}<//>`}
+    ${spent && html`<${Note} tone="bad">${spent}<pre class="command"><code>postrider user create --email you@example.com --role owner</code></pre><//>`}
     <${Form} form=${form} footer=${html`<${Submit} form=${form}>Make account<//>`}>
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required autofocus />
       <${Field} form=${form} name="password" label="Password" type="password" autocomplete="new-password" required hint="Long is better than complicated: a few words will do." />

@@ -13,7 +13,13 @@ export default function SignIn() {
   const form = useForm({
     initial: { email: "", password: "" },
     submit: async ({ email, password }) => {
-      session.value = await post("admin/api/session", { email: email.trim(), password }, { quiet: true });
+      if (!email.trim() || !password) throw new Error("Enter your e-mail address and your password.");
+      try {
+        session.value = await post("admin/api/session", { email: email.trim(), password }, { quiet: true });
+      } catch (error) {
+        // The API says the same about every credential; a person knows which ones these are.
+        throw error.status === 401 ? new Error("The e-mail address or the password is wrong.") : error;
+      }
       sessionEnded.value = false;
       onward();
     },

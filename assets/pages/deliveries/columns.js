@@ -12,7 +12,7 @@ import { Due, Time } from "../../components/time.js";
 export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
   const own = new Map((endpoints ?? []).map((e) => [e.id, e.attributes.retry_schedule]));
   const most = (a) => (own.get(a.endpoint_id) ?? schedule)?.length + 1 || null;
-  const timeWidth = timeMode.value === "relative" ? "6.8rem" : "10.5rem";
+  const timeWidth = timeMode.value === "relative" ? "6.8rem" : "9rem";
   return [
     { key: "webhook", title: "Webhook", card: "head", cell: ({ attributes: a }) => html`<div class="cell-two"><span class="cut strong" title=${a.endpoint_name}>${a.endpoint_name || html`<span class="muted">No name</span>`}</span><small><${MiddleEllipsis} text=${a.endpoint_url} /></small></div>` },
     { key: "event", title: "Event", width: "15.5%", card: "line", cell: ({ attributes: a }) => html`<span class="cut mono" title=${a.event_type}>${a.event_type}</span>` },
