@@ -80,9 +80,11 @@ export default function Deliveries() {
   const show = (id, how) => amend({ open: id }, how);
   const close = () => { amend({ open: null }); focusRow(open ?? cursor); };
   const openRow = (row) => { setCursor(row.id); show(row.id, { replace: Boolean(open) }); };
+  // A retried row stays where it is and says so; its new attempt is announced when it ends.
+  const superseded = (row) => { if (row?.attributes.status === "exhausted") live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } }); };
   const retried = (row) => async () => {
     const made = await (await retries()).retryOne(row);
-    if (made && made.attributes.delivery_id === row.attributes.delivery_id) live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } });
+    if (made && made.attributes.delivery_id === row.attributes.delivery_id) superseded(row);
   };
 
   const move = (by) => {
@@ -130,9 +132,9 @@ export default function Deliveries() {
         <${Pages} list=${list.data} noun="" />`}
     </section>
     ${chosen.size > 0 && html`<${Chosen} chosen=${chosen} meta=${list.data?.meta} clear=${() => setChosen(new Map())}
-      retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { setChosen(new Map()); list.reload(); } }}
+      retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { chosen.forEach(superseded); setChosen(new Map()); } }}
       all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); jobs.reload(); } }} />`}
-    ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${() => list.reload()} />`}
+    ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${(made) => rows?.filter((r) => r.attributes.delivery_id === made.attributes.delivery_id).forEach(superseded)} />`}
   <//>`;
 }
 

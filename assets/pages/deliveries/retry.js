@@ -1,6 +1,6 @@
 // Retrying: one delivery, the chosen ones, or all that match. What a retry means depends on the delivery's state, so it is said first.
 import { html } from "../../ui.js";
-import { post } from "../../api.js";
+import { get, post } from "../../api.js";
 import { number, plural } from "../../format.js";
 import { href } from "../../router.js";
 import { confirm } from "../../components/dialog.js";
@@ -10,9 +10,26 @@ import { fail, toast } from "../../components/toast.js";
 const retry = (id) => post(`v1/webhooks/deliveries/${id}/retry`);
 const deliveries = (n) => plural(n, "delivery", "deliveries");
 
+/** A row that was superseded does not know how its delivery stands: its newest attempt does. */
+async function withNewest(row) {
+  if (row.attributes.status !== "failed") return row;
+  const { data } = await get(`v1/webhooks/deliveries/${row.id}`);
+  return { ...row, attributes: { ...row.attributes, status: data.attributes.attempts.at(-1).status } };
+}
+
+/** Runs `work` over all, four at a time. */
+async function each(all, work) {
+  const next = all.values();
+  const one = async () => { for (const item of next) await work(item); };
+  await Promise.all([one(), one(), one(), one()]);
+}
+
 /** Retries one. What had arrived already is only sent again when that is confirmed. Gives the new attempt, or null. */
-export async function retryOne(row) {
+export async function retryOne(given) {
+  let row;
+  try { row = await withNewest(given); } catch (error) { fail(error); return null; }
   const { status, event_type: type, endpoint_name: name } = row.attributes;
+  if (status === "pending") { toast("The next attempt of this delivery is under way or scheduled already."); return null; }
   let made = null;
   const act = async () => { made = (await retry(row.id)).data; };
   if (status === "delivered" || status === "cancelled") {
@@ -26,7 +43,9 @@ export async function retryOne(row) {
 }
 
 /** Retries the chosen rows, each delivery once. Gives how many were queued. */
-export async function retryChosen(rows) {
+export async function retryChosen(chosen) {
+  const rows = [];
+  try { await each(chosen, async (row) => { rows.push(await withNewest(row)); }); } catch (error) { fail(error); return 0; }
   // Several rows may be attempts of one delivery; its newest says what a retry does.
   const newest = new Map();
   for (const row of rows) {
@@ -35,24 +54,19 @@ export async function retryChosen(rows) {
   }
   const all = [...newest.values()];
   const count = (...s) => all.filter((r) => s.includes(r.attributes.status)).length;
-  const [failed, again, waiting] = [count("exhausted", "failed"), count("delivered", "cancelled"), count("pending")];
+  const [failed, again, waiting] = [count("exhausted"), count("delivered", "cancelled"), count("pending")];
   const todo = all.filter((r) => r.attributes.status !== "pending");
-  let done = 0, queued = 0, busy = 0;
+  let queued = 0, busy = 0;
   const problems = [];
   const text = html`<p>One attempt each, now, whatever the webhook's status.</p><ul class="plain">
     ${failed > 0 && html`<li>${deliveries(failed)} that failed: the next attempt</li>`}
     ${again > 0 && html`<li>${deliveries(again)} that arrived or ${again === 1 ? "was" : "were"} cancelled: sent once more</li>`}
     ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "waits" : "wait"} for an attempt already: left alone</li>`}</ul>`;
   const act = async () => {
-    const next = todo.values();
-    const work = async () => {
-      for (const row of next) {
-        try { await retry(row.id); queued += 1; } catch (error) { if (error.status === 409) busy += 1; else problems.push(error); }
-        done += 1;
-        if (problems.length > 3) return;
-      }
-    };
-    await Promise.all([work(), work(), work(), work()]);
+    await each(todo, async (row) => {
+      if (problems.length > 3) return;
+      try { await retry(row.id); queued += 1; } catch (error) { if (error.status === 409) busy += 1; else problems.push(error); }
+    });
     if (problems.length) throw new Error(`${number(queued)} of ${number(todo.length)} queued. ${problems[0].message}`);
   };
   if (!todo.length) { toast("All of them wait for an attempt already."); return 0; }
