@@ -3,7 +3,7 @@ import { html, useEffect, useId, useRef, useState } from "../ui.js";
 import { Icon } from "./icon.js";
 
 /**
- * `items`: `{label, icon, href | run, danger, disabled, hint, current}`, null for a line, `{heading}`, or `{content}` for markup of its own.
+ * `items`: `{label, icon, href | run, danger, disabled, hint, current}`, null for a line or `{heading}`.
  * `named`: the button's own text is its name.
  */
 export function Menu({ label, button, items, align = "end", className = "button", up, named }) {
@@ -36,7 +36,6 @@ export function Menu({ label, button, items, align = "end", className = "button"
 
 function entry(item, shut) {
   if (!item) return html`<div role="separator" class="menu-line"></div>`;
-  if (item.content) return html`<div class="menu-content" role="none">${item.content}</div>`;
   if (item.heading) return html`<div class="menu-heading" role="none">${item.heading}</div>`;
   const inside = html`${item.icon && html`<${Icon} name=${item.icon} />`}<span>${item.label}${item.hint && html`<small>${item.hint}</small>`}</span>${item.current && html`<${Icon} name="check" />`}`;
   if (item.href) return html`<a role="menuitem" tabindex="-1" href=${item.href} download=${item.download} target=${item.target} onClick=${() => shut()}>${inside}</a>`;

@@ -2,11 +2,11 @@
 import { cx, html, useEffect, useState } from "../ui.js";
 import { del } from "../api.js";
 import { go, href, route } from "../router.js";
-import { appId, apps, currentApp, may, session, sessionEnded } from "../state.js";
+import { appId, apps, currentApp, may, session, sessionEnded, timeMode } from "../state.js";
 import { NAVIGATION } from "../pages/index.js";
 import { Icon } from "./icon.js";
 import { Menu } from "./menu.js";
-import { TimeSwitch } from "./time.js";
+import { TIME_MODES } from "./time.js";
 import { fail } from "./toast.js";
 
 export function Shell({ children, onHelp }) {
@@ -72,7 +72,9 @@ function Person({ wide, onHelp }) {
     button=${wide ? html`<${Icon} name="account" /><span class="cut">${who.email}<small>${who.role}</small></span>` : html`<${Icon} name="account" />`}
     items=${[
       { heading: html`<span class="cut">${who.email}</span> <span class="muted">${who.role}</span>` },
-      { content: html`<span class="muted small">Times</span><${TimeSwitch} />` },
+      null,
+      { heading: "Times" },
+      ...TIME_MODES.map(([mode, word]) => ({ label: word, current: timeMode.value === mode, run: () => { timeMode.value = mode; } })),
       null,
       { label: "Account and sessions", icon: "account", href: href("account") },
       onHelp && { label: "Keyboard shortcuts", icon: "about", run: onHelp },
