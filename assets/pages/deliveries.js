@@ -12,6 +12,7 @@ import { Menu } from "../components/menu.js";
 import { Page } from "../components/page.js";
 import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable, Pages } from "../components/table.js";
+import { TimeSwitch } from "../components/time.js";
 import { announce, fail, toast } from "../components/toast.js";
 import { columnsOf } from "./deliveries/columns.js";
 import { choose, clear, filterOf, inWords, isFiltered, moveOn } from "./deliveries/filter.js";
@@ -121,7 +122,7 @@ export default function Deliveries() {
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
       <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span>
-        <span class="log-live">${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
+        <span class="log-live"><${TimeSwitch} />${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
           ${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}
           <${LiveState} state=${live.state} /></span></div>
       <${Announce} count=${live.news.size} />
