@@ -4,11 +4,14 @@
 //! operation is said as everywhere else, by its first argument ([`crate::http::auth`]).
 
 use poem::{Route, get};
+
 use poem_openapi::{OpenApiService, Tags};
 
 mod account;
 mod apps;
 mod keys;
+mod operation;
+mod overview;
 mod pages;
 mod session;
 mod shapes;
@@ -27,14 +30,34 @@ enum Tag {
     Apps,
     /// API keys.
     Keys,
+    /// What waits, how webhooks are doing, and a first one to try.
+    Overview,
+    /// Retention, and what the server is.
+    Operation,
 }
 
 /// All operations, a topic each.
-type Apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
+type Apis = (
+    session::SessionApi,
+    account::AccountApi,
+    overview::OverviewApi,
+    users::UsersApi,
+    apps::AppsApi,
+    keys::KeysApi,
+    operation::OperationApi,
+);
 
 /// The operations as a service, with the document that poem makes of them.
 pub fn service() -> OpenApiService<Apis, ()> {
-    let apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
+    let apis = (
+        session::SessionApi,
+        account::AccountApi,
+        overview::OverviewApi,
+        users::UsersApi,
+        apps::AppsApi,
+        keys::KeysApi,
+        operation::OperationApi,
+    );
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }
 

@@ -12,6 +12,8 @@ use crate::support::app::{Answer, json_body, send};
 
 mod assets;
 mod keys;
+mod operation;
+mod overview;
 mod session;
 mod setup;
 mod throttle;
