@@ -4,12 +4,15 @@
 //! operation is said as everywhere else, by its first argument ([`crate::http::auth`]).
 
 use poem::{Route, get};
-
 use poem_openapi::{OpenApiService, Tags};
+
+use crate::http::docs::Document;
 
 mod account;
 mod apps;
+mod examples;
 mod keys;
+pub mod openapi;
 mod operation;
 mod overview;
 mod pages;
@@ -61,10 +64,11 @@ pub fn service() -> OpenApiService<Apis, ()> {
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }
 
-/// Everything below `/admin`.
-pub fn routes() -> Route {
+/// Everything below `/admin`, with the document of the operations.
+pub fn routes(document: Document) -> Route {
     Route::new()
         .nest("/api", service())
+        .at("/openapi.json", get(document))
         .at("/assets/:hash/*path", get(pages::file))
         .at("/", get(pages::page))
         .at("/*path", get(pages::page))
