@@ -2,17 +2,20 @@
 //! server really sent, and on some that it did not. A language that is not on the machine is left out,
 //! with a line that says so.
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::app::Webhook;
+use crate::support::programs::{has_python_with, is_here, run};
 use crate::support::receiver::Received;
-use crate::support::{Receiver, TestApp, in_time};
+use crate::support::{Receiver, TestApp};
 
 const PAYLOAD: &str = "{\"name\":\"Zo\u{eb}\",\"n\":1.0}";
+
+/// Where the code finds the secret.
+const SECRET: &str = "WEBHOOK_SECRET";
+/// A secret of nobody here.
+const OTHER_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Genuine requests and forged ones, and the code of a webhook.
 struct Cases {
@@ -59,14 +62,14 @@ impl Cases {
         let genuine = case(&receiver.next().await);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (id, sent) = (text(&genuine["headers"]["webhook-id"]), text(&genuine["body"]));
-        let (at, wrong) = (now.as_secs(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let at = now.as_secs();
         let mut tampered = genuine.clone();
         tampered["body"] = json!(format!("{sent} "));
         let stamped = |off: i64| {
             let case = with(&genuine, "webhook-timestamp", Some(&(at + off).to_string()));
             with(&case, "webhook-signature", Some(&signed(&hook.secret, &id, at + off, &sent)))
         };
-        let forged = signed(wrong, &id, at, &sent);
+        let forged = signed(OTHER_SECRET, &id, at, &sent);
         let rotated = format!("{forged} {}", text(&genuine["headers"]["webhook-signature"]));
         let zeros = format!("sha256={}", "0".repeat(64));
         // Of Standard Webhooks first, then those that also tell in the plain scheme.
@@ -117,27 +120,10 @@ impl Cases {
     /// Runs a program in the directory with the cases, and gives its lines.
     async fn run(&self, program: &str, args: &[&str]) -> Vec<String> {
         self.write("cases.json", &json!(self.cases).to_string());
-        let output = run(self.dir.path(), program, args, &self.hook.secret).await;
+        let output = run(self.dir.path(), program, args, &[(SECRET, &self.hook.secret)]).await;
         assert!(output.status.success(), "{program}: {output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
-}
-
-async fn run(dir: &Path, program: &str, args: &[&str], secret: &str) -> Output {
-    let mut command = Command::new(program);
-    command.args(args).current_dir(dir).env("WEBHOOK_SECRET", secret);
-    let running = tokio::task::spawn_blocking(move || command.output());
-    in_time(program, running).await.unwrap().unwrap()
-}
-
-/// Whether a program is here; says so when it is not.
-fn is_here(program: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|paths| std::env::split_paths(&paths).any(|dir| dir.join(program).is_file()));
-    if !found {
-        eprintln!("skipped: there is no {program} on this machine");
-    }
-    found
 }
 
 /// Runs both ways of verifying, with a driver that prints a line for each case.
@@ -160,9 +146,9 @@ async fn decrypts(language: &str, file: &str, program: &str, args: &[&str], driv
     cases.snippet(language, "Decrypt", file);
     let jwe = cases.cases[0]["body"].as_str().unwrap();
     cases.write("body.jwe", jwe);
-    let output = run(cases.dir.path(), program, args, &cases.hook.secret).await;
+    let output = run(cases.dir.path(), program, args, &[(SECRET, &cases.hook.secret)]).await;
     assert_eq!(String::from_utf8_lossy(&output.stdout), PAYLOAD, "{output:?}");
-    let other = run(cases.dir.path(), program, args, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").await;
+    let other = run(cases.dir.path(), program, args, &[(SECRET, OTHER_SECRET)]).await;
     assert!(!other.status.success() && other.stdout.is_empty(), "another secret: {other:?}");
 }
 
@@ -177,11 +163,7 @@ async fn the_python_code_verifies() {
 
 #[tokio::test]
 async fn the_python_code_decrypts() {
-    let dir = TempDir::new().unwrap();
-    if !is_here("python3")
-        || !run(dir.path(), "python3", &["-c", "import cryptography"], "").await.status.success()
-    {
-        eprintln!("skipped: there is no python3 with the package cryptography on this machine");
+    if !has_python_with("cryptography").await {
         return;
     }
     let driver = "import sys\nfrom snippet import decrypt\n\
@@ -296,7 +278,7 @@ async fn the_shell_code_verifies() {
         for (file, expected) in [("standard.sh", cases.expected[i]), ("plain.sh", cases.expected_plain()[i])]
         {
             let args = [file, "headers", "body"];
-            let output = run(cases.dir.path(), "bash", &args, &cases.hook.secret).await;
+            let output = run(cases.dir.path(), "bash", &args, &[(SECRET, &cases.hook.secret)]).await;
             let said = String::from_utf8(output.stdout).unwrap();
             assert!(said.starts_with(expected), "{file}, case {i}: {said}");
             assert_eq!(output.status.success(), expected == "accepted");
@@ -319,7 +301,8 @@ async fn the_shell_code_sends_what_the_server_would() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("send.sh"), send.next().unwrap()["code"].as_str().unwrap()).unwrap();
     std::fs::write(dir.path().join("body"), PAYLOAD).unwrap();
-    let output = run(dir.path(), "bash", &["send.sh", &receiver.url("/"), "body"], &hook.secret).await;
+    let output =
+        run(dir.path(), "bash", &["send.sh", &receiver.url("/"), "body"], &[(SECRET, &hook.secret)]).await;
     assert!(output.status.success(), "{output:?}");
     let judged = app.post(&format!("/v1/webhooks/{}/verify", hook.id), case(&receiver.next().await)).await;
     assert_eq!(judged.attributes()["valid"], json!(true), "{}", judged.text);
