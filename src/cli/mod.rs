@@ -17,6 +17,7 @@ mod demo;
 mod error;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod openapi;
 mod output;
 mod serve;
@@ -73,6 +74,9 @@ pub enum Command {
         #[arg(default_value = "v1")]
         surface: openapi::Surface,
     },
+    /// Make a workbook of the rows on stdin; for the server itself
+    #[command(hide = true)]
+    MakeWorkbook,
     /// Ask the server at the configured address whether it is alive
     Healthcheck,
 }
@@ -116,6 +120,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::User(command) => user::run(command, &config()?),
         Command::App(command) => app::run(command, &config()?),
         Command::Config(command) => config::run(command, &config()?),
+        Command::MakeWorkbook => make_workbook::run(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }
 }

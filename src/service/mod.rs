@@ -31,6 +31,7 @@ pub mod operations;
 pub mod statistics;
 pub mod users;
 pub mod verification;
+pub mod workbooks;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
 #[async_trait]

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod user;
 
 /// A directory in which the program runs.
