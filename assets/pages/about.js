@@ -7,7 +7,6 @@ import { Icon } from "../components/icon.js";
 import { useLoad } from "../components/load.js";
 import { Card, Facts, Page } from "../components/page.js";
 import { ErrorState, Skeleton } from "../components/states.js";
-import { CopyButton } from "../components/text.js";
 import { Time } from "../components/time.js";
 import { ScheduleWords } from "./webhooks/schedule.js";
 
@@ -23,7 +22,7 @@ export default function About() {
     <${Card} title="Postrider ${a.version}" actions=${html`<div class="page-actions"><a class="button small" href=${a.links.docs} target="_blank">API documentation<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.openapi} target="_blank">OpenAPI<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.health} target="_blank">Health check<${Icon} name="external" size=${12} /></a></div>`}>
       <${Facts} items=${[
         ["Started", html`<${Time} at=${a.started_at} />`], ["Running for", num(span(now.value - Date.parse(a.started_at)))],
-        ["Public URL", html`<span class="line"><code class="anywhere">${a.public_url}</code><${CopyButton} text=${a.public_url} label="Copy" what="Copy URL" /></span>`], ["Data directory", html`<code>${a.data_dir}</code>`],
+        ["Public URL", html`<code>${a.public_url}</code>`], ["Data directory", html`<code>${a.data_dir}</code>`],
       ]} /><//>
     <div class="columns"><div class="column">
       <${Card} title="Storage"><${Facts} items=${[["Kind", storage.kind === "sqlite" ? `SQLite ${storage.version}` : `${storage.kind} ${storage.version}`], ["Database", num(bytes(storage.database_bytes))], ["Write-ahead log", num(bytes(storage.wal_bytes))], ["Attempts are kept", keeps(a.retention?.logs)], ["Events are kept", keeps(a.retention?.events)]]} /><//>

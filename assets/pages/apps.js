@@ -30,7 +30,7 @@ export default function Apps() {
     { key: "actions", title: "Actions", hidden: true, width: "6rem", card: "foot", cell: (a) => html`<div class="row-actions"><button type="button" class="button quiet small" onClick=${() => setDialog({ app: a })}>Rename</button></div>` },
   ], [timeMode.value, here]);
   return html`<${Page} title="Apps" intro="Each app has its own webhooks, events, keys and log. A key acts in one app; X-App-Id names another for keys of scope admin." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({})}><${Icon} name="plus" />New app</button>`}>
-    <section class="card flush" aria-label="Apps">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
+    <section class="card flush dense" aria-label="Apps">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
       : html`<${DataTable} caption="Apps" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="apps" title="No app" />`} />`}</section>
     ${dialog && html`<${Name} app=${dialog.app} onClose=${() => setDialog(null)} onDone=${saved} />`}<//>`;
 }

@@ -45,7 +45,7 @@ export default function Events() {
       <${Range} query=${query} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${() => clear()}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-end"><${TimeSwitch} /></span></div>
-    <section class="card flush" aria-label="Events">
+    <section class="card flush dense" aria-label="Events">
       ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear()}>Clear filters</button>`}<//>` : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
         <${DataTable} caption="Events, newest first" columns=${columns} rows=${list.data?.data} empty=${nothing} busy=${list.loading} skeleton=${10} onOpen=${(row) => go(`events/${row.id}`)} />

@@ -37,10 +37,9 @@ export default function Logs() {
   const off = () => { clear(); choose({ kind: null }, { replace: true }); };
   const filtered = Boolean(kind || since || until);
   const columns = useMemo(() => [
-    { key: "what", title: "What happened", card: "head", cell: (row) => html`<button type="button" class="plain-button cut" title=${row.attributes.summary} onClick=${() => setOpen(row)}>${row.attributes.summary}</button>` },
-    { key: "kind", title: "Kind", width: "13rem", card: "line", className: "col-opt", cell: ({ attributes: a }) => html`<span class="muted cut">${inWords(a.kind)}</span>` },
-    { key: "who", title: "By", width: "12rem", card: "line", cell: ({ attributes: a }) => html`<span class="cut" title=${a.actor}>${actorOf(a.actor)}</span>` },
-    { key: "address", title: "Address", width: "9rem", card: "hide", className: "col-opt", cell: ({ attributes: a }) => html`<span class=${a.address ? "muted num cut" : "muted blank"} title=${a.address}>${a.address ?? "–"}</span>` },
+    { key: "what", title: "What happened", card: "head", cell: (row) => html`<div class="cell-two"><button type="button" class="plain-button cut" title=${row.attributes.summary} onClick=${() => setOpen(row)}>${row.attributes.summary}</button><small>${inWords(row.attributes.kind)}</small></div>` },
+    { key: "who", title: "By", width: "13rem", card: "line", cell: ({ attributes: a }) => html`<span class="cut" title=${a.actor}>${actorOf(a.actor)}</span>` },
+    { key: "address", title: "Address", width: "8.5rem", card: "hide", className: "col-opt", cell: ({ attributes: a }) => html`<span class=${a.address ? "muted cut" : "muted blank"} title=${a.address}>${a.address ?? "–"}</span>` },
     { key: "at", title: "When", width: timeMode.value === "relative" ? "6.5rem" : "9.5rem", card: "aside", cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />` },
   ], [timeMode.value]);
   const nothing = filtered ? html`<${EmptyState} title="Nothing matches" text="Nothing of this kind and time is in the activity log."><button type="button" class="button" onClick=${off}>Clear filters</button><//>` : html`<${EmptyState} icon="logs" title="Nothing happened yet" />`;

@@ -40,7 +40,7 @@ export default function Users() {
   const close = () => setDialog(null);
   const changed = (text) => { close(); toast(text); list.reload(); };
   return html`<${Page} title="Users" intro="Who may sign in to this dashboard. Programs use API keys instead." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({ make: true })}><${Icon} name="plus" />New user</button>`}>
-    <section class="card flush" aria-label="Users">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
+    <section class="card flush dense" aria-label="Users">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
       : html`<${DataTable} caption="Users, by address" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="users" title="No user" />`} />`}</section>
     ${dialog?.make && html`<${NewUser} onClose=${close} onMade=${list.reload} />`}
     ${dialog?.role && html`<${Role} user=${dialog.role} onClose=${close} onDone=${changed} />`}

@@ -92,7 +92,7 @@ function worthSaying(labels) {
   if (labels.success_rate === "unknown" && labels.activity === "idle") return [["Idle", "idle"]];
   const said = [];
   if (labels.activity === "failing") said.push(["Failing", "failing"]);
-  if (labels.success_rate !== "unknown") said.push([HEALTH[labels.success_rate]?.word, labels.success_rate]);
+  if (labels.success_rate !== "unknown" && !(said.length && tone(labels.success_rate) === "bad")) said.push([HEALTH[labels.success_rate]?.word, labels.success_rate]);
   if (["warn", "bad"].includes(tone(labels.response_time))) said.push([labels.response_time === "slow" ? "Slow" : "Very slow", labels.response_time]);
   if (labels.activity === "idle") said.push(["Idle", "idle"]);
   return said;
