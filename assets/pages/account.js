@@ -34,7 +34,7 @@ function Password({ onDone }) {
     },
   });
   return html`<${Form} form=${form} footer=${html`<${Submit} form=${form}>Change password<//>`}>
-    <input class="sr-only" type="text" autocomplete="username" value=${session.value.email} readonly tabindex="-1" aria-hidden="true" />
+    <div class="sr-only" aria-hidden="true"><input type="text" autocomplete="username" value=${session.value.email} readonly tabindex="-1" /></div>
     <${Field} form=${form} name="current_password" label="Current password" type="password" autocomplete="current-password" required />
     <${Field} form=${form} name="new_password" label="New password" type="password" autocomplete="new-password" required hint="10 characters or more. Your other sessions end." /><//>`;
 }
@@ -46,7 +46,7 @@ function Sessions({ list, me }) {
     try { await del(`admin/api/sessions/${encodeURIComponent(s.id)}`); toast("The session has ended."); list.reload(); } catch (error) { fail(error); }
   };
   const columns = useMemo(() => [
-    { key: "where", title: "Where", card: "head", cell: (s) => html`<div class="cell-two"><span class="cut strong" title=${s.user_agent}>${browserOf(s.user_agent)}</span><small class="cut num">${s.address ?? "Unknown address"}</small></div>` },
+    { key: "where", title: "Where", card: "head", cell: (s) => html`<div class="cell-two"><span class="cut strong" title=${s.user_agent}>${browserOf(s.user_agent)}</span><small class="cut">${s.address ?? "Unknown address"}</small></div>` },
     ...(all ? [{ key: "who", title: "Who", width: "24%", card: "line", cell: (s) => html`<span class="cut" title=${s.email}>${s.email}</span>` }] : []),
     { key: "seen", title: "Last seen", width: "7.5rem", card: "line", cell: (s) => html`<span class="card-word">seen </span><${Time} at=${s.last_seen_at} />` },
     { key: "created", title: "Signed in", width: "7.5rem", card: "hide", className: "col-opt", cell: (s) => html`<${Time} at=${s.created_at} />` },

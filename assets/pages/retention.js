@@ -40,8 +40,8 @@ export default function Retention() {
     ${load.error && html`<${Note} tone="bad">${load.error.message}<//>`}
     <${Card} title="Policy"><${Policy} key=${JSON.stringify([r.logs, r.events])} view=${r} onSaved=${load.reload} /><//>
     <${Card} title="Sizes"><${Facts} items=${[
-      ["Database", html`<span class="num">${bytes(s.database_bytes)}</span>`], ["Of this, free to be used again", html`<span class="num">${bytes(s.free_bytes)}</span>`],
-      ["Attempts", html`<span class="num">${number(s.attempts)}</span> <span class="muted">about</span>`], ["Events", html`<span class="num">${number(s.events)}</span> <span class="muted">about</span>`],
+      ["Database", html`<span class="num">${bytes(s.database_bytes)}</span>`], ["Free inside it", html`<span class="num">${bytes(s.free_bytes)}</span>`],
+      ["Attempts", html`about <span class="num">${number(s.attempts)}</span>`], ["Events", html`about <span class="num">${number(s.events)}</span>`],
       ["Oldest attempt", html`<${Time} at=${s.oldest_attempt_at} />`],
     ]} /><p class="muted small gap">Of all apps together.</p><//>
     <${Card} title="Sweeper"><${Facts} items=${[
