@@ -18,7 +18,7 @@ export default function Account() {
   const who = session.value;
   const list = useLoad(async (signal) => (await get("admin/api/sessions", {}, { signal })).data);
   return html`<${Page} title="Account">
-    <${Card}><${Facts} items=${[["E-mail", who.email], ["Role", ROLES[who.role] ?? who.role], ["Times are shown", html`<${TimeSwitch} />`]]} /><//>
+    <${Card}><${Facts} items=${[["E-mail", who.email], ["Role", ROLES[who.role] ?? who.role]]} /><div class="gap"><p class="label">Times are shown, in this browser</p><${TimeSwitch} /></div><//>
     <${Card} title="Password" className="half"><${Password} onDone=${list.reload} /><//>
     <${Sessions} list=${list} me=${who.email} /><//>`;
 }

@@ -43,9 +43,8 @@ export default function Event({ params: { id } }) {
   const started = async (job) => { setDialog(null); await showJob(job.id, `Replaying to ${plural(job.attributes.matched, "webhook")}`); event.reload(); };
   const actions = may("admin") && html`<button type="button" class="button" onClick=${() => setDialog({ send: true })}>Send another like it</button>
     <button type="button" class="button primary" disabled=${e.payload === null} onClick=${() => setDialog({ to: "" })}><${Icon} name="redo" />Replay</button>`;
-  return html`<${Page} title=${e.event_type} back=${back} actions=${actions}>
+  return html`<${Page} title=${e.event_type} back=${back} actions=${actions} intro=${html`<code class="anywhere">${e.id}</code> <${CopyButton} text=${e.id} label="Copy" what="Copy id" />`}>
     <${Card}><${Facts} items=${[
-      ["Id", html`<span class="line"><code class="anywhere">${e.id}</code><${CopyButton} text=${e.id} label="Copy" what="Copy id" /></span>`],
       ["Posted", html`<${Time} at=${e.created_at} />`],
       e.resource_id && ["Resource", e.resource_id],
       ["Goes to", e.deliveries ? plural(e.deliveries, "webhook") : "No webhook"],

@@ -75,7 +75,7 @@ function columnsOf({ health, broken, failures, changed }) {
       const found = failures?.last.get(row.id);
       if (!failures) return waiting;
       if (!found) return html`<span class="muted blank" title=${failures.whole ? "No failed attempt in the log" : `None among the newest ${number(FAILURES)} failed attempts`}>${failures.whole ? "None" : "Not lately"}</span>`;
-      return html`<a class="dim" href=${href(`webhook-deliveries/${found.id}`)} title=${found.attributes.error_message}><${Time} at=${found.attributes.attempted_at ?? found.attributes.created_at} /></a>`;
+      return html`<a class="dim" href=${href(`webhook-deliveries/${found.id}`)} title=${found.attributes.error_message}><span class="card-word">failed </span><${Time} at=${found.attributes.attempted_at ?? found.attributes.created_at} /></a>`;
     } },
     { key: "actions", title: "Actions", hidden: true, width: "3.2rem", card: "foot", className: "overflow", cell: (row) => html`<div class="row-actions"><${Menu} className="button quiet small icon-only" label="Actions for ${row.attributes.name || row.attributes.url}" items=${[
       { label: "Open", icon: "eye", href: href(`webhooks/${row.id}`) },
