@@ -6,7 +6,11 @@ import { Icon } from "./icon.js";
 export function Dialog({ title, onClose, children, footer, wide }) {
   const ref = useRef(null);
   const id = useId();
-  useEffect(() => { ref.current.showModal(); }, []);
+  useEffect(() => {
+    ref.current.showModal();
+    // What is asked for comes first, not the cross in the corner.
+    ref.current.querySelector(".dialog-body :is(input, select, textarea):not([type=checkbox], [type=radio])")?.focus();
+  }, []);
   return html`<dialog ref=${ref} class=${wide ? "dialog wide" : "dialog"} aria-labelledby=${id}
     onCancel=${(e) => { e.preventDefault(); onClose(); }} onMouseDown=${(e) => { if (e.target === ref.current) onClose(); }}>
     <div class="dialog-box"><header><h2 id=${id}>${title}</h2><button type="button" class="button quiet icon-only" aria-label="Close" onClick=${onClose}><${Icon} name="cross" /></button></header>
