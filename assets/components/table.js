@@ -24,7 +24,7 @@ export function DataTable({ columns, rows, keyOf = (r) => r.id, sort, onSort, se
   const open = onOpen && opens;
   if (rows && rows.length === 0 && empty) return empty;
   return html`<div class="table-frame" aria-busy=${busy || !rows ? "true" : undefined}>
-    <table class="table" role="table"><caption class="sr-only">${caption}</caption>
+    <table class="table" role="table" aria-busy=${rows ? undefined : "true"}><caption class="sr-only">${caption}</caption>
       <colgroup>${onSelect && html`<col class="col-select" />`}${columns.map((c) => html`<col class=${c.className} style=${{ width: c.width }} />`)}</colgroup>
       <thead role="rowgroup"><tr role="row">
         ${onSelect && html`<th role="columnheader" scope="col" class="cell-select"><input type="checkbox" aria-label="Select all rows of this page" checked=${all} indeterminate=${some}
