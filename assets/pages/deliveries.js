@@ -121,10 +121,9 @@ export default function Deliveries() {
   return html`<${Page} title="Webhook Deliveries" actions=${html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}>
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
-      <div class="log-line"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span>
-        <span class="log-live"><${TimeSwitch} />${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
-          ${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}
-          <${LiveState} state=${live.state} /></span></div>
+      <div class="log-line"><div class="log-count"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span><${LiveState} state=${live.state} /></div>
+        <span class="log-live">${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
+          ${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}<${TimeSwitch} /></span></div>
       <${Announce} count=${live.news.size} />
       ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear({ order: true })}>Clear search and filters</button>`}<//>` : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
@@ -134,7 +133,7 @@ export default function Deliveries() {
     </section>
     ${chosen.size > 0 && html`<${Chosen} chosen=${chosen} meta=${list.data?.meta} clear=${() => setChosen(new Map())}
       retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { chosen.forEach(superseded); setChosen(new Map()); } }}
-      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); list.reload(); jobs.reload(); } }} />`}
+      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); live.taken(); list.reload(); jobs.reload(); } }} />`}
     ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${(made) => rows?.filter((r) => r.attributes.delivery_id === made.attributes.delivery_id).forEach(superseded)} />`}
   <//>`;
 }
@@ -149,7 +148,8 @@ function focusRow(id) {
 
 function LiveState({ state }) {
   const live = state === "live";
-  return html`<span class="live ${live ? "on" : ""}" title=${live ? "Ended attempts are announced as they happen." : "Waiting for the connection; it comes back by itself."}><span class="live-dot" aria-hidden="true"></span>${live ? "Live" : "Offline"}</span>`;
+  const word = live ? "Live" : state === "starting" ? "Connecting" : "Offline";
+  return html`<span class="live ${live ? "on" : ""}" title=${live ? "Ended attempts are announced as they happen." : "Waiting for the connection; it comes back by itself."}><span class="live-dot" aria-hidden="true"></span>${word}</span>`;
 }
 
 /** Said at most every few seconds, so that a busy log does not talk all the time. */

@@ -8,13 +8,13 @@ export const MANY = 1000;
 
 /**
  * `{news, changed, state, taken}`: ids that are not on the page, newer versions of rows that are, whether the stream is
- * "live", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
+ * "starting", "live" or "waiting", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
  * behind the last row it had. It begins when the list is there (`ready`).
  */
 export function useLive(filter, rows, ready) {
   const [news, setNews] = useState(() => new Set());
   const [changed, setChanged] = useState(() => new Map());
-  const [state, setState] = useState("waiting");
+  const [state, setState] = useState("starting");
   const shown = useRef(new Set());
   shown.current = new Set(rows?.map((r) => r.id));
   const key = JSON.stringify(filter);
