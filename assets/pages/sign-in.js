@@ -24,18 +24,34 @@ export default function SignIn() {
       onward();
     },
   });
-  useEffect(() => { if (session.value) onward(); }, [session.value]);
+  useEffect(() => {
+    if (session.value) onward();
+  }, [session.value]);
   if (server.data?.setup_required) {
-    return html`<${Door} title="Welcome to Postrider"><p>Nobody can sign in yet. The server printed a one-time set-up link when it started; open it to make the owner's account.</p>
-      <p class="muted">It is valid for 30 minutes. For a new one, restart the server, or make an account on the command line:</p>
-      <pre class="command"><code>postrider user create --email you@example.com --role owner</code></pre><//>`;
+    return html`<${Door} title="Welcome to Postrider"
+      ><p>
+        Nobody can sign in yet. The server printed a one-time set-up link when it started; open it to make the owner's
+        account.
+      </p>
+      <p class="muted">
+        It is valid for 30 minutes. For a new one, restart the server, or make an account on the command line:
+      </p>
+      <pre class="command"><code>postrider user create --email you@example.com --role owner</code></pre>
+    <//>`;
   }
   return html`<${Door} title="Sign in">
     ${sessionEnded.value && html`<${Note}>Your session has ended. Sign in to go on where you were.<//>`}
     <${Form} form=${form} footer=${html`<${Submit} form=${form}>Sign in<//>`}>
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required autofocus />
-      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required />
-    <//><//>`;
+      <${Field}
+        form=${form}
+        name="password"
+        label="Password"
+        type="password"
+        autocomplete="current-password"
+        required
+      /> <//
+  ><//>`;
 }
 
 /** Only a path of this page is followed. */
