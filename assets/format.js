@@ -14,6 +14,7 @@ export const percent = (p) => (p === null || p === undefined ? NONE : `${one.for
 /** ms as people say it. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return NONE;
+  if (ms < 1) return "< 1 ms";
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   return span(ms);
@@ -44,7 +45,7 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "
 export function ago(time, now) {
   const s = Math.round((new Date(time) - now) / 1000);
   const a = Math.abs(s);
-  if (a < 5) return s > 0 ? "now" : "just now";
+  if (a < 5) return "just now";
   if (a < 60) return relative.format(s, "second");
   if (a < 3600) return relative.format(Math.trunc(s / 60), "minute");
   if (a < 86_400) return relative.format(Math.trunc(s / 3600), "hour");

@@ -2,7 +2,7 @@
 import { html, render, useEffect, useState } from "./ui.js";
 import { get } from "./api.js";
 import { go, href, route } from "./router.js";
-import { appId, apps, may, session, wasHere } from "./state.js";
+import { appId, apps, may, session, setupRequired, wasHere } from "./state.js";
 import { find } from "./pages/index.js";
 import { Page } from "./components/page.js";
 import { Shell } from "./components/shell.js";
@@ -89,7 +89,11 @@ function App() {
  * there would be an error in the browser's console.
  */
 async function whoIsThere() {
-  if (!wasHere.value && !(await get("admin/api/state", {}, { quiet: true })).signed_in) return null;
+  if (!wasHere.value) {
+    const state = await get("admin/api/state", {}, { quiet: true });
+    setupRequired.value = state.setup_required;
+    if (!state.signed_in) return null;
+  }
   return get("admin/api/session", {}, { quiet: true });
 }
 

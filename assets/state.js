@@ -8,6 +8,9 @@ export const appId = signal("");
 /** True after a session ended under the reader's hands, so that sign-in can say so. */
 export const sessionEnded = signal(false);
 
+/** Whether nobody can sign in yet, as the server said when the page was loaded; null when it was not asked. */
+export const setupRequired = signal(null);
+
 const RANK = { viewer: 0, admin: 1, owner: 2 };
 /** Whether the person's role is at least this one. The server decides; this only hides what it would refuse. */
 export const may = (role) => RANK[session.value?.role ?? ""] >= RANK[role];

@@ -123,7 +123,7 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
     cursor: { y: false, points: { show: !stacked, size: 6 }, drag: { setScale: false } },
     scales: {
       x: { range: (_, min, max) => [min, max + step / 1000] },
-      y: { range: (_, __, max) => [0, Math.max(max ?? 0, 1) * 1.06] },
+      y: { range: (_, __, max) => [0, Math.max(max ?? 0, stacked ? 1 : 10) * 1.06] },
     },
     axes: [
       {
@@ -135,6 +135,8 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
       },
       {
         ...axis,
+        // Counts have no halves.
+        ...(stacked ? { incrs: WHOLE } : {}),
         size: 52,
         space: 36,
         values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) || !stacked ? words(v) : "")),
@@ -158,6 +160,7 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
   };
 }
 
+const WHOLE = Array.from({ length: 10 }, (_, n) => [1, 2, 5].map((f) => f * 10 ** n)).flat();
 const two = (n) => String(n).padStart(2, "0");
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /** A day is named where it begins, hours by the 24-hour clock. */

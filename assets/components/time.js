@@ -11,7 +11,7 @@ export function Time({ at }) {
 
 /** How long until something happens, which says more than the clock; what should have happened already is due now. */
 export const Due = ({ at }) =>
-  html`<time datetime=${at} title=${exact(at)}>${Date.parse(at) <= now.value ? "now" : ago(at, now.value)}</time>`;
+  html`<time datetime=${at} title=${exact(at)}>${Date.parse(at) < now.value + 5000 ? "now" : ago(at, now.value)}</time>`;
 
 export const TIME_MODES = [
   ["relative", "Relative"],

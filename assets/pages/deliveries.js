@@ -18,10 +18,16 @@ import { Toolbar } from "./deliveries/toolbar.js";
 const loadPanel = () => import("./deliveries/detail.js");
 const retries = () => import("./deliveries/retry.js");
 
+/** Rows of a page, unless the address says otherwise: more than a screen, and still quick to get and to draw. */
+const ROWS = 25;
 /** What is asked of the list, and what tells one question from another. */
 const PLACE = ["page", "cursor", "per_page", "sort"];
 const ask = (filter, query, options) =>
-  get(LIST, { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])) }, options);
+  get(
+    LIST,
+    { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])), per_page: query.get("per_page") ?? ROWS },
+    options,
+  );
 
 /** The first rows are asked for while the server still says who is there; whoever that is, the answer is the same. */
 let ahead = null;

@@ -106,7 +106,7 @@ function Figures({ stats, queue, webhooks }) {
     <${Figure}
       name="Waiting"
       value=${queue && html`<a href=${log({ status: "pending" })}>${number(queue.pending)}</a>`}
-      below=${queue && (waiting !== null && queue.due ? `${number(queue.due)} due for ${span(waiting)}` : `${number(queue.in_flight)} in flight`)}
+      below=${queue && (waiting !== null && queue.due ? `${number(queue.due)} due${waiting < 2000 ? "" : ` for ${span(waiting)}`}` : `${number(queue.in_flight)} in flight`)}
     />
     <${Figure}
       name="Webhooks"
@@ -190,8 +190,8 @@ function Attention({ list, webhooks }) {
                     <p>${w.reason}</p>
                     <a
                       class="button small"
-                      href=${href("webhook-deliveries", { endpoint_id: w.id, status: ["failed", "exhausted"] })}
-                      >Failures</a
+                      href=${href("webhook-deliveries", { endpoint_id: w.id, status: w.status === "paused" ? "pending" : ["failed", "exhausted"] })}
+                      >${w.status === "paused" ? "Waiting" : "Failures"}</a
                     >
                   </li>`,
               )}

@@ -2,7 +2,7 @@
 import { html, useEffect } from "../ui.js";
 import { post } from "../api.js";
 import { go } from "../router.js";
-import { session } from "../state.js";
+import { session, setupRequired } from "../state.js";
 import { Field, Form, Submit, useForm } from "../components/form.js";
 import { Note } from "../components/states.js";
 
@@ -41,6 +41,7 @@ export default function Setup({ params }) {
         { token: params.token, email: email.trim(), password },
         { quiet: true },
       );
+      setupRequired.value = false;
       go("", null, { replace: true });
     },
   });
