@@ -4,6 +4,7 @@
 //! connections and no new attempts, then up to 20 seconds for what is under way, then storage.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ use crate::service::overview::Overviews;
 use crate::service::retention::Retention;
 use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
+use crate::service::verification::Verification;
+use crate::service::workbooks::Workbooks;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -79,13 +82,26 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub lookup: Arc<dyn Lookup>,
+    /// The program that makes workbooks: this one, as a process of its own. `None`: the server does.
+    pub workbook_maker: Option<PathBuf>,
 }
 
 impl World {
     /// The real one.
     pub fn real() -> World {
-        World { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), lookup: Arc::new(SystemLookup) }
+        World {
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            lookup: Arc::new(SystemLookup),
+            workbook_maker: this_program(),
+        }
     }
+}
+
+/// The file of this program. On Linux by a name that stays right when an upgrade replaces the file.
+fn this_program() -> Option<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Some(running) } else { std::env::current_exe().ok() }
 }
 
 /// A running server.
@@ -312,6 +328,12 @@ fn assemble(
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
         accounts,
+        verification: Arc::new(Verification::new(
+            shared.clone(),
+            clock.clone(),
+            vault.clone(),
+            config.signing.headers.clone(),
+        )),
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
@@ -320,7 +342,12 @@ fn assemble(
             config.limits.event_size,
         )),
         live: Arc::new(Live::new(shared.clone(), clock.clone(), dispatcher.results(), stop_http)),
-        exports: Arc::new(Exports::new(shared.clone(), clock.clone(), config.export.xlsx_max_rows)),
+        exports: Arc::new(Exports::new(
+            shared.clone(),
+            clock.clone(),
+            config.export.xlsx_max_rows,
+            Workbooks::new(world.workbook_maker.clone()),
+        )),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
         overviews: Arc::new(Overviews::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), dispatch)),

@@ -5,6 +5,11 @@ import { Icon } from "./icon.js";
 
 const KINDS = { attempt: ATTEMPT, endpoint: ENDPOINT, health: HEALTH, job: JOB };
 
+/** A word of one's own with an icon; `tone` is ok, bad, warn, info or off. */
+export function Badge({ tone = "off", icon = "minus", hint, children }) {
+  return html`<span class="badge ${tone}" title=${hint}><${Icon} name=${icon} size=${12} />${children}</span>`;
+}
+
 /** `<StatusBadge of="attempt" status="delivered" />`; `of` is attempt, endpoint, health or job; `word` says it in other words. */
 export function StatusBadge({ of = "attempt", status, word, hint, quiet }) {
   const known = KINDS[of][status] ?? { word: status, tone: "off", icon: "minus" };

@@ -10,6 +10,7 @@ const KEYS = [
   ["x", "Select the row"],
   ["r", "Retry the delivery"],
   ["n", "Show what is new"],
+  ["c", "Make a webhook, send an event"],
   ["Esc", "Close"],
   ["?", "These keys"],
 ];

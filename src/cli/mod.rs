@@ -18,6 +18,7 @@ mod demo;
 mod error;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod openapi;
 mod output;
 mod serve;
@@ -90,6 +91,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a workbook of the rows on stdin; for the server itself
+    #[command(hide = true)]
+    MakeWorkbook,
     /// Ask the server at the configured address whether it is alive
     Healthcheck,
 }
@@ -136,6 +140,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Backup { file } => backup::make(&config()?, &file),
         Command::Restore { file } => backup::restore(&config()?, &file),
         Command::Check { json } => backup::check(&config()?, json),
+        Command::MakeWorkbook => make_workbook::run(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }
 }

@@ -36,6 +36,8 @@ pub mod sessions;
 pub mod statistics;
 mod throttle;
 pub mod users;
+pub mod verification;
+pub mod workbooks;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
 #[async_trait]
@@ -195,6 +197,7 @@ pub struct Services {
     pub overviews: Arc<overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
+    pub verification: Arc<verification::Verification>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod user;
 
 /// A directory in which the program runs.
