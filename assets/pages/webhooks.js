@@ -18,13 +18,13 @@ import { Time } from "../components/time.js";
 import { choose, clear } from "./deliveries/filter.js";
 import { Choice, Search } from "./deliveries/toolbar.js";
 import { changeStatus } from "./webhooks/actions.js";
+import { useLastFailures } from "./webhooks/failures.js";
 
 const STATUSES = [
   ["active", "Active"],
   ["paused", "Paused"],
   ["disabled", "Disabled"],
 ];
-const FAILURES = 200;
 
 export default function Webhooks() {
   const { query } = route.value;
@@ -38,11 +38,7 @@ export default function Webhooks() {
   const health = useLoad(
     async (signal) => new Map((await get("admin/api/webhook-health", {}, { signal })).data.map((h) => [h.id, h])),
   );
-  const failures = useLoad(async (signal) =>
-    lastOf(
-      (await get("v1/webhooks/deliveries", { status: ["failed", "exhausted"], per_page: FAILURES }, { signal })).data,
-    ),
-  );
+  const failures = useLastFailures(list.data?.data);
   useEvery(15_000, () => {
     list.reload();
     health.reload();
@@ -59,9 +55,10 @@ export default function Webhooks() {
         health: health.data,
         broken: health.error,
         failures: failures.data,
+        unknown: failures.error,
         changed: () => reload.current(),
       }),
-    [health.data, health.error, failures.data, timeMode.value],
+    [health.data, health.error, failures.data, failures.error, timeMode.value],
   );
   const filtered = asked[2] || asked[3];
   const make =
@@ -87,14 +84,7 @@ export default function Webhooks() {
 
 const clearAll = () => clear();
 
-/** The newest failed attempt of each webhook, as far as one page reaches. */
-function lastOf(rows) {
-  const last = new Map();
-  for (const row of rows) if (!last.has(row.attributes.endpoint_id)) last.set(row.attributes.endpoint_id, row);
-  return { last, whole: rows.length < FAILURES };
-}
-
-function columnsOf({ health, broken, failures, changed }) {
+function columnsOf({ health, broken, failures, unknown, changed }) {
   const of = (row) => health?.get(row.id);
   const waiting = broken
     ? html`<span class="muted blank" title=${broken.message}>–</span>`
@@ -117,7 +107,7 @@ function columnsOf({ health, broken, failures, changed }) {
     {
       key: "health",
       title: "Health",
-      width: "12.5rem",
+      width: "11rem",
       card: "line",
       className: "wide-line",
       cell: (row) => {
@@ -159,12 +149,12 @@ function columnsOf({ health, broken, failures, changed }) {
       title: "Last failure",
       width: "7.4rem",
       card: "line",
-      className: "col-opt",
+      className: "col-opt col-far",
       cell: (row) => {
-        const found = failures?.last.get(row.id);
-        if (!failures) return waiting;
-        if (!found)
-          return html`<span class="muted blank" title=${failures.whole ? "No failed attempt in the log" : `None among the newest ${number(FAILURES)} failed attempts`}>${failures.whole ? "None" : "Not lately"}</span>`;
+        const found = failures?.get(row.id);
+        if (found === undefined)
+          return unknown ? html`<span class="muted blank" title=${unknown.message}>–</span>` : waiting;
+        if (!found) return html`<span class="muted blank" title="No failed attempt is in the log">None</span>`;
         return html`<a class="dim" href=${href(`webhook-deliveries/${found.id}`)} title=${found.attributes.error_message}><span class="card-word">failed </span><${Time} at=${found.attributes.attempted_at ?? found.attributes.created_at} /></a>`;
       },
     },
