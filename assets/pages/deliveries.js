@@ -196,7 +196,7 @@ export default function Deliveries() {
 
   return html`<${Page}
     title="Webhook Deliveries"
-    actions=${html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}
+    actions=${may("admin") && html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}
   >
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
