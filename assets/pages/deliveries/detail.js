@@ -105,8 +105,7 @@ function Failure({ a }) {
   const [name, meaning] = ERRORS[a.error_kind] ?? [a.error_kind, ""];
   const waiting = a.attempts.at(-1);
   return html`<${Note} tone=${a.status === "exhausted" ? "bad" : "warn"}
-    ><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong>
-    ${sentence(a.error_message, name) || meaning}
+    ><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong>${" "}${sentence(a.error_message, name) || meaning}
     ${
       a.status === "exhausted"
         ? html`<br /><span>Nothing further is scheduled.</span>`
