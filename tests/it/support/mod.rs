@@ -21,6 +21,7 @@ pub(crate) mod programs;
 pub(crate) mod receiver;
 
 pub(crate) use app::TestApp;
+#[allow(unused_imports, reason = "the browser's tests need no receivers that misbehave")]
 pub(crate) use hostile::{Hostile, Then};
 pub(crate) use receiver::{Receiver, Reply};
 

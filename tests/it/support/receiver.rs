@@ -28,7 +28,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -119,6 +119,21 @@ pub(crate) struct Receiver {
     accepting: tokio::task::JoinHandle<()>,
 }
 
+/// See [`Receiver::down`].
+pub(crate) struct Down(TcpSocket);
+
+impl Down {
+    /// The URL of a path on it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.0.local_addr().expect("a bound socket has an address"))
+    }
+
+    /// From now on it is there, under the same address.
+    pub(crate) fn up(self) -> Receiver {
+        Receiver::accept_on(self.0.listen(64).expect("a bound socket can listen"), None)
+    }
+}
+
 /// While this exists, answers wait.
 pub(crate) struct Hold(Arc<Shared>);
 
@@ -144,8 +159,19 @@ impl Receiver {
         Receiver::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
+    /// A receiver that is down for now: its port refuses connections, and nobody else can take it.
+    pub(crate) fn down() -> Down {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a loopback port is free");
+        Down(socket)
+    }
+
     async fn listen(tls: Option<TlsAcceptor>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        Receiver::accept_on(listener, tls)
+    }
+
+    fn accept_on(listener: TcpListener, tls: Option<TlsAcceptor>) -> Receiver {
         let addr = listener.local_addr().expect("a bound socket has an address");
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
