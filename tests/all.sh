@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer and a C compiler
-# (SQLite is compiled in); says so when they are missing.
+# Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
+# compiled in) and chromium with chromedriver (the dashboard is tried in a browser). What is missing is
+# installed where apt-get can be used as root, and named otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,12 +9,17 @@ need() {
   command -v "$1" >/dev/null 2>&1 || { echo "missing: $1. $2" >&2; exit 1; }
 }
 need cargo "Install Rust 1.95 or newer from https://rustup.rs"
-if ! command -v cc >/dev/null 2>&1; then
-  if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
-  fi
+packages=()
+command -v cc >/dev/null 2>&1 || packages+=(gcc libc6-dev)
+command -v chromium >/dev/null 2>&1 || packages+=(chromium)
+command -v chromedriver >/dev/null 2>&1 || packages+=(chromium-driver)
+if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 need cc "Install a C compiler, on Debian: apt-get install gcc libc6-dev"
+need chromium "Install chromium, on Debian: apt-get install chromium"
+need chromedriver "Install chromedriver of the same version, on Debian: apt-get install chromium-driver"
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
@@ -28,5 +34,7 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 step "unit tests"
 cargo test --locked --lib --bins --quiet
+step "the dashboard in a browser"
+cargo test --locked --test browser
 step "integration tests"
 cargo test --locked --test it
