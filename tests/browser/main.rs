@@ -18,5 +18,10 @@ mod driver;
 mod page;
 mod stage;
 
+mod export;
+mod live;
+mod log_address;
+mod recovery;
 mod roles;
 mod signing_in;
+mod troubleshooting;
