@@ -18,10 +18,14 @@ mod driver;
 mod page;
 mod stage;
 
+mod base_path;
+mod every_page;
 mod export;
+mod hostile;
 mod live;
 mod log_address;
 mod recovery;
 mod roles;
 mod signing_in;
 mod troubleshooting;
+mod weight;

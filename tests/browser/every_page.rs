@@ -1,0 +1,169 @@
+//! Every page in light and dark, narrow and wide: nothing in the console, nothing against the policy,
+//! nothing beside the window, nothing that keeps people out.
+
+use postrider::domain::Role;
+use serde_json::{Value, json};
+
+use crate::page::Page;
+use crate::stage::Stage;
+use crate::support::Reply;
+
+const AXE: &str = include_str!("vendor/axe/axe.min.js");
+
+/// Serious and critical findings: the rule, what it says, and where.
+const LOOK: &str = "const done = arguments[0];
+    axe.run(document, { resultTypes: ['violations'], preload: false }).then(({ violations }) => done(violations
+      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 4).map((n) => `${n.html.slice(0, 200)} (${n.any[0]?.message ?? ''})`).join(' | ')}`)), (e) => done([String(e)]))";
+
+/// How far the page reaches beside the window, and what does.
+const BESIDE: &str = "const width = document.documentElement.clientWidth;
+    return document.documentElement.scrollWidth <= width ? [] : [`${document.documentElement.scrollWidth} of ${width}`,
+      ...[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > width + 1).slice(0, 5).map((e) => e.outerHTML.slice(0, 150))]";
+
+/// A log with something of every kind; gives ids of a webhook, an event and a row.
+async fn furnish(stage: &Stage) -> (String, String, String) {
+    let app = &stage.app;
+    stage.receiver.reply_with(|request| match request.header("x-webhook-event") {
+        Some("license.revoked") => Reply::status(500).body(r#"{"error":"no such seat","trace":["a","b"]}"#),
+        Some("product.updated") => Reply::status(404).body("<h1>Not Found</h1>"),
+        _ => Reply::ok().header("x-trace", "77").body(r#"{"ok":true}"#),
+    });
+    let shop =
+        stage.webhook("Shop", "/hooks/shop/with/a/path/that/is/long/enough/to/be/cut/in/the/middle").await;
+    let waits = json!({ "name": "", "events": ["product.*"], "retry_schedule": ["2m", "8m", "20m"] });
+    app.webhook(&stage.receiver.url("/retries"), waits).await;
+    let paused = app.webhook(&stage.receiver.url("/paused"), json!({ "name": "Paused one" })).await;
+    let pause = json!({ "status": "paused" });
+    app.with_json(reqwest::Method::PATCH, &format!("/v1/webhooks/{}", paused.id), pause).await.expect(200);
+    let off = app.webhook(&stage.receiver.url("/off"), json!({ "name": "Switched off" })).await;
+    let off_now = json!({ "status": "disabled" });
+    app.with_json(reqwest::Method::PATCH, &format!("/v1/webhooks/{}", off.id), off_now).await.expect(200);
+    let payload =
+        json!({ "license": "L-1001", "seat": { "email": "ada@example.com", "since": 1_764_000_000 } });
+    for event_type in ["license.assigned", "product.updated", "license.activated", "license.revoked"] {
+        app.post_event(event_type, payload.clone()).await;
+    }
+    app.rows_when(|rows| {
+        rows.iter().filter(|r| r["endpoint_id"] == shop.as_str() && r["status"] != "pending").count() == 4
+    })
+    .await;
+    let failed =
+        app.row_when(|row| row["status"] == "exhausted" && row["event_type"] == "license.revoked").await;
+    app.app("Second shop").await;
+    for (name, scopes) in [("Backend", "events:write"), ("Auditor", "webhooks:read")] {
+        let key = json!({ "name": name, "scopes": [scopes] });
+        app.post("/admin/api/keys", key).await.expect(201);
+    }
+    stage.user(Role::Viewer).await;
+    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    (shop, text(&failed["event_id"]), text(&failed["id"]))
+}
+
+/// Looks at what is shown, in light and in dark.
+async fn look(page: &Page, what: &str, found: &mut Vec<String>) {
+    page.js(AXE, vec![]).await;
+    for scheme in ["light", "dark"] {
+        page.scheme(scheme).await;
+        let mut all = page.js_later(LOOK, vec![]).await.as_array().cloned().unwrap_or_default();
+        all.extend(page.js(BESIDE, vec![]).await.as_array().cloned().unwrap_or_default());
+        all.extend(page.complaints().await.into_iter().map(Value::String));
+        found.extend(all.iter().map(|one| format!("{what}, {scheme}: {one}")));
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
+    let stage = Stage::set().await;
+    let (hook, event, row) = furnish(&stage).await;
+    let page = stage.signed_in(Role::Owner, "").await;
+    let addresses = [
+        ("", vec![String::new(), "?range=7d".to_owned()]),
+        (
+            "webhook-deliveries",
+            vec![
+                "webhook-deliveries".to_owned(),
+                format!("webhook-deliveries?status=exhausted&status=failed&open={row}"),
+                "webhook-deliveries?q=nothing+like+that".to_owned(),
+            ],
+        ),
+        ("webhook-deliveries/:id", vec![format!("webhook-deliveries/{row}")]),
+        ("events", vec!["events".to_owned()]),
+        ("events/:id", vec![format!("events/{event}")]),
+        ("webhooks", vec!["webhooks".to_owned()]),
+        ("webhooks/new", vec!["webhooks/new".to_owned()]),
+        ("webhooks/:id", vec![format!("webhooks/{hook}")]),
+        ("webhooks/:id/edit", vec![format!("webhooks/{hook}/edit")]),
+        ("keys", vec!["keys".to_owned()]),
+        ("users", vec!["users".to_owned()]),
+        ("apps", vec!["apps".to_owned()]),
+        ("retention", vec!["retention".to_owned()]),
+        ("logs", vec!["logs".to_owned()]),
+        ("about", vec!["about".to_owned()]),
+        ("account", vec!["account".to_owned()]),
+        ("sign-in", vec![]),
+        ("setup/:token", vec!["setup/0123456789abcdef".to_owned()]),
+    ];
+    let known = "const done = arguments[0];
+        import(document.querySelector('script[src$=\"main.js\"]').src.replace('main.js', 'pages/index.js'))
+          .then((m) => done(m.PAGES.map((p) => p.path)))";
+    let known = page.js_later(known, vec![]).await;
+    assert_eq!(known, json!(addresses.iter().map(|(p, _)| p).collect::<Vec<_>>()), "every page is here");
+
+    let mut found = Vec::new();
+    for width in [1280, 390] {
+        page.width(width).await;
+        for address in addresses.iter().flat_map(|(_, all)| all) {
+            page.goto(address).await;
+            page.settled().await;
+            look(&page, &format!("{address:?} at {width}"), &mut found).await;
+        }
+    }
+    // What opens above a page.
+    page.width(1280).await;
+    page.goto("webhook-deliveries?status=exhausted").await;
+    page.settled().await;
+    page.press("Export").await;
+    look(&page, "the export menu", &mut found).await;
+    page.goto("webhook-deliveries?status=exhausted").await;
+    page.settled().await;
+    page.keys("?").await;
+    page.until("the keys", "all('dialog').length === 1").await;
+    look(&page, "the keyboard's help", &mut found).await;
+    page.goto("webhook-deliveries?status=exhausted").await;
+    page.click("tbody tr input[type=checkbox]").await;
+    look(&page, "the selection", &mut found).await;
+    page.press("Retry selected").await;
+    page.until("the question", "all('dialog').length === 1").await;
+    look(&page, "the question before a retry", &mut found).await;
+    page.width(390).await;
+    page.goto("webhooks").await;
+    page.press("Menu").await;
+    look(&page, "the menu of a narrow screen", &mut found).await;
+    assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
+    page.close().await;
+}
+
+#[tokio::test]
+async fn pages_without_anything_to_show_and_without_anybody_are_clean_too() {
+    let stage = Stage::set().await;
+    let page = stage.page().await;
+    let mut found = Vec::new();
+    page.goto("").await;
+    look(&page, "the door before anybody is there", &mut found).await;
+    let email = stage.user(Role::Owner).await;
+    for width in [1280, 390] {
+        page.width(width).await;
+        page.goto("sign-in").await;
+        page.settled().await;
+        look(&page, &format!("sign-in at {width}"), &mut found).await;
+    }
+    crate::stage::sign_in(&page, &email).await;
+    for address in ["", "webhook-deliveries", "events", "webhooks", "keys", "logs", "nothing/here"] {
+        page.goto(address).await;
+        page.settled().await;
+        look(&page, &format!("{address:?} with nothing to show"), &mut found).await;
+    }
+    assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
+    page.close().await;
+}
