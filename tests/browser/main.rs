@@ -26,6 +26,7 @@ mod live;
 mod log_address;
 mod recovery;
 mod roles;
+mod screenshots;
 mod signing_in;
 mod troubleshooting;
 mod weight;
