@@ -47,7 +47,7 @@
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`backup`] | made, brought back, by the clock | |
-//! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
+//! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
@@ -78,4 +78,5 @@ pub mod metrics;
 pub mod retention;
 pub mod service;
 pub mod store;
+pub mod systemd;
 pub mod vault;
