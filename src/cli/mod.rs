@@ -15,7 +15,9 @@ mod app;
 mod backup;
 mod config;
 mod demo;
+mod doctor;
 mod error;
+mod generate;
 mod healthcheck;
 mod key;
 mod openapi;
@@ -90,6 +92,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say in plain words whether this machine is fit, and what is wrong on the way to a webhook
+    Doctor(doctor::DoctorOptions),
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page (roff)
+    Man,
     /// Ask the server at the configured address whether it is alive
     Healthcheck,
 }
@@ -136,6 +144,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Backup { file } => backup::make(&config()?, &file),
         Command::Restore { file } => backup::restore(&config()?, &file),
         Command::Check { json } => backup::check(&config()?, json),
+        Command::Doctor(options) => doctor::run(&options, &config()?),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }
 }
