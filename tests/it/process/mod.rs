@@ -19,6 +19,7 @@ use crate::support::{Receiver, Reply, in_time};
 
 mod backup;
 mod crash;
+mod docs;
 mod doctor;
 mod files;
 mod listening;
