@@ -37,6 +37,7 @@ use crate::service::jobs::Jobs;
 use crate::service::live::Live;
 use crate::service::operations::{Operations, Sweep, Swept};
 use crate::service::statistics::Statistics;
+use crate::service::verification::Verification;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -270,6 +271,12 @@ fn assemble(
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix)),
+        verification: Arc::new(Verification::new(
+            shared.clone(),
+            clock.clone(),
+            vault.clone(),
+            config.signing.headers.clone(),
+        )),
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),

@@ -30,6 +30,7 @@ pub mod live;
 pub mod operations;
 pub mod statistics;
 pub mod users;
+pub mod verification;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
 #[async_trait]
@@ -174,6 +175,7 @@ pub struct Services {
     pub live: Arc<live::Live>,
     pub statistics: Arc<statistics::Statistics>,
     pub operations: Arc<operations::Operations>,
+    pub verification: Arc<verification::Verification>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

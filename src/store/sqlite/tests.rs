@@ -119,6 +119,13 @@ async fn statistics_and_retention_walk_no_log() {
     let store = open(&dir);
     store
         .read("testing", move |conn| {
+            for sql in [stats::LAST_OF_CLASS, stats::FIRST_OF_CLASS] {
+                assert_quick(
+                    conn,
+                    sql,
+                    "attempts_endpoint_attempted (endpoint=? AND class=? AND attempted_at>?",
+                );
+            }
             assert_quick(conn, stats::RECENT, "attempts_ended (endpoint=?)");
             assert_quick(conn, stats::WINDOW, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
             assert_quick(conn, stats::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
