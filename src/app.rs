@@ -3,20 +3,19 @@
 //! Start: data directory and its lock, storage, dispatcher, HTTP. End, the other way round: no new
 //! connections and no new attempts, then up to 20 seconds for what is under way, then storage.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Listen, PublicUrl};
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::dispatcher::{Dispatcher, Limits};
@@ -25,7 +24,13 @@ use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::http::listener::Listener;
+use crate::http::metrics::{Access, Exposition};
+use crate::http::proxies::Proxies;
+use crate::http::server::Door;
+use crate::http::tls::{Tls, TlsError};
 use crate::http::{self, Readiness, State};
+use crate::metrics::{Metrics, Sources};
 use crate::retention::{Policy, SweepError, Sweeper};
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
@@ -36,11 +41,13 @@ use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
 use crate::service::operations::{Operations, Sweep, Swept};
+use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
 use crate::service::verification::Verification;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
+use crate::systemd;
 use crate::vault::Vault;
 
 /// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
@@ -55,10 +62,14 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: choose another address with listen (--listen)")]
     Listen {
-        address: SocketAddr,
+        address: Listen,
         #[source]
         source: std::io::Error,
     },
+    #[error("the socket that was handed over (LISTEN_FDS) cannot be used")]
+    HandedOver(#[source] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Sender(#[from] SenderError),
     #[error("cannot listen for signals")]
@@ -82,7 +93,8 @@ impl World {
 
 /// A running server.
 pub struct Server {
-    address: SocketAddr,
+    address: Listen,
+    tls: Option<Tls>,
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
@@ -90,6 +102,8 @@ pub struct Server {
     services: Services,
     sweeper: Sweeper,
     sweeping: JoinHandle<()>,
+    backups: Scheduled,
+    backing_up: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
@@ -105,12 +119,21 @@ impl Server {
 
     /// Like [`Server::start`]; with `accept_clock` a person has said that the clock is right.
     pub async fn start_with(config: &Config, world: World, accept_clock: bool) -> Result<Server, StartError> {
+        Server::start_at(config, world, accept_clock, None).await
+    }
+
+    /// Like [`Server::start_with`], at a socket that was handed over, if there is one.
+    pub async fn start_at(
+        config: &Config,
+        world: World,
+        accept_clock: bool,
+        handed_over: Option<Listener>,
+    ) -> Result<Server, StartError> {
         let dir = DataDir::open(config)?;
         let lock = dir.lock()?;
         let vault = Arc::new(dir.vault()?);
-        let listener = listen(config.listen).await?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
+        let (listener, address) = listen(&config.listen, handed_over).await?;
         let store = SqliteStore::open(&dir.database(), Options::new(world.clock.now()))?;
         let activity = By::system().activity(
             ActivityKind::ServerStarted,
@@ -130,10 +153,15 @@ impl Server {
             sweeper.accept_clock().await?;
         }
         let sweeping = sweeper.start();
+        let backups = parts.backups;
+        let backing_up = backups.start();
         let app = http::app(parts.state);
-        let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
+        let proxies = Proxies::new(config.http.trusted_proxies.clone());
+        let door = Door { listener, tls: tls.clone(), proxies };
+        let http = tokio::spawn(http::server::serve(door, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
             address,
+            tls,
             store,
             clock: world.clock,
             dispatcher,
@@ -141,6 +169,8 @@ impl Server {
             services,
             sweeper,
             sweeping,
+            backups,
+            backing_up,
             http,
             stop_http,
             abort_http,
@@ -149,13 +179,37 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Listen {
+        self.address.clone()
+    }
+
+    /// Reads the certificate's files again. After an error the old ones stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), Tls::reload)
+    }
+
+    /// Whether it can do its work, as `/readyz` says.
+    pub async fn is_well(&self) -> bool {
+        self.store.ping().await.is_ok() && self.dispatcher.is_ready()
     }
 
     /// Its storage, for tests and for the demo.
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    /// A one-time link that makes the first user, when there is none; earlier links are void.
+    pub async fn setup_link(&self, config: &Config) -> Option<String> {
+        match self.services.sessions.issue_setup().await {
+            Ok(token) => {
+                let base = config.public_base_at(self.address.clone());
+                token.map(|token| format!("{base}/admin/setup/{}", token.as_str()))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the set-up link could not be made");
+                None
+            }
+        }
     }
 
     /// Its services, for what runs in the same process.
@@ -183,6 +237,7 @@ impl Server {
         let deadline = Instant::now() + grace;
         self.stop_http.cancel();
         self.sweeper.stop();
+        self.backups.stop();
         let http = async {
             match tokio::time::timeout(grace, &mut self.http).await {
                 Ok(ended) => ended,
@@ -192,11 +247,11 @@ impl Server {
                 }
             }
         };
-        let ((), (), http, sweeping) =
-            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping);
+        let ((), (), http, sweeping, backing_up) =
+            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping, self.backing_up);
         // A client may have asked for a test while the rest was ending, and hung up.
         self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
-        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping)] {
+        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping), ("backups", backing_up)] {
             if let Err(error) = ended {
                 tracing::error!(%error, name, "a part of the server ended badly");
             }
@@ -215,8 +270,19 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+/// The socket, and where it is: a port that was left to the system is known then.
+async fn listen(at: &Listen, handed_over: Option<Listener>) -> Result<(Listener, Listen), StartError> {
+    let failed = |source| StartError::Listen { address: at.clone(), source };
+    let listener = match (handed_over, at) {
+        (Some(listener), _) => listener,
+        (None, Listen::Tcp(address)) => Listener::tcp(*address).await.map_err(failed)?,
+        (None, Listen::Unix(path)) => Listener::unix(path).map_err(failed)?,
+    };
+    let address = match listener.address().map_err(failed)? {
+        Ok(address) => Listen::Tcp(address),
+        Err(path) => Listen::Unix(path),
+    };
+    Ok((listener, address))
 }
 
 struct Parts {
@@ -224,6 +290,7 @@ struct Parts {
     dispatcher: Dispatcher,
     jobs: JobRunner,
     sweeper: Sweeper,
+    backups: Scheduled,
 }
 
 /// Joins services and delivery over one storage.
@@ -267,10 +334,17 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
+    let sources =
+        Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
+    let database = config.data_dir.join(crate::data_dir::DATABASE);
+    let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let policy = Policy::new(&config.retention.logs, &config.retention.events);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
+    let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
     let services = Services {
-        auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix)),
+        auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
+        sessions,
         verification: Arc::new(Verification::new(
             shared.clone(),
             clock.clone(),
@@ -297,8 +371,16 @@ fn assemble(
         )),
     };
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
-    let state = State { services, readiness, base_path: config.base_path().into() };
-    Ok(Parts { state, dispatcher, jobs, sweeper })
+    let metrics = http::metrics::Metrics {
+        access: Access {
+            token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),
+            allow: config.metrics.allow.clone(),
+        },
+        source: Arc::new(Figures(metrics)),
+    };
+    let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
+    let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
+    Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
 
 /// Delivery, as the services see it.
@@ -346,6 +428,17 @@ impl Sweep for Sweeping {
     }
 }
 
+/// Metrics, as the HTTP surface sees them.
+struct Figures(Metrics);
+
+#[async_trait]
+impl Exposition for Figures {
+    async fn text(&self, openmetrics: bool) -> Result<String, String> {
+        let text = if openmetrics { self.0.openmetrics().await } else { self.0.text().await };
+        text.map_err(|error| error.to_string())
+    }
+}
+
 struct Ready {
     store: Arc<SqliteStore>,
     dispatcher: Dispatcher,
@@ -367,15 +460,48 @@ impl Readiness for Ready {
 /// `accept_clock`: a person says that the clock is right.
 pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError> {
     let signals = Signals::listen()?;
-    let server = Server::start_with(&config, World::real(), accept_clock).await?;
-    print!("{}", greeting(&config, server.address()));
+    let handed_over = systemd::listener().map_err(StartError::HandedOver)?;
+    let server = Server::start_at(&config, World::real(), accept_clock, handed_over).await?;
+    let setup = server.setup_link(&config).await;
+    print!("{}", greeting(&config, server.address(), setup.as_deref()));
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
-    let signal = signals.received().await;
+    systemd::ready();
+    let signal = tend(&server, signals).await?;
     tracing::info!(signal, "stopping");
+    systemd::stopping();
     server.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits until the process is told to stop. Meanwhile the service manager is told that the server is
+/// alive, and a SIGHUP has the certificate read again.
+async fn tend(server: &Server, signals: Signals) -> Result<&'static str, StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    let watched = systemd::watch_every();
+    // Without a watchdog it never ticks.
+    let mut pulse = tokio::time::interval(watched.unwrap_or(Duration::from_secs(3_600)));
+    let stop = signals.received();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            signal = &mut stop => return Ok(signal),
+            _ = hangup.recv() => match server.reload() {
+                Ok(()) => tracing::info!("SIGHUP: what is read from files is up to date"),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "the certificate could not be read again; the old one stays in use");
+                }
+            },
+            _ = pulse.tick(), if watched.is_some() => {
+                if server.is_well().await {
+                    systemd::alive();
+                }
+            }
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.
@@ -404,15 +530,19 @@ impl Signals {
 }
 
 /// What a person reads after the start.
-fn greeting(config: &Config, address: SocketAddr) -> String {
+fn greeting(config: &Config, address: Listen, setup: Option<&str>) -> String {
     let base = config.public_base_at(address);
     let data = config.data_dir.display();
+    let setup = setup.map_or(String::new(), |link| {
+        format!("\nNobody can sign in yet. This link makes the owner, once, within 30 minutes:\n  {link}\n")
+    });
     format!(
         "Postrider {version}
-  data      {data}
-  API docs  {base}/docs
-  health    {base}/healthz
-
+  data       {data}
+  dashboard  {base}/admin/
+  API docs   {base}/docs
+  health     {base}/healthz
+{setup}
 Make a key, in another terminal:
   postrider --data {data} key create --name first --scope admin
 

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Secret};
 use crate::vault::Vault;
 
-const DATABASE: &str = "postrider.db";
+/// The name of the database file.
+pub const DATABASE: &str = "postrider.db";
 const KEY_FILE: &str = "secret.key";
 const LOCK_FILE: &str = "serve.lock";
 /// Bytes of randomness in the key file, which has them in hexadecimal.
@@ -63,10 +64,20 @@ impl DataDir {
     /// closes what is there to other users. Storage makes the database file.
     pub fn open(config: &Config) -> Result<DataDir, DataDirError> {
         let dir = DataDir { path: config.data_dir.clone(), encryption_key: config.encryption_key.clone() };
-        dir.make_private().map_err(|e| dir.unusable("making it", e))?;
+        dir.make_private()?;
         dir.make_key_at_first()?;
         dir.close_files().map_err(|e| dir.unusable("setting permissions of the files in it", e))?;
         Ok(dir)
+    }
+
+    /// The directory that the configuration names, as it is: nothing is made.
+    pub fn existing(config: &Config) -> DataDir {
+        DataDir { path: config.data_dir.clone(), encryption_key: config.encryption_key.clone() }
+    }
+
+    /// Makes the directory if it is missing, and closes it to others if it is ours.
+    pub fn make_private(&self) -> Result<(), DataDirError> {
+        self.make_it_private().map_err(|e| self.unusable("making it", e))
     }
 
     /// The directory itself.
@@ -97,11 +108,44 @@ impl DataDir {
         }
     }
 
+    /// Whether a server has the directory. Makes nothing.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.path.join(LOCK_FILE)) else { return false };
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Removes the lock file, which whoever holds the lock may do before the directory goes.
+    pub fn forget_lock(&self) {
+        let _ = fs::remove_file(self.path.join(LOCK_FILE));
+    }
+
+    /// What is in the key file; `None` when the key is configured and so not ours to hand on.
+    pub fn key_text(&self) -> Result<Option<String>, DataDirError> {
+        match self.encryption_key {
+            Some(_) => Ok(None),
+            None => self.read_key().map(Some),
+        }
+    }
+
+    /// Writes the key file of a directory that has none.
+    pub fn write_key(&self, key: &str) -> Result<(), DataDirError> {
+        let write = || {
+            let directory = File::open(&self.path)?;
+            self.put_key(key, &directory)
+        };
+        write().map_err(|e| self.unusable("writing secret.key", e))
+    }
+
     /// What seals and opens secrets: by the configured key, else by the key file.
     pub fn vault(&self) -> Result<Vault, DataDirError> {
         if let Some(key) = &self.encryption_key {
             return Ok(Vault::new(key.expose().as_bytes()));
         }
+        // The text, not the bytes: what the file holds can be configured as `encryption_key` instead.
+        Ok(Vault::new(self.read_key()?.as_bytes()))
+    }
+
+    fn read_key(&self) -> Result<String, DataDirError> {
         let key_file = self.key_file();
         let text = match fs::read_to_string(&key_file) {
             Ok(text) => text,
@@ -114,9 +158,8 @@ impl DataDir {
             Err(e) => return Err(self.unusable("reading secret.key", e)),
         };
         let key = hex::decode(text.trim()).ok().filter(|key| key.len() == KEY_BYTES);
-        // The text, not the bytes: what the file holds can be configured as `encryption_key` instead.
         match key {
-            Some(_) => Ok(Vault::new(text.trim().as_bytes())),
+            Some(_) => Ok(text.trim().to_owned()),
             None => Err(DataDirError::KeyDamaged(key_file.display().to_string())),
         }
     }
@@ -127,7 +170,7 @@ impl DataDir {
 
     /// A directory that exists and holds other things (`--data /tmp`) is not ours to close; the files
     /// are private in any case.
-    fn make_private(&self) -> io::Result<()> {
+    fn make_it_private(&self) -> io::Result<()> {
         if !self.path.exists() {
             return DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         }
@@ -150,17 +193,21 @@ impl DataDir {
         let write = || -> io::Result<()> {
             let mut key = [0u8; KEY_BYTES];
             getrandom::fill(&mut key).map_err(io::Error::other)?;
-            // Written beside its place and then renamed: there is never half a key. What a crash left
-            // of an earlier try is no key yet.
-            let draft = self.path.join(format!("{KEY_FILE}.new"));
-            let _ = fs::remove_file(&draft);
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
-            writeln!(file, "{}", hex::encode(key))?;
-            file.sync_all()?;
-            fs::rename(&draft, self.key_file())?;
-            directory.sync_all()
+            self.put_key(&hex::encode(key), &directory)
         };
         write().map_err(|e| self.unusable(doing, e))
+    }
+
+    fn put_key(&self, key: &str, directory: &File) -> io::Result<()> {
+        // Written beside its place and then renamed: there is never half a key. What a crash left of an
+        // earlier try is no key yet.
+        let draft = self.path.join(format!("{KEY_FILE}.new"));
+        let _ = fs::remove_file(&draft);
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+        writeln!(file, "{key}")?;
+        file.sync_all()?;
+        fs::rename(&draft, self.key_file())?;
+        directory.sync_all()
     }
 
     /// Closes files that came with wider permissions, by a copy for example. The database must not be

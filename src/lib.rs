@@ -46,8 +46,11 @@
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
-//! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
+//! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
+//! | [`backup`] | made, brought back, by the clock | |
+//! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
 //!
@@ -60,17 +63,22 @@
 //! * **Secrets stay secret.** Sealed at rest ([`vault`]), masked in the log, absent from log lines.
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod export;
 pub mod http;
 pub mod logging;
+pub mod meter;
+pub mod metrics;
 pub mod retention;
 pub mod service;
 pub mod store;
+pub mod systemd;
 pub mod vault;

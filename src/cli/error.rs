@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::app::StartError;
+use crate::backup::BackupError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
@@ -30,6 +31,9 @@ pub enum CliError {
     /// The server did not start.
     #[error(transparent)]
     Start(StartError),
+    /// A file could not be written or read.
+    #[error(transparent)]
+    Backup(BackupError),
     /// The demo did not run.
     #[error(transparent)]
     Demo(DemoError),
@@ -41,9 +45,11 @@ impl CliError {
         match self {
             CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
             CliError::Store(StoreError::InUse { .. }) => ExitCode::from(2),
-            CliError::Failed(_) | CliError::Store(_) | CliError::Start(_) | CliError::Demo(_) => {
-                ExitCode::from(1)
-            }
+            CliError::Failed(_)
+            | CliError::Store(_)
+            | CliError::Start(_)
+            | CliError::Backup(_)
+            | CliError::Demo(_) => ExitCode::from(1),
         }
     }
 
@@ -52,14 +58,19 @@ impl CliError {
         if let CliError::Config(problems) = self {
             return problems.to_string();
         }
-        let mut text = format!("error: {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
+        format!("error: {}", with_causes(self))
     }
+}
+
+/// An error and what led to it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl From<StartError> for CliError {
@@ -67,9 +78,11 @@ impl From<StartError> for CliError {
         match error {
             StartError::DataDir(error) => error.into(),
             StartError::Store(error) => error.into(),
-            StartError::Listen { .. } | StartError::Sender(_) | StartError::Signals(_) => {
-                CliError::Start(error)
-            }
+            StartError::Tls(error) => CliError::Usage(with_causes(&error)),
+            StartError::Listen { .. }
+            | StartError::HandedOver(_)
+            | StartError::Sender(_)
+            | StartError::Signals(_) => CliError::Start(error),
         }
     }
 }

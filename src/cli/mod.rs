@@ -12,9 +12,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Sources};
 
 mod app;
+mod backup;
 mod config;
 mod demo;
+mod doctor;
 mod error;
+mod generate;
 mod healthcheck;
 mod key;
 mod openapi;
@@ -73,6 +76,28 @@ pub enum Command {
         #[arg(default_value = "v1")]
         surface: openapi::Surface,
     },
+    /// Copy all data to a new file, for its owner only; the server may be running
+    Backup {
+        /// The file to write, which must not exist
+        file: PathBuf,
+    },
+    /// Fill an empty data directory from a backup
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
+    /// Look at every page of the database: whether it is sound, and how big what is in it is
+    Check {
+        /// Print one JSON object for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say in plain words whether this machine is fit, and what is wrong on the way to a webhook
+    Doctor(doctor::DoctorOptions),
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page (roff)
+    Man,
     /// Ask the server at the configured address whether it is alive
     Healthcheck,
 }
@@ -116,6 +141,12 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::User(command) => user::run(command, &config()?),
         Command::App(command) => app::run(command, &config()?),
         Command::Config(command) => config::run(command, &config()?),
+        Command::Backup { file } => backup::make(&config()?, &file),
+        Command::Restore { file } => backup::restore(&config()?, &file),
+        Command::Check { json } => backup::check(&config()?, json),
+        Command::Doctor(options) => doctor::run(&options, &config()?),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }
 }

@@ -45,7 +45,12 @@ const U32: u64 = u32::MAX as u64;
 
 /// All keys, in the order they are shown.
 pub static KEYS: &[KeySpec] = &[
-    key("listen", Kind::Address, "127.0.0.1:8080", "The address and port to listen on."),
+    key(
+        "listen",
+        Kind::Address,
+        "127.0.0.1:8080",
+        "The address and port to listen on, or a Unix socket (unix:/run/postrider/postrider.sock). A socket that systemd hands over goes before.",
+    ),
     key(
         "data_dir",
         Kind::Path,
@@ -143,6 +148,18 @@ pub static KEYS: &[KeySpec] = &[
         "256KiB",
         "The largest payload of an event.",
     ),
+    key(
+        "http.trusted_proxies",
+        Kind::Nets,
+        "",
+        "Networks (CIDR) or addresses of reverse proxies whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed. One that comes over a Unix socket always is.",
+    ),
+    unset(
+        "tls.certificate",
+        Kind::Path,
+        "A file with the certificate and its chain (PEM); connections are encrypted then. Read again on SIGHUP.",
+    ),
+    unset("tls.key", Kind::Path, "A file with the certificate's key (PEM, no password)."),
     unset(
         "metrics.token",
         Kind::Token,
@@ -153,6 +170,23 @@ pub static KEYS: &[KeySpec] = &[
         Kind::Nets,
         "127.0.0.0/8,::1/128",
         "Networks (CIDR) or addresses that may read /metrics without a token.",
+    ),
+    key(
+        "backup.every",
+        Kind::Span { min_ms: 0, max_ms: u64::MAX },
+        "0",
+        "How often the server makes a backup by itself, such as 24h; 0 = never.",
+    ),
+    key(
+        "backup.keep",
+        Kind::Count { min: 1, max: 10_000 },
+        "7",
+        "How many of these are kept; older ones are removed.",
+    ),
+    unset(
+        "backup.dir",
+        Kind::Path,
+        "Where they are put; without it, in data_dir/backups. Another disk is better.",
     ),
     // The format itself ends at 1,048,576 rows, of which one is the header.
     key(

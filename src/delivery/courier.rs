@@ -22,6 +22,8 @@ use crate::domain::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
 use crate::store::{FinishRules, Finished, Job, Store, StoreError, TestDelivery};
 
+use super::meters::{Ended, Meters};
+
 /// How long to wait before a result that could not be written is tried again, in milliseconds.
 const WRITE_AGAIN_MS: u32 = 500;
 
@@ -87,6 +89,7 @@ pub(super) struct Courier {
     chance: Arc<dyn Chance>,
     transport: Arc<dyn Transport>,
     policy: RetryPolicy,
+    meters: Arc<Meters>,
     /// Cancelled when nothing more is to be sent.
     stop: CancellationToken,
     /// Cancelled when the time for an orderly stop is over: requests in flight are interrupted.
@@ -104,7 +107,13 @@ impl Courier {
         stop: CancellationToken,
         interrupt: CancellationToken,
     ) -> Courier {
-        Courier { store, clock, chance, transport, policy, stop, interrupt }
+        let meters = Arc::new(Meters::default());
+        Courier { store, clock, chance, transport, policy, meters, stop, interrupt }
+    }
+
+    /// What it counts of itself.
+    pub(super) fn meters(&self) -> Arc<Meters> {
+        self.meters.clone()
     }
 
     /// Loads a batch and sends each of it in a task of its own.
@@ -169,11 +178,14 @@ impl Courier {
     {
         let (id, endpoint) = (job.id, job.endpoint.id);
         let outcome = self.send(&job).await;
-        let kind = outcome.failure.as_ref().map(|f| f.kind);
+        let ended = Ended::from(&outcome);
         log(&job, &outcome);
         drop(job);
-        report(Report::Sent { id, endpoint, timed_out: kind == Some(ErrorKind::Timeout) }).await;
+        report(Report::Sent { id, endpoint, timed_out: ended.kind == Some(ErrorKind::Timeout) }).await;
         let (finished, was_stuck) = self.write(id, outcome, &report).await;
+        if let Finished::Done { status, .. } = &finished {
+            self.meters.ended(*status, &ended);
+        }
         report(Report::Written { id, endpoint, finished, was_stuck }).await;
     }
 
@@ -204,6 +216,7 @@ impl Courier {
 
     /// Makes the request; it ends with an outcome in any case.
     async fn send(&self, job: &Job) -> Outcome {
+        let _flying = self.meters.fly();
         let started_at = self.clock.now();
         let flight = InFlight::default();
         // A panic must cost neither the slot nor the delivery.

@@ -18,6 +18,7 @@ use crate::store::{Job, Queued, Store, StoreError};
 
 use super::courier::{Courier, RetryPolicy, Transport};
 use super::messages::{MESSAGES, Message};
+use super::meters::Meters;
 use super::scheduler::{Parts, Scheduler};
 
 pub use super::slots::Limits;
@@ -72,6 +73,11 @@ impl Dispatcher {
         });
         tasks.spawn(scheduler.run(inbox, missed.clone(), stop.clone()));
         Dispatcher { messages, missed, courier, stop, abort, tasks, ready, results }
+    }
+
+    /// What delivery counts of itself.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.courier.meters()
     }
 
     /// Tells of attempts that have just become pending.

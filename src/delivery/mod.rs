@@ -20,6 +20,7 @@ pub mod jwe;
 pub mod sender;
 
 pub use guard::{Guard, GuardError, Lookup};
+pub use meters::Meters;
 pub use sender::{Sender, SenderConfig, SenderError};
 mod claims;
 pub mod courier;
@@ -27,6 +28,7 @@ pub mod dispatcher;
 pub mod jobs;
 mod lane;
 mod messages;
+pub mod meters;
 mod poll;
 mod scheduler;
 mod slots;

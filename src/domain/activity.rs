@@ -58,7 +58,15 @@ kinds! {
     KeyCreated = "key.created",
     KeyRevoked = "key.revoked",
     UserCreated = "user.created",
+    UserChanged = "user.changed",
+    UserDeleted = "user.deleted",
     UserPasswordReset = "user.password_reset",
+    UserSignedIn = "user.signed_in",
+    UserSignedOut = "user.signed_out",
+    /// A wrong password, or an address that nobody has.
+    UserSignInFailed = "user.sign_in_failed",
+    /// Somebody ended a session, their own or another.
+    SessionRevoked = "session.revoked",
     EndpointCreated = "endpoint.created",
     EndpointChanged = "endpoint.changed",
     EndpointDeleted = "endpoint.deleted",
@@ -77,6 +85,9 @@ kinds! {
     RetentionSwept = "retention.swept",
     /// Nothing is removed, because the clock is not to be trusted.
     RetentionHeld = "retention.held",
+    /// By the clock, not at the command line.
+    BackupMade = "backup.made",
+    BackupFailed = "backup.failed",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
 }

@@ -92,6 +92,10 @@ uuid_id! {
     JobId
 }
 uuid_id! {
+    /// A session of a person.
+    SessionId
+}
+uuid_id! {
     /// A person who may sign in.
     UserId
 }
@@ -103,6 +107,7 @@ uuid_id! {
 plain_uuid_text!(AppId);
 plain_uuid_text!(EndpointId);
 plain_uuid_text!(JobId);
+plain_uuid_text!(SessionId);
 plain_uuid_text!(UserId);
 
 impl fmt::Display for EventId {

@@ -10,7 +10,7 @@
 //! * [`health`]: how an endpoint is doing, in words.
 //! * [`signature`]: what a request is signed with; [`verification`]: why a signature does not hold.
 //! * [`network`]: which addresses may be reached at all.
-//! * [`app`], [`key`], [`user`], [`scope`]: who may do what.
+//! * [`app`], [`key`], [`user`], [`session`], [`scope`]: who may do what.
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
 
 pub mod activity;
@@ -33,6 +33,7 @@ pub mod retry;
 pub mod retry_after;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod signature;
 pub mod span;
 pub mod timestamp;
@@ -45,13 +46,14 @@ pub use app::App;
 pub use attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::{EventType, Origin};
-pub use ids::{AppId, AttemptId, EndpointId, EventId, JobId, UserId};
+pub use ids::{AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};
 pub use invalid::{FieldError, Invalid};
 pub use job::{BulkJob, JobKind, JobStatus};
 pub use key::Key;
 pub use pattern::EventPattern;
 pub use scope::{Scope, Scopes};
 pub use secret::{Sealed, SigningSecret};
+pub use session::{Session, SessionToken};
 pub use span::Span;
 pub use timestamp::Timestamp;
 pub use user::{Role, User};

@@ -7,8 +7,8 @@ use super::{Scope, Scopes, Timestamp, UserId};
 /// The shortest password that is taken, in characters.
 pub const PASSWORD_MIN_CHARS: usize = 10;
 
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a person may do; a greater role may do more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Reads.
     Viewer,
@@ -60,6 +60,7 @@ pub struct User {
     pub email: String,
     pub role: Role,
     pub created_at: Timestamp,
+    pub last_sign_in_at: Option<Timestamp>,
 }
 
 /// Brings an address to the one form it is stored and looked up in; `None` if it is none.

@@ -4,7 +4,7 @@
 //! may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
 //! whatever was last noted in it goes on the answer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use poem::Request;
@@ -41,12 +41,13 @@ impl Slot {
 /// The address that a request comes from. Headers that name another one are not believed: anyone can
 /// send them.
 pub fn address(request: &Request) -> Option<IpAddr> {
-    request.remote_addr().as_socket_addr().map(SocketAddr::ip)
+    // An IPv4 client of an IPv6 socket is the same client.
+    request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical())
 }
 
-/// Counts a request of a credential.
-pub(super) fn count_request(request: &Request, state: &State, actor: &Actor) -> Result<(), Problem> {
-    settle(request, state.services.limits.request(actor), true)
+/// Counts a request of a credential, which has this name.
+pub(super) fn count_request(request: &Request, state: &State, credential: &str) -> Result<(), Problem> {
+    settle(request, state.services.limits.request(&credential), true)
 }
 
 /// Looks whether a credential may post events, before the body is read.

@@ -11,18 +11,24 @@ use poem::{Endpoint, EndpointExt, Response, Route, get};
 
 use crate::service::Services;
 
+pub mod admin;
 pub mod allow;
+pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod docs;
 pub mod health;
 pub mod limits;
+pub mod listener;
+pub mod metrics;
 pub mod nearest;
 pub mod paging;
 pub mod problem;
+pub mod proxies;
 pub mod query;
 pub mod server;
 pub mod shell;
+pub mod tls;
 pub mod v0;
 pub mod v1;
 
@@ -40,6 +46,9 @@ pub struct State {
     pub readiness: Arc<dyn Readiness>,
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
     pub base_path: Arc<str>,
+    pub metrics: metrics::Metrics,
+    /// Whether clients come over TLS, as far as `public_url` says.
+    pub is_https: bool,
 }
 
 impl State {
@@ -59,12 +68,14 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let routes = Route::new()
         .nest("/v1", v1)
         .nest_no_strip("/api/v0", v0::routes(docs::Document::new(&v0_openapi)))
+        .nest("/admin", admin::routes())
         .at("/openapi.json", get(docs::Document::new(&openapi)))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))
         .at("/docs/:file", get(docs::file))
         .at("/healthz", get(health::healthz))
         .at("/readyz", get(health::readyz))
+        .at("/metrics", get(metrics::metrics))
         .data(state);
     shell::Shell::new(routes, base_path, allowed)
 }

@@ -72,6 +72,16 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
+    /// 403 for another reason than a scope.
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The same, kept by no cache.
+    pub fn uncached(self) -> Problem {
+        self.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+
     /// 413.
     pub fn too_large(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::allow::Allowed;
 use super::limits::Slot;
 use super::problem::Problem;
-use super::v0;
+use super::{admin, v0};
 
 /// The name of the header that carries the request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -55,7 +55,7 @@ impl<E: Endpoint> Endpoint for Shell<E> {
                 Ok(Ok(answer)) => answer.into_response(),
                 Ok(Err(error)) => render(&Problem::from_poem(error, self.allowed.methods(&path)), &path, &id),
                 Err(_) => {
-                    tracing::error!(%method, path, "a request panicked");
+                    tracing::error!(%method, path = admin::loggable(&path), "a request panicked");
                     render(&Problem::internal(), &path, &id)
                 }
             }
@@ -65,9 +65,12 @@ impl<E: Endpoint> Endpoint for Shell<E> {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         limits.write(response.headers_mut());
+        if admin::covers(&path) {
+            admin::protect(&path, response.headers_mut());
+        }
         span.in_scope(|| {
             let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-            tracing::debug!(%method, path, status, duration_ms, "answered");
+            tracing::debug!(%method, path = admin::loggable(&path), status, duration_ms, "answered");
         });
         Ok(response)
     }

@@ -1,4 +1,5 @@
-//! Who is asking: API keys, presented as a token or as a pair of headers.
+//! Who is asking: API keys, presented as a token or as a pair of headers, and people, by the cookie of
+//! their session. When both are there, the key counts.
 //!
 //! Missing, malformed, unknown, expired and revoked credentials are one and the same error, and cost
 //! the same: a digest and a comparison are made even when there is no key to compare with. Keys are
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::domain::app::DEFAULT_APP;
 use crate::domain::key::{Presented, SecretHash};
 use crate::domain::{Actor, App, AppId, Scope, Scopes};
 use crate::store::Store;
 
+use super::sessions::{Sessions, SignedIn};
 use super::{By, Caller, Result, ServiceError};
 
 /// How long a key's `last_used_at` may lag behind, in milliseconds: it is written at most once a minute.
@@ -30,6 +33,8 @@ pub struct Credentials<'a> {
     pub client_secret: Option<&'a str>,
     /// `X-App-Id`
     pub app_id: Option<&'a str>,
+    /// The cookie `postrider_session`
+    pub session: Option<&'a str>,
 }
 
 /// Who presented a valid credential.
@@ -39,6 +44,18 @@ pub struct Identified {
     pub scopes: Scopes,
     /// The credential's own app.
     pub app_id: AppId,
+    /// The session, when the credential is one.
+    pub session: Option<Arc<SignedIn>>,
+}
+
+impl Identified {
+    /// What requests are counted by: each key and each session has a limit of its own.
+    pub fn counted_as(&self) -> String {
+        match &self.session {
+            Some(signed_in) => format!("session:{}", signed_in.session.id),
+            None => self.actor.to_string(),
+        }
+    }
 }
 
 /// Checks credentials.
@@ -46,12 +63,18 @@ pub struct Auth {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     prefix: String,
+    sessions: Arc<Sessions>,
 }
 
 impl Auth {
     /// `prefix` is the configured `auth.key_prefix`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, prefix: String) -> Auth {
-        Auth { store, clock, prefix }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        prefix: String,
+        sessions: Arc<Sessions>,
+    ) -> Auth {
+        Auth { store, clock, prefix, sessions }
     }
 
     /// The app that a caller asks for.
@@ -72,6 +95,25 @@ impl Auth {
     /// Says who is asking: the first half of [`Auth::authenticate`]. An error means that there is no
     /// valid credential.
     pub async fn identify(&self, credentials: Credentials<'_>) -> Result<Identified> {
+        let has_key = [credentials.authorization, credentials.client_key, credentials.client_secret]
+            .iter()
+            .any(Option::is_some);
+        match credentials.session {
+            Some(cookie) if !has_key => self.identify_person(cookie).await,
+            _ => self.identify_key(credentials).await,
+        }
+    }
+
+    /// People act in the app that exists from the start; an owner may name another.
+    async fn identify_person(&self, cookie: &str) -> Result<Identified> {
+        let signed_in = self.sessions.resume(cookie).await?;
+        let app = self.store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
+        let user = &signed_in.session.user;
+        let (actor, scopes) = (Actor::User(user.email.clone()), user.role.scopes());
+        Ok(Identified { actor, scopes, app_id: app.id, session: Some(Arc::new(signed_in)) })
+    }
+
+    async fn identify_key(&self, credentials: Credentials<'_>) -> Result<Identified> {
         let presented = self.presented(credentials)?;
         let key = match &presented {
             Some(p) => self.store.key_get(&p.id).await?,
@@ -86,7 +128,7 @@ impl Auth {
         if key.last_used_at.is_none_or(|t| now.as_millis() - t.as_millis() >= TOUCH_EVERY_MS) {
             self.touch(key.id.clone());
         }
-        Ok(Identified { actor: Actor::Key(key.id), scopes: key.scopes, app_id: key.app_id })
+        Ok(Identified { actor: Actor::Key(key.id), scopes: key.scopes, app_id: key.app_id, session: None })
     }
 
     /// Says for which app: the second half. `wanted` is what `X-App-Id` says.

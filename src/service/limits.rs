@@ -9,6 +9,7 @@
 //! from an address never locks out a valid one that comes from there too.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
@@ -173,9 +174,9 @@ impl Limits {
         }
     }
 
-    /// Counts a request of a credential. `None`: there is no limit.
-    pub fn request(&self, actor: &Actor) -> Option<Verdict> {
-        take(self.requests.as_ref(), actor.to_string(), 1, self.clock.now())
+    /// Counts a request of a credential, which has this name. `None`: there is no limit.
+    pub fn request(&self, credential: &dyn Display) -> Option<Verdict> {
+        take(self.requests.as_ref(), credential.to_string(), 1, self.clock.now())
     }
 
     /// Counts `n` posted events of a credential. `None`: there is no limit.

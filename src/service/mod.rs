@@ -28,6 +28,7 @@ pub mod keys;
 pub mod limits;
 pub mod live;
 pub mod operations;
+pub mod sessions;
 pub mod statistics;
 pub mod users;
 pub mod verification;
@@ -159,6 +160,14 @@ impl From<StoreError> for ServiceError {
     }
 }
 
+/// What went wrong with a user, where it is nobody's input.
+fn user_error(error: users::UserError) -> ServiceError {
+    match error {
+        users::UserError::Store(error) => error.into(),
+        other => ServiceError::Internal(Box::new(other)),
+    }
+}
+
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -175,6 +184,7 @@ pub struct Services {
     pub live: Arc<live::Live>,
     pub statistics: Arc<statistics::Statistics>,
     pub operations: Arc<operations::Operations>,
+    pub sessions: Arc<sessions::Sessions>,
     pub verification: Arc<verification::Verification>,
 }
 

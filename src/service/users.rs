@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::By;
 use crate::domain::user::{PASSWORD_MIN_CHARS, Role, User, normal_email};
-use crate::domain::{ActivityKind, Timestamp, UserId};
+use crate::domain::{ActivityKind, FieldError, Timestamp, UserId};
 use crate::store::{StoreError, UserStore};
 
 /// The longest password, in bytes; far beyond what anybody types.
@@ -51,7 +51,8 @@ where
 {
     let email = normal_email(email).ok_or_else(|| UserError::BadEmail(email.to_owned()))?;
     check_password(password)?;
-    let user = User { id: UserId::new(now), email: email.clone(), role, created_at: now };
+    let user =
+        User { id: UserId::new(now), email: email.clone(), role, created_at: now, last_sign_in_at: None };
     let summary = format!("User {email} was created with the role {role}");
     let details = json!({ "email": email, "role": role.as_str() });
     let activity = by.activity(ActivityKind::UserCreated, None, summary, details, now);
@@ -90,9 +91,9 @@ where
     }
 }
 
-/// The user with this address and password; `None` when one of them is wrong, which takes as long for
-/// an address that nobody has.
-pub async fn sign_in<S>(store: &S, email: &str, password: &str) -> Result<Option<User>, UserError>
+/// The user with this address and password, and the password's hash; `None` when one of them is wrong,
+/// which takes as long for an address that nobody has.
+pub async fn sign_in<S>(store: &S, email: &str, password: &str) -> Result<Option<(User, String)>, UserError>
 where
     S: UserStore + ?Sized,
 {
@@ -100,9 +101,8 @@ where
         Some(email) => store.user_find(&email).await?,
         None => None,
     };
-    let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-    let right = verify(password, hash).await;
-    Ok(user.filter(|_| right))
+    let right = verify(password, found.as_ref().map(|(_, hash)| hash.clone())).await;
+    Ok(found.filter(|_| right))
 }
 
 /// A password that nobody guesses and that can be read out: 20 characters, 100 random bits.
@@ -115,17 +115,32 @@ pub fn generate_password() -> String {
     groups.join("-")
 }
 
+/// What is wrong with the fields `email` and `password`, as far as they are given.
+pub(super) fn problems(email: Option<&str>, password: Option<&str>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if email.is_some_and(|email| normal_email(email).is_none()) {
+        errors.push(FieldError::new("/email", "must be an e-mail address"));
+    }
+    if password.is_some_and(|password| check_password(password).is_err()) {
+        let wanted = format!(
+            "must have {PASSWORD_MIN_CHARS} characters or more, and at most {PASSWORD_MAX_BYTES} bytes"
+        );
+        errors.push(FieldError::new("/password", wanted));
+    }
+    errors
+}
+
 fn check_password(password: &str) -> Result<(), UserError> {
     let fits = password.chars().count() >= PASSWORD_MIN_CHARS && password.len() <= PASSWORD_MAX_BYTES;
     if fits { Ok(()) } else { Err(UserError::BadPassword) }
 }
 
-async fn hash(password: &str) -> String {
+pub(super) async fn hash(password: &str) -> String {
     let password = password.to_owned();
     on_hashing_thread(move || hash_now(&password)).await
 }
 
-async fn verify(password: &str, hash: Option<String>) -> bool {
+pub(super) async fn verify(password: &str, hash: Option<String>) -> bool {
     if password.len() > PASSWORD_MAX_BYTES {
         return false;
     }
@@ -179,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn a_user_signs_in_with_the_right_password_only() {
         let store = store_with_ada().await;
-        let user = sign_in(&store, " ada@example.COM", PASSWORD).await.unwrap().unwrap();
+        let (user, _) = sign_in(&store, " ada@example.COM", PASSWORD).await.unwrap().unwrap();
         assert_eq!((user.email.as_str(), user.role), ("ada@example.com", Role::Owner));
         for (email, password) in [("ada@example.com", "wrong"), ("bob@example.com", PASSWORD), ("", PASSWORD)]
         {

@@ -42,6 +42,7 @@ mod jobs;
 mod live;
 pub mod recent;
 pub mod retention;
+mod sessions;
 pub mod sqlite;
 pub mod statistics;
 
@@ -50,6 +51,7 @@ pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use sessions::{SessionStore, UserChange};
 
 /// Why storage did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,9 @@ pub enum StoreError {
     /// The files were written by a newer version of the program.
     #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
     Newer { found: i64, known: i64 },
+    /// The files are not what they should be; `what` is how the storage itself puts it.
+    #[error("the database is damaged: {what}")]
+    Damaged { what: String },
     /// Anything else; `doing` says what was being done.
     #[error("storage failed while {doing}")]
     Failed {
@@ -97,6 +102,7 @@ pub trait Store:
     + StatsStore
     + RetentionStore
     + JobStore
+    + SessionStore
 {
 }
 
@@ -115,6 +121,7 @@ impl<T> Store for T where
         + RecentStore
         + RetentionStore
         + JobStore
+        + SessionStore
 {
 }
 
@@ -152,11 +159,11 @@ pub trait KeyStore: Send + Sync {
 /// People.
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Keeps a new user; `false` when the address is taken.
+    /// Keeps a new user and voids the set-up link; `false` when the address is taken.
     async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool>;
     /// All users by address.
     async fn user_list(&self) -> Result<Vec<User>>;
-    /// Replaces a user's password; `false` when there is no such user.
+    /// Replaces a user's password and ends their sessions; `false` when there is no such user.
     async fn user_set_password(&self, email: &str, password_hash: String, activity: Activity)
     -> Result<bool>;
     /// A user and the hash of the password.
@@ -418,6 +425,15 @@ pub struct EndpointQueue {
     pub earliest: Timestamp,
 }
 
+/// When the earliest pending attempts are, or were, due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oldest {
+    /// Of all, those that wait for a paused endpoint included.
+    pub of_all: Option<Timestamp>,
+    /// Of those that are to be sent when they are due.
+    pub of_active: Option<Timestamp>,
+}
+
 /// What is due at one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
@@ -491,6 +507,9 @@ pub trait QueueStore: Send + Sync {
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;
+    /// Since when attempts have been due, at endpoints that are active or paused; `None` when nothing is
+    /// pending. The cost follows the number of endpoints that have something pending.
+    async fn queue_oldest(&self) -> Result<Oldest>;
     /// How many attempts are pending, counted up to `cap`.
     async fn queue_depth(&self, cap: u64) -> Result<u64>;
 }

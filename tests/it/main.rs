@@ -1,10 +1,13 @@
 //! Integration tests, in one binary; the tree mirrors the parts of the program.
 
+mod admin;
+mod backups;
 mod cli;
 mod delivery;
 mod dispatcher;
 mod export;
 mod jobs;
+mod metrics;
 mod operations;
 mod process;
 mod sender;

@@ -33,6 +33,7 @@ pub(super) struct NewAttempt {
 
 /// Makes a pending row.
 pub(super) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<AttemptId> {
+    tx.counts.queued();
     if new.first.is_none() {
         tx.counts.begun(new.endpoint, new.trigger, new.created_at);
     }
@@ -173,6 +174,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
     tx.prepare_cached("UPDATE attempts SET status = ?2, finished_seq = ?3 WHERE id = ?1")?
         .execute(params![id, answer.status, place])?;
     clear_next_retry(tx, &row)?;
+    tx.counts.unqueued(&row);
     tx.counts.moved(&row, answer.status);
     jobs::attempt_changed(tx, &row, answer.status)?;
     Ok(true)

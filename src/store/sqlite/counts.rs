@@ -29,6 +29,8 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 /// One thing to count.
 #[derive(Debug, Clone)]
 enum Change {
+    /// A row became pending (1), or no longer is (-1); tests too. It is in no table here either.
+    Queue { by: i64 },
     /// A delivery was made.
     Begun { endpoint: i64, at: Timestamp },
     /// A delivery stands elsewhere.
@@ -63,7 +65,28 @@ pub(super) struct Counts {
     places: HashMap<i64, i64>,
 }
 
+/// What a commit changes of the server as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Events of clients that were taken in.
+    pub(super) events: u64,
+    /// By how many there are more pending attempts than before.
+    pub(super) pending: i64,
+}
+
 impl Counts {
+    /// A row was made, pending.
+    pub(super) fn queued(&mut self) {
+        self.changes.push(Change::Queue { by: 1 });
+    }
+
+    /// A row has ended. It may have been cancelled while it was in flight, and so have left before.
+    pub(super) fn unqueued(&mut self, row: &Stored) {
+        if row.current.status == AttemptStatus::Pending {
+            self.changes.push(Change::Queue { by: -1 });
+        }
+    }
+
     /// A delivery was made, pending.
     pub(super) fn begun(&mut self, endpoint: i64, trigger: Trigger, at: Timestamp) {
         if trigger != Trigger::Test {
@@ -176,17 +199,18 @@ impl Counts {
     }
 
     /// Writes everything and forgets it.
-    pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<Tally> {
         // Another connection may go on from here before the next group.
         self.places.clear();
         if self.changes.is_empty() {
-            return Ok(());
+            return Ok(Tally::default());
         }
         let mut sums = Sums::default();
         for change in self.changes.drain(..) {
             sums.add(change);
         }
-        sums.write(conn)
+        let tally = Tally { events: sums.events, pending: sums.queue };
+        sums.write(conn).map(|()| tally)
     }
 }
 
@@ -220,6 +244,8 @@ struct SlotSums {
 
 #[derive(Debug, Default)]
 struct Sums {
+    queue: i64,
+    events: u64,
     totals: HashMap<i64, TotalSums>,
     total_times: HashMap<(i64, Bucket), i64>,
     errors: HashMap<(i64, ErrorKind, u16), (i64, String, Timestamp)>,
@@ -235,6 +261,7 @@ struct Sums {
 impl Sums {
     fn add(&mut self, change: Change) {
         match change {
+            Change::Queue { by } => self.queue += by,
             Change::Begun { endpoint, at } => {
                 let total = self.totals.entry(endpoint).or_default();
                 total.deliveries += 1;
@@ -270,6 +297,7 @@ impl Sums {
             Change::Posted { kind, at } => {
                 let (count, last_at) = self.posted.entry(kind).or_insert((0, at));
                 *count += 1;
+                self.events += 1;
                 *last_at = at.max(*last_at);
             }
             Change::Place { app, place } => {

@@ -100,6 +100,7 @@ fn count(
     goes_on: bool,
     outcome: &Outcome,
 ) -> rusqlite::Result<()> {
+    tx.counts.unqueued(row);
     tx.counts.moved(row, if goes_on { AttemptStatus::Pending } else { status });
     // Only of a delivery that failed is it asked when it was made.
     let exhausted = status == AttemptStatus::Exhausted;

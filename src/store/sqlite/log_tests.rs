@@ -27,7 +27,7 @@ fn at(ms: i64) -> Timestamp {
 
 fn new_db(dir: &tempfile::TempDir) -> Connection {
     let mut conn = pool::writer(&dir.path().join("p.db"), std::time::Duration::from_secs(1)).unwrap();
-    migrations::run(&mut conn).unwrap();
+    migrations::run(&mut conn, std::path::Path::new("")).unwrap();
     conn
 }
 

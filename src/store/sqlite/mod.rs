@@ -24,6 +24,7 @@ use crate::store::{Result, StoreError};
 mod activity;
 mod apps;
 mod attempts;
+pub mod backup;
 mod cache;
 mod counts;
 mod endpoint_text;
@@ -33,6 +34,7 @@ mod event_list;
 mod events;
 mod export;
 mod finish;
+pub mod inspect;
 mod job_text;
 mod job_walk;
 mod jobs;
@@ -44,6 +46,7 @@ mod log_merge;
 mod log_plan;
 mod log_query;
 mod log_zones;
+mod meters;
 mod migrations;
 mod paging;
 mod pool;
@@ -51,6 +54,7 @@ mod queue;
 mod recent;
 mod retention;
 mod rows;
+mod sessions;
 mod stats;
 mod users;
 mod writer;
@@ -61,6 +65,8 @@ mod log_tests;
 mod tests;
 
 use writer::{Asked, Message, Tx};
+
+pub use meters::Meters;
 
 /// How storage is run.
 #[derive(Debug, Clone)]
@@ -105,10 +111,12 @@ pub struct SqliteStore {
     reader_count: u32,
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
+    meters: Arc<Meters>,
 }
 
 impl SqliteStore {
-    /// Opens a database file, which is made when it is not there, and brings it up to date.
+    /// Opens a database file, which is made when it is not there, and brings it up to date. What an older
+    /// program has written is copied before, to a file beside it.
     ///
     /// It does not keep other processes out; a second server must be stopped by other means. Blocks for
     /// as long as the disk takes.
@@ -117,14 +125,17 @@ impl SqliteStore {
     /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
-        migrations::run(&mut conn)?;
+        migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
+        let meters = Arc::new(Meters::default());
+        queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
+        let counted = meters.clone();
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, options.group.max(1)))
+            .spawn(move || writer::run(conn, messages, options.group.max(1), counted))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -135,7 +146,13 @@ impl SqliteStore {
             reader_count: options.readers,
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
+            meters,
         }))
+    }
+
+    /// What it counts of itself.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.meters.clone()
     }
 
     /// Writes what is waiting, moves everything into the main file and closes it. Calls that come

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::writer::{self, Tx};
-use super::{SqliteStore, attempts, endpoints, finish, rows};
+use super::{Meters, SqliteStore, attempts, endpoints, finish, rows};
 use crate::domain::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
-use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, QueueStore, Queued, Result};
+use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, Oldest, QueueStore, Queued, Result};
 
 /// The endpoints that have something in `attempts_due`, one step down the index for each: the
 /// recursion asks for the next larger endpoint until there is none. Rows start at 1.
@@ -41,6 +41,22 @@ pub(super) const ENDPOINTS: &str = concat!(
      FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
      WHERE p.status = 'active' AND p.deleted_at IS NULL"
 );
+
+/// The same with those that are paused.
+pub(super) const OLDEST: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT p.status = 'active', (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 0 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1), \
+         (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1) \
+     FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     WHERE p.status <> 'disabled' AND p.deleted_at IS NULL"
+);
+
+pub(super) const OLDEST_SINGLE: &str = "SELECT t.due_at FROM attempts t \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL ORDER BY t.due_at LIMIT 1";
 
 pub(super) const DUE: &str = "SELECT t.id, t.due_at FROM attempts t \
      WHERE t.endpoint = ?1 AND t.bulk = ?2 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
@@ -154,6 +170,33 @@ pub(super) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint
     conn.prepare_cached(&sql)?.query_row([row], endpoints::endpoint)
 }
 
+fn oldest(conn: &Connection) -> rusqlite::Result<Oldest> {
+    // A single shot is sent whatever its endpoint's status.
+    let single: Option<Timestamp> =
+        conn.prepare_cached(OLDEST_SINGLE)?.query_row([], |row| row.get(0)).optional()?;
+    let mut oldest = Oldest { of_all: single, of_active: single };
+    let earlier = |one: Option<Timestamp>, other| one.into_iter().chain(other).min();
+    let mut statement = conn.prepare_cached(OLDEST)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (is_active, fresh, bulk): (bool, Option<Timestamp>, Option<Timestamp>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let here = earlier(fresh, bulk);
+        oldest.of_all = earlier(oldest.of_all, here);
+        if is_active {
+            oldest.of_active = earlier(oldest.of_active, here);
+        }
+    }
+    Ok(oldest)
+}
+
+/// Sets the meter by counting, once; from then on commits keep it.
+pub(super) fn read_depth(conn: &Connection, meters: &Meters) -> rusqlite::Result<()> {
+    let depth: i64 = conn.query_row(DEPTH, [i64::MAX], |row| row.get(0))?;
+    meters.queue_depth.set(depth);
+    Ok(())
+}
+
 fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
     let mut lost: Vec<AttemptId> = Vec::new();
     for sql in [LOST, LOST_SINGLES, LOST_BULK] {
@@ -215,6 +258,10 @@ impl QueueStore for SqliteStore {
 
     async fn queue_cancel(&self, limit: u32) -> Result<u32> {
         self.write_patiently("cancelling what is pending", move |tx| cancel(tx, limit)).await
+    }
+
+    async fn queue_oldest(&self) -> Result<Oldest> {
+        self.read("looking for the oldest", oldest).await
     }
 
     async fn queue_depth(&self, cap: u64) -> Result<u64> {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::error::Fault;
 use crate::domain::{
     ActivityKind, AppId, AttemptId, AttemptStatus, Budget, EndpointId, EndpointStatus, ErrorKind, EventId,
-    EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed, Timestamp, Trigger, UserId,
+    EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed, SessionId, Timestamp, Trigger,
+    UserId,
 };
 
 fn unreadable(what: &str, text: &str) -> FromSqlError {
@@ -31,7 +32,7 @@ macro_rules! uuid_columns {
         }
     )*};
 }
-uuid_columns!(AppId, EndpointId, EventId, JobId, UserId);
+uuid_columns!(AppId, EndpointId, EventId, JobId, SessionId, UserId);
 
 macro_rules! enum_columns {
     ($($name:ident),*) => {$(

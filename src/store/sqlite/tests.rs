@@ -73,6 +73,8 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, queue::DUE, "attempts_due");
             assert_quick(conn, queue::SINGLES, "attempts_single");
             assert_quick(conn, queue::LOAD, "SEARCH t USING INTEGER PRIMARY KEY");
+            assert_quick(conn, queue::OLDEST, "attempts_due");
+            assert_quick(conn, queue::OLDEST_SINGLE, "attempts_single");
             assert_quick(conn, queue::LOST, "attempts_due");
             assert_quick(conn, queue::LOST_SINGLES, "attempts_single");
             assert_quick(conn, queue::LOST_BULK, "jobs_ending");

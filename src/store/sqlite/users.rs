@@ -1,25 +1,41 @@
 //! People who sign in. The password's hash is read only where a sign-in is checked.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{SqliteStore, activity};
+use super::{SqliteStore, activity, sessions};
 use crate::domain::{Activity, User};
 use crate::store::{Result, UserStore};
 
-fn user(row: &Row<'_>) -> rusqlite::Result<User> {
-    Ok(User { id: row.get(0)?, email: row.get(1)?, role: row.get(2)?, created_at: row.get(3)? })
+/// The user in the first five columns.
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get(0)?,
+        email: row.get(1)?,
+        role: row.get(2)?,
+        created_at: row.get(3)?,
+        last_sign_in_at: row.get(4)?,
+    })
+}
+
+/// Adds a user, and voids the set-up link; `false` when the address is taken.
+pub(super) fn insert(conn: &Connection, user: &User, password_hash: &str) -> rusqlite::Result<bool> {
+    let made = conn.execute(
+        "INSERT INTO users (uid, email, role, created_at, password_hash) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (email) DO NOTHING",
+        params![user.id, user.email, user.role, user.created_at, password_hash],
+    )? == 1;
+    if made {
+        conn.execute("DELETE FROM setup_links", [])?;
+    }
+    Ok(made)
 }
 
 #[async_trait]
 impl UserStore for SqliteStore {
     async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool> {
         self.write("making a user", move |tx| {
-            let made = tx.execute(
-                "INSERT INTO users (uid, email, role, created_at, password_hash) VALUES (?1, ?2, ?3, ?4, ?5) \
-                 ON CONFLICT (email) DO NOTHING",
-                params![user.id, user.email, user.role, user.created_at, password_hash],
-            )? == 1;
+            let made = insert(tx, &user, &password_hash)?;
             if made {
                 activity::append(tx, &activity)?;
             }
@@ -30,9 +46,11 @@ impl UserStore for SqliteStore {
 
     async fn user_list(&self) -> Result<Vec<User>> {
         self.read("listing users", |conn| {
-            conn.prepare_cached("SELECT uid, email, role, created_at FROM users ORDER BY email")?
-                .query_map([], user)?
-                .collect()
+            conn.prepare_cached(
+                "SELECT uid, email, role, created_at, last_sign_in_at FROM users ORDER BY email",
+            )?
+            .query_map([], user)?
+            .collect()
         })
         .await
     }
@@ -45,12 +63,13 @@ impl UserStore for SqliteStore {
     ) -> Result<bool> {
         let email = email.to_owned();
         self.write("setting a password", move |tx| {
-            let sql = "UPDATE users SET password_hash = ?2 WHERE email = ?1";
-            let found = tx.execute(sql, params![email, password_hash])? == 1;
-            if found {
+            let sql = "UPDATE users SET password_hash = ?2 WHERE email = ?1 RETURNING uid";
+            let found = tx.query_row(sql, params![email, password_hash], |row| row.get(0)).optional()?;
+            if let Some(user) = found {
+                sessions::end_all(tx, user, None)?;
                 activity::append(tx, &activity)?;
             }
-            Ok(found)
+            Ok(found.is_some())
         })
         .await
     }
@@ -59,9 +78,9 @@ impl UserStore for SqliteStore {
         let email = email.to_owned();
         self.read("reading a user", move |conn| {
             conn.prepare_cached(
-                "SELECT uid, email, role, created_at, password_hash FROM users WHERE email = ?1",
+                "SELECT uid, email, role, created_at, last_sign_in_at, password_hash FROM users WHERE email = ?1",
             )?
-            .query_row([email], |row| Ok((user(row)?, row.get(4)?)))
+            .query_row([email], |row| Ok((user(row)?, row.get(5)?)))
             .optional()
         })
         .await

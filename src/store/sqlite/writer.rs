@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::cache::{Cache, Wish};
 use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
+use super::meters::Meters;
 use crate::domain::{AppId, EventType};
 use crate::store::{Result, StoreError};
 
@@ -205,14 +206,19 @@ thread_local! {
 }
 
 /// Writes until it is told to close, or until nobody is left to tell it anything.
-pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, group_max: usize) {
+pub(super) fn run(
+    conn: Connection,
+    mut inbox: mpsc::Receiver<Message>,
+    group_max: usize,
+    meters: Arc<Meters>,
+) {
     // Replaces SQLite's own checkpoint, which would run inside a commit.
     conn.wal_hook(Some(|_, pages| {
         WAL_PAGES.set(pages);
         Ok(())
     }));
     let (cache, counts) = (Cache::default(), Counts::default());
-    let mut writer = Writer { conn, cache, counts, data_version: 0, checkpointed_at: 0 };
+    let mut writer = Writer { conn, cache, counts, meters, data_version: 0, checkpointed_at: 0 };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
@@ -240,6 +246,7 @@ struct Writer {
     conn: Connection,
     cache: Cache,
     counts: Counts,
+    meters: Arc<Meters>,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
     /// Pages in the WAL when a checkpoint was tried last.
@@ -285,8 +292,15 @@ impl Writer {
             }
         }
         let counted = self.counts.write(&self.conn);
-        let fate = match counted.and_then(|()| self.execute("COMMIT")) {
-            Ok(()) => Fate::Committed,
+        let started = tokio::time::Instant::now();
+        let fate = match counted.and_then(|tally| self.execute("COMMIT").map(|()| tally)) {
+            Ok(tally) => {
+                self.meters.group_size.observe(ran.len() as u64);
+                self.meters.commit.observe(started.elapsed().as_micros() as u64);
+                self.meters.events_accepted.inc_by(tally.events);
+                self.meters.queue_depth.inc_by(tally.pending);
+                Fate::Committed
+            }
             Err(e) => {
                 self.abandon();
                 Fate::lost("committing", e)

@@ -7,8 +7,10 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod app;
+mod backup;
 mod config;
 mod demo;
+mod generate;
 mod healthcheck;
 mod key;
 mod user;

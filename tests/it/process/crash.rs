@@ -10,7 +10,7 @@ const CLIENTS: usize = 4;
 const KILL_AFTER: usize = 150;
 
 /// Posts until the server is gone, and notes every event that was accepted.
-async fn post_on(request: reqwest::RequestBuilder, accepted: mpsc::UnboundedSender<String>) {
+pub(super) async fn post_on(request: reqwest::RequestBuilder, accepted: mpsc::UnboundedSender<String>) {
     for n in 0.. {
         let request = request.try_clone().expect("it has no body yet");
         let body = json!({ "event_type": "burst.event", "payload": { "n": n } });

@@ -22,6 +22,41 @@ async fn the_data_is_for_its_owner_only() {
 }
 
 #[tokio::test]
+async fn the_setup_link_is_printed_while_nobody_can_sign_in_and_never_logged() {
+    let program = Program::new();
+    let mut running = program.serve().await;
+    let mut line = String::new();
+    while !line.contains("/admin/setup/") {
+        line.clear();
+        assert_ne!(running.stdout.read_line(&mut line).unwrap(), 0, "the greeting has a link");
+    }
+    let (base, token) = line.trim().split_once("/admin/setup/").unwrap();
+    assert_eq!(base, running.base);
+    let page = running.client.get(line.trim()).send().await.unwrap();
+    assert!(page.status() == 200 && page.text().await.unwrap().contains("<!doctype html>"));
+    let body = json!({ "token": token, "email": "ada@example.com", "password": "password-s3cret" });
+    let setup = running.client.post(format!("{base}/admin/api/setup"));
+    let made = json_body(setup, body.to_string()).send().await.unwrap();
+    let cookie = made.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let session = cookie.split(['=', ';']).nth(1).unwrap().to_owned();
+    assert_eq!(made.status(), 201, "the printed link works");
+    let csrf: Value = serde_json::from_str(&made.text().await.unwrap()).unwrap();
+    let csrf = csrf["csrf_token"].as_str().unwrap();
+    running.signal("TERM");
+    assert_eq!(running.ended().await.code, Some(0));
+    let log = program.log();
+    assert!(log.contains("answered"), "requests are in the log: {log}");
+    for secret in [token, "s3cret", &session, csrf] {
+        assert_eq!(log.lines().find(|line| line.contains(secret)), None, "{secret} was logged");
+    }
+
+    let running = program.serve().await;
+    running.signal("TERM");
+    let ended = running.ended().await;
+    assert!(ended.stdout.contains("/admin/") && !ended.stdout.contains("/admin/setup/"), "{}", ended.stdout);
+}
+
+#[tokio::test]
 async fn stdout_has_the_greeting_and_the_log_has_no_secrets() {
     let (program, receiver) = (Program::new(), Receiver::start().await);
     let running = program.serve().await;

@@ -18,7 +18,13 @@ fn a_key(app: AppId, id: &str) -> Key {
 }
 
 fn a_user(email: &str) -> User {
-    User { id: UserId::new(now()), email: email.to_owned(), role: Role::Admin, created_at: now() }
+    User {
+        id: UserId::new(now()),
+        email: email.to_owned(),
+        role: Role::Admin,
+        created_at: now(),
+        last_sign_in_at: None,
+    }
 }
 
 #[tokio::test]

@@ -207,6 +207,7 @@ async fn check(world: &World, endpoints: &[EndpointId]) {
     statistics_equal_the_log(world, &log, endpoints).await;
     let depth = log.iter().filter(|row| row.status == AttemptStatus::Pending).count();
     assert_eq!(world.store.queue_depth(10_000).await.unwrap(), depth as u64);
+    assert_eq!(world.sqlite.meters().queue_depth.get(), depth as i64, "the meter");
 }
 
 fn deliveries(log: &[Attempt]) -> BTreeMap<AttemptId, Vec<&Attempt>> {

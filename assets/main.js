@@ -1,0 +1,2 @@
+// A place for the dashboard.
+document.body.append("Postrider");

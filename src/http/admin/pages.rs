@@ -1,0 +1,110 @@
+//! The dashboard's page and its files.
+//!
+//! One page serves every address below `/admin`; its scripts read the address and show what belongs
+//! there. It is filled in with where things are: the base path, and the directory of the files, whose
+//! name changes with their content, so that a browser may keep them for ever and still never mixes two
+//! versions.
+
+use std::sync::{Arc, Mutex};
+
+use poem::http::header::{self, HeaderMap, HeaderValue};
+use poem::web::{Data, Path};
+use poem::{Request, Response, handler};
+
+use crate::http::State;
+use crate::http::assets::{self, FOR_EVER, File, INDEX, REVALIDATE};
+use crate::http::problem::Problem;
+
+/// What a page may load and do: its own files and nothing else, no inline code, in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'self'; \
+                      frame-ancestors 'none'";
+
+/// Where set-up links are; what follows is a secret.
+const SETUP: &str = "/admin/setup/";
+
+/// Whether a path belongs to the dashboard.
+pub fn covers(path: &str) -> bool {
+    path == "/admin" || path.starts_with("/admin/")
+}
+
+/// A path as it may stand in the log: the token of a set-up link is left out.
+pub fn loggable(path: &str) -> &str {
+    if path.starts_with(SETUP) { SETUP } else { path }
+}
+
+/// Puts on every answer below `/admin` what keeps it safe.
+pub fn protect(path: &str, headers: &mut HeaderMap) {
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    if path.starts_with("/admin/api") {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+}
+
+/// The page.
+#[handler]
+pub(super) fn page(request: &Request, state: Data<&State>) -> Result<Response, Problem> {
+    let page = filled(&state.base_path).ok_or_else(Problem::internal)?;
+    Ok(page.answer(request, REVALIDATE))
+}
+
+/// A file of the page. Under another hash there is nothing: what asks for it is of another version, and
+/// has to load itself again.
+#[handler]
+pub(super) fn file(
+    request: &Request,
+    Path((hash, path)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let files = assets::files();
+    let found = files.of_dashboard(&path).filter(|_| hash == files.hash());
+    let found =
+        found.ok_or_else(|| Problem::not_found("There is no such file in this version.").uncached())?;
+    Ok(found.answer(request, FOR_EVER))
+}
+
+/// The page with its places filled in.
+fn filled(base_path: &str) -> Option<Arc<File>> {
+    type Made = (String, String, Arc<File>);
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
+    let files = assets::files();
+    let mut made = MADE.lock().expect("no panic happens while this is held");
+    if let Some((hash, base, filled)) = &*made
+        && hash == files.hash()
+        && base == base_path
+    {
+        return Some(filled.clone());
+    }
+    let text = files.get(INDEX)?.text()?;
+    let text = text
+        .replace("{{base}}", &escaped(base_path))
+        .replace("{{assets}}", &format!("assets/{}", files.hash()));
+    let filled = Arc::new(File::new("text/html; charset=utf-8", text));
+    *made = Some((files.hash().to_owned(), base_path.to_owned(), filled.clone()));
+    Some(filled)
+}
+
+/// Text as it may stand in an attribute.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_of_a_setup_link_is_in_no_log_line() {
+        assert_eq!(loggable("/admin/setup/0123"), "/admin/setup/");
+        assert_eq!(loggable("/admin/webhooks"), "/admin/webhooks");
+    }
+
+    #[test]
+    fn only_what_is_below_admin_is_the_dashboards() {
+        assert!(covers("/admin") && covers("/admin/") && covers("/admin/api/session"));
+        assert!(!covers("/administrator") && !covers("/v1/webhooks"));
+    }
+}

@@ -1,0 +1,290 @@
+//! What `/metrics` shows: the meters that each part keeps, and what is asked for at the moment.
+//!
+//! Nothing here runs between two scrapes. A scrape reads atomics, asks storage one question whose cost
+//! follows the number of endpoints with work, looks at the sizes of files and at `/proc`.
+//!
+//! Names follow the conventions of Prometheus: base units, `_total` for what only grows. The library
+//! writes OpenMetrics; [`plain`] makes the older text format of it, which every tool reads.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::backup;
+use crate::clock::Clock;
+use crate::delivery;
+use crate::domain::Timestamp;
+use crate::meter::Histogram;
+use crate::store::{Oldest, Store, StoreError, sqlite};
+
+mod process;
+
+use process::Process;
+
+/// Where the figures come from.
+pub struct Metrics {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    database: PathBuf,
+    sources: Sources,
+    started_at: Timestamp,
+}
+
+/// The meters of each part.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    pub storage: Arc<sqlite::Meters>,
+    pub delivery: Arc<delivery::Meters>,
+    pub backups: Arc<backup::Meters>,
+}
+
+impl Metrics {
+    /// `database` is the main file of storage, whose size is shown.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, database: PathBuf, sources: Sources) -> Metrics {
+        // `/proc` may be shut to all but the process itself, which hides when the machine was started.
+        let started_at = clock.now();
+        Metrics { store, clock, database, sources, started_at }
+    }
+
+    /// All figures as they are now, in OpenMetrics text.
+    ///
+    /// # Errors
+    /// What storage says when it cannot be asked.
+    pub async fn openmetrics(&self) -> Result<String, StoreError> {
+        let oldest = self.store.queue_oldest().await?;
+        let database = self.database.clone();
+        let looked = tokio::task::spawn_blocking(move || (sizes(&database), Process::read()));
+        let ((database_bytes, wal_bytes), process) = looked.await.unwrap_or_default();
+        let scrape = Scrape {
+            sources: self.sources.clone(),
+            oldest,
+            now: self.clock.now(),
+            database_bytes,
+            wal_bytes,
+            process,
+            started_at: self.started_at,
+        };
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(scrape));
+        let mut text = String::with_capacity(16 * 1_024);
+        encode(&mut text, &registry).expect("writing to a string does not fail");
+        Ok(text)
+    }
+
+    /// The same in the text format 0.0.4 of Prometheus.
+    ///
+    /// # Errors
+    /// As [`Metrics::openmetrics`].
+    pub async fn text(&self) -> Result<String, StoreError> {
+        Ok(plain(&self.openmetrics().await?))
+    }
+}
+
+/// Bytes of the database file and of its write-ahead log.
+fn sizes(database: &Path) -> (u64, u64) {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut wal = database.as_os_str().to_owned();
+    wal.push("-wal");
+    (size(database), size(Path::new(&wal)))
+}
+
+/// The older format names a counter by its sample, has no units and no end mark.
+fn plain(openmetrics: &str) -> String {
+    let counter = |line: &str| {
+        line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")).map(str::to_owned)
+    };
+    let counters: HashSet<String> = openmetrics.lines().filter_map(counter).collect();
+    let mut text = String::with_capacity(openmetrics.len() + 512);
+    for line in openmetrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(name) => {
+                text += &format!("# {kind} {name}_total {rest}\n");
+            }
+            _ => {
+                text += line;
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// The figures of one moment.
+#[derive(Debug)]
+struct Scrape {
+    sources: Sources,
+    oldest: Oldest,
+    now: Timestamp,
+    database_bytes: u64,
+    wal_bytes: u64,
+    process: Process,
+    started_at: Timestamp,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.product(&mut page)?;
+        self.storage(&mut page)?;
+        self.backups(&mut page)?;
+        self.process(&mut page)
+    }
+}
+
+impl Scrape {
+    fn product(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Sources { storage, delivery, .. } = &self.sources;
+        page.counter(
+            "postrider_events_accepted",
+            "Events that clients posted and that are on disk",
+            storage.events_accepted.get() as f64,
+        )?;
+        page.attempts(delivery)?;
+        page.histogram(
+            "postrider_attempt_duration_seconds",
+            "From the first byte sent to the end of an attempt",
+            &delivery.duration,
+        )?;
+        page.gauge(
+            "postrider_queue_depth",
+            "Attempts that are pending: due, waiting for a retry, or in flight",
+            storage.queue_depth.get() as f64,
+        )?;
+        // What is due in the future is no more late than an empty queue.
+        let age = |due: Option<Timestamp>| {
+            due.map_or(0.0, |due| (self.now.as_millis() - due.as_millis()).max(0) as f64 / 1_000.0)
+        };
+        page.gauge(
+            "postrider_queue_oldest_pending_seconds",
+            "For how long the oldest pending attempt has been due, at paused endpoints too",
+            age(self.oldest.of_all),
+        )?;
+        page.gauge(
+            "postrider_queue_lag_seconds",
+            "For how long the oldest pending attempt of an active endpoint has been due",
+            age(self.oldest.of_active),
+        )?;
+        page.gauge(
+            "postrider_in_flight",
+            "Requests to receivers that are under way, tests included",
+            delivery.in_flight.get() as f64,
+        )
+    }
+
+    fn storage(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.histogram(
+            "postrider_writer_group_size",
+            "Commands that share a commit",
+            &self.sources.storage.group_size,
+        )?;
+        page.histogram(
+            "postrider_writer_commit_seconds",
+            "How long a commit takes, fsync included",
+            &self.sources.storage.commit,
+        )?;
+        page.gauge(
+            "postrider_store_size_bytes",
+            "Size of the database file and its write-ahead log",
+            (self.database_bytes + self.wal_bytes) as f64,
+        )?;
+        page.gauge(
+            "postrider_store_wal_size_bytes",
+            "Size of the write-ahead log alone",
+            self.wal_bytes as f64,
+        )
+    }
+
+    fn backups(&self, page: &mut Page<'_>) -> fmt::Result {
+        let backups = &self.sources.backups;
+        page.counter("postrider_backups", "Scheduled backups that were made", backups.made.get() as f64)?;
+        page.counter(
+            "postrider_backup_failures",
+            "Scheduled backups that failed",
+            backups.failed.get() as f64,
+        )?;
+        page.gauge(
+            "postrider_backup_last_success_timestamp_seconds",
+            "When this process made the last scheduled backup, in seconds since 1970; 0: not yet",
+            backups.last_at.get() as f64,
+        )
+    }
+
+    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let p = &self.process;
+        page.info("postrider_build", "The running version", env!("CARGO_PKG_VERSION"))?;
+        page.gauge("process_resident_memory_bytes", "Resident memory", p.resident_bytes as f64)?;
+        page.gauge("process_virtual_memory_bytes", "Virtual memory", p.virtual_bytes as f64)?;
+        page.counter("process_cpu_seconds", "Time of processors used, user and system", p.cpu_seconds)?;
+        page.gauge("process_open_fds", "Open file descriptors", p.open_fds as f64)?;
+        page.gauge("process_max_fds", "Most open file descriptors", p.max_fds as f64)?;
+        page.gauge("process_threads", "Threads", p.threads as f64)?;
+        page.gauge(
+            "process_start_time_seconds",
+            "Start, in seconds since 1970",
+            self.started_at.as_millis() as f64 / 1_000.0,
+        )
+    }
+}
+
+/// The page as it is written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+        let read = histogram.read();
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        encoder.encode_histogram::<NoLabelSet>(read.sum, read.count, &read.buckets, None)
+    }
+
+    fn info(&mut self, name: &str, help: &str, version: &str) -> fmt::Result {
+        let name = format!("{name}_info");
+        let mut encoder = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        let labels = [("version", version)];
+        ConstGauge::new(1_i64).encode(encoder.encode_family(&labels)?)
+    }
+
+    fn attempts(&mut self, delivery: &delivery::Meters) -> fmt::Result {
+        let help = "Attempts that have ended, by outcome and by what went wrong; tests apart";
+        let mut encoder = self.0.encode_descriptor("postrider_attempts", help, None, MetricType::Counter)?;
+        for (status, kind, count) in delivery.attempts() {
+            let labels =
+                [("outcome", status.as_str()), ("error_kind", kind.map_or("", |kind| kind.as_str()))];
+            ConstCounter::new(count).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_names_counters_by_their_samples() {
+        let openmetrics = "# HELP a Some thing.\n# TYPE a counter\n# UNIT a seconds\na_total 1\n\
+                           # HELP ab b.\n# TYPE ab gauge\nab 2\n# EOF\n";
+        let expected = "# HELP a_total Some thing.\n# TYPE a_total counter\na_total 1\n\
+                        # HELP ab b.\n# TYPE ab gauge\nab 2\n";
+        assert_eq!(plain(openmetrics), expected);
+    }
+}

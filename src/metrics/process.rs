@@ -1,0 +1,76 @@
+//! Figures of this process, from `/proc`. What cannot be read there is 0.
+
+use std::fs;
+
+/// Clock ticks of a second in `/proc`. It is 100 on every Linux architecture that there is a
+/// standard library for, whatever the kernel's own clock.
+const TICKS: f64 = 100.0;
+
+/// The figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Process {
+    pub(super) resident_bytes: u64,
+    pub(super) virtual_bytes: u64,
+    pub(super) threads: u64,
+    pub(super) cpu_seconds: f64,
+    pub(super) open_fds: u64,
+    pub(super) max_fds: u64,
+}
+
+impl Process {
+    /// Reads them. Blocks for some microseconds.
+    pub(super) fn read() -> Process {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (status, stat, limits) =
+            (text("/proc/self/status"), text("/proc/self/stat"), text("/proc/self/limits"));
+        let kib = |name| status_number(&status, name) * 1_024;
+        Process {
+            resident_bytes: kib("VmRSS:"),
+            virtual_bytes: kib("VmSize:"),
+            threads: status_number(&status, "Threads:"),
+            cpu_seconds: cpu(&stat),
+            // One of them is the directory itself.
+            open_fds: fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count().saturating_sub(1) as u64),
+            max_fds: limit(&limits, "Max open files"),
+        }
+    }
+}
+
+/// The number that follows a name at the start of a line.
+fn status_number(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// The soft limit with this name.
+fn limit(limits: &str, name: &str) -> u64 {
+    status_number(limits, name)
+}
+
+/// Seconds of processors used. The name of the program comes before, in parentheses, and may hold anything.
+fn cpu(stat: &str) -> f64 {
+    let Some((_, rest)) = stat.rsplit_once(')') else { return 0.0 };
+    // The state of the process is the third field of the line and the first of these.
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+    (number(14) + number(15)) / TICKS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_s_name_does_not_confuse_the_fields() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 4 0 12345 1 1 1\n";
+        assert_eq!(cpu(stat), 3.0);
+        assert_eq!(cpu(""), 0.0);
+    }
+
+    #[test]
+    fn the_process_finds_itself() {
+        let process = Process::read();
+        assert!(process.resident_bytes > 1 << 20 && process.open_fds >= 3, "{process:?}");
+        assert!(process.max_fds >= process.open_fds && process.threads >= 1, "{process:?}");
+    }
+}

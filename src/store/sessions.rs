@@ -1,0 +1,70 @@
+//! Sessions of people, set-up links, and what ends them.
+//!
+//! A session ends with the password, with the role and with the user, in the transaction that changes
+//! these. A set-up link makes the first user and is void from the moment there is one, whoever made it.
+
+use async_trait::async_trait;
+
+use super::Result;
+use crate::domain::key::SecretHash;
+use crate::domain::session::Session;
+use crate::domain::{Activity, Role, SessionId, Timestamp, User, UserId};
+
+/// What became of a change to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserChange {
+    /// Done; the user as they are (or were) now.
+    Done(User),
+    /// There is no such user.
+    NotFound,
+    /// It would leave nobody who is an owner.
+    LastOwner,
+}
+
+/// Sessions and set-up links.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Keeps a set-up link, in the place of earlier ones; `false` when there is a user, and so no need.
+    async fn setup_issue(&self, token: SecretHash, expires_at: Timestamp) -> Result<bool>;
+    /// Whether this link works at `now`.
+    async fn setup_is_open(&self, token: SecretHash, now: Timestamp) -> Result<bool>;
+    /// Makes the first user with a link, which is used up by it, and their session; `false` when the link
+    /// does not work (any more).
+    async fn setup_redeem(
+        &self,
+        token: SecretHash,
+        password_hash: String,
+        session: Session,
+        activity: Vec<Activity>,
+    ) -> Result<bool>;
+    /// Keeps a new session and notes the sign-in, if the user's password still has this hash; else `false`.
+    /// Sessions that have run out are forgotten.
+    async fn session_insert(
+        &self,
+        session: Session,
+        password_hash: String,
+        activity: Activity,
+    ) -> Result<bool>;
+    /// The session with this token, even if it has run out.
+    async fn session_get(&self, token: SecretHash) -> Result<Option<Session>>;
+    /// Notes that a session was used.
+    async fn session_touch(&self, id: SessionId, now: Timestamp) -> Result<()>;
+    /// The sessions of a user or of everybody, newest first.
+    async fn session_list(&self, user: Option<UserId>) -> Result<Vec<Session>>;
+    /// Ends a session, of this user or of anybody; `false` when there is none.
+    async fn session_end(&self, id: SessionId, user: Option<UserId>, activity: Activity) -> Result<bool>;
+
+    /// The user with this id, and the hash of the password.
+    async fn user_get(&self, id: UserId) -> Result<Option<(User, String)>>;
+    /// Gives a user another role, another password, or both, and ends their sessions except `keep`.
+    async fn user_change(
+        &self,
+        id: UserId,
+        role: Option<Role>,
+        password_hash: Option<String>,
+        keep: Option<SessionId>,
+        activity: Vec<Activity>,
+    ) -> Result<UserChange>;
+    /// Deletes a user with all sessions.
+    async fn user_delete(&self, id: UserId, activity: Activity) -> Result<UserChange>;
+}
