@@ -32,6 +32,7 @@ use crate::http::tls::{Tls, TlsError};
 use crate::http::{self, Readiness, State};
 use crate::metrics::{Metrics, Sources};
 use crate::retention::{Policy, SweepError, Sweeper};
+use crate::service::accounts::Accounts;
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
@@ -43,6 +44,7 @@ use crate::service::live::Live;
 use crate::service::operations::{Operations, Sweep, Swept};
 use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
+use crate::service::verification::Verification;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -333,6 +335,7 @@ fn assemble(
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
     let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
+    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
     let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
     let sources =
         Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
@@ -344,6 +347,13 @@ fn assemble(
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
+        verification: Arc::new(Verification::new(
+            shared.clone(),
+            clock.clone(),
+            vault.clone(),
+            config.signing.headers.clone(),
+        )),
+        accounts,
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),

@@ -25,7 +25,7 @@
 //! 3. The new attempts are hinted to [`delivery::dispatcher`], which holds a bounded window of the queue
 //!    for each endpoint and serves endpoints in turn. A lost hint costs time only: it asks the table too.
 //! 4. [`delivery::courier`] loads the attempt; [`delivery::guard`] judges every address the host resolves
-//!    to; [`delivery::signer`] signs; [`delivery::sender`] makes one request under one deadline.
+//!    to; [`domain::signature`] signs; [`delivery::sender`] makes one request under one deadline.
 //! 5. [`store::QueueStore::attempt_finish`] asks the transition function and writes, in one transaction,
 //!    the row, request and response, the next row, the endpoint's failure counter, the roll-ups, and what
 //!    a disabling brings with it. The result is never dropped: while it cannot be written it is tried again.

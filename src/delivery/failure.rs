@@ -9,9 +9,10 @@ use std::io;
 
 use reqwest::StatusCode;
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use crate::domain::attempt::Failure;
-use crate::domain::{ErrorKind, Span};
+use crate::domain::{ErrorKind, Span, Timestamp};
 
 use super::client::NO_ROOTS;
 use super::guard::GuardError;
@@ -182,12 +183,17 @@ fn tls_message(error: &rustls::Error, host: &str) -> String {
     use rustls::Error as Tls;
     match error {
         Tls::InvalidCertificate(certificate) => match certificate {
-            Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                format!("the certificate of {host} has expired")
+            Certificate::Expired => format!("the certificate of {host} has expired"),
+            Certificate::ExpiredContext { not_after, .. } => {
+                format!("the certificate of {host} expired on {}", day(*not_after))
             }
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            Certificate::NotValidYet => {
                 format!("the certificate of {host} is not valid yet; is this machine's clock right?")
             }
+            Certificate::NotValidYetContext { not_before, .. } => format!(
+                "the certificate of {host} is not valid yet, only from {} on; is this machine's clock right?",
+                day(*not_before)
+            ),
             Certificate::UnknownIssuer => format!(
                 "the certificate of {host} has an unknown issuer: it is self-signed, an intermediate certificate is missing, or this machine does not trust its authority"
             ),
@@ -206,6 +212,12 @@ fn tls_message(error: &rustls::Error, host: &str) -> String {
         Tls::InvalidMessage(_) => format!("{host} does not speak TLS; is the URL meant to be http?"),
         other => format!("TLS with {host} failed: {other}"),
     }
+}
+
+/// The day of a certificate's time, in UTC.
+fn day(time: UnixTime) -> String {
+    let ms = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
+    Timestamp::from_millis(ms).to_datetime().date().to_string()
 }
 
 /// The first error of type `E` among an error and its causes.
@@ -264,9 +276,18 @@ mod tests {
     #[test]
     fn certificate_problems_are_told_in_words() {
         let message = |e| tls_message(&rustls::Error::InvalidCertificate(e), "hooks.example");
+        let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
         assert_eq!(message(CertificateError::Expired), "the certificate of hooks.example has expired");
         assert!(message(CertificateError::UnknownIssuer).contains("unknown issuer"));
         assert!(message(CertificateError::NotValidForName).contains("does not match its name"));
         assert!(message(CertificateError::NotValidYet).contains("not valid yet"));
+        let (time, not_after) = (at(1_772_366_400), at(1_769_903_999));
+        assert_eq!(
+            message(CertificateError::ExpiredContext { time, not_after }),
+            "the certificate of hooks.example expired on 2026-01-31"
+        );
+        let not_before = at(1_772_409_600);
+        let early = message(CertificateError::NotValidYetContext { time, not_before });
+        assert!(early.contains("only from 2026-03-02 on"), "{early}");
     }
 }

@@ -10,11 +10,11 @@ use reqwest::header::{
 use url::Url;
 
 use crate::domain::endpoint::{self, EndpointHeader, MASK, check_header_name};
-use crate::domain::{EndpointId, SigningSecret, Timestamp};
+use crate::domain::{EndpointId, SigningSecret, Timestamp, signature};
 use crate::store::Job;
 use crate::vault::{CannotOpen, Vault};
 
-use super::{jwe, signer};
+use super::jwe;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -73,11 +73,11 @@ impl SigningHeaders {
         headers.insert(CONTENT_TYPE, if settings.encrypted { JOSE } else { JSON });
         headers.insert(USER_AGENT, AGENT);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
-        let signature = signer::standard(secrets, &id, at.as_secs(), body);
+        let signature = signature::standard(secrets, &id, at.as_secs(), body);
         headers.insert(WEBHOOK_ID, visible(id));
         headers.insert(WEBHOOK_SIGNATURE, visible(signature));
         if let (Some(newest), false) = (secrets.first(), self.names.is_empty()) {
-            let signature = visible(signer::plain(newest, body));
+            let signature = visible(signature::plain(newest, body));
             for name in &self.names {
                 headers.insert(name, signature.clone());
             }

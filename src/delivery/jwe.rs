@@ -122,6 +122,15 @@ mod tests {
         );
     }
 
+    /// Made by jwcrypto 1.6.1, a JOSE library for Python, for this secret.
+    #[test]
+    fn what_a_jose_library_makes_is_read_alike() {
+        let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..sfREsVnsCLwuXCYE.\
+                   ZIL4BWLVL2VpO_rKFjsfvquXqSH1WslpyeGy3ttPPUNXELRs6pyZSap3.aiOns-v0tXSvid7Cj2FL4A";
+        let payload = "{\"event\":\"license.assigned\",\"name\":\"Zoë\"}";
+        assert_eq!(decrypt(&secret(), jwe).unwrap(), payload.as_bytes());
+    }
+
     #[test]
     fn no_two_encryptions_are_alike() {
         assert_ne!(encrypt(&secret(), b"{}"), encrypt(&secret(), b"{}"));

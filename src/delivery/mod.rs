@@ -6,7 +6,7 @@
 //!   says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
-//! * [`sender`] makes one request: [`signer`] and [`headers`] say what is in it, [`jwe`] encrypts,
+//! * [`sender`] makes one request: [`headers`] says what is in it besides the body, [`jwe`] encrypts,
 //!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
 //! * [`guard`] says where a request may go, before every attempt.
 //!
@@ -18,7 +18,6 @@ pub mod guard;
 pub mod headers;
 pub mod jwe;
 pub mod sender;
-pub mod signer;
 
 pub use guard::{Guard, GuardError, Lookup};
 pub use meters::Meters;

@@ -16,8 +16,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, mpsc};
 
-use crate::delivery::signer;
-use crate::domain::SigningSecret;
+use crate::domain::{SigningSecret, signature};
 
 /// Events of this type are answered with 503 at the first attempt.
 pub(super) const STUMBLES_AT: &str = "payment.failed";
@@ -102,7 +101,7 @@ fn verify(secret: &SigningSecret, headers: &HeaderMap, body: &[u8]) -> bool {
         let id = text(headers, "webhook-id")?;
         let timestamp: i64 = text(headers, "webhook-timestamp")?.parse().ok()?;
         let given = text(headers, "webhook-signature")?;
-        let expected = signer::standard([secret], id, timestamp, body);
+        let expected = signature::standard([secret], id, timestamp, body);
         Some(given.split(' ').any(|one| one.as_bytes().ct_eq(expected.as_bytes()).into()))
     };
     signed().unwrap_or(false)

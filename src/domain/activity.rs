@@ -55,12 +55,15 @@ kinds! {
     ServerStarted = "server.started",
     ServerStopped = "server.stopped",
     AppCreated = "app.created",
+    AppRenamed = "app.renamed",
     KeyCreated = "key.created",
     KeyRevoked = "key.revoked",
     UserCreated = "user.created",
     UserChanged = "user.changed",
     UserDeleted = "user.deleted",
     UserPasswordReset = "user.password_reset",
+    /// By themselves.
+    UserPasswordChanged = "user.password_changed",
     UserSignedIn = "user.signed_in",
     UserSignedOut = "user.signed_out",
     /// A wrong password, or an address that nobody has.

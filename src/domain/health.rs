@@ -113,11 +113,15 @@ pub fn percent(part: u64, whole: u64) -> Option<f64> {
 
 /// What is known of the way in which attempts failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Symptom {
+pub struct Symptom<'a> {
     pub kind: ErrorKind,
     pub response_status: Option<u16>,
     pub count: u64,
+    /// What the log says of the last of them.
+    pub message: &'a str,
     pub last_at: Timestamp,
+    /// Since when it has been so without a success in between; `None`: there was one.
+    pub since: Option<Timestamp>,
 }
 
 /// What else a recommendation may rest on.
@@ -133,8 +137,9 @@ pub struct State {
 /// How long an error is worth a recommendation, in ms: what was mended last month needs none.
 pub const RECENT_MS: i64 = 7 * 86_400_000;
 
-/// What to do about it: a sentence for each cause that the log shows, the most frequent first.
-pub fn recommendations(symptoms: &[Symptom], state: State) -> Vec<String> {
+/// What to do about it: a sentence for each cause that the log shows, the most frequent first. It names
+/// the cause in the log's own words (a certificate's day, a name, a time limit), and says since when.
+pub fn recommendations(symptoms: &[Symptom<'_>], state: State) -> Vec<String> {
     let mut sentences = Vec::new();
     if state.status == EndpointStatus::Disabled {
         sentences.push(
@@ -143,23 +148,82 @@ pub fn recommendations(symptoms: &[Symptom], state: State) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let mut causes: Vec<(Cause, u64)> = Vec::new();
+    let mut findings: Vec<Finding<'_>> = Vec::new();
     for symptom in symptoms.iter().filter(|s| s.last_at > state.now.plus_ms(-RECENT_MS)) {
         let cause = Cause::of(symptom.kind, symptom.response_status);
-        match causes.iter_mut().find(|(known, _)| *known == cause) {
-            Some((_, count)) => *count += symptom.count,
-            None => causes.push((cause, symptom.count)),
+        match findings.iter_mut().find(|finding| finding.cause == cause) {
+            Some(finding) => finding.add(symptom),
+            None => findings.push(Finding::of(cause, symptom)),
         }
     }
-    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    sentences.extend(causes.iter().filter_map(|(cause, count)| cause.advice(*count)));
-    if matches!(state.response_time, ResponseLabel::Slow | ResponseLabel::Critical) {
-        sentences.push(format!(
-            "Responses take {} ms on average: answer with 2xx first and do the work afterwards.",
-            state.average_ms
-        ));
-    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.count));
+    sentences.extend(findings.iter().filter_map(Finding::advice));
+    let slower = match state.response_time {
+        ResponseLabel::Slow => "3 s",
+        ResponseLabel::Critical => "5 s",
+        _ => return sentences,
+    };
+    sentences.push(format!(
+        "The receiver is slower than {slower} on average (responses take {} ms): answer with 2xx first and do \
+         the work afterwards.",
+        state.average_ms
+    ));
     sentences
+}
+
+/// A cause, with what the log shows of it.
+struct Finding<'a> {
+    cause: Cause,
+    count: u64,
+    /// Of the latest attempt.
+    message: &'a str,
+    last_at: Timestamp,
+    since: Option<Timestamp>,
+    statuses: Vec<u16>,
+}
+
+impl<'a> Finding<'a> {
+    fn of(cause: Cause, symptom: &Symptom<'a>) -> Finding<'a> {
+        let Symptom { count, message, last_at, since, .. } = *symptom;
+        Finding {
+            cause,
+            count,
+            message,
+            last_at,
+            since,
+            statuses: symptom.response_status.into_iter().collect(),
+        }
+    }
+
+    fn add(&mut self, symptom: &Symptom<'a>) {
+        self.count += symptom.count;
+        self.statuses.extend(symptom.response_status);
+        if symptom.last_at > self.last_at {
+            (self.message, self.last_at) = (symptom.message, symptom.last_at);
+        }
+        self.since = match (self.since, symptom.since) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    fn advice(&self) -> Option<String> {
+        let (what, todo) = self.cause.words()?;
+        let attempts =
+            if self.count == 1 { "1 attempt".to_owned() } else { format!("{} attempts", self.count) };
+        let statuses: Vec<String> = self.statuses.iter().map(u16::to_string).collect();
+        let answered =
+            matches!(self.cause, Cause::Client | Cause::Server | Cause::Redirect | Cause::OtherStatus);
+        let which = if answered { format!(" ({})", statuses.join(", ")) } else { String::new() };
+        let when = match self.since {
+            Some(since) if statuses.is_empty() => format!(", without a success since {since}"),
+            Some(since) => format!("; the receiver has answered so, without a success, since {since}"),
+            None => format!(", the last at {}", self.last_at),
+        };
+        // The log says of a status no more than its number.
+        let told = if statuses.is_empty() { format!(": {}; ", self.message) } else { ": ".to_owned() };
+        Some(format!("{attempts} failed with {what}{which}{when}{told}{todo}."))
+    }
 }
 
 /// What lies behind an error, as far as the advice differs.
@@ -191,64 +255,66 @@ impl Cause {
         }
     }
 
-    fn advice(self, count: u64) -> Option<String> {
-        let (what, todo): (String, &str) = match self {
+    /// What failed, and what to do about it.
+    fn words(self) -> Option<(String, &'static str)> {
+        let (what, todo) = match self {
             Cause::Gone => (
-                "HTTP 410 (a 4xx error)".into(),
+                "HTTP 410 (a 4xx error)",
                 "the receiver says that this address is gone for good; give the webhook its new URL, or delete it",
             ),
             Cause::NotFound => (
-                "HTTP 404 (a 4xx error)".into(),
+                "HTTP 404 (a 4xx error)",
                 "check that the path in the webhook's URL is the one that the receiver serves",
             ),
-            Cause::Refused(status) => (
-                format!("HTTP {status} (a 4xx error)"),
-                "check the credentials in the webhook's headers, and how the receiver verifies signatures",
-            ),
+            Cause::Refused(status) => {
+                return Some((
+                    format!("HTTP {status} (a 4xx error)"),
+                    "check the credentials in the webhook's headers, and how the receiver verifies signatures",
+                ));
+            }
             Cause::TooMany => (
-                "HTTP 429 (a 4xx error)".into(),
+                "HTTP 429 (a 4xx error)",
                 "the receiver limits requests; set the webhook's rate_limit below its limit",
             ),
             Cause::Client => (
-                "an HTTP 4xx error".into(),
+                "an HTTP 4xx error",
                 "check the receiver's implementation: it refuses the request; its response body says why",
             ),
             Cause::Server => (
-                "an HTTP 5xx error".into(),
+                "an HTTP 5xx error",
                 "check the health and the capacity of the receiver's server, and its log",
             ),
             Cause::Redirect => (
-                "an HTTP 3xx redirect".into(),
+                "an HTTP 3xx redirect",
                 "redirects are not followed; give the webhook the URL that the receiver redirects to",
             ),
-            Cause::OtherStatus => ("an unexpected HTTP status".into(), "the receiver must answer with 2xx"),
+            Cause::OtherStatus => ("an unexpected HTTP status", "the receiver must answer with 2xx"),
             Cause::Kind(ErrorKind::Timeout) => (
-                "a timeout".into(),
+                "a timeout",
                 "answer with 2xx first and do the work afterwards, or give the webhook a longer timeout (up to 30s)",
             ),
             Cause::Kind(ErrorKind::Connect) => (
-                "a connection error".into(),
+                "a connection error",
                 "check that the receiver runs, and that the webhook's URL and port and any firewall let it be reached",
             ),
             Cause::Kind(ErrorKind::Dns) => {
-                ("a DNS error".into(), "check the host name in the webhook's URL: it does not resolve")
+                ("a DNS error", "check the host name in the webhook's URL, and its records")
             }
             Cause::Kind(ErrorKind::Tls) => (
-                "a TLS error".into(),
-                "check the receiver's certificate: its date, its chain, and that it names the host of the URL",
+                "a TLS error",
+                "renew or mend the receiver's certificate: its date, its chain, and that it names the host of the URL",
             ),
             Cause::Kind(ErrorKind::BlockedAddress) => (
-                "a blocked address".into(),
+                "a blocked address",
                 "the URL leads to an address that may not be reached; list it in network.allow if it is meant",
             ),
             Cause::Kind(ErrorKind::Protocol) => (
-                "a protocol error".into(),
+                "a protocol error",
                 "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
             ),
             Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted) => return None,
         };
-        let attempts = if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") };
-        Some(format!("{attempts} failed with {what}: {todo}."))
+        Some((what.to_owned(), todo))
     }
 }
 
@@ -317,8 +383,8 @@ mod tests {
         State { status, response_time, average_ms: 4_200, now: now() }
     }
 
-    fn symptom(kind: ErrorKind, response_status: Option<u16>, count: u64) -> Symptom {
-        Symptom { kind, response_status, count, last_at: now() }
+    fn symptom(kind: ErrorKind, response_status: Option<u16>, count: u64) -> Symptom<'static> {
+        Symptom { kind, response_status, count, message: "as the log says", last_at: now(), since: None }
     }
 
     #[test]
@@ -343,6 +409,8 @@ mod tests {
             let said = recommendations(&[symptom(kind, status, 2)], fine);
             assert_eq!(said.len(), 1, "{kind}");
             assert!(said[0].contains(word) && said[0].starts_with("2 attempts"), "{}", said[0]);
+            assert_eq!(said[0].contains("as the log says"), status.is_none(), "{}", said[0]);
+            assert!(said[0].contains(&format!("the last at {}", now())), "{}", said[0]);
         }
         assert!(recommendations(&[], fine).is_empty());
     }
@@ -358,12 +426,45 @@ mod tests {
         ];
         let said = recommendations(&symptoms, state(EndpointStatus::Active, ResponseLabel::Fast));
         assert_eq!(said.len(), 2);
-        assert!(said[0].starts_with("4 attempts failed with an HTTP 5xx"), "{}", said[0]);
+        assert!(said[0].starts_with("4 attempts failed with an HTTP 5xx error (500, 502)"), "{}", said[0]);
+    }
+
+    #[test]
+    fn what_lasts_is_told_since_when() {
+        let fine = state(EndpointStatus::Active, ResponseLabel::Fast);
+        let since = |ms: i64| Some(now().plus_ms(-ms));
+        let refused = Symptom { since: since(9_000), ..symptom(ErrorKind::HttpStatus, Some(401), 3) };
+        assert_eq!(
+            recommendations(&[refused], fine),
+            [
+                "3 attempts failed with HTTP 401 (a 4xx error); the receiver has answered so, without a success, \
+              since 2023-11-14T22:13:11.000Z: check the credentials in the webhook's headers, and how the \
+              receiver verifies signatures."
+            ]
+        );
+        let expired = Symptom {
+            since: since(5_000),
+            message: "the certificate of a.example expired on 2023-11-01",
+            ..symptom(ErrorKind::Tls, None, 1)
+        };
+        assert_eq!(
+            recommendations(&[expired], fine),
+            ["1 attempt failed with a TLS error, without a success since 2023-11-14T22:13:15.000Z: the \
+              certificate of a.example expired on 2023-11-01; renew or mend the receiver's certificate: its \
+              date, its chain, and that it names the host of the URL."]
+        );
+        let earlier = Symptom { since: since(8_000), ..symptom(ErrorKind::HttpStatus, Some(503), 1) };
+        let later = Symptom { since: since(2_000), ..symptom(ErrorKind::HttpStatus, Some(500), 1) };
+        let said = recommendations(&[later, earlier], fine);
+        assert!(said[0].contains("since 2023-11-14T22:13:12.000Z"), "{}", said[0]);
     }
 
     #[test]
     fn a_disabled_and_a_slow_endpoint_are_told_what_to_do() {
         let said = recommendations(&[], state(EndpointStatus::Disabled, ResponseLabel::Slow));
         assert!(said[0].contains("recover") && said[1].contains("4200 ms"), "{said:?}");
+        assert!(said[1].contains("slower than 3 s on average"), "{said:?}");
+        let said = recommendations(&[], state(EndpointStatus::Active, ResponseLabel::Critical));
+        assert!(said[0].contains("slower than 5 s on average"), "{said:?}");
     }
 }

@@ -8,6 +8,7 @@
 //! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
 //! * [`job`]: recovery work over many deliveries.
 //! * [`health`]: how an endpoint is doing, in words.
+//! * [`signature`]: what a request is signed with; [`verification`]: why a signature does not hold.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`app`], [`key`], [`user`], [`session`], [`scope`]: who may do what.
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
@@ -33,10 +34,12 @@ pub mod retry_after;
 pub mod scope;
 pub mod secret;
 pub mod session;
+pub mod signature;
 pub mod span;
 pub mod timestamp;
 pub mod transition;
 pub mod user;
+pub mod verification;
 
 pub use activity::{Activity, ActivityKind, Actor};
 pub use app::App;

@@ -24,10 +24,7 @@ pub async fn create<S>(store: &S, name: &str, by: &By, now: Timestamp) -> Result
 where
     S: AppStore + ?Sized,
 {
-    check_name(name).map_err(AppError::BadName)?;
-    if name.parse::<AppId>().is_ok() {
-        return Err(AppError::BadName(format!("{name} looks like an id; choose a name that does not")));
-    }
+    check(name)?;
     let app = App { id: AppId::new(now), name: name.to_owned(), created_at: now };
     let details = json!({ "app_id": app.id.to_string(), "name": name });
     let activity =
@@ -37,6 +34,15 @@ where
     } else {
         Err(AppError::NameTaken(name.to_owned()))
     }
+}
+
+/// Checks the name of an app.
+pub(super) fn check(name: &str) -> Result<(), AppError> {
+    check_name(name).map_err(AppError::BadName)?;
+    if name.parse::<AppId>().is_ok() {
+        return Err(AppError::BadName(format!("{name} looks like an id; choose a name that does not")));
+    }
+    Ok(())
 }
 
 /// All apps by name.

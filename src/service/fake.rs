@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::domain::{Activity, App, AppId, Key, Timestamp, User};
-use crate::store::{AppStore, KeyStore, Result, UserStore};
+use crate::store::{AppRenamed, AppStore, KeyStore, Result, UserStore};
 
 /// Apps, keys and people in memory.
 #[derive(Default)]
@@ -42,6 +42,17 @@ impl AppStore for FakeStore {
         rows.apps.push(app);
         rows.activity.push(activity);
         Ok(true)
+    }
+
+    async fn app_rename(&self, id: AppId, name: String, activity: Activity) -> Result<AppRenamed> {
+        let mut rows = self.0.lock().unwrap();
+        if rows.apps.iter().any(|a| a.name == name && a.id != id) {
+            return Ok(AppRenamed::NameTaken);
+        }
+        let Some(app) = rows.apps.iter_mut().find(|a| a.id == id) else { return Ok(AppRenamed::NotFound) };
+        app.name = name;
+        rows.activity.push(activity);
+        Ok(AppRenamed::Done)
     }
 
     async fn app_list(&self) -> Result<Vec<App>> {

@@ -115,7 +115,7 @@ pub async fn revoke<S>(store: &S, id: &str, prefix: &str, by: &By, now: Timestam
 where
     S: KeyStore + ?Sized,
 {
-    let bare = id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or(id);
+    let bare = bare_id(id, prefix);
     let not_found = || KeyError::NotFound(id.to_owned());
     let key = store.key_get(bare).await?.ok_or_else(not_found)?;
     let details = json!({ "key_id": key.id, "name": key.name });
@@ -126,6 +126,11 @@ where
     } else {
         Err(not_found())
     }
+}
+
+/// The id without the prefix, which may be there or not.
+pub(super) fn bare_id<'a>(id: &'a str, prefix: &str) -> &'a str {
+    id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).unwrap_or(id)
 }
 
 fn random_hex<const BYTES: usize>() -> String {

@@ -20,7 +20,7 @@ use crate::domain::{Actor, Timestamp};
 use super::{Result, ServiceError};
 
 /// The most addresses that have a bucket of their own; further ones share one.
-const ADDRESSES_MAX: usize = 10_000;
+pub(super) const ADDRESSES_MAX: usize = 10_000;
 /// Buckets that are kept before it is worth looking for full ones.
 const SWEEP_FROM: usize = 1_024;
 /// A minute in milliseconds.
@@ -62,9 +62,9 @@ impl Verdict {
 
 /// How fast a bucket fills: `limit` tokens in `period_ms`.
 #[derive(Debug, Clone, Copy)]
-struct Rate {
-    limit: u32,
-    period_ms: u64,
+pub(super) struct Rate {
+    pub(super) limit: u32,
+    pub(super) period_ms: u64,
 }
 
 /// What is missing from a bucket, in parts: a token has `period_ms` of them, and `limit` are added
@@ -104,20 +104,20 @@ impl Rate {
 
 /// Buckets that fill alike.
 #[derive(Debug)]
-struct Buckets<K> {
+pub(super) struct Buckets<K> {
     rate: Rate,
     kept: HashMap<K, Bucket>,
     swept_at: Option<Timestamp>,
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    fn new(rate: Rate) -> Buckets<K> {
+    pub(super) fn new(rate: Rate) -> Buckets<K> {
         Buckets { rate, kept: HashMap::new(), swept_at: None }
     }
 
     /// Takes `n` tokens, or none when they are not there. More than a bucket holds are given when it is
     /// full, and then have to be made good.
-    fn take(&mut self, key: K, n: u32, now: Timestamp) -> Verdict {
+    pub(super) fn take(&mut self, key: K, n: u32, now: Timestamp) -> Verdict {
         self.sweep(now);
         let verdict = self.look(&key, n, now);
         if verdict.wait_secs.is_some() {
@@ -130,13 +130,32 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// Says whether `n` tokens are there, and leaves them.
-    fn look(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
+    pub(super) fn look(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
         let rate = self.rate;
         let missing = rate.missing(self.kept.get(key), now);
         let over = (missing + rate.cost(n).min(rate.capacity())).saturating_sub(rate.capacity());
         let wait_ms = over.div_ceil(u64::from(rate.limit));
         let wait_secs = (over > 0).then(|| wait_ms.div_ceil(1_000));
         Verdict { quota: rate.quota(missing), wait_secs }
+    }
+
+    /// Puts tokens back that were taken.
+    pub(super) fn give_back(&mut self, key: &K, n: u32, now: Timestamp) {
+        let rate = self.rate;
+        if let Some(bucket) = self.kept.get_mut(key) {
+            let missing = rate.missing(Some(bucket), now).saturating_sub(rate.cost(n));
+            *bucket = Bucket { missing, at: now };
+        }
+    }
+
+    /// How many buckets are kept.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is a bucket of this key.
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.kept.contains_key(key)
     }
 
     /// Drops full buckets: once in a period, since by then most are.
@@ -205,7 +224,7 @@ fn take(buckets: Option<&Mutex<Buckets<String>>>, key: String, n: u32, now: Time
 }
 
 /// What one client of the network has: an IPv4 address, or 64 bits of an IPv6 one.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::store::{Job, Queued, StoreError};
 
+pub mod accounts;
 pub mod apps;
 pub mod auth;
 pub mod deliveries;
@@ -30,7 +31,9 @@ pub mod live;
 pub mod operations;
 pub mod sessions;
 pub mod statistics;
+mod throttle;
 pub mod users;
+pub mod verification;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
 #[async_trait]
@@ -184,6 +187,8 @@ pub struct Services {
     pub statistics: Arc<statistics::Statistics>,
     pub operations: Arc<operations::Operations>,
     pub sessions: Arc<sessions::Sessions>,
+    pub verification: Arc<verification::Verification>,
+    pub accounts: Arc<accounts::Accounts>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

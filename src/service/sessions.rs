@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::throttle::Throttle;
 use super::{By, Result, ServiceError, users};
 use crate::clock::Clock;
 use crate::domain::app::DEFAULT_APP;
@@ -17,7 +18,7 @@ use crate::domain::{
     Activity, ActivityKind, Actor, App, FieldError, Invalid, Role, Session, SessionId, SessionToken, User,
     UserId,
 };
-use crate::store::Store;
+use crate::store::{Store, UserChange};
 
 /// How long `last_seen_at` may lag behind, in milliseconds: it is written at most once a minute.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -50,12 +51,13 @@ pub struct SetUp<'a> {
 pub struct Sessions {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    throttle: Throttle,
 }
 
 impl Sessions {
     /// Joins the parts.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Sessions {
-        Sessions { store, clock }
+        Sessions { store, clock, throttle: Throttle::default() }
     }
 
     /// Whether there is no user yet.
@@ -110,14 +112,17 @@ impl Sessions {
     /// Signs somebody in.
     ///
     /// # Errors
-    /// [`ServiceError::Unauthorized`] for a wrong password and an unknown address alike.
+    /// [`ServiceError::Unauthorized`] for a wrong password and an unknown address alike;
+    /// [`ServiceError::RateLimited`] after many of them.
     pub async fn sign_in(&self, email: &str, password: &str, client: Client) -> Result<SignedIn> {
+        let attempt = self.throttle.begin(email, client.address, self.clock.now())?;
         let found = users::sign_in(&*self.store, email, password).await.map_err(super::user_error)?;
         if let Some((user, hash)) = found {
             let signed_in = self.open(user, client.clone());
             let (session, activity) = (signed_in.session.clone(), signed_in_entry(&signed_in.session));
             // Whoever gave the password a moment ago may have been overtaken by its change.
             if self.store.session_insert(session, hash, activity).await? {
+                self.throttle.succeeded(attempt, self.clock.now());
                 return Ok(signed_in);
             }
         }
@@ -149,6 +154,67 @@ impl Sessions {
         let activity = by.activity(ActivityKind::UserSignedOut, None, summary, json!({}), self.clock.now());
         self.store.session_end(session.id, None, activity).await?;
         Ok(())
+    }
+
+    /// Gives somebody the password they want, and ends their other sessions.
+    ///
+    /// # Errors
+    /// A wrong password now counts as a failed sign-in does.
+    pub async fn change_password(
+        &self,
+        session: &Session,
+        current: &str,
+        new: &str,
+        by: &By,
+        client: Client,
+    ) -> Result<()> {
+        let user = &session.user;
+        let mut errors = users::problems(None, Some(new));
+        for error in &mut errors {
+            error.pointer = "/new_password".to_owned();
+        }
+        let attempt = self.throttle.begin(&user.email, client.address, self.clock.now())?;
+        let found = users::sign_in(&*self.store, &user.email, current).await.map_err(super::user_error)?;
+        if found.is_some() {
+            self.throttle.succeeded(attempt, self.clock.now());
+        } else {
+            self.note_failure(&user.email, client).await;
+            errors.insert(0, FieldError::new("/current_password", "is not your password"));
+        }
+        if !errors.is_empty() {
+            return Err(Invalid(errors).into());
+        }
+        let hash = users::hash(new).await;
+        let summary = format!("{} changed their password", user.email);
+        let details = json!({ "email": user.email });
+        let kind = ActivityKind::UserPasswordChanged;
+        let activity = vec![by.activity(kind, None, summary, details, self.clock.now())];
+        match self.store.user_change(user.id, None, Some(hash), Some(session.id), activity).await? {
+            UserChange::Done(_) => Ok(()),
+            UserChange::NotFound | UserChange::LastOwner => Err(ServiceError::Unauthorized),
+        }
+    }
+
+    /// The sessions that somebody sees, newest first: their own, an owner everybody's.
+    pub async fn list(&self, session: &Session) -> Result<Vec<Session>> {
+        let now = self.clock.now();
+        let mut found = self.store.session_list(whose(session)).await?;
+        found.retain(|session| session.is_valid_at(now));
+        Ok(found)
+    }
+
+    /// Ends a session that somebody sees.
+    pub async fn revoke(&self, session: &Session, id: SessionId, by: &By) -> Result<()> {
+        let seen = self.list(session).await?;
+        let ended = seen.into_iter().find(|s| s.id == id).ok_or(ServiceError::NotFound("session"))?;
+        let summary = format!("A session of {} was ended", ended.user.email);
+        let details = json!({ "session_id": id.to_string(), "email": ended.user.email });
+        let activity = by.activity(ActivityKind::SessionRevoked, None, summary, details, self.clock.now());
+        if self.store.session_end(id, whose(session), activity).await? {
+            Ok(())
+        } else {
+            Err(ServiceError::NotFound("session"))
+        }
     }
 
     /// The apps that somebody may choose from: an owner all of them, others the first.
@@ -194,6 +260,11 @@ impl Sessions {
             tracing::warn!(%error, "a failed sign-in was not noted");
         }
     }
+}
+
+/// Whose sessions somebody sees; `None`: everybody's.
+fn whose(session: &Session) -> Option<UserId> {
+    (session.user.role != Role::Owner).then_some(session.user.id)
 }
 
 /// What is wrong with a token that opens nothing.

@@ -175,7 +175,7 @@ impl Statistics {
         let found = self.store.stats_health(caller.app_id, id, ERRORS_MAX, now).await?;
         let found = found.ok_or(ServiceError::NotFound("webhook"))?;
         let summary = Summary::of(&found.figures);
-        let symptoms: Vec<Symptom> = found.errors.iter().map(symptom).collect();
+        let symptoms: Vec<Symptom<'_>> = found.errors.iter().map(symptom).collect();
         let state = State {
             status: endpoint.status,
             response_time: summary.response_time,
@@ -230,12 +230,14 @@ impl Statistics {
     }
 }
 
-fn symptom(error: &ErrorCount) -> Symptom {
+fn symptom(error: &ErrorCount) -> Symptom<'_> {
     Symptom {
         kind: error.kind,
         response_status: error.response_status,
         count: error.count,
+        message: &error.last_message,
         last_at: error.last_at,
+        since: error.since,
     }
 }
 

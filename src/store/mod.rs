@@ -128,6 +128,16 @@ impl<T> Store for T where
 // ---------------------------------------------------------------------------------------------
 // Apps, keys, people, activity
 
+/// What became of a new name for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppRenamed {
+    Done,
+    /// There is no such app.
+    NotFound,
+    /// Another app has this name.
+    NameTaken,
+}
+
 /// Apps.
 #[async_trait]
 pub trait AppStore: Send + Sync {
@@ -135,6 +145,8 @@ pub trait AppStore: Send + Sync {
     async fn app_insert(&self, app: App, activity: Activity) -> Result<bool>;
     /// All apps by name.
     async fn app_list(&self) -> Result<Vec<App>>;
+    /// Gives an app another name.
+    async fn app_rename(&self, id: AppId, name: String, activity: Activity) -> Result<AppRenamed>;
     /// The app with this id.
     async fn app_get(&self, id: AppId) -> Result<Option<App>>;
     /// The app with this name.

@@ -78,6 +78,9 @@ pub struct ErrorCount {
     pub last_message: String,
     /// When the last of them ended.
     pub last_at: Timestamp,
+    /// When the first of them was sent that no delivered attempt has followed, as far back as the log
+    /// reaches. `None`: something was delivered after the last of them.
+    pub since: Option<Timestamp>,
 }
 
 /// Response times of the finished newest attempts of an endpoint, over all time.

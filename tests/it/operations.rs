@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::send;
-use crate::support::{Receiver, Reply, TestApp};
+use crate::support::{Hostile, Receiver, Reply, TestApp, certificates};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -121,11 +121,45 @@ async fn health_tells_figures_labels_errors_and_what_to_do() {
     app.clock.advance_ms(1);
     let health = app.get(&path).await.attributes();
     assert_eq!((&health["last_24h"]["events"], &health["labels"]["activity"]), (&json!(0), &json!("idle")));
+    // The first attempt was sent in the very millisecond of the success, so it may have been before it.
+    assert_eq!(health["errors"][0]["since"], "2026-03-01T12:02:00.000Z");
     receiver.reply(Reply::ok());
     app.post_event("license.assigned", json!(3)).await;
     app.rows_when(|rows| rows[0]["status"] == "delivered").await;
     let health = app.get(&path).await.attributes();
     assert_eq!(health["totals"]["delivered"], 2);
+    assert_eq!(health["errors"][0]["since"], Value::Null);
+    let advice = health["recommendations"][0].as_str().unwrap();
+    assert!(advice.contains("(500), the last at 2026-03-01T12:02:00.000Z"), "{advice}");
+}
+
+#[tokio::test]
+async fn recommendations_name_the_cause_as_the_log_does() {
+    let app = TestApp::start().await;
+    let (refusing, silent) = (Receiver::start().await, Hostile::silent().await);
+    refusing.reply(Reply::status(401));
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let untrusted = Receiver::start_tls(certificates::self_signed_server(&["127.0.0.1"])).await;
+    for (url, wanted) in [
+        (
+            refusing.url("/"),
+            "HTTP 401 (a 4xx error); the receiver has answered so, without a success, since 2026-",
+        ),
+        ("http://nobody.invalid/".to_owned(), "the name nobody.invalid does not resolve"),
+        (silent.url("/"), "no answer within 200ms; answer with 2xx first"),
+        (format!("http://{nobody}/"), "connection refused by 127.0.0.1:"),
+        (untrusted.url("/"), "the certificate of 127.0.0.1:"),
+    ] {
+        let fields = json!({ "retry_schedule": [], "timeout": "200ms", "events": ["only.this"] });
+        let hook = app.webhook(&url, fields).await;
+        app.post_event("only.this", json!(1)).await;
+        app.row_when(|row| row["endpoint_id"] == hook.id.as_str() && row["status"] == "exhausted").await;
+        let health = app.get(&format!("/v1/webhooks/{}/health", hook.id)).await.attributes();
+        let advice = health["recommendations"][0].as_str().unwrap();
+        assert!(advice.starts_with("1 attempt failed with ") && advice.contains(wanted), "{advice}");
+        assert_eq!(health["errors"][0]["since"], "2026-03-01T12:00:00.000Z");
+        app.delete(&format!("/v1/webhooks/{}", hook.id)).await;
+    }
 }
 
 #[tokio::test]

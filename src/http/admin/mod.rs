@@ -6,8 +6,13 @@
 use poem::{Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
+mod account;
+mod apps;
+mod keys;
 mod pages;
 mod session;
+mod shapes;
+mod users;
 
 pub use pages::{covers, loggable, protect};
 
@@ -16,14 +21,21 @@ pub use pages::{covers, loggable, protect};
 enum Tag {
     /// Setting up, signing in and out.
     Session,
+    /// Those who may sign in.
+    People,
+    /// What keeps the customers of one server apart.
+    Apps,
+    /// API keys.
+    Keys,
 }
 
 /// All operations, a topic each.
-type Apis = session::SessionApi;
+type Apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
 
 /// The operations as a service, with the document that poem makes of them.
 pub fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new(session::SessionApi, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
+    let apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
+    OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }
 
 /// Everything below `/admin`.

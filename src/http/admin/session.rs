@@ -5,13 +5,14 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::domain::session::LONGEST_MS;
+use crate::http::State;
 use crate::http::auth::{Anybody, COOKIE, Person};
-use crate::http::body::{BodyShape, Fields, Json};
+use crate::http::body::{BodyShape, Json};
 use crate::http::problem::Problem;
-use crate::http::{State, limits};
-use crate::service::sessions::{Client, SetUp, SignedIn};
+use crate::service::sessions::{SetUp, SignedIn};
 
 use super::Tag;
+use super::shapes::{client, texts};
 
 /// What the page has to know before anybody has signed in.
 #[derive(Object)]
@@ -185,23 +186,6 @@ impl SessionApi {
         state.services.sessions.sign_out(&person.signed_in()?.session, &person.caller.by).await?;
         Ok(SignOutAnswer::Done(cookie(state, request, None)))
     }
-}
-
-/// Where a request comes from.
-fn client(request: &Request) -> Client {
-    let user_agent = request.headers().get("user-agent").and_then(|v| v.to_str().ok());
-    Client { address: limits::address(request), user_agent: user_agent.map(str::to_owned) }
-}
-
-/// Required fields that are text.
-fn texts<const N: usize>(bytes: &bytes::Bytes, names: [&str; N]) -> Result<[String; N], Problem> {
-    let mut fields = Fields::of_body(bytes, &names)?;
-    let values = names.map(|name| {
-        fields.require(name);
-        fields.get::<String>(name, "text").unwrap_or_default()
-    });
-    fields.finish()?;
-    Ok(values)
 }
 
 /// The header that gives a browser its cookie, or takes it away. Scripts never see it, other sites never

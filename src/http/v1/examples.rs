@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 mod jobs;
 mod operations;
 mod statistics;
+mod verification;
 
 pub(super) use jobs::JOB;
 pub(super) use operations::text;
@@ -39,7 +40,8 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
         _ => {
             return jobs::of(operation)
                 .or_else(|| statistics::of(operation))
-                .or_else(|| operations::of(operation));
+                .or_else(|| operations::of(operation))
+                .or_else(|| verification::of(operation));
         }
     })
 }

@@ -24,6 +24,7 @@ mod schemas;
 pub mod shapes;
 mod statistics;
 mod stream;
+mod verification;
 
 /// The groups of operations.
 #[derive(Tags)]
@@ -52,6 +53,7 @@ type Apis = (
     jobs::JobsApi,
     statistics::StatisticsApi,
     operations::OperationsApi,
+    verification::VerificationApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -65,6 +67,7 @@ pub fn service() -> OpenApiService<Apis, ()> {
         jobs::JobsApi,
         statistics::StatisticsApi,
         operations::OperationsApi,
+        verification::VerificationApi,
     );
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
 }

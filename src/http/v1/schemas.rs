@@ -39,6 +39,9 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookHealthTrend", &[]),
     ("EventTypeAttributes", &[]),
     ("ActivityAttributes", &[]),
+    ("WebhookVerificationAttributes", &[]),
+    ("WebhookVerificationResultAttributes", &[]),
+    ("WebhookSignatureCheck", &[]),
 ];
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
@@ -66,6 +69,7 @@ const BODIES: &[(&str, &[&str])] = &[
     ),
     ("Recover", &["until", "dry_run"]),
     ("Replay", &["webhook_id"]),
+    ("WebhookVerify", &["received_at"]),
 ];
 
 /// More about single fields.

@@ -324,7 +324,8 @@ pub struct AttemptAttributes {
     pub due_at: Option<String>,
     /// When the request was sent.
     pub attempted_at: Option<String>,
-    /// The request as it was sent. In the detail only.
+    /// The request as it was sent. In the detail only. The body to an encrypted webhook is the JWE; its payload
+    /// is that of the event, `GET /v1/events/{event_id}` (scope `events:read`).
     #[oai(skip_serializing_if_is_none)]
     pub request: Option<Any<Value>>,
     /// The response as far as it is kept. In the detail only.

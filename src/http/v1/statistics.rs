@@ -249,6 +249,9 @@ struct ErrorObject {
     last_message: String,
     /// RFC 3339, UTC.
     last_at: String,
+    /// Since when it has been so without a success in between, as far back as the log reaches; null when
+    /// something has been delivered since.
+    since: Option<String>,
 }
 
 /// The last 24 hours against the 24 hours before; null when one of them has nothing to compare.
@@ -269,6 +272,7 @@ impl ErrorObject {
             count: error.count,
             last_message: error.last_message.clone(),
             last_at: error.last_at.to_string(),
+            since: error.since.map(|at| at.to_string()),
         }
     }
 }

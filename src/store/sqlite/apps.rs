@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use super::{SqliteStore, activity};
 use crate::domain::app::DEFAULT_APP;
 use crate::domain::{Activity, App, AppId, Timestamp};
-use crate::store::{AppStore, Result};
+use crate::store::{AppRenamed, AppStore, Result};
 
 /// Makes the app that exists from the start, when there is none yet.
 pub(super) fn make_default(conn: &mut Connection, now: Timestamp) -> rusqlite::Result<()> {
@@ -53,6 +53,22 @@ impl AppStore for SqliteStore {
             conn.prepare_cached("SELECT uid, name, created_at FROM apps ORDER BY name")?
                 .query_map([], app)?
                 .collect()
+        })
+        .await
+    }
+
+    async fn app_rename(&self, id: AppId, name: String, activity: Activity) -> Result<AppRenamed> {
+        self.write("renaming an app", move |tx| {
+            let taken = "SELECT EXISTS (SELECT 1 FROM apps WHERE name = ?1 AND uid <> ?2)";
+            if tx.query_row(taken, params![name, id], |row| row.get(0))? {
+                return Ok(AppRenamed::NameTaken);
+            }
+            let renamed = tx.execute("UPDATE apps SET name = ?1 WHERE uid = ?2", params![name, id])? == 1;
+            if !renamed {
+                return Ok(AppRenamed::NotFound);
+            }
+            activity::append(tx, &activity)?;
+            Ok(AppRenamed::Done)
         })
         .await
     }

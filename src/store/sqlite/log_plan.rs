@@ -323,7 +323,12 @@ pub(super) fn next_class_sql(scope: Scope) -> String {
 }
 
 /// The classes of a scope from `from` to before `to`: one step down the index for each.
-fn classes(conn: &Connection, scope: Scope, from: Class, to: Class) -> rusqlite::Result<Vec<Class>> {
+pub(super) fn classes(
+    conn: &Connection,
+    scope: Scope,
+    from: Class,
+    to: Class,
+) -> rusqlite::Result<Vec<Class>> {
     let mut statement = conn.prepare_cached(&next_class_sql(scope))?;
     let mut classes = Vec::new();
     let mut from = from.0;

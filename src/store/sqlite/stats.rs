@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use super::log_class::Class;
+use super::log_plan::{Scope, classes};
 use super::{SqliteStore, cache, endpoints, rows};
-use crate::domain::{AppId, EndpointId, Timestamp};
+use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
 use crate::store::{EndpointFigures, ErrorCount, HealthFigures, Point, Result, StatsStore, Times, Totals};
 
 const DAY_MS: i64 = 86_400_000;
@@ -229,9 +231,43 @@ fn errors(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<
             count: rows::count(row, 2)?,
             last_message: row.get(3)?,
             last_at: row.get(4)?,
+            since: None,
         })
     })?
     .collect()
+}
+
+pub(super) const LAST_OF_CLASS: &str = "SELECT max(attempted_at) FROM attempts \
+     INDEXED BY attempts_endpoint_attempted WHERE endpoint = ?1 AND class = ?2 AND attempted_at IS NOT NULL";
+pub(super) const FIRST_OF_CLASS: &str = "SELECT min(attempted_at) FROM attempts \
+     INDEXED BY attempts_endpoint_attempted WHERE endpoint = ?1 AND class = ?2 AND attempted_at > ?3";
+
+/// Finds since when each error has been there without a success in between: a look at the end of each
+/// class of the endpoint's rows, of which there are some hundreds at most, however long the log is.
+fn since(conn: &Connection, endpoint: i64, errors: &mut [ErrorCount]) -> rusqlite::Result<()> {
+    let all = classes(conn, Scope::Endpoint(endpoint), Class(i64::MIN), Class(i64::MAX))?;
+    let counts = |class: &&Class| class.is_attempted() && class.trigger() != Some(Trigger::Test);
+    let mut last = conn.prepare_cached(LAST_OF_CLASS)?;
+    let mut delivered_at = i64::MIN;
+    for class in all.iter().filter(counts).filter(|c| c.status() == Some(AttemptStatus::Delivered)) {
+        let at: Option<i64> = last.query_row([endpoint, class.0], |row| row.get(0))?;
+        delivered_at = delivered_at.max(at.unwrap_or(i64::MIN));
+    }
+    let mut first = conn.prepare_cached(FIRST_OF_CLASS)?;
+    for error in errors {
+        let status = error.response_status.map(i64::from);
+        let is_such =
+            |class: &&Class| class.error_kind() == Some(error.kind) && class.response_status() == status;
+        for class in all.iter().filter(counts).filter(is_such) {
+            let at: Option<Timestamp> =
+                first.query_row([endpoint, class.0, delivered_at], |row| row.get(0))?;
+            error.since = match (error.since, at) {
+                (Some(known), Some(at)) => Some(known.min(at)),
+                (known, at) => known.or(at),
+            };
+        }
+    }
+    Ok(())
 }
 
 fn all_times(conn: &Connection, endpoint: i64) -> rusqlite::Result<Times> {
@@ -289,9 +325,11 @@ impl StatsStore for SqliteStore {
     ) -> Result<Option<HealthFigures>> {
         self.read("reading the health of an endpoint", move |conn| {
             let Some((row, _)) = whose(conn, app, Some(endpoint))? else { return Ok(None) };
+            let mut errors = errors(conn, row, most)?;
+            since(conn, row, &mut errors)?;
             Ok(Some(HealthFigures {
                 figures: figures(conn, row, endpoint, now)?,
-                errors: errors(conn, row, most)?,
+                errors,
                 times: all_times(conn, row)?,
             }))
         })

@@ -5,14 +5,17 @@ use serde_json::{Value, json};
 
 use postrider::clock::Clock as _;
 use postrider::domain::Role;
-use postrider::service::{By, users};
+use postrider::service::{self, By};
 
 use crate::support::TestApp;
 use crate::support::app::{Answer, json_body, send};
 
 mod assets;
+mod keys;
 mod session;
 mod setup;
+mod throttle;
+mod users;
 
 /// The password of everybody in these tests.
 const PASSWORD: &str = "correct horse";
@@ -49,7 +52,9 @@ impl Browser<'_> {
 /// Makes a user.
 async fn user(app: &TestApp, email: &str, role: Role) {
     let store = app.server().store();
-    users::create(&*store, email, role, PASSWORD, &By::command_line(), app.clock.now()).await.unwrap();
+    service::users::create(&*store, email, role, PASSWORD, &By::command_line(), app.clock.now())
+        .await
+        .unwrap();
 }
 
 /// The value of the cookie that an answer sets.

@@ -13,6 +13,7 @@ mod log;
 mod queue;
 mod recent;
 mod retention;
+mod sessions;
 mod stats;
 
 use std::sync::Arc;

@@ -171,6 +171,30 @@ async fn errors_are_counted_by_kind_and_status_and_interrupted_ones_are_none() {
 }
 
 #[tokio::test]
+async fn an_error_is_known_since_its_first_attempt_after_the_last_success() {
+    let world = fresh().await;
+    let id = world.add_endpoint(&["*"]).await.id;
+    let mut at = 0;
+    let mut ends = async |code: u16| {
+        at += 1_000;
+        world.set_status(id, EndpointStatus::Active).await;
+        let time = now().plus_ms(at);
+        let accepted = world.take(vec![an_event("a", "1")], time).await;
+        world.finish(accepted[0].queued[0].attempt_id, answered(code, time)).await;
+        let health = world.store.stats_health(world.app, id, 10, time).await.unwrap().unwrap();
+        let since = health.errors.iter().find(|e| e.response_status == Some(401)).and_then(|e| e.since);
+        since.map(|since| since.as_millis() - now().as_millis())
+    };
+    assert_eq!(ends(401).await, Some(1_000));
+    assert_eq!(ends(500).await, Some(1_000));
+    assert_eq!(ends(401).await, Some(1_000));
+    assert_eq!(ends(200).await, None);
+    assert_eq!(ends(500).await, None);
+    assert_eq!(ends(401).await, Some(6_000));
+    assert_eq!(ends(401).await, Some(6_000));
+}
+
+#[tokio::test]
 async fn storage_answers() {
     fresh().await.store.ping().await.unwrap();
 }

@@ -3,6 +3,7 @@
 //! * [`app`]: a whole server in the process, with a fake clock.
 //! * [`receiver`]: a receiver of webhooks that records what it gets and answers as it is told.
 //! * [`hostile`]: receivers that misbehave, down to single bytes.
+//! * [`programs`]: interpreters of other languages, where they are installed.
 //! * [`certificates`]: certificates that are good, expired, or for somebody else.
 //!
 //! Tests never sleep in order to wait for something: they wait for the thing itself, under
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) mod app;
 pub(crate) mod certificates;
 pub(crate) mod hostile;
+pub(crate) mod programs;
 pub(crate) mod receiver;
 
 pub(crate) use app::TestApp;

@@ -1,6 +1,7 @@
 //! `/api/v0`: Devdraft's surface (section 6 of the contract).
 
 mod errors;
+mod monitoring;
 mod statistics;
 mod webhooks;
 

@@ -122,6 +122,8 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("POST /v1/webhooks/{id}/rotate-secret", "webhooks:write"),
         ("GET /v1/webhooks/{id}/health", "webhooks:read"),
         ("GET /v1/webhooks/{id}/stats", "webhooks:read"),
+        ("GET /v1/webhooks/{id}/verification", "webhooks:read"),
+        ("POST /v1/webhooks/{id}/verify", "webhooks:read"),
         ("GET /v1/webhooks/stats", "webhooks:read"),
         ("GET /v1/webhooks/{id}/deliveries", "webhooks:read"),
         ("GET /v1/webhooks/deliveries", "webhooks:read"),
@@ -245,6 +247,7 @@ async fn apps_see_nothing_of_each_other() {
         let called = path.replace("{id}", &id);
         let body =
             if path.ends_with("recover") { json!({ "since": "2026-01-01T00:00:00Z" }) } else { json!({}) };
+        let body = if path.ends_with("verify") { json!({ "headers": {}, "body": "" }) } else { body };
         let body = if method == Method::PUT { json!({ "url": URL, "events": ["*"] }) } else { body };
         let answer =
             send(json_body(app.request_as(&theirs, method.clone(), &called), body.to_string())).await;

@@ -145,6 +145,7 @@ async fn answers_fit_their_schemas() {
         ("/v1/webhooks/{id}/deliveries", format!("/v1/webhooks/{}/deliveries", hook.id)),
         ("/v1/webhooks/{id}/stats", format!("/v1/webhooks/{}/stats", hook.id)),
         ("/v1/webhooks/{id}/health", format!("/v1/webhooks/{}/health", hook.id)),
+        ("/v1/webhooks/{id}/verification", format!("/v1/webhooks/{}/verification", hook.id)),
         ("/v1/webhooks/stats", "/v1/webhooks/stats".to_owned()),
         ("/v1/webhooks/deliveries", "/v1/webhooks/deliveries".to_owned()),
         ("/v1/webhooks/deliveries/{id}", format!("/v1/webhooks/deliveries/{}", row["id"])),

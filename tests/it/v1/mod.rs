@@ -16,6 +16,8 @@ mod events;
 mod limits;
 mod log_lists;
 mod paging;
+mod snippets;
+mod verification;
 
 /// A URL that is well-formed and never sent to.
 const URL: &str = "https://example.com/hook";

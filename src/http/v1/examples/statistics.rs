@@ -70,12 +70,13 @@ fn health() -> Value {
                 "error_kind": "http_status",
                 "response_status": 503,
                 "count": 152,
-                "last_message": "The receiver answered with HTTP 503.",
+                "last_message": "HTTP 503 Service Unavailable",
                 "last_at": "2026-05-01T04:52:10.004Z",
+                "since": null,
             }],
             "trend": { "success_rate": -23.9, "average_response_time": 12.3 },
             "recommendations": [
-                "152 attempts failed with an HTTP 5xx error: check the health and the capacity of the receiver's server, and its log.",
+                "152 attempts failed with an HTTP 5xx error (503), the last at 2026-05-01T04:52:10.004Z: check the health and the capacity of the receiver's server, and its log.",
             ],
         },
     })

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::operations;
 use super::{SPAN, params};
+use crate::domain::verification::{Reason, Scheme};
 
 const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
 const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
@@ -12,6 +13,7 @@ const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
 pub(super) fn details() -> Vec<(&'static str, &'static str, Value)> {
     let mut all = recovery();
     all.extend(figures());
+    all.extend(verification());
     all
 }
 
@@ -75,6 +77,28 @@ fn figures() -> Vec<(&'static str, &'static str, Value)> {
         ("ActivityAttributes", "kind", json!({ "enum": *operations::KINDS })),
         ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),
         ("ActivityAttributes", "app_id", uuid),
+    ]
+}
+
+fn verification() -> Vec<(&'static str, &'static str, Value)> {
+    let uuid = json!({ "format": "uuid" });
+    let words = |scheme: Scheme| json!(scheme.as_str());
+    let schemes = json!({ "enum": [words(Scheme::Standard), words(Scheme::Plain)] });
+    let reasons = words_or_null(&Reason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>());
+    let value = json!({
+        "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+    });
+    vec![
+        ("WebhookVerification", "id", uuid.clone()),
+        ("WebhookVerificationAttributes", "scheme", schemes.clone()),
+        ("WebhookSignatureScheme", "name", schemes.clone()),
+        ("WebhookVerificationResult", "id", uuid),
+        ("WebhookVerificationResultAttributes", "scheme", schemes.clone()),
+        ("WebhookVerificationResultAttributes", "reason", reasons.clone()),
+        ("WebhookSignatureCheck", "scheme", schemes),
+        ("WebhookSignatureCheck", "reason", reasons),
+        ("WebhookVerify", "headers", json!({ "type": "object", "additionalProperties": value })),
+        ("WebhookVerify", "received_at", json!({ "format": "date-time" })),
     ]
 }
 

@@ -12,8 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 
-use crate::domain::SigningSecret;
+use super::SigningSecret;
 
 /// The value of `webhook-signature`: for each secret `v1,` and the base64 of HMAC-SHA256 over
 /// `id.timestamp.body`, separated by spaces. `timestamp` is in seconds since 1970. Receivers accept
@@ -40,6 +41,19 @@ pub fn standard<'a>(
 /// body, keyed with the whole secret string.
 pub fn plain(secret: &SigningSecret, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(hmac_sha256(secret.as_str().as_bytes(), &[body])))
+}
+
+/// Whether `signature` is the one that [`standard`] makes with this secret. Takes equally long whatever
+/// differs.
+pub fn is_standard(signature: &[u8], secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> bool {
+    let head = format!("{id}.{timestamp}.");
+    hmac_sha256(secret.key(), &[head.as_bytes(), body]).ct_eq(signature).into()
+}
+
+/// Whether `signature` is the one that [`plain`] makes with this secret. Takes equally long whatever
+/// differs.
+pub fn is_plain(signature: &[u8], secret: &SigningSecret, body: &[u8]) -> bool {
+    hmac_sha256(secret.as_str().as_bytes(), &[body]).ct_eq(signature).into()
 }
 
 /// HMAC-SHA256 (RFC 2104) over the parts, one after another.

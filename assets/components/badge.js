@@ -1,0 +1,18 @@
+// States by word, icon and tone; never by colour alone.
+import { html } from "../ui.js";
+import { ATTEMPT, ENDPOINT, HEALTH, JOB } from "../format.js";
+import { Icon } from "./icon.js";
+
+const KINDS = { attempt: ATTEMPT, endpoint: ENDPOINT, health: HEALTH, job: JOB };
+
+/** `<StatusBadge of="attempt" status="delivered" />`; `of` is attempt, endpoint, health or job; `word` says it in other words. */
+export function StatusBadge({ of = "attempt", status, word, hint, quiet }) {
+  const known = KINDS[of][status] ?? { word: status, tone: "off", icon: "minus" };
+  return html`<span class="badge ${known.tone} ${quiet ? "quiet" : ""}" title=${hint ?? known.hint}><${Icon} name=${known.icon} size=${12} />${word ?? known.word}</span>`;
+}
+
+/** An HTTP status of a receiver, or what came instead. */
+export function Code({ status, kind }) {
+  if (status) return html`<span class="code ${status < 300 ? "ok" : status < 400 ? "warn" : "bad"}">${status}</span>`;
+  return html`<span class="code none ${kind ? "" : "blank"}" title=${kind ? undefined : "No answer yet"}>${kind ?? "–"}</span>`;
+}

@@ -1,0 +1,59 @@
+// The filter of the log: the address says what is wanted, this says what the API is asked for.
+import { go, route } from "../../router.js";
+
+/** Parameters of the address that choose rows; the API knows all but `last`. */
+const NAMES = ["status", "event_type", "endpoint_id", "response_status", "error_kind", "trigger", "since", "until", "q"];
+export const RANGES = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"]];
+const MS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
+
+/**
+ * Where "the last 24 hours" begin. It stays the same while one turns pages, because a cursor belongs to the exact
+ * filter that it came from; asking for the first page again moves it on.
+ */
+const begins = new Map();
+export const moveOn = () => begins.clear();
+
+/** The filter as the API takes it: `{status: […], q, …}`, without the order. */
+export function filterOf(query) {
+  const filter = {};
+  for (const name of NAMES) {
+    const values = query.getAll(name).filter(Boolean);
+    if (values.length) filter[name] = name === "status" ? values : values[0];
+  }
+  const last = query.get("last");
+  if (MS[last]) {
+    if (!begins.has(last)) begins.set(last, new Date(Date.now() - MS[last]).toISOString());
+    filter.since = begins.get(last);
+  }
+  return filter;
+}
+
+export const isFiltered = (query) => [...NAMES, "last"].some((name) => query.get(name));
+
+/** Another filter begins at its first page. */
+export function choose(changes, options) {
+  moveOn();
+  const query = new URLSearchParams(route.value.query);
+  for (const name of ["page", "cursor", "open"]) query.delete(name);
+  for (const [name, value] of Object.entries(changes)) {
+    query.delete(name);
+    for (const one of [value].flat()) if (one) query.append(name, one);
+  }
+  go(route.value.path, query, options);
+}
+/** Everything off; the order too, if it is meant to begin anew. */
+export const clear = ({ order } = {}) => choose(Object.fromEntries([...NAMES, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
+
+/** What bulk retry is told, in words. */
+export function inWords(query, endpoints) {
+  const words = [];
+  const add = (name, say) => { const v = query.getAll(name).filter(Boolean); if (v.length) words.push(say(v)); };
+  add("q", ([v]) => `matching “${v}”`);
+  add("event_type", ([v]) => `of ${v}`);
+  add("endpoint_id", ([v]) => `to ${endpoints?.find((e) => e.id === v)?.attributes.name || "one webhook"}`);
+  add("response_status", ([v]) => `answered with ${v}`);
+  add("error_kind", ([v]) => `that failed by ${v}`);
+  add("last", ([v]) => `from the ${RANGES.find(([r]) => r === v)?.[1].toLowerCase() ?? v}`);
+  if (query.get("since") || query.get("until")) words.push("from the chosen time");
+  return words.join(", ");
+}
