@@ -3,6 +3,7 @@
 //! Start: data directory and its lock, storage, dispatcher, HTTP. End, the other way round: no new
 //! connections and no new attempts, then up to 20 seconds for what is under way, then storage.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use crate::service::operations::{Operations, Sweep, Swept};
 use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
 use crate::service::verification::Verification;
+use crate::service::workbooks::Workbooks;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
@@ -83,13 +85,26 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub lookup: Arc<dyn Lookup>,
+    /// The program that makes workbooks: this one, as a process of its own. `None`: the server does.
+    pub workbook_maker: Option<PathBuf>,
 }
 
 impl World {
     /// The real one.
     pub fn real() -> World {
-        World { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), lookup: Arc::new(SystemLookup) }
+        World {
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            lookup: Arc::new(SystemLookup),
+            workbook_maker: this_program(),
+        }
     }
+}
+
+/// The file of this program. On Linux by a name that stays right when an upgrade replaces the file.
+fn this_program() -> Option<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Some(running) } else { std::env::current_exe().ok() }
 }
 
 /// A running server.
@@ -362,7 +377,12 @@ fn assemble(
             config.limits.event_size,
         )),
         live: Arc::new(Live::new(shared.clone(), clock.clone(), dispatcher.results(), stop_http)),
-        exports: Arc::new(Exports::new(shared.clone(), clock.clone(), config.export.xlsx_max_rows)),
+        exports: Arc::new(Exports::new(
+            shared.clone(),
+            clock.clone(),
+            config.export.xlsx_max_rows,
+            Workbooks::new(world.workbook_maker.clone()),
+        )),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), dispatch)),
         statistics: Arc::new(Statistics::new(shared.clone(), clock.clone())),

@@ -20,6 +20,7 @@ mod error;
 mod generate;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod openapi;
 mod output;
 mod serve;
@@ -98,6 +99,9 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff)
     Man,
+    /// Make a workbook of the rows on stdin; for the server itself
+    #[command(hide = true)]
+    MakeWorkbook,
     /// Ask the server at the configured address whether it is alive
     Healthcheck,
 }
@@ -147,6 +151,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Doctor(options) => doctor::run(&options, &config()?),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
+        Command::MakeWorkbook => make_workbook::run(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }
 }

@@ -193,7 +193,7 @@ pub static KEYS: &[KeySpec] = &[
         "export.xlsx_max_rows",
         Kind::Count { min: 1, max: 1_048_575 },
         "20000",
-        "Rows of an XLSX export, which is built in memory (about 6.5 KiB a row).",
+        "Rows of an XLSX export, which a process of its own builds in memory (about 6.5 KiB a row).",
     ),
     key("log.format", Kind::LogFormat, "auto", "text, json, or auto: text on a terminal, else json."),
     key(

@@ -2,7 +2,7 @@
 //!
 //! Text is stored as text, so nothing in it runs and nothing needs a `'`. Times are dates in UTC, shown
 //! to the millisecond. A workbook is built in memory, several KiB a row; [`Book`] must therefore be
-//! used by one export at a time, on a thread that may block.
+//! used by one export at a time, on a thread that may block, and best in a process of its own ([`pipe`]).
 
 use std::io::Cursor;
 
@@ -11,6 +11,8 @@ use umya_spreadsheet::{Coordinate, Pane, PaneStateValues, PaneValues, SheetView,
 use super::{COLUMNS, Cell};
 use crate::domain::Timestamp;
 use crate::domain::attempt::Attempt;
+
+pub mod pipe;
 
 /// The name of the sheet.
 const SHEET: &str = "Deliveries";
@@ -27,8 +29,15 @@ const EXACT: i64 = 1 << 53;
 
 /// Why a workbook was not written.
 #[derive(Debug, thiserror::Error)]
-#[error("the workbook cannot be written")]
-pub struct XlsxError(#[source] umya_spreadsheet::XlsxError);
+pub enum XlsxError {
+    #[error("the workbook cannot be written")]
+    Library(#[source] umya_spreadsheet::XlsxError),
+    /// Between the server and the process that makes it.
+    #[error("the rows or the file of a workbook were lost on the way")]
+    Pipe(#[source] std::io::Error),
+    #[error("the process that made a workbook ended without one")]
+    Ended,
+}
 
 /// A workbook under construction.
 pub struct Book {
@@ -73,35 +82,39 @@ impl Book {
 
     /// Adds rows.
     pub fn add(&mut self, rows: &[Attempt]) {
-        let sheet = self.book.sheet_by_name_mut(SHEET).expect("it was made with the workbook");
         for row in rows {
-            self.rows += 1;
-            for (number, column) in (1u32..).zip(&COLUMNS) {
-                let cell = (column.cell)(row);
-                if cell == Cell::Null {
-                    continue;
+            self.add_cells(COLUMNS.iter().map(|column| (column.cell)(row)));
+        }
+    }
+
+    /// Adds a row of cells, which are in the order of the columns.
+    pub fn add_cells<'a>(&mut self, cells: impl Iterator<Item = Cell<'a>>) {
+        let sheet = self.book.sheet_by_name_mut(SHEET).expect("it was made with the workbook");
+        self.rows += 1;
+        for (number, cell) in (1u32..).zip(cells) {
+            if cell == Cell::Null {
+                continue;
+            }
+            let place = sheet.cell_mut((number, self.rows));
+            match cell {
+                Cell::Null => {}
+                #[expect(clippy::cast_precision_loss, reason = "up to EXACT there is none")]
+                Cell::Number(n) if n.abs() <= EXACT => {
+                    place.set_value_number(n as f64);
                 }
-                let place = sheet.cell_mut((number, self.rows));
-                match cell {
-                    Cell::Null => {}
-                    #[expect(clippy::cast_precision_loss, reason = "up to EXACT there is none")]
-                    Cell::Number(n) if n.abs() <= EXACT => {
-                        place.set_value_number(n as f64);
+                Cell::Number(n) => {
+                    place.set_value_string(n.to_string());
+                }
+                Cell::Time(t) => match day(t) {
+                    Some(day) => {
+                        place.set_value_number(day).set_style(self.date.clone());
                     }
-                    Cell::Number(n) => {
-                        place.set_value_string(n.to_string());
+                    None => {
+                        place.set_value_string(t.to_string());
                     }
-                    Cell::Time(t) => match day(t) {
-                        Some(day) => {
-                            place.set_value_number(day).set_style(self.date.clone());
-                        }
-                        None => {
-                            place.set_value_string(t.to_string());
-                        }
-                    },
-                    Cell::Text(text) => {
-                        place.set_value_string(sound(&text));
-                    }
+                },
+                Cell::Text(text) => {
+                    place.set_value_string(sound(&text));
                 }
             }
         }
@@ -116,7 +129,7 @@ impl Book {
         let last = umya_spreadsheet::helper::coordinate::string_from_column_index(super::WIDTH as u32);
         sheet.set_auto_filter(format!("A1:{last}{}", self.rows));
         let mut file = Cursor::new(Vec::new());
-        umya_spreadsheet::writer::xlsx::write_writer(&self.book, &mut file).map_err(XlsxError)?;
+        umya_spreadsheet::writer::xlsx::write_writer(&self.book, &mut file).map_err(XlsxError::Library)?;
         Ok(file.into_inner())
     }
 }
@@ -162,12 +175,12 @@ fn is_escape(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::tests::row;
     use super::*;
     use calamine::{Data, Reader as _, Xlsx};
 
-    fn read(file: Vec<u8>) -> calamine::Range<Data> {
+    pub(crate) fn read(file: Vec<u8>) -> calamine::Range<Data> {
         let mut book: Xlsx<_> = Xlsx::new(Cursor::new(file)).unwrap();
         book.worksheet_range(SHEET).unwrap()
     }

@@ -2,22 +2,23 @@
 //!
 //! A stream asks storage for the next page when the client has taken the last one: one page in memory,
 //! the client's own pace, and no work once it has gone away, because a body that is dropped takes its
-//! stream along. Workbooks are built in memory, so there is one at a time, in the order of asking.
+//! stream along. Workbooks are built in memory, so there is one at a time, in the order of asking, in a
+//! process of its own ([`super::workbooks`]).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::attempt::Attempt;
 use crate::domain::{AppId, Timestamp};
 use crate::export::TextFormat;
-use crate::export::xlsx::{Book, XlsxError};
+use crate::export::xlsx::XlsxError;
 use crate::store::{AttemptFilter, ExportPage, ExportPlace, Sort, Store};
 
+use super::workbooks::Workbooks;
 use super::{Caller, ServiceError};
 
 pub use crate::export::Format;
@@ -61,6 +62,7 @@ pub struct Exports {
     clock: Arc<dyn Clock>,
     xlsx_max_rows: u32,
     xlsx_turn: Arc<Semaphore>,
+    workbooks: Workbooks,
     running: Arc<watch::Sender<usize>>,
 }
 
@@ -82,9 +84,15 @@ impl Drop for Running {
 
 impl Exports {
     /// `xlsx_max_rows` is the configured `export.xlsx_max_rows`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, xlsx_max_rows: u32) -> Exports {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        xlsx_max_rows: u32,
+        workbooks: Workbooks,
+    ) -> Exports {
         let running = Arc::new(watch::Sender::new(0));
-        Exports { store, clock, xlsx_max_rows, xlsx_turn: Arc::new(Semaphore::new(1)), running }
+        let xlsx_turn = Arc::new(Semaphore::new(1));
+        Exports { store, clock, xlsx_max_rows, xlsx_turn, workbooks, running }
     }
 
     /// How many exports are under way.
@@ -124,7 +132,7 @@ impl Exports {
         }
         let turn = self.xlsx_turn.clone().acquire_owned().await.map_err(|_| ExportError::Lost)?;
         let (pages, inbox) = mpsc::channel(1);
-        let building = in_its_own_thread(move || build(inbox, turn))?;
+        let building = self.workbooks.start(inbox, turn).map_err(|_| ExportError::Lost)?;
         let (mut left, mut next) = (max as usize, Some(ExportPlace::default()));
         while let Some(place) = next {
             let page = walk.page(place).await?;
@@ -138,42 +146,10 @@ impl Exports {
         // The end is said; a sender that is merely gone means that nobody waits for the file.
         let _ = pages.send(None).await;
         match building.await {
-            // A copy, because the file lies behind the workbook in memory and would hold that back for as
-            // long as the client takes.
-            Ok(Some(file)) => Ok(Bytes::copy_from_slice(&file?)),
+            Ok(Some(file)) => Ok(Bytes::from(file?)),
             _ => Err(ExportError::Lost),
         }
     }
-}
-
-/// Does work that takes much memory for a moment in a thread that ends with it. When a thread ends, the
-/// allocator can use its memory again, and mostly gives it back; in the runtime's pool, where threads
-/// live on, each that has ever built a workbook kept a hundred megabytes of its own.
-fn in_its_own_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, ExportError> {
-    let (done, result) = oneshot::channel();
-    let run = move || {
-        // Nobody may be waiting any more.
-        let _ = done.send(work());
-    };
-    std::thread::Builder::new().name("xlsx".to_owned()).spawn(run).map_err(|_| ExportError::Lost)?;
-    Ok(result)
-}
-
-/// Builds a workbook of the pages that come, on a thread that may block. The turn is given back when
-/// everything but the file is out of memory again.
-fn build(
-    mut inbox: mpsc::Receiver<Option<Vec<Attempt>>>,
-    turn: OwnedSemaphorePermit,
-) -> Option<Result<Vec<u8>, XlsxError>> {
-    let mut book = Book::new();
-    while let Some(rows) = inbox.blocking_recv()? {
-        book.add(&rows);
-    }
-    let file = book.finish();
-    drop(turn);
-    Some(file)
 }
 
 /// A walk over the log.

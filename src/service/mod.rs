@@ -34,6 +34,7 @@ pub mod statistics;
 mod throttle;
 pub mod users;
 pub mod verification;
+pub mod workbooks;
 
 /// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
 #[async_trait]

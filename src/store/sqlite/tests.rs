@@ -129,7 +129,9 @@ async fn statistics_and_retention_walk_no_log() {
                 );
             }
             assert_quick(conn, stats::RECENT, "attempts_ended (endpoint=?)");
-            assert_quick(conn, stats::WINDOW, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            for sql in [stats::WINDOW, stats::WINDOW_COUNTS] {
+                assert_quick(conn, sql, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            }
             assert_quick(conn, stats::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, stats::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
             for (sums, times) in [stats::BY_MINUTE, stats::BY_HOUR].concat() {

@@ -13,6 +13,7 @@ mod demo;
 mod generate;
 mod healthcheck;
 mod key;
+mod make_workbook;
 mod user;
 
 /// A directory in which the program runs.

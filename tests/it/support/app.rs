@@ -151,7 +151,12 @@ impl TestApp {
 
     async fn open(stopped: Stopped, accept_clock: bool) -> TestApp {
         let Stopped { clock, chance, lookup, config, dir } = stopped;
-        let world = World { clock: clock.clone(), chance: chance.clone(), lookup: lookup.clone() };
+        let world = World {
+            clock: clock.clone(),
+            chance: chance.clone(),
+            lookup: lookup.clone(),
+            workbook_maker: Some(env!("CARGO_BIN_EXE_postrider").into()),
+        };
         let server = Server::start_with(&config, world, accept_clock).await.expect("the server starts");
         in_time("readiness", server.ready()).await;
         let base = format!("http://{}", server.address());
