@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
-use crate::config::{Config, Listen, PublicUrl};
+use crate::config::{self, Config, Listen, PublicUrl};
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::dispatcher::{Dispatcher, Limits};
@@ -24,7 +24,8 @@ use crate::delivery::guard::{Lookup, SystemLookup};
 use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
-use crate::domain::{ActivityKind, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::domain::retention::{Rule, Rules};
+use crate::domain::{ActivityKind, AppId, AttemptId, EndpointId, Outcome, Span, Timestamp};
 use crate::http::listener::Listener;
 use crate::http::metrics::{Access, Exposition};
 use crate::http::proxies::Proxies;
@@ -32,7 +33,8 @@ use crate::http::server::Door;
 use crate::http::tls::{Tls, TlsError};
 use crate::http::{self, Readiness, State};
 use crate::metrics::{Metrics, Sources};
-use crate::retention::{Policy, SweepError, Sweeper};
+use crate::retention::{SweepError, Sweeper, SweeperState};
+use crate::service::about::{About, Facts};
 use crate::service::accounts::Accounts;
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
@@ -42,7 +44,9 @@ use crate::service::events::Events;
 use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
-use crate::service::operations::{Operations, Sweep, Swept};
+use crate::service::operations::{Operations, Sweep, SweepState, Swept};
+use crate::service::overview::Overviews;
+use crate::service::retention::Retention;
 use crate::service::sessions::Sessions;
 use crate::service::statistics::Statistics;
 use crate::service::verification::Verification;
@@ -161,7 +165,7 @@ impl Server {
         store.activity_append(activity).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
-        let parts = assemble(config, &world, store.clone(), vault, stop_http.clone())?;
+        let parts = assemble(config, &world, store.clone(), vault, &address, stop_http.clone())?;
         let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
         let services = parts.state.services.clone();
         let sweeper = parts.sweeper;
@@ -315,6 +319,7 @@ fn assemble(
     world: &World,
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
+    address: &Listen,
     stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
     let policy = NetworkPolicy::new(config.network.allow.clone());
@@ -356,8 +361,9 @@ fn assemble(
         Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
     let database = config.data_dir.join(crate::data_dir::DATABASE);
     let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
-    let policy = Policy::new(&config.retention.logs, &config.retention.events);
-    let sweeper = Sweeper::new(shared.clone(), clock.clone(), policy);
+    let rules_of_retention = retention_rules(config);
+    let sweeper = Sweeper::new(shared.clone(), clock.clone(), rules_of_retention.clone());
+    let sweep: Arc<dyn Sweep> = Arc::new(Sweeping(sweeper.clone()));
     let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
@@ -384,9 +390,12 @@ fn assemble(
             Workbooks::new(world.workbook_maker.clone()),
         )),
         jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
+        overviews: Arc::new(Overviews::new(shared.clone(), clock.clone(), dispatch.clone())),
         deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), dispatch)),
         statistics: Arc::new(Statistics::new(shared.clone(), clock.clone())),
-        operations: Arc::new(Operations::new(shared, Arc::new(Sweeping(sweeper.clone())))),
+        retention: Arc::new(Retention::new(shared.clone(), clock.clone(), sweep.clone(), rules_of_retention)),
+        about: Arc::new(About::new(shared.clone(), facts(config, address, clock.now()))),
+        operations: Arc::new(Operations::new(shared, sweep)),
         limits: Arc::new(service::limits::Limits::new(
             clock,
             config.limits.requests_per_minute,
@@ -406,6 +415,43 @@ fn assemble(
     Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
 
+/// How long the configuration keeps things, and whether a person said so.
+fn retention_rules(config: &Config) -> Rules {
+    let rule = |key: &str, span: &Span| Rule {
+        span: span.clone(),
+        is_configured: *config.origin(key) != config::Origin::Default,
+    };
+    Rules {
+        logs: rule("retention.logs", &config.retention.logs),
+        events: rule("retention.events", &config.retention.events),
+    }
+}
+
+/// What the server tells of itself.
+fn facts(config: &Config, address: &Listen, started_at: Timestamp) -> Facts {
+    let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at,
+        data_dir: data_dir.display().to_string(),
+        public_url: config.public_base_at(address.clone()),
+        network_allow: config.network.allow.iter().map(ToString::to_string).collect(),
+        timeout: config.delivery.timeout.to_string(),
+        connect_timeout: config.delivery.connect_timeout.to_string(),
+        retry_schedule: config.delivery.retry_schedule.waits().iter().map(ToString::to_string).collect(),
+        jitter: config.delivery.jitter,
+        concurrency: bytes(config.delivery.concurrency),
+        endpoint_concurrency: bytes(config.delivery.endpoint_concurrency),
+        disable_after_failures: config.delivery.disable_after_failures,
+        response_body_limit: bytes(config.delivery.response_body_limit),
+        signing_headers: config.signing.headers.clone(),
+        requests_per_minute: config.limits.requests_per_minute,
+        events_per_second: config.limits.events_per_second,
+        event_size: bytes(config.limits.event_size),
+    }
+}
+
 /// Delivery, as the services see it.
 struct Delivery {
     dispatcher: Dispatcher,
@@ -416,6 +462,10 @@ struct Delivery {
 impl Dispatch for Delivery {
     fn queued(&self, queued: &[Queued]) {
         self.dispatcher.queued(queued);
+    }
+
+    fn in_flight(&self, app: AppId) -> u64 {
+        self.dispatcher.meters().in_flight_of(app)
     }
 
     fn endpoint_changed(&self, endpoint: EndpointId) {
@@ -448,6 +498,12 @@ impl Sweep for Sweeping {
             ))),
             Err(SweepError::Store(error)) => Err(error.into()),
         }
+    }
+
+    async fn state(&self) -> SweepState {
+        let SweeperState { last, next_at, held_back } = self.0.state();
+        let last = last.map(|(at, s)| (at, Swept { attempts: s.attempts, events: s.events }));
+        SweepState { last, next_at, held_back }
     }
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::event::IDEMPOTENCY_MS;
+use crate::domain::retention::{PagePolicy, Rules};
 use crate::domain::{AppId, Span, Timestamp};
 use crate::store::{MINUTES_KEPT_MS, Store, StoreError};
 
@@ -43,11 +44,25 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// From the configured spans, of which zero means for ever.
-    pub fn new(logs: &Span, events: &Span) -> Policy {
-        let kept = |span: &Span| (!span.is_zero()).then(|| span.as_millis_i64());
-        Policy { logs_ms: kept(logs), events_ms: kept(events) }
+    /// What the configuration and the page say together; zero means for ever.
+    pub fn of(rules: &Rules, page: &PagePolicy) -> Policy {
+        let kept = |span: Span| (!span.is_zero()).then(|| span.as_millis_i64());
+        Policy {
+            logs_ms: kept(rules.logs.with_page(page.logs.as_ref()).0),
+            events_ms: kept(rules.events.with_page(page.events.as_ref()).0),
+        }
     }
+}
+
+/// What is known of sweeps since the start.
+#[derive(Debug, Clone, Default)]
+pub struct SweeperState {
+    /// The last one that was done, and when.
+    pub last: Option<(Timestamp, Swept)>,
+    /// When the next one is by itself.
+    pub next_at: Option<Timestamp>,
+    /// Why nothing is removed; a sentence.
+    pub held_back: Option<String>,
 }
 
 /// What a sweep removed.
@@ -90,7 +105,8 @@ pub struct Sweeper(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    policy: Policy,
+    rules: Rules,
+    state: std::sync::Mutex<SweeperState>,
     /// One sweep at a time. Holds whether it has been told that sweeps are held.
     turn: Mutex<bool>,
     stop: CancellationToken,
@@ -98,9 +114,23 @@ struct Inner {
 
 impl Sweeper {
     /// Joins the parts; nothing runs yet.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Sweeper {
-        let stop = CancellationToken::new();
-        Sweeper(Arc::new(Inner { store, clock, policy, turn: Mutex::new(false), stop }))
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, rules: Rules) -> Sweeper {
+        let (stop, state) = (CancellationToken::new(), std::sync::Mutex::default());
+        Sweeper(Arc::new(Inner { store, clock, rules, state, turn: Mutex::new(false), stop }))
+    }
+
+    /// What is known of sweeps since the start.
+    pub fn state(&self) -> SweeperState {
+        self.0.state.lock().expect("no panic happens while this is held").clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut SweeperState)) {
+        change(&mut self.0.state.lock().expect("no panic happens while this is held"));
+    }
+
+    /// How long things are kept now. Asked before every step: who wants to keep more is heard at once.
+    async fn policy(&self) -> Result<Policy, StoreError> {
+        Ok(Policy::of(&self.0.rules, &self.0.store.retention_page().await?))
     }
 
     /// Sweeps now and then each hour, until [`Sweeper::stop`].
@@ -109,6 +139,7 @@ impl Sweeper {
         tokio::spawn(async move {
             while !sweeper.0.stop.is_cancelled() {
                 let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
+                sweeper.note(|state| state.next_at = Some(next));
                 match sweeper.sweep(None).await {
                     Ok(_) | Err(SweepError::Held { .. } | SweepError::Store(StoreError::Closed)) => {}
                     Err(error) => {
@@ -160,11 +191,14 @@ impl Sweeper {
                 self.tell_held(now, seen).await?;
                 *told = true;
             }
-            return Err(SweepError::Held { now, seen });
+            let held = SweepError::Held { now, seen };
+            self.note(|state| state.held_back = Some(format!("{held}.")));
+            return Err(held);
         }
         *told = false;
         store.clock_note(now, false, None).await?;
         let swept = self.sweep_all(now).await?;
+        self.note(|state| (state.last, state.held_back) = (Some((now, swept)), None));
         let removed = swept.attempts + swept.events + swept.activity > 0;
         if removed || by.is_some() {
             self.tell_swept(by, swept, now).await?;
@@ -175,17 +209,13 @@ impl Sweeper {
     async fn sweep_all(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let store = &self.0.store;
         let mut swept = Swept::default();
-        self.walk(What::Keys, now.plus_ms(-IDEMPOTENCY_MS)).await?;
-        if let Some(kept) = self.0.policy.logs_ms {
-            swept.attempts = self.walk(What::Attempts, now.plus_ms(-kept)).await?;
+        self.walk(What::Keys, now).await?;
+        swept.attempts = self.walk(What::Attempts, now).await?;
+        for app in store.app_list().await? {
+            swept.events += self.walk(What::Events(app.id), now).await?;
         }
-        if let Some(kept) = self.0.policy.events_ms {
-            for app in store.app_list().await? {
-                swept.events += self.walk(What::Events(app.id), now.plus_ms(-kept)).await?;
-            }
-        }
-        self.walk(What::Minutes, now.plus_ms(-MINUTES_KEPT_MS)).await?;
-        swept.activity = self.walk(What::Activity, now.plus_ms(-ACTIVITY_KEPT_MS)).await?;
+        self.walk(What::Minutes, now).await?;
+        swept.activity = self.walk(What::Activity, now).await?;
         while !self.0.stop.is_cancelled() {
             match store.retention_shrink(STEP_PAGES).await? {
                 0 => break,
@@ -195,11 +225,24 @@ impl Sweeper {
         Ok(swept)
     }
 
-    /// Takes steps until nothing from before `before` is left, or until the server stops.
-    async fn walk(&self, what: What, before: Timestamp) -> Result<u64, StoreError> {
+    /// How long this is kept now; `None` = for ever.
+    async fn kept_ms(&self, what: What) -> Result<Option<i64>, StoreError> {
+        Ok(match what {
+            What::Keys => Some(IDEMPOTENCY_MS),
+            What::Attempts => self.policy().await?.logs_ms,
+            What::Events(_) => self.policy().await?.events_ms,
+            What::Minutes => Some(MINUTES_KEPT_MS),
+            What::Activity => Some(ACTIVITY_KEPT_MS),
+        })
+    }
+
+    /// Takes steps until nothing that is too old at `now` is left, or until the server stops.
+    async fn walk(&self, what: What, now: Timestamp) -> Result<u64, StoreError> {
         let store = &self.0.store;
         let (mut after, mut removed) = (0, 0);
         while !self.0.stop.is_cancelled() {
+            let Some(kept) = self.kept_ms(what).await? else { break };
+            let before = now.plus_ms(-kept);
             let done = match what {
                 What::Keys => store.retention_keys(before, STEP_ROWS).await?,
                 What::Attempts => store.retention_attempts(after, before, STEP_ROWS).await?,

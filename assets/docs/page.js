@@ -16,7 +16,7 @@ function withoutPrefilling(spec) {
 }
 
 // The surface that is shown: /v1, or the one that the page's address names.
-const surfaces = { v1: "openapi.json", v0: "api/v0/openapi.json" };
+const surfaces = { v1: "openapi.json", v0: "api/v0/openapi.json", admin: "admin/openapi.json" };
 const named = new URLSearchParams(location.search).get("surface");
 const surface = Object.hasOwn(surfaces, named) ? named : "v1";
 for (const link of document.querySelectorAll("nav a")) {

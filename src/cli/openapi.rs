@@ -13,6 +13,8 @@ pub enum Surface {
     V1,
     /// The surface of Devdraft's API
     V0,
+    /// The dashboard's surface
+    Admin,
 }
 
 /// Runs the command.
@@ -20,6 +22,7 @@ pub(super) fn run(surface: Surface, config: &Config) -> Result<(), CliError> {
     let document = match surface {
         Surface::V1 => http::openapi_v1(config.base_path()),
         Surface::V0 => http::openapi_v0(config.base_path()),
+        Surface::Admin => http::openapi_admin(config.base_path()),
     };
     output::print(&format!("{document:#}\n"))
 }

@@ -216,7 +216,7 @@ impl Courier {
 
     /// Makes the request; it ends with an outcome in any case.
     async fn send(&self, job: &Job) -> Outcome {
-        let _flying = self.meters.fly();
+        let _flying = self.meters.fly(job.endpoint.app_id);
         let started_at = self.clock.now();
         let flight = InFlight::default();
         // A panic must cost neither the slot nor the delivery.

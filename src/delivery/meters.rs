@@ -1,7 +1,9 @@
 //! What delivery counts of itself, test deliveries apart: those count nowhere.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use crate::domain::AppId;
 use crate::domain::attempt::{AttemptStatus, ErrorKind, Outcome};
 use crate::meter::{Counter, Gauge, Histogram};
 
@@ -20,6 +22,8 @@ pub struct Meters {
     pub duration: Histogram,
     /// Requests in flight, tests included.
     pub in_flight: Gauge,
+    /// The same by app; those that have none are not in it.
+    by_app: Mutex<HashMap<AppId, u64>>,
 }
 
 impl Default for Meters {
@@ -31,6 +35,7 @@ impl Default for Meters {
             exhausted: each(),
             duration: Histogram::new(DURATION_MS, 1_000),
             in_flight: Gauge::default(),
+            by_app: Mutex::default(),
         }
     }
 }
@@ -70,9 +75,16 @@ impl Meters {
     }
 
     /// Counts a request as in flight for as long as what it gives lives.
-    pub(super) fn fly(self: &Arc<Self>) -> Flying {
+    pub(super) fn fly(self: &Arc<Self>, app: AppId) -> Flying {
         self.in_flight.inc();
-        Flying(self.clone())
+        *self.by_app.lock().expect("no panic happens while this is held").entry(app).or_default() += 1;
+        Flying(self.clone(), app)
+    }
+
+    /// Requests of an app that are in flight, tests included.
+    pub fn in_flight_of(&self, app: AppId) -> u64 {
+        let by_app = self.by_app.lock().expect("no panic happens while this is held");
+        by_app.get(&app).copied().unwrap_or(0)
     }
 }
 
@@ -95,10 +107,17 @@ impl From<&Outcome> for Ended {
 }
 
 /// A request in flight.
-pub(super) struct Flying(Arc<Meters>);
+pub(super) struct Flying(Arc<Meters>, AppId);
 
 impl Drop for Flying {
     fn drop(&mut self) {
         self.0.in_flight.dec();
+        let mut by_app = self.0.by_app.lock().expect("no panic happens while this is held");
+        if let Some(flying) = by_app.get_mut(&self.1) {
+            *flying -= 1;
+            if *flying == 0 {
+                by_app.remove(&self.1);
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ pub use sender::{Sender, SenderConfig, SenderError};
 mod claims;
 pub mod courier;
 pub mod dispatcher;
+mod echo;
 pub mod jobs;
 mod lane;
 mod messages;

@@ -27,7 +27,7 @@ use super::courier::{InFlight, Transport};
 use super::failure::{self, Stage, Target};
 use super::guard::{Guard, Lookup, SystemLookup};
 use super::headers::{self, PrepareError, SigningHeaders};
-use super::{client, jwe};
+use super::{client, echo, jwe};
 
 /// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
 /// send several hundred kilobytes in every answer.
@@ -138,7 +138,11 @@ impl Sender {
             Ok(prepared) => {
                 flight.note(attempted_at, record(&prepared, job));
                 let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
-                let exchange = self.exchange(prepared, started, limit).await;
+                let exchange = if echo::answers(&prepared.url) {
+                    self.echo(&prepared, job, attempted_at)
+                } else {
+                    self.exchange(prepared, started, limit).await
+                };
                 (flight.take().map(|(_, request)| request), exchange)
             }
             Err(error) => {
@@ -180,6 +184,16 @@ impl Sender {
             .chain(retired)
             .map(|sealed| self.vault.open_signing_secret(endpoint.id, sealed))
             .collect()
+    }
+
+    /// The built-in receiver's answer.
+    fn echo(&self, prepared: &Prepared, job: &Job, at: Timestamp) -> Exchange {
+        // They have signed a moment ago.
+        let secrets = self.secrets(&job.endpoint, at).unwrap_or_default();
+        let limit = self.response_body_limit;
+        let response = echo::answer(&secrets, &prepared.headers, &prepared.body, at, limit);
+        let failure = StatusCode::from_u16(response.status).ok().and_then(failure::of_status);
+        Exchange { response: Some(response), failure, retry_after: None }
     }
 
     /// Judges, sends, reads; all within `limit` from `started`.

@@ -11,10 +11,10 @@ use crate::app::{Server, Signals, StartError, World};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::app::DEFAULT_APP;
-use crate::domain::{FieldError, Scope};
+use crate::domain::{FieldError, Role, Scope};
 use crate::service::endpoint_input::EndpointInput;
 use crate::service::events::EventInput;
-use crate::service::{By, Caller, ServiceError, apps, keys};
+use crate::service::{By, Caller, ServiceError, apps, keys, users};
 
 mod receiver;
 
@@ -22,6 +22,9 @@ use receiver::{Arrival, Receiver};
 
 /// The retries of the demo's webhook.
 const SCHEDULE: [&str; 3] = ["2s", "5s", "10s"];
+
+/// Who signs in to the demo's dashboard.
+const OWNER: &str = "demo@example.com";
 
 /// What happens in the demo.
 const EVENTS: [(&str, &str); 4] = [
@@ -44,6 +47,8 @@ pub enum DemoError {
     Key(#[from] keys::KeyError),
     #[error("the demo could not be set up")]
     App(#[from] apps::AppError),
+    #[error("the demo could not be set up")]
+    User(#[from] users::UserError),
     #[error("the demo could not be set up")]
     Service(#[from] ServiceError),
 }
@@ -84,6 +89,7 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     server.ready().await;
     let caller = caller(&server).await?;
     let token = make_key(&server, &config, &caller.by).await?;
+    let password = make_owner(&server, &caller.by).await?;
     let webhook = make_webhook(&server, &caller, &receiver).await?;
 
     let base = config.public_base_at(server.address());
@@ -104,7 +110,7 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
                 say(&line(&arrival));
                 expected = expected.saturating_sub(1);
                 if expected == 0 {
-                    say(&what_to_try(&base, &token));
+                    say(&what_to_try(&base, &token, &password));
                     expected = usize::MAX;
                 }
             }
@@ -129,6 +135,13 @@ async fn make_key(server: &Server, config: &Config, by: &By) -> Result<String, D
     };
     let made = keys::create(&*server.store(), new, by, SystemClock.now()).await?;
     Ok(made.token(&config.auth.key_prefix))
+}
+
+/// Makes somebody who can sign in, and gives the password.
+async fn make_owner(server: &Server, by: &By) -> Result<String, DemoError> {
+    let password = users::generate_password();
+    users::create(&*server.store(), OWNER, Role::Owner, &password, by, SystemClock.now()).await?;
+    Ok(password)
 }
 
 /// Makes the webhook and gives its id.
@@ -192,12 +205,13 @@ fn line(arrival: &Arrival) -> String {
     )
 }
 
-fn what_to_try(base: &str, token: &str) -> String {
+fn what_to_try(base: &str, token: &str, password: &str) -> String {
     format!(
         "
 All delivered. Have a look:
 
-  {base}/docs   (Authorize with the token below)
+  {base}/admin/   (sign in as {OWNER} with the password {password})
+  {base}/docs     (Authorize with the token below)
 
 Or in another terminal:
 

@@ -86,6 +86,8 @@ kinds! {
     JobCancelled = "job.cancelled",
     /// Old rows were removed.
     RetentionSwept = "retention.swept",
+    /// An owner set how long things are kept.
+    RetentionChanged = "retention.changed",
     /// Nothing is removed, because the clock is not to be trusted.
     RetentionHeld = "retention.held",
     /// By the clock, not at the command line.

@@ -7,6 +7,11 @@ use url::{Host, Url};
 use super::retry::Schedule;
 use super::{AppId, EndpointId, EventPattern, Sealed, Span, Timestamp};
 
+/// The host of the built-in receiver; nobody can own it, and no resolver answers for it.
+pub const ECHO_HOST: &str = "echo.postrider.invalid";
+/// The URL of the built-in receiver, which answers in the process.
+pub const ECHO_URL: &str = "http://echo.postrider.invalid/";
+
 /// The longest URL, in characters.
 pub const URL_MAX: usize = 2_048;
 /// The longest name, in characters.

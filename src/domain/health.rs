@@ -106,6 +106,52 @@ pub fn activity(recent_failed: u64, last_24h_events: u64) -> ActivityLabel {
     }
 }
 
+/// What is known of an endpoint at a glance.
+#[derive(Debug, Clone, Copy)]
+pub struct Condition<'a> {
+    pub status: EndpointStatus,
+    pub status_reason: Option<&'a str>,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// Of the last ten deliveries that ended: how many there are, and how many of them failed.
+    pub recent: u64,
+    pub recent_failed: u64,
+    pub last_24h_events: u64,
+    pub last_24h_failures: u64,
+    /// Over the finished newest attempts.
+    pub average_ms: Option<f64>,
+}
+
+/// Why somebody should look at an endpoint, in a sentence; `None` when it does well. What a person did on
+/// purpose is no reason, unless something waits for its end.
+pub fn attention(condition: &Condition<'_>) -> Option<String> {
+    let Condition { last_24h_events: events, last_24h_failures: failures, pending, .. } = *condition;
+    let average_ms = condition.average_ms.unwrap_or_default();
+    match (condition.status, condition.status_reason) {
+        // A sentence of its own; without one, a person did it.
+        (EndpointStatus::Disabled, reason) => return reason.map(str::to_owned),
+        (EndpointStatus::Paused, _) => {
+            let wait = if pending == 1 {
+                "1 delivery waits".to_owned()
+            } else {
+                format!("{pending} deliveries wait")
+            };
+            return (pending > 0).then(|| format!("It is paused, and {wait}."));
+        }
+        (EndpointStatus::Active, _) => {}
+    }
+    if condition.recent_failed >= FAILING_FROM {
+        let Condition { recent, recent_failed, .. } = *condition;
+        Some(format!("{recent_failed} of its last {recent} deliveries failed."))
+    } else if failures > 0 && failures * 10 > events {
+        Some(format!("{failures} of the last 24 hours' {events} events failed."))
+    } else if events > 0 && average_ms > 5_000.0 {
+        Some(format!("Responses take {:.1} s on average.", average_ms / 1_000.0))
+    } else {
+        None
+    }
+}
+
 /// `part` of `whole` in percent; `None` of nothing.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
@@ -321,6 +367,33 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_that_does_well_needs_nobody_and_the_gravest_reason_is_told() {
+        let well = Condition {
+            status: EndpointStatus::Active,
+            status_reason: None,
+            pending: 3,
+            recent: 10,
+            recent_failed: 2,
+            last_24h_events: 100,
+            last_24h_failures: 10,
+            average_ms: Some(5_000.0),
+        };
+        let told = |condition: Condition<'_>| attention(&condition).unwrap_or_default();
+        assert_eq!(told(well), "");
+        assert_eq!(told(Condition { average_ms: Some(6_240.0), ..well }), "Responses take 6.2 s on average.");
+        let failing = Condition { last_24h_failures: 11, ..well };
+        assert_eq!(told(failing), "11 of the last 24 hours' 100 events failed.");
+        assert_eq!(told(Condition { recent_failed: 3, ..failing }), "3 of its last 10 deliveries failed.");
+        let paused = Condition { status: EndpointStatus::Paused, ..failing };
+        assert_eq!(told(paused), "It is paused, and 3 deliveries wait.");
+        assert_eq!(told(Condition { pending: 0, ..paused }), "");
+        let disabled = Condition { status: EndpointStatus::Disabled, ..failing };
+        assert_eq!(told(disabled), "", "a person did it");
+        let by_itself = Condition { status_reason: Some("Disabled after a 410."), ..disabled };
+        assert_eq!(told(by_itself), "Disabled after a 410.");
+    }
 
     #[test]
     fn success_is_judged_at_each_threshold_from_both_sides() {

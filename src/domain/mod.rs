@@ -7,6 +7,7 @@
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
 //! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
 //! * [`job`]: recovery work over many deliveries.
+//! * [`retention`]: how long things are kept, and who says so.
 //! * [`health`]: how an endpoint is doing, in words.
 //! * [`signature`]: what a request is signed with; [`verification`]: why a signature does not hold.
 //! * [`network`]: which addresses may be reached at all.
@@ -29,6 +30,7 @@ pub mod key;
 pub mod list;
 pub mod network;
 pub mod pattern;
+pub mod retention;
 pub mod retry;
 pub mod retry_after;
 pub mod scope;

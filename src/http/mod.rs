@@ -63,12 +63,13 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let v1 = v1::service();
     let openapi = openapi_v1(&state.base_path);
     let v0_openapi = openapi_v0(&state.base_path);
-    let allowed = allow::Allowed::of(&[&openapi, &v0_openapi]);
+    let admin_openapi = openapi_admin(&state.base_path);
+    let allowed = allow::Allowed::of(&[&openapi, &v0_openapi, &admin_openapi]);
     let base_path = state.base_path.clone();
     let routes = Route::new()
         .nest("/v1", v1)
         .nest_no_strip("/api/v0", v0::routes(docs::Document::new(&v0_openapi)))
-        .nest("/admin", admin::routes())
+        .nest("/admin", admin::routes(docs::Document::new(&admin_openapi)))
         .at("/openapi.json", get(docs::Document::new(&openapi)))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))
@@ -83,6 +84,11 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
 /// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].
 pub fn openapi_v1(base_path: &str) -> serde_json::Value {
     v1::openapi::complete(&v1::service().spec(), base_path)
+}
+
+/// The OpenAPI document of `/admin/api`, as `/admin/openapi.json` serves it.
+pub fn openapi_admin(base_path: &str) -> serde_json::Value {
+    admin::openapi::complete(&admin::service().spec(), base_path)
 }
 
 /// The OpenAPI document of `/api/v0`, as `/api/v0/openapi.json` serves it.

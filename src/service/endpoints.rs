@@ -7,13 +7,13 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::domain::endpoint::{
-    self, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
+    self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
 };
 use crate::domain::event::{self, EventType};
 use crate::domain::invalid::escape_pointer;
 use crate::domain::secret::SIGNING_SECRET_BYTES;
 use crate::domain::{
-    ActivityKind, AttemptId, Budget, EndpointId, EventId, FieldError, Invalid, Outcome, Sealed,
+    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Sealed,
     SigningSecret, Span, Trigger,
 };
 use crate::store::{EndpointFilter, EndpointPatch, Job, Page, PageRequest, Store};
@@ -36,7 +36,14 @@ pub struct Endpoints {
     vault: Arc<Vault>,
     dispatch: Arc<dyn Dispatch>,
     rules: InputRules,
+    /// Held by who looks for the webhook to the built-in receiver, and may make it.
+    echo: tokio::sync::Mutex<()>,
 }
+
+/// What the webhook to the built-in receiver is called.
+const ECHO_NAME: &str = "Echo receiver";
+const ECHO_DESCRIPTION: &str =
+    "Built into Postrider: checks the signature of what it gets and answers, without using the network.";
 
 impl Endpoints {
     /// Joins the parts.
@@ -47,7 +54,7 @@ impl Endpoints {
         dispatch: Arc<dyn Dispatch>,
         rules: InputRules,
     ) -> Endpoints {
-        Endpoints { store, clock, vault, dispatch, rules }
+        Endpoints { store, clock, vault, dispatch, rules, echo: tokio::sync::Mutex::new(()) }
     }
 
     /// What input is checked against.
@@ -99,6 +106,25 @@ impl Endpoints {
             self.note(caller, ActivityKind::EndpointCreated, "created", &endpoint.settings.name, id);
         self.store.endpoint_insert(endpoint.clone(), activity).await?;
         Ok((endpoint, secret))
+    }
+
+    /// The webhook of the caller's app to the built-in receiver; made, with its secret, when there is none.
+    pub async fn echo(&self, caller: &Caller) -> Result<(EndpointId, Option<SigningSecret>)> {
+        // Two who ask at once get the same one.
+        let _turn = self.echo.lock().await;
+        let briefs = self.store.endpoint_briefs(caller.app_id).await?;
+        if let Some(found) = briefs.into_iter().find(|brief| brief.url == ECHO_URL) {
+            return Ok((found.id, None));
+        }
+        let input = Checked {
+            url: Some(ECHO_URL.to_owned()),
+            name: Some(Some(ECHO_NAME.to_owned())),
+            description: Some(Some(ECHO_DESCRIPTION.to_owned())),
+            events: Some(vec![EventPattern::All]),
+            ..Checked::default()
+        };
+        let (endpoint, secret) = self.create(caller, input).await?;
+        Ok((endpoint.id, Some(secret)))
     }
 
     /// Replaces all settings; those that are not given get their defaults. The status stays unless it

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::store::{Job, Queued, StoreError};
 
+pub mod about;
 pub mod accounts;
 pub mod apps;
 pub mod auth;
@@ -29,6 +30,8 @@ pub mod keys;
 pub mod limits;
 pub mod live;
 pub mod operations;
+pub mod overview;
+pub mod retention;
 pub mod sessions;
 pub mod statistics;
 mod throttle;
@@ -47,6 +50,8 @@ pub trait Dispatch: Send + Sync {
     fn job_waiting(&self);
     /// Attempts have ended outside the queue: a hint for who follows the log.
     fn finished(&self);
+    /// Requests of an app that are in flight, tests included.
+    fn in_flight(&self, app: AppId) -> u64;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
     /// says what became of it. Both are done to their end even if the caller is dropped meanwhile.
     async fn probe(
@@ -190,6 +195,9 @@ pub struct Services {
     pub sessions: Arc<sessions::Sessions>,
     pub verification: Arc<verification::Verification>,
     pub accounts: Arc<accounts::Accounts>,
+    pub overviews: Arc<overview::Overviews>,
+    pub retention: Arc<retention::Retention>,
+    pub about: Arc<about::About>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::Timestamp;
 use crate::store::{Page, PageRequest, Store};
 
 pub use crate::store::{ActivityEntry, ActivityFilter};
@@ -20,11 +21,24 @@ pub struct Swept {
     pub events: u64,
 }
 
+/// What is known of sweeps since the start.
+#[derive(Debug, Clone, Default)]
+pub struct SweepState {
+    /// The last one, and when it was.
+    pub last: Option<(Timestamp, Swept)>,
+    /// When the next one is by itself.
+    pub next_at: Option<Timestamp>,
+    /// Why nothing is removed; a sentence.
+    pub held_back: Option<String>,
+}
+
 /// What this service needs of retention. `app.rs` joins the two.
 #[async_trait]
 pub trait Sweep: Send + Sync {
     /// Removes now what is older than its policy. A conflict when the clock is not to be trusted.
     async fn sweep(&self, by: &By) -> Result<Swept>;
+    /// What is known of sweeps since the start.
+    async fn state(&self) -> SweepState;
 }
 
 /// The use cases of the server as a whole.

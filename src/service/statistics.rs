@@ -84,10 +84,13 @@ pub struct Summary {
     pub success: SuccessLabel,
     pub response_time: ResponseLabel,
     pub activity: ActivityLabel,
+    /// Of the last ten deliveries that ended: how many there are, and how many of them failed.
+    pub recent: u64,
+    pub recent_failed: u64,
 }
 
 impl Summary {
-    fn of(figures: &EndpointFigures) -> Summary {
+    pub(super) fn of(figures: &EndpointFigures) -> Summary {
         let totals = figures.totals;
         Summary {
             totals,
@@ -98,6 +101,8 @@ impl Summary {
             success: health::success(totals.delivered, totals.exhausted),
             response_time: health::response_time(totals.response_ms_sum, totals.response_count),
             activity: health::activity(figures.recent_failed, figures.last_24h_deliveries),
+            recent: figures.recent,
+            recent_failed: figures.recent_failed,
         }
     }
 }

@@ -40,6 +40,7 @@ pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 mod export;
 mod jobs;
 mod live;
+mod overview;
 pub mod recent;
 pub mod retention;
 mod sessions;
@@ -51,6 +52,7 @@ pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
 pub use sessions::{SessionStore, UserChange};
 
 /// Why storage did not do what it was asked.
@@ -103,6 +105,7 @@ pub trait Store:
     + RetentionStore
     + JobStore
     + SessionStore
+    + OverviewStore
 {
 }
 
@@ -122,6 +125,7 @@ impl<T> Store for T where
         + RetentionStore
         + JobStore
         + SessionStore
+        + OverviewStore
 {
 }
 

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 
 use super::Result;
+use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, Timestamp};
 
 /// What one step did, and where the next one goes on.
@@ -36,6 +37,10 @@ pub trait RetentionStore: Send + Sync {
     /// Gives up to `pages` free pages back to the file system, as long as more than a tenth of the file
     /// is free; says how many pages went.
     async fn retention_shrink(&self, pages: u32) -> Result<u64>;
+    /// What the Retention page says.
+    async fn retention_page(&self) -> Result<PagePolicy>;
+    /// Changes what the page says.
+    async fn retention_set_page(&self, page: PagePolicy, activity: Activity) -> Result<()>;
     /// The latest time that was noted with [`RetentionStore::clock_note`].
     async fn clock_seen(&self) -> Result<Option<Timestamp>>;
     /// Notes the time, if it is the latest one, or whatever it is when `anyway`; an entry of the activity

@@ -6,9 +6,15 @@
 use poem::{Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
+use crate::http::docs::Document;
+
 mod account;
 mod apps;
+mod examples;
 mod keys;
+pub mod openapi;
+mod operation;
+mod overview;
 mod pages;
 mod session;
 mod shapes;
@@ -27,21 +33,42 @@ enum Tag {
     Apps,
     /// API keys.
     Keys,
+    /// What waits, how webhooks are doing, and a first one to try.
+    Overview,
+    /// Retention, and what the server is.
+    Operation,
 }
 
 /// All operations, a topic each.
-type Apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
+type Apis = (
+    session::SessionApi,
+    account::AccountApi,
+    overview::OverviewApi,
+    users::UsersApi,
+    apps::AppsApi,
+    keys::KeysApi,
+    operation::OperationApi,
+);
 
 /// The operations as a service, with the document that poem makes of them.
 pub fn service() -> OpenApiService<Apis, ()> {
-    let apis = (session::SessionApi, account::AccountApi, users::UsersApi, apps::AppsApi, keys::KeysApi);
+    let apis = (
+        session::SessionApi,
+        account::AccountApi,
+        overview::OverviewApi,
+        users::UsersApi,
+        apps::AppsApi,
+        keys::KeysApi,
+        operation::OperationApi,
+    );
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }
 
-/// Everything below `/admin`.
-pub fn routes() -> Route {
+/// Everything below `/admin`, with the document of the operations.
+pub fn routes(document: Document) -> Route {
     Route::new()
         .nest("/api", service())
+        .at("/openapi.json", get(document))
         .at("/assets/:hash/*path", get(pages::file))
         .at("/", get(pages::page))
         .at("/*path", get(pages::page))

@@ -51,7 +51,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
 }
 
 /// The headers of answers.
-fn headers() -> Value {
+pub fn headers() -> Value {
     let whole = |description: &str| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
     json!({
         "X-Request-Id": {
@@ -66,7 +66,7 @@ fn headers() -> Value {
 }
 
 /// Names the headers of an answer.
-fn name_headers(response: &mut Value, retry_after: bool) {
+pub fn name_headers(response: &mut Value, retry_after: bool) {
     let mut names = vec!["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
     names.extend(retry_after.then_some("Retry-After"));
     for name in names {
@@ -267,7 +267,8 @@ fn errors_of(
     errors
 }
 
-fn errors_schema() -> Value {
+/// The envelope of errors.
+pub fn errors_schema() -> Value {
     json!({
         "type": "object",
         "description": "What went wrong, one entry for each problem.",

@@ -48,6 +48,7 @@ mod log_query;
 mod log_zones;
 mod meters;
 mod migrations;
+mod overview;
 mod paging;
 mod pool;
 mod queue;

@@ -11,11 +11,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::counts::{MINUTE_MS, slot_of};
+use super::endpoint_text::read_span;
 use super::error::fault;
 use super::writer::{Message, Tx};
 use super::{SqliteStore, activity, attempts, cache};
 use crate::domain::attempt::AttemptStatus;
-use crate::domain::{Activity, AppId, AttemptId, Timestamp};
+use crate::domain::retention::PagePolicy;
+use crate::domain::{Activity, AppId, AttemptId, Span, Timestamp};
 use crate::store::{Result, RetentionStore, Step};
 
 /// A tenth of the file may stay free: it is used again soon.
@@ -195,6 +197,18 @@ fn shrink(conn: &Connection, pages: u32) -> rusqlite::Result<u64> {
     u64::try_from(gone).map_err(|_| fault("giving pages back made the file larger"))
 }
 
+/// The names of settings.
+const LOGS: &str = "retention.logs";
+const EVENTS: &str = "retention.events";
+
+fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<Span>> {
+    let text: Option<String> = conn
+        .prepare_cached("SELECT value FROM settings WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    text.as_deref().map(read_span).transpose()
+}
+
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
@@ -224,6 +238,27 @@ impl RetentionStore for SqliteStore {
             let _ = self.inbox.send(Message::Checkpoint).await;
         }
         Ok(gone)
+    }
+
+    async fn retention_page(&self) -> Result<PagePolicy> {
+        self.read("reading the retention policy", |conn| {
+            Ok(PagePolicy { logs: setting(conn, LOGS)?, events: setting(conn, EVENTS)? })
+        })
+        .await
+    }
+
+    async fn retention_set_page(&self, page: PagePolicy, entry: Activity) -> Result<()> {
+        self.write("setting the retention policy", move |tx| {
+            for (name, span) in [(LOGS, page.logs), (EVENTS, page.events)] {
+                tx.execute("DELETE FROM settings WHERE name = ?1", [name])?;
+                if let Some(span) = span {
+                    let sql = "INSERT INTO settings (name, value) VALUES (?1, ?2)";
+                    tx.execute(sql, params![name, span.to_string()])?;
+                }
+            }
+            activity::append(tx, &entry)
+        })
+        .await
     }
 
     async fn clock_seen(&self) -> Result<Option<Timestamp>> {

@@ -10,8 +10,12 @@ use postrider::service::{self, By};
 use crate::support::TestApp;
 use crate::support::app::{Answer, json_body, send};
 
+mod access;
 mod assets;
+mod docs;
 mod keys;
+mod operation;
+mod overview;
 mod session;
 mod setup;
 mod throttle;

@@ -19,11 +19,13 @@ fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() 
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
 
-    let mut arrivals = Vec::new();
+    let (mut arrivals, mut dashboard) = (Vec::new(), String::new());
     for line in lines.by_ref() {
         if line.contains(" attempt ") && line.contains("answered") {
             assert!(line.contains("signature ok"), "{line}");
             arrivals.push(line);
+        } else if line.contains("/admin/") {
+            dashboard = line;
         } else if line.starts_with("Ctrl-C") {
             break;
         }
@@ -31,6 +33,8 @@ fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() 
     let about = |text: &str| arrivals.iter().filter(|l| l.contains(text)).count();
     assert_eq!(arrivals.len(), 5, "{arrivals:#?}");
     assert_eq!((about("payment.failed"), about("answered 503"), about("answered 200")), (2, 1, 4));
+
+    assert!(dashboard.contains("sign in as demo@example.com with the password "), "{dashboard}");
 
     let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
     assert!(told.success());

@@ -10,6 +10,7 @@ mod finish;
 mod invariants;
 mod jobs;
 mod log;
+mod overview;
 mod queue;
 mod recent;
 mod retention;

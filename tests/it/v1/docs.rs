@@ -21,7 +21,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 }
 
 /// What does not fit a schema, as far as this document uses them.
-fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+pub(crate) fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     if let Some(reference) = schema["$ref"].as_str() {
         let schema =
             document.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
@@ -29,6 +29,9 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
     }
     if value.is_null() && (schema["nullable"] == true || schema.get("type").is_none()) {
         return vec![];
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        return all.iter().flat_map(|s| misfits(document, s, value, at)).collect();
     }
     if let Some(all) = schema["oneOf"].as_array() {
         let fits = all.iter().filter(|s| misfits(document, s, value, at).is_empty()).count();

@@ -9,7 +9,7 @@ use crate::support::{TestApp, in_time};
 
 mod credentials;
 mod deliveries;
-mod docs;
+pub(crate) mod docs;
 mod endpoints;
 mod errors;
 mod events;

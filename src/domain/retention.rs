@@ -1,0 +1,76 @@
+//! How long things are kept, and who says so: the configuration, else the Retention page, else the
+//! default.
+
+use super::Span;
+
+/// Where a length of time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A person set it in the configuration, which wins.
+    Configuration,
+    /// An owner set it on the page.
+    Page,
+    /// Nobody set it.
+    Default,
+}
+
+impl Source {
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Configuration => "configuration",
+            Source::Page => "page",
+            Source::Default => "default",
+        }
+    }
+}
+
+/// What the configuration says about one kind of things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The configured length, or the default one; zero = for ever.
+    pub span: Span,
+    /// Whether a person configured it.
+    pub is_configured: bool,
+}
+
+impl Rule {
+    /// How long it is now, given what the page says.
+    pub fn with_page(&self, page: Option<&Span>) -> (Span, Source) {
+        match page {
+            _ if self.is_configured => (self.span.clone(), Source::Configuration),
+            Some(page) => (page.clone(), Source::Page),
+            None => (self.span.clone(), Source::Default),
+        }
+    }
+}
+
+/// What the configuration says about both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Attempts.
+    pub logs: Rule,
+    pub events: Rule,
+}
+
+/// What the page says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PagePolicy {
+    pub logs: Option<Span>,
+    pub events: Option<Span>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_goes_before_the_page_and_that_before_the_default() {
+        let span = |text| Span::parse(text).unwrap();
+        let rule = |is_configured| Rule { span: span("30d"), is_configured };
+        let page = span("7d");
+        assert_eq!(rule(true).with_page(Some(&page)), (span("30d"), Source::Configuration));
+        assert_eq!(rule(false).with_page(Some(&page)), (span("7d"), Source::Page));
+        assert_eq!(rule(false).with_page(None), (span("30d"), Source::Default));
+    }
+}

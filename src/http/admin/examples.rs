@@ -1,0 +1,184 @@
+//! Examples of the OpenAPI document: one body to send and one answer for each operation. A test holds them
+//! to their schemas.
+
+use serde_json::{Value, json};
+
+pub(super) const USER: &str = "0198c2f4-0000-7000-8000-00000000000a";
+pub(super) const APP: &str = "0198c2f4-0000-7000-8000-000000000001";
+pub(super) const SESSION: &str = "0198c2f4-6c01-7d5e-8f00-4d1b2a3c4e5f";
+pub(super) const KEY: &str = "8f14e45fceea167a";
+const WEBHOOK: &str = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
+const TIME: &str = "2026-05-01T05:14:38.120Z";
+
+/// What an operation is sent and what it answers; null where there is no body.
+pub(super) fn of(operation: &str) -> (Value, Value) {
+    let nothing = Value::Null;
+    match operation {
+        "get_state" => (nothing, json!({ "setup_required": false, "signed_in": true })),
+        "set_up" => (
+            json!({ "token": "0".repeat(64), "email": "ada@example.com", "password": "correct horse" }),
+            session(),
+        ),
+        "sign_in" => (json!({ "email": "ada@example.com", "password": "correct horse" }), session()),
+        "get_session" => (nothing, session()),
+        "change_password" => {
+            (json!({ "current_password": "correct horse", "new_password": "battery staple" }), nothing)
+        }
+        "list_sessions" => (nothing, whole(session_entry())),
+        "list_users" => (nothing, whole(user())),
+        "create_user" => (json!({ "email": "bob@example.com", "role": "viewer" }), with_password()),
+        "change_user" => (json!({ "role": "admin" }), user()),
+        "list_apps" => (nothing, whole(app())),
+        "create_app" | "rename_app" => (json!({ "name": "shop" }), app()),
+        "list_keys" => (nothing, whole(key())),
+        "create_key" => (json!({ "name": "ci", "scopes": ["events:write"], "expires": "90d" }), new_key()),
+        "get_overview" => (nothing, overview()),
+        "list_webhook_health" => (nothing, whole(health())),
+        "make_echo_webhook" => (nothing, json!({ "id": WEBHOOK })),
+        "get_retention" => (nothing, retention()),
+        "change_retention" => (json!({ "logs": "30d" }), retention()),
+        "get_about" => (nothing, about()),
+        _ => (nothing.clone(), nothing),
+    }
+}
+
+fn whole(one: Value) -> Value {
+    json!({ "data": [one] })
+}
+
+fn session() -> Value {
+    json!({
+        "email": "ada@example.com",
+        "role": "owner",
+        "csrf_token": "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+        "apps": [{ "id": APP, "name": "default" }],
+    })
+}
+
+fn session_entry() -> Value {
+    json!({
+        "id": SESSION,
+        "email": "ada@example.com",
+        "address": "192.0.2.10",
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+        "created_at": TIME,
+        "last_seen_at": TIME,
+        "expires_at": "2026-05-01T17:14:38.120Z",
+        "current": true,
+    })
+}
+
+fn user() -> Value {
+    json!({
+        "id": USER,
+        "email": "bob@example.com",
+        "role": "viewer",
+        "created_at": TIME,
+        "last_sign_in_at": null,
+    })
+}
+
+fn with_password() -> Value {
+    let mut made = user();
+    made["password"] = json!("k4mxt-9wqzr-h2vpn-c7yjd");
+    made
+}
+
+fn app() -> Value {
+    json!({ "id": APP, "name": "shop", "created_at": TIME })
+}
+
+fn key() -> Value {
+    json!({
+        "id": KEY,
+        "client_key": format!("prk_{KEY}"),
+        "name": "ci",
+        "scopes": ["events:write"],
+        "created_at": TIME,
+        "expires_at": "2026-07-30T05:14:38.120Z",
+        "last_used_at": null,
+        "revoked_at": null,
+    })
+}
+
+fn new_key() -> Value {
+    let secret = "0".repeat(64);
+    let mut made = key();
+    made["token"] = json!(format!("prk_{KEY}_{secret}"));
+    made["client_secret"] = json!(secret);
+    made
+}
+
+fn labels() -> Value {
+    json!({ "success_rate": "warning", "response_time": "fast", "activity": "failing" })
+}
+
+fn overview() -> Value {
+    json!({
+        "queue": { "pending": 3, "due": 1, "oldest_due_at": TIME, "in_flight": 1 },
+        "webhooks": { "active": 4, "paused": 0, "disabled": 1 },
+        "attention": [{
+            "id": WEBHOOK,
+            "name": "Licences",
+            "url": "https://example.com/hook",
+            "status": "active",
+            "status_reason": null,
+            "labels": labels(),
+            "reason": "4 of its last 10 deliveries failed.",
+        }],
+    })
+}
+
+fn health() -> Value {
+    json!({
+        "id": WEBHOOK,
+        "labels": labels(),
+        "success_rate": 93.75,
+        "last_24h": { "events": 16, "failures": 1 },
+        "series": [{ "start": "2026-05-01T05:00:00.000Z", "delivered": 15, "exhausted": 1 }],
+    })
+}
+
+fn retention() -> Value {
+    json!({
+        "logs": { "value": "30d", "source": "page" },
+        "events": { "value": "30d", "source": "default" },
+        "sizes": {
+            "database_bytes": 73_400_320,
+            "free_bytes": 1_048_576,
+            "attempts": 120_412,
+            "events": 80_020,
+            "oldest_attempt_at": "2026-04-01T05:14:38.120Z",
+        },
+        "last_sweep": { "at": TIME, "attempts": 412, "events": 260 },
+        "next_sweep_at": "2026-05-01T06:14:38.120Z",
+        "held_back": null,
+    })
+}
+
+fn about() -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_at": TIME,
+        "data_dir": "/var/lib/postrider",
+        "public_url": "https://hooks.example.com",
+        "storage": {
+            "kind": "sqlite", "version": "3.50.4", "database_bytes": 73_400_320, "wal_bytes": 4_124_152,
+        },
+        "network": { "allow": ["192.168.1.0/24"] },
+        "delivery": {
+            "timeout": "10s",
+            "connect_timeout": "5s",
+            "retry_schedule": ["2m", "8m", "20m"],
+            "jitter": 0.1,
+            "concurrency": 256,
+            "endpoint_concurrency": 10,
+            "disable_after_failures": 20,
+            "response_body_limit": 16_384,
+        },
+        "signing_headers": ["X-Webhook-Signature"],
+        "limits": { "requests_per_minute": 600, "events_per_second": 0, "event_size": 262_144 },
+        "retention": { "logs": "30d", "events": "30d" },
+        "links": { "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz" },
+    })
+}

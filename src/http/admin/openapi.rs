@@ -1,0 +1,258 @@
+//! The OpenAPI document of `/admin/api`: what poem makes of the operations, with credentials, errors and
+//! examples.
+//!
+//! `x-access` says who may call an operation: `nobody` in particular (no credential is asked for),
+//! `session` (a person, no key), `role:…` (a person with at least this role, or a key with scope `admin`),
+//! or a scope, which keys and people have alike.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
+
+use super::examples;
+
+/// Where the operations are, below the server's URL.
+const PREFIX: &str = "/admin/api";
+
+const DESCRIPTION: &str = "\
+What the dashboard needs besides `/v1`: signing in, people, apps, keys, retention, and an overview. A session's \
+cookie opens `/v1` as well. Answers are flat JSON objects; lists are whole, in `data`; errors are those of `/v1`.\n\n\
+**Sessions.** `POST /admin/api/session` sets the cookie `postrider_session`. Whatever changes something needs the \
+header `X-CSRF-Token` with it, which `GET /admin/api/session` tells. Where a key is taken too, it needs neither.";
+
+/// Answers whose fields are all there, null or not, but for those that are named.
+const ANSWERS: &[(&str, &[&str])] = &[
+    ("SessionEntry", &[]),
+    ("User", &["password"]),
+    ("Key", &[]),
+    ("NewKeyObject", &[]),
+    ("QueueObject", &[]),
+    ("AttentionObject", &[]),
+    ("WebhookHealthObject", &[]),
+    ("RetentionObject", &[]),
+    ("SizesObject", &[]),
+];
+
+/// Bodies, with the fields that may be null. Other fields than theirs are refused.
+const BODIES: &[(&str, &[&str])] = &[
+    ("SetUpBody", &[]),
+    ("SignInBody", &[]),
+    ("PasswordBody", &[]),
+    ("UserBody", &["password"]),
+    ("UserChangeBody", &[]),
+    ("AppBody", &[]),
+    ("KeyBody", &["expires"]),
+    ("RetentionBody", &["logs", "events"]),
+];
+
+/// Operations in the app that `X-App-Id` names.
+const IN_APP: &[&str] =
+    &["get_overview", "list_webhook_health", "make_echo_webhook", "list_keys", "create_key", "revoke_key"];
+/// Operations that may not fit what there is.
+const CONFLICTS: &[&str] =
+    &["create_user", "change_user", "delete_user", "create_app", "rename_app", "change_retention"];
+
+/// Completes the document. `base_path` is the path under which the server is reached from outside.
+pub fn complete(poem_document: &str, base_path: &str) -> Value {
+    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
+    document["info"]["description"] = json!(DESCRIPTION);
+    document["info"]["license"] = json!({ "name": "MIT" });
+    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
+    let paths = document["paths"].as_object().cloned().unwrap_or_default();
+    let mut completed = Map::new();
+    for (path, mut methods) in paths {
+        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
+            complete_operation(&path, method, operation);
+        }
+        completed.insert(format!("{PREFIX}{path}"), methods);
+    }
+    document["paths"] = Value::Object(completed);
+    document["components"]["securitySchemes"] = schemes();
+    document["components"]["schemas"]["Errors"] = errors_schema();
+    document["components"]["headers"] = headers();
+    if let Some(all) = document["components"]["schemas"].as_object_mut() {
+        complete_schemas(all);
+    }
+    document
+}
+
+/// The credentials of `/v1`, and those of people.
+fn schemes() -> Value {
+    let mut schemes = security_schemes();
+    schemes["session"] = json!({
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "postrider_session",
+        "description": "Set by signing in; a browser sends it by itself.",
+    });
+    schemes["csrf"] = json!({
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-CSRF-Token",
+        "description": "With a session, where something changes: what `GET /admin/api/session` tells.",
+    });
+    schemes
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
+    // The scheme's name says who may: see `http::auth`.
+    let access = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
+    let access = access.unwrap_or_default();
+    let is_read = method == "get";
+    let person = if is_read { json!({ "session": [] }) } else { json!({ "session": [], "csrf": [] }) };
+    let (words, security) = match access.as_str() {
+        "nobody" => ("Needs no credential.".to_owned(), json!([])),
+        "session" => ("For whoever has signed in; no key.".to_owned(), json!([person])),
+        other => {
+            let words = match other.strip_prefix("role:") {
+                Some("viewer") => "For whoever has signed in, or a key with scope `admin`.".to_owned(),
+                Some(role) => format!("Role: `{role}` or greater, or a key with scope `admin`."),
+                None => format!("Scope: `{other}`."),
+            };
+            (words, json!([person, { "bearer": [] }, { "client_key": [], "client_secret": [] }]))
+        }
+    };
+    let text = operation["description"].as_str().unwrap_or_default();
+    operation["description"] = json!(format!("{text}\n\n{words}").trim_start());
+    operation["x-access"] = json!(access);
+    operation["security"] = security;
+    complete_parameters(path, operation);
+    for (status, description) in errors_of(path, method, &access, operation) {
+        operation["responses"][status] = json!({
+            "description": description,
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
+        });
+    }
+    complete_bodies(operation);
+}
+
+fn complete_parameters(path: &str, operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "path") {
+        let (description, example) = match path {
+            "/users/{id}" => ("The user's id.", examples::USER),
+            "/apps/{id}" => ("The app's id.", examples::APP),
+            "/sessions/{id}" => ("The session's id.", examples::SESSION),
+            _ => ("The key's id, with or without prefix.", examples::KEY),
+        };
+        parameter["description"] = json!(description);
+        parameter["example"] = json!(example);
+    }
+    if IN_APP.contains(&id.as_str()) {
+        parameters.push(json!({
+            "name": "X-App-Id", "in": "header", "required": false,
+            "description": "For an owner, or a key with scope `admin`: the app that is meant, by its id.",
+            "schema": { "type": "string", "format": "uuid" }, "example": examples::APP,
+        }));
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+}
+
+/// The errors that an operation can answer with.
+fn errors_of(path: &str, method: &str, access: &str, operation: &Value) -> Vec<(&'static str, &'static str)> {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let mut errors = vec![
+        ("400", "The request cannot be read (`bad_request`)."),
+        ("429", "Too many requests; `Retry-After` says when to try again (`rate_limit_exceeded`)."),
+        ("500", "Something went wrong on the server (`internal`)."),
+        ("503", "The server cannot keep up or is stopping; try again in a second (`overloaded`)."),
+    ];
+    if access != "nobody" || id == "sign_in" {
+        errors.push(("401", "Invalid or missing authentication credentials (`unauthorized`)."));
+    }
+    if access != "nobody" || method != "get" {
+        errors.push((
+            "403",
+            "The role or the scope does not allow it, `X-CSRF-Token` is missing or wrong, or another site asks \
+             (`forbidden`).",
+        ));
+    }
+    if path.contains("{id}") || IN_APP.contains(&id) {
+        errors.push(("404", "There is none, or `X-App-Id` names no app (`not_found`)."));
+    }
+    if operation.get("requestBody").is_some() {
+        errors.push(("413", "The body is too large (`payload_too_large`)."));
+        errors.push(("415", "The body is not JSON (`unsupported_media_type`)."));
+        errors.push(("422", "Fields cannot be taken; one entry for each (`validation_failed`)."));
+    }
+    if CONFLICTS.contains(&id) {
+        errors.push(("409", "It does not fit what there is (`conflict`)."));
+    }
+    if method != "get" {
+        errors.push(("507", "The disk is full; reads go on (`storage_full`)."));
+    }
+    errors
+}
+
+/// Puts examples to the bodies, and gives JSON its plain name.
+fn complete_bodies(operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let (sent, answered) = examples::of(id);
+    if operation.get("requestBody").is_some() {
+        operation["requestBody"]["content"]["application/json"]["example"] = sent;
+    }
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if let Some(content) = response["content"].as_object_mut() {
+            if let Some(json) = content.remove("application/json; charset=utf-8") {
+                content.insert("application/json".to_owned(), json);
+            }
+            if status.starts_with('2') {
+                content["application/json"]["example"] = answered.clone();
+            }
+        } else if let Some(response) = response.as_object_mut() {
+            response.remove("content");
+        }
+        name_headers(response, matches!(status.as_str(), "429" | "503"));
+    }
+}
+
+fn complete_schemas(schemas: &mut Map<String, Value>) {
+    for schema in schemas.values_mut() {
+        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+            if property["type"] == "string" && (name.ends_with("_at") || name == "at" || name == "start") {
+                property["format"] = json!("date-time");
+            }
+            // OpenAPI knows no unsigned formats.
+            if property["format"].as_str().is_some_and(|f| f.starts_with("uint")) {
+                property["minimum"] = json!(0);
+                property["format"] = json!("int64");
+            }
+            if name == "role" {
+                property["enum"] = json!(["viewer", "admin", "owner"]);
+            }
+        }
+    }
+    for (name, sometimes) in ANSWERS {
+        let Some(schema) = schemas.get_mut(*name) else { continue };
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let mut all = Vec::new();
+        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+            if sometimes.contains(&name.as_str()) {
+                continue;
+            }
+            if !required.iter().any(|r| r == name) {
+                nullable(property);
+            }
+            all.push(json!(name));
+        }
+        schema["required"] = Value::Array(all);
+    }
+    for (name, may_be_null) in BODIES {
+        let Some(schema) = schemas.get_mut(*name) else { continue };
+        schema["additionalProperties"] = json!(false);
+        for field in *may_be_null {
+            nullable(&mut schema["properties"][*field]);
+        }
+    }
+}
+
+/// A property that may be null. Next to a reference nothing else counts, so it goes into an `allOf`.
+fn nullable(property: &mut Value) {
+    if let Some(reference) = property.get("$ref").cloned() {
+        *property = json!({ "allOf": [{ "$ref": reference }] });
+    }
+    property["nullable"] = json!(true);
+}

@@ -1,0 +1,207 @@
+//! `/admin/api/overview`, `webhook-health` and `echo`: the first things that somebody looks at, and tries.
+
+use poem_openapi::payload::Json as Answer;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use crate::http::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::problem::Problem;
+use crate::service::overview::{Attention, Hour};
+use crate::service::statistics::Summary;
+
+use super::Tag;
+use super::shapes::Whole;
+
+/// An app at a glance.
+#[derive(Object)]
+struct OverviewObject {
+    queue: QueueObject,
+    webhooks: CountsObject,
+    /// Webhooks that somebody should look at, newest first, 50 at most.
+    attention: Vec<AttentionObject>,
+}
+
+/// What waits.
+#[derive(Object)]
+struct QueueObject {
+    /// Deliveries that wait, for their time or for a paused webhook.
+    pending: u64,
+    /// Attempts that are to be sent now, those in flight included; exact up to 10,000.
+    due: u64,
+    /// When the earliest of these was due: RFC 3339, UTC; null when none is.
+    oldest_due_at: Option<String>,
+    /// Requests that are being made.
+    in_flight: u64,
+}
+
+/// Webhooks by status.
+#[derive(Object)]
+struct CountsObject {
+    active: u64,
+    paused: u64,
+    disabled: u64,
+}
+
+/// How a webhook is doing, in words.
+#[derive(Object)]
+struct LabelsObject {
+    /// `excellent`, `good`, `warning`, `critical` or `unknown`.
+    success_rate: String,
+    /// `fast`, `acceptable`, `slow`, `critical` or `unknown`.
+    response_time: String,
+    /// `failing`, `active` or `idle`.
+    activity: String,
+}
+
+impl LabelsObject {
+    fn of(summary: &Summary) -> LabelsObject {
+        LabelsObject {
+            success_rate: summary.success.as_str().to_owned(),
+            response_time: summary.response_time.as_str().to_owned(),
+            activity: summary.activity.as_str().to_owned(),
+        }
+    }
+}
+
+/// A webhook that somebody should look at.
+#[derive(Object)]
+struct AttentionObject {
+    /// UUID of the webhook.
+    id: String,
+    name: String,
+    url: String,
+    /// `active`, `paused` or `disabled`.
+    status: String,
+    /// Why it was disabled; null when it was not.
+    status_reason: Option<String>,
+    labels: LabelsObject,
+    /// Why, in a sentence.
+    reason: String,
+}
+
+impl AttentionObject {
+    fn of(attention: Attention) -> AttentionObject {
+        AttentionObject {
+            id: attention.endpoint.id.to_string(),
+            name: attention.endpoint.name,
+            url: attention.endpoint.url,
+            status: attention.endpoint.status.as_str().to_owned(),
+            status_reason: attention.endpoint.status_reason,
+            labels: LabelsObject::of(&attention.summary),
+            reason: attention.reason,
+        }
+    }
+}
+
+/// A webhook's badges and its last day.
+#[derive(Object)]
+struct WebhookHealthObject {
+    /// UUID of the webhook.
+    id: String,
+    labels: LabelsObject,
+    /// Delivered, of what was delivered or failed for good, in percent; null of nothing.
+    success_rate: Option<f64>,
+    last_24h: LastDayObject,
+    /// 24 hours one by one, the present one last.
+    series: Vec<HourObject>,
+}
+
+/// Events of the last 24 hours.
+#[derive(Object)]
+struct LastDayObject {
+    events: u64,
+    /// Of these, the ones that failed for good.
+    failures: u64,
+}
+
+/// What was sent in an hour.
+#[derive(Object)]
+struct HourObject {
+    /// RFC 3339, UTC.
+    start: String,
+    delivered: u64,
+    exhausted: u64,
+}
+
+impl HourObject {
+    fn of(hour: &Hour) -> HourObject {
+        let Hour { start, delivered, exhausted } = *hour;
+        HourObject { start: start.to_string(), delivered, exhausted }
+    }
+}
+
+/// The webhook to the built-in receiver.
+#[derive(Object)]
+struct EchoObject {
+    /// UUID of the webhook.
+    id: String,
+    /// Shown this once, when the webhook was made.
+    #[oai(skip_serializing_if_is_none)]
+    signing_secret: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum EchoAnswer {
+    /// It was there.
+    #[oai(status = 200)]
+    Found(Answer<EchoObject>),
+    /// It was made.
+    #[oai(status = 201)]
+    Made(Answer<EchoObject>),
+}
+
+/// The operations.
+pub struct OverviewApi;
+
+#[OpenApi(tag = "Tag::Overview")]
+impl OverviewApi {
+    /// Get the overview
+    ///
+    /// What waits, how many webhooks there are, and which of them somebody should look at.
+    #[oai(path = "/overview", method = "get", operation_id = "get_overview")]
+    async fn overview(&self, auth: ReadWebhooks) -> Result<Answer<OverviewObject>, Problem> {
+        let found = auth.state.services.overviews.overview(&auth.caller).await?;
+        Ok(Answer(OverviewObject {
+            queue: QueueObject {
+                pending: found.pending,
+                due: found.due,
+                oldest_due_at: found.oldest_due_at.map(|t| t.to_string()),
+                in_flight: found.in_flight,
+            },
+            webhooks: CountsObject { active: found.active, paused: found.paused, disabled: found.disabled },
+            attention: found.attention.into_iter().map(AttentionObject::of).collect(),
+        }))
+    }
+
+    /// List the health of webhooks
+    ///
+    /// Of every webhook of the app, newest first: badges and a sparkline each, in one answer.
+    #[oai(path = "/webhook-health", method = "get", operation_id = "list_webhook_health")]
+    async fn health(&self, auth: ReadWebhooks) -> Result<Answer<Whole<WebhookHealthObject>>, Problem> {
+        let found = auth.state.services.overviews.health(&auth.caller).await?;
+        let data = found.iter().map(|(id, summary, hours)| WebhookHealthObject {
+            id: id.to_string(),
+            labels: LabelsObject::of(summary),
+            success_rate: summary.success_rate.map(|rate| (rate * 100.0).round() / 100.0),
+            last_24h: LastDayObject { events: summary.last_24h_events, failures: summary.last_24h_failures },
+            series: hours.iter().map(HourObject::of).collect(),
+        });
+        Ok(Answer(Whole { data: data.collect() }))
+    }
+
+    /// Make the echo webhook
+    ///
+    /// A webhook to the receiver that is built in, once for each app: it checks the signature of what it
+    /// gets and answers, without using the network. 200 when it is there already.
+    #[oai(path = "/echo", method = "post", operation_id = "make_echo_webhook")]
+    async fn echo(&self, auth: WriteWebhooks) -> Result<EchoAnswer, Problem> {
+        let (id, secret) = auth.state.services.endpoints.echo(&auth.caller).await?;
+        let id = id.to_string();
+        Ok(match secret {
+            Some(secret) => {
+                let signing_secret = Some(secret.as_str().to_owned());
+                EchoAnswer::Made(Answer(EchoObject { id, signing_secret }))
+            }
+            None => EchoAnswer::Found(Answer(EchoObject { id, signing_secret: None })),
+        })
+    }
+}
