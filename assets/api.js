@@ -39,7 +39,8 @@ function sentence(e) {
 function fallback(status) {
   if (status === 0) return "The server cannot be reached. Is it running, and is the network up?";
   if (status === 429) return "Too many requests. Try again in a moment.";
-  if (status === 502 || status === 503 || status === 504) return "The server is busy or stopping. Try again in a moment.";
+  if (status === 502 || status === 503 || status === 504)
+    return "The server is busy or stopping. Try again in a moment.";
   return `The server answered with HTTP ${status}.`;
 }
 
@@ -62,20 +63,30 @@ function headersFor(method, more = {}) {
 }
 
 async function refusal(answer) {
-  let errors = [], requestId = answer.headers.get("X-Request-Id");
+  let errors = [],
+    requestId = answer.headers.get("X-Request-Id");
   try {
     const body = await answer.json();
     errors = body.errors ?? [];
     requestId = body.meta?.request_id ?? requestId;
-  } catch { /* Not the envelope: a proxy in between, say. The status has to do. */ }
+  } catch {
+    /* Not the envelope: a proxy in between, say. The status has to do. */
+  }
   return new ApiError(answer.status, errors, requestId, Number(answer.headers.get("Retry-After")) || null);
 }
 
 async function send(method, path, { query, body, signal, accept, headers } = {}) {
-  const own = { ...(accept ? { Accept: accept } : {}), ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers };
+  const own = {
+    ...(accept ? { Accept: accept } : {}),
+    ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+    ...headers,
+  };
   try {
     return await fetch(address(path, query), {
-      method, signal, credentials: "same-origin", cache: "no-store",
+      method,
+      signal,
+      credentials: "same-origin",
+      cache: "no-store",
       headers: headersFor(method, own),
       body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
     });
@@ -135,12 +146,18 @@ export async function follow(path, query, { on, state = () => {}, signal, lastId
       const answer = await request("GET", path, { query, signal, raw: true, accept: "text/event-stream", headers });
       state("live");
       wait = 1000;
-      await read(answer.body, (event) => { if (event.id) lastId = event.id; on(event); });
+      await read(answer.body, (event) => {
+        if (event.id) lastId = event.id;
+        on(event);
+      });
     } catch (e) {
       if (signal.aborted || e.status === 401 || e.status === 403 || e.status === 422) return;
     }
     state("waiting");
-    await new Promise((done) => { setTimeout(done, wait); signal.addEventListener("abort", done, { once: true }); });
+    await new Promise((done) => {
+      setTimeout(done, wait);
+      signal.addEventListener("abort", done, { once: true });
+    });
     wait = Math.min(wait * 2, 30_000);
   }
 }

@@ -14,6 +14,7 @@ export const percent = (p) => (p === null || p === undefined ? NONE : `${one.for
 /** ms as people say it. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return NONE;
+  if (ms < 1) return "< 1 ms";
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   return span(ms);
@@ -32,7 +33,10 @@ export function bytes(n) {
   if (n === null || n === undefined) return NONE;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;
-  while (n >= 1024 && i < units.length - 1) { n /= 1024; i += 1; }
+  while (n >= 1024 && i < units.length - 1) {
+    n /= 1024;
+    i += 1;
+  }
   return `${i && n < 10 ? one.format(n) : whole.format(Math.round(n))} ${units[i]}`;
 }
 
@@ -41,7 +45,7 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "
 export function ago(time, now) {
   const s = Math.round((new Date(time) - now) / 1000);
   const a = Math.abs(s);
-  if (a < 5) return s > 0 ? "now" : "just now";
+  if (a < 5) return "just now";
   if (a < 60) return relative.format(s, "second");
   if (a < 3600) return relative.format(Math.trunc(s / 60), "minute");
   if (a < 86_400) return relative.format(Math.trunc(s / 3600), "hour");
@@ -78,9 +82,19 @@ export function exact(time) {
 export const ATTEMPT = {
   delivered: { word: "Delivered", tone: "ok", icon: "check", hint: "The receiver answered with 2xx." },
   exhausted: { word: "Failed", tone: "bad", icon: "cross", hint: "It failed, and nothing further is scheduled." },
-  failed: { word: "Retried", tone: "warn", icon: "redo", hint: "This attempt failed; a later one of the same delivery exists." },
+  failed: {
+    word: "Retried",
+    tone: "warn",
+    icon: "redo",
+    hint: "This attempt failed; a later one of the same delivery exists.",
+  },
   pending: { word: "Pending", tone: "info", icon: "clock", hint: "Scheduled or being sent." },
-  cancelled: { word: "Cancelled", tone: "off", icon: "minus", hint: "The webhook was deleted or disabled before it was sent." },
+  cancelled: {
+    word: "Cancelled",
+    tone: "off",
+    icon: "minus",
+    hint: "The webhook was deleted or disabled before it was sent.",
+  },
 };
 export const ENDPOINT = {
   active: { word: "Active", tone: "ok", icon: "check" },
@@ -94,12 +108,17 @@ export const JOB = {
 };
 /** Health labels, all three kinds. */
 export const HEALTH = {
-  excellent: { word: "Excellent", tone: "ok", icon: "check" }, good: { word: "Good", tone: "ok", icon: "check" },
-  warning: { word: "Warning", tone: "warn", icon: "alert" }, critical: { word: "Critical", tone: "bad", icon: "alert" },
-  fast: { word: "Fast", tone: "ok", icon: "check" }, acceptable: { word: "Acceptable", tone: "ok", icon: "check" },
+  excellent: { word: "Excellent", tone: "ok", icon: "check" },
+  good: { word: "Good", tone: "ok", icon: "check" },
+  warning: { word: "Warning", tone: "warn", icon: "alert" },
+  critical: { word: "Critical", tone: "bad", icon: "alert" },
+  fast: { word: "Fast", tone: "ok", icon: "check" },
+  acceptable: { word: "Acceptable", tone: "ok", icon: "check" },
   slow: { word: "Slow", tone: "warn", icon: "clock" },
-  failing: { word: "Failing", tone: "bad", icon: "alert" }, active: { word: "Active", tone: "ok", icon: "check" },
-  idle: { word: "Idle", tone: "off", icon: "minus" }, unknown: { word: "Unknown", tone: "off", icon: "minus" },
+  failing: { word: "Failing", tone: "bad", icon: "alert" },
+  active: { word: "Active", tone: "ok", icon: "check" },
+  idle: { word: "Idle", tone: "off", icon: "minus" },
+  unknown: { word: "Unknown", tone: "off", icon: "minus" },
 };
 /** Kinds of failure: a short name and what it means. */
 export const ERRORS = {
@@ -112,4 +131,11 @@ export const ERRORS = {
   protocol: ["Protocol error", "The answer was not HTTP, or the connection broke."],
   interrupted: ["Interrupted", "The server stopped while it was being sent; it is sent again."],
 };
-export const TRIGGERS = { event: "Event", retry: "Automatic retry", manual: "Manual retry", recover: "Recovery", replay: "Replay", test: "Test" };
+export const TRIGGERS = {
+  event: "Event",
+  retry: "Automatic retry",
+  manual: "Manual retry",
+  recover: "Recovery",
+  replay: "Replay",
+  test: "Test",
+};

@@ -2,7 +2,7 @@
 import { html, render, useEffect, useState } from "./ui.js";
 import { get } from "./api.js";
 import { go, href, route } from "./router.js";
-import { appId, apps, may, session, wasHere } from "./state.js";
+import { appId, apps, may, session, setupRequired, wasHere } from "./state.js";
 import { find } from "./pages/index.js";
 import { Page } from "./components/page.js";
 import { Shell } from "./components/shell.js";
@@ -43,11 +43,29 @@ function Current() {
     setError(null);
     if (found && !loaded.has(found.page)) load(found.page).then(() => redraw((n) => n + 1), setError);
   }, [found?.page]);
-  if (!found) return html`<${Page} title="Not found"><${EmptyState} title="There is no such page" text="The address may be mistyped, or what was here is gone."><a class="button" href=${href("")}>Overview</a><//><//>`;
-  if (found.page.role && !may(found.page.role)) return html`<${Page} title=${found.page.title ?? "Not allowed"}><${EmptyState} icon="keys" title="This needs another role" text="Your role is ${session.value.role}; this page needs ${found.page.role}. An owner can change it." /><//>`;
-  if (error) return html`<${Page} title=${found.page.title ?? "Postrider"}><${ErrorState} error=${{ message: "The page's files could not be loaded." }} retry=${() => location.reload()} /><//>`;
+  if (!found)
+    return html`<${Page} title="Not found"
+      ><${EmptyState} title="There is no such page" text="The address may be mistyped, or what was here is gone."
+        ><a class="button" href=${href("")}>Overview</a><//
+      ><//
+    >`;
+  if (found.page.role && !may(found.page.role))
+    return html`<${Page} title=${found.page.title ?? "Not allowed"}
+      ><${EmptyState}
+        icon="keys"
+        title="This needs another role"
+        text="Your role is ${session.value.role}; this page needs ${found.page.role}. An owner can change it."
+    /><//>`;
+  if (error)
+    return html`<${Page} title=${found.page.title ?? "Postrider"}
+      ><${ErrorState} error=${{ message: "The page's files could not be loaded." }} retry=${() => location.reload()}
+    /><//>`;
   const Shown = loaded.get(found.page);
-  if (!Shown) return html`<div class="page"><header class="page-header"><h1>${found.page.title ?? ""}</h1></header><${Skeleton} lines=${5} /></div>`;
+  if (!Shown)
+    return html`<div class="page">
+      <header class="page-header"><h1>${found.page.title ?? ""}</h1></header>
+      <${Skeleton} lines=${5} />
+    </div>`;
   return html`<${Shown} key=${`${found.page.path} ${appId.value}`} params=${found.params} />`;
 }
 
@@ -62,7 +80,8 @@ function App() {
   }, [who, open]);
   if (open) return html`<${Current} /><${Toasts} />`;
   if (!who) return null;
-  return html`<${Shell} onHelp=${() => setHelp(true)}><${Current} /><//><${Toasts} />${help && html`<${Lazy} load=${() => import("./components/help.js")} onClose=${() => setHelp(false)} />`}`;
+  return html`<${Shell} onHelp=${() => setHelp(true)}><${Current} /><//
+    ><${Toasts} />${help && html`<${Lazy} load=${() => import("./components/help.js")} onClose=${() => setHelp(false)} />`}`;
 }
 
 /**
@@ -70,7 +89,11 @@ function App() {
  * there would be an error in the browser's console.
  */
 async function whoIsThere() {
-  if (!wasHere.value && !(await get("admin/api/state", {}, { quiet: true })).signed_in) return null;
+  if (!wasHere.value) {
+    const state = await get("admin/api/state", {}, { quiet: true });
+    setupRequired.value = state.setup_required;
+    if (!state.signed_in) return null;
+  }
   return get("admin/api/session", {}, { quiet: true });
 }
 
@@ -80,15 +103,23 @@ async function start() {
   // The page's files come while the server says who is there.
   const first = find(route.value.path)?.page;
   const [answer] = await Promise.all([
-    whoIsThere().then((s) => ({ s }), (error) => ({ error })),
+    whoIsThere().then(
+      (s) => ({ s }),
+      (error) => ({ error }),
+    ),
     first ? load(first, true).catch(() => {}) : null,
   ]);
   if (answer.error && answer.error.status !== 401 && !open) {
-    render(html`<main class="door"><${ErrorState} error=${answer.error} retry=${() => location.reload()} /></main>`, root);
+    render(
+      html`<main class="door"><${ErrorState} error=${answer.error} retry=${() => location.reload()} /></main>`,
+      root,
+    );
     return;
   }
   session.value = answer.s ?? null;
-  session.subscribe((s) => { wasHere.value = s ? "1" : ""; });
+  session.subscribe((s) => {
+    wasHere.value = s ? "1" : "";
+  });
   const wanted = route.value.query.get("app");
   if (wanted && apps.value.some((a) => a.id === wanted && a.name !== "default")) appId.value = wanted;
   render(html`<${App} />`, root);

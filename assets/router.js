@@ -19,7 +19,8 @@ export function href(path, query) {
   const params = query instanceof URLSearchParams ? new URLSearchParams(query) : new URLSearchParams();
   if (query && !(query instanceof URLSearchParams)) {
     for (const [name, value] of Object.entries(query)) {
-      for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined && one !== null && one !== "") params.append(name, one);
+      for (const one of Array.isArray(value) ? value : [value])
+        if (one !== undefined && one !== null && one !== "") params.append(name, one);
     }
   }
   if (appId.value && !params.has("app")) params.set("app", appId.value);
@@ -40,7 +41,8 @@ export function amend(changes, options) {
   const query = new URLSearchParams(route.value.query);
   for (const [name, value] of Object.entries(changes)) {
     query.delete(name);
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined && one !== null && one !== "") query.append(name, one);
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== undefined && one !== null && one !== "") query.append(name, one);
   }
   go(route.value.path, query, options);
 }
@@ -62,10 +64,16 @@ function arrive() {
 
 addEventListener("popstate", arrive);
 addEventListener("click", (event) => {
-  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
+    return;
   const link = event.target.closest?.("a[href]");
   if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-  if (!link.pathname.startsWith(BASE) || link.pathname.startsWith(`${BASE}assets/`) || link.pathname.startsWith(`${BASE}api/`)) return;
+  if (
+    !link.pathname.startsWith(BASE) ||
+    link.pathname.startsWith(`${BASE}assets/`) ||
+    link.pathname.startsWith(`${BASE}api/`)
+  )
+    return;
   event.preventDefault();
   go(link.pathname.slice(BASE.length), new URLSearchParams(link.search));
 });

@@ -8,6 +8,9 @@ export const appId = signal("");
 /** True after a session ended under the reader's hands, so that sign-in can say so. */
 export const sessionEnded = signal(false);
 
+/** Whether nobody can sign in yet, as the server said when the page was loaded; null when it was not asked. */
+export const setupRequired = signal(null);
+
 const RANK = { viewer: 0, admin: 1, owner: 2 };
 /** Whether the person's role is at least this one. The server decides; this only hides what it would refuse. */
 export const may = (role) => RANK[session.value?.role ?? ""] >= RANK[role];
@@ -19,13 +22,30 @@ export function signedOut() {
 
 /** The apps to choose from, and the one that is meant. */
 export const apps = computed(() => session.value?.apps ?? []);
-export const currentApp = computed(() => apps.value.find((a) => a.id === appId.value) ?? apps.value.find((a) => a.name === "default") ?? apps.value[0] ?? null);
+export const currentApp = computed(
+  () =>
+    apps.value.find((a) => a.id === appId.value) ??
+    apps.value.find((a) => a.name === "default") ??
+    apps.value[0] ??
+    null,
+);
 
 function stored(key, initial, valid) {
   let value = initial;
-  try { const kept = localStorage.getItem(key); if (valid(kept)) value = kept; } catch { /* No storage: the choice lasts as long as the page. */ }
+  try {
+    const kept = localStorage.getItem(key);
+    if (valid(kept)) value = kept;
+  } catch {
+    /* No storage: the choice lasts as long as the page. */
+  }
   const own = signal(value);
-  own.subscribe((now) => { try { localStorage.setItem(key, now); } catch { /* as above */ } });
+  own.subscribe((now) => {
+    try {
+      localStorage.setItem(key, now);
+    } catch {
+      /* as above */
+    }
+  });
   return own;
 }
 
@@ -37,5 +57,9 @@ export const wasHere = stored("postrider.here", "", (v) => v === "1");
 
 /** The time in ms, moved on every 5 seconds: enough for "12 seconds ago" without waking the page all the time. */
 export const now = signal(Date.now());
-setInterval(() => { if (!document.hidden) now.value = Date.now(); }, 5000);
-document.addEventListener("visibilitychange", () => { now.value = Date.now(); });
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now();
+}, 5000);
+document.addEventListener("visibilitychange", () => {
+  now.value = Date.now();
+});

@@ -16,6 +16,8 @@ export function memo(draw) {
     shouldComponentUpdate(next) {
       return Object.keys(next).some((name) => next[name] !== this.props[name]);
     }
-    render(props) { return draw(props); }
+    render(props) {
+      return draw(props);
+    }
   };
 }

@@ -5,14 +5,23 @@ import { Icon } from "./icon.js";
 
 const KINDS = { attempt: ATTEMPT, endpoint: ENDPOINT, health: HEALTH, job: JOB };
 
+/** A word of one's own with an icon; `tone` is ok, bad, warn, info or off. */
+export function Badge({ tone = "off", icon = "minus", hint, children }) {
+  return html`<span class="badge ${tone}" title=${hint}><${Icon} name=${icon} size=${12} />${children}</span>`;
+}
+
 /** `<StatusBadge of="attempt" status="delivered" />`; `of` is attempt, endpoint, health or job; `word` says it in other words. */
 export function StatusBadge({ of = "attempt", status, word, hint, quiet }) {
   const known = KINDS[of][status] ?? { word: status, tone: "off", icon: "minus" };
-  return html`<span class="badge ${known.tone} ${quiet ? "quiet" : ""}" title=${hint ?? known.hint}><${Icon} name=${known.icon} size=${12} />${word ?? known.word}</span>`;
+  return html`<span class="badge ${known.tone} ${quiet ? "quiet" : ""}" title=${hint ?? known.hint}
+    ><${Icon} name=${known.icon} size=${12} />${word ?? known.word}</span
+  >`;
 }
 
 /** An HTTP status of a receiver, or what came instead. */
 export function Code({ status, kind }) {
   if (status) return html`<span class="code ${status < 300 ? "ok" : status < 400 ? "warn" : "bad"}">${status}</span>`;
-  return html`<span class="code none ${kind ? "" : "blank"}" title=${kind ? undefined : "No answer yet"}>${kind ?? "–"}</span>`;
+  return html`<span class="code none ${kind ? "" : "blank"}" title=${kind ? undefined : "No answer yet"}
+    >${kind ?? "–"}</span
+  >`;
 }

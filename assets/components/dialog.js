@@ -6,11 +6,32 @@ import { Icon } from "./icon.js";
 export function Dialog({ title, onClose, children, footer, wide }) {
   const ref = useRef(null);
   const id = useId();
-  useEffect(() => { ref.current.showModal(); }, []);
-  return html`<dialog ref=${ref} class=${wide ? "dialog wide" : "dialog"} aria-labelledby=${id}
-    onCancel=${(e) => { e.preventDefault(); onClose(); }} onMouseDown=${(e) => { if (e.target === ref.current) onClose(); }}>
-    <div class="dialog-box"><header><h2 id=${id}>${title}</h2><button type="button" class="button quiet icon-only" aria-label="Close" onClick=${onClose}><${Icon} name="cross" /></button></header>
-    <div class="dialog-body">${children}</div>${footer && html`<footer>${footer}</footer>`}</div></dialog>`;
+  useEffect(() => {
+    ref.current.showModal();
+  }, []);
+  return html`<dialog
+    ref=${ref}
+    class=${wide ? "dialog wide" : "dialog"}
+    aria-labelledby=${id}
+    onCancel=${(e) => {
+      e.preventDefault();
+      onClose();
+    }}
+    onMouseDown=${(e) => {
+      if (e.target === ref.current) onClose();
+    }}
+  >
+    <div class="dialog-box">
+      <header>
+        <h2 id=${id}>${title}</h2>
+        <button type="button" class="button quiet icon-only" aria-label="Close" onClick=${onClose}>
+          <${Icon} name="cross" />
+        </button>
+      </header>
+      <div class="dialog-body">${children}</div>
+      ${footer && html`<footer>${footer}</footer>`}
+    </div>
+  </dialog>`;
 }
 
 /**
@@ -21,7 +42,11 @@ export function confirm({ title, text, action = "Continue", danger = false, act 
   return new Promise((answer) => {
     const place = document.createElement("div");
     document.body.append(place);
-    const close = (done) => { render(null, place); place.remove(); answer(done); };
+    const close = (done) => {
+      render(null, place);
+      place.remove();
+      answer(done);
+    };
     render(html`<${Confirm} ...${{ title, text, action, danger, act, close }} />`, place);
   });
 }
@@ -30,11 +55,27 @@ function Confirm({ title, text, action, danger, act, close }) {
   const [state, set] = useState({ busy: false, error: null });
   const run = async () => {
     set({ busy: true, error: null });
-    try { await act(); close(true); } catch (error) { set({ busy: false, error }); }
+    try {
+      await act();
+      close(true);
+    } catch (error) {
+      set({ busy: false, error });
+    }
   };
-  return html`<${Dialog} title=${title} onClose=${() => close(false)} footer=${html`
-    <button type="button" class="button" onClick=${() => close(false)}>Cancel</button>
-    <button type="button" class="button ${danger ? "danger" : "primary"}" disabled=${state.busy} aria-busy=${state.busy} onClick=${run}>${action}</button>`}>
+  return html`<${Dialog}
+    title=${title}
+    onClose=${() => close(false)}
+    footer=${html`<button type="button" class="button" onClick=${() => close(false)}>Cancel</button>
+      <button
+        type="button"
+        class="button ${danger ? "danger" : "primary"}"
+        disabled=${state.busy}
+        aria-busy=${state.busy}
+        onClick=${run}
+      >
+        ${action}
+      </button>`}
+  >
     ${typeof text === "string" ? html`<p>${text}</p>` : text}
     ${state.error && html`<p class="field-error" role="alert">${state.error.message}</p>`}
   <//>`;

@@ -31,10 +31,24 @@ export function useForm({ initial, submit }) {
   };
   // `headers/X-A` belongs to the field `headers`, `events/3` to `events`.
   const errorOf = (name) => {
-    const own = Object.entries(state.fields).filter(([place, text]) => text && (place === name || place.startsWith(`${name}/`)));
-    return own.length ? own.map(([place, text]) => (place === name ? beside(name, text) : `${place.slice(name.length + 1)}: ${beside(place.split("/").at(-1), text)}`)).join(" ") : null;
+    const own = Object.entries(state.fields).filter(
+      ([place, text]) => text && (place === name || place.startsWith(`${name}/`)),
+    );
+    return own.length
+      ? own
+          .map(([place, text]) =>
+            place === name
+              ? beside(name, text)
+              : `${place.slice(name.length + 1)}: ${beside(place.split("/").at(-1), text)}`,
+          )
+          .join(" ")
+      : null;
   };
-  const general = state.error && (state.error.general ? state.error.general(Object.keys(state.fields).filter((p) => known.current.has(p.split("/")[0]))) : state.error.message);
+  const general =
+    state.error &&
+    (state.error.general
+      ? state.error.general(Object.keys(state.fields).filter((p) => known.current.has(p.split("/")[0])))
+      : state.error.message);
   return { values, set, setValues, run, busy: state.busy, error: state.error, general, errorOf, root, known };
 }
 
@@ -46,8 +60,7 @@ function beside(name, text) {
 
 export function Form({ form, children, footer, className }) {
   return html`<form ref=${form.root} class="form ${className ?? ""}" novalidate onSubmit=${form.run}>
-    ${children}
-    ${form.general && html`<${Note} tone="bad">${form.general}<//>`}
+    ${children} ${form.general && html`<${Note} tone="bad">${form.general}<//>`}
     ${footer && html`<div class="form-footer">${footer}</div>`}
   </form>`;
 }
@@ -57,7 +70,7 @@ export function FieldFrame({ label, hint, error, optional, children }) {
   const id = useId();
   const describedby = cxIds(hint && `${id}-h`, error && `${id}-e`);
   return html`<div class="field">
-    <label for=${id}>${label}${optional && html` <span class="muted">(optional)</span>`}</label>
+    <label for=${id}>${label} ${optional && html`<span class="muted">(optional)</span>`}</label>
     ${children({ id, "aria-invalid": error ? "true" : undefined, "aria-describedby": describedby })}
     ${error && html`<div class="field-error" id="${id}-e">${error}</div>`}
     ${hint && html`<div class="field-hint" id="${id}-h">${hint}</div>`}
@@ -74,23 +87,55 @@ export function Field({ form, name, label, hint, optional, as = "input", options
   const error = form.errorOf(name);
   const value = form.values[name];
   if (as === "checkbox") {
-    return html`<${CheckField} label=${label} hint=${hint} error=${error} checked=${value} onChange=${(v) => form.set(name, v)} />`;
+    return html`<${CheckField}
+      label=${label}
+      hint=${hint}
+      error=${error}
+      checked=${value}
+      onChange=${(v) => form.set(name, v)}
+    />`;
   }
-  return html`<${FieldFrame} ...${{ label, hint, error, optional }}>${(attributes) => {
-    const all = { ...attributes, name, value: value ?? "", onInput: (e) => form.set(name, e.target.value), ...rest };
-    if (as === "textarea") return html`<textarea ...${all}></textarea>`;
-    if (as === "select") return html`<select ...${all}>${options.map((o) => { const [v, w] = Array.isArray(o) ? o : [o, o]; return html`<option value=${v} selected=${v === value}>${w}</option>`; })}</select>`;
-    return html`<input ...${all} />`;
-  }}<//>`;
+  return html`<${FieldFrame} ...${{ label, hint, error, optional }}
+    >${(attributes) => {
+      const all = { ...attributes, name, value: value ?? "", onInput: (e) => form.set(name, e.target.value), ...rest };
+      if (as === "textarea") return html`<textarea ...${all}></textarea>`;
+      if (as === "select")
+        return html`<select ...${all}>
+          ${options.map((o) => {
+            const [v, w] = Array.isArray(o) ? o : [o, o];
+            return html`<option value=${v} selected=${v === value}>${w}</option>`;
+          })}
+        </select>`;
+      return html`<input ...${all} />`;
+    }}<//
+  >`;
 }
 
 function CheckField({ label, hint, error, checked, onChange }) {
   const id = useId();
-  return html`<div class="field check"><input type="checkbox" id=${id} checked=${checked} aria-describedby=${cxIds(hint && `${id}-h`, error && `${id}-e`)} onChange=${(e) => onChange(e.target.checked)} />
-    <div><label for=${id}>${label}</label>${error && html`<div class="field-error" id="${id}-e">${error}</div>`}${hint && html`<div class="field-hint" id="${id}-h">${hint}</div>`}</div></div>`;
+  return html`<div class="field check">
+    <input
+      type="checkbox"
+      id=${id}
+      checked=${checked}
+      aria-describedby=${cxIds(hint && `${id}-h`, error && `${id}-e`)}
+      onChange=${(e) => onChange(e.target.checked)}
+    />
+    <div>
+      <label for=${id}>${label}</label
+      >${error && html`<div class="field-error" id="${id}-e">${error}</div>`}${hint && html`<div class="field-hint" id="${id}-h">${hint}</div>`}
+    </div>
+  </div>`;
 }
 
 /** The button that sends the form. */
 export function Submit({ form, children, danger }) {
-  return html`<button type="submit" class="button ${danger ? "danger" : "primary"}" disabled=${form.busy} aria-busy=${form.busy}>${children}</button>`;
+  return html`<button
+    type="submit"
+    class="button ${danger ? "danger" : "primary"}"
+    disabled=${form.busy}
+    aria-busy=${form.busy}
+  >
+    ${children}
+  </button>`;
 }

@@ -3,9 +3,27 @@ import { html } from "../ui.js";
 import { Dialog } from "./dialog.js";
 
 const KEYS = [
-  ["/", "Search"], ["j", "Next row"], ["k", "Previous row"], ["Enter", "Open the row"], ["x", "Select the row"],
-  ["r", "Retry the delivery"], ["n", "Show what is new"], ["Esc", "Close"], ["?", "These keys"],
+  ["/", "Search"],
+  ["j", "Next row"],
+  ["k", "Previous row"],
+  ["Enter", "Open the row"],
+  ["x", "Select the row"],
+  ["r", "Retry the delivery"],
+  ["n", "Show what is new"],
+  ["c", "Make a webhook, send an event"],
+  ["Esc", "Close"],
+  ["?", "These keys"],
 ];
 export default function Help({ onClose }) {
-  return html`<${Dialog} title="Keyboard shortcuts" onClose=${onClose}><dl class="keys">${KEYS.map(([key, what]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl><//>`;
+  return html`<${Dialog} title="Keyboard shortcuts" onClose=${onClose}
+    ><dl class="keys">
+      ${KEYS.map(
+        ([key, what]) =>
+          html`<div>
+            <dt><kbd>${key}</kbd></dt>
+            <dd>${what}</dd>
+          </div>`,
+      )}
+    </dl><//
+  >`;
 }

@@ -25,7 +25,10 @@ export function useJob(id) {
       }
     };
     ask();
-    return () => { stop.abort(); clearTimeout(timer); };
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
   }, [id]);
   return state;
 }
@@ -33,39 +36,86 @@ export function useJob(id) {
 export function JobProgress({ job }) {
   const finished = job.delivered + job.exhausted;
   const all = Math.max(job.matched, 1);
-  return html`<div class="job"><div class="job-bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax=${job.matched} aria-valuenow=${finished}>
-      <span class="ok" style=${{ width: `${(job.delivered / all) * 100}%` }}></span><span class="bad" style=${{ width: `${(job.exhausted / all) * 100}%` }}></span></div>
-    <dl class="job-facts"><div><dt>Matched</dt><dd class="num">${number(job.matched)}</dd></div><div><dt>Queued</dt><dd class="num">${number(job.queued)}</dd></div>
-      <div><dt>Delivered</dt><dd class="num">${number(job.delivered)}</dd></div><div><dt>Failed again</dt><dd class="num">${number(job.exhausted)}</dd></div></dl></div>`;
+  return html`<div class="job">
+    <div
+      class="job-bar"
+      role="progressbar"
+      aria-label="Progress"
+      aria-valuemin="0"
+      aria-valuemax=${job.matched}
+      aria-valuenow=${finished}
+    >
+      <span class="ok" style=${{ width: `${(job.delivered / all) * 100}%` }}></span
+      ><span class="bad" style=${{ width: `${(job.exhausted / all) * 100}%` }}></span>
+    </div>
+    <dl class="job-facts">
+      <div>
+        <dt>Matched</dt>
+        <dd class="num">${number(job.matched)}</dd>
+      </div>
+      <div>
+        <dt>Queued</dt>
+        <dd class="num">${number(job.queued)}</dd>
+      </div>
+      <div>
+        <dt>Delivered</dt>
+        <dd class="num">${number(job.delivered)}</dd>
+      </div>
+      <div>
+        <dt>Failed again</dt>
+        <dd class="num">${number(job.exhausted)}</dd>
+      </div>
+    </dl>
+  </div>`;
 }
 
 function JobDialog({ id, title, close }) {
   const { job, error } = useJob(id);
   const [stopping, setStopping] = useState(false);
   const running = !job || job.status === "running";
-  useEffect(() => { if (job && job.status !== "running") announce(sentence(job)); }, [job?.status]);
+  useEffect(() => {
+    if (job && job.status !== "running") announce(sentence(job));
+  }, [job?.status]);
   const stop = async () => {
     setStopping(true);
-    try { await del(`v1/jobs/${encodeURIComponent(id)}`); toast("Stopped. What was not sent yet is cancelled."); close(); } catch (e) { setStopping(false); toast(e.message, { tone: "bad" }); }
+    try {
+      await del(`v1/jobs/${encodeURIComponent(id)}`);
+      toast("Stopped. What was not sent yet is cancelled.");
+      close();
+    } catch (e) {
+      setStopping(false);
+      toast(e.message, { tone: "bad" });
+    }
   };
-  return html`<${Dialog} title=${title} onClose=${close} footer=${html`
-    ${running && html`<button type="button" class="button danger" disabled=${stopping} onClick=${stop}>Cancel what is not sent</button>`}
-    <button type="button" class="button primary" onClick=${close}>${running ? "Leave it running" : "Close"}</button>`}>
+  return html`<${Dialog}
+    title=${title}
+    onClose=${close}
+    footer=${html`${running && html`<button type="button" class="button danger" disabled=${stopping} onClick=${stop}>Cancel what is not sent</button>`}
+      <button type="button" class="button primary" onClick=${close}>${running ? "Leave it running" : "Close"}</button>`}
+  >
     <${JobProgress} job=${job ?? { matched: 0, queued: 0, delivered: 0, exhausted: 0 }} />
-    <p class="muted">${running ? "This goes on in the background, behind fresh events. What fails is tried again by the webhook's schedule, so it may take a while until all is decided." : sentence(job)}</p>
+    <p class="muted">
+      ${running ? "This goes on in the background, behind fresh events. What fails is tried again by the webhook's schedule, so it may take a while until all is decided." : sentence(job)}
+    </p>
     ${error && html`<${Note} tone="warn">${error.message}<//>`}
   <//>`;
 }
 
-const sentence = (job) => (job.status === "cancelled" ? `Cancelled: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} had arrived.`
-  : `Done: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} arrived${job.exhausted ? `, ${number(job.exhausted)} failed again` : ""}.`);
+const sentence = (job) =>
+  job.status === "cancelled"
+    ? `Cancelled: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} had arrived.`
+    : `Done: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} arrived${job.exhausted ? `, ${number(job.exhausted)} failed again` : ""}.`;
 
 /** Shows a job's progress in a dialog; resolves when the dialog is closed. */
 export function showJob(id, title) {
   return new Promise((done) => {
     const place = document.createElement("div");
     document.body.append(place);
-    const close = () => { render(null, place); place.remove(); done(); };
+    const close = () => {
+      render(null, place);
+      place.remove();
+      done();
+    };
     render(html`<${JobDialog} id=${id} title=${title} close=${close} />`, place);
   });
 }

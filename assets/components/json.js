@@ -12,10 +12,17 @@ export function JsonView({ text, label = "Body", truncated, empty = "No body" })
   if (!text) return html`<p class="muted body-empty">${empty}</p>`;
   const shown = raw || pretty === null ? text : pretty;
   return html`<div class="body-view">
-    <div class="body-bar"><span class="muted">${bytes(new Blob([text]).size)}${truncated && html`, cut: the rest was not kept`}</span>
+    <div class="body-bar">
+      <span class="muted">${bytes(new Blob([text]).size)}${truncated && html`, cut: the rest was not kept`}</span>
       ${pretty !== null && html`<div class="segmented" role="group" aria-label="${label}: form"><button type="button" aria-pressed=${!raw} onClick=${() => setRaw(false)}>Pretty</button><button type="button" aria-pressed=${raw} onClick=${() => setRaw(true)}>Raw</button></div>`}
-      <${CopyButton} text=${shown} what="Copy ${label.toLowerCase()}" /></div>
-    <pre class="body-text ${raw || pretty === null ? "wrap" : ""}" tabindex="0" role="region" aria-label=${label}><code>${!raw && pretty !== null && pretty.length <= COLOURED ? coloured(pretty) : shown}</code></pre>
+      <${CopyButton} text=${shown} what="Copy ${label.toLowerCase()}" />
+    </div>
+    <pre
+      class="body-text ${raw || pretty === null ? "wrap" : ""}"
+      tabindex="0"
+      role="region"
+      aria-label=${label}
+    ><code>${!raw && pretty !== null && pretty.length <= COLOURED ? coloured(pretty) : shown}</code></pre>
   </div>`;
 }
 
@@ -23,11 +30,18 @@ export function JsonView({ text, label = "Body", truncated, empty = "No body" })
 export function prettyOf(text) {
   const t = (text ?? "").trim();
   if (!/^[[{]/.test(t)) return null;
-  try { JSON.parse(t); } catch { return null; }
-  let out = "", depth = 0;
+  try {
+    JSON.parse(t);
+  } catch {
+    return null;
+  }
+  let out = "",
+    depth = 0;
   for (const [token] of t.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
-    if (token === "{" || token === "[") { depth += 1; out += `${token}\n${"  ".repeat(depth)}`; }
-    else if (token === "}" || token === "]") {
+    if (token === "{" || token === "[") {
+      depth += 1;
+      out += `${token}\n${"  ".repeat(depth)}`;
+    } else if (token === "}" || token === "]") {
       depth -= 1;
       out = /[{[]\n *$/.test(out) ? out.trimEnd() + token : `${out}\n${"  ".repeat(depth)}${token}`;
     } else if (token === ",") out += `,\n${"  ".repeat(depth)}`;

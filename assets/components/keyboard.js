@@ -1,7 +1,10 @@
 // Keys. They never act while someone types, while a dialog is open, or with Ctrl, Alt or Meta held.
 import { useEffect, useRef } from "../ui.js";
 
-const typing = (target) => target.closest?.("input:not([type=checkbox]):not([type=radio]),textarea,select,[contenteditable],dialog[open],[role=menu]");
+const typing = (target) =>
+  target.closest?.(
+    "input:not([type=checkbox]):not([type=radio]),textarea,select,[contenteditable],dialog[open],[role=menu]",
+  );
 
 /** `useKeys({j: () => …, "/": () => …})`, as long as the component is on the page. */
 export function useKeys(keys) {

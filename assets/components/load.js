@@ -16,12 +16,19 @@ export function useLoad(load, dependencies = [], when = true) {
     const own = (running.current = new AbortController());
     set((s) => ({ ...(s.app === app ? s : { data: undefined, error: null, app }), loading: true }));
     return load(own.signal).then(
-      (data) => { if (!own.signal.aborted) set({ data, error: null, loading: false, app }); },
-      (error) => { if (!own.signal.aborted) set((s) => ({ ...s, error, loading: false })); },
+      (data) => {
+        if (!own.signal.aborted) set({ data, error: null, loading: false, app });
+      },
+      (error) => {
+        if (!own.signal.aborted) set((s) => ({ ...s, error, loading: false }));
+      },
     );
   }, [app, ...dependencies]);
   // Before the paint: the request goes out a frame earlier.
-  useLayoutEffect(() => { if (when) reload(); return () => running.current?.abort(); }, [reload, when]);
+  useLayoutEffect(() => {
+    if (when) reload();
+    return () => running.current?.abort();
+  }, [reload, when]);
   return { ...state, reload };
 }
 
@@ -31,7 +38,9 @@ export function useEvery(ms, tick, active = true) {
   latest.current = tick;
   useEffect(() => {
     if (!active) return undefined;
-    const timer = setInterval(() => { if (!document.hidden) latest.current(); }, ms);
+    const timer = setInterval(() => {
+      if (!document.hidden) latest.current();
+    }, ms);
     return () => clearInterval(timer);
   }, [ms, active]);
 }

@@ -12,24 +12,42 @@ import { fail } from "./toast.js";
 export function Shell({ children, onHelp }) {
   const [open, setOpen] = useState(false);
   const { path } = route.value;
-  useEffect(() => { setOpen(false); }, [path]);
+  useEffect(() => {
+    setOpen(false);
+  }, [path]);
   useEffect(() => {
     if (!open) return undefined;
-    const shut = (e) => { if (e.key === "Escape") setOpen(false); };
+    const shut = (e) => {
+      if (e.key === "Escape") setOpen(false);
+    };
     addEventListener("keydown", shut);
     return () => removeEventListener("keydown", shut);
   }, [open]);
-  const skip = (e) => { e.preventDefault(); document.getElementById("main").focus(); };
+  const skip = (e) => {
+    e.preventDefault();
+    document.getElementById("main").focus();
+  };
   return html`<div class="shell">
     <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
     <header class="bar">
-      <button type="button" class="button quiet icon-only" aria-label="Menu" aria-expanded=${open} aria-controls="side" onClick=${() => setOpen(!open)}><${Icon} name=${open ? "cross" : "menu"} /></button>
+      <button
+        type="button"
+        class="button quiet icon-only"
+        aria-label="Menu"
+        aria-expanded=${open}
+        aria-controls="side"
+        onClick=${() => setOpen(!open)}
+      >
+        <${Icon} name=${open ? "cross" : "menu"} />
+      </button>
       <${Brand} /><${Person} />
     </header>
     <nav class=${cx("side", open && "open")} id="side" aria-label="Main">
       <${Brand} />
       <${Apps} />
-      <ul class="side-list">${visible().map((entry) => (entry ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : html`<li class="nav-line" aria-hidden="true"></li>`))}</ul>
+      <ul class="side-list">
+        ${visible().map((entry) => (entry ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : html`<li class="nav-line" aria-hidden="true"></li>`))}
+      </ul>
       <div class="side-end"><${Person} wide onHelp=${onHelp} /></div>
     </nav>
     ${open && html`<div class="veil" onClick=${() => setOpen(false)}></div>`}
@@ -38,9 +56,24 @@ export function Shell({ children, onHelp }) {
 }
 
 /** What the role may see, without two lines in a row. */
-const visible = () => NAVIGATION.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
+const visible = () =>
+  NAVIGATION.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
 
-const Brand = () => html`<a class="brand" href=${href("")}><svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="#1d4f91" /><path d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" stroke-linejoin="round" /><path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" /></svg>Postrider</a>`;
+const Brand = () =>
+  html`<a class="brand" href=${href("")}
+    ><svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
+      <rect width="32" height="32" rx="7" fill="#1d4f91" />
+      <path
+        d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13"
+        fill="none"
+        stroke="#fff"
+        stroke-width="3"
+        stroke-linecap="round"
+        stroke-linejoin="round"
+      />
+      <path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" /></svg
+    >Postrider</a
+  >`;
 
 function NavLink({ path, title, icon, here }) {
   const current = here === path ? "page" : path && here.startsWith(`${path}/`) ? "true" : undefined;
@@ -54,32 +87,60 @@ function Apps() {
     appId.value = app.name === "default" ? "" : app.id;
     go("", { app: appId.value });
   };
-  return html`<div class="app-switch"><${Menu} align="start" named className="button app-button" label="App: ${currentApp.value?.name}"
-    button=${html`<${Icon} name="apps" /><span class="cut">${currentApp.value?.name}</span><${Icon} name="down" size=${12} />`}
-    items=${[{ heading: "App" }, ...apps.value.map((app) => ({ label: app.name, current: app.id === currentApp.value?.id, run: () => choose(app) }))]} /></div>`;
+  return html`<div class="app-switch">
+    <${Menu}
+      align="start"
+      named
+      className="button app-button"
+      label="App: ${currentApp.value?.name}"
+      button=${html`<${Icon} name="apps" /><span class="cut">${currentApp.value?.name}</span><${Icon} name="down" size=${12} />`}
+      items=${[{ heading: "App" }, ...apps.value.map((app) => ({ label: app.name, current: app.id === currentApp.value?.id, run: () => choose(app) }))]}
+    />
+  </div>`;
 }
 
 function Person({ wide, onHelp }) {
   const who = session.value;
   if (!who) return null;
   const leave = async () => {
-    try { await del("admin/api/session", { quiet: true }); } catch (e) { if (e.status !== 401) return fail(e); }
+    try {
+      await del("admin/api/session", { quiet: true });
+    } catch (e) {
+      if (e.status !== 401) return fail(e);
+    }
     sessionEnded.value = false;
     session.value = null;
     return go("sign-in");
   };
-  return html`<${Menu} named=${wide} up=${wide} align=${wide ? "start" : "end"} className=${wide ? "button quiet person" : "button quiet icon-only"} label="Account of ${who.email}"
+  return html`<${Menu}
+    named=${wide}
+    up=${wide}
+    align=${wide ? "start" : "end"}
+    className=${wide ? "button quiet person" : "button quiet icon-only"}
+    label="Account of ${who.email}"
     button=${wide ? html`<${Icon} name="account" /><span class="cut">${who.email}<small>${who.role}</small></span>` : html`<${Icon} name="account" />`}
     items=${[
       { heading: html`<span class="cut">${who.email}</span> <span class="muted">${who.role}</span>` },
       null,
       { heading: "Times" },
-      ...TIME_MODES.map(([mode, word]) => ({ label: word, current: timeMode.value === mode, run: () => { timeMode.value = mode; } })),
+      ...TIME_MODES.map(([mode, word]) => ({
+        label: word,
+        current: timeMode.value === mode,
+        run: () => {
+          timeMode.value = mode;
+        },
+      })),
       null,
       { label: "Account and sessions", icon: "account", href: href("account") },
       onHelp && { label: "Keyboard shortcuts", icon: "about", run: onHelp },
-      { label: "API documentation", icon: "external", href: new URL("../docs", document.baseURI).pathname, target: "_blank" },
+      {
+        label: "API documentation",
+        icon: "external",
+        href: new URL("../docs", document.baseURI).pathname,
+        target: "_blank",
+      },
       null,
       { label: "Sign out", icon: "right", run: leave },
-    ].filter((i) => i !== undefined)} />`;
+    ].filter((i) => i !== undefined)}
+  />`;
 }

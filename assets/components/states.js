@@ -4,21 +4,36 @@ import { Icon } from "./icon.js";
 
 /** Grey bars in the place of text. `lines` or explicit `width`/`height` in CSS lengths. */
 export function Skeleton({ lines = 1, width, height }) {
-  return html`<div class="skeleton" aria-hidden="true">${Array.from({ length: lines }, (_, i) => html`<span style=${{ width: width ?? `${[92, 78, 85, 64][i % 4]}%`, height }}></span>`)}</div>`;
+  return html`<div class="skeleton" aria-hidden="true">
+    ${Array.from({ length: lines }, (_, i) => html`<span style=${{ width: width ?? `${[92, 78, 85, 64][i % 4]}%`, height }}></span>`)}
+  </div>`;
 }
 
 /** `children` are the buttons or links that lead on. */
 export function EmptyState({ icon = "search", title, text, children }) {
-  return html`<div class="state"><${Icon} name=${icon} size=${28} /><h3>${title}</h3>${text && html`<p>${text}</p>`}${children && html`<div class="state-actions">${children}</div>`}</div>`;
+  return html`<div class="state">
+    <${Icon} name=${icon} size=${28} />
+    <h2>${title}</h2>
+    ${text && html`<p>${text}</p>`}${children && html`<div class="state-actions">${children}</div>`}
+  </div>`;
 }
 
 export function ErrorState({ error, retry, title = "This could not be loaded", children }) {
-  return html`<div class="state bad" role="alert"><${Icon} name="alert" size=${28} /><h3>${title}</h3><p>${error?.message ?? String(error)}</p>
+  return html`<div class="state bad" role="alert">
+    <${Icon} name="alert" size=${28} />
+    <h2>${title}</h2>
+    <p>${error?.message ?? String(error)}</p>
     ${error?.requestId && html`<p class="muted small">Request <code>${error.requestId}</code></p>`}
-    <div class="state-actions">${retry && html`<button type="button" class="button" onClick=${retry}>Try again</button>`}${children}</div></div>`;
+    <div class="state-actions">
+      ${retry && html`<button type="button" class="button" onClick=${retry}>Try again</button>`}${children}
+    </div>
+  </div>`;
 }
 
 /** A note in the flow of a page: `tone` is info, warn, bad or ok. */
 export function Note({ tone = "info", children }) {
-  return html`<div class="note ${tone}" role=${tone === "bad" ? "alert" : undefined}><${Icon} name=${tone === "ok" ? "check" : tone === "info" ? "about" : "alert"} /><div>${children}</div></div>`;
+  return html`<div class="note ${tone}" role=${tone === "bad" ? "alert" : undefined}>
+    <${Icon} name=${tone === "ok" ? "check" : tone === "info" ? "about" : "alert"} />
+    <div>${children}</div>
+  </div>`;
 }

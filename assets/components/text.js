@@ -7,7 +7,9 @@ import { Icon } from "./icon.js";
 export function MiddleEllipsis({ text, tail = 12, mono }) {
   const value = text ?? "";
   const cut = Math.max(0, value.length - tail);
-  return html`<span class="middle ${mono ? "mono" : ""}" title=${value}><span class="middle-head">${value.slice(0, cut)}</span><span class="middle-tail">${value.slice(cut)}</span></span>`;
+  return html`<span class="middle ${mono ? "mono" : ""}" title=${value}
+    ><span class="middle-head">${value.slice(0, cut)}</span><span class="middle-tail">${value.slice(cut)}</span></span
+  >`;
 }
 
 /** `text` may be a function, for what is made only when asked for. */
@@ -21,8 +23,14 @@ export function CopyButton({ text, label = "Copy", what = label, quiet = true })
     clearTimeout(timer.current);
     timer.current = setTimeout(() => setDone(false), 1500);
   };
-  return html`<button type="button" class=${quiet ? "button quiet small" : "button small"} onClick=${copy} title=${what}>
-    <${Icon} name=${done ? "check" : "copy"} size=${14} />${label}</button>`;
+  return html`<button
+    type="button"
+    class=${quiet ? "button quiet small" : "button small"}
+    onClick=${copy}
+    title=${what}
+  >
+    <${Icon} name=${done ? "check" : "copy"} size=${14} />${label}
+  </button>`;
 }
 
 /** The clipboard is only there in secure contexts; over plain http, the old command has to do. */

@@ -10,12 +10,28 @@ export function Time({ at }) {
 }
 
 /** How long until something happens, which says more than the clock; what should have happened already is due now. */
-export const Due = ({ at }) => html`<time datetime=${at} title=${exact(at)}>${Date.parse(at) <= now.value ? "now" : ago(at, now.value)}</time>`;
+export const Due = ({ at }) =>
+  html`<time datetime=${at} title=${exact(at)}>${Date.parse(at) < now.value + 5000 ? "now" : ago(at, now.value)}</time>`;
 
-export const TIME_MODES = [["relative", "Relative"], ["local", "Local"], ["utc", "UTC"]];
+export const TIME_MODES = [
+  ["relative", "Relative"],
+  ["local", "Local"],
+  ["utc", "UTC"],
+];
 /** The switch; one choice for all pages, kept in this browser. */
 export function TimeSwitch() {
   return html`<div class="segmented" role="group" aria-label="How times are shown">
-    ${TIME_MODES.map(([mode, word]) => html`<button type="button" aria-pressed=${timeMode.value === mode} onClick=${() => { timeMode.value = mode; }}>${word}</button>`)}
+    ${TIME_MODES.map(
+      ([mode, word]) =>
+        html`<button
+          type="button"
+          aria-pressed=${timeMode.value === mode}
+          onClick=${() => {
+            timeMode.value = mode;
+          }}
+        >
+          ${word}
+        </button>`,
+    )}
   </div>`;
 }

@@ -1,37 +1,45 @@
 // The delivery log: one row for each attempt. The address holds search, filters, order, page and the open row.
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
-import { address, download, get } from "../api.js";
-import { number, plural, total } from "../format.js";
-import { amend, href, route } from "../router.js";
+import { get } from "../api.js";
+import { amend, route } from "../router.js";
 import { appId, may, timeMode } from "../state.js";
-import { Icon } from "../components/icon.js";
 import { useKeys } from "../components/keyboard.js";
 import { Lazy } from "../components/lazy.js";
 import { useEvery, useLoad } from "../components/load.js";
-import { Menu } from "../components/menu.js";
 import { Page } from "../components/page.js";
-import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable, Pages } from "../components/table.js";
-import { TimeSwitch } from "../components/time.js";
-import { announce, fail, toast } from "../components/toast.js";
 import { columnsOf } from "./deliveries/columns.js";
-import { choose, clear, filterOf, inWords, isFiltered, moveOn } from "./deliveries/filter.js";
-import { MANY, useLive } from "./deliveries/live.js";
+import { choose, filterOf, inWords, moveOn } from "./deliveries/filter.js";
+import { useLive } from "./deliveries/live.js";
+import { Announce, Chosen, Export, LIST, LogLine, NoRows, Refusal } from "./deliveries/parts.js";
 import { Toolbar } from "./deliveries/toolbar.js";
 
-const LIST = "v1/webhooks/deliveries";
 // The first rows do not wait for what comes with a click.
 const loadPanel = () => import("./deliveries/detail.js");
 const retries = () => import("./deliveries/retry.js");
 
+/** Rows of a page, unless the address says otherwise: more than a screen, and still quick to get and to draw. */
+const ROWS = 25;
 /** What is asked of the list, and what tells one question from another. */
 const PLACE = ["page", "cursor", "per_page", "sort"];
-const ask = (filter, query, options) => get(LIST, { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])) }, options);
+const ask = (filter, query, options) =>
+  get(
+    LIST,
+    { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])), per_page: query.get("per_page") ?? ROWS },
+    options,
+  );
 
 /** The first rows are asked for while the server still says who is there; whoever that is, the answer is the same. */
 let ahead = null;
 export function early(query) {
-  if (!query.has("app")) ahead = { query: String(query), answer: ask(filterOf(query), query, { quiet: true }).then((data) => ({ data }), (error) => ({ error })) };
+  if (!query.has("app"))
+    ahead = {
+      query: String(query),
+      answer: ask(filterOf(query), query, { quiet: true }).then(
+        (data) => ({ data }),
+        (error) => ({ error }),
+      ),
+    };
 }
 async function first(query) {
   const asked = ahead;
@@ -45,7 +53,9 @@ async function first(query) {
 export default function Deliveries() {
   const { query } = route.value;
   const asked = PLACE.map((n) => query.get(n)).join();
-  const wanted = JSON.stringify([...query].filter(([n]) => !["open", "app", "page", "cursor", "per_page", "sort"].includes(n)));
+  const wanted = JSON.stringify(
+    [...query].filter(([n]) => !["open", "app", "page", "cursor", "per_page", "sort"].includes(n)),
+  );
   const filter = useMemo(() => filterOf(query), [wanted]);
   const sort = query.get("sort");
   const onFirst = !query.get("page") && !query.get("cursor");
@@ -53,9 +63,20 @@ export default function Deliveries() {
   const list = useLoad(async (signal) => (await first(query)) ?? ask(filter, query, { signal }), [filter, asked]);
   const there = Boolean(list.data || list.error);
   const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], there);
-  const endpoints = useLoad(async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data, [], there);
+  const endpoints = useLoad(
+    async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data,
+    [],
+    there,
+  );
   const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], there);
-  const jobs = useLoad(async (signal) => (await get("v1/jobs", { per_page: 5 }, { signal })).data.find((j) => j.attributes.kind === "retry" && j.attributes.status === "running"), [], there);
+  const jobs = useLoad(
+    async (signal) =>
+      (await get("v1/jobs", { per_page: 5 }, { signal })).data.find(
+        (j) => j.attributes.kind === "retry" && j.attributes.status === "running",
+      ),
+    [],
+    there,
+  );
   useEvery(10_000, jobs.reload, Boolean(jobs.data));
   const live = useLive(filter, list.data?.data, there && !list.error);
 
@@ -67,22 +88,37 @@ export default function Deliveries() {
   const searchRef = useRef(null);
 
   // What is chosen belongs to the filter that it was chosen under.
-  useEffect(() => { setChosen(new Map()); setCursor(null); }, [wanted, appId.value]);
+  useEffect(() => {
+    setChosen(new Map());
+    setCursor(null);
+  }, [wanted, appId.value]);
   // A cursor of another filter or another day is of no use: begin anew.
-  useEffect(() => { if (list.error?.fields?.cursor) amend({ cursor: null, page: null }, { replace: true }); }, [list.error]);
+  useEffect(() => {
+    if (list.error?.fields?.cursor) amend({ cursor: null, page: null }, { replace: true });
+  }, [list.error]);
 
   const showNew = () => {
     setFresh(new Set(live.news));
     live.taken();
     moveOn();
-    if (onFirst && !sort) list.reload(); else amend({ page: null, cursor: null, sort: null });
+    if (onFirst && !sort) list.reload();
+    else amend({ page: null, cursor: null, sort: null });
     scrollTo({ top: 0 });
   };
   const show = (id, how) => amend({ open: id }, how);
-  const close = () => { amend({ open: null }); focusRow(open ?? cursor); };
-  const openRow = (row) => { setCursor(row.id); show(row.id, { replace: Boolean(open) }); };
+  const close = () => {
+    amend({ open: null });
+    focusRow(open ?? cursor);
+  };
+  const openRow = (row) => {
+    setCursor(row.id);
+    show(row.id, { replace: Boolean(open) });
+  };
   // A retried row stays where it is and says so; its new attempt is announced when it ends.
-  const superseded = (row) => { if (row?.attributes.status === "exhausted") live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } }); };
+  const superseded = (row) => {
+    if (row?.attributes.status === "exhausted")
+      live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } });
+  };
   const retried = (row) => async () => {
     const made = await (await retries()).retryOne(row);
     if (made && made.attributes.delivery_id === row.attributes.delivery_id) superseded(row);
@@ -93,48 +129,121 @@ export default function Deliveries() {
     const at = rows.findIndex((r) => r.id === (cursor ?? open));
     const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
     setCursor(next.id);
-    if (open) show(next.id, { replace: true }); else focusRow(next.id);
+    if (open) show(next.id, { replace: true });
+    else focusRow(next.id);
   };
   const current = () => rows?.find((r) => r.id === (open ?? cursor));
   useKeys({
     "/": () => searchRef.current?.focus(),
-    j: () => move(1), k: () => move(-1), ArrowDown: () => (cursor ? move(1) : false), ArrowUp: () => (cursor ? move(-1) : false),
+    j: () => move(1),
+    k: () => move(-1),
+    ArrowDown: () => (cursor ? move(1) : false),
+    ArrowUp: () => (cursor ? move(-1) : false),
     Enter: (e) => (e.target.closest("a,button,input") || !current() ? false : openRow(current())),
     Escape: () => (open ? close() : chosen.size ? setChosen(new Map()) : false),
-    r: () => { const row = current(); if (row && may("admin")) retried(row)(); else return false; return true; },
-    x: () => { const row = current(); if (!row || !may("admin")) return false; toggle(row); return true; },
+    r: () => {
+      const row = current();
+      if (row && may("admin")) retried(row)();
+      else return false;
+      return true;
+    },
+    x: () => {
+      const row = current();
+      if (!row || !may("admin")) return false;
+      toggle(row);
+      return true;
+    },
     n: () => (live.news.size ? showNew() : false),
   });
-  const toggle = (row) => setChosen((m) => { const next = new Map(m); if (!next.delete(row.id)) next.set(row.id, row); return next; });
-  const select = (keys) => setChosen((m) => new Map([...keys].map((k) => [k, m.get(k) ?? rows.find((r) => r.id === k)])));
+  const toggle = (row) =>
+    setChosen((m) => {
+      const next = new Map(m);
+      if (!next.delete(row.id)) next.set(row.id, row);
+      return next;
+    });
+  const select = (keys) =>
+    setChosen((m) => new Map([...keys].map((k) => [k, m.get(k) ?? rows.find((r) => r.id === k)])));
 
   const act = useRef({});
   act.current = { openRow, retried };
-  const columns = useMemo(() => columnsOf({ endpoints: endpoints.data, schedule: policy.data?.delivery?.retry_schedule, onOpen: (row) => act.current.openRow(row), onRetry: (row) => () => act.current.retried(row)() }),
-    [endpoints.data, policy.data, timeMode.value]);
-  const nothing = isFiltered(query)
-    ? html`<${EmptyState} title="Nothing matches" text="No attempt in the log fits this search and these filters."><button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button><//>`
-    : endpoints.data?.length === 0
-      ? html`<${EmptyState} icon="webhooks" title="No webhook yet" text="A webhook says where events go. Make one, or see a first delivery with the built-in receiver."><a class="button primary" href=${href("")}>Get started</a><a class="button" href=${href("webhooks/new")}>Make a webhook</a><//>`
-      : html`<${EmptyState} icon="deliveries" title="Nothing was delivered yet" text="As soon as an event is posted that a webhook wants, its attempts appear here."><a class="button" href=${href("events")}>Send an event</a><//>`;
+  const columns = useMemo(
+    () =>
+      columnsOf({
+        endpoints: endpoints.data,
+        schedule: policy.data?.delivery?.retry_schedule,
+        onOpen: (row) => act.current.openRow(row),
+        onRetry: (row) => () => act.current.retried(row)(),
+      }),
+    [endpoints.data, policy.data, timeMode.value],
+  );
+  const retryThese = async () => {
+    if (!(await (await retries()).retryChosen([...chosen.values()]))) return;
+    chosen.forEach(superseded);
+    setChosen(new Map());
+  };
+  const retryMatching = async () => {
+    if (!(await (await retries()).retryAll(filter, inWords(query, endpoints.data)))) return;
+    setChosen(new Map());
+    live.taken();
+    list.reload();
+    jobs.reload();
+  };
+  const showJob = async () => {
+    await (await retries()).showRetry(jobs.data);
+    jobs.reload();
+  };
+  const ofDelivery = (made) => rows?.filter((r) => r.attributes.delivery_id === made.attributes.delivery_id) ?? [];
 
-  return html`<${Page} title="Webhook Deliveries" actions=${html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}>
+  return html`<${Page}
+    title="Webhook Deliveries"
+    actions=${html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}
+  >
     <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
-      <div class="log-line"><div class="log-count"><span class="muted num" role="status">${list.data ? plural(list.data.meta.total, "attempt").replace(number(list.data.meta.total), total(list.data.meta)) : list.error ? "" : "Loading…"}</span><${LiveState} state=${live.state} /></div>
-        <span class="log-live">${jobs.data && html`<button type="button" class="button small" onClick=${async () => { await (await retries()).showRetry(jobs.data); jobs.reload(); }}>Retry of ${number(jobs.data.attributes.matched)} runs</button>`}
-          ${live.news.size > 0 && html`<button type="button" class="button small news" onClick=${showNew}><${Icon} name="up" size=${12} />${live.news.size >= MANY ? `${number(MANY)}+` : number(live.news.size)} new</button>`}<${TimeSwitch} /></span></div>
+      <${LogLine} list=${list} live=${live} job=${jobs.data} onJob=${showJob} onNew=${showNew} />
       <${Announce} count=${live.news.size} />
-      ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear({ order: true })}>Clear search and filters</button>`}<//>` : html`
-        ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
-        <${DataTable} caption="Delivery attempts, newest first unless sorted" columns=${columns} rows=${rows} empty=${nothing} busy=${list.loading} skeleton=${12} sort=${sort} onSort=${(s) => choose({ sort: s })}
-          selected=${new Set(chosen.keys())} onSelect=${may("admin") ? select : undefined} onOpen=${openRow} active=${open ?? cursor} fresh=${fresh} />
-        <${Pages} list=${list.data} noun="" />`}
+      ${list.error && html`<${Refusal} list=${list} />`}
+      ${
+        (list.data || !list.error) &&
+        html`<${DataTable}
+            caption="Delivery attempts, newest first unless sorted"
+            columns=${columns}
+            rows=${rows}
+            empty=${html`<${NoRows} query=${query} endpoints=${endpoints.data} />`}
+            busy=${list.loading}
+            skeleton=${12}
+            sort=${sort}
+            onSort=${(s) => choose({ sort: s })}
+            selected=${new Set(chosen.keys())}
+            onSelect=${may("admin") ? select : undefined}
+            onOpen=${openRow}
+            active=${open ?? cursor}
+            fresh=${fresh}
+          />
+          <${Pages} list=${list.data} noun="" />`
+      }
     </section>
-    ${chosen.size > 0 && html`<${Chosen} chosen=${chosen} meta=${list.data?.meta} clear=${() => setChosen(new Map())}
-      retry=${async () => { if (await (await retries()).retryChosen([...chosen.values()])) { chosen.forEach(superseded); setChosen(new Map()); } }}
-      all=${async () => { if (await (await retries()).retryAll(filter, inWords(query, endpoints.data))) { setChosen(new Map()); live.taken(); list.reload(); jobs.reload(); } }} />`}
-    ${open && html`<${Lazy} load=${loadPanel} name="Panel" id=${open} onShow=${(id) => show(id, { replace: true })} onClose=${close} onRetried=${(made) => rows?.filter((r) => r.attributes.delivery_id === made.attributes.delivery_id).forEach(superseded)} />`}
+    ${
+      chosen.size > 0 &&
+      html`<${Chosen}
+        count=${chosen.size}
+        meta=${list.data?.meta}
+        clear=${() => setChosen(new Map())}
+        retry=${retryThese}
+        all=${retryMatching}
+      />`
+    }
+    ${
+      open &&
+      html`<${Lazy}
+        load=${loadPanel}
+        name="Panel"
+        id=${open}
+        onShow=${(id) => show(id, { replace: true })}
+        onClose=${close}
+        onRetried=${(made) => ofDelivery(made).forEach(superseded)}
+      />`
+    }
   <//>`;
 }
 
@@ -144,39 +253,4 @@ function focusRow(id) {
     row?.querySelector("a.view")?.focus({ preventScroll: true });
     row?.scrollIntoView({ block: "nearest" });
   });
-}
-
-function LiveState({ state }) {
-  const live = state === "live";
-  const word = live ? "Live" : state === "starting" ? "Connecting" : "Offline";
-  return html`<span class="live ${live ? "on" : ""}" title=${live ? "Ended attempts are announced as they happen." : "Waiting for the connection; it comes back by itself."}><span class="live-dot" aria-hidden="true"></span>${word}</span>`;
-}
-
-/** Said at most every few seconds, so that a busy log does not talk all the time. */
-function Announce({ count }) {
-  const said = useRef({ at: 0, count: 0 });
-  useEffect(() => {
-    if (!count) { said.current.count = 0; return; }
-    if (said.current.count === 0 || Date.now() - said.current.at > 15_000) { said.current = { at: Date.now(), count }; announce(`${count} new`); }
-  }, [count]);
-  return null;
-}
-
-function Chosen({ chosen, meta, clear: none, retry, all }) {
-  return html`<div class="selection-bar" role="region" aria-label="Selection"><strong class="num">${number(chosen.size)} selected</strong>
-    <button type="button" class="button primary small" onClick=${retry}><${Icon} name="redo" size=${14} />Retry selected</button>
-    <button type="button" class="button small" onClick=${all}>Retry all ${total(meta)} matching…</button>
-    <button type="button" class="button quiet small" onClick=${none}>Clear</button></div>`;
-}
-
-function Export({ filter, sort, meta }) {
-  const path = `${LIST}/export`;
-  const save = async (format) => {
-    toast("The file is being made.");
-    try { toast(`Saved ${await download(path, { ...filter, sort, format })}.`); } catch (error) { fail(error); }
-  };
-  // A plain link streams to the disk; only another app's rows, and workbooks (which may be refused), come by request.
-  const item = (format, label, hint) => (appId.value || format === "xlsx" ? { label, hint, icon: "download", run: () => save(format) } : { label, hint, icon: "download", href: address(path, { ...filter, sort, format }).href, download: "" });
-  return html`<${Menu} label="Export" button=${html`<${Icon} name="download" />Export<${Icon} name="down" size=${12} />`} items=${[
-    { heading: `${total(meta)} rows, as filtered and sorted` }, item("csv", "CSV", "Any spreadsheet or script"), item("xlsx", "Excel workbook", "Typed cells, up to 20,000 rows"), item("jsonl", "JSON lines", "One object a line")]} />`;
 }

@@ -19,7 +19,12 @@ export default function Delivery({ params }) {
       if (await retryOne({ ...row, attributes: { ...row.attributes, status: newest.status } })) load.reload();
     },
   });
-  return html`<${Page} title="Delivery ${params.id}" back=${html`<a class="back" href=${href("webhook-deliveries")}><${Icon} name="left" size=${14} />Webhook Deliveries</a>`}
-    actions=${html`<${CopyButton} text=${() => location.href} label="Link" what="Copy link" />`}>
-    <div class="card"><div class="card-body"><${DeliveryDetail} load=${load} wide /></div></div><//>`;
+  return html`<${Page}
+    title="Delivery ${params.id}"
+    back=${html`<a class="back" href=${href("webhook-deliveries")}><${Icon} name="left" size=${14} />Webhook Deliveries</a>`}
+    actions=${html`<${CopyButton} text=${() => location.href} label="Link" what="Copy link" />`}
+  >
+    <div class="card">
+      <div class="card-body"><${DeliveryDetail} load=${load} wide /></div></div
+  ><//>`;
 }

@@ -2,7 +2,12 @@
 // A module's default export is a component that gets `{params}`; the query is in `route` (router.js).
 export const PAGES = [
   { path: "", title: "Overview", icon: "overview", load: () => import("./overview.js") },
-  { path: "webhook-deliveries", title: "Webhook Deliveries", icon: "deliveries", load: () => import("./deliveries.js") },
+  {
+    path: "webhook-deliveries",
+    title: "Webhook Deliveries",
+    icon: "deliveries",
+    load: () => import("./deliveries.js"),
+  },
   { path: "webhook-deliveries/:id", load: () => import("./delivery.js") },
   { path: "events", title: "Events", icon: "events", load: () => import("./events.js") },
   { path: "events/:id", load: () => import("./event.js") },
@@ -22,8 +27,20 @@ export const PAGES = [
 ];
 
 /** The entries of the side, null for a line between groups. */
-export const NAVIGATION = ["", "webhook-deliveries", "events", "webhooks", null, "keys", "users", "apps", null, "retention", "logs", "about"]
-  .map((path) => (path === null ? null : PAGES.find((page) => page.path === path)));
+export const NAVIGATION = [
+  "",
+  "webhook-deliveries",
+  "events",
+  "webhooks",
+  null,
+  "keys",
+  "users",
+  "apps",
+  null,
+  "retention",
+  "logs",
+  "about",
+].map((path) => (path === null ? null : PAGES.find((page) => page.path === path)));
 
 /** The page of a path, with the values of its `:names`; a plain segment wins over a name. */
 export function find(path) {
@@ -32,12 +49,19 @@ export function find(path) {
     const names = page.path.split("/");
     const params = {};
     if (names.length !== parts.length) continue;
-    if (names.every((name, i) => (name.startsWith(":") ? (params[name.slice(1)] = decode(parts[i])) : name === parts[i]))) return { page, params };
+    if (
+      names.every((name, i) => (name.startsWith(":") ? (params[name.slice(1)] = decode(parts[i])) : name === parts[i]))
+    )
+      return { page, params };
   }
   return null;
 }
 
 /** A stray % in an address is itself. */
 function decode(part) {
-  try { return decodeURIComponent(part); } catch { return part; }
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }

@@ -2,14 +2,20 @@
 import { html, useEffect } from "../ui.js";
 import { get, post } from "../api.js";
 import { go, route } from "../router.js";
-import { session, sessionEnded } from "../state.js";
+import { session, sessionEnded, setupRequired } from "../state.js";
 import { Field, Form, Submit, useForm } from "../components/form.js";
-import { useLoad } from "../components/load.js";
 import { Note } from "../components/states.js";
 import { Door } from "./setup.js";
 
 export default function SignIn() {
-  const server = useLoad((signal) => get("admin/api/state", {}, { signal, quiet: true }));
+  // Usually known since the page was loaded; only a session that has ended leaves it open.
+  useEffect(() => {
+    if (setupRequired.value !== null) return;
+    get("admin/api/state", {}, { quiet: true }).then(
+      (state) => (setupRequired.value = state.setup_required),
+      () => {},
+    );
+  }, []);
   const form = useForm({
     initial: { email: "", password: "" },
     submit: async ({ email, password }) => {
@@ -24,18 +30,34 @@ export default function SignIn() {
       onward();
     },
   });
-  useEffect(() => { if (session.value) onward(); }, [session.value]);
-  if (server.data?.setup_required) {
-    return html`<${Door} title="Welcome to Postrider"><p>Nobody can sign in yet. The server printed a one-time set-up link when it started; open it to make the owner's account.</p>
-      <p class="muted">It is valid for 30 minutes. For a new one, restart the server, or make an account on the command line:</p>
-      <pre class="command"><code>postrider user create --email you@example.com --role owner</code></pre><//>`;
+  useEffect(() => {
+    if (session.value) onward();
+  }, [session.value]);
+  if (setupRequired.value) {
+    return html`<${Door} title="Welcome to Postrider"
+      ><p>
+        Nobody can sign in yet. The server printed a one-time set-up link when it started; open it to make the owner's
+        account.
+      </p>
+      <p class="muted">
+        It is valid for 30 minutes. For a new one, restart the server, or make an account on the command line:
+      </p>
+      <pre class="command"><code>postrider user create --email you@example.com --role owner</code></pre>
+    <//>`;
   }
   return html`<${Door} title="Sign in">
     ${sessionEnded.value && html`<${Note}>Your session has ended. Sign in to go on where you were.<//>`}
     <${Form} form=${form} footer=${html`<${Submit} form=${form}>Sign in<//>`}>
       <${Field} form=${form} name="email" label="E-mail" type="email" autocomplete="username" required autofocus />
-      <${Field} form=${form} name="password" label="Password" type="password" autocomplete="current-password" required />
-    <//><//>`;
+      <${Field}
+        form=${form}
+        name="password"
+        label="Password"
+        type="password"
+        autocomplete="current-password"
+        required
+      /> <//
+  ><//>`;
 }
 
 /** Only a path of this page is followed. */

@@ -2,8 +2,23 @@
 import { go, route } from "../../router.js";
 
 /** Parameters of the address that choose rows; the API knows all but `last`. */
-const NAMES = ["status", "event_type", "endpoint_id", "response_status", "error_kind", "trigger", "since", "until", "q"];
-export const RANGES = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"]];
+const NAMES = [
+  "status",
+  "event_type",
+  "endpoint_id",
+  "response_status",
+  "error_kind",
+  "trigger",
+  "since",
+  "until",
+  "q",
+];
+export const RANGES = [
+  ["1h", "Last hour"],
+  ["24h", "Last 24 hours"],
+  ["7d", "Last 7 days"],
+  ["30d", "Last 30 days"],
+];
 const MS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
 
 /**
@@ -42,12 +57,16 @@ export function choose(changes, options) {
   go(route.value.path, query, options);
 }
 /** Everything off; the order too, if it is meant to begin anew. */
-export const clear = ({ order } = {}) => choose(Object.fromEntries([...NAMES, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
+export const clear = ({ order } = {}) =>
+  choose(Object.fromEntries([...NAMES, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
 
 /** What bulk retry is told, in words. */
 export function inWords(query, endpoints) {
   const words = [];
-  const add = (name, say) => { const v = query.getAll(name).filter(Boolean); if (v.length) words.push(say(v)); };
+  const add = (name, say) => {
+    const v = query.getAll(name).filter(Boolean);
+    if (v.length) words.push(say(v));
+  };
   add("q", ([v]) => `matching “${v}”`);
   add("event_type", ([v]) => `of ${v}`);
   add("endpoint_id", ([v]) => `to ${endpoints?.find((e) => e.id === v)?.attributes.name || "one webhook"}`);

@@ -33,7 +33,12 @@ export function useLive(filter, rows, ready) {
       arrived = [];
       const known = rows.filter((row) => shown.current.has(row.id));
       if (known.length) setChanged((m) => new Map([...m, ...known.map((row) => [row.id, row])]));
-      if (known.length < rows.length) setNews((s) => (s.size >= MANY ? s : new Set([...s, ...rows.filter((row) => !shown.current.has(row.id)).map((row) => row.id)])));
+      if (known.length < rows.length)
+        setNews((s) =>
+          s.size >= MANY
+            ? s
+            : new Set([...s, ...rows.filter((row) => !shown.current.has(row.id)).map((row) => row.id)]),
+        );
     };
     const take = ({ event, id, data }) => {
       if (id) lastId = id;
@@ -46,12 +51,29 @@ export function useLive(filter, rows, ready) {
       running = new AbortController();
       follow("v1/webhooks/deliveries/stream", filter, { on: take, state: setState, signal: running.signal, lastId });
     };
-    const stop = () => { running?.abort(); running = null; setState("waiting"); };
+    const stop = () => {
+      running?.abort();
+      running = null;
+      setState("waiting");
+    };
     const visible = () => (document.hidden ? stop() : start());
     start();
     document.addEventListener("visibilitychange", visible);
-    return () => { stop(); clearTimeout(timer); document.removeEventListener("visibilitychange", visible); };
+    return () => {
+      stop();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", visible);
+    };
   }, [key, appId.value, ready]);
   const patch = (row) => setChanged((m) => new Map(m).set(row.id, row));
-  return { news, changed, state, patch, taken: () => { setNews(new Set()); setChanged(new Map()); } };
+  return {
+    news,
+    changed,
+    state,
+    patch,
+    taken: () => {
+      setNews(new Set());
+      setChanged(new Map());
+    },
+  };
 }

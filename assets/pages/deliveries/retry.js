@@ -20,32 +20,61 @@ async function withNewest(row) {
 /** Runs `work` over all, four at a time. */
 async function each(all, work) {
   const next = all.values();
-  const one = async () => { for (const item of next) await work(item); };
+  const one = async () => {
+    for (const item of next) await work(item);
+  };
   await Promise.all([one(), one(), one(), one()]);
 }
 
 /** Retries one. What had arrived already is only sent again when that is confirmed. Gives the new attempt, or null. */
 export async function retryOne(given) {
   let row;
-  try { row = await withNewest(given); } catch (error) { fail(error); return null; }
-  const { status, event_type: type, endpoint_name: name } = row.attributes;
-  if (status === "pending") { toast("The next attempt of this delivery is under way or scheduled already."); return null; }
-  let made = null;
-  const act = async () => { made = (await retry(row.id)).data; };
-  if (status === "delivered" || status === "cancelled") {
-    const why = status === "delivered" ? "It was delivered already. The receiver gets the same event once more, with the same id." : "It was cancelled. It is sent now as a new delivery.";
-    if (!await confirm({ title: "Send it again?", text: why, action: "Send again", act })) return null;
-  } else {
-    try { await act(); } catch (error) { fail(error); return null; }
+  try {
+    row = await withNewest(given);
+  } catch (error) {
+    fail(error);
+    return null;
   }
-  toast(`${type}${name ? ` to ${name}` : ""} is being sent: attempt ${made.attributes.attempt}.`, { action: { label: "View", href: href(`webhook-deliveries/${made.id}`) } });
+  const { status, event_type: type, endpoint_name: name } = row.attributes;
+  if (status === "pending") {
+    toast("The next attempt of this delivery is under way or scheduled already.");
+    return null;
+  }
+  let made = null;
+  const act = async () => {
+    made = (await retry(row.id)).data;
+  };
+  if (status === "delivered" || status === "cancelled") {
+    const why =
+      status === "delivered"
+        ? "It was delivered already. The receiver gets the same event once more, with the same id."
+        : "It was cancelled. It is sent now as a new delivery.";
+    if (!(await confirm({ title: "Send it again?", text: why, action: "Send again", act }))) return null;
+  } else {
+    try {
+      await act();
+    } catch (error) {
+      fail(error);
+      return null;
+    }
+  }
+  toast(`${type}${name ? ` to ${name}` : ""} is being sent: attempt ${made.attributes.attempt}.`, {
+    action: { label: "View", href: href(`webhook-deliveries/${made.id}`) },
+  });
   return made;
 }
 
 /** Retries the chosen rows, each delivery once. Gives how many were queued. */
 export async function retryChosen(chosen) {
   const rows = [];
-  try { await each(chosen, async (row) => { rows.push(await withNewest(row)); }); } catch (error) { fail(error); return 0; }
+  try {
+    await each(chosen, async (row) => {
+      rows.push(await withNewest(row));
+    });
+  } catch (error) {
+    fail(error);
+    return 0;
+  }
   // Several rows may be attempts of one delivery; its newest says what a retry does.
   const newest = new Map();
   for (const row of rows) {
@@ -56,21 +85,36 @@ export async function retryChosen(chosen) {
   const count = (...s) => all.filter((r) => s.includes(r.attributes.status)).length;
   const [failed, again, waiting] = [count("exhausted"), count("delivered", "cancelled"), count("pending")];
   const todo = all.filter((r) => r.attributes.status !== "pending");
-  let queued = 0, busy = 0;
+  let queued = 0,
+    busy = 0;
   const problems = [];
-  const text = html`<p>One attempt each, now, whatever the webhook's status.</p><ul class="plain">
-    ${failed > 0 && html`<li>${deliveries(failed)} that failed: the next attempt</li>`}
-    ${again > 0 && html`<li>${deliveries(again)} that arrived or ${again === 1 ? "was" : "were"} cancelled: sent once more</li>`}
-    ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "waits" : "wait"} for an attempt already: left alone</li>`}</ul>`;
+  const text = html`<p>One attempt each, now, whatever the webhook's status.</p>
+    <ul class="plain">
+      ${failed > 0 && html`<li>${deliveries(failed)} that failed: the next attempt</li>`}
+      ${again > 0 && html`<li>${deliveries(again)} that arrived or ${again === 1 ? "was" : "were"} cancelled: sent once more</li>`}
+      ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "waits" : "wait"} for an attempt already: left alone</li>`}
+    </ul>`;
   const act = async () => {
     await each(todo, async (row) => {
       if (problems.length > 3) return;
-      try { await retry(row.id); queued += 1; } catch (error) { if (error.status === 409) busy += 1; else problems.push(error); }
+      try {
+        await retry(row.id);
+        queued += 1;
+      } catch (error) {
+        if (error.status === 409) busy += 1;
+        else problems.push(error);
+      }
     });
     if (problems.length) throw new Error(`${number(queued)} of ${number(todo.length)} queued. ${problems[0].message}`);
   };
-  if (!todo.length) { toast("All of them wait for an attempt already."); return 0; }
-  if (!await confirm({ title: `Retry ${deliveries(todo.length)}?`, text, action: `Retry ${number(todo.length)}`, act })) return queued;
+  if (!todo.length) {
+    toast("All of them wait for an attempt already.");
+    return 0;
+  }
+  if (
+    !(await confirm({ title: `Retry ${deliveries(todo.length)}?`, text, action: `Retry ${number(todo.length)}`, act }))
+  )
+    return queued;
   toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} waited already` : ""}.`);
   return queued;
 }
@@ -78,18 +122,33 @@ export async function retryChosen(chosen) {
 /** Retries all that match: counts first, asks, then shows the progress. Gives true when it was started. */
 export async function retryAll(filter, words) {
   let matched;
-  try { matched = (await post("v1/webhooks/deliveries/retry", { filter, dry_run: true })).data.attributes.matched; } catch (error) { fail(error); return false; }
+  try {
+    matched = (await post("v1/webhooks/deliveries/retry", { filter, dry_run: true })).data.attributes.matched;
+  } catch (error) {
+    fail(error);
+    return false;
+  }
   if (!matched) {
-    toast("Nothing to retry here: bulk retry takes deliveries that failed for good, to webhooks that are not disabled.");
+    toast(
+      "Nothing to retry here: bulk retry takes deliveries that failed for good, to webhooks that are not disabled.",
+    );
     return false;
   }
   let job;
   const started = await confirm({
     title: `Retry ${deliveries(matched)}?`,
-    text: html`<p>Every delivery ${words ? html`<strong>${words}</strong> ` : ""}that failed for good is tried again, and if that fails, by the webhook's whole schedule anew.</p>
-      <p class="muted">What arrived, waits, or belongs to a disabled webhook is left alone. Fresh events go first. You can cancel while it runs.</p>`,
+    text: html`<p>
+        Every delivery ${words ? html`<strong>${words}</strong> ` : ""}that failed for good is tried again, and if that
+        fails, by the webhook's whole schedule anew.
+      </p>
+      <p class="muted">
+        What arrived, waits, or belongs to a disabled webhook is left alone. Fresh events go first. You can cancel while
+        it runs.
+      </p>`,
     action: `Retry ${number(matched)}`,
-    act: async () => { job = (await post("v1/webhooks/deliveries/retry", { filter })).data; },
+    act: async () => {
+      job = (await post("v1/webhooks/deliveries/retry", { filter })).data;
+    },
   });
   if (started) await showRetry(job);
   return started;

@@ -37,9 +37,9 @@ export function Toolbar({ types, endpoints, searchRef }) {
 }
 
 /** What the address asks for is an option even if the page does not know it. */
-const withCurrent = (options, value, words = value) => (!value || options.some(([v]) => v === value) ? options : [...options, [value, words]]);
+export const withCurrent = (options, value, words = value) => (!value || options.some(([v]) => v === value) ? options : [...options, [value, words]]);
 
-function Search({ inputRef }) {
+export function Search({ inputRef, placeholder = "Search webhook, URL or event", label = "Search webhook name, URL or event type" }) {
   const asked = route.value.query.get("q") ?? "";
   const [text, setText] = useState(asked);
   const timer = useRef(0);
@@ -51,18 +51,18 @@ function Search({ inputRef }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => { typed.current = value.trim(); choose({ q: value.trim() }, { replace: true }); }, wait);
   };
-  return html`<div class="search"><${Icon} name="search" /><input ref=${inputRef} type="search" maxlength="200" placeholder="Search webhook, URL or event" aria-label="Search webhook name, URL or event type" aria-keyshortcuts="/"
+  return html`<div class="search"><${Icon} name="search" /><input ref=${inputRef} type="search" maxlength="200" placeholder=${placeholder} aria-label=${label} aria-keyshortcuts="/"
     value=${text} onInput=${(e) => type(e.target.value, 300)} onKeyDown=${(e) => { if (e.key === "Enter") type(text, 0); if (e.key === "Escape") { if (text) type("", 0); e.target.blur(); } }} />${!text && html`<kbd aria-hidden="true">/</kbd>`}</div>`;
 }
 
-function Choice({ label, any, value, options, groups, onChange }) {
+export function Choice({ label, any, value, options, groups, onChange }) {
   const option = ([v, words]) => html`<option value=${v} selected=${v === value}>${words}</option>`;
   return html`<select class=${cx("choice", value && "chosen")} aria-label=${label} value=${value} onChange=${(e) => onChange(e.target.value)}>
     <option value="" selected=${!value}>${any}</option>${options?.map(option)}${groups?.map(([name, list]) => (name ? html`<optgroup label=${name}>${list.map(option)}</optgroup>` : list.map(option)))}</select>`;
 }
 
 /** Types below their category, the whole category first. */
-function eventGroups(types, value) {
+export function eventGroups(types, value) {
   const groups = new Map();
   for (const { attributes: { event_type: type, category } } of types ?? []) {
     if (!groups.has(category)) groups.set(category, [[`${category}.*`, `All ${category} events`]]);
@@ -72,7 +72,7 @@ function eventGroups(types, value) {
   return [...(value && !known ? [[null, [[value, value]]]] : []), ...[...groups].sort(([a], [b]) => a.localeCompare(b))];
 }
 
-function Range({ query }) {
+export function Range({ query }) {
   const own = Boolean(query.get("since") || query.get("until"));
   const [custom, setCustom] = useState(own);
   const value = own || custom ? "custom" : query.get("last") ?? "";
@@ -86,7 +86,7 @@ function Range({ query }) {
 }
 
 /** The browser's field knows no zone: it shows and takes UTC or local time as the switch says. */
-function Moment({ label, name, query }) {
+export function Moment({ label, name, query }) {
   const at = query.get(name);
   const shown = at && !Number.isNaN(Date.parse(at)) ? (timeMode.value === "utc" ? utc(at) : local(at)).slice(0, 16).replace(" ", "T") : "";
   const set = (text) => choose({ last: null, [name]: text ? new Date(timeMode.value === "utc" ? `${text}Z` : text).toISOString() : null });

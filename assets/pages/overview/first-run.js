@@ -11,7 +11,10 @@ import { Note } from "../../components/states.js";
 import { announce } from "../../components/toast.js";
 
 const EVENT = { event_type: "postrider.hello", payload: { message: "Hello from Postrider", first: true } };
-const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
+const pause = (ms) =>
+  new Promise((done) => {
+    setTimeout(done, ms);
+  });
 
 export function FirstRun({ webhooks, onBegin, onDone }) {
   const [step, setStep] = useState(0);
@@ -32,28 +35,60 @@ export function FirstRun({ webhooks, onBegin, onDone }) {
       setRow(await arrival(id, event.id));
       setStep(4);
       announce("Delivered, and the signature was verified.");
-    } catch (problem) { setError(problem); }
+    } catch (problem) {
+      setError(problem);
+    }
     busy.current = false;
   };
   const some = webhooks && webhooks.active + webhooks.paused + webhooks.disabled > 0;
   return html`<${Card} title="Welcome: see a first delivery" className="first-run">
-    <p>Postrider sends events that you post to the webhooks that want them, signs each request, retries what fails and keeps a log of every attempt.
-      ${may("admin") ? " Try the whole way with the receiver that is built in; nothing leaves this server." : " Nothing was delivered in this app yet; an admin can make the first webhook."}</p>
-    ${may("admin") && html`<ol class="steps">
-      <${Step} at=${1} step=${step} error=${error} title="Make the echo receiver" text="A webhook that answers inside this process and checks the signature." />
-      <${Step} at=${2} step=${step} error=${error} title="Post an event" text=${html`<code>${EVENT.event_type}</code>, a small piece of JSON.`} />
-      <${Step} at=${3} step=${step} error=${error} title="See it delivered" text=${row ? html`Answered with ${row.attributes.response_status} in ${duration(row.attributes.response_time_ms)}.` : "The attempt, its headers and the answer are in the log."} />
-    </ol>`}
+    <p>
+      Postrider sends events that you post to the webhooks that want them, signs each request, retries what fails and
+      keeps a log of every attempt.
+      ${may("admin") ? " Try the whole way with the receiver that is built in; nothing leaves this server." : " Nothing was delivered in this app yet; an admin can make the first webhook."}
+    </p>
+    ${
+      may("admin") &&
+      html`<ol class="steps">
+        <${Step}
+          at=${1}
+          step=${step}
+          error=${error}
+          title="Make the echo receiver"
+          text="A webhook that answers inside this process and checks the signature."
+        />
+        <${Step}
+          at=${2}
+          step=${step}
+          error=${error}
+          title="Post an event"
+          text=${html`<code>${EVENT.event_type}</code>, a small piece of JSON.`}
+        />
+        <${Step}
+          at=${3}
+          step=${step}
+          error=${error}
+          title="See it delivered"
+          text=${row ? html`Answered with ${row.attributes.response_status} in ${duration(row.attributes.response_time_ms)}.` : "The attempt, its headers and the answer are in the log."}
+        />
+      </ol>`
+    }
     ${error && html`<${Note} tone="bad">${error.message}<//>`}
-    ${row && html`<${Note} tone=${row.attributes.status === "delivered" ? "ok" : "bad"}>${row.attributes.status === "delivered" ? html`<strong>Delivered.</strong> The receiver verified the signature and answered:` : html`<strong>It did not arrive.</strong> ${row.attributes.error_message}`}<//>
-      <${JsonView} text=${row.attributes.response_body} label="Answer" />`}
+    ${
+      row &&
+      html`<${Note} tone=${row.attributes.status === "delivered" ? "ok" : "bad"}
+          >${row.attributes.status === "delivered" ? html`<strong>Delivered.</strong> The receiver verified the signature and answered:` : html`<strong>It did not arrive.</strong> ${row.attributes.error_message}`}<//
+        >
+        <${JsonView} text=${row.attributes.response_body} label="Answer" />`
+    }
     <div class="page-actions">
       ${may("admin") && (step < 4 || error) && html`<button type="button" class="button primary" disabled=${step > 0 && step < 4 && !error} onClick=${run}>${error ? "Try again" : "Send a first event"}</button>`}
       ${row && html`<a class="button primary" href=${href(`webhook-deliveries/${row.id}`)}>Look at the delivery</a>`}
       ${may("admin") && html`<a class="button" href=${href("webhooks/new")}>Make ${some || row ? "a" : "your own"} webhook</a>`}
       ${row && html`<a class="button" href=${href("keys")}>Make an API key</a>`}
       ${row && html`<button type="button" class="button quiet" onClick=${onDone}>Go to the overview</button>`}
-    </div><//>`;
+    </div><//
+  >`;
 }
 
 /** Waits until the event's attempt at the receiver is over; it is a matter of milliseconds. */
@@ -64,10 +99,18 @@ async function arrival(webhook, event) {
     if (row) return row;
     await pause(250);
   }
-  throw new Error("The event was accepted, but no attempt has ended within ten seconds. The delivery log shows what happens.");
+  throw new Error(
+    "The event was accepted, but no attempt has ended within ten seconds. The delivery log shows what happens.",
+  );
 }
 
 function Step({ at, step, error, title, text }) {
   const state = step > at ? "done" : step === at ? (error ? "failed" : "doing") : "";
-  return html`<li class=${cx("step", state)} aria-current=${state === "doing" ? "step" : undefined}><span class="step-mark">${state === "done" ? html`<${Icon} name="check" label="Done" size=${14} />` : at}</span><div><strong>${title}</strong><p class="muted">${text}</p></div></li>`;
+  return html`<li class=${cx("step", state)} aria-current=${state === "doing" ? "step" : undefined}>
+    <span class="step-mark">${state === "done" ? html`<${Icon} name="check" label="Done" size=${14} />` : at}</span>
+    <div>
+      <strong>${title}</strong>
+      <p class="muted">${text}</p>
+    </div>
+  </li>`;
 }
