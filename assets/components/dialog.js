@@ -8,6 +8,8 @@ export function Dialog({ title, onClose, children, footer, wide }) {
   const id = useId();
   useEffect(() => {
     ref.current.showModal();
+    // What is asked for comes first, not the cross in the corner.
+    ref.current.querySelector(".dialog-body :is(input, select, textarea):not([type=checkbox], [type=radio])")?.focus();
   }, []);
   return html`<dialog
     ref=${ref}

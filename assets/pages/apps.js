@@ -43,6 +43,6 @@ function Name({ app, onClose, onDone }) {
       onDone(app ? `${app.name} is called ${done.name} now.` : `${done.name} is ready.`);
     },
   });
-  return html`<${Dialog} title=${app ? "Rename app" : "New app"} onClose=${onClose}><${Form} form=${form} footer=${html`<${Submit} form=${form}>${app ? "Rename" : "Make app"}<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
-    <${Field} form=${form} name="name" label="Name" maxlength="100" required autofocus autocomplete="off" hint=${app ? "Keys and links go by the id, which stays." : "A product, or an environment such as staging."} /><//><//>`;
+  return html`<${Dialog} title=${app ? "Rename app" : "New app"} onClose=${onClose}><${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${app ? "Rename" : "Make app"}<//>`}>
+    <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" hint=${app ? "Keys and links go by the id, which stays." : "A product, or an environment such as staging."} /><//><//>`;
 }

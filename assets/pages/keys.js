@@ -69,8 +69,8 @@ function NewKey({ onClose, onMade }) {
   const error = form.errorOf("scopes");
   const toggle = (scope) => form.set("scopes", form.values.scopes.includes(scope) ? form.values.scopes.filter((s) => s !== scope) : [...form.values.scopes, scope]);
   return html`<${Dialog} title="New API key" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<${Submit} form=${form}>Make key<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
-      <${Field} form=${form} name="name" label="Name" maxlength="100" required autofocus autocomplete="off" placeholder="Billing service" hint="What uses it, so that it can be told apart later." />
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Make key<//>`}>
+      <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" placeholder="Billing service" hint="What uses it, so that it can be told apart later." />
       <fieldset class="field"><legend>Scopes</legend>${SCOPES.filter(([s]) => s !== "admin" || may("owner")).map(([scope, words]) => html`<label class="scope" key=${scope}><input type="checkbox" checked=${form.values.scopes.includes(scope)} aria-invalid=${error ? "true" : undefined} onChange=${() => toggle(scope)} /><span><code>${scope}</code><small class="muted">${words}</small></span></label>`)}
         ${error && html`<div class="field-error">${error}</div>`}</fieldset>
       <${Field} form=${form} name="expires" label="Works for" as="select" options=${LIVES} />

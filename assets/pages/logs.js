@@ -43,7 +43,7 @@ export default function Logs() {
     { key: "at", title: "When", width: timeMode.value === "relative" ? "6.5rem" : "9.5rem", card: "aside", cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />` },
   ], [timeMode.value]);
   const nothing = filtered ? html`<${EmptyState} title="Nothing matches" text="Nothing of this kind and time is in the activity log."><button type="button" class="button" onClick=${off}>Clear filters</button><//>` : html`<${EmptyState} icon="logs" title="Nothing happened yet" />`;
-  return html`<${Page} title="Logs" intro="Who changed what, in this app and on the whole server. Deliveries have a log of their own.">
+  return html`<${Page} title="Logs" intro="Who changed what, in this app and on the whole server.">
     <div class="toolbar" role="search" aria-label="Activity"><${Choice} label="Kind" any="Any kind" value=${kind ?? ""} groups=${[...(kind && !Object.values(KINDS).flat().includes(kind) ? [[null, withCurrent([], kind)]] : []), ...Object.entries(KINDS).map(([name, kinds]) => [name, kinds.map((k) => [k, inWords(k)])])]} onChange=${(v) => choose({ kind: v })} />
       <${Range} query=${query} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${off}><${Icon} name="cross" size=${14} />Clear</button>`}

@@ -47,7 +47,7 @@ export default function Users() {
     ${dialog?.password && html`<${Password} user=${dialog.password} onClose=${close} onDone=${changed} />`}<//>`;
 }
 
-const buttons = (form, action, onClose) => html`<${Submit} form=${form}>${action}<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`;
+const buttons = (form, action, onClose) => html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${action}<//>`;
 
 function NewUser({ onClose, onMade }) {
   const [made, setMade] = useState(null);
@@ -61,7 +61,7 @@ function NewUser({ onClose, onMade }) {
   });
   if (made) return html`<${Dialog} title="${made.email} may sign in" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}><${SecretOnce} items=${[["Password", made.password]]}>Hand it over in a safe way. It is shown this once; it can be changed after the first sign-in.<//><//>`;
   return html`<${Dialog} title="New user" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Make user", onClose)}>
-    <${Field} form=${form} name="email" label="E-mail" type="email" required autofocus autocomplete="off" />
+    <${Field} form=${form} name="email" label="E-mail" type="email" required autocomplete="off" />
     <${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} />
     <${Field} form=${form} name="password" label="Password" optional type="password" autocomplete="new-password" hint="Without one, a password is made and shown once." /><//><//>`;
 }

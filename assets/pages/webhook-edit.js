@@ -59,7 +59,7 @@ function Editor({ webhook, onMade }) {
     },
   });
   return html`<${Form} form=${form} className="spacious" footer=${html`<${Submit} form=${form}>${webhook ? "Save changes" : "Make webhook"}<//><a class="button" href=${href(webhook ? `webhooks/${webhook.id}` : "webhooks")}>Cancel</a>`}>
-    <${Field} form=${form} name="url" label="URL" type="url" placeholder="https://example.com/hooks" required autofocus=${!webhook} maxlength="2048" spellcheck="false" autocapitalize="none" hint="Where events are sent. Addresses of private networks must be allowed in the configuration." />
+    <${Field} form=${form} name="url" label="URL" type="url" placeholder="https://example.com/hooks" required maxlength="2048" spellcheck="false" autocapitalize="none" hint="Where events are sent. Addresses of private networks must be allowed in the configuration." />
     <${Field} form=${form} name="name" label="Name" optional maxlength="100" hint="Without one, the host of the URL." />
     <${Field} form=${form} name="description" label="Description" optional as="textarea" rows="2" maxlength="500" className="low" />
     <${PatternField} form=${form} types=${types.data} />

@@ -12,7 +12,7 @@ export function Replay({ id, type, webhooks, to = "", onClose, onStarted }) {
   });
   const options = [["", "Every webhook that wants it"], ...(webhooks ?? []).filter((w) => w.attributes.status !== "disabled").map((w) => [w.id, w.attributes.name || w.attributes.url])];
   return html`<${Dialog} title="Replay this event?" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<${Submit} form=${form}>Replay<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Replay<//>`}>
       <p>A new delivery of <code class="anywhere">${type}</code> is made, with the whole retry schedule. Receivers see the same <code>webhook-id</code> again, and one that remembers ids will ignore it.</p>
       <${Field} form=${form} name="webhook_id" label="To" as="select" options=${options} />
     <//><//>`;

@@ -25,7 +25,7 @@ export default function Send({ types, initial, onClose, onSent }) {
     },
   });
   return html`<${Dialog} wide title="Send an event" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<${Submit} form=${form}>Send<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Send<//>`}>
       <${Field} form=${form} name="event_type" label="Event type" placeholder="license.assigned" list=${list} maxlength="128" required spellcheck="false" autocapitalize="none" autocomplete="off" hint="It goes to every webhook that wants this type." />
       <datalist id=${list}>${(types ?? []).map((t) => html`<option value=${t.attributes.event_type}></option>`)}</datalist>
       <${Field} form=${form} name="payload" label="Payload" as="textarea" className="code" rows="10" spellcheck="false" hint="Any JSON value. It is stored and sent exactly as it stands here." />

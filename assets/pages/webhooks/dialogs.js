@@ -26,7 +26,7 @@ export function Rotate({ webhook, onClose }) {
       <p class="muted">${secret.overlap === "0s" ? "The old secret does not sign any more." : `For ${words}, webhook-signature carries a signature of both secrets, so the receiver can change over meanwhile.`}</p><//>`;
   }
   return html`<${Dialog} title="Rotate the signing secret" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<${Submit} form=${form}>Make a new secret<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Make a new secret<//>`}>
       <p>Makes a new secret. While both overlap, requests are signed with the new one and the old one, and the receiver may check either.</p>
       <${Field} form=${form} name="overlap" label="Overlap" as="select" options=${OVERLAPS} hint="The plain HMAC headers carry the newest secret's signature only." />
     <//><//>`;
@@ -53,7 +53,7 @@ export function Recover({ webhook, onClose, onStarted, onEnable }) {
       <p>This webhook is disabled. Enable it first; then everything it missed can be sent again.</p><//>`;
   }
   return html`<${Dialog} title="Recover what was missed" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<${Submit} form=${form}>${!found ? "Count" : found.matched ? `Send ${plural(found.matched, "delivery", "deliveries")}` : "Count again"}<//><button type="button" class="button" onClick=${onClose}>Cancel</button>`}>
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${!found ? "Count" : found.matched ? `Send ${plural(found.matched, "delivery", "deliveries")}` : "Count again"}<//>`}>
       <p>Every event of this time that ${name} should have had, and that has not arrived and does not wait, is sent again, by the whole retry schedule. What arrived is left alone.</p>
       <${Field} form=${{ ...form, set: again }} name="window" label="Events of" as="select" options=${WINDOWS} />
       ${form.values.window === "own" && html`<${Field} form=${{ ...form, set: again }} name="since" label="Since (${zone})" type="datetime-local" />`}
