@@ -186,7 +186,7 @@ pub static KEYS: &[KeySpec] = &[
     unset(
         "backup.dir",
         Kind::Path,
-        "Where they are put; without it, in data_dir/backups. Another disk is better.",
+        "Where they are put; without it, in data_dir/backups. Another disk is better; each server needs a directory of its own.",
     ),
     // The format itself ends at 1,048,576 rows, of which one is the header.
     key(
