@@ -8,6 +8,7 @@ import { Icon } from "./icon.js";
  */
 export function Menu({ label, button, items, align = "end", className = "button", up, named }) {
   const [open, setOpen] = useState(false);
+  const [high, setHigh] = useState(false);
   const root = useRef(null);
   const id = useId();
   const entries = () => [...(root.current?.querySelectorAll('[role^="menuitem"]:not([aria-disabled="true"])') ?? [])];
@@ -54,11 +55,14 @@ export function Menu({ label, button, items, align = "end", className = "button"
       aria-expanded=${open}
       aria-controls=${open ? id : undefined}
       aria-label=${named ? undefined : label}
-      onClick=${() => setOpen(!open)}
+      onClick=${() => {
+        setHigh(noRoomBelow(root.current));
+        setOpen(!open);
+      }}
     >
       ${button ?? html`<${Icon} name="more" />`}
     </button>
-    ${open && html`<div class="menu-list ${align} ${up ? "up" : ""}" role="menu" id=${id} aria-label=${label}>${items.map((item) => entry(item, shut))}</div>`}
+    ${open && html`<div class="menu-list ${align} ${up || high ? "up" : ""}" role="menu" id=${id} aria-label=${label}>${items.map((item) => entry(item, shut))}</div>`}
   </div>`;
 }
 
@@ -92,4 +96,10 @@ function entry(item, shut) {
   >
     ${inside}
   </button>`;
+}
+
+/** Near the lower edge a list opens upwards, if it has more room there. */
+function noRoomBelow(place) {
+  const { top, bottom } = place.getBoundingClientRect();
+  return innerHeight - bottom < 240 && top > innerHeight - bottom;
 }

@@ -2,7 +2,8 @@
 import { html } from "../ui.js";
 import { number, plural } from "../format.js";
 
-const WIDTH = 96, HEIGHT = 26;
+const WIDTH = 96,
+  HEIGHT = 26;
 
 /** `series`: `{start, delivered, exhausted}` by the hour, the present one last. */
 export function Sparkline({ series }) {
@@ -15,6 +16,10 @@ export function Sparkline({ series }) {
   const tall = (n) => (n ? Math.max(1.5, (n / most) * (HEIGHT - 2)) : 0);
   return html`<svg class="spark" width=${WIDTH} height=${HEIGHT} viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${words}><title>${words}</title>
     <line class="axis" x1="0" x2=${WIDTH} y1=${HEIGHT - 0.5} y2=${HEIGHT - 0.5} />
-    ${series.map((s, i) => { const ok = tall(s.delivered), bad = tall(s.exhausted); return html`<g key=${s.start}>
-      ${ok > 0 && html`<rect class="ok" x=${i * step + 0.4} y=${HEIGHT - 1 - ok} width=${step - 0.8} height=${ok} />`}${bad > 0 && html`<rect class="bad" x=${i * step + 0.4} y=${HEIGHT - 1 - ok - bad} width=${step - 0.8} height=${bad} />`}</g>`; })}</svg>`;
+    ${series.map((s, i) => {
+      const ok = tall(s.delivered),
+        bad = tall(s.exhausted);
+      return html`<g key=${s.start}>
+      ${ok > 0 && html`<rect class="ok" x=${i * step + 0.4} y=${HEIGHT - 1 - ok} width=${step - 0.8} height=${ok} />`}${bad > 0 && html`<rect class="bad" x=${i * step + 0.4} y=${HEIGHT - 1 - ok - bad} width=${step - 0.8} height=${bad} />`}</g>`;
+    })}</svg>`;
 }

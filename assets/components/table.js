@@ -43,7 +43,7 @@ export function DataTable({
   const open = onOpen && opens;
   if (rows && rows.length === 0 && empty) return empty;
   return html`<div class="table-frame" aria-busy=${busy || !rows ? "true" : undefined}>
-    <table class="table" role="table">
+    <table class="table" role="table" aria-busy=${rows ? undefined : "true"}>
       <caption class="sr-only">
         ${caption}
       </caption>

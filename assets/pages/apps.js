@@ -19,19 +19,69 @@ export default function Apps() {
   const list = useLoad(async (signal) => (await get("admin/api/apps", {}, { signal })).data);
   const [dialog, setDialog] = useState(null);
   // The switcher knows the apps from the session.
-  const saved = async (text) => { setDialog(null); toast(text); list.reload(); session.value = await get("admin/api/session"); };
-  const open = (app) => { appId.value = app.name === "default" ? "" : app.id; go("", { app: appId.value }); };
+  const saved = async (text) => {
+    setDialog(null);
+    toast(text);
+    list.reload();
+    session.value = await get("admin/api/session");
+  };
+  const open = (app) => {
+    appId.value = app.name === "default" ? "" : app.id;
+    go("", { app: appId.value });
+  };
   const here = currentApp.value?.id;
-  const columns = useMemo(() => [
-    { key: "name", title: "Name", card: "head", cell: (a) => html`<span class="cut strong" title=${a.name}>${a.name}</span>` },
-    { key: "here", title: "Shown now", width: "8rem", card: "aside", cell: (a) => (a.id === here ? html`<${Badge} tone="info" icon="check">Shown now<//>` : html`<button type="button" class="button small" onClick=${() => open(a)}>Switch to it</button>`) },
-    { key: "id", title: "Id", width: "40%", card: "line", cell: (a) => html`<span class="id-cell"><code class="cut" title=${a.id}>${a.id}</code><${CopyButton} text=${a.id} label="Copy" what="Copy id" /></span>` },
-    { key: "created", title: "Made", width: "8.5rem", card: "hide", className: "col-opt", cell: (a) => html`<${Time} at=${a.created_at} />` },
-    { key: "actions", title: "Actions", hidden: true, width: "6rem", card: "foot", cell: (a) => html`<div class="row-actions"><button type="button" class="button quiet small" onClick=${() => setDialog({ app: a })}>Rename</button></div>` },
-  ], [timeMode.value, here]);
+  const columns = useMemo(
+    () => [
+      {
+        key: "name",
+        title: "Name",
+        card: "head",
+        cell: (a) => html`<span class="cut strong" title=${a.name}>${a.name}</span>`,
+      },
+      {
+        key: "here",
+        title: "Shown now",
+        width: "8rem",
+        card: "aside",
+        cell: (a) =>
+          a.id === here
+            ? html`<${Badge} tone="info" icon="check">Shown now<//>`
+            : html`<button type="button" class="button small" onClick=${() => open(a)}>Switch to it</button>`,
+      },
+      {
+        key: "id",
+        title: "Id",
+        width: "40%",
+        card: "line",
+        cell: (a) =>
+          html`<span class="id-cell"><code class="cut" title=${a.id}>${a.id}</code><${CopyButton} text=${a.id} label="Copy" what="Copy id" /></span>`,
+      },
+      {
+        key: "created",
+        title: "Made",
+        width: "8.5rem",
+        card: "hide",
+        className: "col-opt",
+        cell: (a) => html`<${Time} at=${a.created_at} />`,
+      },
+      {
+        key: "actions",
+        title: "Actions",
+        hidden: true,
+        width: "6rem",
+        card: "foot",
+        cell: (a) =>
+          html`<div class="row-actions"><button type="button" class="button quiet small" onClick=${() => setDialog({ app: a })}>Rename</button></div>`,
+      },
+    ],
+    [timeMode.value, here],
+  );
   return html`<${Page} title="Apps" intro="Each app has its own webhooks, events, keys and log. A key acts in one app; X-App-Id names another for keys of scope admin." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({})}><${Icon} name="plus" />New app</button>`}>
-    <section class="card flush dense" aria-label="Apps">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
-      : html`<${DataTable} caption="Apps" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="apps" title="No app" />`} />`}</section>
+    <section class="card flush dense" aria-label="Apps">${
+      list.error && !list.data
+        ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
+        : html`<${DataTable} caption="Apps" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="apps" title="No app" />`} />`
+    }</section>
     ${dialog && html`<${Name} app=${dialog.app} onClose=${() => setDialog(null)} onDone=${saved} />`}<//>`;
 }
 
@@ -39,7 +89,9 @@ function Name({ app, onClose, onDone }) {
   const form = useForm({
     initial: { name: app?.name ?? "" },
     submit: async ({ name }) => {
-      const done = app ? await patch(`admin/api/apps/${encodeURIComponent(app.id)}`, { name: name.trim() }) : await post("admin/api/apps", { name: name.trim() });
+      const done = app
+        ? await patch(`admin/api/apps/${encodeURIComponent(app.id)}`, { name: name.trim() })
+        : await post("admin/api/apps", { name: name.trim() });
       onDone(app ? `${app.name} is called ${done.name} now.` : `${done.name} is ready.`);
     },
   });

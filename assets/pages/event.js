@@ -36,12 +36,22 @@ export default function Event({ params: { id } }) {
 
   const back = html`<a class="back" href=${href("events")}><${Icon} name="left" size=${14} />Events</a>`;
   if (!e) {
-    return html`<${Page} title="Event" back=${back}>${!event.error ? html`<${Card}><${Skeleton} lines=${8} /><//>`
-      : event.error.status === 404 ? html`<${EmptyState} icon="events" title="There is no such event" text="It belongs to another app, or retention has removed it."><a class="button" href=${href("events")}>All events</a><//>`
-      : html`<${ErrorState} error=${event.error} retry=${event.reload} />`}<//>`;
+    return html`<${Page} title="Event" back=${back}>${
+      !event.error
+        ? html`<${Card}><${Skeleton} lines=${8} /><//>`
+        : event.error.status === 404
+          ? html`<${EmptyState} icon="events" title="There is no such event" text="It belongs to another app, or retention has removed it."><a class="button" href=${href("events")}>All events</a><//>`
+          : html`<${ErrorState} error=${event.error} retry=${event.reload} />`
+    }<//>`;
   }
-  const started = async (job) => { setDialog(null); await showJob(job.id, `Replaying to ${plural(job.attributes.matched, "webhook")}`); event.reload(); };
-  const actions = may("admin") && html`<button type="button" class="button" onClick=${() => setDialog({ send: true })}>Send another like it</button>
+  const started = async (job) => {
+    setDialog(null);
+    await showJob(job.id, `Replaying to ${plural(job.attributes.matched, "webhook")}`);
+    event.reload();
+  };
+  const actions =
+    may("admin") &&
+    html`<button type="button" class="button" onClick=${() => setDialog({ send: true })}>Send another like it</button>
     <button type="button" class="button primary" disabled=${e.payload === null} onClick=${() => setDialog({ to: "" })}><${Icon} name="redo" />Replay</button>`;
   return html`<${Page} title=${e.event_type} back=${back} actions=${actions} intro=${html`<code class="anywhere">${e.id}</code> <${CopyButton} text=${e.id} label="Copy" what="Copy id" />`}>
     <${Card}><${Facts} items=${[
@@ -66,16 +76,23 @@ function Where({ attempts, webhooks, onReplay }) {
   }, [attempts]);
   const of = (id) => webhooks?.find((w) => w.id === id);
   return html`<${Card} title="Where it went" flush>
-    ${!groups.length ? html`<${EmptyState} icon="webhooks" title="No webhook wanted it" text="No active webhook had a pattern for this type when it was posted, or retention has removed the attempts."><a class="button" href=${href("webhooks")}>Webhooks</a><//>`
-      : groups.map(([id, list]) => {
-        const w = of(id);
-        const newest = list.reduce((a, b) => (b.id > a.id ? b : a));
-        return html`<section class="went" key=${id} aria-label=${w?.attributes.name ?? "A deleted webhook"}>
+    ${
+      !groups.length
+        ? html`<${EmptyState} icon="webhooks" title="No webhook wanted it" text="No active webhook had a pattern for this type when it was posted, or retention has removed the attempts."><a class="button" href=${href("webhooks")}>Webhooks</a><//>`
+        : groups.map(([id, list]) => {
+            const w = of(id);
+            const newest = list.reduce((a, b) => (b.id > a.id ? b : a));
+            return html`<section class="went" key=${id} aria-label=${w?.attributes.name ?? "A deleted webhook"}>
           <header><div class="went-name">${w ? html`<a class="cut strong" href=${href(`webhooks/${id}`)}>${w.attributes.name || w.attributes.url}</a>` : html`<span class="muted">${webhooks ? "A deleted webhook" : "Webhook"}</span>`}</div>
             <${StatusBadge} status=${newest.status} />
             ${onReplay && w && w.attributes.status !== "disabled" && html`<button type="button" class="button quiet small icon-only" title="Replay to this webhook" aria-label="Replay to ${w.attributes.name || w.attributes.url}" onClick=${() => onReplay(id)}><${Icon} name="redo" size=${15} /></button>`}</header>
-          <ul class="timeline bare">${list.map((a) => html`<li key=${a.id}><a href=${href(`webhook-deliveries/${a.id}`)}><span class="num">${a.attempt}</span><${StatusBadge} status=${a.status} quiet />
-            <span class="timeline-what"><${Code} status=${a.response_status} kind=${a.error_kind ? ERRORS[a.error_kind]?.[0] ?? a.error_kind : null} /></span><span class="muted timeline-cause">${TRIGGERS[a.trigger] ?? a.trigger}</span>
-            <span class="muted timeline-time">${a.attempted_at ? html`<${Time} at=${a.attempted_at} />` : a.due_at ? html`due <${Due} at=${a.due_at} />` : "not sent"}</span></a></li>`)}</ul></section>`;
-      })}<//>`;
+          <ul class="timeline bare">${list.map(
+            (
+              a,
+            ) => html`<li key=${a.id}><a href=${href(`webhook-deliveries/${a.id}`)}><span class="num">${a.attempt}</span><${StatusBadge} status=${a.status} quiet />
+            <span class="timeline-what"><${Code} status=${a.response_status} kind=${a.error_kind ? (ERRORS[a.error_kind]?.[0] ?? a.error_kind) : null} /></span><span class="muted timeline-cause">${TRIGGERS[a.trigger] ?? a.trigger}</span>
+            <span class="muted timeline-time">${a.attempted_at ? html`<${Time} at=${a.attempted_at} />` : a.due_at ? html`due <${Due} at=${a.due_at} />` : "not sent"}</span></a></li>`,
+          )}</ul></section>`;
+          })
+    }<//>`;
 }

@@ -22,20 +22,62 @@ export default function Events() {
   const { query } = route.value;
   const { event_type: type, since, until } = filterOf(query);
   const [page, cursor] = [query.get("page"), query.get("cursor")];
-  const list = useLoad((signal) => get("v1/events", { event_type: type, since, until, page, cursor }, { signal }), [type, since, until, page, cursor]);
+  const list = useLoad(
+    (signal) => get("v1/events", { event_type: type, since, until, page, cursor }, { signal }),
+    [type, since, until, page, cursor],
+  );
   const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data);
   const onFirst = !page && !cursor;
   useEvery(10_000, list.reload, onFirst);
   const [sending, setSending] = useState(false);
   useKeys(may("admin") ? { c: () => setSending(true) } : {});
 
-  const columns = useMemo(() => [
-    { key: "type", title: "Event", card: "head", cell: ({ id, attributes: a }) => html`<a class="cut mono strong" href=${href(`events/${id}`)} title=${a.event_type}>${a.event_type}</a>` },
-    { key: "resource", title: "Resource", width: "24%", card: "line", cell: ({ attributes: a }) => (a.resource_id ? html`<span class="cut" title=${a.resource_id}>${a.resource_id}</span>` : html`<span class="muted blank">–</span>`) },
-    { key: "deliveries", title: "Webhooks", num: true, width: "7rem", card: "line", cell: ({ attributes: a }) => html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook wanted it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>` },
-    { key: "id", title: "Id", width: "26%", card: "hide", className: "col-opt", cell: ({ id }) => html`<span class="muted"><${MiddleEllipsis} text=${id} mono /></span>` },
-    { key: "at", title: "Posted", width: timeMode.value === "relative" ? "7rem" : "9.5rem", card: "aside", cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />` },
-  ], [timeMode.value]);
+  const columns = useMemo(
+    () => [
+      {
+        key: "type",
+        title: "Event",
+        card: "head",
+        cell: ({ id, attributes: a }) =>
+          html`<a class="cut mono strong" href=${href(`events/${id}`)} title=${a.event_type}>${a.event_type}</a>`,
+      },
+      {
+        key: "resource",
+        title: "Resource",
+        width: "24%",
+        card: "line",
+        cell: ({ attributes: a }) =>
+          a.resource_id
+            ? html`<span class="cut" title=${a.resource_id}>${a.resource_id}</span>`
+            : html`<span class="muted blank">–</span>`,
+      },
+      {
+        key: "deliveries",
+        title: "Webhooks",
+        num: true,
+        width: "7rem",
+        card: "line",
+        cell: ({ attributes: a }) =>
+          html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook wanted it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>`,
+      },
+      {
+        key: "id",
+        title: "Id",
+        width: "26%",
+        card: "hide",
+        className: "col-opt",
+        cell: ({ id }) => html`<span class="muted"><${MiddleEllipsis} text=${id} mono /></span>`,
+      },
+      {
+        key: "at",
+        title: "Posted",
+        width: timeMode.value === "relative" ? "7rem" : "9.5rem",
+        card: "aside",
+        cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />`,
+      },
+    ],
+    [timeMode.value],
+  );
   const filtered = isFiltered(query);
   const nothing = filtered
     ? html`<${EmptyState} title="Nothing matches" text="No event of this type and time is kept."><button type="button" class="button" onClick=${() => clear()}>Clear filters</button><//>`
@@ -46,10 +88,20 @@ export default function Events() {
       ${filtered && html`<button type="button" class="button quiet" onClick=${() => clear()}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-end"><${TimeSwitch} /></span></div>
     <section class="card flush dense" aria-label="Events">
-      ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear()}>Clear filters</button>`}<//>` : html`
+      ${
+        list.error && !list.data
+          ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clear()}>Clear filters</button>`}<//>`
+          : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
         <${DataTable} caption="Events, newest first" columns=${columns} rows=${list.data?.data} empty=${nothing} busy=${list.loading} skeleton=${10} onOpen=${(row) => go(`events/${row.id}`)} />
-        <${Pages} list=${list.data} noun=${list.data?.meta.total === 1 ? "event" : "events"} />`}
+        <${Pages} list=${list.data} noun=${list.data?.meta.total === 1 ? "event" : "events"} />`
+      }
     </section>
-    ${sending && html`<${Lazy} load=${loadSend} types=${types.data} onClose=${() => setSending(false)} onSent=${() => { moveOn(); list.reload(); }} />`}<//>`;
+    ${
+      sending &&
+      html`<${Lazy} load=${loadSend} types=${types.data} onClose=${() => setSending(false)} onSent=${() => {
+        moveOn();
+        list.reload();
+      }} />`
+    }<//>`;
 }

@@ -16,33 +16,113 @@ import { Time } from "../components/time.js";
 import { toast } from "../components/toast.js";
 
 const SCOPES = [
-  ["webhooks:read", "Read webhooks and the delivery log, send tests"], ["webhooks:write", "Make and change webhooks, retry deliveries"], ["webhooks:secrets", "See signing secrets later, in /api/v0"],
-  ["events:write", "Post events"], ["events:read", "Read events with their payloads"], ["admin", "Everything, in every app"],
+  ["webhooks:read", "Read webhooks and the delivery log, send tests"],
+  ["webhooks:write", "Make and change webhooks, retry deliveries"],
+  ["webhooks:secrets", "See signing secrets later, in /api/v0"],
+  ["events:write", "Post events"],
+  ["events:read", "Read events with their payloads"],
+  ["admin", "Everything, in every app"],
 ];
-const LIVES = [["", "Until it is revoked"], ["30d", "30 days"], ["90d", "90 days"], ["365d", "1 year"]];
+const LIVES = [
+  ["", "Until it is revoked"],
+  ["30d", "30 days"],
+  ["90d", "90 days"],
+  ["365d", "1 year"],
+];
 
-const stateOf = (key, at) => (key.revoked_at ? "revoked" : key.expires_at && Date.parse(key.expires_at) <= at ? "expired" : "active");
+const stateOf = (key, at) =>
+  key.revoked_at ? "revoked" : key.expires_at && Date.parse(key.expires_at) <= at ? "expired" : "active";
 
 export default function Keys() {
   const list = useLoad(async (signal) => (await get("admin/api/keys", {}, { signal })).data);
   const [making, setMaking] = useState(false);
   const [ended, setEnded] = useState(false);
   const revoke = async (key) => {
-    const done = await confirm({ title: "Revoke this key?", danger: true, action: "Revoke", act: () => del(`admin/api/keys/${encodeURIComponent(key.id)}`),
-      text: html`<p>Whatever uses <strong>${key.name}</strong> is refused from now on. This cannot be undone.</p>` });
-    if (done) { toast(`${key.name} is revoked.`); list.reload(); }
+    const done = await confirm({
+      title: "Revoke this key?",
+      danger: true,
+      action: "Revoke",
+      act: () => del(`admin/api/keys/${encodeURIComponent(key.id)}`),
+      text: html`<p>Whatever uses <strong>${key.name}</strong> is refused from now on. This cannot be undone.</p>`,
+    });
+    if (done) {
+      toast(`${key.name} is revoked.`);
+      list.reload();
+    }
   };
   const over = list.data?.filter((k) => stateOf(k, now.value) !== "active").length ?? 0;
   const rows = useMemo(() => list.data?.filter((k) => ended || stateOf(k, now.value) === "active"), [list.data, ended]);
-  const columns = useMemo(() => [
-    { key: "name", title: "Name", card: "head", cell: (k) => html`<div class="cell-two"><span class="cut strong" title=${k.name}>${k.name}</span><small class="mono cut" title=${k.client_key}>${k.client_key}</small></div>` },
-    { key: "state", title: "State", width: "6.6rem", card: "aside", cell: (k) => { const s = stateOf(k, Date.now()); return s === "active" ? html`<${Badge} tone="ok" icon="check">Active<//>` : s === "expired" ? html`<${Badge} tone="warn" icon="clock">Expired<//>` : html`<${Badge} tone="off" icon="minus">Revoked<//>`; } },
-    { key: "scopes", title: "Scopes", width: "27%", card: "line", className: "wide-line", cell: (k) => html`<span class="scopes">${k.scopes.map((s) => html`<code key=${s}>${s}</code>`)}</span>` },
-    { key: "used", title: "Last used", width: "6.2rem", card: "line", cell: (k) => (k.last_used_at ? html`<span class="card-word">used </span><${Time} at=${k.last_used_at} />` : html`<span class="muted">Never${" "}<span class="card-word">used</span></span>`) },
-    { key: "expires", title: "Expires", width: "6.2rem", card: "line", cell: (k) => (k.expires_at ? html`<span class="card-word">expires </span><${Time} at=${k.expires_at} />` : html`<span class="muted blank">Never</span>`) },
-    { key: "created", title: "Made", width: "6.2rem", card: "hide", className: "col-opt", cell: (k) => html`<${Time} at=${k.created_at} />` },
-    { key: "actions", title: "Actions", hidden: true, width: "5.6rem", card: "foot", cell: (k) => html`<div class="row-actions">${stateOf(k, Date.now()) === "active" && html`<button type="button" class="button quiet small" onClick=${() => revoke(k)}>Revoke</button>`}</div>` },
-  ], [timeMode.value]);
+  const columns = useMemo(
+    () => [
+      {
+        key: "name",
+        title: "Name",
+        card: "head",
+        cell: (k) =>
+          html`<div class="cell-two"><span class="cut strong" title=${k.name}>${k.name}</span><small class="mono cut" title=${k.client_key}>${k.client_key}</small></div>`,
+      },
+      {
+        key: "state",
+        title: "State",
+        width: "6.6rem",
+        card: "aside",
+        cell: (k) => {
+          const s = stateOf(k, Date.now());
+          return s === "active"
+            ? html`<${Badge} tone="ok" icon="check">Active<//>`
+            : s === "expired"
+              ? html`<${Badge} tone="warn" icon="clock">Expired<//>`
+              : html`<${Badge} tone="off" icon="minus">Revoked<//>`;
+        },
+      },
+      {
+        key: "scopes",
+        title: "Scopes",
+        width: "27%",
+        card: "line",
+        className: "wide-line",
+        cell: (k) => html`<span class="scopes">${k.scopes.map((s) => html`<code key=${s}>${s}</code>`)}</span>`,
+      },
+      {
+        key: "used",
+        title: "Last used",
+        width: "6.2rem",
+        card: "line",
+        cell: (k) =>
+          k.last_used_at
+            ? html`<span class="card-word">used </span><${Time} at=${k.last_used_at} />`
+            : html`<span class="muted">Never${" "}<span class="card-word">used</span></span>`,
+      },
+      {
+        key: "expires",
+        title: "Expires",
+        width: "6.2rem",
+        card: "line",
+        cell: (k) =>
+          k.expires_at
+            ? html`<span class="card-word">expires </span><${Time} at=${k.expires_at} />`
+            : html`<span class="muted blank">Never</span>`,
+      },
+      {
+        key: "created",
+        title: "Made",
+        width: "6.2rem",
+        card: "hide",
+        className: "col-opt",
+        cell: (k) => html`<${Time} at=${k.created_at} />`,
+      },
+      {
+        key: "actions",
+        title: "Actions",
+        hidden: true,
+        width: "5.6rem",
+        card: "foot",
+        cell: (k) =>
+          html`<div class="row-actions">${stateOf(k, Date.now()) === "active" && html`<button type="button" class="button quiet small" onClick=${() => revoke(k)}>Revoke</button>`}</div>`,
+      },
+    ],
+    [timeMode.value],
+  );
   const nothing = html`<${EmptyState} icon="keys" title=${over ? "No active key" : "No key yet"} text="A program presents a key to post events and to use the API. Give each program its own, with the scopes it needs."><button type="button" class="button primary" onClick=${() => setMaking(true)}>Make a key</button><//>`;
   return html`<${Page} title="API Keys" intro="Keys belong to one app and see only what is in it." actions=${html`<button type="button" class="button primary" onClick=${() => setMaking(true)}><${Icon} name="plus" />New key</button>`}>
     <section class="card flush" aria-label="API keys">
@@ -56,18 +136,31 @@ function NewKey({ onClose, onMade }) {
   const [made, setMade] = useState(null);
   const form = useForm({
     initial: { name: "", expires: "", scopes: ["events:write"] },
-    submit: async ({ name, expires, scopes }) => { setMade(await post("admin/api/keys", { name: name.trim(), scopes, ...(expires ? { expires } : {}) })); onMade(); },
+    submit: async ({ name, expires, scopes }) => {
+      setMade(await post("admin/api/keys", { name: name.trim(), scopes, ...(expires ? { expires } : {}) }));
+      onMade();
+    },
   });
   if (made) {
     const example = `curl ${new URL("../v1/events", document.baseURI).href} \\\n  -H 'Authorization: Bearer ${made.token}' \\\n  -H 'Content-Type: application/json' \\\n  -d '{"event_type":"license.assigned","payload":{"license":"L-1"}}'`;
     return html`<${Dialog} wide title="${made.name} is ready" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}>
-      <${SecretOnce} items=${[["Token, for Authorization: Bearer", made.token], ["x-client-key", made.client_key], ["x-client-secret", made.client_secret]]}>The secret is shown this once. Either the token or the pair of headers will do.<//>
+      <${SecretOnce} items=${[
+        ["Token, for Authorization: Bearer", made.token],
+        ["x-client-key", made.client_key],
+        ["x-client-secret", made.client_secret],
+      ]}>The secret is shown this once. Either the token or the pair of headers will do.<//>
       ${made.scopes.some((s) => s === "events:write" || s === "admin") && html`<div class="body-view"><div class="body-bar"><span class="muted">A first event</span><${CopyButton} text=${example} what="Copy command" /></div><pre class="body-text wrap" tabindex="0" role="region" aria-label="Command"><code>${example}</code></pre></div>`}
     <//>`;
   }
   form.known.current.add("scopes");
   const error = form.errorOf("scopes");
-  const toggle = (scope) => form.set("scopes", form.values.scopes.includes(scope) ? form.values.scopes.filter((s) => s !== scope) : [...form.values.scopes, scope]);
+  const toggle = (scope) =>
+    form.set(
+      "scopes",
+      form.values.scopes.includes(scope)
+        ? form.values.scopes.filter((s) => s !== scope)
+        : [...form.values.scopes, scope],
+    );
   return html`<${Dialog} title="New API key" onClose=${onClose}>
     <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Make key<//>`}>
       <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" placeholder="Billing service" hint="What uses it, so that it can be told apart later." />

@@ -15,44 +15,116 @@ import { choose, clear, filterOf } from "./deliveries/filter.js";
 import { Choice, Range, withCurrent } from "./deliveries/toolbar.js";
 
 const KINDS = {
-  Webhooks: ["endpoint.created", "endpoint.changed", "endpoint.deleted", "endpoint.status_changed", "endpoint.disabled", "endpoint.secret_rotated"],
+  Webhooks: [
+    "endpoint.created",
+    "endpoint.changed",
+    "endpoint.deleted",
+    "endpoint.status_changed",
+    "endpoint.disabled",
+    "endpoint.secret_rotated",
+  ],
   Deliveries: ["delivery.retried", "delivery.bulk_retried", "endpoint.recovered", "event.replayed", "job.cancelled"],
-  People: ["user.created", "user.changed", "user.deleted", "user.password_reset", "user.password_changed", "user.signed_in", "user.signed_out", "user.sign_in_failed", "session.revoked"],
+  People: [
+    "user.created",
+    "user.changed",
+    "user.deleted",
+    "user.password_reset",
+    "user.password_changed",
+    "user.signed_in",
+    "user.signed_out",
+    "user.sign_in_failed",
+    "session.revoked",
+  ],
   "Keys and apps": ["key.created", "key.revoked", "app.created", "app.renamed"],
-  Server: ["server.started", "server.stopped", "retention.changed", "retention.swept", "retention.held", "retention.clock_accepted", "backup.made", "backup.failed"],
+  Server: [
+    "server.started",
+    "server.stopped",
+    "retention.changed",
+    "retention.swept",
+    "retention.held",
+    "retention.clock_accepted",
+    "backup.made",
+    "backup.failed",
+  ],
 };
 const OTHER_WORDS = { endpoint: "webhook" };
 /** `user.sign_in_failed` → "User sign in failed". */
-const inWords = (kind) => { const text = kind.replace(/^\w+/, (w) => OTHER_WORDS[w] ?? w).replace(/[._]/g, " "); return text[0].toUpperCase() + text.slice(1); };
+const inWords = (kind) => {
+  const text = kind.replace(/^\w+/, (w) => OTHER_WORDS[w] ?? w).replace(/[._]/g, " ");
+  return text[0].toUpperCase() + text.slice(1);
+};
 const WHO = { system: "Server", cli: "Command line" };
-const actorOf = (actor) => WHO[actor] ?? (actor.startsWith("user:") ? actor.slice(5) : actor.startsWith("key:") ? `Key ${actor.slice(4)}` : actor);
+const actorOf = (actor) =>
+  WHO[actor] ??
+  (actor.startsWith("user:") ? actor.slice(5) : actor.startsWith("key:") ? `Key ${actor.slice(4)}` : actor);
 
 export default function Logs() {
   const { query } = route.value;
   const { since, until } = filterOf(query);
   const [kind, page, cursor] = ["kind", "page", "cursor"].map((n) => query.get(n));
-  const list = useLoad((signal) => get("v1/activity", { kind, since, until, page, cursor }, { signal }), [kind, since, until, page, cursor]);
+  const list = useLoad(
+    (signal) => get("v1/activity", { kind, since, until, page, cursor }, { signal }),
+    [kind, since, until, page, cursor],
+  );
   useEvery(15_000, list.reload, !page && !cursor);
   const [open, setOpen] = useState(null);
-  const off = () => { clear(); choose({ kind: null }, { replace: true }); };
+  const off = () => {
+    clear();
+    choose({ kind: null }, { replace: true });
+  };
   const filtered = Boolean(kind || since || until);
-  const columns = useMemo(() => [
-    { key: "what", title: "What happened", card: "head", cell: (row) => html`<div class="cell-two"><button type="button" class="plain-button cut" title=${row.attributes.summary} onClick=${() => setOpen(row)}>${row.attributes.summary}</button><small>${inWords(row.attributes.kind)}</small></div>` },
-    { key: "who", title: "By", width: "13rem", card: "line", cell: ({ attributes: a }) => html`<span class="cut" title=${a.actor}>${actorOf(a.actor)}</span>` },
-    { key: "address", title: "Address", width: "8.5rem", card: "hide", className: "col-opt", cell: ({ attributes: a }) => html`<span class=${a.address ? "muted cut" : "muted blank"} title=${a.address}>${a.address ?? "–"}</span>` },
-    { key: "at", title: "When", width: timeMode.value === "relative" ? "6.5rem" : "9.5rem", card: "aside", cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />` },
-  ], [timeMode.value]);
-  const nothing = filtered ? html`<${EmptyState} title="Nothing matches" text="Nothing of this kind and time is in the activity log."><button type="button" class="button" onClick=${off}>Clear filters</button><//>` : html`<${EmptyState} icon="logs" title="Nothing happened yet" />`;
+  const columns = useMemo(
+    () => [
+      {
+        key: "what",
+        title: "What happened",
+        card: "head",
+        cell: (row) =>
+          html`<div class="cell-two"><button type="button" class="plain-button cut" title=${row.attributes.summary} onClick=${() => setOpen(row)}>${row.attributes.summary}</button><small>${inWords(row.attributes.kind)}</small></div>`,
+      },
+      {
+        key: "who",
+        title: "By",
+        width: "13rem",
+        card: "line",
+        cell: ({ attributes: a }) => html`<span class="cut" title=${a.actor}>${actorOf(a.actor)}</span>`,
+      },
+      {
+        key: "address",
+        title: "Address",
+        width: "8.5rem",
+        card: "hide",
+        className: "col-opt",
+        cell: ({ attributes: a }) =>
+          html`<span class=${a.address ? "muted cut" : "muted blank"} title=${a.address}>${a.address ?? "–"}</span>`,
+      },
+      {
+        key: "at",
+        title: "When",
+        width: timeMode.value === "relative" ? "6.5rem" : "9.5rem",
+        card: "aside",
+        cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />`,
+      },
+    ],
+    [timeMode.value],
+  );
+  const nothing = filtered
+    ? html`<${EmptyState} title="Nothing matches" text="Nothing of this kind and time is in the activity log."><button type="button" class="button" onClick=${off}>Clear filters</button><//>`
+    : html`<${EmptyState} icon="logs" title="Nothing happened yet" />`;
   return html`<${Page} title="Logs" intro="Who changed what, in this app and on the whole server.">
     <div class="toolbar" role="search" aria-label="Activity"><${Choice} label="Kind" any="Any kind" value=${kind ?? ""} groups=${[...(kind && !Object.values(KINDS).flat().includes(kind) ? [[null, withCurrent([], kind)]] : []), ...Object.entries(KINDS).map(([name, kinds]) => [name, kinds.map((k) => [k, inWords(k)])])]} onChange=${(v) => choose({ kind: v })} />
       <${Range} query=${query} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${off}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-end"><${TimeSwitch} /></span></div>
     <section class="card flush" aria-label="Activity">
-      ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${off}>Clear filters</button>`}<//>` : html`
+      ${
+        list.error && !list.data
+          ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${off}>Clear filters</button>`}<//>`
+          : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
         <${DataTable} caption="Activity, newest first" columns=${columns} rows=${list.data?.data} empty=${nothing} busy=${list.loading} skeleton=${10} onOpen=${setOpen} />
-        <${Pages} list=${list.data} noun="" />`}
+        <${Pages} list=${list.data} noun="" />`
+      }
     </section>
     ${open && html`<${Entry} row=${open} onClose=${() => setOpen(null)} />`}<//>`;
 }

@@ -13,7 +13,10 @@ import { ErrorState, Note, Skeleton } from "../components/states.js";
 import { Due, Time } from "../components/time.js";
 import { toast } from "../components/toast.js";
 
-const PARTS = [["logs", "Delivery log", "Attempts with their requests and responses."], ["events", "Events", "What was posted, with its payload. One that still has a pending attempt stays."]];
+const PARTS = [
+  ["logs", "Delivery log", "Attempts with their requests and responses."],
+  ["events", "Events", "What was posted, with its payload. One that still has a pending attempt stays."],
+];
 const isForever = (value) => /^0/.test(value);
 const inWords = (value) => {
   const [, n, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(value) ?? [];
@@ -27,26 +30,45 @@ export default function Retention() {
   const r = load.data;
   const sweep = async () => {
     let done;
-    const swept = await confirm({ title: "Sweep now?", action: "Sweep now", act: async () => { done = (await post("v1/retention/sweep")).data.attributes; },
-      text: html`<p>Removes attempts and events that are older than their policy, in small steps. The sweeper does this by itself; it only happens sooner.</p>` });
+    const swept = await confirm({
+      title: "Sweep now?",
+      action: "Sweep now",
+      act: async () => {
+        done = (await post("v1/retention/sweep")).data.attributes;
+      },
+      text: html`<p>Removes attempts and events that are older than their policy, in small steps. The sweeper does this by itself; it only happens sooner.</p>`,
+    });
     if (!swept) return;
-    toast(done.attempts || done.events ? `Removed ${plural(done.attempts, "attempt")} and ${plural(done.events, "event")}.` : "There was nothing to remove.");
+    toast(
+      done.attempts || done.events
+        ? `Removed ${plural(done.attempts, "attempt")} and ${plural(done.events, "event")}.`
+        : "There was nothing to remove.",
+    );
     load.reload();
   };
-  if (!r) return html`<${Page} title="Retention Policies">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`}<//>`;
+  if (!r)
+    return html`<${Page} title="Retention Policies">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`}<//>`;
   const s = r.sizes;
   return html`<${Page} title="Retention Policies" actions=${may("owner") && html`<button type="button" class="button" onClick=${sweep}><${Icon} name="retention" />Sweep now</button>`}>
     ${r.held_back && html`<${Note} tone="warn"><strong>Nothing is removed at present.</strong> ${r.held_back}<//>`}
     ${load.error && html`<${Note} tone="bad">${load.error.message}<//>`}
     <${Card} title="Policy"><${Policy} key=${JSON.stringify([r.logs, r.events])} view=${r} onSaved=${load.reload} /><//>
     <${Card} title="Sizes"><${Facts} items=${[
-      ["Database", html`<span class="num">${bytes(s.database_bytes)}</span>`], ["Free inside it", html`<span class="num">${bytes(s.free_bytes)}</span>`],
-      ["Attempts", html`about <span class="num">${number(s.attempts)}</span>`], ["Events", html`about <span class="num">${number(s.events)}</span>`],
+      ["Database", html`<span class="num">${bytes(s.database_bytes)}</span>`],
+      ["Free inside it", html`<span class="num">${bytes(s.free_bytes)}</span>`],
+      ["Attempts", html`about <span class="num">${number(s.attempts)}</span>`],
+      ["Events", html`about <span class="num">${number(s.events)}</span>`],
       ["Oldest attempt", html`<${Time} at=${s.oldest_attempt_at} />`],
     ]} /><p class="muted small gap">Of all apps together.</p><//>
     <${Card} title="Sweeper"><${Facts} items=${[
-      ["Last sweep", r.last_sweep ? html`<${Time} at=${r.last_sweep.at} />` : html`<span class="muted">None since the start</span>`],
-      r.last_sweep && ["It removed", html`<span class="num">${plural(r.last_sweep.attempts, "attempt")}, ${plural(r.last_sweep.events, "event")}</span>`],
+      [
+        "Last sweep",
+        r.last_sweep ? html`<${Time} at=${r.last_sweep.at} />` : html`<span class="muted">None since the start</span>`,
+      ],
+      r.last_sweep && [
+        "It removed",
+        html`<span class="num">${plural(r.last_sweep.attempts, "attempt")}, ${plural(r.last_sweep.events, "event")}</span>`,
+      ],
       ["Next sweep", r.next_sweep_at ? html`<${Due} at=${r.next_sweep_at} />` : html`<span class="muted">–</span>`],
     ]} /><//><//>`;
 }
@@ -59,12 +81,22 @@ function Policy({ view, onSaved }) {
     submit: async (values) => {
       const change = Object.fromEntries(open.map((name) => [name, values[name].trim() || null]));
       const shorter = open.filter((name) => change[name] && lasts(change[name]) < lasts(view[name].value));
-      const save = async () => { await put("admin/api/retention", change); };
+      const save = async () => {
+        await put("admin/api/retention", change);
+      };
       if (shorter.length) {
         let refused = null;
         // What is wrong with the values belongs beside the fields, so the question ends in either case.
-        const sure = await confirm({ title: "Keep less than now?", danger: true, action: "Keep less", act: () => save().catch((e) => { refused = e; }),
-          text: html`<p>What is older than the new policy is removed at the next sweep, for good.</p>` });
+        const sure = await confirm({
+          title: "Keep less than now?",
+          danger: true,
+          action: "Keep less",
+          act: () =>
+            save().catch((e) => {
+              refused = e;
+            }),
+          text: html`<p>What is older than the new policy is removed at the next sweep, for good.</p>`,
+        });
         if (refused) throw refused;
         if (!sure) return;
       } else await save();
@@ -78,8 +110,11 @@ function Policy({ view, onSaved }) {
       ${may("owner") && open.length > 0 && html`<div><button type="button" class="button" onClick=${() => setEditing(true)}>Change</button></div>`}</div>`;
   }
   return html`<${Form} form=${form} footer=${html`<${Submit} form=${form}>Save<//><button type="button" class="button" onClick=${() => setEditing(false)}>Cancel</button>`}><div class="two">
-    ${PARTS.map(([name, title]) => (open.includes(name) ? html`<${Field} form=${form} name=${name} label="Keep ${title.toLowerCase()} for" spellcheck="false" autocomplete="off" placeholder="30d" hint="A whole number and m, h or d; 0 = for ever; empty = the default." />`
-      : html`<div class="field"><strong>Keep ${title.toLowerCase()} for</strong><span>${inWords(view[name].value)} <${Source} source="configuration" name=${name} /></span></div>`))}</div><//>`;
+    ${PARTS.map(([name, title]) =>
+      open.includes(name)
+        ? html`<${Field} form=${form} name=${name} label="Keep ${title.toLowerCase()} for" spellcheck="false" autocomplete="off" placeholder="30d" hint="A whole number and m, h or d; 0 = for ever; empty = the default." />`
+        : html`<div class="field"><strong>Keep ${title.toLowerCase()} for</strong><span>${inWords(view[name].value)} <${Source} source="configuration" name=${name} /></span></div>`,
+    )}</div><//>`;
 }
 
 const UNIT = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
@@ -89,6 +124,9 @@ function lasts(value) {
 }
 
 function Source({ source, name }) {
-  if (source === "configuration") return html`<${Badge} tone="info" icon="logs" hint="retention.${name} is set in the configuration, which goes before this page.">Set in the configuration<//>`;
-  return source === "page" ? html`<${Badge} tone="off" icon="account">Set here<//>` : html`<${Badge} tone="off" icon="minus">Default<//>`;
+  if (source === "configuration")
+    return html`<${Badge} tone="info" icon="logs" hint="retention.${name} is set in the configuration, which goes before this page.">Set in the configuration<//>`;
+  return source === "page"
+    ? html`<${Badge} tone="off" icon="account">Set here<//>`
+    : html`<${Badge} tone="off" icon="minus">Default<//>`;
 }

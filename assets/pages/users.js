@@ -14,7 +14,11 @@ import { DataTable } from "../components/table.js";
 import { Time } from "../components/time.js";
 import { toast } from "../components/toast.js";
 
-const ROLES = [["viewer", "Viewer: reads, changes nothing"], ["admin", "Admin: changes webhooks, retries, makes keys"], ["owner", "Owner: also users, apps, retention"]];
+const ROLES = [
+  ["viewer", "Viewer: reads, changes nothing"],
+  ["admin", "Admin: changes webhooks, retries, makes keys"],
+  ["owner", "Owner: also users, apps, retention"],
+];
 const path = (user) => `admin/api/users/${encodeURIComponent(user.id)}`;
 const word = (role) => role[0].toUpperCase() + role.slice(1);
 
@@ -23,31 +27,83 @@ export default function Users() {
   const [dialog, setDialog] = useState(null);
   const me = session.value.email;
   const remove = async (user) => {
-    const done = await confirm({ title: "Delete this user?", danger: true, action: "Delete", act: () => del(path(user)), text: html`<p><strong>${user.email}</strong> is signed out everywhere and cannot sign in any more.</p>` });
-    if (done) { toast(`${user.email} is deleted.`); list.reload(); }
+    const done = await confirm({
+      title: "Delete this user?",
+      danger: true,
+      action: "Delete",
+      act: () => del(path(user)),
+      text: html`<p><strong>${user.email}</strong> is signed out everywhere and cannot sign in any more.</p>`,
+    });
+    if (done) {
+      toast(`${user.email} is deleted.`);
+      list.reload();
+    }
   };
-  const columns = useMemo(() => [
-    { key: "email", title: "E-mail", card: "head", cell: (u) => html`<span class="cut strong" title=${u.email}>${u.email}${u.email === me ? html` <span class="muted">(you)</span>` : ""}</span>` },
-    { key: "role", title: "Role", width: "7rem", card: "aside", cell: (u) => word(u.role) },
-    { key: "seen", title: "Last sign-in", width: "9rem", card: "line", cell: (u) => (u.last_sign_in_at ? html`<span class="card-word">signed in </span><${Time} at=${u.last_sign_in_at} />` : html`<span class="muted">Never<span class="card-word"> signed in</span></span>`) },
-    { key: "created", title: "Made", width: "9rem", card: "hide", className: "col-opt", cell: (u) => html`<${Time} at=${u.created_at} />` },
-    { key: "actions", title: "Actions", hidden: true, width: "3.4rem", card: "foot", className: "overflow", cell: (u) => html`<div class="row-actions"><${Menu} className="button quiet small icon-only" label="Actions for ${u.email}" items=${[
-      { label: "Change role", icon: "users", run: () => setDialog({ role: u }) },
-      { label: "Set another password", icon: "keys", run: () => setDialog({ password: u }) },
-      u.email !== me && null, u.email !== me && { label: "Delete", icon: "retention", danger: true, run: () => remove(u) },
-    ].filter((i) => i !== false)} /></div>` },
-  ], [timeMode.value, me]);
+  const columns = useMemo(
+    () => [
+      {
+        key: "email",
+        title: "E-mail",
+        card: "head",
+        cell: (u) =>
+          html`<span class="cut strong" title=${u.email}>${u.email}${u.email === me ? html` <span class="muted">(you)</span>` : ""}</span>`,
+      },
+      { key: "role", title: "Role", width: "7rem", card: "aside", cell: (u) => word(u.role) },
+      {
+        key: "seen",
+        title: "Last sign-in",
+        width: "9rem",
+        card: "line",
+        cell: (u) =>
+          u.last_sign_in_at
+            ? html`<span class="card-word">signed in </span><${Time} at=${u.last_sign_in_at} />`
+            : html`<span class="muted">Never<span class="card-word"> signed in</span></span>`,
+      },
+      {
+        key: "created",
+        title: "Made",
+        width: "9rem",
+        card: "hide",
+        className: "col-opt",
+        cell: (u) => html`<${Time} at=${u.created_at} />`,
+      },
+      {
+        key: "actions",
+        title: "Actions",
+        hidden: true,
+        width: "3.4rem",
+        card: "foot",
+        className: "overflow",
+        cell: (u) =>
+          html`<div class="row-actions"><${Menu} className="button quiet small icon-only" label="Actions for ${u.email}" items=${[
+            { label: "Change role", icon: "users", run: () => setDialog({ role: u }) },
+            { label: "Set another password", icon: "keys", run: () => setDialog({ password: u }) },
+            u.email !== me && null,
+            u.email !== me && { label: "Delete", icon: "retention", danger: true, run: () => remove(u) },
+          ].filter((i) => i !== false)} /></div>`,
+      },
+    ],
+    [timeMode.value, me],
+  );
   const close = () => setDialog(null);
-  const changed = (text) => { close(); toast(text); list.reload(); };
+  const changed = (text) => {
+    close();
+    toast(text);
+    list.reload();
+  };
   return html`<${Page} title="Users" intro="Who may sign in to this dashboard. Programs use API keys instead." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({ make: true })}><${Icon} name="plus" />New user</button>`}>
-    <section class="card flush dense" aria-label="Users">${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
-      : html`<${DataTable} caption="Users, by address" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="users" title="No user" />`} />`}</section>
+    <section class="card flush dense" aria-label="Users">${
+      list.error && !list.data
+        ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
+        : html`<${DataTable} caption="Users, by address" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="users" title="No user" />`} />`
+    }</section>
     ${dialog?.make && html`<${NewUser} onClose=${close} onMade=${list.reload} />`}
     ${dialog?.role && html`<${Role} user=${dialog.role} onClose=${close} onDone=${changed} />`}
     ${dialog?.password && html`<${Password} user=${dialog.password} onClose=${close} onDone=${changed} />`}<//>`;
 }
 
-const buttons = (form, action, onClose) => html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${action}<//>`;
+const buttons = (form, action, onClose) =>
+  html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${action}<//>`;
 
 function NewUser({ onClose, onMade }) {
   const [made, setMade] = useState(null);
@@ -56,10 +112,15 @@ function NewUser({ onClose, onMade }) {
     submit: async ({ email, role, password }) => {
       const user = await post("admin/api/users", { email: email.trim(), role, ...(password ? { password } : {}) });
       onMade();
-      if (user.password) setMade(user); else { onClose(); toast(`${user.email} may sign in.`); }
+      if (user.password) setMade(user);
+      else {
+        onClose();
+        toast(`${user.email} may sign in.`);
+      }
     },
   });
-  if (made) return html`<${Dialog} title="${made.email} may sign in" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}><${SecretOnce} items=${[["Password", made.password]]}>Hand it over in a safe way. It is shown this once; it can be changed after the first sign-in.<//><//>`;
+  if (made)
+    return html`<${Dialog} title="${made.email} may sign in" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}><${SecretOnce} items=${[["Password", made.password]]}>Hand it over in a safe way. It is shown this once; it can be changed after the first sign-in.<//><//>`;
   return html`<${Dialog} title="New user" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Make user", onClose)}>
     <${Field} form=${form} name="email" label="E-mail" type="email" required autocomplete="off" />
     <${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} />
@@ -67,13 +128,25 @@ function NewUser({ onClose, onMade }) {
 }
 
 function Role({ user, onClose, onDone }) {
-  const form = useForm({ initial: { role: user.role }, submit: async ({ role }) => { await patch(path(user), { role }); onDone(`${user.email} is ${role} now.`); } });
+  const form = useForm({
+    initial: { role: user.role },
+    submit: async ({ role }) => {
+      await patch(path(user), { role });
+      onDone(`${user.email} is ${role} now.`);
+    },
+  });
   return html`<${Dialog} title="Change role" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Change role", onClose)}>
     <p>Sessions of <strong>${user.email}</strong> end, so that the new role holds everywhere.</p><${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} /><//><//>`;
 }
 
 function Password({ user, onClose, onDone }) {
-  const form = useForm({ initial: { password: "" }, submit: async ({ password }) => { await patch(path(user), { password }); onDone(`${user.email} has another password.`); } });
+  const form = useForm({
+    initial: { password: "" },
+    submit: async ({ password }) => {
+      await patch(path(user), { password });
+      onDone(`${user.email} has another password.`);
+    },
+  });
   return html`<${Dialog} title="Set another password" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Set password", onClose)}>
     <p>For <strong>${user.email}</strong>, whose sessions end.</p><${Field} form=${form} name="password" label="New password" type="password" autocomplete="new-password" required hint="10 characters or more." /><//><//>`;
 }

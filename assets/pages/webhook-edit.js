@@ -16,21 +16,38 @@ import { TestCard } from "./webhooks/test.js";
 
 export default function WebhookEdit({ params }) {
   const { id } = params;
-  const webhook = useLoad(async (signal) => (id ? (await get(`v1/webhooks/${encodeURIComponent(id)}`, {}, { signal })).data : null), [id]);
+  const webhook = useLoad(
+    async (signal) => (id ? (await get(`v1/webhooks/${encodeURIComponent(id)}`, {}, { signal })).data : null),
+    [id],
+  );
   const [made, setMade] = useState(null);
   const name = webhook.data?.attributes.name;
-  const back = id ? html`<a class="back" href=${href(`webhooks/${id}`)}><${Icon} name="left" size=${14} />${name || "Webhook"}</a>` : html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
+  const back = id
+    ? html`<a class="back" href=${href(`webhooks/${id}`)}><${Icon} name="left" size=${14} />${name || "Webhook"}</a>`
+    : html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
   if (made) return html`<${Made} webhook=${made} />`;
   return html`<${Page} narrow title=${id ? `Edit ${name ?? "webhook"}` : "New webhook"} back=${back}>
-    <${Card}>${webhook.error ? html`<${ErrorState} title=${webhook.error.status === 404 ? "There is no such webhook" : undefined} error=${webhook.error} retry=${webhook.error.status === 404 ? null : webhook.reload} />`
-      : webhook.data === undefined ? html`<${Skeleton} lines=${8} />` : html`<${Editor} webhook=${webhook.data} onMade=${setMade} />`}<//><//>`;
+    <${Card}>${
+      webhook.error
+        ? html`<${ErrorState} title=${webhook.error.status === 404 ? "There is no such webhook" : undefined} error=${webhook.error} retry=${webhook.error.status === 404 ? null : webhook.reload} />`
+        : webhook.data === undefined
+          ? html`<${Skeleton} lines=${8} />`
+          : html`<${Editor} webhook=${webhook.data} onMade=${setMade} />`
+    }<//><//>`;
 }
 
 function initialOf(a) {
   return {
-    url: a?.url ?? "", name: a?.name ?? "", description: a?.description ?? "", events: a?.events ?? [], headers: rowsOf(a?.headers),
-    retry: !a?.retry_schedule ? "configured" : a.retry_schedule.length ? "own" : "none", retry_schedule: a?.retry_schedule?.join(", ") ?? "",
-    timeout: a?.timeout ?? "", rate_limit: a?.rate_limit ? String(a.rate_limit) : "", encrypted: a?.encrypted ?? false,
+    url: a?.url ?? "",
+    name: a?.name ?? "",
+    description: a?.description ?? "",
+    events: a?.events ?? [],
+    headers: rowsOf(a?.headers),
+    retry: !a?.retry_schedule ? "configured" : a.retry_schedule.length ? "own" : "none",
+    retry_schedule: a?.retry_schedule?.join(", ") ?? "",
+    timeout: a?.timeout ?? "",
+    rate_limit: a?.rate_limit ? String(a.rate_limit) : "",
+    encrypted: a?.encrypted ?? false,
   };
 }
 
@@ -38,9 +55,15 @@ function initialOf(a) {
 function bodyOf(v) {
   const limit = v.rate_limit.trim();
   return {
-    url: v.url.trim(), name: v.name.trim() || null, description: v.description.trim() || null, events: v.events, headers: headersOf(v.headers), encrypted: v.encrypted,
+    url: v.url.trim(),
+    name: v.name.trim() || null,
+    description: v.description.trim() || null,
+    events: v.events,
+    headers: headersOf(v.headers),
+    encrypted: v.encrypted,
     retry_schedule: v.retry === "configured" ? null : v.retry === "none" ? [] : waitsOf(v.retry_schedule),
-    timeout: v.timeout.trim() || null, rate_limit: limit ? (/^\d+$/.test(limit) ? Number(limit) : limit) : null,
+    timeout: v.timeout.trim() || null,
+    rate_limit: limit ? (/^\d+$/.test(limit) ? Number(limit) : limit) : null,
   };
 }
 
@@ -52,7 +75,11 @@ function Editor({ webhook, onMade }) {
     initial: initialOf(webhook?.attributes),
     submit: async (values) => {
       const body = bodyOf(values);
-      if (!webhook) { onMade((await post("v1/webhooks", body)).data); scrollTo(0, 0); return; }
+      if (!webhook) {
+        onMade((await post("v1/webhooks", body)).data);
+        scrollTo(0, 0);
+        return;
+      }
       const { data } = await patch(`v1/webhooks/${encodeURIComponent(webhook.id)}`, body);
       toast(`${data.attributes.name} is changed.`);
       go(`webhooks/${webhook.id}`);

@@ -27,24 +27,47 @@ export default function Webhook({ params: { id } }) {
   const gone = webhook.error?.status === 404;
   const there = Boolean(webhook.data);
   const health = useLoad(async (signal) => (await get(`${path}/health`, {}, { signal })).data.attributes, [id], there);
-  const recent = useLoad(async (signal) => (await get(`${path}/deliveries`, { per_page: 10 }, { signal })).data, [id], there);
+  const recent = useLoad(
+    async (signal) => (await get(`${path}/deliveries`, { per_page: 10 }, { signal })).data,
+    [id],
+    there,
+  );
   const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], there);
   const about = useLoad((signal) => get("admin/api/about", {}, { signal }), [], there);
-  const refresh = () => { webhook.reload(); health.reload(); recent.reload(); };
+  const refresh = () => {
+    webhook.reload();
+    health.reload();
+    recent.reload();
+  };
   useEvery(10_000, refresh, there && !gone);
   const [dialog, setDialog] = useState(null);
   const wanted = route.value.query.get("part");
-  useEffect(() => { if (there && wanted) document.getElementById(wanted)?.scrollIntoView(); }, [there, wanted]);
+  useEffect(() => {
+    if (there && wanted) document.getElementById(wanted)?.scrollIntoView();
+  }, [there, wanted]);
 
   const back = html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
-  if (gone) return html`<${Page} title="Webhook" back=${back}><${EmptyState} icon="webhooks" title="There is no such webhook" text="It belongs to another app, or it was deleted. Its rows in the delivery log are still there."><a class="button" href=${href("webhooks")}>All webhooks</a><a class="button" href=${href("webhook-deliveries", { endpoint_id: id })}>Its delivery log</a><//><//>`;
-  if (!webhook.data) return html`<${Page} title="Webhook" back=${back}>${webhook.error ? html`<${ErrorState} error=${webhook.error} retry=${webhook.reload} />` : html`<${Card}><${Skeleton} lines=${6} /><//>`}<//>`;
+  if (gone)
+    return html`<${Page} title="Webhook" back=${back}><${EmptyState} icon="webhooks" title="There is no such webhook" text="It belongs to another app, or it was deleted. Its rows in the delivery log are still there."><a class="button" href=${href("webhooks")}>All webhooks</a><a class="button" href=${href("webhook-deliveries", { endpoint_id: id })}>Its delivery log</a><//><//>`;
+  if (!webhook.data)
+    return html`<${Page} title="Webhook" back=${back}>${webhook.error ? html`<${ErrorState} error=${webhook.error} retry=${webhook.reload} />` : html`<${Card}><${Skeleton} lines=${6} /><//>`}<//>`;
 
-  const row = webhook.data, a = row.attributes;
-  const become = async (status) => { const changed = await changeStatus(row, status); if (changed) refresh(); return changed; };
-  const started = async (job) => { setDialog(null); await showJob(job.id, `Recovering ${plural(job.attributes.matched, "delivery", "deliveries")}`); refresh(); };
+  const row = webhook.data,
+    a = row.attributes;
+  const become = async (status) => {
+    const changed = await changeStatus(row, status);
+    if (changed) refresh();
+    return changed;
+  };
+  const started = async (job) => {
+    setDialog(null);
+    await showJob(job.id, `Recovering ${plural(job.attributes.matched, "delivery", "deliveries")}`);
+    refresh();
+  };
   const configured = about.data?.delivery;
-  const actions = may("admin") && html`
+  const actions =
+    may("admin") &&
+    html`
     ${a.status === "active" && html`<button type="button" class="button" onClick=${() => become("paused")}><${Icon} name="pause" />Pause</button>`}
     ${a.status === "paused" && html`<button type="button" class="button primary" onClick=${() => become("active")}><${Icon} name="play" />Resume</button>`}
     ${a.status === "disabled" && html`<button type="button" class="button primary" onClick=${() => become("active")}><${Icon} name="play" />Enable</button>`}
@@ -54,7 +77,14 @@ export default function Webhook({ params: { id } }) {
       { label: "Rotate signing secret", icon: "keys", run: () => setDialog("rotate") },
       null,
       a.status !== "disabled" && { label: "Disable", icon: "minus", run: () => become("disabled") },
-      { label: "Delete", icon: "retention", danger: true, run: async () => { if (await remove(row)) go("webhooks"); } },
+      {
+        label: "Delete",
+        icon: "retention",
+        danger: true,
+        run: async () => {
+          if (await remove(row)) go("webhooks");
+        },
+      },
     ].filter((i) => i !== false)} />`;
 
   return html`<${Page} title=${a.name || "No name"} back=${back} actions=${actions}>
@@ -63,13 +93,20 @@ export default function Webhook({ params: { id } }) {
       ${a.description && html`<p class="prose">${a.description}</p>`}
       <${StatusNote} a=${a} onRecover=${may("admin") ? () => setDialog("recover") : null} />
       <${Facts} items=${[
-        ["Events", html`<span class="chips">${a.events.map((p) => html`<span class="chip on mono" key=${p}><span class="anywhere">${p}</span></span>`)}</span>`],
-        ["Retries", html`<${ScheduleWords} waits=${a.retry_schedule ?? configured?.retry_schedule} configured=${!a.retry_schedule} />`],
+        [
+          "Events",
+          html`<span class="chips">${a.events.map((p) => html`<span class="chip on mono" key=${p}><span class="anywhere">${p}</span></span>`)}</span>`,
+        ],
+        [
+          "Retries",
+          html`<${ScheduleWords} waits=${a.retry_schedule ?? configured?.retry_schedule} configured=${!a.retry_schedule} />`,
+        ],
         ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">as configured</span>`],
         ["Rate limit", a.rate_limit ? `${a.rate_limit} a second` : "None"],
         ["Bodies", a.encrypted ? "Encrypted (JWE)" : "Sent as posted"],
         a.consecutive_failures > 0 && ["Failures in a row", html`<span class="num">${a.consecutive_failures}</span>`],
-        ["Made", html`<${Time} at=${a.created_at} />`], ["Changed", html`<${Time} at=${a.updated_at} />`],
+        ["Made", html`<${Time} at=${a.created_at} />`],
+        ["Changed", html`<${Time} at=${a.updated_at} />`],
       ]} />
       <${OwnHeaders} headers=${a.headers} />
     </div><//>
@@ -83,9 +120,13 @@ export default function Webhook({ params: { id } }) {
 }
 
 function StatusNote({ a, onRecover }) {
-  const recover = onRecover && html` <button type="button" class="button small" onClick=${onRecover}>Recover what was missed</button>`;
-  if (a.status === "disabled") return html`<${Note} tone="bad"><strong>Disabled.</strong> ${a.status_reason ?? "A person disabled it."} New events make no delivery. ${recover}<//>`;
-  if (a.status === "paused") return html`<${Note} tone="warn"><strong>Paused.</strong> Deliveries are queued and wait until it is resumed.<//>`;
+  const recover =
+    onRecover &&
+    html` <button type="button" class="button small" onClick=${onRecover}>Recover what was missed</button>`;
+  if (a.status === "disabled")
+    return html`<${Note} tone="bad"><strong>Disabled.</strong> ${a.status_reason ?? "A person disabled it."} New events make no delivery. ${recover}<//>`;
+  if (a.status === "paused")
+    return html`<${Note} tone="warn"><strong>Paused.</strong> Deliveries are queued and wait until it is resumed.<//>`;
   return null;
 }
 

@@ -2,7 +2,9 @@
 // of the answer is cut instead.
 /** The text of `/data/attributes/payload` in an answer of the API; null when it is not kept any more. */
 export function payloadOf(text) {
-  let depth = 0, begin = null, name = false;
+  let depth = 0,
+    begin = null,
+    name = false;
   for (const m of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
     const token = m[0];
     if (begin !== null && depth === 3 && (token === "," || token === "}")) {

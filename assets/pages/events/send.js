@@ -11,17 +11,27 @@ import { toast } from "../../components/toast.js";
 export default function Send({ types, initial, onClose, onSent }) {
   const list = useId();
   const form = useForm({
-    initial: { event_type: "", payload: '{\n  \n}', resource_id: "", idempotency_key: "", ...initial },
+    initial: { event_type: "", payload: "{\n  \n}", resource_id: "", idempotency_key: "", ...initial },
     submit: async (values) => {
       check(values);
-      const fields = Object.entries({ event_type: values.event_type.trim(), resource_id: values.resource_id.trim(), idempotency_key: values.idempotency_key.trim() }).filter(([name, v]) => v || name === "event_type");
+      const fields = Object.entries({
+        event_type: values.event_type.trim(),
+        resource_id: values.resource_id.trim(),
+        idempotency_key: values.idempotency_key.trim(),
+      }).filter(([name, v]) => v || name === "event_type");
       // Not JSON.stringify: the payload is text already, and stays as it is.
       const body = `{${[...fields.map(([name, v]) => `${JSON.stringify(name)}:${JSON.stringify(v)}`), `"payload":${values.payload}`].join(",")}}`;
       const { data } = await post("v1/events", body);
       const n = data.attributes.deliveries;
-      toast(n ? `${data.attributes.event_type} goes to ${plural(n, "webhook")}.` : `${data.attributes.event_type} was taken, but no webhook wants it.`, { action: { label: "Look at it", href: href(`events/${data.id}`) } });
+      toast(
+        n
+          ? `${data.attributes.event_type} goes to ${plural(n, "webhook")}.`
+          : `${data.attributes.event_type} was taken, but no webhook wants it.`,
+        { action: { label: "Look at it", href: href(`events/${data.id}`) } },
+      );
       onClose();
-      if (onSent) onSent(data); else go(`events/${data.id}`);
+      if (onSent) onSent(data);
+      else go(`events/${data.id}`);
     },
   });
   return html`<${Dialog} wide title="Send an event" onClose=${onClose}>
@@ -37,7 +47,15 @@ export default function Send({ types, initial, onClose, onSent }) {
 /** The body is put together as text, so what is wrong with the payload is said here. */
 function check({ event_type: type, payload }) {
   const wrong = [];
-  if (!type.trim()) wrong.push({ detail: "Enter a type such as license.assigned.", source: { pointer: "/event_type" } });
-  try { JSON.parse(payload); } catch (e) { wrong.push({ detail: payload.trim() ? `Is not JSON: ${e.message}.` : "Enter a JSON value, {} at least.", source: { pointer: "/payload" } }); }
+  if (!type.trim())
+    wrong.push({ detail: "Enter a type such as license.assigned.", source: { pointer: "/event_type" } });
+  try {
+    JSON.parse(payload);
+  } catch (e) {
+    wrong.push({
+      detail: payload.trim() ? `Is not JSON: ${e.message}.` : "Enter a JSON value, {} at least.",
+      source: { pointer: "/payload" },
+    });
+  }
   if (wrong.length) throw new ApiError(422, wrong);
 }

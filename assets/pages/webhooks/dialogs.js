@@ -10,14 +10,25 @@ import { Note } from "../../components/states.js";
 
 const path = (id) => `v1/webhooks/${encodeURIComponent(id)}`;
 
-const OVERLAPS = [["24h", "24 hours"], ["0s", "None: the old secret ends now"], ["1h", "1 hour"], ["3d", "3 days"], ["7d", "7 days"]];
+const OVERLAPS = [
+  ["24h", "24 hours"],
+  ["0s", "None: the old secret ends now"],
+  ["1h", "1 hour"],
+  ["3d", "3 days"],
+  ["7d", "7 days"],
+];
 
 /** Rotation; the new secret is shown in place of the form. */
 export function Rotate({ webhook, onClose }) {
   const [secret, setSecret] = useState(null);
   const form = useForm({
     initial: { overlap: "24h" },
-    submit: async ({ overlap }) => { setSecret({ value: (await post(`${path(webhook.id)}/rotate-secret`, { overlap })).data.attributes.signing_secret, overlap }); },
+    submit: async ({ overlap }) => {
+      setSecret({
+        value: (await post(`${path(webhook.id)}/rotate-secret`, { overlap })).data.attributes.signing_secret,
+        overlap,
+      });
+    },
   });
   if (secret) {
     const words = OVERLAPS.find(([v]) => v === secret.overlap)[1];
@@ -32,7 +43,13 @@ export function Rotate({ webhook, onClose }) {
     <//><//>`;
 }
 
-const WINDOWS = [["3600000", "The last hour"], ["86400000", "The last 24 hours"], ["604800000", "The last 7 days"], ["2592000000", "The last 30 days"], ["own", "Since …"]];
+const WINDOWS = [
+  ["3600000", "The last hour"],
+  ["86400000", "The last 24 hours"],
+  ["604800000", "The last 7 days"],
+  ["2592000000", "The last 30 days"],
+  ["own", "Since …"],
+];
 
 /** Recovery in two steps: a count first, then the work. `onStarted` gets the job. */
 export function Recover({ webhook, onClose, onStarted, onEnable }) {
@@ -40,14 +57,25 @@ export function Recover({ webhook, onClose, onStarted, onEnable }) {
   const [found, setFound] = useState(null);
   const zone = timeMode.value === "utc" ? "UTC" : "local time";
   const form = useForm({
-    initial: { window: "86400000", since: (timeMode.value === "utc" ? utc : local)(Date.now() - 86_400_000).slice(0, 16).replace(" ", "T") },
+    initial: {
+      window: "86400000",
+      since: (timeMode.value === "utc" ? utc : local)(Date.now() - 86_400_000)
+        .slice(0, 16)
+        .replace(" ", "T"),
+    },
     submit: async ({ window, since }) => {
       const begin = window === "own" ? momentOf(since) : new Date(Date.now() - Number(window)).toISOString();
-      const job = (await post(`${path(webhook.id)}/recover`, found ? { since: found.since } : { since: begin, dry_run: true })).data;
-      if (found) onStarted(job); else setFound({ since: begin, matched: job.attributes.matched });
+      const job = (
+        await post(`${path(webhook.id)}/recover`, found ? { since: found.since } : { since: begin, dry_run: true })
+      ).data;
+      if (found) onStarted(job);
+      else setFound({ since: begin, matched: job.attributes.matched });
     },
   });
-  const again = (name_, value) => { form.set(name_, value); setFound(null); };
+  const again = (name_, value) => {
+    form.set(name_, value);
+    setFound(null);
+  };
   if (status === "disabled") {
     return html`<${Dialog} title="Recover what was missed" onClose=${onClose} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><button type="button" class="button primary" onClick=${onEnable}>Enable ${name}</button>`}>
       <p>This webhook is disabled. Enable it first; then everything it missed can be sent again.</p><//>`;

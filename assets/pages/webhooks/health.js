@@ -9,33 +9,63 @@ import { Time } from "../../components/time.js";
 
 export function HealthCard({ id, load }) {
   const { data: h, error } = load;
-  if (!h) return html`<${Card} title="Health">${error ? html`<${ErrorState} error=${error} retry=${load.reload} />` : html`<${Skeleton} lines=${6} />`}<//>`;
-  if (!h.totals.deliveries) return html`<${Card} title="Health"><${EmptyState} icon="overview" title="Nothing to judge yet" text="As soon as deliveries have ended, their success, speed and errors are analysed here." /><//>`;
+  if (!h)
+    return html`<${Card} title="Health">${error ? html`<${ErrorState} error=${error} retry=${load.reload} />` : html`<${Skeleton} lines=${6} />`}<//>`;
+  if (!h.totals.deliveries)
+    return html`<${Card} title="Health"><${EmptyState} icon="overview" title="Nothing to judge yet" text="As soon as deliveries have ended, their success, speed and errors are analysed here." /><//>`;
   const t = h.response_time_ms;
   return html`<${Card} title="Health" actions=${html`<span class="badges">${labelsOf(h.labels).map(([word, label]) => html`<${StatusBadge} of="health" status=${label} word=${word} />`)}</span>`}><div class="stack">
     ${h.recommendations.length > 0 && html`<ul class="advice">${h.recommendations.map((text) => html`<li>${text}</li>`)}</ul>`}
     <${Facts} items=${[
-      ["Success rate", html`<span class="num">${percent(h.success_rate)}</span> <${Trend} value=${h.trend.success_rate} say=${(n) => `${n.toFixed(1)} points`} up="ok" />`],
+      [
+        "Success rate",
+        html`<span class="num">${percent(h.success_rate)}</span> <${Trend} value=${h.trend.success_rate} say=${(n) => `${n.toFixed(1)} points`} up="ok" />`,
+      ],
       ["Deliveries", html`<span class="num">${number(h.totals.deliveries)}</span>`],
-      ["Failed for good", html`<a class="num" href=${href("webhook-deliveries", { endpoint_id: id, status: "exhausted" })}>${number(h.totals.exhausted)}</a>`],
+      [
+        "Failed for good",
+        html`<a class="num" href=${href("webhook-deliveries", { endpoint_id: id, status: "exhausted" })}>${number(h.totals.exhausted)}</a>`,
+      ],
       ["Waiting", html`<span class="num">${number(h.totals.pending)}</span>`],
-      ["Last 24 hours", html`<span class="num">${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed${h.last_24h.failure_rate ? ` (${percent(h.last_24h.failure_rate)})` : ""}</span>`],
-      ["Average response", html`<span class="num">${duration(t.average)}</span> <${Trend} value=${h.trend.average_response_time} say=${duration} up="bad" />`],
+      [
+        "Last 24 hours",
+        html`<span class="num">${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed${h.last_24h.failure_rate ? ` (${percent(h.last_24h.failure_rate)})` : ""}</span>`,
+      ],
+      [
+        "Average response",
+        html`<span class="num">${duration(t.average)}</span> <${Trend} value=${h.trend.average_response_time} say=${duration} up="bad" />`,
+      ],
     ]} />
-    <dl class="range-facts" aria-label="Response time">${[["min", t.min], ["median", t.median], ["p95", t.p95], ["p99", t.p99], ["max", t.max]].map(([word, ms]) => html`<div><dt>${word}</dt><dd class="num">${duration(ms)}</dd></div>`)}</dl>
-    ${h.errors.length > 0 && html`<div><h3 class="part">What goes wrong</h3><ul class="error-list">${h.errors.slice(0, 8).map((e) => html`<li>
+    <dl class="range-facts" aria-label="Response time">${[
+      ["min", t.min],
+      ["median", t.median],
+      ["p95", t.p95],
+      ["p99", t.p99],
+      ["max", t.max],
+    ].map(([word, ms]) => html`<div><dt>${word}</dt><dd class="num">${duration(ms)}</dd></div>`)}</dl>
+    ${
+      h.errors.length > 0 &&
+      html`<div><h3 class="part">What goes wrong</h3><ul class="error-list">${h.errors.slice(0, 8).map(
+        (e) => html`<li>
       <a class="num" href=${href("webhook-deliveries", { endpoint_id: id, error_kind: e.error_kind, response_status: e.response_status })}>${number(e.count)} ×</a>
-      <span><strong>${e.response_status ? `HTTP ${e.response_status}` : ERRORS[e.error_kind]?.[0] ?? e.error_kind}</strong><small class="muted anywhere">${e.last_message}</small></span>
-      <span class="muted small">last <${Time} at=${e.last_at} /></span></li>`)}</ul></div>`}
+      <span><strong>${e.response_status ? `HTTP ${e.response_status}` : (ERRORS[e.error_kind]?.[0] ?? e.error_kind)}</strong><small class="muted anywhere">${e.last_message}</small></span>
+      <span class="muted small">last <${Time} at=${e.last_at} /></span></li>`,
+      )}</ul></div>`
+    }
   </div><//>`;
 }
 
-const labelsOf = (l) => [[`Success ${words(l.success_rate)}`, l.success_rate], [`Responses ${words(l.response_time)}`, l.response_time], [HEALTH[l.activity]?.word, l.activity]].filter(([, label]) => label !== "unknown");
+const labelsOf = (l) =>
+  [
+    [`Success ${words(l.success_rate)}`, l.success_rate],
+    [`Responses ${words(l.response_time)}`, l.response_time],
+    [HEALTH[l.activity]?.word, l.activity],
+  ].filter(([, label]) => label !== "unknown");
 const words = (label) => HEALTH[label]?.word.toLowerCase() ?? label;
 
 /** The change against the day before; `up` says what an increase means. */
 function Trend({ value, say, up }) {
   if (value === null || value === undefined || Math.abs(value) < 0.05) return null;
-  const tone = (value > 0) === (up === "ok") ? "ok" : "bad";
+  const tone = value > 0 === (up === "ok") ? "ok" : "bad";
   return html`<span class="trend ${tone} num" title="Last 24 hours against the 24 hours before">${value > 0 ? "+" : "−"}${say(Math.abs(value)) || NONE}</span>`;
 }

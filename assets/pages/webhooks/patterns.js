@@ -21,18 +21,27 @@ export function PatternField({ form, types }) {
     if (fresh.length) set([...chosen, ...fresh]);
     setText("");
   };
-  const toggle = (pattern) => set(chosen.includes(pattern) ? chosen.filter((p) => p !== pattern) : [...chosen, pattern]);
+  const toggle = (pattern) =>
+    set(chosen.includes(pattern) ? chosen.filter((p) => p !== pattern) : [...chosen, pattern]);
   const keys = (e) => {
-    if ((e.key === "Enter" || e.key === ",") && text.trim()) { e.preventDefault(); add(text); }
-    else if (e.key === "Enter") e.preventDefault();
+    if ((e.key === "Enter" || e.key === ",") && text.trim()) {
+      e.preventDefault();
+      add(text);
+    } else if (e.key === "Enter") e.preventDefault();
     else if (e.key === "Backspace" && !text && chosen.length) set(chosen.slice(0, -1));
   };
   const known = (types ?? []).map((t) => t.attributes);
-  const groups = Map.groupBy ? Map.groupBy(known, (t) => t.category) : new Map(known.map((t) => [t.category, known.filter((o) => o.category === t.category)]));
+  const groups = Map.groupBy
+    ? Map.groupBy(known, (t) => t.category)
+    : new Map(known.map((t) => [t.category, known.filter((o) => o.category === t.category)]));
   const matched = known.filter((t) => chosen.some((p) => covers(p, t.event_type))).length;
   const choice = (pattern, word, count, title) => {
     const on = chosen.includes(pattern);
-    const covered = !on && chosen.some((p) => covers(p, pattern) || (p === "*" && pattern.endsWith(".*") && pattern !== "webhook_endpoint.*"));
+    const covered =
+      !on &&
+      chosen.some(
+        (p) => covers(p, pattern) || (p === "*" && pattern.endsWith(".*") && pattern !== "webhook_endpoint.*"),
+      );
     return html`<button type="button" key=${pattern} class=${cx("chip", on && "on", covered && "covered")} aria-pressed=${on} title=${title ?? (covered ? "Covered by another pattern" : undefined)} onClick=${() => toggle(pattern)}>
       <${Icon} name=${on || covered ? "check" : "plus"} size=${12} /><span class="anywhere">${word}</span>${count !== undefined && html`<small class="num">${number(count)}</small>`}</button>`;
   };

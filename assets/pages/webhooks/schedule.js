@@ -3,7 +3,8 @@ import { html } from "../../ui.js";
 import { Field } from "../../components/form.js";
 
 const MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const DAY = MS.d, TEN = 10 * MS.h;
+const DAY = MS.d,
+  TEN = 10 * MS.h;
 
 /** A length of time in ms; null when it is none. */
 export function spanOf(text) {
@@ -23,8 +24,11 @@ export function clockTimes(waits) {
     const span = spanOf(wait);
     if (span === null) return null;
     at += span;
-    const s = Math.floor((at % DAY) / 1000), days = Math.floor(at / DAY);
-    times.push(`${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}${fine ? `:${two(s % 60)}` : ""}${days ? ` (+${days} d)` : ""}`);
+    const s = Math.floor((at % DAY) / 1000),
+      days = Math.floor(at / DAY);
+    times.push(
+      `${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}${fine ? `:${two(s % 60)}` : ""}${days ? ` (+${days} d)` : ""}`,
+    );
   }
   return times.join(", ");
 }
@@ -44,12 +48,24 @@ export function ScheduleField({ form, configured }) {
   const waits = retry === "own" ? waitsOf(text) : retry === "none" ? [] : configured;
   const times = waits?.length ? clockTimes(waits) : null;
   const wrong = waits?.find((w) => spanOf(w) === null);
-  const choices = [["configured", "As configured"], ["own", "Own schedule"], ["none", "No retries"]];
+  const choices = [
+    ["configured", "As configured"],
+    ["own", "Own schedule"],
+    ["none", "No retries"],
+  ];
   return html`<fieldset class="field"><legend>Retries</legend>
     <div class="segmented" role="group" aria-label="Retries">${choices.map(([key, word]) => html`<button type="button" aria-pressed=${retry === key} onClick=${() => form.set("retry", key)}>${word}</button>`)}</div>
     ${retry === "own" && html`<${Field} form=${form} name="retry_schedule" label="Waits between attempts" placeholder="2m, 8m, 20m" spellcheck="false" autocomplete="off" hint="Each a whole number and s, m, h or d, in order, separated by commas." />`}
-    <p class="clock-times" role="status">${wrong ? html`<span class="muted">“${wrong}” is not a length of time yet.</span>`
-      : times ? html`<span class="muted">An event at 10:00 that keeps failing is tried again at</span> <strong class="num">${times}</strong>${retry === "configured" && html` <span class="muted">(${waits.join(", ")})</span>`}`
-      : retry === "configured" ? html`<span class="muted">The server's own schedule.</span>` : retry === "own" ? html`<span class="muted">Write the waits to see when it is tried again.</span>` : html`<span class="muted">One attempt; if it fails, the delivery has failed.</span>`}</p>
+    <p class="clock-times" role="status">${
+      wrong
+        ? html`<span class="muted">“${wrong}” is not a length of time yet.</span>`
+        : times
+          ? html`<span class="muted">An event at 10:00 that keeps failing is tried again at</span> <strong class="num">${times}</strong>${retry === "configured" && html` <span class="muted">(${waits.join(", ")})</span>`}`
+          : retry === "configured"
+            ? html`<span class="muted">The server's own schedule.</span>`
+            : retry === "own"
+              ? html`<span class="muted">Write the waits to see when it is tried again.</span>`
+              : html`<span class="muted">One attempt; if it fails, the delivery has failed.</span>`
+    }</p>
   </fieldset>`;
 }

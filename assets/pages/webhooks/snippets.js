@@ -7,10 +7,21 @@ import { ErrorState, Skeleton } from "../../components/states.js";
 import { Tabs } from "../../components/tabs.js";
 import { CopyButton } from "../../components/text.js";
 
-const LANGUAGES = { bash: "Shell", python: "Python", node: "Node.js", php: "PHP", go: "Go", rust: "Rust", csharp: "C#" };
+const LANGUAGES = {
+  bash: "Shell",
+  python: "Python",
+  node: "Node.js",
+  php: "PHP",
+  go: "Go",
+  rust: "Rust",
+  csharp: "C#",
+};
 
 export function Verification({ id }) {
-  const load = useLoad(async (signal) => (await get(`v1/webhooks/${encodeURIComponent(id)}/verification`, {}, { signal })).data.attributes, [id]);
+  const load = useLoad(
+    async (signal) => (await get(`v1/webhooks/${encodeURIComponent(id)}/verification`, {}, { signal })).data.attributes,
+    [id],
+  );
   const v = load.data;
   return html`<${Card} title="Verify signatures">${!v ? (load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Skeleton} lines=${6} />`) : html`<${Shown} v=${v} />`}<//>`;
 }

@@ -17,11 +17,16 @@ export function TestCard({ id, types, onTested }) {
     if (state.busy) return;
     set((s) => ({ ...s, busy: true }));
     try {
-      const { data } = await post(`v1/webhooks/${encodeURIComponent(id)}/test`, type.trim() ? { event_type: type.trim() } : {});
+      const { data } = await post(
+        `v1/webhooks/${encodeURIComponent(id)}/test`,
+        type.trim() ? { event_type: type.trim() } : {},
+      );
       set({ busy: false, result: data.attributes, error: null });
       announce(data.attributes.delivered ? "The test was delivered." : "The test was not delivered.");
       onTested?.();
-    } catch (error) { set({ busy: false, result: null, error }); }
+    } catch (error) {
+      set({ busy: false, result: null, error });
+    }
   };
   const r = state.result;
   return html`<${Card} title="Test"><form class="stack" onSubmit=${run}>
@@ -31,7 +36,10 @@ export function TestCard({ id, types, onTested }) {
       <datalist id="${field}-l">${(types ?? []).map((t) => html`<option value=${t.attributes.event_type}></option>`)}</datalist>
       <button type="submit" class="button" disabled=${state.busy} aria-busy=${state.busy}><${Icon} name="play" size=${12} />${state.busy ? "Sending…" : "Send test"}</button></div>
     ${state.error && html`<${Note} tone="bad">${state.error.message}<//>`}
-    ${r && html`<${Note} tone=${r.delivered ? "ok" : "bad"}><strong>${r.delivered ? "Delivered" : "Not delivered"}</strong>${r.http_status ? html`, answered with <span class="num">${r.http_status}</span>` : ""}${r.response_time_ms !== null ? html` in <span class="num">${duration(r.response_time_ms)}</span>` : ""}.
-      ${r.error && html`<br />${r.error}`} <a href=${href("webhook-deliveries", { endpoint_id: id, trigger: "test" })}>Look at it</a><//>`}
+    ${
+      r &&
+      html`<${Note} tone=${r.delivered ? "ok" : "bad"}><strong>${r.delivered ? "Delivered" : "Not delivered"}</strong>${r.http_status ? html`, answered with <span class="num">${r.http_status}</span>` : ""}${r.response_time_ms !== null ? html` in <span class="num">${duration(r.response_time_ms)}</span>` : ""}.
+      ${r.error && html`<br />${r.error}`} <a href=${href("webhook-deliveries", { endpoint_id: id, trigger: "test" })}>Look at it</a><//>`
+    }
   </form><//>`;
 }
