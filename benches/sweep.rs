@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use log::{DAY_MS, END, monotonic, options, type_name};
+use log::{END, monotonic, options, type_name};
 use postrider::clock::FakeClock;
 use postrider::domain::attempt::{Outcome, Request, Response};
+use postrider::domain::retention::{Rule, Rules as Retention};
 use postrider::domain::retry::Schedule;
 use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, EventType, Timestamp};
-use postrider::retention::{Policy, Sweeper};
+use postrider::domain::{AppId, EventType, Span, Timestamp};
+use postrider::retention::Sweeper;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, EventStore as _, FinishRules, NewEvent, QueueStore as _, Store, Taken,
@@ -149,9 +150,10 @@ async fn measure(path: &std::path::Path) -> f64 {
     tokio::time::sleep(QUIET).await;
     let before = line("before", load.taken());
     let clock = Arc::new(FakeClock::new(Timestamp::from_millis(END)));
-    let half = Some(log::DAYS / 2 * DAY_MS);
+    let half = Span::parse(&format!("{}d", log::DAYS / 2)).expect("days are a length of time");
+    let half = Rule { span: half, is_configured: true };
     let shared: Arc<dyn Store> = store.clone();
-    let sweeper = Sweeper::new(shared, clock, Policy { logs_ms: half, events_ms: half });
+    let sweeper = Sweeper::new(shared, clock, Retention { logs: half.clone(), events: half });
     let begun = monotonic();
     let limit = std::env::var("POSTRIDER_BENCH_SWEEP_SECS").ok().and_then(|n| n.parse().ok());
     let stopper = sweeper.clone();
