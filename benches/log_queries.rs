@@ -12,39 +12,31 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use postrider::clock::{Clock as _, SystemClock};
 use postrider::domain::attempt::{AttemptStatus, ErrorKind, Failure, Outcome, Request, Response, Trigger};
 use postrider::domain::retry::Schedule;
 use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
-use postrider::store::sqlite::{Options, SqliteStore};
+use postrider::domain::{AppId, AttemptId, EventType, Timestamp};
+use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
     PageRequest, QueueStore as _, Sort, SortField, SortValue, Start, StatusFilter, Taken, TypeFilter,
 };
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
+
+use log::{DAY_MS, Dice, END, ENDPOINTS, TYPES, end, endpoint_id, median, monotonic, options, type_name};
+
+mod log;
 
 const SMALL: u64 = 20_000;
 const LIMIT_MS: f64 = 50.0;
-/// The log covers this time.
-const DAYS: i64 = 30;
-const DAY_MS: i64 = 86_400_000;
-const END: i64 = 1_790_000_000_000;
 const RUNS: usize = 7;
 
-/// The first endpoint has half of the rows.
-const ENDPOINTS: i64 = 20;
-const TYPES: i64 = 40;
-
 fn main() -> ExitCode {
-    let rows = std::env::var("POSTRIDER_BENCH_ROWS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000_000);
-    let kept = std::env::var("POSTRIDER_BENCH_DIR").ok().map(PathBuf::from);
-    let scratch = tempfile::tempdir().expect("a directory for the logs");
-    let dir = kept.unwrap_or_else(|| scratch.path().to_owned());
+    let (dir, _scratch) = log::directory();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     let slow = runtime.block_on(async {
         let small = Log::open(&dir, SMALL).await;
-        let large = Log::open(&dir, rows).await;
+        let large = Log::open(&dir, log::rows()).await;
         let slow = compare(&small, &large).await;
         large.store.close().await;
         ingest(&dir, &large.path).await;
@@ -58,166 +50,6 @@ fn main() -> ExitCode {
         println!("* {line}");
     }
     ExitCode::FAILURE
-}
-
-// ---------------------------------------------------------------------------------------------
-// Generating
-
-/// Numbers that look random and are the same every time (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40) as f64 / f64::from(1 << 24)
-    }
-
-    /// From 1 to `n`, the small ones more often.
-    fn skewed(&mut self, n: i64) -> i64 {
-        1 + (self.unit().powi(3) * n as f64) as i64
-    }
-}
-
-/// How one request ended: status code, error, milliseconds.
-type End = (Option<u16>, Option<&'static str>, i64);
-
-fn end(dice: &mut Dice, endpoint: i64, is_outage: bool, is_retry: bool) -> End {
-    let base = 20.0 * (1 + endpoint % 5) as f64;
-    let took = (base * (1.0 - (1.0 - dice.unit()).ln())) as i64;
-    let works = dice.unit()
-        < if is_outage {
-            0.02
-        } else if is_retry {
-            0.6
-        } else {
-            0.94
-        };
-    if works {
-        return (Some(if dice.unit() < 0.9 { 200 } else { 204 }), None, took);
-    }
-    match (dice.unit() * 10.0) as u32 {
-        0..3 => (None, Some("timeout"), 10_000),
-        3 => (None, Some("connect"), took / 4),
-        4 => (None, Some("protocol"), took),
-        5 | 6 => (Some(503), Some("http_status"), took * 2),
-        7 => (Some(404), Some("http_status"), took),
-        _ => (Some(500), Some("http_status"), took * 3),
-    }
-}
-
-fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
-    let mut conn = Connection::open(path)?;
-    conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA foreign_keys = OFF;")?;
-    let tx = conn.transaction()?;
-    for endpoint in 1..=ENDPOINTS {
-        tx.execute(
-            "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, encrypted, \
-             secret, retired_secrets, created_at, updated_at) \
-             VALUES (?1, 1, 'active', 0, ?2, ?3, '*', '[]', 0, x'00', '[]', 0, 0)",
-            params![
-                endpoint_id(endpoint).as_uuid().as_bytes().to_vec(),
-                format!("https://receiver-{endpoint}.example/hooks"),
-                format!("Receiver {endpoint}"),
-            ],
-        )?;
-    }
-    for kind in 1..=TYPES {
-        let sql = "INSERT INTO event_types (app, name, count, last_seen_at) VALUES (1, ?1, 1, 1)";
-        tx.execute(sql, [type_name(kind)])?;
-    }
-    {
-        let mut add_event = tx.prepare(
-            "INSERT INTO events (uid, app, type, origin, deliveries, created_at, payload) \
-             VALUES (?1, 1, ?2, 'client', 1, ?3, x'7b226964223a2230313233343536373839227d')",
-        )?;
-        let mut add = tx.prepare(
-            "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, schedule_used, \
-             created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind) \
-             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        )?;
-        let mut add_details = tx.prepare(
-            "INSERT INTO attempt_details (attempt, request_url, request_headers, response_headers, \
-             response_truncated, response_body) VALUES (?1, 'https://receiver.example/hooks', \
-             '[[\"content-type\",\"application/json\"]]', '[[\"content-length\",\"2\"]]', 0, x'6f6b')",
-        )?;
-        let mut dice = Dice(1);
-        let mut made = 0;
-        while made < rows {
-            let through = made as f64 / rows as f64;
-            let now = END - DAYS * DAY_MS + (through * (DAYS * DAY_MS) as f64) as i64;
-            let endpoint = if dice.unit() < 0.5 { 1 } else { 1 + dice.skewed(ENDPOINTS - 1) };
-            let kind = dice.skewed(TYPES);
-            let is_outage = endpoint == 3 && (0.4..0.5).contains(&through);
-            // Two endpoints' last events wait: one is paused, one is just being sent to.
-            let waits = (endpoint == 5 && through > 0.8) || through > 0.9995;
-            // Some clock reads are older than others when they are written.
-            let mut at = now - (dice.unit() * 500.0) as i64;
-            add_event.execute(params![
-                EventId::new(Timestamp::from_millis(at)).as_uuid().as_bytes().to_vec(),
-                kind,
-                at
-            ])?;
-            let event = tx.last_insert_rowid();
-            let mut first = None;
-            for attempt in 1..=4_i64 {
-                let (code, error, took) = end(&mut dice, endpoint, is_outage, attempt > 1);
-                let delay = match attempt {
-                    1 => (dice.unit() * 40.0) as i64,
-                    n => [120_000, 480_000, 1_200_000][n as usize - 2],
-                };
-                let status = match (waits, error, attempt) {
-                    (true, ..) => "pending",
-                    (_, None, _) => "delivered",
-                    (_, _, 4) => "exhausted",
-                    _ => "failed",
-                };
-                let sent = (!waits).then_some(at + delay);
-                let trigger = if attempt > 1 { "retry" } else { "event" };
-                add.execute(params![
-                    first,
-                    endpoint,
-                    event,
-                    kind,
-                    status,
-                    trigger,
-                    attempt,
-                    at,
-                    at + delay,
-                    sent,
-                    sent.map(|sent| sent + took),
-                    code.filter(|_| !waits),
-                    (!waits).then_some(took),
-                    error.filter(|_| !waits)
-                ])?;
-                let id = tx.last_insert_rowid();
-                made += 1;
-                first = first.or(Some(id));
-                if waits {
-                    break;
-                }
-                add_details.execute([id])?;
-                if error.is_none() {
-                    break;
-                }
-                at += delay + took;
-            }
-        }
-    }
-    tx.commit()
-}
-
-fn endpoint_id(endpoint: i64) -> EndpointId {
-    EndpointId::from_uuid(uuid::Uuid::from_u128(endpoint as u128))
-}
-
-fn type_name(kind: i64) -> String {
-    format!(
-        "{}.{}",
-        ["order", "license", "customer", "invoice"][kind as usize % 4],
-        ["made", "changed", "gone"][kind as usize % 3]
-    ) + &format!(".v{kind}")
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -246,8 +78,7 @@ async fn ingest(dir: &Path, log: &Path) {
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (path, rates) in paths.iter().zip(&mut rates) {
-            let options = Options::new(Timestamp::from_millis(END));
-            let store = SqliteStore::open(path, options).expect("the log");
+            let store = SqliteStore::open(path, options()).expect("the log");
             rates.push(write_round(&store).await);
             store.close().await;
         }
@@ -345,20 +176,7 @@ struct Log {
 
 impl Log {
     async fn open(dir: &Path, rows: u64) -> Log {
-        let path = dir.join(format!("log-{rows}.db"));
-        let options = || Options::new(Timestamp::from_millis(END));
-        if !path.exists() {
-            std::fs::create_dir_all(dir).expect("the directory for the logs");
-            let begun = SystemClock.now();
-            let making = dir.join("making.db");
-            let _ = std::fs::remove_file(&making);
-            SqliteStore::open(&making, options()).expect("a new log").close().await;
-            generate(&making, rows).expect("the log is generated");
-            std::fs::rename(&making, &path).expect("the log gets its name");
-            let size = std::fs::metadata(&path).expect("the file is there").len();
-            let took = SystemClock.now().as_millis() - begun.as_millis();
-            println!("{rows} rows generated in {} s: {} MB", took / 1_000, size >> 20);
-        }
+        let path = log::file(dir, rows).await;
         let store = SqliteStore::open(&path, options()).expect("the log");
         let app = store.app_find("default").await.expect("storage answers").expect("there is one app").id;
         Log { store, app, path, rows }
@@ -415,13 +233,6 @@ impl Log {
         });
         key.expect("there is such a row")
     }
-}
-
-fn monotonic() -> u64 {
-    use std::sync::OnceLock;
-    static START: OnceLock<tokio::time::Instant> = OnceLock::new();
-    let start = START.get_or_init(tokio::time::Instant::now);
-    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[derive(Clone)]
@@ -508,11 +319,6 @@ async fn time(log: &Log, query: &Query) -> f64 {
         all.push(log.attempts(query).await);
     }
     median(all)
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 fn line(what: &str, sort: &str, times: &Times) -> String {

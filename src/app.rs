@@ -3,14 +3,12 @@
 //! Start: data directory and its lock, storage, dispatcher, HTTP. End, the other way round: no new
 //! connections and no new attempts, then up to 20 seconds for what is under way, then storage.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
-use crate::config::{self, Config, PublicUrl};
+use crate::config::{self, Config, Listen, PublicUrl};
 use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::dispatcher::{Dispatcher, Limits};
@@ -28,7 +26,11 @@ use crate::delivery::{Sender, SenderConfig, SenderError};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{ActivityKind, AppId, AttemptId, EndpointId, Outcome, Span, Timestamp};
+use crate::http::listener::Listener;
 use crate::http::metrics::{Access, Exposition};
+use crate::http::proxies::Proxies;
+use crate::http::server::Door;
+use crate::http::tls::{Tls, TlsError};
 use crate::http::{self, Readiness, State};
 use crate::metrics::{Metrics, Sources};
 use crate::retention::{SweepError, Sweeper, SweeperState};
@@ -52,6 +54,7 @@ use crate::service::workbooks::Workbooks;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
+use crate::systemd;
 use crate::vault::Vault;
 
 /// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
@@ -66,10 +69,14 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: choose another address with listen (--listen)")]
     Listen {
-        address: SocketAddr,
+        address: Listen,
         #[source]
         source: std::io::Error,
     },
+    #[error("the socket that was handed over (LISTEN_FDS) cannot be used")]
+    HandedOver(#[source] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Sender(#[from] SenderError),
     #[error("cannot listen for signals")]
@@ -106,7 +113,8 @@ fn this_program() -> Option<PathBuf> {
 
 /// A running server.
 pub struct Server {
-    address: SocketAddr,
+    address: Listen,
+    tls: Option<Tls>,
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
@@ -131,12 +139,21 @@ impl Server {
 
     /// Like [`Server::start`]; with `accept_clock` a person has said that the clock is right.
     pub async fn start_with(config: &Config, world: World, accept_clock: bool) -> Result<Server, StartError> {
+        Server::start_at(config, world, accept_clock, None).await
+    }
+
+    /// Like [`Server::start_with`], at a socket that was handed over, if there is one.
+    pub async fn start_at(
+        config: &Config,
+        world: World,
+        accept_clock: bool,
+        handed_over: Option<Listener>,
+    ) -> Result<Server, StartError> {
         let dir = DataDir::open(config)?;
         let lock = dir.lock()?;
         let vault = Arc::new(dir.vault()?);
-        let listener = listen(config.listen).await?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
+        let (listener, address) = listen(&config.listen, handed_over).await?;
         let store = SqliteStore::open(&dir.database(), Options::new(world.clock.now()))?;
         let activity = By::system().activity(
             ActivityKind::ServerStarted,
@@ -148,7 +165,7 @@ impl Server {
         store.activity_append(activity).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
-        let parts = assemble(config, &world, store.clone(), vault, address, stop_http.clone())?;
+        let parts = assemble(config, &world, store.clone(), vault, &address, stop_http.clone())?;
         let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
         let services = parts.state.services.clone();
         let sweeper = parts.sweeper;
@@ -159,9 +176,12 @@ impl Server {
         let backups = parts.backups;
         let backing_up = backups.start();
         let app = http::app(parts.state);
-        let http = tokio::spawn(http::server::serve(listener, app, stop_http.clone(), abort_http.clone()));
+        let proxies = Proxies::new(config.http.trusted_proxies.clone());
+        let door = Door { listener, tls: tls.clone(), proxies };
+        let http = tokio::spawn(http::server::serve(door, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
             address,
+            tls,
             store,
             clock: world.clock,
             dispatcher,
@@ -179,8 +199,18 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Listen {
+        self.address.clone()
+    }
+
+    /// Reads the certificate's files again. After an error the old ones stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), Tls::reload)
+    }
+
+    /// Whether it can do its work, as `/readyz` says.
+    pub async fn is_well(&self) -> bool {
+        self.store.ping().await.is_ok() && self.dispatcher.is_ready()
     }
 
     /// Its storage, for tests and for the demo.
@@ -192,7 +222,7 @@ impl Server {
     pub async fn setup_link(&self, config: &Config) -> Option<String> {
         match self.services.sessions.issue_setup().await {
             Ok(token) => {
-                let base = config.public_base_at(self.address);
+                let base = config.public_base_at(self.address.clone());
                 token.map(|token| format!("{base}/admin/setup/{}", token.as_str()))
             }
             Err(error) => {
@@ -260,8 +290,19 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+/// The socket, and where it is: a port that was left to the system is known then.
+async fn listen(at: &Listen, handed_over: Option<Listener>) -> Result<(Listener, Listen), StartError> {
+    let failed = |source| StartError::Listen { address: at.clone(), source };
+    let listener = match (handed_over, at) {
+        (Some(listener), _) => listener,
+        (None, Listen::Tcp(address)) => Listener::tcp(*address).await.map_err(failed)?,
+        (None, Listen::Unix(path)) => Listener::unix(path).map_err(failed)?,
+    };
+    let address = match listener.address().map_err(failed)? {
+        Ok(address) => Listen::Tcp(address),
+        Err(path) => Listen::Unix(path),
+    };
+    Ok((listener, address))
 }
 
 struct Parts {
@@ -278,7 +319,7 @@ fn assemble(
     world: &World,
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
-    address: SocketAddr,
+    address: &Listen,
     stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
     let policy = NetworkPolicy::new(config.network.allow.clone());
@@ -327,13 +368,13 @@ fn assemble(
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
-        accounts,
         verification: Arc::new(Verification::new(
             shared.clone(),
             clock.clone(),
             vault.clone(),
             config.signing.headers.clone(),
         )),
+        accounts,
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
@@ -369,7 +410,7 @@ fn assemble(
         },
         source: Arc::new(Figures(metrics)),
     };
-    let is_https = config.public_url.as_ref().is_some_and(PublicUrl::is_https);
+    let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
     Ok(Parts { state, dispatcher, jobs, sweeper, backups })
 }
@@ -387,14 +428,14 @@ fn retention_rules(config: &Config) -> Rules {
 }
 
 /// What the server tells of itself.
-fn facts(config: &Config, address: SocketAddr, started_at: Timestamp) -> Facts {
+fn facts(config: &Config, address: &Listen, started_at: Timestamp) -> Facts {
     let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     Facts {
         version: env!("CARGO_PKG_VERSION"),
         started_at,
         data_dir: data_dir.display().to_string(),
-        public_url: config.public_base_at(address),
+        public_url: config.public_base_at(address.clone()),
         network_allow: config.network.allow.iter().map(ToString::to_string).collect(),
         timeout: config.delivery.timeout.to_string(),
         connect_timeout: config.delivery.connect_timeout.to_string(),
@@ -498,16 +539,48 @@ impl Readiness for Ready {
 /// `accept_clock`: a person says that the clock is right.
 pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError> {
     let signals = Signals::listen()?;
-    let server = Server::start_with(&config, World::real(), accept_clock).await?;
+    let handed_over = systemd::listener().map_err(StartError::HandedOver)?;
+    let server = Server::start_at(&config, World::real(), accept_clock, handed_over).await?;
     let setup = server.setup_link(&config).await;
     print!("{}", greeting(&config, server.address(), setup.as_deref()));
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
-    let signal = signals.received().await;
+    systemd::ready();
+    let signal = tend(&server, signals).await?;
     tracing::info!(signal, "stopping");
+    systemd::stopping();
     server.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits until the process is told to stop. Meanwhile the service manager is told that the server is
+/// alive, and a SIGHUP has the certificate read again.
+async fn tend(server: &Server, signals: Signals) -> Result<&'static str, StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    let watched = systemd::watch_every();
+    // Without a watchdog it never ticks.
+    let mut pulse = tokio::time::interval(watched.unwrap_or(Duration::from_secs(3_600)));
+    let stop = signals.received();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            signal = &mut stop => return Ok(signal),
+            _ = hangup.recv() => match server.reload() {
+                Ok(()) => tracing::info!("SIGHUP: what is read from files is up to date"),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "the certificate could not be read again; the old one stays in use");
+                }
+            },
+            _ = pulse.tick(), if watched.is_some() => {
+                if server.is_well().await {
+                    systemd::alive();
+                }
+            }
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.
@@ -536,7 +609,7 @@ impl Signals {
 }
 
 /// What a person reads after the start.
-fn greeting(config: &Config, address: SocketAddr, setup: Option<&str>) -> String {
+fn greeting(config: &Config, address: Listen, setup: Option<&str>) -> String {
     let base = config.public_base_at(address);
     let data = config.data_dir.display();
     let setup = setup.map_or(String::new(), |link| {

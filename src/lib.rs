@@ -46,8 +46,9 @@
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
+//! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
 //! | [`backup`] | made, brought back, by the clock | |
-//! | [`cli`], [`config`], [`data_dir`], [`logging`] | how an operator meets it | |
+//! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
@@ -69,6 +70,7 @@ pub mod config;
 pub mod data_dir;
 pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod export;
 pub mod http;
@@ -78,4 +80,5 @@ pub mod metrics;
 pub mod retention;
 pub mod service;
 pub mod store;
+pub mod systemd;
 pub mod vault;

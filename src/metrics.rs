@@ -36,6 +36,7 @@ pub struct Metrics {
     clock: Arc<dyn Clock>,
     database: PathBuf,
     sources: Sources,
+    started_at: Timestamp,
 }
 
 /// The meters of each part.
@@ -49,7 +50,9 @@ pub struct Sources {
 impl Metrics {
     /// `database` is the main file of storage, whose size is shown.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, database: PathBuf, sources: Sources) -> Metrics {
-        Metrics { store, clock, database, sources }
+        // `/proc` may be shut to all but the process itself, which hides when the machine was started.
+        let started_at = clock.now();
+        Metrics { store, clock, database, sources, started_at }
     }
 
     /// All figures as they are now, in OpenMetrics text.
@@ -68,6 +71,7 @@ impl Metrics {
             database_bytes,
             wal_bytes,
             process,
+            started_at: self.started_at,
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
@@ -124,6 +128,7 @@ struct Scrape {
     database_bytes: u64,
     wal_bytes: u64,
     process: Process,
+    started_at: Timestamp,
 }
 
 impl Collector for Scrape {
@@ -223,7 +228,11 @@ impl Scrape {
         page.gauge("process_open_fds", "Open file descriptors", p.open_fds as f64)?;
         page.gauge("process_max_fds", "Most open file descriptors", p.max_fds as f64)?;
         page.gauge("process_threads", "Threads", p.threads as f64)?;
-        page.gauge("process_start_time_seconds", "Start, in seconds since 1970", p.started_at)
+        page.gauge(
+            "process_start_time_seconds",
+            "Start, in seconds since 1970",
+            self.started_at.as_millis() as f64 / 1_000.0,
+        )
     }
 }
 

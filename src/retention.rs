@@ -1,8 +1,9 @@
 //! The sweeper: removes what is older than its policy, each hour and when asked, in steps that no
 //! request notices.
 //!
-//! A step is one transaction of a few hundred rows, and the next is asked for only when that one is on
-//! disk, so whoever else writes waits for one step at most. What is pending is never removed.
+//! A step is one transaction of some rows, and the next is asked for only when that one is on disk, so
+//! whoever else writes waits for one step at most. Between two steps there is a rest several times as long as
+//! the step took: the busier the storage, the slower the sweep. What is pending is never removed.
 //!
 //! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
 //! is more than a day ahead of it, nothing is removed and a person is waited for: either the clock is set
@@ -10,10 +11,12 @@
 //! day looks the same, and is asked about too.)
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -30,9 +33,16 @@ const TRUSTED_MS: i64 = 86_400_000;
 /// How long the activity log is kept: a year.
 pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
 /// Rows of a step.
-const STEP_ROWS: u32 = 250;
+const STEP_ROWS: u32 = 100;
 /// Pages that are given back in a step.
-const STEP_PAGES: u32 = 256;
+const STEP_PAGES: u32 = 64;
+/// How many times as long as a step the rest after it is. What a sweep does to the p99 of others follows how
+/// often they meet a step or the checkpoint that its pages cause, more than how long these take: with 3 and
+/// with 9 the p99 more than tripled, with 20 it stayed (`benches/sweep.rs`). Some hundred rows a second
+/// are left, thirty million a day, on a slow disk.
+const REST: u32 = 20;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// How long things are kept; `None` = for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -217,10 +227,12 @@ impl Sweeper {
         self.walk(What::Minutes, now).await?;
         swept.activity = self.walk(What::Activity, now).await?;
         while !self.0.stop.is_cancelled() {
+            let begun = Instant::now();
             match store.retention_shrink(STEP_PAGES).await? {
                 0 => break,
                 pages => swept.pages += pages,
             }
+            self.rest(begun).await;
         }
         Ok(swept)
     }
@@ -243,6 +255,7 @@ impl Sweeper {
         while !self.0.stop.is_cancelled() {
             let Some(kept) = self.kept_ms(what).await? else { break };
             let before = now.plus_ms(-kept);
+            let begun = Instant::now();
             let done = match what {
                 What::Keys => store.retention_keys(before, STEP_ROWS).await?,
                 What::Attempts => store.retention_attempts(after, before, STEP_ROWS).await?,
@@ -255,9 +268,19 @@ impl Sweeper {
                 Some(next) => after = next,
                 None => break,
             }
-            tokio::task::yield_now().await;
+            self.rest(begun).await;
         }
         Ok(removed)
+    }
+
+    /// Leaves the storage to others after a step. How long is a matter of the machine and not of the time of
+    /// day, so it does not follow the clock.
+    async fn rest(&self, begun: Instant) {
+        let rest = (begun.elapsed() * REST).min(REST_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = self.0.stop.cancelled() => {}
+        }
     }
 
     async fn tell_held(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {

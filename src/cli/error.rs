@@ -58,14 +58,19 @@ impl CliError {
         if let CliError::Config(problems) = self {
             return problems.to_string();
         }
-        let mut text = format!("error: {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
+        format!("error: {}", with_causes(self))
     }
+}
+
+/// An error and what led to it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl From<StartError> for CliError {
@@ -73,9 +78,11 @@ impl From<StartError> for CliError {
         match error {
             StartError::DataDir(error) => error.into(),
             StartError::Store(error) => error.into(),
-            StartError::Listen { .. } | StartError::Sender(_) | StartError::Signals(_) => {
-                CliError::Start(error)
-            }
+            StartError::Tls(error) => CliError::Usage(with_causes(&error)),
+            StartError::Listen { .. }
+            | StartError::HandedOver(_)
+            | StartError::Sender(_)
+            | StartError::Signals(_) => CliError::Start(error),
         }
     }
 }

@@ -15,7 +15,9 @@ mod app;
 mod backup;
 mod config;
 mod demo;
+mod doctor;
 mod error;
+mod generate;
 mod healthcheck;
 mod key;
 mod make_workbook;
@@ -91,6 +93,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say in plain words whether this machine is fit, and what is wrong on the way to a webhook
+    Doctor(doctor::DoctorOptions),
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page (roff)
+    Man,
     /// Make a workbook of the rows on stdin; for the server itself
     #[command(hide = true)]
     MakeWorkbook,
@@ -140,6 +148,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Backup { file } => backup::make(&config()?, &file),
         Command::Restore { file } => backup::restore(&config()?, &file),
         Command::Check { json } => backup::check(&config()?, json),
+        Command::Doctor(options) => doctor::run(&options, &config()?),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
         Command::MakeWorkbook => make_workbook::run(),
         Command::Healthcheck => healthcheck::run(&config()?),
     }

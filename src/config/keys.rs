@@ -45,7 +45,12 @@ const U32: u64 = u32::MAX as u64;
 
 /// All keys, in the order they are shown.
 pub static KEYS: &[KeySpec] = &[
-    key("listen", Kind::Address, "127.0.0.1:8080", "The address and port to listen on."),
+    key(
+        "listen",
+        Kind::Address,
+        "127.0.0.1:8080",
+        "The address and port to listen on, or a Unix socket (unix:/run/postrider/postrider.sock). A socket that systemd hands over goes before.",
+    ),
     key(
         "data_dir",
         Kind::Path,
@@ -143,6 +148,18 @@ pub static KEYS: &[KeySpec] = &[
         "256KiB",
         "The largest payload of an event.",
     ),
+    key(
+        "http.trusted_proxies",
+        Kind::Nets,
+        "",
+        "Networks (CIDR) or addresses of reverse proxies whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed. One that comes over a Unix socket always is.",
+    ),
+    unset(
+        "tls.certificate",
+        Kind::Path,
+        "A file with the certificate and its chain (PEM); connections are encrypted then. Read again on SIGHUP.",
+    ),
+    unset("tls.key", Kind::Path, "A file with the certificate's key (PEM, no password)."),
     unset(
         "metrics.token",
         Kind::Token,
@@ -169,7 +186,7 @@ pub static KEYS: &[KeySpec] = &[
     unset(
         "backup.dir",
         Kind::Path,
-        "Where they are put; without it, in data_dir/backups. Another disk is better.",
+        "Where they are put; without it, in data_dir/backups. Another disk is better; each server needs a directory of its own.",
     ),
     // The format itself ends at 1,048,576 rows, of which one is the header.
     key(

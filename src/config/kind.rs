@@ -167,8 +167,8 @@ impl Kind {
     /// What a value should look like.
     pub fn expected(self) -> String {
         match self {
-            Kind::Address => "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".into(),
-            Kind::Path => "expected a directory".into(),
+            Kind::Address => "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080, or unix: and the path of a socket".into(),
+            Kind::Path => "expected a path".into(),
             Kind::EncryptionKey => format!("expected at least {ENCRYPTION_KEY_MIN_CHARS} characters"),
             Kind::Token => "expected letters, digits and punctuation without spaces".into(),
             Kind::PublicUrl => "expected an http or https URL without credentials, query and fragment, and a plain path, such as https://host/hooks".into(),
@@ -239,7 +239,11 @@ mod tests {
         let key32 = "x".repeat(32);
         let key31 = "x".repeat(31);
         let cases: &[(Kind, &[&str], &[&str])] = &[
-            (Kind::Address, &["0.0.0.0:80", "[::1]:8080"], &["", "8080", "localhost:8080", "1.2.3.4"]),
+            (
+                Kind::Address,
+                &["0.0.0.0:80", "[::1]:8080", "unix:/run/p.sock"],
+                &["", "unix:", "8080", "localhost:8080", "1.2.3.4"],
+            ),
             (Kind::Path, &["/x", "x y"], &[""]),
             (Kind::EncryptionKey, &[&key32], &["", &key31]),
             (Kind::Token, &["a-b_c"], &["", "a b", "ü"]),

@@ -7,7 +7,6 @@
 //!
 //! Nothing here looks at the process: the environment is passed in, so tests need not change it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -18,6 +17,7 @@ use crate::domain::retry::Schedule;
 pub mod dump;
 pub mod keys;
 pub mod kind;
+pub mod listen;
 pub mod load;
 pub mod problem;
 pub mod public_url;
@@ -26,6 +26,7 @@ pub mod size;
 pub mod value;
 
 pub use keys::{KEYS, KeySpec};
+pub use listen::Listen;
 pub use load::{Origin, Sources};
 pub use problem::{Problem, Problems};
 pub use public_url::PublicUrl;
@@ -39,7 +40,7 @@ use load::Settings;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the server listens.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Where the database and the key file are.
     pub data_dir: PathBuf,
     /// Encrypts what is secret at rest; `None`: the key file does. At least 32 characters.
@@ -52,6 +53,9 @@ pub struct Config {
     pub network: Network,
     pub retention: Retention,
     pub limits: Limits,
+    pub http: Http,
+    /// Certificate and key; `None`: connections are not encrypted here.
+    pub tls: Option<Tls>,
     pub metrics: Metrics,
     pub backup: Backup,
     pub export: Export,
@@ -121,6 +125,21 @@ pub struct Limits {
     pub event_size: usize,
 }
 
+/// Who stands in between.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Networks of proxies that are believed about the client's address and scheme.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Files in PEM.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The server's certificate, and the chain after it.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// Who may read `/metrics`.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -159,7 +178,16 @@ pub struct Log {
 impl Config {
     /// Reads, checks and merges all sources. The error has every problem there is.
     pub fn load(sources: &Sources) -> Result<Config, Problems> {
-        load::settings(sources).map(Config::from_settings)
+        let settings = load::settings(sources)?;
+        let (certificate, key): (Option<PathBuf>, Option<PathBuf>) =
+            (settings.get("tls.certificate"), settings.get("tls.key"));
+        let missing = match (certificate, key) {
+            (Some(_), None) => "tls.key",
+            (None, Some(_)) => "tls.certificate",
+            _ => return Ok(Config::from_settings(settings)),
+        };
+        let advice = "expected tls.certificate and tls.key together, or neither".to_owned();
+        Err(Problems(vec![Problem { subject: missing.to_owned(), value: None, origin: None, advice }]))
     }
 
     /// Where the value of a key comes from. A name that is no key counts as default.
@@ -175,16 +203,21 @@ impl Config {
     /// The URL that clients use, without trailing slash: `public_url`, or made from `listen`, where an
     /// address that means "all" becomes `localhost`.
     pub fn public_base(&self) -> String {
-        self.public_base_at(self.listen)
+        self.public_base_at(self.listen.clone())
     }
 
     /// The same for a server that listens at `address`, which differs from `listen` where that leaves
     /// the choice of a port to the system.
-    pub fn public_base_at(&self, address: SocketAddr) -> String {
-        match &self.public_url {
-            Some(url) => url.as_str().to_owned(),
-            None if address.ip().is_unspecified() => format!("http://localhost:{}", address.port()),
-            None => format!("http://{address}"),
+    pub fn public_base_at(&self, address: impl Into<Listen>) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match (&self.public_url, address.into()) {
+            (Some(url), _) => url.as_str().to_owned(),
+            (None, Listen::Tcp(address)) if address.ip().is_unspecified() => {
+                format!("{scheme}://localhost:{}", address.port())
+            }
+            (None, Listen::Tcp(address)) => format!("{scheme}://{address}"),
+            // Nobody can say under which URL the proxy before it is seen.
+            (None, Listen::Unix(_)) => format!("{scheme}://localhost"),
         }
     }
 
@@ -194,13 +227,8 @@ impl Config {
     }
 
     /// Where a program on this machine reaches the server: `listen`, with loopback for "all".
-    pub fn local_address(&self) -> SocketAddr {
-        let ip = match self.listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        SocketAddr::new(ip, self.listen.port())
+    pub fn local_address(&self) -> Listen {
+        self.listen.local()
     }
 
     fn from_settings(s: Settings) -> Config {
@@ -227,6 +255,11 @@ impl Config {
                 requests_per_minute: s.get("limits.requests_per_minute"),
                 events_per_second: s.get("limits.events_per_second"),
                 event_size: s.get("limits.event_size"),
+            },
+            http: Http { trusted_proxies: s.get("http.trusted_proxies") },
+            tls: match (s.get("tls.certificate"), s.get("tls.key")) {
+                (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
+                _ => None,
             },
             metrics: Metrics { token: s.get("metrics.token"), allow: s.get("metrics.allow") },
             backup: Backup {

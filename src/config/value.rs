@@ -1,11 +1,10 @@
 //! Checked values, how they are shown, and how plain types are taken out of them.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::{ByteSize, PublicUrl, Secret};
+use super::{ByteSize, Listen, PublicUrl, Secret};
 use crate::domain::Span;
 use crate::domain::retry::Schedule;
 
@@ -14,7 +13,7 @@ use crate::domain::retry::Schedule;
 pub enum Value {
     /// Nothing was given, and there is no default.
     Unset,
-    Address(SocketAddr),
+    Address(Listen),
     Path(PathBuf),
     Text(String),
     Secret(Secret),
@@ -98,7 +97,7 @@ macro_rules! from_value {
 }
 
 from_value! {
-    Address(v) => SocketAddr: Some(*v);
+    Address(v) => Listen: Some(v.clone());
     Path(v) => PathBuf: Some(v.clone());
     Text(v) => String: Some(v.clone());
     Secret(v) => Secret: Some(v.clone());

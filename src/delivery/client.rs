@@ -52,7 +52,8 @@ pub fn build(guard: Guard, connect_timeout: &Span) -> Result<Client, reqwest::Er
         .build()
 }
 
-fn tls_config() -> ClientConfig {
+/// How receivers are spoken to over TLS.
+pub fn tls_config() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -62,6 +63,12 @@ fn tls_config() -> ClientConfig {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
+}
+
+/// Whether there are certificates of authorities on this machine.
+pub fn has_roots() -> Result<(), TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls_platform_verifier::Verifier::new(provider).map(drop)
 }
 
 /// The platform's verifier; where that finds no roots, one that refuses every certificate.

@@ -78,8 +78,8 @@ fn is_genuine<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::signer;
     use crate::domain::endpoint::ECHO_URL;
+    use crate::domain::signature;
     use reqwest::header::HeaderValue;
 
     const NOW: i64 = 1_700_000_000;
@@ -91,7 +91,7 @@ mod tests {
         };
         set("webhook-id", "evt_1".to_owned());
         set("webhook-timestamp", at.to_string());
-        set("webhook-signature", signer::standard([secret], "evt_1", at, body));
+        set("webhook-signature", signature::standard([secret], "evt_1", at, body));
         set("x-webhook-event", "a.b".to_owned());
         headers
     }

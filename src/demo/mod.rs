@@ -11,7 +11,7 @@ use crate::app::{Server, Signals, StartError, World};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::domain::app::DEFAULT_APP;
-use crate::domain::{FieldError, Role, Scope};
+use crate::domain::{FieldError, Role, Scope, Span};
 use crate::service::endpoint_input::EndpointInput;
 use crate::service::events::EventInput;
 use crate::service::{By, Caller, ServiceError, apps, keys, users};
@@ -82,6 +82,8 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     let signals = Signals::listen()?;
     let directory = ThrowAway::make()?;
     config.data_dir = directory.path().join("data");
+    // Nobody wants what is thrown away kept, least of all in place of what is not.
+    config.backup.every = Span::from_secs(0);
     config.network.allow.push(ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1])));
 
     let mut receiver = receiver::start().await.map_err(DemoError::Receiver)?;

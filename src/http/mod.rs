@@ -19,13 +19,16 @@ pub mod body;
 pub mod docs;
 pub mod health;
 pub mod limits;
+pub mod listener;
 pub mod metrics;
 pub mod nearest;
 pub mod paging;
 pub mod problem;
+pub mod proxies;
 pub mod query;
 pub mod server;
 pub mod shell;
+pub mod tls;
 pub mod v0;
 pub mod v1;
 

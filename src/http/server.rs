@@ -2,10 +2,11 @@
 //!
 //! poem's own server puts no limit on how long a client may take to send its headers, nor on how many
 //! connections there are; a handful of clients that send a byte a minute would hold it for ever. This
-//! loop sets both, and ends connections in order.
+//! loop sets both, and ends connections in order. TLS is shaken hands on in the connection's own task, so
+//! that a client that does not get on with it delays nobody.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,15 @@ use hyper_util::server::conn::auto;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::listener::{Accepted, Listener};
+use super::proxies::Proxies;
+use super::tls::Tls;
 
 /// How long a client may take to send the head of a request; also how long an idle connection stays.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,13 +37,29 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// A pause after the system has no more file handles, so that the loop does not spin.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Where clients come in.
+pub struct Door {
+    pub listener: Listener,
+    /// `None`: connections are not encrypted here.
+    pub tls: Option<Tls>,
+    /// Who is believed about where requests come from.
+    pub proxies: Proxies,
+}
+
+impl From<TcpListener> for Door {
+    fn from(listener: TcpListener) -> Door {
+        Door { listener: Listener::Tcp(listener), tls: None, proxies: Proxies::default() }
+    }
+}
+
 /// Serves until `stop` is cancelled, then lets the requests under way end, but waits no longer than until
 /// `abort` is.
-pub async fn serve<E>(listener: TcpListener, app: E, stop: CancellationToken, abort: CancellationToken)
+pub async fn serve<E>(door: impl Into<Door>, app: E, stop: CancellationToken, abort: CancellationToken)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let app = Arc::new(app);
+    let Door { listener, tls, proxies } = door.into();
+    let (app, proxies) = (Arc::new(app), Arc::new(proxies));
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
@@ -50,10 +72,16 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, remote)) => {
+            Ok(accepted) => {
                 let (app, stop) = (app.clone(), stop.clone());
+                let (tls, proxies) = (tls.clone(), proxies.clone());
                 connections.spawn(async move {
-                    connection(stream, remote, app, stop).await;
+                    match accepted {
+                        Accepted::Tcp(stream, remote) => {
+                            greet(stream, Some(remote.ip()), tls, proxies, app, stop).await;
+                        }
+                        Accepted::Unix(stream) => greet(stream, None, tls, proxies, app, stop).await,
+                    }
                     drop(permit);
                 });
             }
@@ -73,22 +101,65 @@ where
     }
 }
 
-async fn connection<E>(stream: TcpStream, remote: SocketAddr, app: Arc<E>, stop: CancellationToken)
-where
+/// Shakes hands on TLS, if that is used, and serves the connection.
+async fn greet<S, E>(
+    stream: S,
+    peer: Option<IpAddr>,
+    tls: Option<Tls>,
+    proxies: Arc<Proxies>,
+    app: Arc<E>,
+    stop: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint<Output = Response> + 'static,
 {
-    // Answers are small and written whole; waiting to fill a packet only delays them.
-    let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else { return };
+    let peer = Peer { address: peer, is_https: tls.is_some(), proxies };
+    let Some(tls) = tls else { return connection(stream, peer, app, stop).await };
+    let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = stop.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, peer, app, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a client did not get on with TLS"),
+        Err(_) => {}
+    }
+}
+
+/// The other end of a connection.
+struct Peer {
+    /// `None`: it came over a Unix socket.
+    address: Option<IpAddr>,
+    is_https: bool,
+    proxies: Arc<Proxies>,
+}
+
+impl Peer {
+    /// The request with where it comes from, as far as that is believed.
+    fn introduce(&self, request: hyper::Request<Incoming>) -> Request {
+        let client = self.proxies.client(self.address, self.is_https, request.headers());
+        let remote = match client.address {
+            Some(address) => Addr::SocketAddr(SocketAddr::new(address, 0)),
+            None => Addr::custom("unix", ""),
+        };
+        let scheme = if client.is_https { Scheme::HTTPS } else { Scheme::HTTP };
+        (request, LocalAddr::default(), RemoteAddr(remote), scheme).into()
+    }
+}
+
+async fn connection<S, E>(stream: S, peer: Peer, app: Arc<E>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Endpoint<Output = Response> + 'static,
+{
     let asked = CancellationToken::new();
     let asks = asked.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         asks.cancel();
         let app = app.clone();
+        let request = peer.introduce(request);
         async move {
-            let local = LocalAddr(Addr::SocketAddr(local));
-            let remote = RemoteAddr(Addr::SocketAddr(remote));
-            let request: Request = (request, local, remote, Scheme::HTTP).into();
             let response: hyper::Response<BoxBody<Bytes, std::io::Error>> =
                 app.get_response(request).await.into();
             Ok::<_, Infallible>(response)
@@ -136,6 +207,7 @@ mod tests {
     use super::*;
     use poem::EndpointExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     async fn served() -> (SocketAddr, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

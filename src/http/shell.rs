@@ -103,7 +103,17 @@ fn strip_base_path(request: &mut Request, base_path: &str) {
     };
     if let Ok(uri) = rest.parse::<Uri>() {
         *request.uri_mut() = uri;
+        request.extensions_mut().insert(ByBasePath);
     }
+}
+
+/// A mark on requests that came by the base path.
+#[derive(Clone)]
+struct ByBasePath;
+
+/// Whether a request came by the base path, and not at the root.
+pub fn came_by_base_path(request: &Request) -> bool {
+    request.extensions().get::<ByBasePath>().is_some()
 }
 
 #[cfg(test)]

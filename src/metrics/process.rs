@@ -15,8 +15,6 @@ pub(super) struct Process {
     pub(super) cpu_seconds: f64,
     pub(super) open_fds: u64,
     pub(super) max_fds: u64,
-    /// Seconds since 1970.
-    pub(super) started_at: f64,
 }
 
 impl Process {
@@ -26,16 +24,14 @@ impl Process {
         let (status, stat, limits) =
             (text("/proc/self/status"), text("/proc/self/stat"), text("/proc/self/limits"));
         let kib = |name| status_number(&status, name) * 1_024;
-        let (cpu_seconds, after_boot) = times(&stat);
         Process {
             resident_bytes: kib("VmRSS:"),
             virtual_bytes: kib("VmSize:"),
             threads: status_number(&status, "Threads:"),
-            cpu_seconds,
+            cpu_seconds: cpu(&stat),
             // One of them is the directory itself.
             open_fds: fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count().saturating_sub(1) as u64),
             max_fds: limit(&limits, "Max open files"),
-            started_at: status_number(&text("/proc/stat"), "btime") as f64 + after_boot,
         }
     }
 }
@@ -51,14 +47,13 @@ fn limit(limits: &str, name: &str) -> u64 {
     status_number(limits, name)
 }
 
-/// Seconds of processors used, and the start in seconds after that of the machine. The name of the
-/// program comes before, in parentheses, and may hold anything.
-fn times(stat: &str) -> (f64, f64) {
-    let Some((_, rest)) = stat.rsplit_once(')') else { return (0.0, 0.0) };
+/// Seconds of processors used. The name of the program comes before, in parentheses, and may hold anything.
+fn cpu(stat: &str) -> f64 {
+    let Some((_, rest)) = stat.rsplit_once(')') else { return 0.0 };
     // The state of the process is the third field of the line and the first of these.
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let number = |field: usize| fields.get(field - 3).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
-    ((number(14) + number(15)) / TICKS, number(22) / TICKS)
+    (number(14) + number(15)) / TICKS
 }
 
 #[cfg(test)]
@@ -68,8 +63,8 @@ mod tests {
     #[test]
     fn the_program_s_name_does_not_confuse_the_fields() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 4 0 12345 1 1 1\n";
-        assert_eq!(times(stat), (3.0, 123.45));
-        assert_eq!(times(""), (0.0, 0.0));
+        assert_eq!(cpu(stat), 3.0);
+        assert_eq!(cpu(""), 0.0);
     }
 
     #[test]
@@ -77,6 +72,5 @@ mod tests {
         let process = Process::read();
         assert!(process.resident_bytes > 1 << 20 && process.open_fds >= 3, "{process:?}");
         assert!(process.max_fds >= process.open_fds && process.threads >= 1, "{process:?}");
-        assert!(process.started_at > 1_600_000_000.0, "{process:?}");
     }
 }

@@ -193,11 +193,11 @@ pub struct Services {
     pub statistics: Arc<statistics::Statistics>,
     pub operations: Arc<operations::Operations>,
     pub sessions: Arc<sessions::Sessions>,
+    pub verification: Arc<verification::Verification>,
     pub accounts: Arc<accounts::Accounts>,
     pub overviews: Arc<overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
-    pub verification: Arc<verification::Verification>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -92,16 +92,15 @@ pub struct Summary {
 impl Summary {
     pub(super) fn of(figures: &EndpointFigures) -> Summary {
         let totals = figures.totals;
-        let day = &figures.last_24h;
         Summary {
             totals,
             success_rate: health::percent(totals.delivered, totals.delivered + totals.exhausted),
             average_response_ms: average(totals.response_ms_sum, totals.response_count),
-            last_24h_events: day.deliveries,
-            last_24h_failures: day.failed_deliveries,
+            last_24h_events: figures.last_24h_deliveries,
+            last_24h_failures: figures.last_24h_failed,
             success: health::success(totals.delivered, totals.exhausted),
             response_time: health::response_time(totals.response_ms_sum, totals.response_count),
-            activity: health::activity(figures.recent_failed, day.deliveries),
+            activity: health::activity(figures.recent_failed, figures.last_24h_deliveries),
             recent: figures.recent,
             recent_failed: figures.recent_failed,
         }
@@ -187,7 +186,7 @@ impl Statistics {
             average_ms: summary.average_response_ms.unwrap_or_default().round() as u64,
             now,
         };
-        let (last, before) = (&found.figures.last_24h, &found.figures.day_before);
+        let (last, before) = (&found.last_24h, &found.day_before);
         Ok(Health {
             failure_rate: health::percent(summary.last_24h_failures, summary.last_24h_events),
             times: all_times(&found.times, summary.average_response_ms),

@@ -62,10 +62,9 @@ pub struct EndpointFigures {
     /// of them are exhausted.
     pub recent: u64,
     pub recent_failed: u64,
-    /// The last 24 hours, to the minute, without histogram.
-    pub last_24h: Point,
-    /// The 24 hours before.
-    pub day_before: Point,
+    /// Deliveries made in the last 24 hours, to the minute, and how many of them are exhausted now.
+    pub last_24h_deliveries: u64,
+    pub last_24h_failed: u64,
 }
 
 /// Failed attempts that failed in the same way.
@@ -97,6 +96,10 @@ pub struct Times {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthFigures {
     pub figures: EndpointFigures,
+    /// The last 24 hours, to the minute, without histogram.
+    pub last_24h: Point,
+    /// The 24 hours before.
+    pub day_before: Point,
     /// The most frequent first.
     pub errors: Vec<ErrorCount>,
     pub times: Times,

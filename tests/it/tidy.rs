@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vault", &["domain"]),
     ("meter", &[]),
     ("backup", &["domain", "store", "clock", "config", "data_dir", "vault", "meter"]),
+    ("doctor", &["domain", "store", "delivery", "clock", "config", "data_dir"]),
     ("metrics", &["domain", "store", "delivery", "backup", "clock", "meter"]),
     ("store", &["domain", "meter"]),
     ("config", &["domain"]),

@@ -1,6 +1,7 @@
 //! `/admin/api/state`, `setup` and `session`: how people come in and go.
 
 use poem::Request;
+use poem::http::uri::Scheme;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
@@ -9,6 +10,7 @@ use crate::http::State;
 use crate::http::auth::{Anybody, COOKIE, Person};
 use crate::http::body::{BodyShape, Json};
 use crate::http::problem::Problem;
+use crate::http::shell;
 use crate::service::sessions::{SetUp, SignedIn};
 
 use super::Tag;
@@ -191,9 +193,10 @@ impl SessionApi {
 /// The header that gives a browser its cookie, or takes it away. Scripts never see it, other sites never
 /// cause it to be sent, and it does not travel in clear where TLS is in use.
 fn cookie(state: &State, request: &Request, signed_in: Option<&SignedIn>) -> String {
-    let forwarded = request.headers().get("x-forwarded-proto").is_some_and(|v| v == "https");
-    let secure = if state.is_https || forwarded { "; Secure" } else { "" };
-    let path = if state.base_path.is_empty() { "/" } else { &state.base_path };
+    let is_https = state.is_https || *request.scheme() == Scheme::HTTPS;
+    let secure = if is_https { "; Secure" } else { "" };
+    // Everything is there at the root, too, and whoever signs in there stays there.
+    let path = if shell::came_by_base_path(request) { &state.base_path } else { "/" };
     let (token, seconds) = signed_in.map_or(("", 0), |s| (s.token.as_str(), LONGEST_MS / 1_000));
     format!("{COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }

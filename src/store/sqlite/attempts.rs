@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::fault;
 use super::writer::Tx;
-use super::{jobs, live, rows};
+use super::{jobs, rows};
 use crate::domain::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::transition::{self, Current, Input, Next};
 use crate::domain::{AttemptId, Timestamp};
@@ -170,9 +170,9 @@ pub(super) fn begun_at(conn: &Connection, row: &Stored) -> rusqlite::Result<Time
 pub(super) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
     let Some(row) = get(tx, id)? else { return Ok(false) };
     let Ok(answer) = transition::apply(row.current, Input::Cancel) else { return Ok(false) };
-    live::advance(tx, row.app)?;
-    let sql = format!("UPDATE attempts SET status = ?2, finished_seq = {} WHERE id = ?1", live::PLACE);
-    tx.prepare_cached(&sql)?.execute(params![id, answer.status])?;
+    let place = tx.next_place(row.app)?;
+    tx.prepare_cached("UPDATE attempts SET status = ?2, finished_seq = ?3 WHERE id = ?1")?
+        .execute(params![id, answer.status, place])?;
     clear_next_retry(tx, &row)?;
     tx.counts.unqueued(&row);
     tx.counts.moved(&row, answer.status);

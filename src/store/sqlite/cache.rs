@@ -1,5 +1,5 @@
 //! What the writer remembers between commands, so that taking in an event need not read it again:
-//! which row an app has, and what its endpoints want.
+//! which row an app and a type have, and what endpoints want.
 //!
 //! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when
 //! another connection has committed anything. It is never the truth.
@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::endpoint_text::read_patterns;
 use super::error::fault;
-use crate::domain::{AppId, EndpointId, EndpointStatus, EventPattern};
+use crate::domain::{AppId, EndpointId, EndpointStatus, EventPattern, EventType};
 
 /// An endpoint, as far as events concern it.
 #[derive(Debug)]
@@ -27,12 +27,17 @@ pub(super) struct Wish {
 pub(super) struct Cache {
     apps: HashMap<AppId, i64>,
     wishes: HashMap<i64, Arc<Vec<Wish>>>,
+    types: HashMap<i64, HashMap<EventType, i64>>,
 }
+
+/// Types of one app that are remembered. Who makes up a new type for every event pays for it.
+const TYPES: usize = 1_000;
 
 impl Cache {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.apps.clear();
+        self.types.clear();
         self.wishes.clear();
     }
 
@@ -48,6 +53,25 @@ impl Cache {
         }
         let row = app_row(conn, app)?.ok_or_else(|| fault(format!("there is no app {app}")))?;
         self.apps.insert(app, row);
+        Ok(row)
+    }
+
+    /// The row of an event type, which is made when there is none.
+    pub(super) fn event_type(
+        &mut self,
+        conn: &Connection,
+        app: i64,
+        event_type: &EventType,
+    ) -> rusqlite::Result<i64> {
+        let known = self.types.entry(app).or_default();
+        if let Some(row) = known.get(event_type) {
+            return Ok(*row);
+        }
+        let row = type_row(conn, app, event_type)?;
+        if known.len() >= TYPES {
+            known.clear();
+        }
+        known.insert(event_type.clone(), row);
         Ok(row)
     }
 
@@ -73,6 +97,19 @@ impl Cache {
         self.wishes.insert(app, wishes.clone());
         Ok(wishes)
     }
+}
+
+/// The row of an event type, which is made when there is none.
+fn type_row(conn: &Connection, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
+    let find = "SELECT id FROM event_types WHERE app = ?1 AND name = ?2";
+    let found =
+        conn.prepare_cached(find)?.query_row(params![app, event_type], |row| row.get(0)).optional()?;
+    if let Some(row) = found {
+        return Ok(row);
+    }
+    conn.prepare_cached("INSERT INTO event_types (app, name, count) VALUES (?1, ?2, 0)")?
+        .execute(params![app, event_type])?;
+    Ok(conn.last_insert_rowid())
 }
 
 /// The row of an app, if there is such an app.

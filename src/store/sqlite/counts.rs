@@ -14,9 +14,14 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::attempts::Stored;
+use super::live;
 use crate::domain::attempt::{AttemptStatus, Outcome, Trigger};
 use crate::domain::histogram::{Bucket, bucket_of};
 use crate::domain::{ErrorKind, Timestamp};
+
+pub(super) const ADVANCE: &str = "UPDATE apps SET finished_count = ?2 WHERE id = ?1";
+const POSTED: &str = "UPDATE event_types SET count = count + ?2, \
+     last_seen_at = coalesce(max(last_seen_at, ?3), ?3) WHERE id = ?1";
 
 pub(super) const MINUTE_MS: i64 = 60_000;
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -24,8 +29,6 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 /// One thing to count.
 #[derive(Debug, Clone)]
 enum Change {
-    /// A client's event was taken in. It is in no table here; only meters count it.
-    Event,
     /// A row became pending (1), or no longer is (-1); tests too. It is in no table here either.
     Queue { by: i64 },
     /// A delivery was made.
@@ -38,6 +41,10 @@ enum Change {
     Newest { endpoint: i64, ms: u32, by: i64 },
     /// An attempt sent at that time has ended.
     Sent { endpoint: i64, at: Timestamp, counts: Sent },
+    /// A client posted an event of this type.
+    Posted { kind: i64, at: Timestamp },
+    /// The app's attempts have ended up to this place.
+    Place { app: i64, place: i64 },
     /// An attempt has failed.
     Error { endpoint: i64, kind: ErrorKind, response_status: u16, message: String, at: Timestamp },
 }
@@ -54,6 +61,8 @@ struct Sent {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     changes: Vec<Change>,
+    /// The last place that was given in each app's order of ends; empty when nothing is known.
+    places: HashMap<i64, i64>,
 }
 
 /// What a commit changes of the server as a whole.
@@ -66,11 +75,6 @@ pub(super) struct Tally {
 }
 
 impl Counts {
-    /// A client's event was taken in.
-    pub(super) fn event_taken(&mut self) {
-        self.changes.push(Change::Event);
-    }
-
     /// A row was made, pending.
     pub(super) fn queued(&mut self) {
         self.changes.push(Change::Queue { by: 1 });
@@ -88,6 +92,32 @@ impl Counts {
         if trigger != Trigger::Test {
             self.changes.push(Change::Begun { endpoint, at });
         }
+    }
+
+    /// A client posted an event of this type.
+    pub(super) fn posted(&mut self, kind: i64, at: Timestamp) {
+        self.changes.push(Change::Posted { kind, at });
+    }
+
+    /// The next place in the order in which an app's attempts end ([`super::live`]).
+    pub(super) fn next_place(&mut self, conn: &Connection, app: i64) -> rusqlite::Result<i64> {
+        let last = match self.places.get(&app) {
+            Some(last) => *last,
+            None => {
+                let given = self.changes.iter().rev().find_map(|change| match change {
+                    Change::Place { app: of, place } if *of == app => Some(*place),
+                    _ => None,
+                });
+                match given {
+                    Some(last) => last,
+                    None => conn.prepare_cached(live::LAST)?.query_row([app], |row| row.get(0))?,
+                }
+            }
+        };
+        let place = last + 1;
+        self.places.insert(app, place);
+        self.changes.push(Change::Place { app, place });
+        Ok(place)
     }
 
     /// A delivery's newest row was `from`, and now its newest row is `to`.
@@ -165,10 +195,13 @@ impl Counts {
     /// Forgets what was counted since a mark, because it was undone.
     pub(super) fn undo_to(&mut self, mark: usize) {
         self.changes.truncate(mark);
+        self.places.clear();
     }
 
     /// Writes everything and forgets it.
     pub(super) fn write(&mut self, conn: &Connection) -> rusqlite::Result<Tally> {
+        // Another connection may go on from here before the next group.
+        self.places.clear();
         if self.changes.is_empty() {
             return Ok(Tally::default());
         }
@@ -211,11 +244,15 @@ struct SlotSums {
 
 #[derive(Debug, Default)]
 struct Sums {
-    events: u64,
     queue: i64,
+    events: u64,
     totals: HashMap<i64, TotalSums>,
     total_times: HashMap<(i64, Bucket), i64>,
     errors: HashMap<(i64, ErrorKind, u16), (i64, String, Timestamp)>,
+    /// By type: how many events were posted, and when the last one was.
+    posted: HashMap<i64, (i64, Timestamp)>,
+    /// By app: the last place in the order of ends.
+    places: HashMap<i64, i64>,
     /// By endpoint and minute; the hours are made of them.
     minutes: HashMap<(i64, i64), SlotSums>,
     minute_times: HashMap<(i64, i64, Bucket), i64>,
@@ -224,7 +261,6 @@ struct Sums {
 impl Sums {
     fn add(&mut self, change: Change) {
         match change {
-            Change::Event => self.events += 1,
             Change::Queue { by } => self.queue += by,
             Change::Begun { endpoint, at } => {
                 let total = self.totals.entry(endpoint).or_default();
@@ -258,6 +294,15 @@ impl Sums {
                 *self.total_times.entry((endpoint, bucket_of(ms.into()))).or_default() += by;
             }
             Change::Sent { endpoint, at, counts } => self.sent(endpoint, at, counts),
+            Change::Posted { kind, at } => {
+                let (count, last_at) = self.posted.entry(kind).or_insert((0, at));
+                *count += 1;
+                self.events += 1;
+                *last_at = at.max(*last_at);
+            }
+            Change::Place { app, place } => {
+                self.places.insert(app, place);
+            }
             Change::Error { endpoint, kind, response_status, message, at } => {
                 self.totals.entry(endpoint).or_default().failed_attempts += 1;
                 let error = self.errors.entry((endpoint, kind, response_status));
@@ -305,6 +350,12 @@ impl Sums {
         }
         for ((endpoint, minute, bucket), count) in &self.minute_times {
             *hour_times.entry((*endpoint, minute.div_euclid(60), *bucket)).or_default() += count;
+        }
+        for (app, place) in self.places {
+            conn.prepare_cached(ADVANCE)?.execute([app, place])?;
+        }
+        for (kind, (count, last_at)) in self.posted {
+            conn.prepare_cached(POSTED)?.execute(params![kind, count, last_at])?;
         }
         write_totals(conn, &self.totals)?;
         for ((endpoint, bucket), count) in self.total_times {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::attempts::{self, NewAttempt};
 use super::log_zones::ZONE_BITS;
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::Tx;
+use super::writer::{self, Tx};
 use super::{SqliteStore, cache, event_list};
 use crate::domain::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
@@ -47,7 +47,7 @@ pub(super) fn accept(
             .iter()
             .filter(|wish| Some(wish.row) != except && any_matches(&wish.events, incoming.event_type))
     };
-    let kind = count_type(tx, incoming)?;
+    let kind = type_row(tx, incoming)?;
     let deliveries = u32::try_from(wanted().count()).unwrap_or(u32::MAX);
     let (row, event) = insert(tx, incoming, kind, deliveries)?;
     let mut queued = Vec::with_capacity(deliveries as usize);
@@ -77,18 +77,12 @@ pub(super) fn accept(
 }
 
 /// The row of the event's type, which is made when it is new; what clients post is counted.
-pub(super) fn count_type(conn: &Connection, incoming: &Incoming<'_>) -> rusqlite::Result<i64> {
-    let by_client = incoming.origin == Origin::Client;
-    conn.prepare_cached(
-        "INSERT INTO event_types (app, name, count, last_seen_at) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (app, name) DO UPDATE SET count = count + excluded.count, \
-         last_seen_at = coalesce(max(last_seen_at, excluded.last_seen_at), last_seen_at, \
-         excluded.last_seen_at) RETURNING id",
-    )?
-    .query_row(
-        params![incoming.app, incoming.event_type, i64::from(by_client), by_client.then_some(incoming.now)],
-        |row| row.get(0),
-    )
+pub(super) fn type_row(tx: &mut Tx<'_>, incoming: &Incoming<'_>) -> rusqlite::Result<i64> {
+    let kind = tx.event_type(incoming.app, incoming.event_type)?;
+    if incoming.origin == Origin::Client {
+        tx.counts.posted(kind, incoming.now);
+    }
+    Ok(kind)
 }
 
 /// Writes the event's row.
@@ -232,7 +226,6 @@ fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rus
             now,
         };
         let (row, accepted) = accept(tx, &incoming, None)?;
-        tx.counts.event_taken();
         if let Some(key) = key {
             remember(tx, app, key, row, &digest(new), now)?;
         }
@@ -303,12 +296,12 @@ fn types(
 impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
-        self.write("taking in events", move |tx| {
-            let taken = take(tx, app, &events, now);
-            drop(reserved);
-            taken
-        })
-        .await
+        let take = writer::repeatable("taking in events", move |tx| {
+            // Kept until the command is done with.
+            let _ = &reserved;
+            take(tx, app, &events, now)
+        });
+        self.ask(take).await
     }
 
     async fn event_list(

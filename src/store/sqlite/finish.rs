@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoint_text, jobs, live, queue, rows};
+use super::{activity, endpoint_text, jobs, queue, rows};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{AttemptStatus, Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
@@ -110,32 +110,31 @@ fn count(
 }
 
 fn write_row(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     row: &Stored,
     status: &'static str,
     outcome: &Outcome,
     next_retry_at: Option<Timestamp>,
 ) -> rusqlite::Result<()> {
-    live::advance(conn, row.app)?;
-    let sql = format!(
+    let place = tx.next_place(row.app)?;
+    tx.prepare_cached(
         "UPDATE attempts SET status = ?2, attempted_at = ?3, finished_at = ?4, response_status = ?5, \
          response_time_ms = ?6, error_kind = ?7, error_message = ?8, next_retry_at = ?9, \
-         finished_seq = {} WHERE id = ?1",
-        live::PLACE
-    );
-    conn.prepare_cached(&sql)?
-        .execute(params![
-            row.id,
-            status,
-            outcome.attempted_at,
-            outcome.finished_at,
-            outcome.response.as_ref().map(|response| response.status),
-            outcome.response_time_ms,
-            outcome.failure.as_ref().map(|failure| failure.kind),
-            outcome.failure.as_ref().map(|failure| &failure.message),
-            next_retry_at
-        ])
-        .map(|_| ())
+         finished_seq = ?10 WHERE id = ?1",
+    )?
+    .execute(params![
+        row.id,
+        status,
+        outcome.attempted_at,
+        outcome.finished_at,
+        outcome.response.as_ref().map(|response| response.status),
+        outcome.response_time_ms,
+        outcome.failure.as_ref().map(|failure| failure.kind),
+        outcome.failure.as_ref().map(|failure| &failure.message),
+        next_retry_at,
+        place
+    ])
+    .map(|_| ())
 }
 
 /// Keeps what was sent and what came back; the request is kept without an answer, too.

@@ -55,9 +55,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn key_get(&self, id: &str) -> Result<Option<Key>> {
-        let id = id.to_owned();
-        self.read("reading a key", move |conn| conn.prepare_cached(GET)?.query_row([id], key).optional())
-            .await
+        self.read_at_once("reading a key", |conn| conn.prepare_cached(GET)?.query_row([id], key).optional())
     }
 
     async fn key_list(&self, app: Option<AppId>) -> Result<Vec<Key>> {

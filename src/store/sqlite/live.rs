@@ -1,4 +1,5 @@
-//! The order in which attempts end: giving it, and reading along it.
+//! The order in which attempts end: reading along it. It is given by [`super::counts`], whose last number
+//! for each app is written once with every group.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -11,18 +12,7 @@ use crate::store::{AttemptFilter, FinishPlace, FinishedPage, LiveStore, Result};
 /// Rows that one read looks at, so that a filter that lets nothing through does not hold a reader up.
 const LOOKED_AT: i64 = 10_000;
 
-pub(super) const ADVANCE: &str = "UPDATE apps SET finished_count = finished_count + 1 WHERE id = ?1";
 pub(super) const LAST: &str = "SELECT finished_count FROM apps WHERE id = ?1";
-
-/// The place that [`advance`] has made, in a statement about a row of `attempts` (column `app`).
-/// Reading it there costs less than `RETURNING` it does.
-pub(super) const PLACE: &str = "(SELECT finished_count FROM apps WHERE id = app)";
-
-/// Makes a place for an attempt that ends in this transaction. The count is on one page of a small table,
-/// which a whole commit shares; the index grows at its end.
-pub(super) fn advance(conn: &Connection, app: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(ADVANCE)?.execute([app]).map(|_| ())
-}
 
 fn last(conn: &Connection, app: AppId) -> rusqlite::Result<FinishPlace> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(FinishPlace(0)) };

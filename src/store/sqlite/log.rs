@@ -12,7 +12,7 @@ use super::log_merge;
 use super::log_plan::{Bounds, Plan};
 use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
-use super::{SqliteStore, activity, cache, live, rows};
+use super::{SqliteStore, activity, cache, rows};
 use crate::domain::activity::Activity;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::{AttemptDetail, AttemptStatus, Budget, Request, Response, Trigger};
@@ -166,7 +166,7 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         origin: Origin::Test,
         now: test.created_at,
     };
-    let kind = events::count_type(tx, &incoming)?;
+    let kind = events::type_row(tx, &incoming)?;
     let event = Event {
         id: test.event_id,
         event_type: test.event_type.clone(),
@@ -181,13 +181,12 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         None => AttemptStatus::Delivered,
         Some(_) => AttemptStatus::Exhausted,
     };
-    live::advance(tx, app)?;
+    let place = tx.next_place(app)?;
     tx.prepare_cached(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
          created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
          error_message, finished_seq) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         (SELECT finished_count FROM apps WHERE id = ?1))",
+         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         app,
@@ -201,7 +200,8 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         outcome.response.as_ref().map(|response| response.status),
         outcome.response_time_ms,
         outcome.failure.as_ref().map(|failure| failure.kind),
-        outcome.failure.as_ref().map(|failure| &failure.message)
+        outcome.failure.as_ref().map(|failure| &failure.message),
+        place
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
     write_details(tx, id, outcome)?;

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ mod log_tests;
 #[cfg(test)]
 mod tests;
 
-use writer::{Message, Tx};
+use writer::{Asked, Message, Tx};
 
 pub use meters::Meters;
 
@@ -105,6 +105,8 @@ pub struct SqliteStore {
     inbox: mpsc::Sender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pool: Mutex<Option<pool::Pool>>,
+    /// For [`SqliteStore::read_at_once`].
+    at_hand: Mutex<Option<Connection>>,
     /// As many permits as the pool has connections, so that reads wait here and not in threads.
     readers: Arc<Semaphore>,
     reader_count: u32,
@@ -127,6 +129,7 @@ impl SqliteStore {
         migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
+        let at_hand = pool::reader(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
@@ -139,6 +142,7 @@ impl SqliteStore {
             inbox,
             writer: Mutex::new(Some(writer)),
             pool: Mutex::new(Some(pool)),
+            at_hand: Mutex::new(Some(at_hand)),
             readers: Arc::new(Semaphore::new(options.readers as usize)),
             reader_count: options.readers,
             waiting_bytes: Arc::default(),
@@ -161,6 +165,7 @@ impl SqliteStore {
             all.forget();
         }
         drop(self.pool.lock().expect("no panic happens while this lock is held").take());
+        drop(self.lock_at_hand().take());
         let _ = self.inbox.send(Message::Close).await;
         let writer = self.writer.lock().expect("no panic happens while this lock is held").take();
         if let Some(writer) = writer {
@@ -180,11 +185,27 @@ impl SqliteStore {
         let task = tokio::task::spawn_blocking(move || {
             // Goes with the work, which goes on when nobody waits for it any more.
             let _permit = permit;
-            let mut conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
-            let snapshot = conn.transaction().map_err(|e| error::of(doing, e))?;
+            let conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
+            let snapshot = pool::Snapshot::begin(&conn).map_err(|e| error::of(doing, e))?;
             work(&snapshot).map_err(|e| error::of(doing, e))
         });
         task.await.unwrap_or_else(|e| Err(StoreError::Failed { doing, source: Box::new(e) }))
+    }
+
+    /// Reads on the caller's own thread, by one statement. It is for what every request asks for and what
+    /// is always in memory, such as a key: that takes 10 µs, and the way to a thread that reads and back
+    /// takes several times as much.
+    fn read_at_once<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T>,
+    {
+        let conn = self.lock_at_hand();
+        work(conn.as_ref().ok_or(StoreError::Closed)?).map_err(|e| error::of(doing, e))
+    }
+
+    fn lock_at_hand(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A statement that a panic leaves behind is reset when it is used next.
+        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes for someone who can come back later: [`StoreError::Overloaded`] when too much is waiting.
@@ -193,12 +214,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (command, answer) = writer::command(doing, work);
-        self.inbox.try_send(Message::Run(command)).map_err(|e| match e {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Closed(_) => StoreError::Closed,
-        })?;
-        answered(answer).await
+        self.ask(writer::command(doing, work)).await
     }
 
     /// Writes what must not be lost: waits until there is room.
@@ -207,7 +223,20 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (command, answer) = writer::command(doing, work);
+        self.ask_patiently(writer::command(doing, work)).await
+    }
+
+    /// Gives a command to the writer, if there is room.
+    async fn ask<T>(&self, (command, answer): Asked<T>) -> Result<T> {
+        self.inbox.try_send(Message::Run(command)).map_err(|e| match e {
+            TrySendError::Full(_) => StoreError::Overloaded,
+            TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answered(answer).await
+    }
+
+    /// Gives a command to the writer as soon as there is room.
+    async fn ask_patiently<T>(&self, (command, answer): Asked<T>) -> Result<T> {
         self.inbox.send(Message::Run(command)).await.map_err(|_| StoreError::Closed)?;
         answered(answer).await
     }

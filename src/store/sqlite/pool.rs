@@ -14,8 +14,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::error;
 use crate::store::{Result, StoreError};
 
-/// Kept pages of a connection, in KiB.
-const CACHE_KIB: i64 = 2_000;
+/// Kept pages of a connection that reads, in KiB.
+const READER_CACHE_KIB: i64 = 2_000;
+/// Kept pages of the one that writes, in KiB: more than a large group changes, because what does not fit
+/// is written to the WAL before the commit and once more with it.
+const WRITER_CACHE_KIB: i64 = 16_000;
 /// What a WAL is cut to when it starts over after it had grown, in bytes.
 const WAL_KEPT_BYTES: i64 = 64 << 20;
 /// How long a connection that nobody uses is kept.
@@ -63,12 +66,11 @@ fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
+    // Every command runs in a savepoint, for which SQLite keeps each page as it was. By default it writes
+    // them to a temporary file, some 35 pages for each delivery.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(96);
-    set_up_any(conn)
-}
-
-fn set_up_any(conn: &Connection) -> rusqlite::Result<()> {
-    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     add_functions(conn)
 }
 
@@ -82,15 +84,29 @@ fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
     })
 }
 
+/// How a connection that reads is opened.
+const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+fn set_up_reader(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    conn.busy_timeout(busy_timeout)?;
+    conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    add_functions(conn)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    conn.pragma_update(None, "query_only", true)
+}
+
+/// One connection that reads.
+pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection> {
+    let conn = Connection::open_with_flags(path, READER).map_err(|e| error::of("opening a reader", e))?;
+    set_up_reader(&conn, busy_timeout).map_err(|e| error::of("setting up a reader", e))?;
+    Ok(conn)
+}
+
 /// The connections that read.
 pub(super) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<Pool> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let manager = SqliteConnectionManager::file(path).with_flags(flags).with_init(move |conn| {
-        conn.busy_timeout(busy_timeout)?;
-        set_up_any(conn)?;
-        conn.set_prepared_statement_cache_capacity(32);
-        conn.pragma_update(None, "query_only", true)
-    });
+    let manager = SqliteConnectionManager::file(path)
+        .with_flags(READER)
+        .with_init(move |conn| set_up_reader(conn, busy_timeout));
     r2d2::Pool::builder()
         .max_size(max)
         .min_idle(Some(0))
@@ -99,4 +115,34 @@ pub(super) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<P
         .test_on_check_out(false)
         .build(manager)
         .map_err(|e| StoreError::Failed { doing: "opening the readers", source: Box::new(e) })
+}
+
+/// A transaction that reads: all its statements see the same state. rusqlite's own prepares its two
+/// statements anew each time, which takes longer than most reads.
+pub(super) struct Snapshot<'a>(&'a Connection);
+
+impl Snapshot<'_> {
+    pub(super) fn begin(conn: &Connection) -> rusqlite::Result<Snapshot<'_>> {
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Snapshot(conn))
+    }
+}
+
+impl std::ops::Deref for Snapshot<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // An error may have ended it already.
+        if !self.0.is_autocommit() {
+            let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut statement| statement.execute([]));
+            if let Err(error) = ended {
+                tracing::warn!(%error, "a read did not end cleanly");
+            }
+        }
+    }
 }

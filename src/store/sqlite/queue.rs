@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::writer::Tx;
+use super::writer::{self, Tx};
 use super::{Meters, SqliteStore, attempts, endpoints, finish, rows};
 use crate::domain::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
@@ -251,7 +251,9 @@ impl QueueStore for SqliteStore {
     }
 
     async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished> {
-        self.write_patiently("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules)).await
+        let finish =
+            writer::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));
+        self.ask_patiently(finish).await
     }
 
     async fn queue_cancel(&self, limit: u32) -> Result<u32> {

@@ -135,15 +135,28 @@ pub(super) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesc
      UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
          response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
 
-/// What happened from `since` to before `until`, both brought up to the next whole minute.
-fn window(conn: &Connection, endpoint: i64, since: Timestamp, until: Timestamp) -> rusqlite::Result<Point> {
+/// The same stretch, and only what every webhook object shows: each part is summed up where it lies, which
+/// takes half the time.
+pub(super) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum(f), 0) FROM ( \
+     SELECT sum(deliveries) AS d, sum(failed_deliveries) AS f FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM rollups \
+         WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
+fn stretch(endpoint: i64, since: Timestamp, until: Timestamp) -> [i64; 7] {
     let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
     let (since, until) = (up(since), up(until));
     let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
-    conn.prepare_cached(WINDOW)?.query_row(
-        params![endpoint, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until],
-        |row| point(row, since * MINUTE_MS),
-    )
+    [endpoint, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
+}
+
+/// What happened from `since` to before `until`.
+fn window(conn: &Connection, endpoint: i64, since: Timestamp, until: Timestamp) -> rusqlite::Result<Point> {
+    let stretch = stretch(endpoint, since, until);
+    conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -189,17 +202,24 @@ fn figures(conn: &Connection, row: i64, id: EndpointId, now: Timestamp) -> rusql
     let (recent, recent_failed) = conn
         .prepare_cached(RECENT)?
         .query_row([row], |found| Ok((rows::count(found, 0)?, rows::count(found, 1)?)))?;
-    let (day_ago, two_days_ago) = (now.plus_ms(-DAY_MS), now.plus_ms(-2 * DAY_MS));
-    // Up to and with the present millisecond.
-    let end = now.plus_ms(1);
+    let (last_24h_deliveries, last_24h_failed) = conn
+        .prepare_cached(WINDOW_COUNTS)?
+        .query_row(stretch(row, now.plus_ms(-DAY_MS), end_of(now)), |found| {
+            Ok((rows::count(found, 0)?, rows::count(found, 1)?))
+        })?;
     Ok(EndpointFigures {
         endpoint_id: id,
         totals: totals(conn, (row, 1))?,
         recent,
         recent_failed,
-        last_24h: window(conn, row, day_ago, end)?,
-        day_before: window(conn, row, two_days_ago, day_ago)?,
+        last_24h_deliveries,
+        last_24h_failed,
     })
+}
+
+/// The end of a stretch that the present millisecond is in.
+fn end_of(now: Timestamp) -> Timestamp {
+    now.plus_ms(1)
 }
 
 fn of_endpoints(
@@ -329,6 +349,8 @@ impl StatsStore for SqliteStore {
             since(conn, row, &mut errors)?;
             Ok(Some(HealthFigures {
                 figures: figures(conn, row, endpoint, now)?,
+                last_24h: window(conn, row, now.plus_ms(-DAY_MS), end_of(now))?,
+                day_before: window(conn, row, now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS))?,
                 errors,
                 times: all_times(conn, row)?,
             }))

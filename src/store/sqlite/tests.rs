@@ -1,6 +1,7 @@
 //! What only this storage promises: which indexes its queries use, and how the writer bears trouble.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -12,8 +13,8 @@ use crate::domain::{
     Activity, ActivityKind, AppId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType, Sealed,
 };
 use crate::store::{
-    AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, QueueStore as _, Retried,
-    StatsStore as _, Taken,
+    AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, PageRequest,
+    QueueStore as _, Retried, Start, StatsStore as _, Taken,
 };
 
 fn now() -> Timestamp {
@@ -90,7 +91,7 @@ async fn the_hot_queries_use_their_indexes() {
                 assert_quick(conn, &sql, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)");
             }
             assert_quick(conn, queue::DEPTH, "attempts_due");
-            assert_quick(conn, live::ADVANCE, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, counts::ADVANCE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, live::LAST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
@@ -128,7 +129,9 @@ async fn statistics_and_retention_walk_no_log() {
                 );
             }
             assert_quick(conn, stats::RECENT, "attempts_ended (endpoint=?)");
-            assert_quick(conn, stats::WINDOW, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            for sql in [stats::WINDOW, stats::WINDOW_COUNTS] {
+                assert_quick(conn, sql, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            }
             assert_quick(conn, stats::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, stats::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
             for (sums, times) in [stats::BY_MINUTE, stats::BY_HOUR].concat() {
@@ -238,6 +241,44 @@ async fn hold(
     });
     running.await.unwrap();
     (release, task)
+}
+
+#[tokio::test]
+async fn of_commands_that_share_a_savepoint_only_those_that_fail_are_undone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let add = |name: &'static str| {
+        let runs = runs.clone();
+        store.ask(writer::repeatable("adding", move |tx| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            tx.execute("INSERT INTO apps (uid, name, created_at) VALUES (randomblob(16), ?1, 0)", [name])?;
+            tx.next_place(1)
+        }))
+    };
+    let spoil = |panics: bool| {
+        store.ask(writer::repeatable("spoiling", move |tx| {
+            tx.execute("UPDATE apps SET name = 'spoilt ' || id", [])?;
+            tx.next_place(1)?;
+            if panics { panic!("on purpose") } else { Err::<(), _>(fault("on purpose")) }
+        }))
+    };
+    let post = || store.event_insert(app, vec![event(1)], now());
+    // All of them wait for the writer, and so are in one group.
+    let (release, held) = hold(&store).await;
+    let release = async { drop(release) };
+    let (a, failed, first, b, panicked, second, c, ()) =
+        tokio::join!(add("a"), spoil(false), post(), add("b"), spoil(true), post(), add("c"), release);
+    held.await.unwrap().unwrap();
+    assert!(failed.is_err() && panicked.is_err() && first.is_ok() && second.is_ok());
+    assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), (1, 2, 3), "places without a gap");
+    assert_eq!(runs.load(Ordering::Relaxed), 4, "only `a` had run when the first one failed");
+    let names: Vec<String> = store.app_list().await.unwrap().into_iter().map(|app| app.name).collect();
+    assert_eq!(names, ["a", "b", "c", "default"]);
+    let first_page = PageRequest { start: Start::Page(1), per_page: 10 };
+    let types = store.event_type_list(app, first_page).await.unwrap();
+    assert_eq!(types.rows.iter().map(|row| row.count).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test]

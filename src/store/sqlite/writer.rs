@@ -4,10 +4,15 @@
 //! waits for no more), runs each in a savepoint, commits once, and answers all of them after. A command
 //! that fails undoes its own savepoint only; when the commit fails, all of the group have failed.
 //!
+//! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly
+//! all that is written, can be run again; so those that stand next to each other share one. If one of
+//! them fails, which is rare, all of them are undone and run again each in its own.
+//!
 //! Checkpoints run here too, between groups and never inside a commit. The writer must not be blocked
 //! by anything but the disk and another process's lock.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +24,7 @@ use super::cache::{Cache, Wish};
 use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
 use super::meters::Meters;
-use crate::domain::AppId;
+use crate::domain::{AppId, EventType};
 use crate::store::{Result, StoreError};
 
 /// Pages in the WAL from which a checkpoint is worth its cost, and by which it must have grown before
@@ -56,6 +61,16 @@ impl Tx<'_> {
         self.cache.app(self.conn, app)
     }
 
+    /// The row of an event type, which is made when there is none.
+    pub(super) fn event_type(&mut self, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
+        self.cache.event_type(self.conn, app, event_type)
+    }
+
+    /// The next place in the order in which an app's attempts end.
+    pub(super) fn next_place(&mut self, app: i64) -> rusqlite::Result<i64> {
+        self.counts.next_place(self.conn, app)
+    }
+
     /// What the endpoints of an app want.
     pub(super) fn wishes(&mut self, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
         self.cache.wishes(self.conn, app)
@@ -64,11 +79,16 @@ impl Tx<'_> {
 
 /// Something to write, and someone who waits for the answer.
 pub(super) trait Command: Send {
+    /// Whether it may be run again when it has been undone.
+    fn is_repeatable(&self) -> bool;
     /// Does it; `Some` when it failed and must be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
     /// Answers, when the fate of the group is known.
     fn answer(self: Box<Self>, fate: &Fate);
 }
+
+/// A command, and where its answer comes.
+pub(super) type Asked<T> = (Box<dyn Command>, oneshot::Receiver<Result<T>>);
 
 /// What became of a group.
 #[derive(Debug, Clone)]
@@ -99,30 +119,53 @@ impl Fate {
 /// A closure with its answer.
 struct Work<T, F> {
     doing: &'static str,
-    work: Option<F>,
+    work: F,
+    is_repeatable: bool,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
 
-/// Makes a command of a closure.
-pub(super) fn command<T, F>(doing: &'static str, work: F) -> (Box<dyn Command>, oneshot::Receiver<Result<T>>)
+/// Makes a command of a closure, which is run once.
+pub(super) fn command<T, F>(doing: &'static str, work: F) -> Asked<T>
 where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
+    let mut work = Some(work);
+    let work = move |tx: &mut Tx<'_>| (work.take().expect("a command is run once"))(tx);
+    ask(doing, false, work)
+}
+
+/// Makes a command of a closure that may be undone and run again.
+pub(super) fn repeatable<T, F>(doing: &'static str, work: F) -> Asked<T>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    ask(doing, true, work)
+}
+
+fn ask<T, F>(doing: &'static str, is_repeatable: bool, work: F) -> Asked<T>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
     let (reply, answer) = oneshot::channel();
-    (Box::new(Work { doing, work: Some(work), result: None, reply }), answer)
+    (Box::new(Work { doing, work, is_repeatable, result: None, reply }), answer)
 }
 
 impl<T, F> Command for Work<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
+    fn is_repeatable(&self) -> bool {
+        self.is_repeatable
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
-        let work = self.work.take().expect("a command is run once");
         // The savepoint undoes what a panic left half done, and the caches are cleared.
-        let result = match catch_unwind(AssertUnwindSafe(|| work(tx))) {
+        let result = match catch_unwind(AssertUnwindSafe(|| (self.work)(tx))) {
             Ok(result) => result.map_err(|e| error::of(self.doing, e)),
             Err(_) => {
                 let source = Box::new(Fault("the command panicked".to_owned()));
@@ -138,7 +181,10 @@ where
     }
 
     fn answer(self: Box<Self>, fate: &Fate) {
-        let result = match (self.result, fate) {
+        let Work { work, result, reply, .. } = *self;
+        // First, because it may hold room for others.
+        drop(work);
+        let result = match (result, fate) {
             // What failed by itself has its own, better reason.
             (Some(Err(e)), _) => Err(e),
             (Some(Ok(value)), Fate::Committed) => Ok(value),
@@ -150,7 +196,7 @@ where
             (None, Fate::Committed) => unreachable!("a group commits after all of it has run"),
         };
         // Whoever asked may have gone away; what is done stays done.
-        let _ = self.reply.send(result);
+        let _ = reply.send(result);
     }
 }
 
@@ -210,14 +256,31 @@ struct Writer {
 impl Writer {
     /// Runs a group, commits it, answers it.
     fn commit(&mut self, group: &mut Vec<Box<dyn Command>>) {
-        let mut waiting = std::mem::take(group).into_iter();
+        let mut waiting = VecDeque::from(std::mem::take(group));
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
             return answer(waiting, &Fate::lost("beginning a transaction", e));
         }
-        while let Some(mut command) = waiting.next() {
-            let done = self.run_one(command.as_mut());
-            ran.push(command);
+        // How many of those that wait are to have a savepoint each, because sharing one went wrong.
+        let mut apart = 0_usize;
+        while !waiting.is_empty() {
+            let shared =
+                if apart == 0 { waiting.iter().take_while(|c| c.is_repeatable()).count() } else { 0 };
+            let done = if shared > 1 {
+                let done = self.run_together(&mut waiting.make_contiguous()[..shared]);
+                if matches!(done, Ok(true)) {
+                    ran.extend(waiting.drain(..shared));
+                } else {
+                    apart = shared;
+                }
+                done
+            } else {
+                apart = apart.saturating_sub(1);
+                let mut command = waiting.pop_front().expect("the loop asks whether there is one");
+                let done = self.run_together(std::slice::from_mut(&mut command));
+                ran.push(command);
+                done
+            };
             // A full disk and some other errors make SQLite undo the whole transaction at once, and
             // with it what ran before. The rest gets a transaction of its own.
             if let Err(gone) = done {
@@ -243,7 +306,7 @@ impl Writer {
                 Fate::lost("committing", e)
             }
         };
-        answer(ran.into_iter(), &fate);
+        answer(ran, &fate);
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
@@ -256,12 +319,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs a command in a savepoint, and undoes it when it fails.
-    fn run_one(&mut self, command: &mut dyn Command) -> std::result::Result<(), Gone> {
+    /// Runs commands in one savepoint. When one of them fails, all of them are undone: `false`.
+    fn run_together(&mut self, commands: &mut [Box<dyn Command>]) -> std::result::Result<bool, Gone> {
         self.execute("SAVEPOINT command")?;
         let mark = self.counts.mark();
-        let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, counts: &mut self.counts };
-        if let Some(class) = command.run(&mut tx) {
+        let mut failed = None;
+        for command in commands {
+            let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, counts: &mut self.counts };
+            failed = command.run(&mut tx);
+            if failed.is_some() {
+                break;
+            }
+        }
+        if let Some(class) = failed {
             self.cache.clear();
             self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
@@ -269,7 +339,8 @@ impl Writer {
             }
             self.execute("ROLLBACK TO command")?;
         }
-        Ok(self.execute("RELEASE command")?)
+        self.execute("RELEASE command")?;
+        Ok(failed.is_none())
     }
 
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
@@ -314,7 +385,7 @@ impl Writer {
     }
 }
 
-fn answer(commands: impl Iterator<Item = Box<dyn Command>>, fate: &Fate) {
+fn answer(commands: impl IntoIterator<Item = Box<dyn Command>>, fate: &Fate) {
     for command in commands {
         command.answer(fate);
     }

@@ -16,7 +16,8 @@ async fn configured(name: &str, value: &str) -> TestApp {
     let environment = vec![(name.into(), value.into())];
     let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
     TestApp::with(|config| {
-        let (listen, data_dir, network) = (config.listen, config.data_dir.clone(), config.network.clone());
+        let (listen, data_dir, network) =
+            (config.listen.clone(), config.data_dir.clone(), config.network.clone());
         *config = loaded;
         (config.listen, config.data_dir, config.network) = (listen, data_dir, network);
     })

@@ -10,6 +10,7 @@ mod app;
 mod backup;
 mod config;
 mod demo;
+mod generate;
 mod healthcheck;
 mod key;
 mod make_workbook;

@@ -55,7 +55,7 @@ async fn a_test_takes_an_event_type_and_tells_when_nobody_is_there() {
 
 /// Asks for a test and hangs up while the receiver has the request; returns when the server knows.
 async fn test_and_hang_up(app: &TestApp, receiver: &Receiver, hook: &Webhook) {
-    let mut client = TcpStream::connect(app.server().address()).await.unwrap();
+    let mut client = TcpStream::connect(app.server().address().to_string()).await.unwrap();
     let head = format!(
         "POST /v1/webhooks/{}/test HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}",

@@ -15,7 +15,7 @@ fn quick_check(file: &Path) -> String {
     conn.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap()
 }
 
-fn signed(secret: &str, got: &crate::support::receiver::Received) -> bool {
+pub(super) fn signed(secret: &str, got: &crate::support::receiver::Received) -> bool {
     let timestamp = got.header("webhook-timestamp").unwrap().parse().unwrap();
     let library = standardwebhooks::Webhook::new(secret).unwrap();
     let signature = library.sign(got.header("webhook-id").unwrap(), timestamp, &got.body).unwrap();

@@ -19,7 +19,10 @@ use crate::support::{Receiver, Reply, in_time};
 
 mod backup;
 mod crash;
+mod docs;
+mod doctor;
 mod files;
+mod listening;
 mod signals;
 
 /// The program, in a directory of its own.
@@ -27,6 +30,8 @@ struct Program {
     dir: TempDir,
     /// Its data directory, in the other one.
     data: String,
+    /// What else is in its environment.
+    env: Vec<(&'static str, String)>,
 }
 
 /// The program while it serves. It is killed when the test is over.
@@ -47,7 +52,7 @@ struct Ended {
 
 impl Program {
     fn new() -> Program {
-        Program { dir: TempDir::new().unwrap(), data: "data".to_owned() }
+        Program { dir: TempDir::new().unwrap(), data: "data".to_owned(), env: Vec::new() }
     }
 
     fn path(&self) -> &Path {
@@ -64,6 +69,7 @@ impl Program {
             .env("POSTRIDER_DATA_DIR", &self.data)
             .env("POSTRIDER_LOG__LEVEL", "debug")
             .env("POSTRIDER_LIMITS__REQUESTS_PER_MINUTE", "0")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -86,6 +92,20 @@ impl Program {
 
     /// Starts the server on any port and waits until it is ready. Logs are added to the file `log`.
     async fn serve(&self) -> Running {
+        self.start(client()).await
+    }
+
+    /// The same, asked by a client of another kind.
+    async fn serve_for(
+        &self,
+        kind: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Running {
+        // The provider is installed with the first client.
+        drop(client());
+        self.start(kind(reqwest::Client::builder()).build().unwrap()).await
+    }
+
+    async fn start(&self, client: reqwest::Client) -> Running {
         let log = File::options().append(true).create(true).open(self.path().join("log")).unwrap();
         let mut command = self.command("serve --listen 127.0.0.1:0");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -101,7 +121,7 @@ impl Program {
         let health = greeting.lines().find_map(|line| line.trim().strip_prefix("health")).unwrap().trim();
         let base = health.strip_suffix("/healthz").unwrap().to_owned();
         let token = self.key().await["token"].as_str().unwrap().to_owned();
-        let running = Running { child, stdout, greeting, base, client: client(), token };
+        let running = Running { child, stdout, greeting, base, client, token };
         in_time("readiness", async {
             while running.get("/readyz").await != 200 {
                 tokio::task::yield_now().await;

@@ -114,10 +114,13 @@ async fn a_day_ends_after_24_hours_to_the_minute() {
         (2 * DAY - 20_000, 0, 1),
         (2 * DAY - 19_999, 0, 0),
     ] {
-        let found = figures(&world, id, now().plus_ms(after)).await;
-        let days = (found.last_24h.deliveries, found.day_before.deliveries);
+        let at = now().plus_ms(after);
+        let found = figures(&world, id, at).await;
+        let health = world.store.stats_health(world.app, id, 1, at).await.unwrap().unwrap();
+        let days = (health.last_24h.deliveries, health.day_before.deliveries);
+        assert_eq!((found.last_24h_deliveries, found.last_24h_failed), (last, 0));
         assert_eq!(days, (last, before), "after {after} ms");
-        assert_eq!((found.last_24h.delivered, found.day_before.delivered), (last, before));
+        assert_eq!((health.last_24h.delivered, health.day_before.delivered), (last, before));
         assert_eq!(found.totals.deliveries, 1);
     }
 }

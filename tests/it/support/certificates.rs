@@ -81,3 +81,10 @@ fn server_config(certificate: CertificateDer<'static>, key: &KeyPair) -> ServerC
         .with_single_cert(vec![certificate], key)
         .expect("the key belongs to the certificate")
 }
+
+/// A certificate that is made for itself, and its key, as files have them (PEM).
+pub(crate) fn self_signed_files(names: &[&str]) -> (String, String) {
+    let key = KeyPair::generate().expect("the operating system gives randomness");
+    let certificate = params(names).self_signed(&key).expect("the parameters are complete");
+    (certificate.pem(), key.serialize_pem())
+}

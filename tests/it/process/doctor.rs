@@ -1,0 +1,63 @@
+//! `doctor`: what it says of a machine and of the way to a receiver.
+
+use super::*;
+
+async fn examined(program: &Program, arguments: &str) -> (Option<i32>, Value) {
+    let (code, stdout, stderr) = program.run(&format!("doctor --json {arguments}")).await;
+    let said = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    (code, said)
+}
+
+fn verdict<'a>(said: &'a Value, check: &str) -> Option<&'a str> {
+    let checks = said["checks"].as_array().unwrap();
+    checks.iter().find(|one| one["check"] == check).map(|one| one["verdict"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_webhook_is_examined_step_by_step_and_gets_a_signed_test() {
+    let (mut program, receiver) = (Program::new(), Receiver::start().await);
+    let running = program.serve().await;
+    let made = running.post("/v1/webhooks", json!({ "url": receiver.url("/"), "events": ["*"] })).await;
+    let id = made["data"]["id"].as_str().unwrap();
+    let (_, said) = examined(&program, id).await;
+    for check in
+        ["configuration", "data directory", "endpoint", "network policy", "connection", "signed test"]
+    {
+        assert_eq!(verdict(&said, check), Some("ok"), "{check}: {said:#}");
+    }
+    let got = receiver.next().await;
+    let secret = made["data"]["attributes"]["signing_secret"].as_str().unwrap();
+    assert!(super::backup::signed(secret, &got));
+
+    receiver.reply_once(Reply::status(403));
+    let (code, said) = examined(&program, id).await;
+    assert_eq!((code, &said["ok"]), (Some(1), &json!(false)));
+    assert_eq!(verdict(&said, "signed test"), Some("problem"));
+    receiver.next().await;
+
+    program.env.push(("POSTRIDER_NETWORK__ALLOW", String::new()));
+    let (code, stdout, _) = program.run(&format!("doctor {id}")).await;
+    assert_eq!(code, Some(1));
+    let line = stdout.lines().find(|line| line.starts_with("problem") && line.contains("loopback"));
+    assert!(line.is_some() && stdout.contains("add 127.0.0.1/32 to network.allow"), "{stdout}");
+    assert_eq!(receiver.count(), 2, "nothing was sent where nothing may be");
+    let rows = running.request(Method::GET, "/v1/webhooks/deliveries").send().await.unwrap();
+    let rows: Value = serde_json::from_str(&rows.text().await.unwrap()).unwrap();
+    assert_eq!(rows["meta"]["total"], 0, "it is in no log");
+}
+
+#[tokio::test]
+async fn without_data_the_machine_is_examined_and_nothing_is_made() {
+    let program = Program::new();
+    let (_, said) = examined(&program, "").await;
+    assert_eq!(verdict(&said, "data directory"), Some("warning"));
+    assert_eq!(verdict(&said, "clock"), Some("ok"));
+    assert!(!program.path().join("data").exists());
+    let (code, _, stderr) = program.run("doctor ftp://x").await;
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("neither"), "{stderr}");
+    // A port that nobody listens at.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (code, said) = examined(&program, &format!("http://127.0.0.1:{port}/")).await;
+    assert_eq!((code, verdict(&said, "connection")), (Some(1), Some("problem")));
+}
