@@ -4,7 +4,7 @@
 //! and the time. So whoever has no receiver yet sees a verified delivery. The host is below `.invalid`,
 //! which nobody can own and no resolver answers (RFC 6761).
 //!
-//! It does not use [`super::signer`]: what is checked by its maker is not checked.
+//! It does not use [`crate::domain::signature`]: what is checked by its maker is not checked.
 //!
 //! [`ECHO_URL`]: crate::domain::endpoint::ECHO_URL
 
