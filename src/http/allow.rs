@@ -1,23 +1,23 @@
 //! Which methods a path answers to, for the `Allow` header that every 405 carries (RFC 9110, section
 //! 15.5.6). poem's router knows but does not tell, so it is read off the OpenAPI documents.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
 /// What is answered to where no document says more: pages, files, health.
 const PLAIN: &str = "GET, HEAD";
 
-/// The paths of some documents, with their methods.
-#[derive(Debug, Default)]
-pub struct Allowed(Vec<(Vec<String>, String)>);
+/// The paths of some documents, with their methods; read when a 405 first asks for them.
+pub struct Allowed {
+    documents: Box<dyn Fn() -> Vec<Value> + Send + Sync>,
+    paths: OnceLock<Vec<(Vec<String>, String)>>,
+}
 
 impl Allowed {
-    /// Reads the paths of documents.
-    pub fn of(documents: &[&Value]) -> Allowed {
-        let paths = documents.iter().filter_map(|d| d["paths"].as_object()).flatten();
-        let mut entries: Vec<_> = paths.map(|(path, item)| (segments(path), methods(item))).collect();
-        // What is literal goes before what is a parameter, as in the router.
-        entries.sort_by_key(|(path, _)| path.iter().filter(|s| is_parameter(s)).count());
-        Allowed(entries)
+    /// Takes what makes the documents.
+    pub fn of(documents: impl Fn() -> Vec<Value> + Send + Sync + 'static) -> Allowed {
+        Allowed { documents: Box::new(documents), paths: OnceLock::new() }
     }
 
     /// The value of `Allow` for a path.
@@ -26,8 +26,23 @@ impl Allowed {
         let fits = |path: &[String]| {
             path.len() == asked.len() && path.iter().zip(&asked).all(|(p, a)| is_parameter(p) || p == a)
         };
-        self.0.iter().find(|(path, _)| fits(path)).map_or(PLAIN, |(_, methods)| methods)
+        let paths = self.paths.get_or_init(|| read(&(self.documents)()));
+        paths.iter().find(|(path, _)| fits(path)).map_or(PLAIN, |(_, methods)| methods)
     }
+}
+
+impl Default for Allowed {
+    fn default() -> Allowed {
+        Allowed::of(Vec::new)
+    }
+}
+
+fn read(documents: &[Value]) -> Vec<(Vec<String>, String)> {
+    let paths = documents.iter().filter_map(|d| d["paths"].as_object()).flatten();
+    let mut entries: Vec<_> = paths.map(|(path, item)| (segments(path), methods(item))).collect();
+    // What is literal goes before what is a parameter, as in the router.
+    entries.sort_by_key(|(path, _)| path.iter().filter(|s| is_parameter(s)).count());
+    entries
 }
 
 fn segments(path: &str) -> Vec<String> {
@@ -57,7 +72,7 @@ mod tests {
             "/v1/things/all": { "get": {} },
             "/v1/things": { "post": {} },
         } });
-        let allowed = Allowed::of(&[&document]);
+        let allowed = Allowed::of(move || vec![document.clone()]);
         assert_eq!(allowed.methods("/v1/things/7"), "GET, HEAD, PATCH, DELETE");
         assert_eq!(allowed.methods("/v1/things/all"), "GET, HEAD");
         assert_eq!(allowed.methods("/v1/things"), "POST");

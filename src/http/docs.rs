@@ -3,6 +3,8 @@
 //! poem's own page is one inline script, which a Content-Security-Policy without `unsafe-inline`
 //! forbids; so the published files are embedded and started by a script of ours.
 
+use std::sync::OnceLock;
+
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::web::Path;
 use poem::{Endpoint, Request, Response, handler};
@@ -14,13 +16,17 @@ use super::problem::Problem;
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// An OpenAPI document, written once.
-pub struct Document(File);
+/// An OpenAPI document, made when it is first asked for: making one takes some megabytes for a moment, and
+/// most servers are never asked.
+pub struct Document {
+    make: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    file: OnceLock<File>,
+}
 
 impl Document {
-    /// Takes the document.
-    pub fn new(document: &serde_json::Value) -> Document {
-        Document(File::new("application/json", document.to_string()))
+    /// Takes what makes the document.
+    pub fn new(make: impl Fn() -> serde_json::Value + Send + Sync + 'static) -> Document {
+        Document { make: Box::new(make), file: OnceLock::new() }
     }
 }
 
@@ -28,7 +34,8 @@ impl Endpoint for Document {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(serve(&request, &self.0))
+        let make = || File::new("application/json", (self.make)().to_string());
+        Ok(serve(&request, self.file.get_or_init(make)))
     }
 }
 

@@ -60,17 +60,21 @@ impl State {
 
 /// All surfaces as one endpoint, which never fails.
 pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
-    let v1 = v1::service();
-    let openapi = openapi_v1(&state.base_path);
-    let v0_openapi = openapi_v0(&state.base_path);
-    let admin_openapi = openapi_admin(&state.base_path);
-    let allowed = allow::Allowed::of(&[&openapi, &v0_openapi, &admin_openapi]);
+    let document = |of: fn(&str) -> serde_json::Value| {
+        let base_path = state.base_path.clone();
+        docs::Document::new(move || of(&base_path))
+    };
+    let (v1_document, v0_document) = (document(openapi_v1), document(openapi_v0));
+    let admin_document = document(openapi_admin);
+    let all = [openapi_v1, openapi_v0, openapi_admin];
+    let base = state.base_path.clone();
+    let allowed = allow::Allowed::of(move || all.iter().map(|document| document(&base)).collect());
     let base_path = state.base_path.clone();
     let routes = Route::new()
-        .nest("/v1", v1)
-        .nest_no_strip("/api/v0", v0::routes(docs::Document::new(&v0_openapi)))
-        .nest("/admin", admin::routes(docs::Document::new(&admin_openapi)))
-        .at("/openapi.json", get(docs::Document::new(&openapi)))
+        .nest("/v1", v1::service())
+        .nest_no_strip("/api/v0", v0::routes(v0_document))
+        .nest("/admin", admin::routes(admin_document))
+        .at("/openapi.json", get(v1_document))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))
         .at("/docs/:file", get(docs::file))
