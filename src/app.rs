@@ -57,6 +57,9 @@ use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, Stor
 use crate::systemd;
 use crate::vault::Vault;
 
+/// How long to wait before the lock of the data directory is tried again, and how often.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+const LOCK_TRIES: u32 = 100;
 /// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
@@ -150,7 +153,7 @@ impl Server {
         handed_over: Option<Listener>,
     ) -> Result<Server, StartError> {
         let dir = DataDir::open(config)?;
-        let lock = dir.lock()?;
+        let lock = take(&dir).await?;
         let vault = Arc::new(dir.vault()?);
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
         let (listener, address) = listen(&config.listen, handed_over).await?;
@@ -288,6 +291,18 @@ impl Server {
         }
         self.store.close().await;
     }
+}
+
+/// Takes the directory. A server that was killed has it until the system has taken that one down, which may
+/// be a moment after the next one starts; so this asks again for two seconds.
+async fn take(dir: &DataDir) -> Result<ServeLock, DataDirError> {
+    for _ in 0..LOCK_TRIES {
+        match dir.lock() {
+            Err(DataDirError::InUse(_)) => tokio::time::sleep(LOCK_AGAIN).await,
+            taken_or_failed => return taken_or_failed,
+        }
+    }
+    dir.lock()
 }
 
 /// The socket, and where it is: a port that was left to the system is known then.
@@ -635,4 +650,26 @@ Then make a webhook and post an event:
 ",
         version = env!("CARGO_PKG_VERSION"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_is_given_up_within_a_moment_is_taken() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.data_dir = parent.path().join("data");
+        let dir = DataDir::open(&config).unwrap();
+        let held = dir.lock().unwrap();
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(held);
+        };
+        let (taken, ()) = tokio::join!(take(&dir), release);
+        assert!(taken.is_ok());
+        // For as long as it is held, nobody else has it.
+        assert!(matches!(take(&dir).await, Err(DataDirError::InUse(_))));
+    }
 }
