@@ -22,6 +22,7 @@ pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod nearest;
+pub mod openapi;
 pub mod paging;
 pub mod problem;
 pub mod proxies;

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::http::openapi;
 use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
 
 use super::examples;
@@ -54,19 +55,7 @@ const CONFLICTS: &[&str] =
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
-    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
-    document["info"]["description"] = json!(DESCRIPTION);
-    document["info"]["license"] = json!({ "name": "MIT" });
-    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
-    let paths = document["paths"].as_object().cloned().unwrap_or_default();
-    let mut completed = Map::new();
-    for (path, mut methods) in paths {
-        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-            complete_operation(&path, method, operation);
-        }
-        completed.insert(format!("{PREFIX}{path}"), methods);
-    }
-    document["paths"] = Value::Object(completed);
+    let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, PREFIX, complete_operation);
     document["components"]["securitySchemes"] = schemes();
     document["components"]["schemas"]["Errors"] = errors_schema();
     document["components"]["headers"] = headers();

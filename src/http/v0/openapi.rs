@@ -1,8 +1,9 @@
 //! The OpenAPI document of `/api/v0`: what poem makes of the operations, with this surface's parameters,
 //! credentials and errors.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::http::openapi;
 use crate::http::query::Param;
 use crate::http::v1::openapi::security_schemes;
 
@@ -33,19 +34,8 @@ const WRITE_ERRORS: &[(&str, &str)] = &[
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
-    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
-    document["info"]["description"] = json!(DESCRIPTION);
-    document["info"]["license"] = json!({ "name": "MIT" });
-    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
-    let paths = document["paths"].as_object().cloned().unwrap_or_default();
-    let mut completed = Map::new();
-    for (path, mut methods) in paths {
-        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-            complete_operation(method, operation);
-        }
-        completed.insert(format!("{}{path}", fault::PREFIX), methods);
-    }
-    document["paths"] = Value::Object(completed);
+    let complete = |_: &str, method: &str, operation: &mut Value| complete_operation(method, operation);
+    let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, fault::PREFIX, complete);
     document["tags"] =
         json!([{ "name": "Webhooks", "description": "Receivers, with their statistics and health." }]);
     document["components"]["securitySchemes"] = security_schemes();

@@ -3,7 +3,9 @@
 //! Three things are the same for many operations and are written once, here: the two forms of
 //! credentials, the query parameters of lists, and the error answers.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::http::openapi;
 
 use super::{examples, operations, params, schemas, statistics};
 
@@ -24,19 +26,7 @@ const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries", "Jobs", "Statistics"
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
-    let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
-    document["info"]["description"] = json!(DESCRIPTION);
-    document["info"]["license"] = json!({ "name": "MIT" });
-    document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
-    let paths = document["paths"].as_object().cloned().unwrap_or_default();
-    let mut completed = Map::new();
-    for (path, mut methods) in paths {
-        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
-            complete_operation(&path, method, operation);
-        }
-        completed.insert(format!("{PREFIX}{path}"), methods);
-    }
-    document["paths"] = Value::Object(completed);
+    let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, PREFIX, complete_operation);
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Errors"] = errors_schema();
     document["components"]["headers"] = headers();
