@@ -53,9 +53,14 @@ async fn the_cookie_follows_the_public_url() {
             .await;
     user(&app, "ada@example.com", Role::Owner).await;
     let body = json!({ "email": "ada@example.com", "password": PASSWORD });
-    let answer = post(&app, "/hooks/admin/api/session", body).await;
-    let set = answer.header("set-cookie").unwrap();
-    assert!(set.contains("; Path=/hooks;") && set.ends_with("; Secure"), "{set}");
+    // Whoever comes by the root, where everything is too, stays there.
+    for (path, cookie_path) in
+        [("/hooks/admin/api/session", "; Path=/hooks;"), ("/admin/api/session", "; Path=/;")]
+    {
+        let answer = post(&app, path, body.clone()).await;
+        let set = answer.header("set-cookie").unwrap();
+        assert!(set.contains(cookie_path) && set.ends_with("; Secure"), "{set}");
+    }
 }
 
 #[tokio::test]
