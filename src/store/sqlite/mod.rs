@@ -1,6 +1,7 @@
 //! Storage in one SQLite file: the only place that knows rusqlite and r2d2.
 //!
-//! * [`writer`]: one thread through which everything is written, many commands to a commit.
+//! * [`writer`]: one thread through which everything is written, many commands to a commit;
+//!   [`checkpointer`]: beside it, moves the WAL into the file.
 //! * [`pool`]: how connections are set up, and those that read.
 //! * [`migrations`]: the schema. [`rows`]: small values in columns. [`error`]: SQLite's errors.
 //! * One file for each aggregate, named as in [`crate::store`]; [`finish`] is the end of an attempt.
@@ -26,6 +27,7 @@ mod apps;
 mod attempts;
 pub mod backup;
 mod cache;
+mod checkpointer;
 mod counts;
 mod endpoint_text;
 mod endpoints;
@@ -130,13 +132,14 @@ impl SqliteStore {
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
+        let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
         let counted = meters.clone();
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, options.group.max(1), counted))
+            .spawn(move || writer::run(conn, checkpointer, messages, options.group.max(1), counted))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,

@@ -150,6 +150,8 @@ async fn statistics_and_retention_walk_no_log() {
             assert_quick(conn, retention::DELETE_LATER, "attempts_first");
             assert_quick(conn, retention::DELETE_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, retention::WALK_EVENTS, "events_app (app=? AND rowid>?)");
+            assert_quick(conn, retention::NEXT_ATTEMPT, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+            assert_quick(conn, retention::NEXT_EVENT, "(app=? AND rowid>? AND rowid<?)");
             assert_quick(conn, retention::HAS_PENDING, "attempts_event");
             assert_quick(conn, retention::IS_REFERRED_TO, "attempts_event");
             assert_quick(conn, retention::HAS_KEY, "idempotency_created");
