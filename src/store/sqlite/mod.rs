@@ -36,6 +36,7 @@ mod event_list;
 mod events;
 mod export;
 mod finish;
+mod fresh;
 pub mod inspect;
 mod job_text;
 mod job_walk;
@@ -115,6 +116,7 @@ pub struct SqliteStore {
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
     meters: Arc<Meters>,
+    fresh: Arc<fresh::Fresh>,
 }
 
 impl SqliteStore {
@@ -136,10 +138,11 @@ impl SqliteStore {
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
-        let counted = meters.clone();
+        let (counted, fresh) = (meters.clone(), Arc::new(fresh::Fresh::default()));
+        let cache = cache::Cache::new(fresh.clone());
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, checkpointer, messages, options.group.max(1), counted))
+            .spawn(move || writer::run(conn, cache, checkpointer, messages, options.group.max(1), counted))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -151,6 +154,7 @@ impl SqliteStore {
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
             meters,
+            fresh,
         }))
     }
 

@@ -17,7 +17,7 @@ use crate::store::{
     QueueStore as _, Retried, Start, StatsStore as _, Taken,
 };
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000)
 }
 
@@ -427,7 +427,7 @@ async fn what_is_answered_with_ok_is_there_even_when_the_disk_fills_up_within_a_
 // ---------------------------------------------------------------------------------------------
 // What the traits cannot show
 
-fn endpoint(app: AppId) -> Endpoint {
+pub(super) fn endpoint(app: AppId) -> Endpoint {
     Endpoint {
         id: EndpointId::new(now()),
         app_id: app,

@@ -206,6 +206,7 @@ thread_local! {
 /// Writes until it is told to close, or until nobody is left to tell it anything.
 pub(super) fn run(
     conn: Connection,
+    cache: Cache,
     checkpointer: Checkpointer,
     mut inbox: mpsc::Receiver<Message>,
     group_max: usize,
@@ -216,7 +217,7 @@ pub(super) fn run(
         WAL_PAGES.set(pages);
         Ok(())
     }));
-    let (cache, counts) = (Cache::default(), Counts::default());
+    let counts = Counts::default();
     let mut writer = Writer { conn, cache, counts, meters, checkpointer, data_version: 0 };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
@@ -304,6 +305,7 @@ impl Writer {
                 Fate::lost("committing", e)
             }
         };
+        self.cache.settle();
         answer(ran, &fate);
     }
 
