@@ -47,9 +47,11 @@
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
+//! | [`bench`] | what this machine can do: the server in a process of its own, a load, a receiver | be part of the server |
 //! | [`backup`] | made, brought back, by the clock | |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`process`], [`throw_away`] | figures of a process; a directory that goes away | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
@@ -64,6 +66,7 @@
 
 pub mod app;
 pub mod backup;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -77,8 +80,10 @@ pub mod http;
 pub mod logging;
 pub mod meter;
 pub mod metrics;
+pub mod process;
 pub mod retention;
 pub mod service;
 pub mod store;
 pub mod systemd;
+pub mod throw_away;
 pub mod vault;
