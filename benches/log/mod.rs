@@ -103,21 +103,27 @@ pub(crate) fn end(dice: &mut Dice, endpoint: i64, is_outage: bool, is_retry: boo
     }
 }
 
+/// Adds one endpoint, which wants everything, to an empty database.
+pub(crate) fn add_endpoint(path: &Path) -> rusqlite::Result<()> {
+    insert_endpoint(&Connection::open(path)?, 1)
+}
+
+fn insert_endpoint(conn: &Connection, endpoint: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, \
+               encrypted, secret, retired_secrets, created_at, updated_at) \
+               VALUES (?1, 1, 'active', 0, ?2, ?3, '*', '[]', 0, x'00', '[]', 0, 0)";
+    let url = format!("https://receiver-{endpoint}.example/hooks");
+    let uid = endpoint_id(endpoint).as_uuid().as_bytes().to_vec();
+    conn.execute(sql, params![uid, url, format!("Receiver {endpoint}")])?;
+    Ok(())
+}
+
 fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
     let mut conn = Connection::open(path)?;
     conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA foreign_keys = OFF;")?;
     let tx = conn.transaction()?;
     for endpoint in 1..=ENDPOINTS {
-        tx.execute(
-            "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, encrypted, \
-             secret, retired_secrets, created_at, updated_at) \
-             VALUES (?1, 1, 'active', 0, ?2, ?3, '*', '[]', 0, x'00', '[]', 0, 0)",
-            params![
-                endpoint_id(endpoint).as_uuid().as_bytes().to_vec(),
-                format!("https://receiver-{endpoint}.example/hooks"),
-                format!("Receiver {endpoint}"),
-            ],
-        )?;
+        insert_endpoint(&tx, endpoint)?;
     }
     for kind in 1..=TYPES {
         let sql = "INSERT INTO event_types (app, name, count, last_seen_at) VALUES (1, ?1, 1, 1)";

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::attempts::{self, Stored};
 use super::events::{self, Incoming};
 use super::writer::Tx;
-use super::{activity, endpoint_text, jobs, queue, rows};
+use super::{activity, endpoint_text, header_text, jobs, queue};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{AttemptStatus, Budget, Outcome};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
@@ -150,9 +150,9 @@ pub(super) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
     .execute(params![
         id,
         request.map(|request| &request.url),
-        request.map(|request| rows::headers_to_text(&request.headers)),
+        request.map(|request| header_text::write(&request.headers)),
         request.and_then(|request| request.body.as_deref()),
-        response.map(|response| rows::headers_to_text(&response.headers)),
+        response.map(|response| header_text::write(&response.headers)),
         response.map(|response| response.body_truncated),
         response.map(|response| response.body.as_slice())
     ])

@@ -12,7 +12,7 @@ use super::log_merge;
 use super::log_plan::{Bounds, Plan};
 use super::paging::{empty, page_of, skipped, total};
 use super::writer::Tx;
-use super::{SqliteStore, activity, cache, rows};
+use super::{SqliteStore, activity, cache, header_text};
 use crate::domain::activity::Activity;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::{AttemptDetail, AttemptStatus, Budget, Request, Response, Trigger};
@@ -70,7 +70,7 @@ type Kept = (Option<Request>, Option<Response>);
 
 /// What was sent and what came back, as far as it is kept.
 fn kept(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Result<Option<Kept>> {
-    let headers = |text: Option<String>| text.as_deref().map(rows::headers_from_text).transpose();
+    let headers = |text: Option<String>| text.as_deref().map(header_text::read).transpose();
     conn.prepare_cached(
         "SELECT request_url, request_headers, request_body, response_headers, response_body, \
          response_truncated FROM attempt_details WHERE attempt = ?1",

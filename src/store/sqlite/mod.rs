@@ -37,6 +37,7 @@ mod events;
 mod export;
 mod finish;
 mod fresh;
+mod header_text;
 pub mod inspect;
 mod job_text;
 mod job_walk;

@@ -137,16 +137,6 @@ pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(n).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, n))
 }
 
-/// Headers as they are kept: JSON `[[name, value], …]`. Order and repetitions stay.
-pub(super) fn headers_to_text(headers: &[(String, String)]) -> String {
-    serde_json::to_string(headers).expect("pairs of strings are always JSON")
-}
-
-/// The reverse of [`headers_to_text`].
-pub(super) fn headers_from_text(text: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    serde_json::from_str(text).map_err(|_| super::error::fault("kept headers are damaged"))
-}
-
 /// How many characters of a response body lists show.
 const EXCERPT_CHARS: usize = 500;
 /// So many bytes hold that many characters in any case.
@@ -178,11 +168,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn headers_read_back_exactly(headers in proptest::collection::vec((".*", ".*"), 0..6)) {
-            prop_assert_eq!(headers_from_text(&headers_to_text(&headers)).unwrap(), headers);
-        }
-
         #[test]
         fn a_longer_read_changes_no_excerpt(body in proptest::collection::vec(any::<u8>(), 0..2_500)) {
             let seen = &body[..body.len().min(EXCERPT_BYTES)];
