@@ -21,6 +21,7 @@ mod stage;
 mod base_path;
 mod every_page;
 mod export;
+mod first_rows;
 mod hostile;
 mod live;
 mod log_address;
