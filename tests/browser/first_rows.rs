@@ -66,3 +66,56 @@ async fn nothing_is_asked_twice_for_the_first_rows() {
     }
     page.close().await;
 }
+
+/// Notes when the first row is in the document, and when it has been drawn, in ms since the navigation began.
+const NOTE: &str = "window.__first = {};
+    const drawn = new MessageChannel();
+    new MutationObserver(() => {
+      if (__first.row || !document.querySelector('tbody tr[data-key], body > pre')) return;
+      __first.row = performance.now();
+      requestAnimationFrame(() => { drawn.port2.onmessage = () => { __first.drawn = performance.now(); }; drawn.port1.postMessage(0); });
+    }).observe(document, { childList: true, subtree: true });";
+
+/// How long the first rows of a running server take; `docs/benchmarks.md` says how it is called.
+#[tokio::test]
+#[ignore = "measures a server that is named by POSTRIDER_AT, and asserts nothing"]
+async fn how_long_they_take() {
+    let given = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is given"));
+    let page = Page::open(given("POSTRIDER_AT").trim_end_matches('/')).await;
+    page.goto("sign-in").await;
+    page.fill("E-mail", &given("POSTRIDER_EMAIL")).await;
+    page.fill("Password", &given("POSTRIDER_PASSWORD")).await;
+    page.press("Sign in").await;
+    page.sees_in("h1", "Overview").await;
+    page.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": NOTE })).await;
+    println!(
+        "| page | cache | first row, ms | drawn, ms | fastest and slowest, ms |\n|---|---|---:|---:|---:|"
+    );
+    for (name, path) in [
+        ("a line of text (`/healthz`)", "../healthz"),
+        ("the log", "webhook-deliveries"),
+        ("its failures", "webhook-deliveries?status=exhausted"),
+        ("the slowest first", "webhook-deliveries?sort=-response_time_ms"),
+    ] {
+        for cache in ["empty", "filled"] {
+            let mut times: Vec<(f64, f64)> = Vec::new();
+            for _ in 0..15 {
+                page.open_url("about:blank").await;
+                if cache == "empty" {
+                    page.cdp("Network.clearBrowserCache", json!({})).await;
+                }
+                page.load(path).await;
+                let first = page.until("the first row", "window.__first?.drawn && __first").await;
+                let ms = |what: &str| first[what].as_f64().expect("a number");
+                times.push((ms("drawn"), ms("row")));
+            }
+            // The first visit of all compiles what later ones find compiled.
+            let mut times = times.split_off(1);
+            times.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let (drawn, row) = times[times.len() / 2];
+            let (fastest, slowest) = (times[0].0, times[times.len() - 1].0);
+            println!("| {name} | {cache} | {row:.0} | {drawn:.0} | {fastest:.0} – {slowest:.0} |");
+        }
+    }
+    page.close().await;
+}
