@@ -1,8 +1,8 @@
 // The only module that speaks to the server. Answers come back as objects, refusals as ApiError; pages never see fetch.
+import { address, taken } from "./ahead.js";
 import { session, appId, signedOut } from "./state.js";
 
-/** The root of the service: the page's <base> is `<root>admin/`. */
-const ROOT = new URL("../", document.baseURI);
+export { address };
 const SAFE = new Set(["GET", "HEAD"]);
 
 /** A refusal, or no answer at all (status 0). `fields` maps a field or parameter to the sentence about it. */
@@ -42,17 +42,6 @@ function fallback(status) {
   if (status === 502 || status === 503 || status === 504)
     return "The server is busy or stopping. Try again in a moment.";
   return `The server answered with HTTP ${status}.`;
-}
-
-/** The address of a path such as `v1/webhooks`; empty and null parameters are left out, lists are repeated. */
-export function address(path, query = {}) {
-  const url = new URL(path.replace(/^\//, ""), ROOT);
-  for (const [name, value] of query instanceof URLSearchParams ? query : Object.entries(query)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined && one !== null && one !== "") url.searchParams.append(name, one);
-    }
-  }
-  return url;
 }
 
 function headersFor(method, more = {}) {
@@ -98,6 +87,10 @@ async function send(method, path, { query, body, signal, accept, headers } = {})
 
 /** One request. A 401 means that the session has ended: the page goes to sign-in, unless `quiet`. */
 export async function request(method, path, options = {}) {
+  if (method === "GET" && !appId.value && !options.raw) {
+    const data = await taken(address(path, options.query).href);
+    if (data !== undefined) return data;
+  }
   let answer = await send(method, path, options);
   if (answer.status === 403 && !SAFE.has(method) && session.value && !options.again) {
     // Another tab may have signed in anew, which changes the token. Ask for it once.

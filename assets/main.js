@@ -1,5 +1,6 @@
 // Starts the page: asks who is signed in, then shows the page of the address.
 import { html, render, useEffect, useState } from "./ui.js";
+import { settled } from "./ahead.js";
 import { get } from "./api.js";
 import { go, href, route } from "./router.js";
 import { appId, apps, may, session, setupRequired, wasHere } from "./state.js";
@@ -14,15 +15,11 @@ import { Lazy } from "./components/lazy.js";
 /** Modules that were loaded once; a page that is opened again is there at once. */
 const loaded = new Map();
 
-/**
- * Loads a page's module; `early`, its `early(query)` may ask for its data before it is known who is there.
- * After an upgrade the old files are gone; the page then loads itself anew, once.
- */
-async function load(page, early) {
+/** Loads a page's module. After an upgrade the old files are gone; the page then loads itself anew, once. */
+async function load(page) {
   try {
     const module = await page.load();
     loaded.set(page, module.default);
-    if (early && wasHere.value) module.early?.(route.value.query);
     sessionStorage.removeItem("postrider.reloaded");
   } catch (error) {
     if (!sessionStorage.getItem("postrider.reloaded")) {
@@ -97,6 +94,9 @@ async function whoIsThere() {
   return get("admin/api/session", {}, { quiet: true });
 }
 
+/** How long the first drawing waits for data, in milliseconds. */
+const SOON_MS = 150;
+
 async function start() {
   const root = document.getElementById("app");
   const open = find(route.value.path)?.page.open;
@@ -107,8 +107,10 @@ async function start() {
       (s) => ({ s }),
       (error) => ({ error }),
     ),
-    first ? load(first, true).catch(() => {}) : null,
+    first ? load(first).catch(() => {}) : null,
   ]);
+  // Drawn once with rows is sooner there than drawn without and then again.
+  if (answer.s) await settled(SOON_MS);
   if (answer.error && answer.error.status !== 401 && !open) {
     render(
       html`<main class="door"><${ErrorState} error=${answer.error} retry=${() => location.reload()} /></main>`,

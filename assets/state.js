@@ -1,4 +1,5 @@
 // What the whole page knows: who is signed in, which app is meant, how times are shown, what the clock says.
+import { HERE } from "./ahead.js";
 import { computed, signal } from "./ui.js";
 
 /** `{email, role, csrf_token, apps}`; null when nobody is signed in; undefined until the server was asked. */
@@ -53,7 +54,7 @@ function stored(key, initial, valid) {
 export const timeMode = stored("postrider.time", "relative", (v) => ["relative", "local", "utc"].includes(v));
 
 /** Whether this browser had a session when it was last here: a guess that saves a question, nothing more. */
-export const wasHere = stored("postrider.here", "", (v) => v === "1");
+export const wasHere = stored(HERE, "", (v) => v === "1");
 
 /** The time in ms, moved on every 5 seconds: enough for "12 seconds ago" without waking the page all the time. */
 export const now = signal(Date.now());

@@ -5,11 +5,16 @@ import { appId } from "../state.js";
 /**
  * `useLoad((signal) => get("v1/…", query, { signal }), [what it depends on])`
  * gives `{data, error, loading, reload}`. Older answers never overwrite newer ones; another app starts anew. What is
- * not needed at once waits until `when` holds.
+ * not needed at once waits until `when` holds. `ahead()` gives what is there already, or undefined.
  */
-export function useLoad(load, dependencies = [], when = true) {
+export function useLoad(load, dependencies = [], when = true, ahead = undefined) {
   const app = appId.value;
-  const [state, set] = useState({ data: undefined, error: null, loading: true, app });
+  const given = useRef(false);
+  const [state, set] = useState(() => {
+    const data = ahead?.();
+    given.current = data !== undefined;
+    return { data, error: null, loading: !given.current, app };
+  });
   const running = useRef(null);
   const reload = useCallback(() => {
     running.current?.abort();
@@ -26,7 +31,8 @@ export function useLoad(load, dependencies = [], when = true) {
   }, [app, ...dependencies]);
   // Before the paint: the request goes out a frame earlier.
   useLayoutEffect(() => {
-    if (when) reload();
+    if (given.current) given.current = false;
+    else if (when) reload();
     return () => running.current?.abort();
   }, [reload, when]);
   return { ...state, reload };

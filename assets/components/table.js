@@ -1,15 +1,17 @@
 // Tables: real tables on wide screens, cards on narrow ones, never wider than the page.
-import { cx, html, memo, useCallback, useRef } from "../ui.js";
+import { cx, html, memo, useCallback, useRef, useState } from "../ui.js";
 import { number, total } from "../format.js";
 import { href, route } from "../router.js";
 import { Icon } from "./icon.js";
+import { useKeys } from "./keyboard.js";
 
 /**
  * `columns`: `{key, title, cell: (row) => markup, sort, num, width, card}`. `sort` is the name that the API sorts by
  * (a header goes from descending to ascending to the list's own order, null);
  * `card` says where the cell goes on a narrow screen: `head`, `aside`, `line` (default), `foot` or `hide`.
  * `rows` undefined draws a skeleton. `selected` (a Set of keys) with `onSelect` adds boxes; `onOpen` makes rows clickable;
- * `active` marks the row under the keyboard's cursor. `empty` stands in for no rows.
+ * `empty` stands in for no rows. `j` and `k` move a cursor over the rows and Enter opens the one under it, unless the page
+ * does that itself and gives `active`, the key of the row to mark.
  * A row is drawn again when it or `columns` is another object: keep them with useMemo where rows are many.
  */
 export function DataTable({
@@ -41,8 +43,32 @@ export function DataTable({
   }, []);
   const opens = useCallback((row, e) => latest.current.onOpen(row, e), []);
   const open = onOpen && opens;
+  const table = useRef(null);
+  const [cursor, setCursor] = useState(null);
+  const own = active === undefined;
+  const move = (by) => {
+    if (!own || !keys.length) return false;
+    const at = keys.indexOf(cursor);
+    const next = keys[at < 0 ? 0 : Math.min(keys.length - 1, Math.max(0, at + by))];
+    setCursor(next);
+    const row = [...table.current.querySelectorAll("tr[data-key]")].find((r) => r.dataset.key === String(next));
+    row?.querySelector("a[href],button:not(:disabled),input")?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "nearest" });
+    return true;
+  };
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    Enter: (e) => {
+      const row = own && !e.target.closest("a,button,input,summary") && rows?.find((r) => keyOf(r) === cursor);
+      if (!row || !onOpen) return false;
+      onOpen(row, e);
+      return true;
+    },
+  });
+  const marked = own ? cursor : active;
   if (rows && rows.length === 0 && empty) return empty;
-  return html`<div class="table-frame" aria-busy=${busy || !rows ? "true" : undefined}>
+  return html`<div class="table-frame" ref=${table} aria-busy=${busy || !rows ? "true" : undefined}>
     <table class="table" role="table" aria-busy=${rows ? undefined : "true"}>
       <caption class="sr-only">
         ${caption}
@@ -91,7 +117,7 @@ export function DataTable({
                   columns=${columns}
                   onOpen=${open}
                   onToggle=${onSelect && toggle}
-                  active=${active === key}
+                  active=${marked === key}
                   selected=${Boolean(selected?.has(key))}
                   fresh=${Boolean(fresh?.has(key))}
                 />`;

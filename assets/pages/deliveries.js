@@ -1,5 +1,6 @@
 // The delivery log: one row for each attempt. The address holds search, filters, order, page and the open row.
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { PLACE, listOf, there } from "../ahead.js";
 import { get } from "../api.js";
 import { amend, route } from "../router.js";
 import { appId, may, timeMode } from "../state.js";
@@ -11,74 +12,44 @@ import { DataTable, Pages } from "../components/table.js";
 import { columnsOf } from "./deliveries/columns.js";
 import { choose, filterOf, inWords, moveOn } from "./deliveries/filter.js";
 import { useLive } from "./deliveries/live.js";
-import { Announce, Chosen, Export, LIST, LogLine, NoRows, Refusal } from "./deliveries/parts.js";
+import { Announce, Chosen, Export, LogLine, NoRows, Refusal } from "./deliveries/parts.js";
 import { Toolbar } from "./deliveries/toolbar.js";
 
 // The first rows do not wait for what comes with a click.
 const loadPanel = () => import("./deliveries/detail.js");
 const retries = () => import("./deliveries/retry.js");
 
-/** Rows of a page, unless the address says otherwise: more than a screen, and still quick to get and to draw. */
-const ROWS = 25;
-/** What is asked of the list, and what tells one question from another. */
-const PLACE = ["page", "cursor", "per_page", "sort"];
-const ask = (filter, query, options) =>
-  get(
-    LIST,
-    { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])), per_page: query.get("per_page") ?? ROWS },
-    options,
-  );
-
-/** The first rows are asked for while the server still says who is there; whoever that is, the answer is the same. */
-let ahead = null;
-export function early(query) {
-  if (!query.has("app"))
-    ahead = {
-      query: String(query),
-      answer: ask(filterOf(query), query, { quiet: true }).then(
-        (data) => ({ data }),
-        (error) => ({ error }),
-      ),
-    };
-}
-async function first(query) {
-  const asked = ahead;
-  ahead = null;
-  if (asked?.query !== String(query)) return null;
-  const { data, error } = await asked.answer;
-  if (error && error.status !== 401) throw error;
-  return data ?? null;
-}
-
 export default function Deliveries() {
   const { query } = route.value;
   const asked = PLACE.map((n) => query.get(n)).join();
   const wanted = JSON.stringify(
-    [...query].filter(([n]) => !["open", "app", "page", "cursor", "per_page", "sort"].includes(n)),
+    [...query].filter(([n]) => !["open", "app", ...PLACE].includes(n)),
   );
   const filter = useMemo(() => filterOf(query), [wanted]);
   const sort = query.get("sort");
   const onFirst = !query.get("page") && !query.get("cursor");
 
-  const list = useLoad(async (signal) => (await first(query)) ?? ask(filter, query, { signal }), [filter, asked]);
-  const there = Boolean(list.data || list.error);
-  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], there);
+  // The first rows were asked for before this module was here, and may be there already: then they are drawn at once.
+  const question = listOf(query, filter);
+  const list = useLoad((signal) => get(...question, { signal }), [filter, asked], true, () => there(question));
+  const ready = Boolean(list.data || list.error);
+  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], ready);
   const endpoints = useLoad(
     async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data,
     [],
-    there,
+    ready,
   );
-  const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], there);
+  const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], ready);
   const jobs = useLoad(
     async (signal) =>
       (await get("v1/jobs", { per_page: 5 }, { signal })).data.find(
         (j) => j.attributes.kind === "retry" && j.attributes.status === "running",
       ),
     [],
-    there,
+    ready,
   );
   useEvery(10_000, jobs.reload, Boolean(jobs.data));
-  const live = useLive(filter, list.data?.data, there && !list.error);
+  const live = useLive(filter, list.data?.data, ready && !list.error);
 
   const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
   const [fresh, setFresh] = useState(null);

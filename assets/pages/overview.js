@@ -100,7 +100,7 @@ function Figures({ stats, queue, webhooks }) {
     <${Figure}
       name="Response time, p95"
       value=${stats && rough(speed?.p95)}
-      below=${stats && `p50 ${rough(speed?.p50)} · p99 ${rough(speed?.p99)}`}
+      below=${stats && `median ${rough(speed?.p50)}`}
       hint="Of the newest step of the chart that has deliveries"
     />
     <${Figure}

@@ -1,24 +1,38 @@
 //! `postrider demo`: the product at work, with no other program.
 //!
 //! It is the real server in a throw-away data directory, with a receiver in the same process, a webhook
-//! to it and a handful of events, one of which fails first and is retried. Only what has to be is
-//! different from `serve`: loopback may be reached, and the webhook's retries come after seconds.
+//! to it and a handful of events, one of which fails first and is retried. Before it starts, a week of a
+//! made-up shop's deliveries is written ([`past`]); the shop's hosts are names that only the demo knows and
+//! that lead to the same receiver, so that everything can be retried. Only what has to be is different from
+//! `serve`: loopback may be reached, and the webhook's retries come after seconds.
 
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::app::{Server, Signals, StartError, World};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::delivery::guard::{Lookup, SystemLookup};
 use crate::domain::app::DEFAULT_APP;
 use crate::domain::{FieldError, Role, Scope, Span};
 use crate::service::endpoint_input::EndpointInput;
 use crate::service::events::EventInput;
 use crate::service::{By, Caller, ServiceError, apps, keys, users};
+use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{AppStore as _, StoreError};
 
+mod cast;
+mod past;
 mod receiver;
 
+use cast::Part;
 use receiver::{Arrival, Receiver};
+
+/// What the past is made with; another number makes another one.
+const SEED: u64 = 0x0051_1ce5;
 
 /// The retries of the demo's webhook.
 const SCHEDULE: [&str; 3] = ["2s", "5s", "10s"];
@@ -43,6 +57,12 @@ pub enum DemoError {
     Receiver(#[source] std::io::Error),
     #[error("a throw-away directory could not be made in {}", .0.display())]
     Directory(PathBuf, #[source] std::io::Error),
+    #[error("the demo's past could not be made: {0}")]
+    Past(String),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error("the demo could not be set up")]
+    Store(#[from] StoreError),
     #[error("the demo could not be set up")]
     Key(#[from] keys::KeyError),
     #[error("the demo could not be set up")]
@@ -87,7 +107,9 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     config.network.allow.push(ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1])));
 
     let mut receiver = receiver::start().await.map_err(DemoError::Receiver)?;
-    let server = Server::start(&config, World::real()).await?;
+    write_past(&config, &receiver).await?;
+    let world = World { lookup: Arc::new(Hosts), ..World::real() };
+    let server = Server::start(&config, world).await?;
     server.ready().await;
     let caller = caller(&server).await?;
     let token = make_key(&server, &config, &caller.by).await?;
@@ -123,6 +145,37 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     Ok(())
 }
 
+/// The hosts of the past's webhooks lead to the receiver; others are what they are.
+struct Hosts;
+
+impl Lookup for Hosts {
+    fn lookup(
+        &self,
+        host: &str,
+    ) -> futures_util::future::BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
+        if Part::ALL.iter().any(|part| part.host() == host) {
+            let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+            return Box::pin(async move { Ok(vec![here]) });
+        }
+        SystemLookup.lookup(host)
+    }
+}
+
+/// Fills the new data directory, and tells the receiver what it has to know.
+async fn write_past(config: &Config, receiver: &Receiver) -> Result<(), DemoError> {
+    let dir = DataDir::open(config)?;
+    let now = SystemClock.now();
+    let store = SqliteStore::open(&dir.database(), Options::new(now))?;
+    let app = store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
+    let place = (app.id, receiver.address.port());
+    let written = past::write(store.clone(), &dir.vault()?, config, place, now, SEED).await;
+    store.close().await;
+    for (part, _, secret) in written? {
+        receiver.expect(part.path(), secret);
+    }
+    Ok(())
+}
+
 async fn caller(server: &Server) -> Result<Caller, DemoError> {
     let app = apps::find(&*server.store(), DEFAULT_APP).await?;
     Ok(Caller { by: By::command_line(), app_id: app.id })
@@ -150,7 +203,7 @@ async fn make_owner(server: &Server, by: &By) -> Result<String, DemoError> {
 async fn make_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> Result<String, DemoError> {
     let endpoints = &server.services().endpoints;
     let input = EndpointInput {
-        url: Some(format!("http://{}/hooks", receiver.address)),
+        url: Some(format!("http://{}{}", receiver.address, receiver::OWN_PATH)),
         name: Some(Some("Demo receiver".to_owned())),
         events: Some(vec!["*".to_owned()]),
         retry_schedule: Some(Some(SCHEDULE.map(str::to_owned).to_vec())),
@@ -162,8 +215,7 @@ async fn make_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> 
         return Err(ServiceError::from(crate::domain::Invalid(errors)).into());
     }
     let (endpoint, secret) = endpoints.create(caller, checked).await?;
-    // It is set this once; the receiver refuses everything before.
-    let _ = receiver.secret.set(secret);
+    receiver.expect(receiver::OWN_PATH, secret);
     Ok(endpoint.id.to_string())
 }
 
@@ -187,13 +239,15 @@ fn introduction(base: &str, receiver: &Receiver, webhook: &str) -> String {
     format!(
         "Postrider {} demo: {base}, data in a throw-away directory.
 
-A receiver listens at http://{}/hooks and checks every signature.
+The dashboard shows a made-up shop's last week. What happens now is real: a receiver listens at
+http://{}{} and checks every signature.
 Webhook {webhook} sends it everything; {} events are posted now.
 {} is refused at first, to show a retry.
 
 ",
         env!("CARGO_PKG_VERSION"),
         receiver.address,
+        receiver::OWN_PATH,
         EVENTS.len(),
         receiver::STUMBLES_AT,
     )

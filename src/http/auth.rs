@@ -33,6 +33,8 @@ pub const COOKIE: &str = "postrider_session";
 enum Need {
     /// A key or a person with this scope.
     Scope(Scope),
+    /// A key with this scope, or a person with the scope and this role or a greater one.
+    ScopeAndRole(Scope, Role),
     /// A person with this role or a greater one, or a key with scope `admin`.
     Role(Role),
     /// A person, whatever their role; no key.
@@ -43,7 +45,14 @@ impl Need {
     fn check(self, who: &Identified) -> Result<(), Problem> {
         let role = who.session.as_ref().map(|s| s.session.user.role);
         match self {
-            Need::Scope(scope) if !who.scopes.allows(scope) => Err(ServiceError::Forbidden(scope).into()),
+            Need::Scope(scope) | Need::ScopeAndRole(scope, _) if !who.scopes.allows(scope) => {
+                Err(ServiceError::Forbidden(scope).into())
+            }
+            Need::ScopeAndRole(_, least) if role.is_some_and(|role| role < least) => {
+                Err(Problem::forbidden(format!(
+                    "You do not have permission to access this resource: of people, it takes the role {least}."
+                )))
+            }
             Need::Role(least) if !who.scopes.allows(Scope::Admin) && role < Some(least) => {
                 Err(Problem::forbidden(format!(
                     "You do not have permission to access this resource: it takes the role {least}, or a \
@@ -159,6 +168,8 @@ macro_rules! asking {
 asking! {
     /// `webhooks:read`
     ReadWebhooks = Need::Scope(Scope::WebhooksRead), "webhooks:read";
+    /// `webhooks:read`; of people, those who may export: section 3 of the contract leaves that to admins.
+    ExportWebhooks = Need::ScopeAndRole(Scope::WebhooksRead, Role::Admin), "webhooks:read";
     /// `webhooks:write`
     WriteWebhooks = Need::Scope(Scope::WebhooksWrite), "webhooks:write";
     /// `events:read`

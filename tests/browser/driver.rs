@@ -13,8 +13,15 @@ use serde_json::{Value, json};
 const MISSING: &str = "chromedriver could not be started; the browser's tests need chromium and chromedriver. \
                        On Debian: apt-get install chromium chromium-driver";
 
-/// The shell ends its whole group, browsers included, as soon as its input ends: when this process is gone.
-const UNTIL_INPUT_ENDS: &str = "chromedriver --port=0 & cat >/dev/null; kill 0";
+/// The shell ends its whole group, browsers included, as soon as its input ends: when this process is gone. What
+/// they put into the directory for temporary files, which is their own, goes with them; it takes a moment until
+/// the last of them has stopped writing.
+const UNTIL_INPUT_ENDS: &str = r#"
+    TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/postrider-browser-XXXXXX"); export TMPDIR
+    trap : TERM
+    chromedriver --port=0 & cat >/dev/null; kill 0; wait
+    for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$TMPDIR" 2>/dev/null; sleep 0.2; [ -e "$TMPDIR" ] || break; done
+"#;
 
 /// The process, and what it is held by.
 struct Driver {

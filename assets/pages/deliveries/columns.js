@@ -29,7 +29,7 @@ export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
     {
       key: "event",
       title: "Event",
-      width: "10.6rem",
+      width: "clamp(10.6rem, 13vw, 18rem)",
       card: "line",
       cell: ({ attributes: a }) => html`<span class="cut mono" title=${a.event_type}>${a.event_type}</span>`,
     },

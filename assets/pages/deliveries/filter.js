@@ -1,18 +1,7 @@
 // The filter of the log: the address says what is wanted, this says what the API is asked for.
+import { FILTERS, plain } from "../../ahead.js";
 import { go, route } from "../../router.js";
 
-/** Parameters of the address that choose rows; the API knows all but `last`. */
-const NAMES = [
-  "status",
-  "event_type",
-  "endpoint_id",
-  "response_status",
-  "error_kind",
-  "trigger",
-  "since",
-  "until",
-  "q",
-];
 export const RANGES = [
   ["1h", "Last hour"],
   ["24h", "Last 24 hours"],
@@ -30,11 +19,7 @@ export const moveOn = () => begins.clear();
 
 /** The filter as the API takes it: `{status: […], q, …}`, without the order. */
 export function filterOf(query) {
-  const filter = {};
-  for (const name of NAMES) {
-    const values = query.getAll(name).filter(Boolean);
-    if (values.length) filter[name] = name === "status" ? values : values[0];
-  }
+  const filter = plain(query);
   const last = query.get("last");
   if (MS[last]) {
     if (!begins.has(last)) begins.set(last, new Date(Date.now() - MS[last]).toISOString());
@@ -43,7 +28,7 @@ export function filterOf(query) {
   return filter;
 }
 
-export const isFiltered = (query) => [...NAMES, "last"].some((name) => query.get(name));
+export const isFiltered = (query) => [...FILTERS, "last"].some((name) => query.get(name));
 
 /** Another filter begins at its first page. */
 export function choose(changes, options) {
@@ -58,7 +43,7 @@ export function choose(changes, options) {
 }
 /** Everything off; the order too, if it is meant to begin anew. */
 export const clear = ({ order } = {}) =>
-  choose(Object.fromEntries([...NAMES, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
+  choose(Object.fromEntries([...FILTERS, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
 
 /** What bulk retry is told, in words. */
 export function inWords(query, endpoints) {

@@ -1,7 +1,8 @@
 // The health of a webhook: figures, what goes wrong and how often, and what to do about it.
 import { html } from "../../ui.js";
-import { ERRORS, HEALTH, NONE, duration, number, percent, plural } from "../../format.js";
+import { ERRORS, HEALTH, NONE, duration, number, percent, plural, short } from "../../format.js";
 import { href } from "../../router.js";
+import { timeMode } from "../../state.js";
 import { StatusBadge } from "../../components/badge.js";
 import { Card, Facts } from "../../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../../components/states.js";
@@ -14,8 +15,9 @@ export function HealthCard({ id, load }) {
   if (!h.totals.deliveries)
     return html`<${Card} title="Health"><${EmptyState} icon="overview" title="Nothing to judge yet" text="As soon as deliveries have ended, their success, speed and errors are analysed here." /><//>`;
   const t = h.response_time_ms;
+  const last = lastFailure(h);
   return html`<${Card} title="Health" actions=${html`<span class="badges">${labelsOf(h.labels).map(([word, label]) => html`<${StatusBadge} of="health" status=${label} word=${word} />`)}</span>`}><div class="stack">
-    ${h.recommendations.length > 0 && html`<ul class="advice">${h.recommendations.map((text) => html`<li>${text}</li>`)}</ul>`}
+    ${h.recommendations.length > 0 && html`<ul class="advice">${h.recommendations.map((text) => html`<li>${readable(text)}</li>`)}</ul>`}
     <${Facts} items=${[
       [
         "Success rate",
@@ -30,6 +32,10 @@ export function HealthCard({ id, load }) {
       [
         "Last 24 hours",
         html`<span class="num">${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed${h.last_24h.failure_rate ? ` (${percent(h.last_24h.failure_rate)})` : ""}</span>`,
+      ],
+      last && [
+        "Last failure",
+        html`<a class="dim" href=${href("webhook-deliveries", { endpoint_id: id, status: ["failed", "exhausted"] })}><${Time} at=${last} /></a>`,
       ],
       [
         "Average response",
@@ -54,6 +60,13 @@ export function HealthCard({ id, load }) {
     }
   </div><//>`;
 }
+
+/** The server's sentences name times as machines do; here they stand as everywhere else on the page. */
+const readable = (text) =>
+  text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => short(at, timeMode.value === "utc" ? "utc" : "local"));
+
+/** When an attempt last failed, in whatever way; times of the same form compare as text. */
+const lastFailure = (h) => h.errors.map((e) => e.last_at).sort().at(-1) ?? null;
 
 const labelsOf = (l) =>
   [

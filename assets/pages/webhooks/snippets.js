@@ -6,6 +6,7 @@ import { Card } from "../../components/page.js";
 import { ErrorState, Skeleton } from "../../components/states.js";
 import { Tabs } from "../../components/tabs.js";
 import { CopyButton } from "../../components/text.js";
+import { CheckRequest } from "./check.js";
 
 const LANGUAGES = {
   bash: "Shell",
@@ -17,13 +18,33 @@ const LANGUAGES = {
   csharp: "C#",
 };
 
+const PARTS = [
+  ["code", "Code"],
+  ["check", "Check a request"],
+];
+
+/** Code for the receiver, and beside it what tells why one refuses. */
 export function Verification({ id }) {
+  const [part, setPart] = useState("code");
+  return html`<${Card} title="Verify signatures" className="verify"
+    ><${Tabs} label="Verification" tabs=${PARTS} current=${part} onChange=${setPart}
+      ><div class="verify-part">
+        ${part === "code" ? html`<${Code} id=${id} />` : html`<${CheckRequest} id=${id} />`}
+      </div><//
+    ><//
+  >`;
+}
+
+function Code({ id }) {
   const load = useLoad(
     async (signal) => (await get(`v1/webhooks/${encodeURIComponent(id)}/verification`, {}, { signal })).data.attributes,
     [id],
   );
   const v = load.data;
-  return html`<${Card} title="Verify signatures">${!v ? (load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Skeleton} lines=${6} />`) : html`<${Shown} v=${v} />`}<//>`;
+  if (v) return html`<${Shown} v=${v} />`;
+  return load.error
+    ? html`<${ErrorState} error=${load.error} retry=${load.reload} />`
+    : html`<${Skeleton} lines=${6} />`;
 }
 
 function Shown({ v }) {

@@ -12,6 +12,7 @@ mod account;
 mod apps;
 mod examples;
 mod keys;
+mod modules;
 pub mod openapi;
 mod operation;
 mod overview;

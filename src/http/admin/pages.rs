@@ -3,9 +3,10 @@
 //! One page serves every address below `/admin`; its scripts read the address and show what belongs
 //! there. It is filled in with where things are: the base path, and the directory of the files, whose
 //! name changes with their content, so that a browser may keep them for ever and still never mixes two
-//! versions.
+//! versions. Addresses differ only in which modules are loaded ahead.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use poem::http::header::{self, HeaderMap, HeaderValue};
 use poem::web::{Data, Path};
@@ -14,6 +15,8 @@ use poem::{Request, Response, handler};
 use crate::http::State;
 use crate::http::assets::{self, FOR_EVER, File, INDEX, REVALIDATE};
 use crate::http::problem::Problem;
+
+use super::modules;
 
 /// What a page may load and do: its own files and nothing else, no inline code, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -48,7 +51,9 @@ pub fn protect(path: &str, headers: &mut HeaderMap) {
 /// The page.
 #[handler]
 pub(super) fn page(request: &Request, state: Data<&State>) -> Result<Response, Problem> {
-    let page = filled(&state.base_path).ok_or_else(Problem::internal)?;
+    let path = request.uri().path();
+    let module = modules::of_page(path.strip_prefix("/admin").unwrap_or(path));
+    let page = filled(&state.base_path, module).ok_or_else(Problem::internal)?;
     Ok(page.answer(request, REVALIDATE))
 }
 
@@ -66,24 +71,34 @@ pub(super) fn file(
     Ok(found.answer(request, FOR_EVER))
 }
 
-/// The page with its places filled in.
-fn filled(base_path: &str) -> Option<Arc<File>> {
-    type Made = (String, String, Arc<File>);
-    static MADE: Mutex<Option<Made>> = Mutex::new(None);
+/// The page with its places filled in; `module` is that of the address, when it is loaded ahead.
+fn filled(base_path: &str, module: Option<&'static str>) -> Option<Arc<File>> {
+    #[derive(Default)]
+    struct Made {
+        hash: String,
+        base: String,
+        pages: HashMap<Option<&'static str>, Arc<File>>,
+    }
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
     let files = assets::files();
     let mut made = MADE.lock().expect("no panic happens while this is held");
-    if let Some((hash, base, filled)) = &*made
-        && hash == files.hash()
-        && base == base_path
-    {
+    if made.hash != files.hash() || made.base != base_path {
+        *made = Made { hash: files.hash().to_owned(), base: base_path.to_owned(), ..Made::default() };
+    }
+    if let Some(filled) = made.pages.get(&module) {
         return Some(filled.clone());
     }
+    let links: Vec<String> = modules::needed(&files, module)
+        .iter()
+        .map(|path| format!(r#"<link rel="modulepreload" href="{{{{assets}}}}/{path}">"#))
+        .collect();
     let text = files.get(INDEX)?.text()?;
     let text = text
+        .replace("{{modules}}", &links.join("\n    "))
         .replace("{{base}}", &escaped(base_path))
         .replace("{{assets}}", &format!("assets/{}", files.hash()));
     let filled = Arc::new(File::new("text/html; charset=utf-8", text));
-    *made = Some((files.hash().to_owned(), base_path.to_owned(), filled.clone()));
+    made.pages.insert(module, filled.clone());
     Some(filled)
 }
 

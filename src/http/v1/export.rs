@@ -9,7 +9,7 @@ use poem_openapi::registry::{
 use poem_openapi::{ApiResponse, OpenApi};
 
 use crate::domain::EndpointId;
-use crate::http::auth::ReadWebhooks;
+use crate::http::auth::ExportWebhooks;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::service::export::{Content, ExportError, File, Format};
@@ -28,9 +28,10 @@ impl ExportApi {
     /// Every row that matches the filters, in the order of the list, as a file. CSV and JSON Lines are
     /// streamed, whatever their length. In CSV, text that a spreadsheet would run as a formula gets a
     /// leading `'`. An XLSX workbook has up to `export.xlsx_max_rows` rows (20,000 unless configured);
-    /// more are a 422. One workbook is made at a time; others wait their turn.
+    /// more are a 422. One workbook is made at a time; others wait their turn. Of people who have signed in,
+    /// admins and owners may export.
     #[oai(path = "/webhooks/deliveries/export", method = "get", operation_id = "export_all_deliveries")]
-    async fn export_all(&self, auth: ReadWebhooks, request: &Request) -> Result<Download, Problem> {
+    async fn export_all(&self, auth: ExportWebhooks, request: &Request) -> Result<Download, Problem> {
         export(&auth, None, request).await
     }
 
@@ -41,7 +42,7 @@ impl ExportApi {
     #[oai(path = "/webhooks/:id/deliveries/export", method = "get", operation_id = "export_deliveries")]
     async fn export_one(
         &self,
-        auth: ReadWebhooks,
+        auth: ExportWebhooks,
         id: Path<String>,
         request: &Request,
     ) -> Result<Download, Problem> {
@@ -52,7 +53,7 @@ impl ExportApi {
 }
 
 async fn export(
-    auth: &ReadWebhooks,
+    auth: &ExportWebhooks,
     endpoint: Option<EndpointId>,
     request: &Request,
 ) -> Result<Download, Problem> {

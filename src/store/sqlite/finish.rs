@@ -179,7 +179,7 @@ fn switch_off(
         app_id: Some(endpoint.app_id),
         actor: Actor::System.to_string(),
         address: None,
-        summary: format!("Endpoint {} was switched off. {reason}", endpoint.settings.name),
+        summary: format!("Webhook {} was switched off. {reason}", endpoint.settings.name),
         details: serde_json::json!({
             "endpoint_id": endpoint.id.to_string(),
             "attempt_id": row.id.0,

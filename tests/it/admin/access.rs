@@ -104,6 +104,30 @@ async fn each_operation_opens_to_those_it_was_decided_for() {
 }
 
 #[tokio::test]
+async fn of_people_only_admins_export() {
+    let app = TestApp::with(|c| c.limits.requests_per_minute = 0).await;
+    let webhook = app.webhook("https://example.com/hook", json!({})).await.id;
+    let paths = [
+        "/v1/webhooks/deliveries/export?format=csv".to_owned(),
+        format!("/v1/webhooks/{webhook}/deliveries/export?format=jsonl"),
+    ];
+    for (role, status) in [(Role::Viewer, 403), (Role::Admin, 200), (Role::Owner, 200)] {
+        let person = signed_in(&app, role).await;
+        for path in &paths {
+            let answer = person.get(path).await;
+            assert_eq!(answer.status, status, "{role} {path}: {}", answer.text);
+            assert!(status == 200 || answer.text.contains("role admin"), "{}", answer.text);
+        }
+        person.get("/v1/webhooks/deliveries").await.expect(200);
+    }
+    let key = app.key("webhooks:read", None).await;
+    for path in &paths {
+        let answer = send(app.request_as(&key, Method::GET, path)).await;
+        assert_eq!(answer.status, 200, "a key goes by its scopes: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn nothing_changes_without_the_token_of_the_session() {
     let app = TestApp::with(|c| c.limits.requests_per_minute = 0).await;
     let owner = signed_in(&app, Role::Owner).await;
