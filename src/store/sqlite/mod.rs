@@ -55,6 +55,7 @@ mod queue;
 mod recent;
 mod retention;
 mod rows;
+mod secrets;
 mod sessions;
 mod stats;
 mod users;
