@@ -127,9 +127,13 @@ fn fill(config: &Config, dir: &DataDir, from: &Path) -> Result<Manifest, BackupE
 
 /// Whether what is in a backup can be used: its secrets must open with the key that there will be.
 fn judge(manifest: &Manifest, configured: Option<&str>) -> Result<(), BackupError> {
-    let Some(key) = configured.or(manifest.key.as_deref()) else { return Err(BackupError::KeyMissing) };
+    let vault = match (configured, &manifest.key) {
+        (Some(key), _) => Vault::new(key.as_bytes()),
+        (None, Some(text)) => Vault::of_key_file(text),
+        (None, None) => return Err(BackupError::KeyMissing),
+    };
     match &manifest.sample {
-        Some((endpoint, sealed)) => match Vault::new(key.as_bytes()).open_signing_secret(*endpoint, sealed) {
+        Some((endpoint, sealed)) => match vault.open_signing_secret(*endpoint, sealed) {
             Ok(_) => Ok(()),
             Err(_) => Err(BackupError::WrongKey),
         },

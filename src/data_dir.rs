@@ -3,6 +3,9 @@
 //! The directory is 0700 and the files in it 0600. The key file is made once, before the database,
 //! so that a database without its key is a sign of loss and never of a first start.
 //!
+//! The key is changed in steps that can be interrupted ([`DataDir::begin_rotation`]): from the first to the
+//! last the key file has two lines, the new key and the old one, and both open.
+//!
 //! The lock belongs to the operating system and ends with the process, however that ends; a file that
 //! is left over locks nothing. Commands that run beside the server do not take it.
 
@@ -57,6 +60,10 @@ pub enum DataDirError {
     KeyLost { database: String, key_file: String },
     #[error("{0} is damaged: it should hold 64 hexadecimal digits. Put the right file back from a backup")]
     KeyDamaged(String),
+    #[error(
+        "encryption_key is configured, so there is no key file to rotate: it is yours to keep. To change it, make          the webhooks' secrets anew"
+    )]
+    KeyConfigured,
 }
 
 impl DataDir {
@@ -142,7 +149,27 @@ impl DataDir {
             return Ok(Vault::new(key.expose().as_bytes()));
         }
         // The text, not the bytes: what the file holds can be configured as `encryption_key` instead.
-        Ok(Vault::new(self.read_key()?.as_bytes()))
+        Ok(Vault::of_key_file(&self.read_key()?))
+    }
+
+    /// Puts a new key before the old one. Where an earlier change was interrupted, its new key stays.
+    /// Whoever does this holds the lock: a server that runs knows the old key only.
+    pub fn begin_rotation(&self) -> Result<(), DataDirError> {
+        if self.encryption_key.is_some() {
+            return Err(DataDirError::KeyConfigured);
+        }
+        let now = self.read_key()?;
+        if now.lines().count() > 1 {
+            return Ok(());
+        }
+        let key = random_key().map_err(|e| self.unusable("making another key", e))?;
+        self.write_key(&format!("{key}\n{now}"))
+    }
+
+    /// Forgets the old key, when nothing is sealed with it any more.
+    pub fn end_rotation(&self) -> Result<(), DataDirError> {
+        let keys = self.read_key()?;
+        self.write_key(keys.lines().next().unwrap_or_default())
     }
 
     fn read_key(&self) -> Result<String, DataDirError> {
@@ -157,10 +184,12 @@ impl DataDir {
             }
             Err(e) => return Err(self.unusable("reading secret.key", e)),
         };
-        let key = hex::decode(text.trim()).ok().filter(|key| key.len() == KEY_BYTES);
-        match key {
-            Some(_) => Ok(text.trim().to_owned()),
-            None => Err(DataDirError::KeyDamaged(key_file.display().to_string())),
+        let is_key = |line: &str| hex::decode(line).is_ok_and(|key| key.len() == KEY_BYTES);
+        let keys: Vec<&str> = text.trim().lines().map(str::trim).collect();
+        if matches!(keys.len(), 1 | 2) && keys.iter().all(|key| is_key(key)) {
+            Ok(keys.join("\n"))
+        } else {
+            Err(DataDirError::KeyDamaged(key_file.display().to_string()))
         }
     }
 
@@ -190,11 +219,7 @@ impl DataDir {
         if self.key_file().exists() || self.database().exists() {
             return Ok(());
         }
-        let write = || -> io::Result<()> {
-            let mut key = [0u8; KEY_BYTES];
-            getrandom::fill(&mut key).map_err(io::Error::other)?;
-            self.put_key(&hex::encode(key), &directory)
-        };
+        let write = || -> io::Result<()> { self.put_key(&random_key()?, &directory) };
         write().map_err(|e| self.unusable(doing, e))
     }
 
@@ -224,6 +249,13 @@ impl DataDir {
         }
         Ok(())
     }
+}
+
+/// A key as the file holds it.
+fn random_key() -> io::Result<String> {
+    let mut key = [0u8; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    Ok(hex::encode(key))
 }
 
 /// Sets the permissions, unless no more than `mode` is allowed already. A volume whose owner is another

@@ -10,6 +10,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::domain::endpoint::{Endpoint, HeaderValue};
 use crate::domain::{EndpointId, Sealed, SigningSecret};
 
 const NONCE_BYTES: usize = 24;
@@ -18,6 +19,8 @@ const KEY_INFO: &[u8] = b"postrider/vault/v1";
 /// Seals and opens.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
+    /// What opens values that an earlier key sealed, while keys are being changed.
+    previous: Option<XChaCha20Poly1305>,
 }
 
 /// A value that does not open: another key sealed it, it belongs elsewhere, or it is damaged.
@@ -32,11 +35,34 @@ pub struct CannotOpen {
 impl Vault {
     /// A vault whose key is derived from `secret` (the configured key, or the key file's content).
     pub fn new(secret: &[u8]) -> Vault {
-        let mut key = [0u8; 32];
-        Hkdf::<Sha256>::new(None, secret)
-            .expand(KEY_INFO, &mut key)
-            .expect("32 bytes is a length that HKDF-SHA256 can give");
-        Vault { cipher: XChaCha20Poly1305::new(&key.into()) }
+        Vault { cipher: cipher(secret), previous: None }
+    }
+
+    /// The vault of a key file: its first line seals and opens, and a second one, which is there while
+    /// keys are being changed, opens what it sealed.
+    pub fn of_key_file(text: &str) -> Vault {
+        let mut lines = text.lines().map(str::as_bytes);
+        let cipher = cipher(lines.next().unwrap_or_default());
+        Vault { cipher, previous: lines.next().map(self::cipher) }
+    }
+
+    /// Seals all that is sealed in an endpoint once more, with the key that seals now.
+    pub fn reseal(&self, endpoint: &mut Endpoint) -> Result<(), CannotOpen> {
+        let id = endpoint.id;
+        let again = |place: &str, sealed: &mut Sealed| {
+            *sealed = self.seal(place, &self.open(place, sealed)?);
+            Ok(())
+        };
+        again(&signing_place(id), &mut endpoint.secret)?;
+        for retired in &mut endpoint.retired_secrets {
+            again(&signing_place(id), &mut retired.secret)?;
+        }
+        for header in &mut endpoint.settings.headers {
+            if let HeaderValue::Secret(sealed) = &mut header.value {
+                again(&header_place(id, &header.name), sealed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Seals an endpoint's signing secret.
@@ -85,9 +111,20 @@ impl Vault {
         let failed = || CannotOpen { place: place.to_owned() };
         let (nonce, body) = sealed.0.split_at_checked(NONCE_BYTES).ok_or_else(failed)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| failed())?;
-        let payload = Payload { msg: body, aad: place.as_bytes() };
-        self.cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| failed())
+        let try_with = |cipher: &XChaCha20Poly1305| {
+            let payload = Payload { msg: body, aad: place.as_bytes() };
+            cipher.decrypt(&XNonce::from(nonce), payload).ok()
+        };
+        try_with(&self.cipher).or_else(|| self.previous.as_ref().and_then(try_with)).ok_or_else(failed)
     }
+}
+
+fn cipher(secret: &[u8]) -> XChaCha20Poly1305 {
+    let mut key = [0u8; 32];
+    Hkdf::<Sha256>::new(None, secret)
+        .expand(KEY_INFO, &mut key)
+        .expect("32 bytes is a length that HKDF-SHA256 can give");
+    XChaCha20Poly1305::new(&key.into())
 }
 
 impl std::fmt::Debug for Vault {
@@ -122,6 +159,20 @@ mod tests {
         assert!(vault.open_header(elsewhere, "authorization", &sealed).is_err());
         assert!(vault.open_header(here, "x-other", &sealed).is_err());
         assert!(Vault::new(b"other").open_header(here, "authorization", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_key_file_of_two_lines_opens_with_both_and_seals_with_the_first() {
+        let (old, new, both) =
+            (Vault::of_key_file("old"), Vault::of_key_file("new"), Vault::of_key_file("new\nold"));
+        let here = endpoint();
+        let sealed = old.seal_header(here, "a", "value");
+        assert!(new.open_header(here, "a", &sealed).is_err());
+        assert_eq!(both.open_header(here, "a", &sealed).unwrap(), "value");
+        let sealed = both.seal_header(here, "a", "value");
+        assert!(old.open_header(here, "a", &sealed).is_err());
+        assert_eq!(new.open_header(here, "a", &sealed).unwrap(), "value");
+        assert_eq!(Vault::new(b"new").open_header(here, "a", &sealed).unwrap(), "value");
     }
 
     #[test]

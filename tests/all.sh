@@ -32,9 +32,21 @@ step "lints"
 cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+step "supply chain"
+if cargo deny --version >/dev/null 2>&1; then
+  cargo deny --config .deny.toml --locked check licenses bans sources
+else
+  echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"
+fi
 step "unit tests"
 cargo test --locked --lib --bins --quiet
 step "the dashboard in a browser"
 cargo test --locked --test browser
 step "integration tests"
 cargo test --locked --test it
+step "answers against their documents, in short"
+if [ -x target/schemathesis/bin/schemathesis ]; then
+  bash tests/schemathesis.sh --short || [ $? = 77 ]
+else
+  echo "skipped: schemathesis is not installed (tests/schemathesis.sh installs it below target/)"
+fi

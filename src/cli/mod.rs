@@ -21,6 +21,7 @@ mod error;
 mod generate;
 mod healthcheck;
 mod key;
+mod key_file;
 mod make_workbook;
 mod openapi;
 mod output;
@@ -64,6 +65,9 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Change the key that encrypts secrets at rest
+    #[command(subcommand)]
+    KeyFile(key_file::KeyFileCommand),
     /// Make and list the people who may sign in to the dashboard
     #[command(subcommand)]
     User(user::UserCommand),
@@ -145,6 +149,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Demo => demo::run(config()?),
         Command::Openapi { surface } => openapi::run(surface, &config()?),
         Command::Key(command) => key::run(command, &config()?),
+        Command::KeyFile(command) => key_file::run(command, &config()?),
         Command::User(command) => user::run(command, &config()?),
         Command::App(command) => app::run(command, &config()?),
         Command::Config(command) => config::run(command, &config()?),

@@ -68,6 +68,8 @@ kinds! {
     UserSignedOut = "user.signed_out",
     /// A wrong password, or an address that nobody has.
     UserSignInFailed = "user.sign_in_failed",
+    /// Somebody tried so often that they have to wait.
+    UserSignInThrottled = "user.sign_in_throttled",
     /// Somebody ended a session, their own or another.
     SessionRevoked = "session.revoked",
     EndpointCreated = "endpoint.created",
@@ -93,6 +95,8 @@ kinds! {
     /// By the clock, not at the command line.
     BackupMade = "backup.made",
     BackupFailed = "backup.failed",
+    /// What encrypts secrets at rest is another key now.
+    KeyFileRotated = "key_file.rotated",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
 }

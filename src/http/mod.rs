@@ -30,6 +30,7 @@ pub mod query;
 pub mod server;
 pub mod shell;
 pub mod tls;
+mod unread;
 pub mod v0;
 pub mod v1;
 

@@ -3,6 +3,90 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::Scope;
+use crate::domain::event::TYPE_MAX;
+use crate::domain::pattern::PATTERNS_MAX;
+
+/// A length of time, as `Span` reads it.
+pub const SPAN: &str = "^(0|[0-9]+(ms|s|m|h|d))$";
+/// A length of time up to years. `Span` takes a hundred of them; what is longer here is said shorter.
+pub const LONG_SPAN: &str = "^(0|[0-9]{1,12}ms|[0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)$";
+/// An event type, as `EventType` reads it.
+pub const EVENT_TYPE: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$";
+/// What a webhook wants, as `EventPattern` reads it.
+pub const EVENT_PATTERN: &str = r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$";
+/// Text without control characters.
+pub const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// Text without control characters but line breaks and tabs.
+pub const LINES: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
+/// What people name their apps and keys: no control characters, and no space at its ends.
+pub const NAME: &str =
+    r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$";
+/// An e-mail address, as far as it is looked at.
+pub const EMAIL: &str = r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$";
+/// The value of a header, as `check_header_value` takes it.
+pub const HEADER_VALUE: &str = r"^[\t -~]*$";
+
+/// What a webhook wants, as a schema of the whole list.
+pub fn event_patterns() -> Value {
+    let one = json!({ "type": "string", "maxLength": TYPE_MAX + 2, "pattern": EVENT_PATTERN, "example": "license.*" });
+    json!({ "items": one, "minItems": 1, "maxItems": PATTERNS_MAX })
+}
+
+/// The names that scopes are taken by: those of the table, and Devdraft's.
+pub fn scope_names() -> Vec<&'static str> {
+    let others = ["webhook:read", "webhook:create", "webhook:update", "webhook:delete"];
+    Scope::ALL.iter().map(|scope| scope.as_str()).chain(others).collect()
+}
+
+/// OpenAPI knows no unsigned formats.
+pub fn no_unsigned(property: &mut Value) {
+    if property["format"].as_str().is_some_and(|f| f.starts_with("uint")) {
+        property["minimum"] = json!(0);
+        property["format"] = json!("int64");
+    }
+}
+
+/// A property that may be null. Next to a reference nothing else counts, so it goes into an `allOf`.
+pub fn nullable(property: &mut Value) {
+    if let Some(reference) = property.get("$ref").cloned() {
+        *property = json!({ "allOf": [{ "$ref": reference }] });
+    }
+    property["nullable"] = json!(true);
+}
+
+/// Says that all properties of an answer are there but for `sometimes`; those that Rust's types leave out
+/// are null.
+pub fn all_there(schema: &mut Value, sometimes: &[&str]) {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let mut all = Vec::new();
+    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if sometimes.contains(&name.as_str()) {
+            continue;
+        }
+        if !required.iter().any(|r| r == name) {
+            nullable(property);
+        }
+        all.push(json!(name));
+    }
+    schema["required"] = Value::Array(all);
+}
+
+/// Puts what a table says of single properties into the schemas.
+pub fn add_details(schemas: &mut Map<String, Value>, details: impl IntoIterator<Item = Detail>) {
+    for (schema, property, more) in details {
+        let Some(property) = schemas.get_mut(schema).map(|s| &mut s["properties"][property]) else {
+            continue;
+        };
+        for (name, value) in more.as_object().into_iter().flatten() {
+            property[name] = value.clone();
+        }
+    }
+}
+
+/// Schema, property, and what is said of it.
+pub type Detail = (&'static str, &'static str, Value);
+
 /// Reads poem's document and completes it. `base_path` is the path under which the server is reached from
 /// outside, `prefix` the one of the surface below it; `complete` gets path, method and operation.
 pub fn frame(

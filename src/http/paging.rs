@@ -43,8 +43,9 @@ pub const PARAMS: [Param; 3] = [
     Param {
         name: "cursor",
         shape: Shape::Text { max: 1_024 },
-        description: "Where to go on: the cursor of `links.next`. Takes the place of `page`.",
-        example: "bQ1xvB0SeyJwYWdlIjoyLCJrZXkiOjUxfQ",
+        description: "Where to go on: the cursor of `links.next`, and of nothing else. Takes the place of `page`.",
+        // A made-up one is refused, and tools send examples as they stand.
+        example: "",
     },
 ];
 

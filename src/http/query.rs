@@ -59,14 +59,17 @@ impl Param {
             Shape::AnyOf(_) => json!([self.example]),
             _ => json!(self.example),
         };
-        json!({
+        let mut described = json!({
             "name": self.name,
             "in": "query",
             "required": false,
             "description": self.description,
             "schema": schema,
-            "example": example,
-        })
+        });
+        if !self.example.is_empty() {
+            described["example"] = example;
+        }
+        described
     }
 }
 

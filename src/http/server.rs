@@ -2,7 +2,7 @@
 //!
 //! poem's own server puts no limit on how long a client may take to send its headers, nor on how many
 //! connections there are; a handful of clients that send a byte a minute would hold it for ever. This
-//! loop sets both, and ends connections in order. TLS is shaken hands on in the connection's own task, so
+//! loop sets both, gives up on clients that do not read ([`super::unread`]), and ends connections in order. TLS is shaken hands on in the connection's own task, so
 //! that a client that does not get on with it delays nobody.
 
 use std::convert::Infallible;
@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::listener::{Accepted, Listener};
 use super::proxies::Proxies;
 use super::tls::Tls;
+use super::unread::Patient;
 
 /// How long a client may take to send the head of a request; also how long an idle connection stays.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,6 +114,7 @@ async fn greet<S, E>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint<Output = Response> + 'static,
 {
+    let stream = Patient::new(stream);
     let peer = Peer { address: peer, is_https: tls.is_some(), proxies };
     let Some(tls) = tls else { return connection(stream, peer, app, stop).await };
     let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream));
@@ -250,6 +252,29 @@ mod tests {
             let (answer, _) = talk.await.expect("the connection is closed");
             assert!(!answer.contains("here"));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // An answer without an end, which holds this as long as it is being sent.
+        let (held, released) = tokio::sync::oneshot::channel::<()>();
+        let held = std::sync::Mutex::new(Some(held));
+        let app = poem::endpoint::make_sync(move |_| {
+            let held = held.lock().unwrap().take();
+            let endless = futures_util::stream::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 65_536]))
+            });
+            poem::Body::from_bytes_stream(endless)
+        });
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, app.map_to_response(), stop.clone(), CancellationToken::new()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let end = tokio::time::timeout(HEAD_TIMEOUT * 4, released).await;
+        assert!(end.expect("the answer is let go of").is_err(), "it was dropped");
     }
 
     #[tokio::test]

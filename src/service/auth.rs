@@ -156,11 +156,13 @@ impl Auth {
             _ => Some(None),
         };
         match (bearer, pair) {
-            (Some(a), Some(b)) if a != b => Err(ServiceError::BadRequest(
+            (Some(Some(a)), Some(Some(b))) if a != b => Err(ServiceError::BadRequest(
                 "Authorization and x-client-key/x-client-secret name different keys; send one of the two."
                     .to_owned(),
             )),
-            (Some(key), _) | (None, Some(key)) => Ok(key),
+            // Two keys that are the same are one; one beside something malformed is malformed.
+            (Some(a), Some(b)) => Ok(a.and(b)),
+            (Some(key), None) | (None, Some(key)) => Ok(key),
             (None, None) => Ok(None),
         }
     }

@@ -115,7 +115,13 @@ impl Sessions {
     /// [`ServiceError::Unauthorized`] for a wrong password and an unknown address alike;
     /// [`ServiceError::RateLimited`] after many of them.
     pub async fn sign_in(&self, email: &str, password: &str, client: Client) -> Result<SignedIn> {
-        let attempt = self.throttle.begin(email, client.address, self.clock.now())?;
+        let attempt = match self.throttle.begin(email, client.address, self.clock.now()) {
+            Ok(attempt) => attempt,
+            Err(refused) => {
+                self.note_refusal(email, client).await;
+                return Err(refused);
+            }
+        };
         let found = users::sign_in(&*self.store, email, password).await.map_err(super::user_error)?;
         if let Some((user, hash)) = found {
             let signed_in = self.open(user, client.clone());
@@ -245,14 +251,26 @@ impl Sessions {
     /// Notes a failed sign-in. What was typed into the field is only shown when it is an address: it may
     /// be a password.
     async fn note_failure(&self, email: &str, client: Client) {
+        self.note(ActivityKind::UserSignInFailed, "failed", email, client).await;
+    }
+
+    /// Notes that somebody has to wait; once in a while for each address, whatever they do.
+    async fn note_refusal(&self, email: &str, client: Client) {
+        if self.throttle.is_news(client.address, self.clock.now()) {
+            let what = "was refused for a while, after many that failed";
+            self.note(ActivityKind::UserSignInThrottled, what, email, client).await;
+        }
+    }
+
+    async fn note(&self, kind: ActivityKind, what: &str, email: &str, client: Client) {
         let email = normal_email(email);
         let who = email.as_deref().unwrap_or("something that is no address");
         let activity = Activity {
-            kind: ActivityKind::UserSignInFailed,
+            kind,
             app_id: None,
             actor: Actor::System.to_string(),
             address: client.address.map(|a| a.to_canonical().to_string()),
-            summary: format!("A sign-in as {who} failed"),
+            summary: format!("A sign-in as {who} {what}"),
             details: json!({ "email": email }),
             created_at: self.clock.now(),
         };

@@ -9,7 +9,7 @@
 //!
 //! All of it is in memory: a restart forgives everything, which costs an attacker more time than it gives.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
@@ -26,6 +26,9 @@ const BY_ACCOUNT: Rate = Rate { limit: 20, period_ms: 600_000 };
 /// Tries of one address at a guarded account.
 const BY_BOTH: Rate = Rate { limit: 1, period_ms: 30_000 };
 
+/// How long an address whose tries are refused is noted once, in milliseconds.
+const NOTED_ONCE_IN_MS: i64 = 600_000;
+
 /// An account, by a digest of what was typed: nobody's input is kept, and every key has the same size.
 type Account = [u8; 32];
 /// `None` stands for those for whom there is no room.
@@ -37,6 +40,8 @@ struct Kept {
     pairs: Buckets<Key<(Account, IpAddr)>>,
     /// Who has signed in from where since the start.
     known: HashSet<(Account, IpAddr)>,
+    /// Since when the refusals of an address are noted.
+    noted: HashMap<IpAddr, Timestamp>,
 }
 
 /// Counts failed sign-ins.
@@ -58,6 +63,7 @@ impl Default for Throttle {
             accounts: Buckets::new(BY_ACCOUNT),
             pairs: Buckets::new(BY_BOTH),
             known: HashSet::new(),
+            noted: HashMap::new(),
         }))
     }
 }
@@ -89,6 +95,23 @@ impl Throttle {
             }
         }
         Ok(Try { account, address, apart })
+    }
+
+    /// Whether a refusal of this address is to be noted: the first in a while is. Who is refused goes on at
+    /// will, and must not be able to fill a log by it.
+    pub(super) fn is_news(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
+        let address = network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
+        let mut kept = self.0.lock().expect("no panic happens while this is held");
+        let is_over = |since: &Timestamp| now.as_millis() - since.as_millis() >= NOTED_ONCE_IN_MS;
+        if kept.noted.len() >= ADDRESSES_MAX && !kept.noted.contains_key(&address) {
+            kept.noted.retain(|_, since| !is_over(since));
+        }
+        let is_news = kept.noted.get(&address).is_none_or(is_over);
+        let has_room = kept.noted.len() < ADDRESSES_MAX || kept.noted.contains_key(&address);
+        if is_news && has_room {
+            kept.noted.insert(address, now);
+        }
+        is_news && has_room
     }
 
     /// The password was right: the try does not count.
@@ -202,6 +225,20 @@ mod tests {
             world.fails("eve@example.com", A);
         }
         assert!(world.succeeds("ada@example.com", A));
+    }
+
+    #[test]
+    fn of_the_refusals_of_an_address_one_in_a_while_is_news() {
+        let mut world = World::new();
+        let news = |world: &World, address: [u8; 4]| world.throttle.is_news(Some(address.into()), world.now);
+        assert!(news(&world, A) && news(&world, B));
+        assert!((0..1_000).all(|_| !news(&world, A)));
+        world.wait(600);
+        assert!(news(&world, A) && !news(&world, A));
+        for i in 0..ADDRESSES_MAX as u32 + 50 {
+            news(&world, i.to_be_bytes());
+        }
+        assert!(world.throttle.0.lock().unwrap().noted.len() <= ADDRESSES_MAX);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::domain::{
 };
 
 pub use self::retention::{RetentionStore, Step};
+pub use self::secrets::{Reseal, SecretsStore};
 pub use self::statistics::{
     EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,
 };
@@ -43,6 +44,7 @@ mod live;
 mod overview;
 pub mod recent;
 pub mod retention;
+pub mod secrets;
 mod sessions;
 pub mod sqlite;
 pub mod statistics;
@@ -103,6 +105,7 @@ pub trait Store:
     + RecentStore
     + StatsStore
     + RetentionStore
+    + SecretsStore
     + JobStore
     + SessionStore
     + OverviewStore
@@ -123,6 +126,7 @@ impl<T> Store for T where
         + StatsStore
         + RecentStore
         + RetentionStore
+        + SecretsStore
         + JobStore
         + SessionStore
         + OverviewStore

@@ -10,6 +10,7 @@ mod jobs;
 mod metrics;
 mod operations;
 mod process;
+mod security;
 mod sender;
 mod store;
 mod stream;

@@ -7,7 +7,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::openapi;
+use crate::domain::app::NAME_MAX_CHARS;
+use crate::domain::user::PASSWORD_MIN_CHARS;
+use crate::http::openapi::{
+    self, Detail, EMAIL, LONG_SPAN, NAME, add_details, all_there, no_unsigned, nullable, scope_names,
+};
 use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
 
 use super::examples;
@@ -45,6 +49,29 @@ const BODIES: &[(&str, &[&str])] = &[
     ("KeyBody", &["expires"]),
     ("RetentionBody", &["logs", "events"]),
 ];
+
+/// What single fields of bodies have to look like.
+fn details() -> Vec<Detail> {
+    let email = json!({ "pattern": EMAIL });
+    let password = json!({ "minLength": PASSWORD_MIN_CHARS });
+    let name = json!({ "minLength": 1, "maxLength": NAME_MAX_CHARS, "pattern": NAME });
+    let span = json!({ "pattern": LONG_SPAN });
+    let scopes = json!({ "items": { "type": "string", "enum": scope_names() }, "minItems": 1 });
+    vec![
+        ("SetUpBody", "email", email.clone()),
+        ("SetUpBody", "password", password.clone()),
+        ("PasswordBody", "new_password", password.clone()),
+        ("UserBody", "email", email),
+        ("UserBody", "password", password.clone()),
+        ("UserChangeBody", "password", password),
+        ("AppBody", "name", name.clone()),
+        ("KeyBody", "name", name),
+        ("KeyBody", "scopes", scopes),
+        ("KeyBody", "expires", span.clone()),
+        ("RetentionBody", "logs", span.clone()),
+        ("RetentionBody", "events", span),
+    ]
+}
 
 /// Operations in the app that `X-App-Id` names.
 const IN_APP: &[&str] =
@@ -204,11 +231,7 @@ fn complete_schemas(schemas: &mut Map<String, Value>) {
             if property["type"] == "string" && (name.ends_with("_at") || name == "at" || name == "start") {
                 property["format"] = json!("date-time");
             }
-            // OpenAPI knows no unsigned formats.
-            if property["format"].as_str().is_some_and(|f| f.starts_with("uint")) {
-                property["minimum"] = json!(0);
-                property["format"] = json!("int64");
-            }
+            no_unsigned(property);
             if name == "role" {
                 property["enum"] = json!(["viewer", "admin", "owner"]);
             }
@@ -216,18 +239,7 @@ fn complete_schemas(schemas: &mut Map<String, Value>) {
     }
     for (name, sometimes) in ANSWERS {
         let Some(schema) = schemas.get_mut(*name) else { continue };
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        let mut all = Vec::new();
-        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-            if sometimes.contains(&name.as_str()) {
-                continue;
-            }
-            if !required.iter().any(|r| r == name) {
-                nullable(property);
-            }
-            all.push(json!(name));
-        }
-        schema["required"] = Value::Array(all);
+        all_there(schema, sometimes);
     }
     for (name, may_be_null) in BODIES {
         let Some(schema) = schemas.get_mut(*name) else { continue };
@@ -236,12 +248,5 @@ fn complete_schemas(schemas: &mut Map<String, Value>) {
             nullable(&mut schema["properties"][*field]);
         }
     }
-}
-
-/// A property that may be null. Next to a reference nothing else counts, so it goes into an `allOf`.
-fn nullable(property: &mut Value) {
-    if let Some(reference) = property.get("$ref").cloned() {
-        *property = json!({ "allOf": [{ "$ref": reference }] });
-    }
-    property["nullable"] = json!(true);
+    add_details(schemas, details());
 }

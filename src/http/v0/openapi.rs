@@ -1,9 +1,9 @@
 //! The OpenAPI document of `/api/v0`: what poem makes of the operations, with this surface's parameters,
 //! credentials and errors.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::http::openapi;
+use crate::http::openapi::{self, LINES, add_details, all_there, event_patterns, no_unsigned};
 use crate::http::query::Param;
 use crate::http::v1::openapi::security_schemes;
 
@@ -13,6 +13,10 @@ const DESCRIPTION: &str = "\
 The surface of Devdraft's API over the same webhooks as `/v1`: flat objects with delivery statistics and health. \
 Credentials are a bearer token, or `x-client-key` with `x-client-secret`; scopes are taken in Devdraft's spelling, \
 too. Unknown fields and parameters are ignored.";
+
+/// Answers whose fields are all there, null or not, but for those that are named.
+const ANSWERS: &[(&str, &[&str])] =
+    &[("Webhook", &["recent_events"]), ("DeliveryStats", &[]), ("RecentEvent", &[])];
 
 /// The errors that an operation can answer with.
 const ERRORS: &[(&str, &str)] = &[
@@ -41,6 +45,9 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["schemas"]["Error"] = error_schema();
     document["components"]["schemas"]["CreateWebhook"]["required"] = json!(["url"]);
+    if let Some(all) = document["components"]["schemas"].as_object_mut() {
+        complete_schemas(all);
+    }
     document
 }
 
@@ -75,6 +82,27 @@ fn complete_operation(method: &str, operation: &mut Value) {
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
         });
     }
+}
+
+/// What Rust's types do not say: which answers may be null, and what fields have to look like.
+fn complete_schemas(schemas: &mut Map<String, Value>) {
+    for schema in schemas.values_mut() {
+        for property in schema["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            no_unsigned(property);
+        }
+    }
+    for (name, sometimes) in ANSWERS {
+        let Some(schema) = schemas.get_mut(*name) else { continue };
+        all_there(schema, sometimes);
+    }
+    let of_both = |schema| {
+        [
+            (schema, "name", json!({ "pattern": LINES })),
+            (schema, "url", json!({ "format": "uri", "minLength": 8 })),
+            (schema, "events", event_patterns()),
+        ]
+    };
+    add_details(schemas, ["CreateWebhook", "UpdateWebhook"].into_iter().flat_map(of_both));
 }
 
 fn error_schema() -> Value {

@@ -7,19 +7,21 @@ use serde_json::{Map, Value, json};
 
 use super::params;
 use crate::domain::event::{BATCH_MAX, TYPE_MAX};
-use crate::domain::pattern::PATTERNS_MAX;
+use crate::domain::retry::SCHEDULE_MAX;
+use crate::http::openapi::{
+    Detail, EVENT_TYPE, HEADER_VALUE, LINES, PLAIN, SPAN, add_details, all_there, event_patterns, no_unsigned,
+};
 
 mod more;
 
 const ENDPOINT_STATUSES: &[&str] = &["active", "paused", "disabled"];
-/// A length of time, as `Span` reads it.
-const SPAN: &str = "^(0|[0-9]+(ms|s|m|h|d))$";
-/// An event type, as `EventType` reads it.
-const EVENT_TYPE: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$";
-/// What a webhook wants, as `EventPattern` reads it.
-const EVENT_PATTERN: &str = r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$";
-/// Text without control characters.
-const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// The timeout of a webhook: up to 30 s.
+const TIMEOUT: &str = "^([1-9][0-9]{0,3}ms|[12][0-9]{4}ms|30000ms|[1-9]s|[12][0-9]s|30s)$";
+/// The wait before a retry: up to 30 days.
+const WAIT: &str =
+    "^(0|[0-9]{1,9}ms|[0-9]{1,6}s|[0-9]{1,4}m|[0-6]?[0-9]{1,2}h|7[01][0-9]h|720h|[0-2]?[0-9]d|30d)$";
+/// The overlap of two secrets: up to 7 days.
+const OVERLAP: &str = "^(0|[0-9]{1,8}ms|[0-9]{1,5}s|[0-9]{1,4}m|[0-9]{1,2}h|1[0-5][0-9]h|16[0-8]h|[0-7]d)$";
 
 /// Answers whose fields are all there, null or not, but for those that are named.
 const ANSWERS: &[(&str, &[&str])] = &[
@@ -73,19 +75,19 @@ const BODIES: &[(&str, &[&str])] = &[
 ];
 
 /// More about single fields.
-fn details() -> Vec<(&'static str, &'static str, Value)> {
+fn details() -> Vec<Detail> {
     let uuid = json!({ "type": "string", "format": "uuid" });
     let headers = json!({
         "type": "object",
         "additionalProperties": {
             "oneOf": [
-                { "type": "string", "maxLength": 8192 },
+                { "type": "string", "maxLength": 8192, "pattern": HEADER_VALUE },
                 {
                     "type": "object",
                     "required": ["value"],
                     "additionalProperties": false,
                     "properties": {
-                        "value": { "type": "string", "maxLength": 8192 },
+                        "value": { "type": "string", "maxLength": 8192, "pattern": HEADER_VALUE },
                         "secret": { "type": "boolean" },
                     },
                 },
@@ -95,26 +97,27 @@ fn details() -> Vec<(&'static str, &'static str, Value)> {
     let text = json!({ "type": "object", "additionalProperties": { "type": "string" } });
     let span = json!({ "pattern": SPAN });
     let spans = json!({ "items": { "type": "string", "pattern": SPAN } });
+    let waits = json!({ "items": { "type": "string", "pattern": WAIT }, "maxItems": SCHEDULE_MAX });
     let kinds: Vec<Value> = params::ERROR_KINDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
     let short = json!({ "minLength": 1, "maxLength": 255, "pattern": PLAIN });
     let event_type = json!({ "minLength": 1, "maxLength": TYPE_MAX, "pattern": EVENT_TYPE });
-    let wanted = json!({ "type": "string", "maxLength": TYPE_MAX + 2, "pattern": EVENT_PATTERN, "example": "license.*" });
-    let patterns = json!({ "items": wanted, "minItems": 1, "maxItems": PATTERNS_MAX });
     vec![
         ("WebhookEndpoint", "id", uuid.clone()),
         ("WebhookEndpointAttributes", "status", json!({ "enum": ENDPOINT_STATUSES })),
         ("WebhookEndpointAttributes", "headers", headers.clone()),
-        ("WebhookEndpointAttributes", "timeout", span.clone()),
-        ("WebhookEndpointAttributes", "retry_schedule", spans.clone()),
+        ("WebhookEndpointAttributes", "timeout", span),
+        ("WebhookEndpointAttributes", "retry_schedule", spans),
         ("WebhookEndpointInput", "status", json!({ "enum": ENDPOINT_STATUSES })),
         ("WebhookEndpointInput", "url", json!({ "format": "uri", "minLength": 8 })),
-        ("WebhookEndpointInput", "events", patterns),
+        ("WebhookEndpointInput", "events", event_patterns()),
         ("WebhookEndpointInput", "headers", headers),
         ("WebhookEndpointInput", "headers", json!({ "maxProperties": 20 })),
-        ("WebhookEndpointInput", "timeout", span.clone()),
-        ("WebhookEndpointInput", "retry_schedule", spans),
+        ("WebhookEndpointInput", "name", json!({ "pattern": LINES })),
+        ("WebhookEndpointInput", "description", json!({ "pattern": LINES })),
+        ("WebhookEndpointInput", "timeout", json!({ "pattern": TIMEOUT })),
+        ("WebhookEndpointInput", "retry_schedule", waits),
         ("WebhookEndpointInput", "rate_limit", json!({ "minimum": 1, "maximum": 10000 })),
-        ("RotateSecret", "overlap", span),
+        ("RotateSecret", "overlap", json!({ "pattern": OVERLAP })),
         ("WebhookTest", "event_type", event_type.clone()),
         ("EventInput", "event_type", event_type),
         ("EventBatch", "events", json!({ "minItems": 1, "maxItems": BATCH_MAX })),
@@ -171,18 +174,7 @@ pub(super) fn complete(schemas: &mut Map<String, Value>) {
     }
     for (schema, sometimes) in ANSWERS {
         let Some(schema) = schemas.get_mut(*schema) else { continue };
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        let mut all = Vec::new();
-        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-            if sometimes.contains(&name.as_str()) {
-                continue;
-            }
-            if !required.iter().any(|r| r == name) {
-                property["nullable"] = json!(true);
-            }
-            all.push(json!(name));
-        }
-        schema["required"] = Value::Array(all);
+        all_there(schema, sometimes);
     }
     for (schema, nullable) in BODIES {
         let Some(schema) = schemas.get_mut(*schema) else { continue };
@@ -191,14 +183,7 @@ pub(super) fn complete(schemas: &mut Map<String, Value>) {
             schema["properties"][*name]["nullable"] = json!(true);
         }
     }
-    for (schema, property, more) in details().into_iter().chain(more::details()) {
-        let Some(property) = schemas.get_mut(schema).map(|s| &mut s["properties"][property]) else {
-            continue;
-        };
-        for (name, value) in more.as_object().into_iter().flatten() {
-            property[name] = value.clone();
-        }
-    }
+    add_details(schemas, details().into_iter().chain(more::details()));
     split_endpoint_input(schemas);
 }
 
@@ -213,11 +198,7 @@ fn complete_property(name: &str, property: &mut Value) {
             property["enum"] = json!([kind]);
         }
     }
-    // OpenAPI knows no unsigned formats.
-    if property["format"].as_str().is_some_and(|f| f.starts_with("uint")) {
-        property["minimum"] = json!(0);
-        property["format"] = json!("int64");
-    }
+    no_unsigned(property);
 }
 
 /// A webhook is made and replaced with its URL and events, and changed with any field. What reads show

@@ -76,7 +76,7 @@ pub(super) fn row_of(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::R
 }
 
 /// Writes everything that can change about an endpoint.
-fn put(conn: &Connection, e: &Endpoint) -> rusqlite::Result<()> {
+pub(super) fn put(conn: &Connection, e: &Endpoint) -> rusqlite::Result<()> {
     let s = &e.settings;
     conn.prepare_cached(
         "UPDATE endpoints SET url = ?2, name = ?3, description = ?4, events = ?5, headers = ?6, \

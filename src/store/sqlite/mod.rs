@@ -59,6 +59,7 @@ mod queue;
 mod recent;
 mod retention;
 mod rows;
+mod secrets;
 mod sessions;
 mod stats;
 mod users;

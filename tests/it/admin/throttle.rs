@@ -33,6 +33,34 @@ async fn who_guesses_is_slowed_and_never_locked_out() {
 }
 
 #[tokio::test]
+async fn who_is_refused_is_in_the_activity_log_once_in_a_while() {
+    let app = TestApp::start().await;
+    let entries = async || {
+        let log = app.get("/v1/activity?kind=user.sign_in_throttled").await.expect(200);
+        log["data"].as_array().unwrap().iter().map(|e| e["attributes"].clone()).collect::<Vec<_>>()
+    };
+    let refused = async || {
+        let answer = try_sign_in(&app, "ada@example.com", "wrong horse").await;
+        assert_eq!(answer.status, 429, "{}", answer.text);
+    };
+    for _ in 0..10 {
+        try_sign_in(&app, "ada@example.com", "wrong horse").await;
+    }
+    assert!(entries().await.is_empty());
+    for _ in 0..5 {
+        refused().await;
+    }
+    let noted = entries().await;
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!((&noted[0]["address"], &noted[0]["actor"]), (&json!("127.0.0.1"), &json!("system")));
+    assert_eq!(noted[0]["details"]["email"], "ada@example.com");
+    app.clock.advance_ms(600_000);
+    while try_sign_in(&app, "ada@example.com", "wrong horse").await.status == 401 {}
+    refused().await;
+    assert_eq!(entries().await.len(), 2);
+}
+
+#[tokio::test]
 async fn an_account_is_guarded_against_many_addresses_and_still_opens_to_its_owner() {
     let app = TestApp::start().await;
     user(&app, "ada@example.com", Role::Owner).await;

@@ -23,6 +23,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod files;
+mod leaks;
 mod listening;
 mod signals;
 

@@ -154,6 +154,12 @@ impl Receiver {
         Receiver::listen(None).await
     }
 
+    /// The same at every address of a network that is the test's own.
+    pub(crate) async fn everywhere() -> Receiver {
+        let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port is free");
+        Receiver::accept_on(listener, None)
+    }
+
     /// HTTPS. Whether HTTP/2 is offered is a matter of the configuration's `alpn_protocols`.
     pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Receiver {
         Receiver::listen(Some(TlsAcceptor::from(Arc::new(config)))).await

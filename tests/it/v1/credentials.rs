@@ -46,6 +46,25 @@ async fn two_different_keys_at_once_are_a_bad_request() {
 }
 
 #[tokio::test]
+async fn a_good_key_beside_one_that_is_none_is_refused_like_any_malformed_credential() {
+    let app = TestApp::start().await;
+    let (key, secret) = halves(&app.token);
+    let get = || app.request(Method::GET, "/v1/webhooks");
+    for request in [
+        get().header("x-client-key", &key),
+        get().header("x-client-secret", &secret),
+        get().header("x-client-key", "0").header("x-client-secret", "0"),
+        app.client
+            .get(format!("{}/v1/webhooks", app.base))
+            .bearer_auth("nonsense")
+            .header("x-client-key", &key)
+            .header("x-client-secret", &secret),
+    ] {
+        assert_eq!(send(request).await.problems(401), [("unauthorized".to_owned(), None)]);
+    }
+}
+
+#[tokio::test]
 async fn whatever_is_wrong_with_a_credential_the_answer_is_the_same() {
     let app = TestApp::start().await;
     let store = app.server().store();

@@ -93,9 +93,11 @@ async fn every_operation_is_described_with_examples_that_fit() {
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let at = format!("{name} {}", parameter["name"]);
-            if parameter["description"].as_str().is_none_or(str::is_empty) || parameter["example"].is_null() {
+            // A cursor is nobody's to make up: an example that is sent as it stands would be refused.
+            let is_bare = parameter["example"].is_null() && parameter["name"] != "cursor";
+            if parameter["description"].as_str().is_none_or(str::is_empty) || is_bare {
                 wrong.push(format!("{at}: no description or example"));
-            } else {
+            } else if !parameter["example"].is_null() {
                 wrong.extend(misfits(&document, &parameter["schema"], &parameter["example"], &at));
             }
         }

@@ -3,14 +3,15 @@
 use serde_json::{Value, json};
 
 use super::super::operations;
-use super::{SPAN, params};
+use super::params;
 use crate::domain::verification::{Reason, Scheme};
+use crate::http::openapi::{Detail, SPAN};
 
 const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
 const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
 
 /// Schema, property, and what is said of it.
-pub(super) fn details() -> Vec<(&'static str, &'static str, Value)> {
+pub(super) fn details() -> Vec<Detail> {
     let mut all = recovery();
     all.extend(figures());
     all.extend(verification());
@@ -23,7 +24,7 @@ fn words_or_null(words: &[&str]) -> Value {
     json!({ "enum": all })
 }
 
-fn recovery() -> Vec<(&'static str, &'static str, Value)> {
+fn recovery() -> Vec<Detail> {
     let uuid = json!({ "format": "uuid" });
     let time = json!({ "format": "date-time" });
     let statuses = json!({ "type": "string", "enum": params::STATUSES });
@@ -55,7 +56,7 @@ fn recovery() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-fn figures() -> Vec<(&'static str, &'static str, Value)> {
+fn figures() -> Vec<Detail> {
     let uuid = json!({ "format": "uuid" });
     let time = json!({ "format": "date-time" });
     // An attempt that a stop of the server has interrupted is no fault of the receiver's.
@@ -80,7 +81,7 @@ fn figures() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-fn verification() -> Vec<(&'static str, &'static str, Value)> {
+fn verification() -> Vec<Detail> {
     let uuid = json!({ "format": "uuid" });
     let words = |scheme: Scheme| json!(scheme.as_str());
     let schemes = json!({ "enum": [words(Scheme::Standard), words(Scheme::Plain)] });
