@@ -1,0 +1,134 @@
+//! `kill -9` at a random moment, again and again: nothing that was answered with 202 is lost, nothing that was
+//! finished is sent again, and the next start is quick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::audit::{Audit, audit};
+use crate::load::{Load, TYPES, type_of};
+use crate::program::{Program, Running};
+use crate::sink::Sink;
+use crate::support::HANGS_AFTER;
+use crate::{Dice, form, say};
+
+/// What the cycles showed.
+#[derive(Debug, Default)]
+struct Figures {
+    ledger: BTreeSet<String>,
+    /// How often an event was pending when the server was killed: so often may it come once more.
+    pending_at_kills: BTreeMap<String, u32>,
+    ready: Vec<Duration>,
+    /// From readiness until all that was overdue had arrived.
+    overdue: Vec<Duration>,
+    most_overdue: usize,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_it_loses_nothing_and_repeats_only_what_was_in_flight() {
+    let mut dice = Dice::of("crash");
+    let program = Program::new();
+    // Some are refused at first, so that there are retries as well.
+    let sink = Sink::with(|name, n| if n == 1 && name.ends_with('7') { 503 } else { 200 }).await;
+    let token = program.key().await;
+    let cycles = form(4, 100);
+    let mut figures = Figures::default();
+    let mut found: Option<Audit> = None;
+    for cycle in 0..cycles {
+        // Sometimes it is killed while it starts.
+        if cycle % 10 == 9 {
+            let starting = program.start(&token).await;
+            tokio::time::sleep(Duration::from_micros(dice.below(30_000))).await;
+            starting.kill();
+        }
+        let (running, ready) = program.serve(&token).await;
+        figures.ready.push(ready);
+        match &found {
+            None => webhooks(&running, &sink).await,
+            Some(found) => overdue_arrives(found, &sink, &mut figures).await,
+        }
+        let mut load = Load::start(&running, &cycle.to_string());
+        load.accepted(1 + dice.below(form(300, 1_500))).await;
+        tokio::time::sleep(Duration::from_micros(dice.below(5_000))).await;
+        running.kill();
+        figures.ledger.extend(load.end().await.accepted);
+        let after = audit(&program.data());
+        let lost = after.lost(figures.ledger.iter());
+        assert!(lost.is_empty(), "kill {cycle}: {} lost: {lost:?}", lost.len());
+        for name in after.pending() {
+            *figures.pending_at_kills.entry(name.clone()).or_default() += 1;
+        }
+        found = Some(after);
+    }
+    let (running, _) = program.serve(&token).await;
+    let missing = sink.all_of(figures.ledger.iter(), HANGS_AFTER).await;
+    assert!(missing.is_empty(), "never arrived: {missing:?}");
+    all_is_delivered(&running).await;
+    running.stop().await;
+    let repeated = only_what_was_in_flight_came_again(&audit(&program.data()), &sink, &figures);
+    report(cycles, repeated, &figures);
+}
+
+async fn webhooks(running: &Running, sink: &Sink) {
+    for kind in 0..TYPES {
+        running
+            .webhook(&sink.url("/"), &type_of(kind), json!({ "retry_schedule": ["1s", "1s", "1s"] }))
+            .await;
+    }
+}
+
+/// Measures from readiness how long what was overdue takes; what was refused waits for its retry.
+async fn overdue_arrives(found: &Audit, sink: &Sink, figures: &mut Figures) {
+    let ready_at = Instant::now();
+    let overdue: Vec<String> = found.pending().filter(|name| !name.ends_with('7')).cloned().collect();
+    let missing = sink.all_of(overdue.iter(), HANGS_AFTER).await;
+    assert!(missing.is_empty(), "never sent: {missing:?}");
+    let took = ready_at.elapsed();
+    figures.overdue.push(took);
+    figures.most_overdue = figures.most_overdue.max(overdue.len());
+    assert!(took < form(Duration::from_secs(10), Duration::from_secs(1)), "{} took {took:?}", overdue.len());
+}
+
+async fn all_is_delivered(running: &Running) {
+    let until = Instant::now() + HANGS_AFTER;
+    while running.metric("postrider_queue_depth").await > 0.0 {
+        assert!(Instant::now() < until, "something is pending for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An event comes once for each of its attempts, and once more for each kill at which it was pending. Gives how
+/// many came more often than they have attempts.
+fn only_what_was_in_flight_came_again(end: &Audit, sink: &Sink, figures: &Figures) -> u32 {
+    let mut repeated = 0;
+    sink.look(|seen| {
+        for (name, arrivals) in seen {
+            let Some(delivery) = end.deliveries.get(name) else {
+                panic!("{name} arrived and is not in the log");
+            };
+            assert!(delivery.is_delivered && delivery.owners == 1, "{name}: {delivery:?}");
+            let more = arrivals.count.saturating_sub(delivery.attempts);
+            let allowed = figures.pending_at_kills.get(name).copied().unwrap_or(0);
+            assert!(more <= allowed, "{name} came {} times, with {delivery:?}", arrivals.count);
+            repeated += more;
+        }
+    });
+    repeated
+}
+
+fn report(cycles: u64, repeated: u32, figures: &Figures) {
+    let most = |all: &[Duration]| all.iter().max().copied().unwrap_or_default();
+    let (ready, overdue) = (most(&figures.ready), most(&figures.overdue));
+    say(
+        "crash",
+        format!(
+            "{cycles} kills, {} events accepted, 0 lost, {repeated} came again; ready in {ready:.0?} at most; all that was \
+             overdue (up to {}) arrived within {overdue:.0?} of that",
+            figures.ledger.len(),
+            figures.most_overdue,
+        ),
+    );
+    assert!(ready < form(Duration::from_secs(10), Duration::from_secs(2)), "ready only after {ready:?}");
+}
