@@ -17,6 +17,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::store::{Result, StoreError};
@@ -53,6 +54,7 @@ mod paging;
 mod pool;
 mod queue;
 mod recent;
+mod reserve;
 mod retention;
 mod rows;
 mod sessions;
@@ -84,6 +86,8 @@ pub struct Options {
     pub readers: u32,
     /// How long another process's lock is waited for.
     pub busy_timeout: Duration,
+    /// Bytes that are set aside on the disk, so that something can be removed when it is full.
+    pub reserve_bytes: usize,
 }
 
 impl Options {
@@ -96,6 +100,7 @@ impl Options {
             group: 512,
             readers: 4,
             busy_timeout: Duration::from_secs(10),
+            reserve_bytes: 0,
         }
     }
 }
@@ -113,6 +118,7 @@ pub struct SqliteStore {
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
     meters: Arc<Meters>,
+    broken: CancellationToken,
 }
 
 impl SqliteStore {
@@ -126,6 +132,7 @@ impl SqliteStore {
     /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
+        pool::empty_wal(&conn)?;
         migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
@@ -133,10 +140,16 @@ impl SqliteStore {
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
-        let counted = meters.clone();
+        let broken = CancellationToken::new();
+        let parts = writer::Parts {
+            group_max: options.group.max(1),
+            meters: meters.clone(),
+            reserve: reserve::Reserve::beside(path, options.reserve_bytes),
+            broken: broken.clone(),
+        };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, options.group.max(1), counted))
+            .spawn(move || writer::run(conn, messages, parts))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -148,7 +161,14 @@ impl SqliteStore {
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
             meters,
+            broken,
         }))
+    }
+
+    /// Waits until the disk fails: an fsync did not succeed. Nothing is written from then on, and only a new start
+    /// knows what is on the disk.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// What it counts of itself.
@@ -224,6 +244,18 @@ impl SqliteStore {
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         self.ask_patiently(writer::command(doing, work)).await
+    }
+
+    /// Writes what makes space. When there is none, what was set aside is given up by the first try.
+    async fn write_freeing<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    {
+        match self.ask_patiently(writer::freeing(doing, work.clone())).await {
+            Err(StoreError::Full) => self.ask_patiently(writer::freeing(doing, work)).await,
+            other => other,
+        }
     }
 
     /// Gives a command to the writer, if there is room.

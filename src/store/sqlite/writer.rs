@@ -8,6 +8,13 @@
 //! all that is written, can be run again; so those that stand next to each other share one. If one of
 //! them fails, which is rare, all of them are undone and run again each in its own.
 //!
+//! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
+//! was set aside is given up for it ([`super::reserve`]).
+//!
+//! A failed fsync ends all writing for good. What the disk holds is unknown then, and a later fsync that
+//! succeeds says nothing about what the failed one was for; only a new start, which reads what is really
+//! there, knows more.
+//!
 //! Checkpoints run here too, between groups and never inside a commit. The writer must not be blocked
 //! by anything but the disk and another process's lock.
 
@@ -19,11 +26,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Wish};
 use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
 use super::meters::Meters;
+use super::reserve::Reserve;
 use crate::domain::{AppId, EventType};
 use crate::store::{Result, StoreError};
 
@@ -81,6 +90,8 @@ impl Tx<'_> {
 pub(super) trait Command: Send {
     /// Whether it may be run again when it has been undone.
     fn is_repeatable(&self) -> bool;
+    /// Whether it makes space.
+    fn is_freeing(&self) -> bool;
     /// Does it; `Some` when it failed and must be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
     /// Answers, when the fate of the group is known.
@@ -116,11 +127,21 @@ impl Fate {
     }
 }
 
+/// What a command may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Once,
+    /// It may be undone and run again.
+    Repeatable,
+    /// It makes space.
+    Freeing,
+}
+
 /// A closure with its answer.
 struct Work<T, F> {
     doing: &'static str,
     work: F,
-    is_repeatable: bool,
+    kind: Kind,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -133,7 +154,16 @@ where
 {
     let mut work = Some(work);
     let work = move |tx: &mut Tx<'_>| (work.take().expect("a command is run once"))(tx);
-    ask(doing, false, work)
+    ask(doing, Kind::Once, work)
+}
+
+/// Makes a command of a closure that makes space.
+pub(super) fn freeing<T, F>(doing: &'static str, work: F) -> Asked<T>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    ask(doing, Kind::Freeing, work)
 }
 
 /// Makes a command of a closure that may be undone and run again.
@@ -142,16 +172,16 @@ where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    ask(doing, true, work)
+    ask(doing, Kind::Repeatable, work)
 }
 
-fn ask<T, F>(doing: &'static str, is_repeatable: bool, work: F) -> Asked<T>
+fn ask<T, F>(doing: &'static str, kind: Kind, work: F) -> Asked<T>
 where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Work { doing, work, is_repeatable, result: None, reply }), answer)
+    (Box::new(Work { doing, work, kind, result: None, reply }), answer)
 }
 
 impl<T, F> Command for Work<T, F>
@@ -160,7 +190,11 @@ where
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
     fn is_repeatable(&self) -> bool {
-        self.is_repeatable
+        self.kind == Kind::Repeatable
+    }
+
+    fn is_freeing(&self) -> bool {
+        self.kind == Kind::Freeing
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
@@ -205,20 +239,36 @@ thread_local! {
     static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
 }
 
+/// What the writer works with, besides its connection.
+pub(super) struct Parts {
+    /// The most commands in one commit.
+    pub(super) group_max: usize,
+    pub(super) meters: Arc<Meters>,
+    pub(super) reserve: Reserve,
+    /// Cancelled when the disk has failed.
+    pub(super) broken: CancellationToken,
+}
+
 /// Writes until it is told to close, or until nobody is left to tell it anything.
-pub(super) fn run(
-    conn: Connection,
-    mut inbox: mpsc::Receiver<Message>,
-    group_max: usize,
-    meters: Arc<Meters>,
-) {
+pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: Parts) {
+    let Parts { group_max, meters, reserve, broken } = parts;
     // Replaces SQLite's own checkpoint, which would run inside a commit.
     conn.wal_hook(Some(|_, pages| {
         WAL_PAGES.set(pages);
         Ok(())
     }));
     let (cache, counts) = (Cache::default(), Counts::default());
-    let mut writer = Writer { conn, cache, counts, meters, data_version: 0, checkpointed_at: 0 };
+    let mut writer = Writer {
+        conn,
+        cache,
+        counts,
+        meters,
+        reserve,
+        data_version: 0,
+        checkpointed_at: 0,
+        is_full: false,
+        is_broken: false,
+    };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
@@ -238,6 +288,10 @@ pub(super) fn run(
         if checkpoint {
             writer.checkpoint("PASSIVE");
         }
+        if writer.is_broken {
+            broken.cancel();
+            return writer.refuse(inbox);
+        }
     }
     writer.close();
 }
@@ -251,14 +305,42 @@ struct Writer {
     data_version: i64,
     /// Pages in the WAL when a checkpoint was tried last.
     checkpointed_at: i32,
+    reserve: Reserve,
+    /// Whether something of the group under way was refused for want of space.
+    is_full: bool,
+    /// Whether the disk has failed.
+    is_broken: bool,
 }
 
 impl Writer {
-    /// Runs a group, commits it, answers it.
+    /// Runs a group, commits it, answers it. What finds no space leaves the next one a better chance.
     fn commit(&mut self, group: &mut Vec<Box<dyn Command>>) {
+        let frees = group.iter().any(|command| command.is_freeing());
+        if self.reserve.is_given() && (frees || !self.reserve.take_again()) {
+            let (freeing, others): (Vec<_>, Vec<_>) =
+                std::mem::take(group).into_iter().partition(|command| command.is_freeing());
+            *group = freeing;
+            let full = Gone { class: Class::Full, cause: fault("what was set aside is in use") };
+            answer(others, &Fate::lost("waiting for space", full));
+        }
+        if group.is_empty() {
+            return;
+        }
+        self.commit_all(group);
+        if std::mem::take(&mut self.is_full) {
+            if frees {
+                self.reserve.give();
+            }
+            // The WAL starts over when all of it is in the main file, and takes no more space then.
+            self.checkpoint("PASSIVE");
+        }
+    }
+
+    fn commit_all(&mut self, group: &mut Vec<Box<dyn Command>>) {
         let mut waiting = VecDeque::from(std::mem::take(group));
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
+            self.look_at(error::classify(&e));
             return answer(waiting, &Fate::lost("beginning a transaction", e));
         }
         // How many of those that wait are to have a savepoint each, because sharing one went wrong.
@@ -302,6 +384,7 @@ impl Writer {
                 Fate::Committed
             }
             Err(e) => {
+                self.look_at(error::classify(&e));
                 self.abandon();
                 Fate::lost("committing", e)
             }
@@ -332,6 +415,7 @@ impl Writer {
             }
         }
         if let Some(class) = failed {
+            self.look_at(class);
             self.cache.clear();
             self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
@@ -341,6 +425,12 @@ impl Writer {
         }
         self.execute("RELEASE command")?;
         Ok(failed.is_none())
+    }
+
+    /// Notes what an error says about the disk.
+    fn look_at(&mut self, class: Class) {
+        self.is_full |= class == Class::Full;
+        self.is_broken |= class == Class::Broken;
     }
 
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
@@ -367,14 +457,31 @@ impl Writer {
     }
 
     /// A checkpoint that fails costs only disk space, and the next one makes up for it.
-    fn checkpoint(&self, mode: &str) {
+    fn checkpoint(&mut self, mode: &str) {
         let done = self.conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
         if let Err(error) = done {
+            self.look_at(error::classify(&error));
             tracing::warn!(%error, "a checkpoint of the database failed");
         }
     }
 
-    fn close(self) {
+    /// Writes nothing any more. The connection is not closed either: that would move what is in the WAL into the
+    /// main file, as if it were known to be good.
+    fn refuse(self, mut inbox: mpsc::Receiver<Message>) {
+        tracing::error!("the disk did not take what was written (fsync failed); nothing more is written");
+        while let Some(message) = inbox.blocking_recv() {
+            match message {
+                Message::Run(command) => {
+                    answer([command], &Fate::lost("writing", fault("the disk has failed")));
+                }
+                Message::Checkpoint => {}
+                Message::Close => inbox.close(),
+            }
+        }
+        std::mem::forget(self.conn);
+    }
+
+    fn close(mut self) {
         // A checkpoint that waits for readers holds all writers up meanwhile, and another process may
         // be serving from this file. The last one to close finds nobody in its way.
         let _ = self.conn.busy_timeout(Duration::ZERO);
