@@ -42,7 +42,7 @@ pub(crate) fn audit(data: &Path) -> Audit {
     let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok", "the database is damaged");
     let is_made = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'attempts')";
-    if !conn.query_row(is_made, [], |row| row.get(0)).unwrap() {
+    if !conn.query_row(is_made, [], |row| row.get::<_, bool>(0)).unwrap() {
         return Audit { deliveries: BTreeMap::new() };
     }
     let mut broken = conn.prepare("PRAGMA foreign_key_check").unwrap();

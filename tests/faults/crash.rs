@@ -65,13 +65,14 @@ async fn killed_again_and_again_it_loses_nothing_and_repeats_only_what_was_in_fl
     let (running, _) = program.serve(&token).await;
     let missing = sink.all_of(figures.ledger.iter(), HANGS_AFTER).await;
     assert!(missing.is_empty(), "never arrived: {missing:?}");
-    all_is_delivered(&running).await;
+    running.drained().await;
     running.stop().await;
     let repeated = only_what_was_in_flight_came_again(&audit(&program.data()), &sink, &figures);
     report(cycles, repeated, &figures);
 }
 
-async fn webhooks(running: &Running, sink: &Sink) {
+/// A webhook for each type of events.
+pub(crate) async fn webhooks(running: &Running, sink: &Sink) {
     for kind in 0..TYPES {
         running
             .webhook(&sink.url("/"), &type_of(kind), json!({ "retry_schedule": ["1s", "1s", "1s"] }))
@@ -89,14 +90,6 @@ async fn overdue_arrives(found: &Audit, sink: &Sink, figures: &mut Figures) {
     figures.overdue.push(took);
     figures.most_overdue = figures.most_overdue.max(overdue.len());
     assert!(took < form(Duration::from_secs(10), Duration::from_secs(1)), "{} took {took:?}", overdue.len());
-}
-
-async fn all_is_delivered(running: &Running) {
-    let until = Instant::now() + HANGS_AFTER;
-    while running.metric("postrider_queue_depth").await > 0.0 {
-        assert!(Instant::now() < until, "something is pending for ever");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// An event comes once for each of its attempts, and once more for each kill at which it was pending. Gives how

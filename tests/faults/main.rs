@@ -28,6 +28,8 @@ mod shim;
 mod sink;
 
 mod crash;
+mod full_disk;
+mod model;
 mod power;
 mod trace;
 

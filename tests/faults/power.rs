@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::audit::audit;
+use crate::crash::webhooks;
 use crate::disk::{Disk, Entry, Loss, Noted, read_journal};
-use crate::load::{Load, TYPES, type_of};
+use crate::load::Load;
 use crate::program::{Program, Running};
 use crate::shim::Shim;
 use crate::sink::Sink;
@@ -25,13 +26,6 @@ fn program_without_power() -> (Program, PathBuf) {
         program.set(name, value);
     }
     (program, journal)
-}
-
-/// A webhook for each type of events.
-async fn webhooks(running: &Running, sink: &Sink) {
-    for kind in 0..TYPES {
-        running.webhook(&sink.url("/"), &type_of(kind), json!({ "retry_schedule": ["1s"] })).await;
-    }
 }
 
 /// Posts until so many are accepted.

@@ -185,6 +185,16 @@ impl Running {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    /// Waits until nothing is pending.
+    pub(crate) async fn drained(&self) {
+        in_time("the end of the queue", async {
+            while self.metric("postrider_queue_depth").await > 0.0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
     /// The most memory that it has had so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
