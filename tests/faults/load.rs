@@ -92,9 +92,9 @@ impl Load {
         self.count.wait_for(|n| *n >= count).await.ok();
     }
 
-    /// How many were accepted so far.
-    pub(crate) fn so_far(&self) -> u64 {
-        *self.count.borrow()
+    /// What was accepted so far.
+    pub(crate) fn so_far(&self) -> BTreeSet<String> {
+        self.ledger.lock().unwrap().accepted.clone()
     }
 
     /// Lets the clients end, and gives the ledger.

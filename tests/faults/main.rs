@@ -6,11 +6,8 @@
 //!
 //! By default every test runs in a short form, with limits that a busy machine keeps. The full form is
 //!
-//! ```text
-//! POSTRIDER_FAULTS=full cargo test --release --test faults -- --test-threads=1 --nocapture
-//! ```
-//!
-//! and `POSTRIDER_FAULTS_SEED=n` repeats the choices of an earlier run.
+//! `tests/faults.sh`, which runs them one after the other on a release build (`POSTRIDER_FAULTS=full`,
+//! `POSTRIDER_FAULTS_BIN=target/release/postrider`), and `POSTRIDER_FAULTS_SEED=n` repeats the choices of an earlier run.
 //!
 //! * [`program`]: the server as a process. [`load`]: clients that keep a ledger of what was accepted.
 //!   [`sink`]: the receiver that counts. [`audit`]: what the database of a dead server holds.
@@ -27,10 +24,15 @@ mod program;
 mod shim;
 mod sink;
 
+mod backlog;
+mod backup;
+mod clock;
 mod crash;
 mod full_disk;
 mod model;
 mod power;
+mod receivers;
+mod stop;
 mod trace;
 
 use std::sync::OnceLock;

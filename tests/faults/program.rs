@@ -32,6 +32,12 @@ pub(crate) struct Running {
     started: Instant,
 }
 
+/// The executable: the one that was built with this test, or another build that the environment names.
+pub(crate) fn binary() -> PathBuf {
+    let other = std::env::var_os("POSTRIDER_FAULTS_BIN").map(|path| std::path::absolute(path).unwrap());
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_postrider").into())
+}
+
 impl Program {
     pub(crate) fn new() -> Program {
         let dir = TempDir::new().unwrap();
@@ -61,7 +67,7 @@ impl Program {
 
     /// A command, with its standard error added to the file `log`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+        let mut command = Command::new(binary());
         let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
         command
             .args(arguments)

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::load::{Load, type_of};
-use crate::program::Program;
+use crate::program::{Program, binary};
 use crate::sink::Sink;
 use crate::{form, say};
 
@@ -117,7 +117,7 @@ async fn every_202_leaves_after_the_wal_that_holds_it_was_synced() {
         let mut tracer = Command::new("strace");
         tracer.args(["-f", "-y", "-xx", "-s", "4096", "-e", "signal=none"]);
         tracer.args(["-e", "trace=pwrite64,fsync,fdatasync,write,writev,sendto,sendmsg", "-o"]);
-        tracer.arg(&file).arg(env!("CARGO_BIN_EXE_postrider")).args(["serve", "--listen", "127.0.0.1:0"]);
+        tracer.arg(&file).arg(binary()).args(["serve", "--listen", "127.0.0.1:0"]);
         tracer.current_dir(program.dir()).env_clear().envs(environment);
         tracer.env("PATH", std::env::var("PATH").unwrap_or_default());
         tracer.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
