@@ -4,17 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::program::{Program, Running};
 use crate::sink::Sink;
+use crate::support::app::json_body;
 use crate::{form, say};
 
 const ENDPOINTS: usize = 200;
 /// Events in a request.
 const BATCH: usize = 1_000;
 const MEMORY_KIB: u64 = 150 << 10;
+
+/// Whether a batch was accepted. A busy disk may take its time, which is not what is measured here.
+async fn is_taken(running: &Running, events: &[Value]) -> bool {
+    let request = running.request(Method::POST, "/v1/events/batch").timeout(Duration::from_secs(600));
+    json_body(request, json!({ "events": events }).to_string()).send().await.unwrap().status() == 202
+}
 
 /// Posts `count` events for all endpoints in turn.
 async fn fill(running: &Arc<Running>, count: usize) {
@@ -28,7 +36,7 @@ async fn fill(running: &Arc<Running>, count: usize) {
                 };
                 let events: Vec<Value> = (0..BATCH).map(event).collect();
                 // Too much may wait for the disk at once.
-                while running.post("/v1/events/batch", json!({ "events": events })).await.0 != 202 {
+                while !is_taken(&running, &events).await {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -39,7 +47,9 @@ async fn fill(running: &Arc<Running>, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
-    let count = form(20_000, 1_000_000);
+    // A busy machine may be given less.
+    let given = std::env::var("POSTRIDER_FAULTS_BACKLOG").ok().map(|count| count.parse().unwrap());
+    let count = given.unwrap_or(form(20_000, 1_000_000));
     let program = Program::new();
     let (old, fresh) = (Sink::start().await, Sink::start().await);
     let token = program.key().await;

@@ -149,6 +149,9 @@ async fn full_and_free_again(wants_shim: bool) {
     let sent_while_full = sink.total();
     assert!(sent_while_full <= accepted.len() as u64, "something was sent twice");
 
+    if let SmallDisk::Shim(shim) = &disk {
+        assert!(shim.get(Number::SpaceRefused) > 0, "the layer is not below the server");
+    }
     disk.free();
     let freed_at = Instant::now();
     post_until(&running, "after", 202, &mut accepted).await;
