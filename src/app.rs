@@ -60,6 +60,8 @@ use crate::vault::Vault;
 /// How long to wait before the lock of the data directory is tried again, and how often.
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
 const LOCK_TRIES: u32 = 100;
+/// What is set aside on the disk: room for some steps of a sweep.
+const RESERVE_BYTES: usize = 4 << 20;
 /// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
@@ -82,6 +84,12 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Sender(#[from] SenderError),
+    /// It had started; storage can no longer promise anything.
+    #[error(
+        "the disk did not take what was written (fsync failed); the server has ended, because nobody knows what the \
+         disk holds now. What was answered with 202 before is safe; look after the disk, then start again"
+    )]
+    DiskFailed,
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -157,7 +165,8 @@ impl Server {
         let vault = Arc::new(dir.vault()?);
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
         let (listener, address) = listen(&config.listen, handed_over).await?;
-        let store = SqliteStore::open(&dir.database(), Options::new(world.clock.now()))?;
+        let options = Options { reserve_bytes: RESERVE_BYTES, ..Options::new(world.clock.now()) };
+        let store = SqliteStore::open(&dir.database(), options)?;
         let activity = By::system().activity(
             ActivityKind::ServerStarted,
             None,
@@ -238,6 +247,11 @@ impl Server {
     /// Its services, for what runs in the same process.
     pub fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// Waits until the disk fails. Nothing can be promised from then on, and an orderly stop cannot be noted.
+    pub async fn disk_failed(&self) {
+        self.store.broken().await;
     }
 
     /// Waits until it sends what is due.
@@ -582,6 +596,7 @@ async fn tend(server: &Server, signals: Signals) -> Result<&'static str, StartEr
     loop {
         tokio::select! {
             signal = &mut stop => return Ok(signal),
+            () = server.disk_failed() => return Err(StartError::DiskFailed),
             _ = hangup.recv() => match server.reload() {
                 Ok(()) => tracing::info!("SIGHUP: what is read from files is up to date"),
                 Err(error) => {

@@ -201,7 +201,7 @@ impl DataDir {
     /// are private in any case.
     fn make_it_private(&self) -> io::Result<()> {
         if !self.path.exists() {
-            return DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+            return make_lasting(&self.path);
         }
         let ours = self.database().exists() || fs::read_dir(&self.path)?.next().is_none();
         if ours { restrict(&self.path, 0o700) } else { Ok(()) }
@@ -256,6 +256,18 @@ fn random_key() -> io::Result<String> {
     let mut key = [0u8; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     Ok(hex::encode(key))
+}
+
+/// Makes a directory and those above it that are missing. Their names are synced, else a power cut takes the
+/// directory away with all that was synced in it.
+fn make_lasting(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing = path.ancestors().take_while(|above| !above.exists()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    for parent in path.ancestors().skip(1).take(missing) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Sets the permissions, unless no more than `mode` is allowed already. A volume whose owner is another

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
-# compiled in) and chromium with chromedriver (the dashboard is tried in a browser). What is missing is
-# installed where apt-get can be used as root, and named otherwise.
+# compiled in), chromium with chromedriver (the dashboard is tried in a browser), and strace (the order of system
+# calls; that test is left out where it is missing). What is missing is installed where apt-get can be used as root,
+# and named otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,7 @@ packages=()
 command -v cc >/dev/null 2>&1 || packages+=(gcc libc6-dev)
 command -v chromium >/dev/null 2>&1 || packages+=(chromium)
 command -v chromedriver >/dev/null 2>&1 || packages+=(chromium-driver)
+command -v strace >/dev/null 2>&1 || packages+=(strace)
 if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
@@ -42,11 +44,13 @@ step "unit tests"
 cargo test --locked --lib --bins --quiet
 step "the dashboard in a browser"
 cargo test --locked --test browser
-step "integration tests"
-cargo test --locked --test it
 step "answers against their documents, in short"
 if [ -x target/schemathesis/bin/schemathesis ]; then
   bash tests/schemathesis.sh --short || [ $? = 77 ]
 else
   echo "skipped: schemathesis is not installed (tests/schemathesis.sh installs it below target/)"
 fi
+step "faults: kills, power cuts, full disks (in full: tests/faults.sh)"
+cargo test --locked --test faults -- --nocapture
+step "integration tests"
+cargo test --locked --test it

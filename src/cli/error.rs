@@ -87,6 +87,7 @@ impl From<StartError> for CliError {
             StartError::Listen { .. }
             | StartError::HandedOver(_)
             | StartError::Sender(_)
+            | StartError::DiskFailed
             | StartError::Signals(_) => CliError::Start(error),
         }
     }

@@ -5,17 +5,17 @@
 //! that goes on growing, and a WAL starts over only when all of it has been moved. So the long part is done
 //! here, and then the writer moves the little that came meanwhile ([`Checkpointer::after_commit`]).
 //!
-//! One that fails costs only disk space, and the next one makes up for it.
+//! One that fails costs only disk space, and the next one makes up for it; unless the disk itself has failed.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 
+use super::error::{self, Class};
 use super::pool;
 use crate::store::{Result, StoreError};
 
@@ -25,12 +25,17 @@ const WORTH_PAGES: i32 = 1_000;
 /// How often the long part is done again, because as much as is worth a checkpoint has come meanwhile.
 const PASSES_MAX: u8 = 3;
 
+/// What a checkpoint met; `None`: nothing.
+pub(super) type Trouble = Option<Class>;
+
 /// What the writer knows of checkpoints.
 pub(super) struct Checkpointer {
-    /// Asks for a pass. `None` when there is no thread: the writer does it all.
+    /// Asks for a pass; `None` when no more are to come.
     ask: Option<SyncSender<()>>,
+    /// Says how each pass ended.
+    ended: Receiver<Trouble>,
     thread: Option<JoinHandle<()>>,
-    is_running: Arc<AtomicBool>,
+    is_running: bool,
     /// Passes since the WAL was last moved as a whole.
     passes: u8,
     /// Pages in the WAL when a checkpoint was last begun.
@@ -38,28 +43,39 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread with a connection of its own.
-    pub(super) fn start(path: &Path, busy_timeout: Duration) -> Result<Checkpointer> {
+    /// Starts the thread with a connection of its own. It cancels `broken` when the disk has failed.
+    pub(super) fn start(
+        path: &Path,
+        busy_timeout: Duration,
+        broken: CancellationToken,
+    ) -> Result<Checkpointer> {
         let conn = pool::checkpointer(path, busy_timeout)?;
         let (ask, asked) = mpsc::sync_channel(1);
-        let is_running = Arc::new(AtomicBool::new(false));
-        let running = is_running.clone();
+        let (end, ended) = mpsc::sync_channel(1);
+        let run = move || {
+            while asked.recv().is_ok() {
+                let trouble = checkpoint(&conn, "PASSIVE");
+                if trouble == Some(Class::Broken) {
+                    broken.cancel();
+                }
+                if end.send(trouble).is_err() {
+                    break;
+                }
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || {
-                while asked.recv().is_ok() {
-                    checkpoint(&conn, "PASSIVE");
-                    running.store(false, Ordering::Release);
-                }
-            })
+            .spawn(run)
             .map_err(|e| StoreError::Failed { doing: "starting the checkpoints", source: Box::new(e) })?;
-        Ok(Checkpointer { ask: Some(ask), thread: Some(thread), is_running, passes: 0, begun_at: 0 })
+        let (ask, thread) = (Some(ask), Some(thread));
+        Ok(Checkpointer { ask, ended, thread, is_running: false, passes: 0, begun_at: 0 })
     }
 
     /// For the writer, after each commit: `pages` are in the WAL now, and `conn` is its connection.
-    pub(super) fn after_commit(&mut self, conn: &Connection, pages: i32) {
-        if self.is_running.load(Ordering::Acquire) {
-            return;
+    pub(super) fn after_commit(&mut self, conn: &Connection, pages: i32) -> Trouble {
+        let trouble = self.look();
+        if self.is_running || trouble.is_some() {
+            return trouble;
         }
         // Fewer pages than at the last try: the WAL has started over since.
         let grown = if pages < self.begun_at { pages } else { pages - self.begun_at };
@@ -68,34 +84,68 @@ impl Checkpointer {
             self.begin(pages);
         } else if self.passes > 0 {
             (self.passes, self.begun_at) = (0, pages);
-            checkpoint(conn, "PASSIVE");
+            return checkpoint(conn, "PASSIVE");
         }
+        None
     }
 
-    /// Asks for a pass, whatever is in the WAL.
+    /// Asks for a pass, whatever is in the WAL, unless one is under way.
     pub(super) fn begin(&mut self, pages: i32) {
         let Some(ask) = &self.ask else { return };
-        if !self.is_running.swap(true, Ordering::AcqRel) && ask.try_send(()).is_ok() {
+        if !self.is_running && ask.try_send(()).is_ok() {
+            self.is_running = true;
             self.passes += 1;
             self.begun_at = pages;
         }
     }
 
+    /// Moves everything now, in the writer's own time.
+    pub(super) fn at_once(&mut self, conn: &Connection) -> Trouble {
+        self.wait().or_else(|| checkpoint(conn, "PASSIVE"))
+    }
+
+    /// Whether the disk failed in a pass that has ended.
+    pub(super) fn look(&mut self) -> Trouble {
+        if !self.is_running {
+            return None;
+        }
+        match self.ended.try_recv() {
+            Ok(trouble) => {
+                self.is_running = false;
+                trouble
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                self.is_running = false;
+                None
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Trouble {
+        if !std::mem::take(&mut self.is_running) {
+            return None;
+        }
+        self.ended.recv().ok().flatten()
+    }
+
     /// Waits for the pass that is under way, and ends the thread.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) -> Trouble {
+        let trouble = self.wait();
         drop(self.ask.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the checkpoints ended by a panic");
         }
+        trouble
     }
 }
 
 /// Moves what can be moved.
-pub(super) fn checkpoint(conn: &Connection, mode: &str) {
+pub(super) fn checkpoint(conn: &Connection, mode: &str) -> Trouble {
     let done = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-    if let Err(error) = done {
-        tracing::warn!(%error, "a checkpoint of the database failed");
-    }
+    let error = done.err()?;
+    tracing::warn!(%error, "a checkpoint of the database failed");
+    Some(error::classify(&error))
 }

@@ -10,12 +10,16 @@ use crate::store::StoreError;
 /// "The shared memory file could not be extended": what a full disk says at the first use of the WAL.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
+/// What fsync says when it fails, of a file and of a directory.
+const IOERR_FSYNC: i32 = 10 | (4 << 8);
+const IOERR_DIR_FSYNC: i32 = 10 | (5 << 8);
+
 /// The storage error for an error of SQLite.
 pub(super) fn of(doing: &'static str, error: rusqlite::Error) -> StoreError {
     match classify(&error) {
         Class::Full => StoreError::Full,
         Class::Busy => StoreError::Overloaded,
-        Class::Other => StoreError::Failed { doing, source: Box::new(error) },
+        Class::Broken | Class::Other => StoreError::Failed { doing, source: Box::new(error) },
     }
 }
 
@@ -26,6 +30,9 @@ pub(super) enum Class {
     Full,
     /// Another process held the lock for longer than we wait.
     Busy,
+    /// The disk did not take what was written. Nobody knows what it holds now, and a second try that succeeds
+    /// would not mean that it holds everything.
+    Broken,
     Other,
 }
 
@@ -33,6 +40,7 @@ pub(super) fn classify(error: &rusqlite::Error) -> Class {
     match error.sqlite_error() {
         Some(e) if e.code == ErrorCode::DiskFull || e.extended_code == IOERR_SHMSIZE => Class::Full,
         Some(e) if e.code == ErrorCode::DatabaseBusy => Class::Busy,
+        Some(e) if matches!(e.extended_code, IOERR_FSYNC | IOERR_DIR_FSYNC) => Class::Broken,
         _ => Class::Other,
     }
 }

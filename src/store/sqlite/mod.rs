@@ -18,6 +18,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::store::{Result, StoreError};
@@ -57,6 +58,7 @@ mod paging;
 mod pool;
 mod queue;
 mod recent;
+mod reserve;
 mod retention;
 mod rows;
 mod secrets;
@@ -89,6 +91,8 @@ pub struct Options {
     pub readers: u32,
     /// How long another process's lock is waited for.
     pub busy_timeout: Duration,
+    /// Bytes that are set aside on the disk, so that something can be removed when it is full.
+    pub reserve_bytes: usize,
 }
 
 impl Options {
@@ -101,6 +105,7 @@ impl Options {
             group: 512,
             readers: 4,
             busy_timeout: Duration::from_secs(10),
+            reserve_bytes: 0,
         }
     }
 }
@@ -119,6 +124,7 @@ pub struct SqliteStore {
     queue_bytes: usize,
     meters: Arc<Meters>,
     fresh: Arc<fresh::Fresh>,
+    broken: CancellationToken,
 }
 
 impl SqliteStore {
@@ -132,19 +138,28 @@ impl SqliteStore {
     /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
+        pool::empty_wal(&conn)?;
         migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
-        let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
-        let (counted, fresh) = (meters.clone(), Arc::new(fresh::Fresh::default()));
-        let cache = cache::Cache::new(fresh.clone());
+        let broken = CancellationToken::new();
+        let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout, broken.clone())?;
+        let fresh = Arc::new(fresh::Fresh::default());
+        let parts = writer::Parts {
+            group_max: options.group.max(1),
+            meters: meters.clone(),
+            cache: cache::Cache::new(fresh.clone()),
+            checkpointer,
+            reserve: reserve::Reserve::beside(path, options.reserve_bytes),
+            broken: broken.clone(),
+        };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, cache, checkpointer, messages, options.group.max(1), counted))
+            .spawn(move || writer::run(conn, messages, parts))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -157,7 +172,14 @@ impl SqliteStore {
             queue_bytes: options.queue_bytes,
             meters,
             fresh,
+            broken,
         }))
+    }
+
+    /// Waits until the disk fails: an fsync did not succeed. Nothing is written from then on, and only a new start
+    /// knows what is on the disk.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// What it counts of itself.
@@ -233,6 +255,18 @@ impl SqliteStore {
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         self.ask_patiently(writer::command(doing, work)).await
+    }
+
+    /// Writes what makes space. When there is none, what was set aside is given up by the first try.
+    async fn write_freeing<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    {
+        match self.ask_patiently(writer::freeing(doing, work.clone())).await {
+            Err(StoreError::Full) => self.ask_patiently(writer::freeing(doing, work)).await,
+            other => other,
+        }
     }
 
     /// Gives a command to the writer, if there is room.

@@ -40,6 +40,22 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection> 
     Ok(conn)
 }
 
+/// Moves what an earlier process has left in the WAL into the main file, and syncs both. After a failed fsync the
+/// WAL may be whole in memory and not on the disk; what is added behind such a gap would be lost with it.
+pub(super) fn empty_wal(conn: &Connection) -> Result<()> {
+    // Readers of another process are not waited for, and on a full disk it stays as it is.
+    let wait = conn.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0)).unwrap_or(0);
+    let _ = conn.busy_timeout(Duration::ZERO);
+    let moved = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = conn.busy_timeout(Duration::from_millis(wait.into()));
+    match moved {
+        Err(e) if error::classify(&e) == error::Class::Broken => {
+            Err(error::of("moving what is in the WAL into the database", e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// SQLite gives the WAL the same permissions as the file, so this covers all three. A file that exists
 /// is not opened: closing it would drop the locks that this process has on it (POSIX).
 fn make_private(path: &Path) -> Result<()> {

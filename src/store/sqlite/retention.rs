@@ -231,27 +231,27 @@ fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<Span>> {
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
-        self.write_patiently("sweeping the log", move |tx| sweep_attempts(tx, after, before, limit)).await
+        self.write_freeing("sweeping the log", move |tx| sweep_attempts(tx, after, before, limit)).await
     }
 
     async fn retention_events(&self, app: AppId, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
-        self.write_patiently("sweeping events", move |tx| sweep_events(tx, app, after, before, limit)).await
+        self.write_freeing("sweeping events", move |tx| sweep_events(tx, app, after, before, limit)).await
     }
 
     async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<Step> {
-        self.write_patiently("forgetting idempotency keys", move |tx| sweep_keys(tx, before, limit)).await
+        self.write_freeing("forgetting idempotency keys", move |tx| sweep_keys(tx, before, limit)).await
     }
 
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
-        self.write_patiently("sweeping statistics", move |tx| sweep_minutes(tx, after, before, limit)).await
+        self.write_freeing("sweeping statistics", move |tx| sweep_minutes(tx, after, before, limit)).await
     }
 
     async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<Step> {
-        self.write_patiently("sweeping the activity log", move |tx| sweep_activity(tx, before, limit)).await
+        self.write_freeing("sweeping the activity log", move |tx| sweep_activity(tx, before, limit)).await
     }
 
     async fn retention_shrink(&self, pages: u32) -> Result<u64> {
-        let gone = self.write_patiently("giving space back", move |tx| shrink(tx, pages)).await?;
+        let gone = self.write_freeing("giving space back", move |tx| shrink(tx, pages)).await?;
         if gone > 0 {
             // The file itself is cut when the WAL is moved into it. Nobody waits for that.
             let _ = self.inbox.send(Message::Checkpoint).await;
@@ -271,8 +271,8 @@ impl RetentionStore for SqliteStore {
     }
 
     async fn retention_set_page(&self, page: PagePolicy, entry: Activity) -> Result<()> {
-        self.write("setting the retention policy", move |tx| {
-            for (name, span) in [(LOGS, page.logs), (EVENTS, page.events)] {
+        self.write_freeing("setting the retention policy", move |tx| {
+            for (name, span) in [(LOGS, &page.logs), (EVENTS, &page.events)] {
                 tx.execute("DELETE FROM settings WHERE name = ?1", [name])?;
                 if let Some(span) = span {
                     let sql = "INSERT INTO settings (name, value) VALUES (?1, ?2)";
@@ -294,7 +294,7 @@ impl RetentionStore for SqliteStore {
     }
 
     async fn clock_note(&self, now: Timestamp, anyway: bool, entry: Option<Activity>) -> Result<()> {
-        self.write_patiently("noting the time", move |tx| {
+        self.write_freeing("noting the time", move |tx| {
             tx.prepare_cached(
                 "INSERT INTO meta (name, value) VALUES ('clock', ?1) ON CONFLICT (name) DO UPDATE \
                  SET value = excluded.value WHERE ?2 OR excluded.value > meta.value",

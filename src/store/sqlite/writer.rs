@@ -8,6 +8,13 @@
 //! all that is written, can be run again; so those that stand next to each other share one. If one of
 //! them fails, which is rare, all of them are undone and run again each in its own.
 //!
+//! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
+//! was set aside is given up for it ([`super::reserve`]).
+//!
+//! A failed fsync ends all writing for good. What the disk holds is unknown then, and a later fsync that
+//! succeeds says nothing about what the failed one was for; only a new start, which reads what is really
+//! there, knows more.
+//!
 //! Checkpoints never run inside a commit; nearly all of their work is done beside the writer
 //! ([`super::checkpointer`]). The writer must not be blocked by anything but the disk and another process's
 //! lock.
@@ -20,12 +27,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Wish};
-use super::checkpointer::{self, Checkpointer};
+use super::checkpointer::{self, Checkpointer, Trouble};
 use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
 use super::meters::Meters;
+use super::reserve::Reserve;
 use crate::domain::{AppId, EventType};
 use crate::store::{Result, StoreError};
 
@@ -79,6 +88,8 @@ impl Tx<'_> {
 pub(super) trait Command: Send {
     /// Whether it may be run again when it has been undone.
     fn is_repeatable(&self) -> bool;
+    /// Whether it makes space.
+    fn is_freeing(&self) -> bool;
     /// Does it; `Some` when it failed and must be undone.
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
     /// Answers, when the fate of the group is known.
@@ -114,11 +125,21 @@ impl Fate {
     }
 }
 
+/// What a command may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Once,
+    /// It may be undone and run again.
+    Repeatable,
+    /// It makes space.
+    Freeing,
+}
+
 /// A closure with its answer.
 struct Work<T, F> {
     doing: &'static str,
     work: F,
-    is_repeatable: bool,
+    kind: Kind,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -131,7 +152,16 @@ where
 {
     let mut work = Some(work);
     let work = move |tx: &mut Tx<'_>| (work.take().expect("a command is run once"))(tx);
-    ask(doing, false, work)
+    ask(doing, Kind::Once, work)
+}
+
+/// Makes a command of a closure that makes space.
+pub(super) fn freeing<T, F>(doing: &'static str, work: F) -> Asked<T>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    ask(doing, Kind::Freeing, work)
 }
 
 /// Makes a command of a closure that may be undone and run again.
@@ -140,16 +170,16 @@ where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    ask(doing, true, work)
+    ask(doing, Kind::Repeatable, work)
 }
 
-fn ask<T, F>(doing: &'static str, is_repeatable: bool, work: F) -> Asked<T>
+fn ask<T, F>(doing: &'static str, kind: Kind, work: F) -> Asked<T>
 where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Work { doing, work, is_repeatable, result: None, reply }), answer)
+    (Box::new(Work { doing, work, kind, result: None, reply }), answer)
 }
 
 impl<T, F> Command for Work<T, F>
@@ -158,7 +188,11 @@ where
     F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
     fn is_repeatable(&self) -> bool {
-        self.is_repeatable
+        self.kind == Kind::Repeatable
+    }
+
+    fn is_freeing(&self) -> bool {
+        self.kind == Kind::Freeing
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
@@ -203,22 +237,37 @@ thread_local! {
     static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
 }
 
+/// What the writer works with, besides its connection.
+pub(super) struct Parts {
+    /// The most commands in one commit.
+    pub(super) group_max: usize,
+    pub(super) meters: Arc<Meters>,
+    pub(super) cache: Cache,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) reserve: Reserve,
+    /// Cancelled when the disk has failed.
+    pub(super) broken: CancellationToken,
+}
+
 /// Writes until it is told to close, or until nobody is left to tell it anything.
-pub(super) fn run(
-    conn: Connection,
-    cache: Cache,
-    checkpointer: Checkpointer,
-    mut inbox: mpsc::Receiver<Message>,
-    group_max: usize,
-    meters: Arc<Meters>,
-) {
+pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: Parts) {
+    let Parts { group_max, meters, cache, checkpointer, reserve, broken } = parts;
     // Replaces SQLite's own checkpoint, which would run inside a commit.
     conn.wal_hook(Some(|_, pages| {
         WAL_PAGES.set(pages);
         Ok(())
     }));
-    let counts = Counts::default();
-    let mut writer = Writer { conn, cache, counts, meters, checkpointer, data_version: 0 };
+    let mut writer = Writer {
+        conn,
+        cache,
+        counts: Counts::default(),
+        meters,
+        checkpointer,
+        reserve,
+        data_version: 0,
+        is_full: false,
+        is_broken: false,
+    };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
@@ -231,12 +280,19 @@ pub(super) fn run(
             }
             next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
         }
-        if !group.is_empty() {
+        let trouble = writer.checkpointer.look();
+        writer.look_at_disk(trouble);
+        if !group.is_empty() && !writer.is_broken {
             writer.commit(&mut group);
-            writer.checkpointer.after_commit(&writer.conn, WAL_PAGES.get());
+            let trouble = writer.checkpointer.after_commit(&writer.conn, WAL_PAGES.get());
+            writer.look_at_disk(trouble);
         }
         if checkpoint {
             writer.checkpointer.begin(WAL_PAGES.get());
+        }
+        if writer.is_broken {
+            broken.cancel();
+            return writer.refuse(group, inbox);
         }
     }
     writer.close();
@@ -250,14 +306,43 @@ struct Writer {
     checkpointer: Checkpointer,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
+    reserve: Reserve,
+    /// Whether something of the group under way was refused for want of space.
+    is_full: bool,
+    /// Whether the disk has failed.
+    is_broken: bool,
 }
 
 impl Writer {
-    /// Runs a group, commits it, answers it.
+    /// Runs a group, commits it, answers it. What finds no space leaves the next one a better chance.
     fn commit(&mut self, group: &mut Vec<Box<dyn Command>>) {
+        let frees = group.iter().any(|command| command.is_freeing());
+        if self.reserve.is_given() && (frees || !self.reserve.take_again()) {
+            let (freeing, others): (Vec<_>, Vec<_>) =
+                std::mem::take(group).into_iter().partition(|command| command.is_freeing());
+            *group = freeing;
+            let full = Gone { class: Class::Full, cause: fault("what was set aside is in use") };
+            answer(others, &Fate::lost("waiting for space", full));
+        }
+        if group.is_empty() {
+            return;
+        }
+        self.commit_all(group);
+        if std::mem::take(&mut self.is_full) {
+            if frees {
+                self.reserve.give();
+            }
+            // The WAL starts over when all of it is in the main file, and takes no more space then.
+            let trouble = self.checkpointer.at_once(&self.conn);
+            self.look_at_disk(trouble);
+        }
+    }
+
+    fn commit_all(&mut self, group: &mut Vec<Box<dyn Command>>) {
         let mut waiting = VecDeque::from(std::mem::take(group));
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
+            self.look_at(error::classify(&e));
             return answer(waiting, &Fate::lost("beginning a transaction", e));
         }
         // How many of those that wait are to have a savepoint each, because sharing one went wrong.
@@ -301,6 +386,7 @@ impl Writer {
                 Fate::Committed
             }
             Err(e) => {
+                self.look_at(error::classify(&e));
                 self.abandon();
                 Fate::lost("committing", e)
             }
@@ -332,6 +418,7 @@ impl Writer {
             }
         }
         if let Some(class) = failed {
+            self.look_at(class);
             self.cache.clear();
             self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
@@ -341,6 +428,17 @@ impl Writer {
         }
         self.execute("RELEASE command")?;
         Ok(failed.is_none())
+    }
+
+    /// Notes what an error says about the disk.
+    fn look_at(&mut self, class: Class) {
+        self.is_full |= class == Class::Full;
+        self.is_broken |= class == Class::Broken;
+    }
+
+    /// Notes what a checkpoint says about the disk. What found no space was no command.
+    fn look_at_disk(&mut self, trouble: Trouble) {
+        self.is_broken |= trouble == Some(Class::Broken);
     }
 
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
@@ -356,12 +454,32 @@ impl Writer {
         self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
     }
 
+    /// Writes nothing any more. The connection is not closed either: that would move what is in the WAL into the
+    /// main file, as if it were known to be good.
+    fn refuse(self, group: Vec<Box<dyn Command>>, mut inbox: mpsc::Receiver<Message>) {
+        tracing::error!("the disk did not take what was written (fsync failed); nothing more is written");
+        let lost = || Fate::lost("writing", fault("the disk has failed"));
+        answer(group, &lost());
+        while let Some(message) = inbox.blocking_recv() {
+            match message {
+                Message::Run(command) => answer([command], &lost()),
+                Message::Checkpoint => {}
+                Message::Close => inbox.close(),
+            }
+        }
+        std::mem::forget(self.conn);
+    }
+
     fn close(mut self) {
-        self.checkpointer.stop();
+        if self.checkpointer.stop() == Some(Class::Broken) {
+            tracing::error!("the disk did not take the last checkpoint; what it was for stays in the WAL");
+            std::mem::forget(self.conn);
+            return;
+        }
         // A checkpoint that waits for readers holds all writers up meanwhile, and another process may
         // be serving from this file. The last one to close finds nobody in its way.
         let _ = self.conn.busy_timeout(Duration::ZERO);
-        checkpointer::checkpoint(&self.conn, "TRUNCATE");
+        let _ = checkpointer::checkpoint(&self.conn, "TRUNCATE");
         if let Err((_, error)) = self.conn.close() {
             tracing::warn!(%error, "the database did not close cleanly");
         }

@@ -20,9 +20,11 @@ pub(crate) mod hostile;
 pub(crate) mod programs;
 pub(crate) mod receiver;
 
+#[allow(unused_imports, reason = "the tests of faults start processes")]
 pub(crate) use app::TestApp;
 #[allow(unused_imports, reason = "the browser's tests need no receivers that misbehave")]
 pub(crate) use hostile::{Hostile, Then};
+#[allow(unused_imports, reason = "the tests of faults count what arrives")]
 pub(crate) use receiver::{Receiver, Reply};
 
 /// How long anything may take in a test before it counts as hanging. Generous: machines are busy.

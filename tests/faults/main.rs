@@ -1,0 +1,88 @@
+//! Faults: what this program promises when the world around it breaks, measured on the real program.
+//!
+//! Each test starts the server as a process of its own, takes something away from it (its life, the power, space
+//! on the disk, an answer, the right time) and counts what was lost. Each prints its figures and its seed. What
+//! is promised, and the figures of the last full run, are in `docs/reliability.md`.
+//!
+//! By default every test runs in a short form, with limits that a busy machine keeps. The full form is
+//!
+//! `tests/faults.sh`, which runs them one after the other on a release build (`POSTRIDER_FAULTS=full`,
+//! `POSTRIDER_FAULTS_BIN=target/release/postrider`), and `POSTRIDER_FAULTS_SEED=n` repeats the choices of an earlier run.
+//!
+//! * [`program`]: the server as a process. [`load`]: clients that keep a ledger of what was accepted.
+//!   [`sink`]: the receiver that counts. [`audit`]: what the database of a dead server holds.
+//! * [`shim`] and `shim.c`: a layer below the server that loses power, runs full and fails. [`disk`]: what a disk
+//!   holds that kept nothing but what was synced.
+
+#[path = "../it/support/mod.rs"]
+mod support;
+
+mod audit;
+mod disk;
+mod load;
+mod program;
+mod shim;
+mod sink;
+
+mod backlog;
+mod backup;
+mod clock;
+mod crash;
+mod full_disk;
+mod model;
+mod power;
+mod receivers;
+mod stop;
+mod trace;
+
+use std::sync::OnceLock;
+
+/// Whether the full form is asked for, with its strict limits.
+fn is_full() -> bool {
+    std::env::var("POSTRIDER_FAULTS").is_ok_and(|form| form == "full")
+}
+
+/// The value for this form.
+fn form<T>(short: T, full: T) -> T {
+    if is_full() { full } else { short }
+}
+
+/// One line of figures.
+fn say(topic: &str, figures: impl std::fmt::Display) {
+    println!("{topic} ({}): {figures}", form("short", "full"));
+}
+
+/// Chance that can be repeated: splitmix64.
+#[derive(Debug, Clone)]
+struct Dice(u64);
+
+impl Dice {
+    /// Dice of a test of this name, by the seed of the run.
+    fn of(test: &str) -> Dice {
+        static SEED: OnceLock<u64> = OnceLock::new();
+        let seed = *SEED.get_or_init(|| {
+            let given = std::env::var("POSTRIDER_FAULTS_SEED").ok();
+            given.map_or_else(|| getrandom::u64().unwrap() >> 16, |text| text.parse().unwrap())
+        });
+        println!("{test}: POSTRIDER_FAULTS_SEED={seed}");
+        Dice(test.bytes().fold(seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+
+    /// True once in `n`.
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}

@@ -1,0 +1,263 @@
+//! Receivers of the worst kinds: each fails as what it is, none costs memory, and none costs its neighbours time.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::program::{Program, Running};
+use crate::shim::Shim;
+use crate::sink::Sink;
+use crate::support::certificates::{self, Authority};
+use crate::support::{Hostile, Receiver, Then, in_time};
+use crate::{form, say};
+
+/// The one kind that costs others time: the HTTP library reads interim answers for as long as they come, and does not
+/// let others at its thread meanwhile. It is measured apart, without a limit.
+const FLOOD: &str = "endless 1xx";
+/// What may be kept of an answer.
+const KEPT: usize = 16 << 10;
+const MEMORY_KIB: u64 = 150 << 10;
+
+/// A bad receiver: what it is, where, and how its deliveries end; `None` = delivered.
+struct Bad {
+    what: &'static str,
+    url: String,
+    kind: Option<&'static str>,
+}
+
+/// All kinds, and what has to live as long as they.
+struct Zoo {
+    all: Vec<Bad>,
+    _hostile: Vec<Hostile>,
+    _receivers: Vec<Receiver>,
+    dripping: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Zoo {
+    fn drop(&mut self) {
+        self.dripping.abort();
+    }
+}
+
+/// Answers a byte a second.
+async fn drip(listener: TcpListener) {
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(async move {
+            for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" {
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+}
+
+/// A zoo with a thread of its own, so that its floods hold up nobody else in the test's process.
+struct Caged {
+    urls: Vec<String>,
+    /// That of the one with endless interim answers.
+    flood: String,
+    open: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Drop for Caged {
+    fn drop(&mut self) {
+        drop(self.open.take());
+    }
+}
+
+async fn caged(trusted: Authority) -> Caged {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (open, close) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let zoo = Zoo::open(&trusted).await;
+            tell.send(zoo.all.iter().map(|bad| (bad.what, bad.url.clone())).collect::<Vec<_>>()).ok();
+            close.await.ok();
+        });
+    });
+    let (floods, others): (Vec<_>, Vec<_>) =
+        told.await.unwrap().into_iter().partition(|(what, _)| *what == FLOOD);
+    let urls = others.into_iter().map(|(_, url)| url).collect();
+    Caged { urls, flood: floods[0].1.clone(), open: Some(open) }
+}
+
+impl Zoo {
+    async fn open(trusted: &Authority) -> Zoo {
+        let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let slow_url = format!("http://{}/", slow.local_addr().unwrap());
+        let bomb = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1000000000\r\n\r\n\x1f";
+        let huge = "HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n";
+        let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart";
+        let hostile = [
+            ("never answers", Hostile::silent().await, Some("timeout")),
+            ("endless headers", Hostile::endless("HTTP/1.1 200 OK\r\n", b"x: y\r\n").await, Some("protocol")),
+            (FLOOD, Hostile::endless("", b"HTTP/1.1 100 Continue\r\n\r\n").await, Some("timeout")),
+            ("a body of 10 GB", Hostile::endless(huge, b"x").await, None),
+            ("a compressed bomb", Hostile::endless(bomb, b"\0").await, None),
+            ("a reset in the middle", Hostile::answers(cut, Then::Reset).await, Some("protocol")),
+            ("an end in the middle", Hostile::answers(cut, Then::Close).await, Some("protocol")),
+            ("no HTTP", Hostile::answers("SSH-2.0-OpenSSH_9.6\r\n", Then::Stall).await, Some("protocol")),
+        ];
+        let mut all: Vec<Bad> =
+            hostile.iter().map(|(what, at, kind)| Bad { what, url: at.url("/"), kind: *kind }).collect();
+        let mut hostile: Vec<_> = hostile.into_iter().map(|(_, hostile, _)| hostile).collect();
+        let stalling = Hostile::silent().await;
+        all.push(Bad { what: "TLS that stalls", url: stalling.https_url("/"), kind: Some("timeout") });
+        hostile.push(stalling);
+        all.push(Bad { what: "a byte a second", url: slow_url, kind: Some("timeout") });
+        let wrong = Receiver::start_tls(certificates::self_signed_server(&["127.0.0.1"])).await;
+        all.push(Bad { what: "a wrong certificate", url: wrong.url("/"), kind: Some("tls") });
+        let other = Receiver::start_tls(trusted.server(&["hooks.example"])).await;
+        all.push(Bad { what: "a certificate of another host", url: other.url("/"), kind: Some("tls") });
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        all.push(Bad { what: "nobody there", url: format!("http://{nobody}/"), kind: Some("connect") });
+        let name = |host: &str| format!("http://{host}.test/");
+        all.push(Bad { what: "a name of nothing", url: name("a.nothing"), kind: Some("dns") });
+        all.push(Bad { what: "a name that hangs", url: name("a.slow"), kind: Some("timeout") });
+        let dripping = tokio::spawn(drip(slow));
+        Zoo { all, _hostile: hostile, _receivers: vec![wrong, other], dripping }
+    }
+}
+
+/// A program that trusts this authority, with a resolver that knows names of nothing and hangs at others.
+fn program(trusted: &Authority) -> Program {
+    let mut program = Program::new();
+    let shim = Shim::new(&program.disk, program.dir(), None);
+    let is_resolver = |name: &str| name == "LD_PRELOAD";
+    shim.env.iter().filter(|(name, _)| is_resolver(name)).for_each(|(name, value)| program.set(name, value));
+    let file = program.dir().join("ca.pem");
+    std::fs::write(&file, trusted.pem()).unwrap();
+    program.set("SSL_CERT_FILE", file.to_str().unwrap());
+    program.set("POSTRIDER_DELIVERY__TIMEOUT", "2s");
+    program.set("POSTRIDER_DELIVERY__CONNECT_TIMEOUT", "1s");
+    program.set("POSTRIDER_DELIVERY__DISABLE_AFTER_FAILURES", "0");
+    program
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_receiver_fails_as_what_it_is_and_costs_no_memory() {
+    let trusted = Authority::new();
+    let (zoo, program) = (Zoo::open(&trusted).await, program(&trusted));
+    let token = program.key().await;
+    let (running, _) = program.serve(&token).await;
+    let before = running.peak_kib();
+    let mut ids = Vec::new();
+    for bad in &zoo.all {
+        ids.push(running.webhook(&bad.url, "bad.event", json!({ "retry_schedule": [] })).await);
+    }
+    let rounds = form(1, 20);
+    for n in 0..rounds {
+        let body = json!({ "event_type": "bad.event", "payload": { "n": n } });
+        assert_eq!(running.post("/v1/events", body).await.0, 202);
+        running.drained().await;
+    }
+    for (bad, id) in zoo.all.iter().zip(&ids) {
+        let (_, list) = running.get(&format!("/v1/webhooks/{id}/deliveries?per_page=200")).await;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let rows = list["data"].as_array().unwrap();
+        assert_eq!(rows.len(), rounds);
+        for row in rows {
+            assert_eq!(row["attributes"]["error_kind"].as_str(), bad.kind, "{}: {row:#}", bad.what);
+            let (_, row) = running.get(&format!("/v1/webhooks/deliveries/{}", row["id"])).await;
+            let row: Value = serde_json::from_str(&row).unwrap();
+            let body = row["data"]["attributes"]["response"]["body"].as_str().unwrap_or_default();
+            assert!(body.chars().count() <= KEPT, "{}: {} kept", bad.what, body.len());
+        }
+    }
+    let peak = running.peak_kib();
+    running.stop().await;
+    say(
+        "bad receivers",
+        format!(
+            "{} kinds, {rounds} each, all told apart; peak memory {:.1} MiB, before {:.1} MiB",
+            zoo.all.len(),
+            peak as f64 / 1024.0,
+            before as f64 / 1024.0
+        ),
+    );
+    assert!(peak < MEMORY_KIB, "{peak} KiB");
+}
+
+/// Posts events to all healthy webhooks at a steady pace, and gives how long each took to arrive.
+async fn steady(running: &Running, sink: &Sink, prefix: &str, count: usize) -> Vec<Duration> {
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    let mut posted = Vec::new();
+    for n in 0..count {
+        pace.tick().await;
+        let name = format!("{prefix}-{n}");
+        let body = json!({ "event_type": format!("healthy.kind{}", n % HEALTHY), "payload": { "n": name } });
+        posted.push((name, Instant::now()));
+        assert_eq!(running.post("/v1/events", body).await.0, 202);
+    }
+    let names: Vec<_> = posted.iter().map(|(name, _)| name.clone()).collect();
+    assert!(sink.all_of(names.iter(), Duration::from_secs(30)).await.is_empty());
+    posted.into_iter().map(|(name, at)| sink.of(&name).unwrap().first - at).collect()
+}
+
+const HEALTHY: usize = 20;
+const UNHEALTHY: usize = 200;
+const FLOODS: usize = 4;
+
+fn p99(mut waits: Vec<Duration>) -> Duration {
+    waits.sort_unstable();
+    waits[waits.len() * 99 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_bad_receivers_do_not_slow_twenty_healthy_ones() {
+    let trusted = Authority::new();
+    let program = program(&trusted);
+    let zoo = caged(trusted).await;
+    let sink = Sink::start().await;
+    let token = program.key().await;
+    let (running, _) = program.serve(&token).await;
+    for n in 0..HEALTHY {
+        running.webhook(&sink.url("/"), &format!("healthy.kind{n}"), json!({})).await;
+    }
+    for n in 0..UNHEALTHY {
+        running.webhook(&zoo.urls[n % zoo.urls.len()], "bad.event", json!({ "retry_schedule": [] })).await;
+    }
+    for _ in 0..FLOODS {
+        running.webhook(&zoo.flood, "flood.event", json!({ "retry_schedule": [] })).await;
+    }
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    steady(&running, &sink, "warm", 100).await;
+    for round in 0..form(1, 5) {
+        let count = form(200, 600);
+        running.drained().await;
+        alone.extend(steady(&running, &sink, &format!("alone{round}"), count).await);
+        // Enough for all of them to be busy failing for the whole round.
+        for n in 0..form(3, 6) {
+            let body = json!({ "event_type": "bad.event", "payload": { "n": format!("bad-{round}-{n}") } });
+            assert_eq!(running.post("/v1/events", body).await.0, 202);
+        }
+        beside.extend(steady(&running, &sink, &format!("beside{round}"), count).await);
+    }
+    running.drained().await;
+    let body = json!({ "event_type": "flood.event", "payload": { "n": "flood" } });
+    assert_eq!(running.post("/v1/events", body).await.0, 202);
+    let flooded = p99(steady(&running, &sink, "flooded", 50).await);
+    let peak = running.peak_kib();
+    in_time("the stop", running.stop()).await;
+    let (alone, beside) = (p99(alone), p99(beside));
+    let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+    say(
+        "200 bad beside 20 healthy",
+        format!(
+            "healthy p99 {alone:.1?} alone, {beside:.1?} beside them ({ratio:.2} times), {flooded:.1?} beside {FLOODS} \
+             with {FLOOD}; peak memory {:.1} MiB",
+            peak as f64 / 1024.0
+        ),
+    );
+    // On a busy machine a few milliseconds more are no sign of anything.
+    let limit = alone.mul_f64(form(4.0, 1.5)) + form(Duration::from_millis(250), Duration::ZERO);
+    assert!(beside <= limit, "{beside:?} after {alone:?}");
+    assert!(peak < MEMORY_KIB, "{peak} KiB");
+}

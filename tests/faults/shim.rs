@@ -1,0 +1,66 @@
+//! The layer below the server, `shim.c`: compiled once, put under a program, and steered while that runs.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What the layer is told and what it counts; the numbers are their places in its file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Number {
+    FailSync = 0,
+    Space = 1,
+    SyncsFailed = 2,
+    SpaceRefused = 3,
+}
+
+/// A layer for one program.
+#[derive(Debug)]
+pub(crate) struct Shim {
+    control: File,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// The compiled layer. The bundled SQLite needs a C compiler as well, so there is one.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
+        let done = compiler.arg(&library).arg(&source).args(["-ldl", "-lpthread"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        library
+    })
+}
+
+impl Shim {
+    /// A layer over everything below `watched`. Its own files are in `beside`; with `journal` every change is
+    /// noted there.
+    pub(crate) fn new(watched: &Path, beside: &Path, journal: Option<&Path>) -> Shim {
+        let path = beside.join("control");
+        fs::write(&path, [0; 32]).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let mut env = vec![
+            ("LD_PRELOAD".to_owned(), text(library())),
+            ("FAULTS_DIR".to_owned(), text(watched)),
+            ("FAULTS_CONTROL".to_owned(), text(&path)),
+        ];
+        env.extend(journal.map(|path| ("FAULTS_JOURNAL".to_owned(), text(path))));
+        Shim { control: File::options().read(true).write(true).open(&path).unwrap(), env }
+    }
+
+    /// Tells it a number; it counts from the next call on.
+    pub(crate) fn set(&self, number: Number, value: i64) {
+        self.control.write_all_at(&value.to_le_bytes(), number as u64 * 8).unwrap();
+    }
+
+    /// A number that it was told, or has counted.
+    pub(crate) fn get(&self, number: Number) -> i64 {
+        let mut bytes = [0; 8];
+        self.control.read_exact_at(&mut bytes, number as u64 * 8).unwrap();
+        i64::from_le_bytes(bytes)
+    }
+}
