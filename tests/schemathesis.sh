@@ -26,7 +26,7 @@ if [ "${1:-}" = --short ]; then
   PHASES=examples,coverage
 fi
 runs=("$@")
-if [ ${#runs[@]} = 0 ] && [ "$PHASES" = examples,coverage ]; then runs=(v1:admin v0:admin admin:owner); fi
+if [ ${#runs[@]} = 0 ] && [ "$PHASES" = examples,coverage ]; then runs=(v0:admin admin:owner); fi
 if [ ${#runs[@]} = 0 ]; then runs=(v1 v0 admin); fi
 
 if [ -z "${TRIED_ALONE:-}" ]; then

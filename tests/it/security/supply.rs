@@ -56,3 +56,15 @@ fn unsafe_code_is_forbidden_and_everything_comes_from_the_registry() {
         assert_eq!(package.get("checksum").is_some(), !is_ours, "{name} has a checksum");
     }
 }
+
+#[test]
+fn whatever_is_sealed_is_sealed_anew_by_a_rotation_of_the_key_file() {
+    let vault = read("src/vault.rs");
+    let sealing: Vec<&str> = vault
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub fn seal_")?.split(['(', '<']).next())
+        .collect();
+    // What is added here has to be in `Vault::reseal` and `SecretsStore::secrets_reseal`, too: otherwise it
+    // is lost with the first `key-file rotate`.
+    assert_eq!(sealing, ["signing_secret", "header"]);
+}
