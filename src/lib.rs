@@ -48,6 +48,7 @@
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
 //! | [`backup`] | made, brought back, by the clock | |
+//! | [`alerts`] | looks once a minute, and tells people of troubles | judge by what has just happened |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
@@ -62,6 +63,7 @@
 //! * **Time is a parameter.** Only [`clock`] asks for it, so every rule about time is driven by tests.
 //! * **Secrets stay secret.** Sealed at rest ([`vault`]), masked in the log, absent from log lines.
 
+pub mod alerts;
 pub mod app;
 pub mod backup;
 pub mod cli;

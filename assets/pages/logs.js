@@ -46,6 +46,7 @@ const KINDS = {
     "backup.made",
     "backup.failed",
   ],
+  Alerts: ["alert.sent", "alert.failed", "alert_target.created", "alert_target.changed", "alert_target.deleted"],
 };
 const OTHER_WORDS = { endpoint: "webhook" };
 /** `user.sign_in_failed` → "User sign in failed". */

@@ -95,6 +95,13 @@ kinds! {
     BackupFailed = "backup.failed",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
+    /// Where alerts go.
+    AlertTargetCreated = "alert_target.created",
+    AlertTargetChanged = "alert_target.changed",
+    AlertTargetDeleted = "alert_target.deleted",
+    /// An alert was told, or could not be, at first.
+    AlertSent = "alert.sent",
+    AlertFailed = "alert.failed",
 }
 
 /// One entry of the activity log.

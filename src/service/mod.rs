@@ -16,6 +16,7 @@ use crate::store::{Job, Queued, StoreError};
 
 pub mod about;
 pub mod accounts;
+pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod deliveries;
@@ -198,6 +199,7 @@ pub struct Services {
     pub overviews: Arc<overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
+    pub alerts: Arc<alerts::AlertTargets>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

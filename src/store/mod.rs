@@ -37,6 +37,7 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
+mod alerts;
 mod export;
 mod jobs;
 mod live;
@@ -47,6 +48,7 @@ mod sessions;
 pub mod sqlite;
 pub mod statistics;
 
+pub use alerts::{AlertStore, EndpointTrouble};
 pub use jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
 pub use recent::RecentStore;
 
@@ -106,6 +108,7 @@ pub trait Store:
     + JobStore
     + SessionStore
     + OverviewStore
+    + AlertStore
 {
 }
 
@@ -126,6 +129,7 @@ impl<T> Store for T where
         + JobStore
         + SessionStore
         + OverviewStore
+        + AlertStore
 {
 }
 

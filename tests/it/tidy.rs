@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("vault", &["domain"]),
     ("meter", &[]),
+    ("alerts", &["domain", "store", "delivery", "clock", "vault", "backup"]),
     ("backup", &["domain", "store", "clock", "config", "data_dir", "vault", "meter"]),
     ("doctor", &["domain", "store", "delivery", "clock", "config", "data_dir"]),
     ("metrics", &["domain", "store", "delivery", "backup", "clock", "meter"]),

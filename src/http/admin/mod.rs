@@ -9,6 +9,7 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::http::docs::Document;
 
 mod account;
+mod alerts;
 mod apps;
 mod examples;
 mod keys;
@@ -37,6 +38,8 @@ enum Tag {
     Overview,
     /// Retention, and what the server is.
     Operation,
+    /// Who is told of troubles, and by which way.
+    Alerts,
 }
 
 /// All operations, a topic each.
@@ -48,6 +51,7 @@ type Apis = (
     apps::AppsApi,
     keys::KeysApi,
     operation::OperationApi,
+    alerts::AlertsApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -60,6 +64,7 @@ pub fn service() -> OpenApiService<Apis, ()> {
         apps::AppsApi,
         keys::KeysApi,
         operation::OperationApi,
+        alerts::AlertsApi,
     );
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }

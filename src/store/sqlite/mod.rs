@@ -22,6 +22,7 @@ use crate::domain::Timestamp;
 use crate::store::{Result, StoreError};
 
 mod activity;
+mod alerts;
 mod apps;
 mod attempts;
 pub mod backup;

@@ -2,6 +2,7 @@
 //! with another [`fresh`] and [`reopen`].
 
 mod accounts;
+mod alerts;
 mod durability;
 mod endpoints;
 mod events;
