@@ -47,6 +47,7 @@ use crate::service::events::Events;
 use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
+use crate::service::log_level::{LogControl, LogLevel};
 use crate::service::operations::{Operations, Sweep, SweepState, Swept};
 use crate::service::overview::Overviews;
 use crate::service::retention::Retention;
@@ -57,8 +58,8 @@ use crate::service::workbooks::Workbooks;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
-use crate::systemd;
 use crate::vault::Vault;
+use crate::{logging, systemd};
 
 /// How long to wait before the lock of the data directory is tried again, and how often.
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
@@ -421,6 +422,12 @@ fn assemble(
             config.signing.headers.clone(),
         )),
         accounts,
+        log_level: Arc::new(LogLevel::new(
+            shared.clone(),
+            clock.clone(),
+            Arc::new(LogLines),
+            config.log.level.clone(),
+        )),
         alerts: Arc::new(AlertTargets::new(
             shared.clone(),
             clock.clone(),
@@ -579,6 +586,19 @@ struct Telling(Alerts);
 impl Messenger for Telling {
     async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry {
         self.0.test(target, kind).await
+    }
+}
+
+/// Log lines, as the services see them.
+struct LogLines;
+
+impl LogControl for LogLines {
+    fn level(&self) -> Option<String> {
+        logging::level()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        logging::set_level(level)
     }
 }
 

@@ -45,6 +45,8 @@ const KINDS = {
     "retention.clock_accepted",
     "backup.made",
     "backup.failed",
+    "log_level.changed",
+    "server.imported",
   ],
   Alerts: ["alert.sent", "alert.failed", "alert_target.created", "alert_target.changed", "alert_target.deleted"],
 };

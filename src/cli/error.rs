@@ -8,6 +8,7 @@ use crate::backup::BackupError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
+use crate::service::ServiceError;
 use crate::service::apps::AppError;
 use crate::service::keys::KeyError;
 use crate::service::users::UserError;
@@ -84,6 +85,12 @@ impl From<StartError> for CliError {
             | StartError::Sender(_)
             | StartError::Signals(_) => CliError::Start(error),
         }
+    }
+}
+
+impl From<ServiceError> for CliError {
+    fn from(error: ServiceError) -> CliError {
+        CliError::Failed(with_causes(&error))
     }
 }
 

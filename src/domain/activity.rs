@@ -95,6 +95,10 @@ kinds! {
     BackupFailed = "backup.failed",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
+    /// Apps, endpoints and keys of another server were taken in.
+    Imported = "server.imported",
+    /// Until the server ends.
+    LogLevelChanged = "log_level.changed",
     /// Where alerts go.
     AlertTargetCreated = "alert_target.created",
     AlertTargetChanged = "alert_target.changed",

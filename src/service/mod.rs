@@ -30,6 +30,8 @@ pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod live;
+pub mod log_level;
+pub mod moving;
 pub mod operations;
 pub mod overview;
 pub mod retention;
@@ -200,6 +202,7 @@ pub struct Services {
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
     pub alerts: Arc<alerts::AlertTargets>,
+    pub log_level: Arc<log_level::LogLevel>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

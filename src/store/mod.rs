@@ -41,6 +41,7 @@ mod alerts;
 mod export;
 mod jobs;
 mod live;
+mod moving;
 mod overview;
 pub mod recent;
 pub mod retention;
@@ -54,6 +55,7 @@ pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use moving::{Import, MovingStore};
 pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
 pub use sessions::{SessionStore, UserChange};
 
@@ -109,6 +111,7 @@ pub trait Store:
     + SessionStore
     + OverviewStore
     + AlertStore
+    + MovingStore
 {
 }
 
@@ -130,6 +133,7 @@ impl<T> Store for T where
         + SessionStore
         + OverviewStore
         + AlertStore
+        + MovingStore
 {
 }
 

@@ -39,6 +39,11 @@ pub(super) fn of(operation: &str) -> (Value, Value) {
         "get_retention" => (nothing, retention()),
         "change_retention" => (json!({ "logs": "30d" }), retention()),
         "get_about" => (nothing, about()),
+        "get_log_level" => (nothing, log_level("info")),
+        "change_log_level" => {
+            let level = "info,postrider::delivery=debug";
+            (json!({ "level": level }), log_level(level))
+        }
         "list_alert_targets" => (nothing, whole(alert_target())),
         "create_alert_target" => (
             json!({ "name": "Phone", "form": "ntfy", "url": "https://ntfy.sh/my-topic", "token": "tk_example" }),
@@ -162,6 +167,10 @@ fn retention() -> Value {
         "next_sweep_at": "2026-05-01T06:14:38.120Z",
         "held_back": null,
     })
+}
+
+fn log_level(level: &str) -> Value {
+    json!({ "level": level, "configured": "info" })
 }
 
 fn alert_try() -> Value {

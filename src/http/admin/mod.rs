@@ -13,6 +13,7 @@ mod alerts;
 mod apps;
 mod examples;
 mod keys;
+mod log_level;
 pub mod openapi;
 mod operation;
 mod overview;
@@ -36,7 +37,7 @@ enum Tag {
     Keys,
     /// What waits, how webhooks are doing, and a first one to try.
     Overview,
-    /// Retention, and what the server is.
+    /// Retention, what the server is, and what it logs.
     Operation,
     /// Who is told of troubles, and by which way.
     Alerts,
@@ -52,6 +53,7 @@ type Apis = (
     keys::KeysApi,
     operation::OperationApi,
     alerts::AlertsApi,
+    log_level::LogLevelApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -65,6 +67,7 @@ pub fn service() -> OpenApiService<Apis, ()> {
         keys::KeysApi,
         operation::OperationApi,
         alerts::AlertsApi,
+        log_level::LogLevelApi,
     );
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }

@@ -49,6 +49,7 @@ const BODIES: &[(&str, &[&str])] = &[
     ("AlertTargetBody", &["token"]),
     ("AlertTargetChangeBody", &["token"]),
     ("AlertTestBody", &[]),
+    ("LogLevelBody", &["level"]),
 ];
 
 /// Operations in the app that `X-App-Id` names.

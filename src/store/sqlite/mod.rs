@@ -49,6 +49,7 @@ mod log_query;
 mod log_zones;
 mod meters;
 mod migrations;
+mod moving;
 mod overview;
 mod paging;
 mod pool;

@@ -49,7 +49,9 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("PATCH /admin/api/alerts/{id}", "--++---+"),
         ("DELETE /admin/api/alerts/{id}", "--++---+"),
         ("POST /admin/api/alerts/{id}/test", "--++---+"),
+        ("PUT /admin/api/log-level", "--++---+"),
         // Everybody who has signed in.
+        ("GET /admin/api/log-level", "-+++---+"),
         ("GET /admin/api/alerts", "-+++---+"),
         ("GET /admin/api/retention", "-+++---+"),
         ("GET /admin/api/about", "-+++---+"),

@@ -90,6 +90,7 @@ async fn answers_fit_their_schemas() {
     );
     for path in [
         "alerts",
+        "log-level",
         "state",
         "session",
         "sessions",

@@ -23,6 +23,8 @@ mod docs;
 mod doctor;
 mod files;
 mod listening;
+mod logs;
+mod moving;
 mod signals;
 
 /// The program, in a directory of its own.
