@@ -45,6 +45,11 @@ impl Histogram {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
+    /// The sum of the numbers observed until now, as they were observed.
+    pub fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+
     /// What has been counted until now.
     pub fn read(&self) -> Distribution {
         let unit = f64::from(self.per_unit);

@@ -2,8 +2,9 @@
 //! request notices.
 //!
 //! A step is one transaction of some rows, and the next is asked for only when that one is on disk, so
-//! whoever else writes waits for one step at most. Between two steps there is a rest several times as long as
-//! the step took: the busier the storage, the slower the sweep. What is pending is never removed.
+//! whoever else writes waits for one step at most. Between two steps there is a rest; while others write it is
+//! many times as long as the step took: the busier the storage, the slower the sweep ([`Pace`]). What is
+//! pending is never removed.
 //!
 //! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
 //! is more than a day ahead of it, nothing is removed and a person is waited for: either the clock is set
@@ -32,15 +33,15 @@ const EVERY_MS: i64 = 3_600_000;
 const TRUSTED_MS: i64 = 86_400_000;
 /// How long the activity log is kept: a year.
 pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
-/// Rows of a step.
-const STEP_ROWS: u32 = 100;
+/// Rows of a step: what takes about as long as a commit does anyway.
+const STEP_ROWS: u32 = 25;
 /// Pages that are given back in a step.
 const STEP_PAGES: u32 = 64;
-/// How many times as long as a step the rest after it is. What a sweep does to the p99 of others follows how
-/// often they meet a step or the checkpoint that its pages cause, more than how long these take: with 3 and
-/// with 9 the p99 more than tripled, with 20 it stayed (`benches/sweep.rs`). Some hundred rows a second
-/// are left, thirty million a day, on a slow disk.
+/// How many times as long as a step the rest after it is, while others write. The p99 of others follows how
+/// many of them meet a step (`benches/sweep.rs`).
 const REST: u32 = 20;
+/// The same while nobody else writes: who comes next waits for half a step at the mean.
+const REST_ALONE: u32 = 1;
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -226,13 +227,14 @@ impl Sweeper {
         }
         self.walk(What::Minutes, now).await?;
         swept.activity = self.walk(What::Activity, now).await?;
+        let mut pace = Pace::new(&**store);
         while !self.0.stop.is_cancelled() {
             let begun = Instant::now();
             match store.retention_shrink(STEP_PAGES).await? {
                 0 => break,
                 pages => swept.pages += pages,
             }
-            self.rest(begun).await;
+            self.rest(pace.after(begun.elapsed(), store.retention_written())).await;
         }
         Ok(swept)
     }
@@ -251,7 +253,7 @@ impl Sweeper {
     /// Takes steps until nothing that is too old at `now` is left, or until the server stops.
     async fn walk(&self, what: What, now: Timestamp) -> Result<u64, StoreError> {
         let store = &self.0.store;
-        let (mut after, mut removed) = (0, 0);
+        let (mut after, mut removed, mut pace) = (0, 0, Pace::new(&**store));
         while !self.0.stop.is_cancelled() {
             let Some(kept) = self.kept_ms(what).await? else { break };
             let before = now.plus_ms(-kept);
@@ -268,15 +270,14 @@ impl Sweeper {
                 Some(next) => after = next,
                 None => break,
             }
-            self.rest(begun).await;
+            self.rest(pace.after(begun.elapsed(), store.retention_written())).await;
         }
         Ok(removed)
     }
 
     /// Leaves the storage to others after a step. How long is a matter of the machine and not of the time of
     /// day, so it does not follow the clock.
-    async fn rest(&self, begun: Instant) {
-        let rest = (begun.elapsed() * REST).min(REST_MAX);
+    async fn rest(&self, rest: Duration) {
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
             () = self.0.stop.cancelled() => {}
@@ -325,6 +326,39 @@ impl Sweeper {
     }
 }
 
+/// How fast a walk goes: slowly while others write too.
+struct Pace {
+    /// What had been written, by whomever, when the last step was done.
+    written: u64,
+}
+
+impl Pace {
+    fn new(store: &dyn Store) -> Pace {
+        Pace { written: store.retention_written() }
+    }
+
+    /// How long to rest after a step that took `took`, when `written` is what has been written now.
+    fn after(&mut self, took: Duration, written: u64) -> Duration {
+        let is_alone = written.saturating_sub(self.written) <= 1;
+        self.written = written;
+        (took * if is_alone { REST_ALONE } else { REST }).min(REST_MAX)
+    }
+}
+
 fn is_ahead(now: Timestamp, seen: Timestamp) -> bool {
     now > seen.plus_ms(TRUSTED_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_hurries_only_while_nobody_else_writes() {
+        let (mut pace, took) = (Pace { written: 10 }, Duration::from_millis(4));
+        assert_eq!(pace.after(took, 11), took * REST_ALONE);
+        assert_eq!(pace.after(took, 13), took * REST);
+        assert_eq!(pace.after(took, 14), took * REST_ALONE);
+        assert_eq!(pace.after(Duration::from_secs(1), 20), REST_MAX);
+    }
 }

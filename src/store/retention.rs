@@ -23,7 +23,7 @@ pub struct Step {
 pub trait RetentionStore: Send + Sync {
     /// Removes deliveries, each as a whole, whose newest attempt was made before `before` and is not
     /// pending, with their details, and events that were only kept for them. A run of `limit` rows that
-    /// are all younger ends the walk.
+    /// are all younger, and some thousands after it too, ends the walk.
     async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step>;
     /// Takes the payloads of an app's events made before `before` that have no pending attempt. They are
     /// in no list from then on; their rows go when no attempt and no idempotency key refers to them.
@@ -37,6 +37,9 @@ pub trait RetentionStore: Send + Sync {
     /// Gives up to `pages` free pages back to the file system, as long as more than a tenth of the file
     /// is free; says how many pages went.
     async fn retention_shrink(&self, pages: u32) -> Result<u64>;
+    /// How much has been written since the start, in commands of whatever kind; each step is one. Who
+    /// asks before and after knows whether others write too.
+    fn retention_written(&self) -> u64;
     /// What the Retention page says.
     async fn retention_page(&self) -> Result<PagePolicy>;
     /// Changes what the page says.

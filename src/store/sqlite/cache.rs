@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::endpoint_text::read_patterns;
 use super::error::fault;
+use super::fresh::{Fresh, Generation};
 use crate::domain::{AppId, EndpointId, EndpointStatus, EventPattern, EventType};
 
 /// An endpoint, as far as events concern it.
@@ -23,8 +24,12 @@ pub(super) struct Wish {
 }
 
 /// The writer's memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cache {
+    /// What follows from endpoints for others; see [`Cache::settle`].
+    fresh: Arc<Fresh>,
+    /// Whether something was forgotten since then.
+    is_doubtful: bool,
     apps: HashMap<AppId, i64>,
     wishes: HashMap<i64, Arc<Vec<Wish>>>,
     types: HashMap<i64, HashMap<EventType, i64>>,
@@ -34,8 +39,28 @@ pub(super) struct Cache {
 const TYPES: usize = 1_000;
 
 impl Cache {
+    /// Knows nothing yet.
+    pub(super) fn new(fresh: Arc<Fresh>) -> Cache {
+        let (apps, wishes, types) = Default::default();
+        Cache { fresh, is_doubtful: false, apps, wishes, types }
+    }
+
+    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten. Not
+    /// sooner, or what is read before the commit would seem to be of the time after.
+    pub(super) fn settle(&mut self) {
+        if std::mem::take(&mut self.is_doubtful) {
+            self.fresh.renew();
+        }
+    }
+
+    /// The generation that is written in.
+    pub(super) fn generation(&self) -> Generation {
+        self.fresh.generation()
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
+        self.is_doubtful = true;
         self.apps.clear();
         self.types.clear();
         self.wishes.clear();
@@ -43,6 +68,7 @@ impl Cache {
 
     /// Forgets endpoints.
     pub(super) fn endpoints_changed(&mut self) {
+        self.is_doubtful = true;
         self.wishes.clear();
     }
 

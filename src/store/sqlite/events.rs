@@ -296,12 +296,17 @@ fn types(
 impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
+        let payloads: Vec<Bytes> = events.iter().map(|event| event.payload.clone()).collect();
         let take = writer::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
-            take(tx, app, &events, now)
+            Ok((take(tx, app, &events, now)?, tx.cache.generation()))
         });
-        self.ask(take).await
+        let (taken, generation) = self.ask(take).await?;
+        if let Taken::All(accepted) = &taken {
+            self.fresh.keep(generation, accepted.iter().zip(&payloads));
+        }
+        Ok(taken)
     }
 
     async fn event_list(

@@ -1,6 +1,7 @@
 //! Storage in one SQLite file: the only place that knows rusqlite and r2d2.
 //!
-//! * [`writer`]: one thread through which everything is written, many commands to a commit.
+//! * [`writer`]: one thread through which everything is written, many commands to a commit;
+//!   [`checkpointer`]: beside it, moves the WAL into the file.
 //! * [`pool`]: how connections are set up, and those that read.
 //! * [`migrations`]: the schema. [`rows`]: small values in columns. [`error`]: SQLite's errors.
 //! * One file for each aggregate, named as in [`crate::store`]; [`finish`] is the end of an attempt.
@@ -27,6 +28,7 @@ mod apps;
 mod attempts;
 pub mod backup;
 mod cache;
+mod checkpointer;
 mod counts;
 mod endpoint_text;
 mod endpoints;
@@ -35,6 +37,7 @@ mod event_list;
 mod events;
 mod export;
 mod finish;
+mod fresh;
 pub mod inspect;
 mod job_text;
 mod job_walk;
@@ -115,6 +118,7 @@ pub struct SqliteStore {
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
     meters: Arc<Meters>,
+    fresh: Arc<fresh::Fresh>,
 }
 
 impl SqliteStore {
@@ -132,13 +136,15 @@ impl SqliteStore {
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
         let pool = pool::readers(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
+        let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
-        let counted = meters.clone();
+        let (counted, fresh) = (meters.clone(), Arc::new(fresh::Fresh::default()));
+        let cache = cache::Cache::new(fresh.clone());
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, options.group.max(1), counted))
+            .spawn(move || writer::run(conn, cache, checkpointer, messages, options.group.max(1), counted))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
             inbox,
@@ -150,6 +156,7 @@ impl SqliteStore {
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
             meters,
+            fresh,
         }))
     }
 

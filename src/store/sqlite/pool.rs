@@ -102,6 +102,19 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection> 
     Ok(conn)
 }
 
+/// One connection that makes checkpoints, which need no pages in memory. It changes no content.
+pub(super) fn checkpointer(path: &Path, busy_timeout: Duration) -> Result<Connection> {
+    let conn = Connection::open_with_flags(path, READER).map_err(|e| error::of("opening checkpoints", e))?;
+    let set_up = || {
+        conn.busy_timeout(busy_timeout)?;
+        // As the writer: what is moved is on disk before the WAL starts over.
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        conn.pragma_update(None, "cache_size", 8)
+    };
+    set_up().map_err(|e| error::of("setting up checkpoints", e))?;
+    Ok(conn)
+}
+
 /// The connections that read.
 pub(super) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<Pool> {
     let manager = SqliteConnectionManager::file(path)

@@ -246,11 +246,19 @@ impl QueueStore for SqliteStore {
         .await
     }
 
-    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>> {
-        self.read("loading attempts", move |conn| load(conn, &attempts)).await
+    async fn queue_load(&self, mut attempts: Vec<AttemptId>) -> Result<Vec<Job>> {
+        let generation = self.fresh.generation();
+        let mut jobs = self.fresh.take(&mut attempts);
+        if !attempts.is_empty() {
+            let read = self.read("loading attempts", move |conn| load(conn, &attempts)).await?;
+            self.fresh.keep_endpoints(generation, &read);
+            jobs.extend(read);
+        }
+        Ok(jobs)
     }
 
     async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished> {
+        self.fresh.forget(id);
         let finish =
             writer::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));
         self.ask_patiently(finish).await

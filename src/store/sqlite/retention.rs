@@ -2,7 +2,7 @@
 //!
 //! The log and the events are walked by their row numbers, which ascend with time; so no index by time
 //! is needed, and what cannot go yet (pending, or a delivery that lives on) is passed over. Rows that a
-//! clock once dated into the future hold a walk up only if they fill a whole step.
+//! clock once dated into the future hold a walk up only if there are [`LOOK_AHEAD`] of them in a row.
 //!
 //! An event has three ends: its payload is taken by its own policy; its row stays while an attempt
 //! or an idempotency key refers to it ([`drop_if_unused`]); then it goes.
@@ -23,11 +23,16 @@ use crate::store::{Result, RetentionStore, Step};
 /// A tenth of the file may stay free: it is used again soon.
 const FREE_SHARE: i64 = 10;
 
+/// Where a step finds only what is younger, so many row numbers more are looked at for something to remove.
+const LOOK_AHEAD: i64 = 4_000;
+
 // ---------------------------------------------------------------------------------------------
 // The log
 
 pub(super) const WALK_ATTEMPTS: &str =
     "SELECT id, first_id IS NULL, created_at FROM attempts WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const NEXT_ATTEMPT: &str =
+    "SELECT min(id) FROM attempts WHERE id > ?1 AND id <= ?1 + ?2 AND created_at < ?3";
 pub(super) const DELETE_LATER: &str = "DELETE FROM attempts WHERE first_id = ?1";
 pub(super) const DELETE_FIRST: &str = "DELETE FROM attempts WHERE id = ?1";
 
@@ -38,6 +43,9 @@ fn sweep_attempts(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) ->
         .collect::<rusqlite::Result<_>>()?;
     let mut step = Step { removed: 0, next: None };
     if walked.iter().all(|(_, _, created_at)| *created_at >= before) {
+        if let Some((last, ..)) = walked.last() {
+            step.next = look_ahead(tx, NEXT_ATTEMPT, params![last, LOOK_AHEAD, before])?;
+        }
         return Ok(step);
     }
     for (id, is_first, created_at) in walked {
@@ -72,6 +80,8 @@ fn sweep_delivery(tx: &mut Tx<'_>, delivery: AttemptId, before: Timestamp) -> ru
 /// The condition is that of the index `events_app`.
 pub(super) const WALK_EVENTS: &str = "SELECT id, created_at FROM events \
      WHERE app = ?1 AND payload IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const NEXT_EVENT: &str = "SELECT min(id) FROM events WHERE id > ?1 AND id <= ?1 + ?2 AND created_at < ?3 \
+     AND app = ?4 AND payload IS NOT NULL";
 pub(super) const HAS_PENDING: &str =
     "SELECT EXISTS (SELECT 1 FROM attempts WHERE event = ?1 AND status = 'pending')";
 pub(super) const IS_REFERRED_TO: &str = "SELECT EXISTS (SELECT 1 FROM attempts WHERE event = ?1)";
@@ -93,6 +103,9 @@ fn sweep_events(
         .query_map(params![app, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     if walked.iter().all(|(_, created_at)| *created_at >= before) {
+        if let Some((last, _)) = walked.last() {
+            step.next = look_ahead(tx, NEXT_EVENT, params![last, LOOK_AHEAD, before, app])?;
+        }
         return Ok(step);
     }
     for (id, created_at) in walked {
@@ -105,6 +118,12 @@ fn sweep_events(
         step.removed += 1;
     }
     Ok(step)
+}
+
+/// Where to go on after a run of rows that are all too young.
+fn look_ahead(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Option<i64>> {
+    let found: Option<i64> = conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?;
+    Ok(found.map(|id| id - 1))
 }
 
 fn is(conn: &Connection, sql: &str, event: i64) -> rusqlite::Result<bool> {
@@ -238,6 +257,10 @@ impl RetentionStore for SqliteStore {
             let _ = self.inbox.send(Message::Checkpoint).await;
         }
         Ok(gone)
+    }
+
+    fn retention_written(&self) -> u64 {
+        self.meters.group_size.sum()
     }
 
     async fn retention_page(&self) -> Result<PagePolicy> {

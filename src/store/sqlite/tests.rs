@@ -17,7 +17,7 @@ use crate::store::{
     QueueStore as _, Retried, Start, StatsStore as _, Taken,
 };
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000)
 }
 
@@ -150,6 +150,8 @@ async fn statistics_and_retention_walk_no_log() {
             assert_quick(conn, retention::DELETE_LATER, "attempts_first");
             assert_quick(conn, retention::DELETE_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, retention::WALK_EVENTS, "events_app (app=? AND rowid>?)");
+            assert_quick(conn, retention::NEXT_ATTEMPT, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+            assert_quick(conn, retention::NEXT_EVENT, "(app=? AND rowid>? AND rowid<?)");
             assert_quick(conn, retention::HAS_PENDING, "attempts_event");
             assert_quick(conn, retention::IS_REFERRED_TO, "attempts_event");
             assert_quick(conn, retention::HAS_KEY, "idempotency_created");
@@ -425,7 +427,7 @@ async fn what_is_answered_with_ok_is_there_even_when_the_disk_fills_up_within_a_
 // ---------------------------------------------------------------------------------------------
 // What the traits cannot show
 
-fn endpoint(app: AppId) -> Endpoint {
+pub(super) fn endpoint(app: AppId) -> Endpoint {
     Endpoint {
         id: EndpointId::new(now()),
         app_id: app,

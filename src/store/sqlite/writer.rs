@@ -8,8 +8,9 @@
 //! all that is written, can be run again; so those that stand next to each other share one. If one of
 //! them fails, which is rare, all of them are undone and run again each in its own.
 //!
-//! Checkpoints run here too, between groups and never inside a commit. The writer must not be blocked
-//! by anything but the disk and another process's lock.
+//! Checkpoints never run inside a commit; nearly all of their work is done beside the writer
+//! ([`super::checkpointer`]). The writer must not be blocked by anything but the disk and another process's
+//! lock.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -21,15 +22,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cache::{Cache, Wish};
+use super::checkpointer::{self, Checkpointer};
 use super::counts::Counts;
 use super::error::{self, Class, Fault, fault};
 use super::meters::Meters;
 use crate::domain::{AppId, EventType};
 use crate::store::{Result, StoreError};
-
-/// Pages in the WAL from which a checkpoint is worth its cost, and by which it must have grown before
-/// another is tried (a reader may have held the last one up).
-const CHECKPOINT_PAGES: i32 = 1_000;
 
 /// What the writer is told.
 pub(super) enum Message {
@@ -208,6 +206,8 @@ thread_local! {
 /// Writes until it is told to close, or until nobody is left to tell it anything.
 pub(super) fn run(
     conn: Connection,
+    cache: Cache,
+    checkpointer: Checkpointer,
     mut inbox: mpsc::Receiver<Message>,
     group_max: usize,
     meters: Arc<Meters>,
@@ -217,8 +217,8 @@ pub(super) fn run(
         WAL_PAGES.set(pages);
         Ok(())
     }));
-    let (cache, counts) = (Cache::default(), Counts::default());
-    let mut writer = Writer { conn, cache, counts, meters, data_version: 0, checkpointed_at: 0 };
+    let counts = Counts::default();
+    let mut writer = Writer { conn, cache, counts, meters, checkpointer, data_version: 0 };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
@@ -233,10 +233,10 @@ pub(super) fn run(
         }
         if !group.is_empty() {
             writer.commit(&mut group);
-            writer.checkpoint_if_due();
+            writer.checkpointer.after_commit(&writer.conn, WAL_PAGES.get());
         }
         if checkpoint {
-            writer.checkpoint("PASSIVE");
+            writer.checkpointer.begin(WAL_PAGES.get());
         }
     }
     writer.close();
@@ -247,10 +247,9 @@ struct Writer {
     cache: Cache,
     counts: Counts,
     meters: Arc<Meters>,
+    checkpointer: Checkpointer,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
-    /// Pages in the WAL when a checkpoint was tried last.
-    checkpointed_at: i32,
 }
 
 impl Writer {
@@ -306,6 +305,7 @@ impl Writer {
                 Fate::lost("committing", e)
             }
         };
+        self.cache.settle();
         answer(ran, &fate);
     }
 
@@ -356,29 +356,12 @@ impl Writer {
         self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
     }
 
-    fn checkpoint_if_due(&mut self) {
-        let pages = WAL_PAGES.get();
-        // Fewer pages than at the last try: the WAL has started over since.
-        let grown = if pages < self.checkpointed_at { pages } else { pages - self.checkpointed_at };
-        if pages >= CHECKPOINT_PAGES && grown >= CHECKPOINT_PAGES {
-            self.checkpointed_at = pages;
-            self.checkpoint("PASSIVE");
-        }
-    }
-
-    /// A checkpoint that fails costs only disk space, and the next one makes up for it.
-    fn checkpoint(&self, mode: &str) {
-        let done = self.conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        if let Err(error) = done {
-            tracing::warn!(%error, "a checkpoint of the database failed");
-        }
-    }
-
-    fn close(self) {
+    fn close(mut self) {
+        self.checkpointer.stop();
         // A checkpoint that waits for readers holds all writers up meanwhile, and another process may
         // be serving from this file. The last one to close finds nobody in its way.
         let _ = self.conn.busy_timeout(Duration::ZERO);
-        self.checkpoint("TRUNCATE");
+        checkpointer::checkpoint(&self.conn, "TRUNCATE");
         if let Err((_, error)) = self.conn.close() {
             tracing::warn!(%error, "the database did not close cleanly");
         }

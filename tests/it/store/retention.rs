@@ -185,3 +185,16 @@ async fn the_latest_time_is_kept() {
     assert_eq!(world.store.clock_seen().await.unwrap(), Some(now().plus_ms(-5)));
     assert_eq!(world.store.activity_recent(1).await.unwrap(), [entry]);
 }
+
+#[tokio::test]
+async fn rows_that_a_wrong_clock_dated_into_the_future_hold_nothing_up() {
+    let world = fresh().await;
+    world.add_endpoint(&["*"]).await;
+    for at in [now().plus_ms(DAY), now().plus_ms(DAY), now()] {
+        let taken = world.take(vec![an_event("a", "1")], at).await.remove(0);
+        world.finish(taken.queued[0].attempt_id, answered(200, at)).await;
+    }
+    assert_eq!(sweep_log(&world, now().plus_ms(1), 2).await, 1);
+    assert_eq!(sweep_events(&world, now().plus_ms(1), 2).await, 1);
+    assert_eq!(world.log().await.len(), 2);
+}
