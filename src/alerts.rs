@@ -295,7 +295,8 @@ impl Inner {
         })
     }
 
-    /// Forgets what is over, so that it is told when it comes again; within the hour it is kept.
+    /// Forgets what is over, so that it is told when it comes again. Within the hour only its mark is
+    /// forgotten: the silence lasts.
     async fn forget(
         &self,
         targets: &[AlertTarget],
@@ -309,12 +310,15 @@ impl Inner {
                 .map(|trouble| (trouble.kind(), trouble.subject()))
                 .collect();
             let is_over = |told: &Told| {
-                told.target == target.id
-                    && now >= told.at.plus_ms(SILENCE_MS)
-                    && !lasting.contains(&(told.kind, told.subject.clone()))
+                told.target == target.id && !lasting.contains(&(told.kind, told.subject.clone()))
             };
-            let over: Vec<Key> =
-                told.iter().filter(|(_, told)| is_over(told)).map(|(key, _)| key.clone()).collect();
+            let mut over: Vec<Key> = Vec::new();
+            for (key, told) in told.iter_mut().filter(|(_, told)| is_over(told)) {
+                told.mark = None;
+                if now >= told.at.plus_ms(SILENCE_MS) {
+                    over.push(key.clone());
+                }
+            }
             for key in over {
                 told.remove(&key);
                 let (target, kind, subject) = key;

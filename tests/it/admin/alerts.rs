@@ -168,6 +168,28 @@ async fn a_webhook_that_fails_and_one_that_is_disabled_are_told_once_each() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_fails_again_within_the_hour_is_told_after_it() {
+    let app = TestApp::with(|c| c.delivery.disable_after_failures = 4).await;
+    let (receiver, messages) = (Receiver::start().await, Receiver::start().await);
+    app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
+    target(&app, &messages, json!({})).await;
+    receiver.reply(Reply::status(500));
+    fail(&app, 2).await;
+    look_after(&app, 1).await;
+    assert_eq!(messages.next().await.json()["kind"], "webhook_failing");
+    receiver.reply_once(Reply::ok());
+    fail(&app, 1).await;
+    look_after(&app, 5).await;
+    fail(&app, 2).await;
+    look_after(&app, 54).await;
+    assert_eq!(messages.count(), 1, "the hour is not over");
+    look_after(&app, 1).await;
+    assert_eq!(messages.next().await.json()["kind"], "webhook_failing");
+    look_after(&app, 180).await;
+    assert_eq!(messages.count(), 2);
+}
+
+#[tokio::test]
 async fn a_queue_that_is_late_is_told_each_hour_until_it_is_not() {
     let app = TestApp::with(|c| c.delivery.timeout = Span::parse("5m").unwrap()).await;
     let (receiver, messages) = (Receiver::start().await, Receiver::start().await);
