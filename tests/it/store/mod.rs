@@ -11,6 +11,7 @@ mod finish;
 mod invariants;
 mod jobs;
 mod log;
+mod moving;
 mod overview;
 mod queue;
 mod recent;
