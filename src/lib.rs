@@ -51,6 +51,7 @@
 //! | [`alerts`] | looks once a minute, and tells people of troubles | judge by what has just happened |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`trace`] | spans, where the program is built with the feature `otel` | cost anything without it |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
@@ -83,4 +84,5 @@ pub mod retention;
 pub mod service;
 pub mod store;
 pub mod systemd;
+pub mod trace;
 pub mod vault;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Identity, Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
@@ -53,9 +53,22 @@ pub fn set_level(level: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The log lines, on which traces may stand.
+type Lines = Layered<Box<dyn Layer<Registry> + Send + Sync>, Registry>;
+
 /// Starts logging for the rest of the process. A second call changes nothing. A panic becomes a log
 /// line like others, with the id of the request it happened in.
 pub fn init(config: &Config) {
+    start(config, Identity::new());
+}
+
+/// The same, with traces if a collector is named, to which `client` sends them. To be called inside a runtime.
+#[cfg(feature = "otel")]
+pub fn init_with_traces(config: &Config, client: reqwest::Client) {
+    start(config, crate::trace::otel::layer(client));
+}
+
+fn start(config: &Config, traces: impl Layer<Lines> + Send + Sync) {
     let terminal = std::io::stderr().is_terminal();
     let json = match config.log.format {
         LogFormat::Json => true,
@@ -70,7 +83,7 @@ pub fn init(config: &Config) {
         lines.with_ansi(terminal).with_filter(filter).boxed()
     };
     // Fails only when logging has been started before, in tests for example.
-    if tracing_subscriber::registry().with(lines).try_init().is_ok() {
+    if tracing_subscriber::registry().with(lines).with(traces).try_init().is_ok() {
         *now() = Some((config.log.level.clone(), handle));
         std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: something panicked")));
     }

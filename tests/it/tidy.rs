@@ -16,13 +16,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "store", "delivery", "backup", "clock", "meter"]),
     ("store", &["domain", "meter"]),
     ("config", &["domain"]),
-    ("logging", &["config"]),
+    ("logging", &["config", "trace"]),
+    ("trace", &[]),
     ("data_dir", &["config", "domain", "vault"]),
     ("export", &["domain", "store"]),
     ("service", &["domain", "store", "clock", "vault", "export"]),
-    ("delivery", &["domain", "store", "clock", "vault", "meter"]),
+    ("delivery", &["domain", "store", "clock", "vault", "meter", "trace"]),
     ("retention", &["domain", "store", "clock"]),
-    ("http", &["domain", "service"]),
+    ("http", &["domain", "service", "trace"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -26,6 +26,8 @@ mod listening;
 mod logs;
 mod moving;
 mod signals;
+#[cfg(feature = "otel")]
+mod traces;
 
 /// The program, in a directory of its own.
 struct Program {
