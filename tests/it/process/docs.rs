@@ -235,7 +235,7 @@ async fn the_recipe_for_caddy_passes_the_client_s_address_on() {
     let recipe = recipe
         .replace("hooks.example.com {", &format!("http://hooks.example.com:{port} {{\n    bind {host}"))
         .replace("127.0.0.1:8080", running.base.strip_prefix("http://").unwrap());
-    let whole = format!("{{\n    admin off\n    auto_https off\n    persist_config off\n}}\n{recipe}");
+    let whole = format!("{{\n    admin off\n    auto_https off\n}}\n{recipe}");
     fs::write(program.path().join("Caddyfile"), whole).unwrap();
     let log = File::create(program.path().join("caddy.log")).unwrap();
     let mut caddy = Command::new("caddy")
