@@ -17,7 +17,7 @@ async fn a_target_is_made_tried_and_changed() {
     page.press("Make target").await;
     page.sees_in(".field-error", "the token of an application in Gotify").await;
     page.fill("Token", "s3cret").await;
-    page.fill("Name", "Phone").await;
+    page.fill("Name (optional)", "Phone").await;
     page.press("Make target").await;
     page.sees_in("tbody tr", "Never tried").await;
     page.sees_in("tbody tr", "Everything").await;
