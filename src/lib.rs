@@ -47,11 +47,13 @@
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
+//! | [`bench`] | what this machine can do: the server in a process of its own, a load, a receiver | be part of the server |
 //! | [`backup`] | made, brought back, by the clock | |
 //! | [`alerts`] | looks once a minute, and tells people of troubles | judge by what has just happened |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
 //! | [`trace`] | spans, where the program is built with the feature `otel` | cost anything without it |
+//! | [`process`], [`throw_away`] | figures of a process; a directory that goes away | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
 //! `tests/it/tidy.rs` reads the `use` lines and fails when a layer names what it may not.
@@ -67,6 +69,7 @@
 pub mod alerts;
 pub mod app;
 pub mod backup;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -80,9 +83,11 @@ pub mod http;
 pub mod logging;
 pub mod meter;
 pub mod metrics;
+pub mod process;
 pub mod retention;
 pub mod service;
 pub mod store;
 pub mod systemd;
+pub mod throw_away;
 pub mod trace;
 pub mod vault;

@@ -24,11 +24,8 @@ use crate::clock::Clock;
 use crate::delivery;
 use crate::domain::Timestamp;
 use crate::meter::Histogram;
+use crate::process::Process;
 use crate::store::{Oldest, Store, StoreError, sqlite};
-
-mod process;
-
-use process::Process;
 
 /// Where the figures come from.
 pub struct Metrics {
@@ -62,7 +59,7 @@ impl Metrics {
     pub async fn openmetrics(&self) -> Result<String, StoreError> {
         let oldest = self.store.queue_oldest().await?;
         let database = self.database.clone();
-        let looked = tokio::task::spawn_blocking(move || (sizes(&database), Process::read()));
+        let looked = tokio::task::spawn_blocking(move || (sizes(&database), Process::own()));
         let ((database_bytes, wal_bytes), process) = looked.await.unwrap_or_default();
         let scrape = Scrape {
             sources: self.sources.clone(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::StartError;
 use crate::backup::BackupError;
+use crate::bench::BenchError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
@@ -38,6 +39,9 @@ pub enum CliError {
     /// The demo did not run.
     #[error(transparent)]
     Demo(DemoError),
+    /// Nothing could be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
 }
 
 impl CliError {
@@ -50,7 +54,8 @@ impl CliError {
             | CliError::Store(_)
             | CliError::Start(_)
             | CliError::Backup(_)
-            | CliError::Demo(_) => ExitCode::from(1),
+            | CliError::Demo(_)
+            | CliError::Bench(_) => ExitCode::from(1),
         }
     }
 

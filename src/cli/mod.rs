@@ -13,6 +13,7 @@ use crate::config::{Config, Sources};
 
 mod app;
 mod backup;
+mod bench;
 mod config;
 mod demo;
 mod doctor;
@@ -103,6 +104,8 @@ pub enum Command {
     },
     /// Say in plain words whether this machine is fit, and what is wrong on the way to a webhook
     Doctor(doctor::DoctorOptions),
+    /// Measure what this machine can do: the server with a load and a receiver, in a throw-away directory
+    Bench(bench::BenchOptions),
     /// Print completions for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff)
@@ -160,6 +163,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::ImportSvix(options) => moving::take_from_svix(&options, &config()?),
         Command::Check { json } => backup::check(&config()?, json),
         Command::Doctor(options) => doctor::run(&options, &config()?),
+        Command::Bench(options) => bench::run(&options, &config()?),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
         Command::MakeWorkbook => make_workbook::run(),

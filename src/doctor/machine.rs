@@ -109,7 +109,7 @@ fn fsync(path: &Path) -> Finding {
 }
 
 /// The median of some, in milliseconds.
-fn fsync_ms(probe: &Path) -> io::Result<f64> {
+pub fn fsync_ms(probe: &Path) -> io::Result<f64> {
     let mut options = OpenOptions::new();
     let mut file: File = options.write(true).create(true).truncate(true).mode(0o600).open(probe)?;
     let mut once = || {

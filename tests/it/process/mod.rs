@@ -18,6 +18,7 @@ use crate::support::app::{client, json_body};
 use crate::support::{Receiver, Reply, in_time};
 
 mod backup;
+mod bench;
 mod crash;
 mod docs;
 mod doctor;

@@ -1,4 +1,4 @@
-//! Figures of this process, from `/proc`. What cannot be read there is 0.
+//! Figures of a process, from `/proc`. What cannot be read there is 0.
 
 use std::fs;
 
@@ -8,29 +8,41 @@ const TICKS: f64 = 100.0;
 
 /// The figures.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Process {
-    pub(super) resident_bytes: u64,
-    pub(super) virtual_bytes: u64,
-    pub(super) threads: u64,
-    pub(super) cpu_seconds: f64,
-    pub(super) open_fds: u64,
-    pub(super) max_fds: u64,
+pub struct Process {
+    pub resident_bytes: u64,
+    /// The most that was resident at a time.
+    pub peak_resident_bytes: u64,
+    pub virtual_bytes: u64,
+    pub threads: u64,
+    pub cpu_seconds: f64,
+    pub open_fds: u64,
+    pub max_fds: u64,
 }
 
 impl Process {
-    /// Reads them. Blocks for some microseconds.
-    pub(super) fn read() -> Process {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let (status, stat, limits) =
-            (text("/proc/self/status"), text("/proc/self/stat"), text("/proc/self/limits"));
+    /// Reads those of this process. Blocks for some microseconds.
+    pub fn own() -> Process {
+        Process::in_directory("/proc/self")
+    }
+
+    /// Reads those of another process, of which its owner may know.
+    pub fn of(pid: u32) -> Process {
+        Process::in_directory(&format!("/proc/{pid}"))
+    }
+
+    fn in_directory(directory: &str) -> Process {
+        let text = |name: &str| fs::read_to_string(format!("{directory}/{name}")).unwrap_or_default();
+        let (status, stat, limits) = (text("status"), text("stat"), text("limits"));
         let kib = |name| status_number(&status, name) * 1_024;
         Process {
             resident_bytes: kib("VmRSS:"),
+            peak_resident_bytes: kib("VmHWM:"),
             virtual_bytes: kib("VmSize:"),
             threads: status_number(&status, "Threads:"),
             cpu_seconds: cpu(&stat),
             // One of them is the directory itself.
-            open_fds: fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count().saturating_sub(1) as u64),
+            open_fds: fs::read_dir(format!("{directory}/fd"))
+                .map_or(0, |fds| fds.count().saturating_sub(1) as u64),
             max_fds: limit(&limits, "Max open files"),
         }
     }
@@ -69,7 +81,9 @@ mod tests {
 
     #[test]
     fn the_process_finds_itself() {
-        let process = Process::read();
+        let process = Process::own();
+        assert!(process.peak_resident_bytes >= process.resident_bytes, "{process:?}");
+        assert_eq!(Process::of(u32::MAX), Process::default(), "there is no such process");
         assert!(process.resident_bytes > 1 << 20 && process.open_fds >= 3, "{process:?}");
         assert!(process.max_fds >= process.open_fds && process.threads >= 1, "{process:?}");
     }
