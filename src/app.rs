@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::{Alerts, Watched};
 use crate::backup::Scheduled;
 use crate::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::config::{self, Config, Listen, PublicUrl};
@@ -23,9 +24,10 @@ use crate::delivery::dispatcher::{Dispatcher, Limits};
 use crate::delivery::guard::{Lookup, SystemLookup};
 use crate::delivery::jobs::JobRunner;
 use crate::delivery::{Sender, SenderConfig, SenderError};
+use crate::domain::alert::{AlertTarget, AlertTry};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
-use crate::domain::{ActivityKind, AppId, AttemptId, EndpointId, Outcome, Span, Timestamp};
+use crate::domain::{ActivityKind, AlertKind, AppId, AttemptId, EndpointId, Outcome, Span, Timestamp};
 use crate::http::listener::Listener;
 use crate::http::metrics::{Access, Exposition};
 use crate::http::proxies::Proxies;
@@ -36,6 +38,7 @@ use crate::metrics::{Metrics, Sources};
 use crate::retention::{SweepError, Sweeper, SweeperState};
 use crate::service::about::{About, Facts};
 use crate::service::accounts::Accounts;
+use crate::service::alerts::{AlertTargets, Messenger};
 use crate::service::auth::Auth;
 use crate::service::deliveries::Deliveries;
 use crate::service::endpoint_input::InputRules;
@@ -44,6 +47,7 @@ use crate::service::events::Events;
 use crate::service::export::Exports;
 use crate::service::jobs::Jobs;
 use crate::service::live::Live;
+use crate::service::log_level::{LogControl, LogLevel};
 use crate::service::operations::{Operations, Sweep, SweepState, Swept};
 use crate::service::overview::Overviews;
 use crate::service::retention::Retention;
@@ -54,8 +58,8 @@ use crate::service::workbooks::Workbooks;
 use crate::service::{self, By, Dispatch, ServiceError, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, Job, Queued, StatsStore as _, Store, StoreError};
-use crate::systemd;
 use crate::vault::Vault;
+use crate::{logging, systemd};
 
 /// How long to wait before the lock of the data directory is tried again, and how often.
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
@@ -135,6 +139,8 @@ pub struct Server {
     sweeping: JoinHandle<()>,
     backups: Scheduled,
     backing_up: JoinHandle<()>,
+    alerts: Alerts,
+    alerting: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
@@ -187,6 +193,8 @@ impl Server {
         let sweeping = sweeper.start();
         let backups = parts.backups;
         let backing_up = backups.start();
+        let alerts = parts.alerts;
+        let alerting = alerts.start();
         let app = http::app(parts.state);
         let proxies = Proxies::new(config.http.trusted_proxies.clone());
         let door = Door { listener, tls: tls.clone(), proxies };
@@ -203,6 +211,8 @@ impl Server {
             sweeping,
             backups,
             backing_up,
+            alerts,
+            alerting,
             http,
             stop_http,
             abort_http,
@@ -264,6 +274,11 @@ impl Server {
         self.dispatcher.results()
     }
 
+    /// Changes with every look for what people should be told.
+    pub fn alert_looks(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.alerts.looks()
+    }
+
     /// Stops in order: nothing new, up to 20 seconds for what is under way, then storage.
     pub async fn stop(self) {
         self.stop_with(STOP_GRACE).await;
@@ -275,6 +290,7 @@ impl Server {
         self.stop_http.cancel();
         self.sweeper.stop();
         self.backups.stop();
+        self.alerts.stop();
         let http = async {
             match tokio::time::timeout(grace, &mut self.http).await {
                 Ok(ended) => ended,
@@ -284,11 +300,23 @@ impl Server {
                 }
             }
         };
-        let ((), (), http, sweeping, backing_up) =
-            tokio::join!(self.jobs.stop(), self.dispatcher.stop(grace), http, self.sweeping, self.backing_up);
+        let ((), (), http, sweeping, backing_up, alerting) = tokio::join!(
+            self.jobs.stop(),
+            self.dispatcher.stop(grace),
+            http,
+            self.sweeping,
+            self.backing_up,
+            self.alerting
+        );
         // A client may have asked for a test while the rest was ending, and hung up.
         self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
-        for (name, ended) in [("the HTTP server", http), ("the sweeper", sweeping), ("backups", backing_up)] {
+        let parts = [
+            ("the HTTP server", http),
+            ("the sweeper", sweeping),
+            ("backups", backing_up),
+            ("alerts", alerting),
+        ];
+        for (name, ended) in parts {
             if let Err(error) = ended {
                 tracing::error!(%error, name, "a part of the server ended badly");
             }
@@ -340,6 +368,7 @@ struct Parts {
     jobs: JobRunner,
     sweeper: Sweeper,
     backups: Scheduled,
+    alerts: Alerts,
 }
 
 /// Joins services and delivery over one storage.
@@ -360,7 +389,8 @@ fn assemble(
         policy: policy.clone(),
     };
     let clock = world.clock.clone();
-    let sender = Sender::with_lookup(sender_config, clock.clone(), vault.clone(), world.lookup.clone())?;
+    let sender =
+        Arc::new(Sender::with_lookup(sender_config, clock.clone(), vault.clone(), world.lookup.clone())?);
     let retry_policy = RetryPolicy {
         schedule: Arc::new(config.delivery.retry_schedule.clone()),
         jitter: config.delivery.jitter,
@@ -375,17 +405,19 @@ fn assemble(
         shared.clone(),
         clock.clone(),
         world.chance.clone(),
-        Arc::new(sender),
+        sender.clone(),
         retry_policy,
         limits,
     );
     let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
     let dispatch: Arc<dyn Dispatch> =
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
-    let rules = InputRules { policy, signing_headers: config.signing.headers.clone() };
+    let rules = InputRules { policy: policy.clone(), signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
     let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
     let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
+    let alerts =
+        Alerts::new(shared.clone(), clock.clone(), vault.clone(), sender, backups.clone(), watched(config));
     let sources =
         Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
     let database = config.data_dir.join(crate::data_dir::DATABASE);
@@ -404,6 +436,19 @@ fn assemble(
             config.signing.headers.clone(),
         )),
         accounts,
+        log_level: Arc::new(LogLevel::new(
+            shared.clone(),
+            clock.clone(),
+            Arc::new(LogLines),
+            config.log.level.clone(),
+        )),
+        alerts: Arc::new(AlertTargets::new(
+            shared.clone(),
+            clock.clone(),
+            vault.clone(),
+            Arc::new(Telling(alerts.clone())),
+            policy,
+        )),
         endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
         events: Arc::new(Events::new(
             shared.clone(),
@@ -441,7 +486,7 @@ fn assemble(
     };
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
-    Ok(Parts { state, dispatcher, jobs, sweeper, backups })
+    Ok(Parts { state, dispatcher, jobs, sweeper, backups, alerts })
 }
 
 /// How long the configuration keeps things, and whether a person said so.
@@ -453,6 +498,18 @@ fn retention_rules(config: &Config) -> Rules {
     Rules {
         logs: rule("retention.logs", &config.retention.logs),
         events: rule("retention.events", &config.retention.events),
+    }
+}
+
+/// What alerts are about, besides storage.
+fn watched(config: &Config) -> Watched {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let mut directories = vec![absolute(&config.data_dir)];
+    directories.extend(config.backup.dir.as_ref().map(absolute));
+    Watched {
+        disable_after_failures: config.delivery.disable_after_failures,
+        directories,
+        dashboard: config.public_url.as_ref().map(|url| format!("{}/admin", url.as_str())),
     }
 }
 
@@ -533,6 +590,29 @@ impl Sweep for Sweeping {
         let SweeperState { last, next_at, held_back } = self.0.state();
         let last = last.map(|(at, s)| (at, Swept { attempts: s.attempts, events: s.events }));
         SweepState { last, next_at, held_back }
+    }
+}
+
+/// Alerts, as the services see them.
+struct Telling(Alerts);
+
+#[async_trait]
+impl Messenger for Telling {
+    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry {
+        self.0.test(target, kind).await
+    }
+}
+
+/// Log lines, as the services see them.
+struct LogLines;
+
+impl LogControl for LogLines {
+    fn level(&self) -> Option<String> {
+        logging::level()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        logging::set_level(level)
     }
 }
 

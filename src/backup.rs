@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -162,6 +162,8 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
+    /// The last one, if it failed: when, and why.
+    failure: Mutex<Option<(Timestamp, String)>>,
     stop: CancellationToken,
 }
 
@@ -173,13 +175,18 @@ const AGAIN_MS: i64 = 600_000;
 impl Scheduled {
     /// Joins the parts; nothing runs yet.
     pub fn new(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Scheduled {
-        let (meters, stop) = (Arc::default(), CancellationToken::new());
-        Scheduled(Arc::new(Inner { config, store, clock, meters, stop }))
+        let (meters, failure, stop) = (Arc::default(), Mutex::default(), CancellationToken::new());
+        Scheduled(Arc::new(Inner { config, store, clock, meters, failure, stop }))
     }
 
     /// What it counts of itself.
     pub fn meters(&self) -> Arc<Meters> {
         self.0.meters.clone()
+    }
+
+    /// When and why the last one failed; `None` when it did not.
+    pub fn failure(&self) -> Option<(Timestamp, String)> {
+        self.0.failure.lock().expect("no panic happens while this is held").clone()
     }
 
     /// Makes one each `backup.every`, counted from the newest that is there, until [`Scheduled::stop`].
@@ -236,6 +243,7 @@ impl Inner {
     async fn make(self: &Arc<Self>, now: Timestamp) -> bool {
         let inner = self.clone();
         let made = tokio::task::spawn_blocking(move || inner.make_file(now)).await;
+        let mut failure = None;
         let (kind, summary, details) = match made {
             Ok(Ok((path, made))) => {
                 self.meters.made.inc();
@@ -253,9 +261,11 @@ impl Inner {
                 self.meters.failed.inc();
                 tracing::error!(reason, "a scheduled backup failed");
                 let details = json!({ "reason": reason });
+                failure = Some((now, reason.clone()));
                 (ActivityKind::BackupFailed, format!("A backup failed: {reason}."), details)
             }
         };
+        *self.failure.lock().expect("no panic happens while this is held") = failure;
         let (actor, is_made) = (Actor::System.to_string(), kind == ActivityKind::BackupMade);
         let entry = Activity { kind, app_id: None, actor, address: None, summary, details, created_at: now };
         if let Err(error) = self.store.activity_append(entry).await {

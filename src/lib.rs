@@ -49,8 +49,10 @@
 //! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
 //! | [`bench`] | what this machine can do: the server in a process of its own, a load, a receiver | be part of the server |
 //! | [`backup`] | made, brought back, by the clock | |
+//! | [`alerts`] | looks once a minute, and tells people of troubles | judge by what has just happened |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |
 //! | [`clock`], [`vault`] | time and chance; encryption at rest | |
+//! | [`trace`] | spans, where the program is built with the feature `otel` | cost anything without it |
 //! | [`process`], [`throw_away`] | figures of a process; a directory that goes away | |
 //! | [`meter`], [`metrics`] | what is counted, by whoever does it; what `/metrics` shows of it | take a lock for each attempt |
 //!
@@ -64,6 +66,7 @@
 //! * **Time is a parameter.** Only [`clock`] asks for it, so every rule about time is driven by tests.
 //! * **Secrets stay secret.** Sealed at rest ([`vault`]), masked in the log, absent from log lines.
 
+pub mod alerts;
 pub mod app;
 pub mod backup;
 pub mod bench;
@@ -86,4 +89,5 @@ pub mod service;
 pub mod store;
 pub mod systemd;
 pub mod throw_away;
+pub mod trace;
 pub mod vault;

@@ -11,7 +11,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::domain::endpoint::{Endpoint, HeaderValue};
-use crate::domain::{EndpointId, Sealed, SigningSecret};
+use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret};
 
 const NONCE_BYTES: usize = 24;
 const KEY_INFO: &[u8] = b"postrider/vault/v1";
@@ -96,6 +96,23 @@ impl Vault {
         String::from_utf8(value).map_err(|_| CannotOpen { place })
     }
 
+    /// Seals a secret of a target of alerts: its `url` or its `token`.
+    pub fn seal_alert(&self, target: AlertTargetId, field: &str, value: &str) -> Sealed {
+        self.seal(&alert_place(target, field), value.as_bytes())
+    }
+
+    /// Opens a secret of a target of alerts.
+    pub fn open_alert(
+        &self,
+        target: AlertTargetId,
+        field: &str,
+        sealed: &Sealed,
+    ) -> Result<String, CannotOpen> {
+        let place = alert_place(target, field);
+        let value = self.open(&place, sealed)?;
+        String::from_utf8(value).map_err(|_| CannotOpen { place })
+    }
+
     fn seal(&self, place: &str, plain: &[u8]) -> Sealed {
         let mut nonce = [0u8; NONCE_BYTES];
         getrandom::fill(&mut nonce).expect("the operating system gives randomness");
@@ -131,6 +148,10 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault(…)")
     }
+}
+
+fn alert_place(target: AlertTargetId, field: &str) -> String {
+    format!("alert target {target}, {field}")
 }
 
 fn signing_place(endpoint: EndpointId) -> String {

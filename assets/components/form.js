@@ -100,7 +100,7 @@ export function Field({ form, name, label, hint, optional, as = "input", options
       const all = { ...attributes, name, value: value ?? "", onInput: (e) => form.set(name, e.target.value), ...rest };
       if (as === "textarea") return html`<textarea ...${all}></textarea>`;
       if (as === "select")
-        return html`<select ...${all}>
+        return html`<select ...${all} onChange=${all.onInput}>
           ${options.map((o) => {
             const [v, w] = Array.isArray(o) ? o : [o, o];
             return html`<option value=${v} selected=${v === value}>${w}</option>`;

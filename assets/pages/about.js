@@ -8,6 +8,7 @@ import { useLoad } from "../components/load.js";
 import { Card, Facts, Page } from "../components/page.js";
 import { ErrorState, Skeleton } from "../components/states.js";
 import { Time } from "../components/time.js";
+import { LogLevel } from "./about/log-level.js";
 import { ScheduleWords } from "./webhooks/schedule.js";
 
 const num = (text) => html`<span class="num">${text}</span>`;
@@ -42,6 +43,7 @@ export default function About() {
         ["Events", limit(limits.events_per_second, "a second")],
         ["Size of an event", num(bytes(limits.event_size))],
       ]} /><//>
+      <${LogLevel} />
     </div><div class="column">
       <${Card} title="Delivery"><${Facts} items=${[
         ["Retries", html`<${ScheduleWords} waits=${delivery.retry_schedule} />`],

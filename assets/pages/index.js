@@ -19,6 +19,7 @@ export const PAGES = [
   { path: "users", title: "Users", icon: "users", role: "owner", load: () => import("./users.js") },
   { path: "apps", title: "Apps", icon: "apps", role: "owner", load: () => import("./apps.js") },
   { path: "retention", title: "Retention Policies", icon: "retention", load: () => import("./retention.js") },
+  { path: "alerts", title: "Alerts", icon: "bell", load: () => import("./alerts.js") },
   { path: "logs", title: "Logs", icon: "logs", role: "owner", load: () => import("./logs.js") },
   { path: "about", title: "About", icon: "about", load: () => import("./about.js") },
   { path: "account", load: () => import("./account.js") },
@@ -38,6 +39,7 @@ export const NAVIGATION = [
   "apps",
   null,
   "retention",
+  "alerts",
   "logs",
   "about",
 ].map((path) => (path === null ? null : PAGES.find((page) => page.path === path)));

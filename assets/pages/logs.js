@@ -47,7 +47,10 @@ const KINDS = {
     "key_file.rotated",
     "backup.made",
     "backup.failed",
+    "log_level.changed",
+    "server.imported",
   ],
+  Alerts: ["alert.sent", "alert.failed", "alert_target.created", "alert_target.changed", "alert_target.deleted"],
 };
 const OTHER_WORDS = { endpoint: "webhook" };
 /** `user.sign_in_failed` → "User sign in failed". */

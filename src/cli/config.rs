@@ -4,7 +4,7 @@
 use clap::Subcommand;
 
 use super::{CliError, output};
-use crate::config::Config;
+use crate::config::{Config, reference};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,8 @@ pub enum ConfigCommand {
     Check,
     /// Show each key with its value and where that comes from; secrets are hidden
     Dump,
+    /// Print all keys with form, default and environment variable, as Markdown
+    Reference,
 }
 
 /// Runs the command. A configuration that is not fine has been reported before this.
@@ -20,5 +22,6 @@ pub(super) fn run(command: ConfigCommand, config: &Config) -> Result<(), CliErro
     match command {
         ConfigCommand::Check => output::print("configuration is fine\n"),
         ConfigCommand::Dump => output::print(&config.dump()),
+        ConfigCommand::Reference => output::print(&reference::markdown()),
     }
 }

@@ -9,6 +9,7 @@ use crate::bench::BenchError;
 use crate::config::Problems;
 use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
+use crate::service::ServiceError;
 use crate::service::apps::AppError;
 use crate::service::keys::KeyError;
 use crate::service::users::UserError;
@@ -90,6 +91,12 @@ impl From<StartError> for CliError {
             | StartError::DiskFailed
             | StartError::Signals(_) => CliError::Start(error),
         }
+    }
+}
+
+impl From<ServiceError> for CliError {
+    fn from(error: ServiceError) -> CliError {
+        CliError::Failed(with_causes(&error))
     }
 }
 

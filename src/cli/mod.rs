@@ -23,10 +23,12 @@ mod healthcheck;
 mod key;
 mod key_file;
 mod make_workbook;
+mod moving;
 mod openapi;
 mod output;
 mod serve;
 mod storage;
+mod svix;
 mod user;
 
 pub use error::CliError;
@@ -92,6 +94,12 @@ pub enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Write apps, webhooks and keys as JSON, for another server; events and the log are not in it
+    Export(moving::ExportOptions),
+    /// Take in what export has written: all of it or nothing; once more changes nothing
+    Import(moving::ImportOptions),
+    /// Take in the applications and endpoints of a Svix server, with their signing secrets
+    ImportSvix(moving::SvixOptions),
     /// Look at every page of the database: whether it is sound, and how big what is in it is
     Check {
         /// Print one JSON object for programs
@@ -155,6 +163,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Config(command) => config::run(command, &config()?),
         Command::Backup { file } => backup::make(&config()?, &file),
         Command::Restore { file } => backup::restore(&config()?, &file),
+        Command::Export(options) => moving::give_out(&options, &config()?),
+        Command::Import(options) => moving::take_in(&options, &config()?),
+        Command::ImportSvix(options) => moving::take_from_svix(&options, &config()?),
         Command::Check { json } => backup::check(&config()?, json),
         Command::Doctor(options) => doctor::run(&options, &config()?),
         Command::Bench(options) => bench::run(&options, &config()?),

@@ -3,7 +3,7 @@
 //! A value comes from a flag, the environment, the file or the default, in this order, and remembers
 //! which. All problems are found before any is reported, so that one run shows everything there is to
 //! mend. The table in [`keys`] is the only place that knows names, forms, defaults and explanations;
-//! reading ([`load`]), showing ([`dump`]) and the example file follow it.
+//! reading ([`load`]), showing ([`dump`]), the [`reference`] and the example file follow it.
 //!
 //! Nothing here looks at the process: the environment is passed in, so tests need not change it.
 
@@ -21,6 +21,7 @@ pub mod listen;
 pub mod load;
 pub mod problem;
 pub mod public_url;
+pub mod reference;
 pub mod secret;
 pub mod size;
 pub mod value;

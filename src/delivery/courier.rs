@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::clock::{Chance, Clock};
 use crate::domain::attempt::{Failure, Request};
@@ -21,6 +22,7 @@ use crate::domain::retry::Schedule;
 use crate::domain::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
 use crate::store::{FinishRules, Finished, Job, Store, StoreError, TestDelivery};
+use crate::trace;
 
 use super::meters::{Ended, Meters};
 
@@ -177,7 +179,17 @@ impl Courier {
         Fut: Future<Output = ()>,
     {
         let (id, endpoint) = (job.id, job.endpoint.id);
-        let outcome = self.send(&job).await;
+        let span = trace::attempt(trace::Attempt {
+            attempt_id: id.0,
+            attempt: job.attempt,
+            endpoint_id: &endpoint,
+            event_id: &job.event_id,
+            event_type: job.event_type.as_str(),
+        });
+        let outcome = self.send(&job).instrument(span.clone()).await;
+        let failure = outcome.failure.as_ref().map(|f| (f.kind.as_str(), f.message.as_str()));
+        trace::attempt_ended(&span, outcome.response.as_ref().map(|r| r.status), failure);
+        drop(span);
         let ended = Ended::from(&outcome);
         log(&job, &outcome);
         drop(job);

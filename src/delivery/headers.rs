@@ -95,6 +95,20 @@ impl SigningHeaders {
     }
 }
 
+/// The headers of what is no delivery: its own, and who sends it.
+pub(super) fn of_notice(own: &[(&'static str, String)]) -> Result<HeaderMap, PrepareError> {
+    let mut headers = HeaderMap::with_capacity(own.len() + 2);
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(ACCEPT, ANYTHING);
+    for (name, value) in own {
+        let mut sent =
+            HeaderValue::try_from(value).map_err(|_| PrepareError::Header { name: (*name).to_owned() })?;
+        sent.set_sensitive(matches!(*name, "authorization" | "x-gotify-key"));
+        headers.insert(HeaderName::from_static(name), sent);
+    }
+    Ok(headers)
+}
+
 /// Text of ours that a header can carry: signatures, ids, event types.
 fn visible(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("base64, hexadecimal, ids and event types are visible ASCII")

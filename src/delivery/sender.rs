@@ -131,6 +131,27 @@ impl Sender {
         self.send_noting(job, &InFlight::default()).await
     }
 
+    /// Posts something that is no delivery, such as an alert: judged, timed and limited like one, signed
+    /// by nobody and logged nowhere. Gives the status of a receiver that took it.
+    ///
+    /// # Errors
+    /// Why it did not arrive; an answer that is no 2xx counts as that.
+    pub async fn post(
+        &self,
+        url: Url,
+        own: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<u16, Failure> {
+        let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
+        let (limit, body) = (&self.timeout, Bytes::from(body));
+        let exchange = self.exchange(Prepared { url, headers, body }, Instant::now(), limit).await;
+        match (exchange.failure, exchange.response) {
+            (None, Some(response)) => Ok(response.status),
+            (Some(failure), _) => Err(failure),
+            (None, None) => unreachable!("an exchange ends with a response or a failure"),
+        }
+    }
+
     async fn send_noting(&self, job: &Job, flight: &InFlight) -> Outcome {
         let attempted_at = self.clock.now();
         let started = Instant::now();

@@ -99,6 +99,17 @@ kinds! {
     KeyFileRotated = "key_file.rotated",
     /// A person said that the clock is right.
     RetentionClockAccepted = "retention.clock_accepted",
+    /// Apps, endpoints and keys of another server were taken in.
+    Imported = "server.imported",
+    /// Until the server ends.
+    LogLevelChanged = "log_level.changed",
+    /// Where alerts go.
+    AlertTargetCreated = "alert_target.created",
+    AlertTargetChanged = "alert_target.changed",
+    AlertTargetDeleted = "alert_target.deleted",
+    /// An alert was told, or could not be, at first.
+    AlertSent = "alert.sent",
+    AlertFailed = "alert.failed",
 }
 
 /// One entry of the activity log.

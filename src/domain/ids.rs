@@ -88,6 +88,10 @@ uuid_id! {
     EndpointId
 }
 uuid_id! {
+    /// A place that alerts go to.
+    AlertTargetId
+}
+uuid_id! {
     /// A bulk job.
     JobId
 }
@@ -104,6 +108,7 @@ uuid_id! {
     /// receivers see.
     EventId
 }
+plain_uuid_text!(AlertTargetId);
 plain_uuid_text!(AppId);
 plain_uuid_text!(EndpointId);
 plain_uuid_text!(JobId);

@@ -7,6 +7,7 @@
 //! * [`endpoint`], [`event`], [`pattern`]: who wants what.
 //! * [`filter`], [`list`]: which rows of a list are meant, and its pages.
 //! * [`job`]: recovery work over many deliveries.
+//! * [`alert`]: what is told to people who are not looking.
 //! * [`retention`]: how long things are kept, and who says so.
 //! * [`health`]: how an endpoint is doing, in words.
 //! * [`signature`]: what a request is signed with; [`verification`]: why a signature does not hold.
@@ -15,6 +16,7 @@
 //! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
 
 pub mod activity;
+pub mod alert;
 pub mod app;
 pub mod attempt;
 pub mod delivery;
@@ -44,11 +46,12 @@ pub mod user;
 pub mod verification;
 
 pub use activity::{Activity, ActivityKind, Actor};
+pub use alert::{AlertKind, AlertTarget};
 pub use app::App;
 pub use attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::{EventType, Origin};
-pub use ids::{AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};
+pub use ids::{AlertTargetId, AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};
 pub use invalid::{FieldError, Invalid};
 pub use job::{BulkJob, JobKind, JobStatus};
 pub use key::Key;

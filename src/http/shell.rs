@@ -17,6 +17,7 @@ use super::allow::Allowed;
 use super::limits::Slot;
 use super::problem::Problem;
 use super::{admin, v0};
+use crate::trace;
 
 /// The name of the header that carries the request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -71,6 +72,7 @@ impl<E: Endpoint> Endpoint for Shell<E> {
         span.in_scope(|| {
             let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
             tracing::debug!(%method, path = admin::loggable(&path), status, duration_ms, "answered");
+            trace::request_answered(&span, method.as_str(), admin::loggable(&path), status);
         });
         Ok(response)
     }

@@ -16,6 +16,7 @@ use crate::store::{Job, Queued, StoreError};
 
 pub mod about;
 pub mod accounts;
+pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod deliveries;
@@ -29,6 +30,8 @@ pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod live;
+pub mod log_level;
+pub mod moving;
 pub mod operations;
 pub mod overview;
 pub mod retention;
@@ -198,6 +201,8 @@ pub struct Services {
     pub overviews: Arc<overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
+    pub alerts: Arc<alerts::AlertTargets>,
+    pub log_level: Arc<log_level::LogLevel>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

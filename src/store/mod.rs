@@ -38,9 +38,11 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
+mod alerts;
 mod export;
 mod jobs;
 mod live;
+mod moving;
 mod overview;
 pub mod recent;
 pub mod retention;
@@ -49,11 +51,13 @@ mod sessions;
 pub mod sqlite;
 pub mod statistics;
 
+pub use alerts::{AlertStore, EndpointTrouble};
 pub use jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
 pub use recent::RecentStore;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
 pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use moving::{Import, MovingStore};
 pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
 pub use sessions::{SessionStore, UserChange};
 
@@ -109,6 +113,8 @@ pub trait Store:
     + JobStore
     + SessionStore
     + OverviewStore
+    + AlertStore
+    + MovingStore
 {
 }
 
@@ -130,6 +136,8 @@ impl<T> Store for T where
         + JobStore
         + SessionStore
         + OverviewStore
+        + AlertStore
+        + MovingStore
 {
 }
 

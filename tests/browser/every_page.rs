@@ -55,6 +55,8 @@ async fn furnish(stage: &Stage) -> (String, String, String) {
         let key = json!({ "name": name, "scopes": [scopes] });
         app.post("/admin/api/keys", key).await.expect(201);
     }
+    let target = json!({ "form": "slack", "url": stage.receiver.url("/services/x"), "name": "Channel" });
+    app.post("/admin/api/alerts", target).await.expect(201);
     stage.user(Role::Viewer).await;
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     (shop, text(&failed["event_id"]), text(&failed["id"]))
@@ -98,6 +100,7 @@ async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
         ("users", vec!["users".to_owned()]),
         ("apps", vec!["apps".to_owned()]),
         ("retention", vec!["retention".to_owned()]),
+        ("alerts", vec!["alerts".to_owned()]),
         ("logs", vec!["logs".to_owned()]),
         ("about", vec!["about".to_owned()]),
         ("account", vec!["account".to_owned()]),
@@ -159,7 +162,8 @@ async fn pages_without_anything_to_show_and_without_anybody_are_clean_too() {
         look(&page, &format!("sign-in at {width}"), &mut found).await;
     }
     crate::stage::sign_in(&page, &email).await;
-    for address in ["", "webhook-deliveries", "events", "webhooks", "keys", "logs", "nothing/here"] {
+    for address in ["", "webhook-deliveries", "events", "webhooks", "keys", "alerts", "logs", "nothing/here"]
+    {
         page.goto(address).await;
         page.settled().await;
         look(&page, &format!("{address:?} with nothing to show"), &mut found).await;

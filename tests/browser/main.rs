@@ -18,6 +18,7 @@ mod driver;
 mod page;
 mod stage;
 
+mod alerts;
 mod base_path;
 mod every_page;
 mod export;

@@ -31,8 +31,8 @@ async fn failed_row(stage: &Stage) -> i64 {
     row["id"].as_i64().or_else(|| row["id"].as_str()?.parse().ok()).expect("a row has a number")
 }
 
-const READING: [&str; 6] =
-    ["Overview", "Webhook Deliveries", "Events", "Webhooks", "Retention Policies", "About"];
+const READING: [&str; 7] =
+    ["Overview", "Webhook Deliveries", "Events", "Webhooks", "Retention Policies", "Alerts", "About"];
 
 #[tokio::test]
 async fn a_viewer_reads_and_is_offered_nothing_else() {
@@ -101,7 +101,7 @@ async fn an_owner_is_offered_everything() {
     let page = stage.signed_in(Role::Owner, "").await;
     let mut offered = READING.to_vec();
     offered.splice(4..4, ["API Keys", "Users", "Apps"]);
-    offered.insert(8, "Logs");
+    offered.insert(9, "Logs");
     assert_eq!(pages(&page).await, offered);
     for path in ["users", "apps", "logs", "keys"] {
         page.goto(path).await;

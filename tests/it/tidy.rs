@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("vault", &["domain"]),
     ("meter", &[]),
+    ("alerts", &["domain", "store", "delivery", "clock", "vault", "backup"]),
     ("backup", &["domain", "store", "clock", "config", "data_dir", "vault", "meter"]),
     ("doctor", &["domain", "store", "delivery", "clock", "config", "data_dir"]),
     ("metrics", &["domain", "store", "delivery", "backup", "clock", "meter", "process"]),
@@ -18,13 +19,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bench", &["data_dir", "doctor", "process", "throw_away"]),
     ("store", &["domain", "meter"]),
     ("config", &["domain"]),
-    ("logging", &["config"]),
+    ("logging", &["config", "trace"]),
+    ("trace", &[]),
     ("data_dir", &["config", "domain", "vault"]),
     ("export", &["domain", "store"]),
     ("service", &["domain", "store", "clock", "vault", "export"]),
-    ("delivery", &["domain", "store", "clock", "vault", "meter"]),
+    ("delivery", &["domain", "store", "clock", "vault", "meter", "trace"]),
     ("retention", &["domain", "store", "clock"]),
-    ("http", &["domain", "service"]),
+    ("http", &["domain", "service", "trace"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

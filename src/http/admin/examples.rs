@@ -7,6 +7,7 @@ pub(super) const USER: &str = "0198c2f4-0000-7000-8000-00000000000a";
 pub(super) const APP: &str = "0198c2f4-0000-7000-8000-000000000001";
 pub(super) const SESSION: &str = "0198c2f4-6c01-7d5e-8f00-4d1b2a3c4e5f";
 pub(super) const KEY: &str = "8f14e45fceea167a";
+pub(super) const ALERT_TARGET: &str = "0198c2f4-0000-7000-8000-0000000000a1";
 const WEBHOOK: &str = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
 const TIME: &str = "2026-05-01T05:14:38.120Z";
 
@@ -38,6 +39,18 @@ pub(super) fn of(operation: &str) -> (Value, Value) {
         "get_retention" => (nothing, retention()),
         "change_retention" => (json!({ "logs": "30d" }), retention()),
         "get_about" => (nothing, about()),
+        "get_log_level" => (nothing, log_level("info")),
+        "change_log_level" => {
+            let level = "info,postrider::delivery=debug";
+            (json!({ "level": level }), log_level(level))
+        }
+        "list_alert_targets" => (nothing, whole(alert_target())),
+        "create_alert_target" => (
+            json!({ "name": "Phone", "form": "ntfy", "url": "https://ntfy.sh/my-topic", "token": "tk_example" }),
+            alert_target(),
+        ),
+        "change_alert_target" => (json!({ "kinds": ["webhook_disabled", "disk_low"] }), alert_target()),
+        "test_alert_target" => (json!({ "kind": "queue_late" }), alert_try()),
         _ => (nothing.clone(), nothing),
     }
 }
@@ -153,6 +166,31 @@ fn retention() -> Value {
         "last_sweep": { "at": TIME, "attempts": 412, "events": 260 },
         "next_sweep_at": "2026-05-01T06:14:38.120Z",
         "held_back": null,
+    })
+}
+
+fn log_level(level: &str) -> Value {
+    json!({ "level": level, "configured": "info" })
+}
+
+fn alert_try() -> Value {
+    json!({ "at": TIME, "kind": "queue_late", "sent": true, "error": null })
+}
+
+fn alert_target() -> Value {
+    json!({
+        "id": ALERT_TARGET,
+        "name": "Phone",
+        "form": "ntfy",
+        "host": "ntfy.sh",
+        "has_token": true,
+        "kinds": ["webhook_disabled", "disk_low"],
+        "queue_age": "15m",
+        "disk_free_mib": 1024,
+        "enabled": true,
+        "created_at": TIME,
+        "updated_at": TIME,
+        "last_try": alert_try(),
     })
 }
 

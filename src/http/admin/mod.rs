@@ -9,9 +9,11 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::http::docs::Document;
 
 mod account;
+mod alerts;
 mod apps;
 mod examples;
 mod keys;
+mod log_level;
 mod modules;
 pub mod openapi;
 mod operation;
@@ -36,8 +38,10 @@ enum Tag {
     Keys,
     /// What waits, how webhooks are doing, and a first one to try.
     Overview,
-    /// Retention, and what the server is.
+    /// Retention, what the server is, and what it logs.
     Operation,
+    /// Who is told of troubles, and by which way.
+    Alerts,
 }
 
 /// All operations, a topic each.
@@ -49,6 +53,8 @@ type Apis = (
     apps::AppsApi,
     keys::KeysApi,
     operation::OperationApi,
+    alerts::AlertsApi,
+    log_level::LogLevelApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -61,6 +67,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
         apps::AppsApi,
         keys::KeysApi,
         operation::OperationApi,
+        alerts::AlertsApi,
+        log_level::LogLevelApi,
     );
     OpenApiService::new(apis, "Postrider dashboard", env!("CARGO_PKG_VERSION"))
 }

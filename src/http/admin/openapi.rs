@@ -36,6 +36,8 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookHealthObject", &[]),
     ("RetentionObject", &[]),
     ("SizesObject", &[]),
+    ("AlertTarget", &[]),
+    ("AlertTry", &[]),
 ];
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
@@ -48,6 +50,10 @@ const BODIES: &[(&str, &[&str])] = &[
     ("AppBody", &[]),
     ("KeyBody", &["expires"]),
     ("RetentionBody", &["logs", "events"]),
+    ("AlertTargetBody", &["token"]),
+    ("AlertTargetChangeBody", &["token"]),
+    ("AlertTestBody", &[]),
+    ("LogLevelBody", &["level"]),
 ];
 
 /// What single fields of bodies have to look like.
@@ -77,8 +83,15 @@ fn details() -> Vec<Detail> {
 const IN_APP: &[&str] =
     &["get_overview", "list_webhook_health", "make_echo_webhook", "list_keys", "create_key", "revoke_key"];
 /// Operations that may not fit what there is.
-const CONFLICTS: &[&str] =
-    &["create_user", "change_user", "delete_user", "create_app", "rename_app", "change_retention"];
+const CONFLICTS: &[&str] = &[
+    "create_user",
+    "change_user",
+    "delete_user",
+    "create_app",
+    "rename_app",
+    "change_retention",
+    "create_alert_target",
+];
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
@@ -149,6 +162,7 @@ fn complete_parameters(path: &str, operation: &mut Value) {
         let (description, example) = match path {
             "/users/{id}" => ("The user's id.", examples::USER),
             "/apps/{id}" => ("The app's id.", examples::APP),
+            "/alerts/{id}" | "/alerts/{id}/test" => ("The alert target's id.", examples::ALERT_TARGET),
             "/sessions/{id}" => ("The session's id.", examples::SESSION),
             _ => ("The key's id, with or without prefix.", examples::KEY),
         };

@@ -26,7 +26,8 @@ fn any(conn: &Connection) -> rusqlite::Result<bool> {
     conn.query_row("SELECT EXISTS (SELECT 1 FROM apps)", [], |row| row.get(0))
 }
 
-fn insert(conn: &Connection, app: &App) -> rusqlite::Result<bool> {
+/// Adds an app; `false` when the name is taken.
+pub(super) fn insert(conn: &Connection, app: &App) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO apps (uid, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING";
     Ok(conn.prepare_cached(sql)?.execute(params![app.id, app.name, app.created_at])? == 1)
 }

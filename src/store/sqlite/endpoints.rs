@@ -75,6 +75,18 @@ pub(super) fn row_of(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::R
         .optional()
 }
 
+/// Adds an endpoint.
+pub(super) fn insert(conn: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
+    let app = cache::app_row(conn, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
+    conn.prepare_cached(
+        "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, \
+         encrypted, secret, retired_secrets, created_at, updated_at) \
+         VALUES (?1, ?2, 'active', 0, '', '', '', '', 0, x'', '', ?3, 0)",
+    )?
+    .execute(params![endpoint.id, app, endpoint.created_at])?;
+    put(conn, endpoint)
+}
+
 /// Writes everything that can change about an endpoint.
 pub(super) fn put(conn: &Connection, e: &Endpoint) -> rusqlite::Result<()> {
     let s = &e.settings;
@@ -135,15 +147,8 @@ fn change(endpoint: &mut Endpoint, patch: EndpointPatch, now: Timestamp) {
 impl EndpointStore for SqliteStore {
     async fn endpoint_insert(&self, endpoint: Endpoint, activity: Activity) -> Result<()> {
         self.write("making an endpoint", move |tx| {
-            let app = cache::app_row(tx, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
             tx.cache.endpoints_changed();
-            tx.prepare_cached(
-                "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, \
-                 encrypted, secret, retired_secrets, created_at, updated_at) \
-                 VALUES (?1, ?2, 'active', 0, '', '', '', '', 0, x'', '', ?3, 0)",
-            )?
-            .execute(params![endpoint.id, app, endpoint.created_at])?;
-            put(tx, &endpoint)?;
+            insert(tx, &endpoint)?;
             activity::append(tx, &activity)
         })
         .await

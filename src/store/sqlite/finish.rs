@@ -169,7 +169,8 @@ fn switch_off(
 ) -> rusqlite::Result<Vec<Queued>> {
     let reason = disable.reason();
     tx.prepare_cached(
-        "UPDATE endpoints SET status = 'disabled', status_reason = ?2, updated_at = ?3 WHERE id = ?1",
+        "UPDATE endpoints SET status = 'disabled', status_reason = ?2, updated_at = ?3, disabled_at = ?3 \
+         WHERE id = ?1",
     )?
     .execute(params![row.endpoint, reason, at])?;
     tx.cache.endpoints_changed();

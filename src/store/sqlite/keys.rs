@@ -1,7 +1,7 @@
 //! API keys. They are never deleted: a revoked one stays, so that the record can name it.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::fault;
 use super::{SqliteStore, activity, cache};
@@ -29,26 +29,32 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
     })
 }
 
+/// Adds a key.
+pub(super) fn insert(conn: &Connection, key: &Key) -> rusqlite::Result<()> {
+    let app = cache::app_row(conn, key.app_id)?.ok_or_else(|| fault("there is no such app"))?;
+    conn.execute(
+        "INSERT INTO keys (id, app, name, scopes, secret_hash, created_at, expires_at, revoked_at, \
+         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            key.id,
+            app,
+            key.name,
+            key.scopes,
+            key.secret_hash.0.as_slice(),
+            key.created_at,
+            key.expires_at,
+            key.revoked_at,
+            key.last_used_at
+        ],
+    )
+    .map(|_| ())
+}
+
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn key_insert(&self, key: Key, activity: Activity) -> Result<()> {
         self.write("making a key", move |tx| {
-            let app = cache::app_row(tx, key.app_id)?.ok_or_else(|| fault("there is no such app"))?;
-            tx.execute(
-                "INSERT INTO keys (id, app, name, scopes, secret_hash, created_at, expires_at, revoked_at, \
-                 last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![
-                    key.id,
-                    app,
-                    key.name,
-                    key.scopes,
-                    key.secret_hash.0.as_slice(),
-                    key.created_at,
-                    key.expires_at,
-                    key.revoked_at,
-                    key.last_used_at
-                ],
-            )?;
+            insert(tx, &key)?;
             activity::append(tx, &activity)
         })
         .await

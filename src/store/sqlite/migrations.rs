@@ -20,6 +20,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0005_log_indexes.sql")),
     M::up(include_str!("migrations/0006_sessions.sql")),
     M::up(include_str!("migrations/0007_settings.sql")),
+    M::up(include_str!("migrations/0008_alerts.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

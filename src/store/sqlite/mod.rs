@@ -24,6 +24,7 @@ use crate::domain::Timestamp;
 use crate::store::{Result, StoreError};
 
 mod activity;
+mod alerts;
 mod apps;
 mod attempts;
 pub mod backup;
@@ -53,6 +54,7 @@ mod log_query;
 mod log_zones;
 mod meters;
 mod migrations;
+mod moving;
 mod overview;
 mod paging;
 mod pool;

@@ -8,10 +8,11 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use uuid::Uuid;
 
 use super::error::Fault;
+use crate::domain::alert::Form;
 use crate::domain::{
-    ActivityKind, AppId, AttemptId, AttemptStatus, Budget, EndpointId, EndpointStatus, ErrorKind, EventId,
-    EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed, SessionId, Timestamp, Trigger,
-    UserId,
+    ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
+    EndpointStatus, ErrorKind, EventId, EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed,
+    SessionId, Timestamp, Trigger, UserId,
 };
 
 fn unreadable(what: &str, text: &str) -> FromSqlError {
@@ -32,7 +33,7 @@ macro_rules! uuid_columns {
         }
     )*};
 }
-uuid_columns!(AppId, EndpointId, EventId, JobId, SessionId, UserId);
+uuid_columns!(AlertTargetId, AppId, EndpointId, EventId, JobId, SessionId, UserId);
 
 macro_rules! enum_columns {
     ($($name:ident),*) => {$(
@@ -50,6 +51,8 @@ macro_rules! enum_columns {
     )*};
 }
 enum_columns!(
+    AlertKind,
+    Form,
     AttemptStatus,
     Trigger,
     ErrorKind,

@@ -45,7 +45,14 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("GET /admin/api/keys", "--++---+"),
         ("POST /admin/api/keys", "--++---+"),
         ("DELETE /admin/api/keys/{id}", "--++---+"),
+        ("POST /admin/api/alerts", "--++---+"),
+        ("PATCH /admin/api/alerts/{id}", "--++---+"),
+        ("DELETE /admin/api/alerts/{id}", "--++---+"),
+        ("POST /admin/api/alerts/{id}/test", "--++---+"),
+        ("PUT /admin/api/log-level", "--++---+"),
         // Everybody who has signed in.
+        ("GET /admin/api/log-level", "-+++---+"),
+        ("GET /admin/api/alerts", "-+++---+"),
         ("GET /admin/api/retention", "-+++---+"),
         ("GET /admin/api/about", "-+++---+"),
     ])

@@ -78,7 +78,19 @@ async fn answers_fit_their_schemas() {
     let pause = json!({ "status": "paused" });
     app.with_json(Method::PATCH, &format!("/v1/webhooks/{}", hook.id), pause).await.expect(200);
     app.post_event("a", json!(2)).await;
+    let new = json!({ "form": "json", "url": receiver.url("/alerts") });
+    let target = owner.send(Method::POST, "/admin/api/alerts", new).await.expect(201);
+    fits("post", "/admin/api/alerts", 201, &target);
+    let path = format!("/admin/api/alerts/{}/test", target["id"].as_str().unwrap());
+    fits(
+        "post",
+        "/admin/api/alerts/{id}/test",
+        200,
+        &owner.send(Method::POST, &path, json!({})).await.expect(200),
+    );
     for path in [
+        "alerts",
+        "log-level",
         "state",
         "session",
         "sessions",

@@ -11,6 +11,7 @@ use crate::support::TestApp;
 use crate::support::app::{Answer, json_body, send};
 
 mod access;
+mod alerts;
 mod assets;
 mod docs;
 mod keys;

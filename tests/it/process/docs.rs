@@ -39,7 +39,7 @@ async fn run_commands(name: &str, receiver: &Receiver) -> String {
     let program = Program::new();
     let running = program.serve().await;
     let commands = blocks(&page(name), "sh").join("\n");
-    assert!(commands.contains("http://127.0.0.1:8080"), "{name} was read");
+    assert!(commands.contains("http://127.0.0.1:8080") || commands.contains("postrider "), "{name} was read");
     let commands = commands
         .replace("http://127.0.0.1:8080", &running.base)
         .replace("https://example.com/hook", &receiver.url("/hook"));
@@ -78,8 +78,76 @@ async fn the_commands_of_operating_do_what_they_say() {
     }
     let receiver = Receiver::start().await;
     let said = run_commands("operating.md", &receiver).await;
-    for part in ["healthy: ", "configuration is fine", "backed up ", "restored ", "sound: "] {
+    for part in [
+        "healthy: ",
+        "configuration is fine",
+        "backed up ",
+        "restored ",
+        "sound: ",
+        "postrider::delivery=debug",
+    ] {
         assert!(said.contains(part), "{part} is not in {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_of_alerts_make_targets_and_reach_one() {
+    if !is_there("curl") {
+        return;
+    }
+    let receiver = Receiver::start().await;
+    let said = run_commands("alerts.md", &receiver).await;
+    assert!(said.contains(r#""sent":true"#), "{said}");
+    let told = receiver.next().await.json();
+    assert_eq!((&told["kind"], &told["test"]), (&json!("queue_late"), &json!(true)));
+    let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let shown: Value = serde_json::from_str(&blocks(&page("alerts.md"), "json")[0]).unwrap();
+    assert_eq!(fields(&shown), fields(&told), "the page shows what comes");
+    for form in ["ntfy", "gotify", "discord", "slack"] {
+        assert!(said.contains(&format!(r#""form":"{form}""#)), "{form}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_of_moving_lead_to_another_server() {
+    let receiver = Receiver::start().await;
+    let said = run_commands("moving.md", &receiver).await;
+    for part in
+        ["exported 1 apps, ", "would import:", "imported:", "keys      0 new, 0 changed, 1 as they are"]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    // What the page shows can be taken in as it stands.
+    let program = Program::new();
+    fs::write(program.path().join("shown.json"), &blocks(&page("moving.md"), "json")[0]).unwrap();
+    let (code, stdout, stderr) = program.run("import shown.json").await;
+    assert!(code == Some(0) && stdout.contains("webhooks  1 new"), "{stdout}{stderr}");
+}
+
+#[tokio::test]
+async fn the_commands_of_the_concepts_do_what_they_say() {
+    if !is_there("curl") {
+        return;
+    }
+    let receiver = Receiver::start().await;
+    let said = run_commands("concepts.md", &receiver).await;
+    assert!(said.contains(r#""event_type":"license.assigned""#), "{said}");
+    receiver.next_n(2).await;
+}
+
+#[test]
+fn the_code_for_receivers_is_that_of_the_files_that_are_tested() {
+    let receiving = page("receiving.md");
+    for (kind, file) in [
+        ("python", "python/verify.py"),
+        ("js", "node/verify.mjs"),
+        ("go", "go/verify.go"),
+        ("rust", "rust/verify.rs"),
+        ("bash", "bash/verify.sh"),
+        ("bash", "bash/send.sh"),
+    ] {
+        let code = fs::read_to_string(Path::new(ROOT).join("assets/snippets").join(file)).unwrap();
+        assert!(blocks(&receiving, kind).contains(&code), "{file} stands in receiving.md as it is");
     }
 }
 
@@ -152,6 +220,59 @@ async fn the_recipe_for_nginx_passes_the_client_s_address_on() {
 }
 
 #[tokio::test]
+async fn the_recipe_for_caddy_passes_the_client_s_address_on() {
+    if !is_there("caddy") || !is_there("curl") {
+        return;
+    }
+    let mut program = Program::new();
+    program.env.push(("POSTRIDER_HTTP__TRUSTED_PROXIES", "127.0.0.1".to_owned()));
+    program.env.push(("POSTRIDER_METRICS__ALLOW", "127.9.8.7".to_owned()));
+    let running = program.serve().await;
+    let recipe = blocks(&page("proxies.md"), "caddyfile").remove(0);
+    // An address of loopback that nobody else has; its port needs not to be found then.
+    let own = std::process::id().to_be_bytes();
+    let (host, port) = (format!("127.{}.{}.{}", 64 | (own[1] & 0x3f), own[2], own[3].clamp(2, 254)), 8_080);
+    let recipe = recipe
+        .replace("hooks.example.com {", &format!("http://hooks.example.com:{port} {{\n    bind {host}"))
+        .replace("127.0.0.1:8080", running.base.strip_prefix("http://").unwrap());
+    let whole = format!("{{\n    admin off\n    auto_https off\n}}\n{recipe}");
+    fs::write(program.path().join("Caddyfile"), whole).unwrap();
+    let log = File::create(program.path().join("caddy.log")).unwrap();
+    let mut caddy = Command::new("caddy")
+        .args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"])
+        .current_dir(program.path())
+        .env("HOME", program.path())
+        .env("XDG_DATA_HOME", program.path())
+        .env("XDG_CONFIG_HOME", program.path())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    in_time("caddy", async {
+        while tokio::net::TcpStream::connect((host.as_str(), port)).await.is_err() {
+            let said = fs::read_to_string(program.path().join("caddy.log"));
+            assert_eq!(caddy.try_wait().unwrap(), None, "{said:?}");
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut answers = Vec::new();
+    // The second claims to be somebody else; Caddy says who it really is.
+    for (client, claim) in [("127.9.8.7", "X-Nothing: 1"), ("127.9.8.6", "X-Forwarded-For: 127.9.8.7")] {
+        let output = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "--interface", client])
+            .args(["--resolve", &format!("hooks.example.com:{port}:{host}"), "-H", claim])
+            .arg(format!("http://hooks.example.com:{port}/metrics"))
+            .output()
+            .unwrap();
+        answers.push(String::from_utf8(output.stdout).unwrap());
+    }
+    caddy.kill().unwrap();
+    caddy.wait().unwrap();
+    assert_eq!(answers, ["200", "401"], "{:?}", fs::read_to_string(program.path().join("caddy.log")));
+}
+
+#[tokio::test]
 async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
     let program = Program::new();
     let running = program.serve().await;
@@ -177,7 +298,17 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
 
 #[test]
 fn what_the_pages_link_to_is_there() {
-    for name in ["quick-start.md", "operating.md", "proxies.md", "../README.md"] {
+    for name in [
+        "quick-start.md",
+        "concepts.md",
+        "receiving.md",
+        "alerts.md",
+        "configuration.md",
+        "moving.md",
+        "operating.md",
+        "proxies.md",
+        "../README.md",
+    ] {
         let text = page(name);
         let from = Path::new(ROOT).join("docs").join(name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -25,7 +25,11 @@ mod doctor;
 mod files;
 mod leaks;
 mod listening;
+mod logs;
+mod moving;
 mod signals;
+#[cfg(feature = "otel")]
+mod traces;
 
 /// The program, in a directory of its own.
 struct Program {

@@ -2,6 +2,7 @@
 //! with another [`fresh`] and [`reopen`].
 
 mod accounts;
+mod alerts;
 mod durability;
 mod endpoints;
 mod events;
@@ -10,6 +11,7 @@ mod finish;
 mod invariants;
 mod jobs;
 mod log;
+mod moving;
 mod overview;
 mod queue;
 mod recent;

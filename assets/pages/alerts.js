@@ -1,0 +1,296 @@
+// Alerts: who is told when something goes wrong, and by which way.
+import { html, useMemo, useState } from "../ui.js";
+import { del, get, patch, post } from "../api.js";
+import { may, timeMode } from "../state.js";
+import { Badge } from "../components/badge.js";
+import { Dialog, confirm } from "../components/dialog.js";
+import { Field, Form, Submit, useForm } from "../components/form.js";
+import { Icon } from "../components/icon.js";
+import { useEvery, useLoad } from "../components/load.js";
+import { Menu } from "../components/menu.js";
+import { Page } from "../components/page.js";
+import { EmptyState, ErrorState, Note } from "../components/states.js";
+import { DataTable } from "../components/table.js";
+import { Time } from "../components/time.js";
+import { fail, toast } from "../components/toast.js";
+
+/** Kind, what it is called, and when it is told. */
+const KINDS = [
+  ["webhook_disabled", "Webhook disabled", "Failures in a row or a 410 switched it off."],
+  ["webhook_failing", "Webhook about to be disabled", "Half of the failures that disable it have been counted."],
+  ["queue_late", "Deliveries are late", "The oldest one has waited for longer than the limit below."],
+  ["disk_low", "Disk nearly full", "Less is free than the limit below."],
+  ["backup_failed", "Backup failed", "One of those that the server makes by itself."],
+];
+const WORD = Object.fromEntries(KINDS.map(([kind, word]) => [kind, word]));
+
+/** Form, what it is called, what its URL is, what its token is (null: it has none). */
+const FORMS = [
+  ["ntfy", "ntfy", "The topic’s URL, such as https://ntfy.sh/my-topic.", "Access token, if the topic asks for one"],
+  ["gotify", "Gotify", "The server’s URL.", "Token of an application in Gotify"],
+  ["discord", "Discord", "The webhook’s URL, from the channel’s settings.", null],
+  ["slack", "Slack", "The incoming webhook’s URL. Mattermost and Rocket.Chat take the same.", null],
+  [
+    "json",
+    "Any URL (JSON)",
+    "Gets a JSON object: kind, title, text, link. For Home Assistant, n8n and your own.",
+    "Sent as Authorization: Bearer",
+  ],
+];
+const formOf = (name) => FORMS.find(([form]) => form === name);
+const path = (target) => `admin/api/alerts/${encodeURIComponent(target.id)}`;
+
+export default function Alerts() {
+  const list = useLoad(async (signal) => (await get("admin/api/alerts", {}, { signal })).data);
+  useEvery(30_000, list.reload);
+  const [dialog, setDialog] = useState(null);
+  const editable = may("admin");
+  const remove = async (target) => {
+    const done = await confirm({
+      title: "Delete this target?",
+      danger: true,
+      action: "Delete",
+      act: () => del(path(target)),
+      text: html`<p><strong>${target.name}</strong> hears of nothing any more.</p>`,
+    });
+    if (done) {
+      toast(`${target.name} is deleted.`);
+      list.reload();
+    }
+  };
+  const toggle = async (target) => {
+    try {
+      await patch(path(target), { enabled: !target.enabled });
+      toast(target.enabled ? `${target.name} hears nothing for now.` : `${target.name} is told again.`);
+    } catch (e) {
+      fail(e);
+    }
+    list.reload();
+  };
+  const columns = useMemo(
+    () =>
+      [
+        {
+          key: "name",
+          title: "Target",
+          card: "head",
+          cell: (t) =>
+            html`<div class="cell-two">
+              <span class="cut strong" title=${t.name}>${t.name}</span
+              ><small class="cut" title=${t.host}>${formOf(t.form)?.[1] ?? t.form} · ${t.host}</small>
+            </div>`,
+        },
+        {
+          key: "kinds",
+          title: "Hears of",
+          width: "32%",
+          card: "line",
+          cell: (t) =>
+            html`<span class="cut" title=${t.kinds.map((k) => WORD[k] ?? k).join(", ")}
+              >${t.kinds.length === KINDS.length ? "Everything" : t.kinds.map((k) => WORD[k] ?? k).join(", ")}</span
+            >`,
+        },
+        {
+          key: "last",
+          title: "Last try",
+          width: "13rem",
+          card: "line",
+          cell: (t) => html`<${LastTry} target=${t} />`,
+        },
+        editable && {
+          key: "actions",
+          title: "Actions",
+          hidden: true,
+          width: "8.5rem",
+          card: "foot",
+          className: "overflow",
+          cell: (t) =>
+            html`<div class="row-actions">
+              <button
+                type="button"
+                class="button small"
+                aria-label="Send a test to ${t.name}"
+                onClick=${() => setDialog({ test: t })}
+              >
+                Test</button
+              ><${Menu}
+                className="button quiet small icon-only"
+                label="Actions for ${t.name}"
+                items=${[
+                  { label: "Change", icon: "logs", run: () => setDialog({ change: t }) },
+                  {
+                    label: t.enabled ? "Switch off" : "Switch on",
+                    icon: t.enabled ? "pause" : "play",
+                    run: () => toggle(t),
+                  },
+                  null,
+                  { label: "Delete", icon: "retention", danger: true, run: () => remove(t) },
+                ]}
+              />
+            </div>`,
+        },
+      ].filter(Boolean),
+    [timeMode.value, editable],
+  );
+  const close = () => setDialog(null);
+  const saved = (text) => {
+    close();
+    toast(text);
+    list.reload();
+  };
+  const make = html`<button type="button" class="button primary" onClick=${() => setDialog({ make: true })}>
+    <${Icon} name="plus" />New target
+  </button>`;
+  const nothing = html`<${EmptyState}
+    icon="alert"
+    title="Nobody is told"
+    text="A phone or a channel can be told when a webhook is disabled, deliveries are late, the disk fills up or a backup fails."
+    >${editable && make}<//
+  >`;
+  return html`<${Page}
+    title="Alerts"
+    intro="Who is told when something goes wrong, on the whole server. Nothing is told twice within an hour."
+    actions=${editable && list.data?.length > 0 && make}
+  >
+    <section class="card flush dense" aria-label="Alert targets">
+      ${
+        list.error && !list.data
+          ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
+          : html`<${DataTable}
+              caption="Alert targets, oldest first"
+              columns=${columns}
+              rows=${list.data}
+              busy=${list.loading}
+              skeleton=${3}
+              empty=${nothing}
+            />`
+      }
+    </section>
+    ${dialog?.make && html`<${Edit} onClose=${close} onDone=${saved} />`}
+    ${dialog?.change && html`<${Edit} target=${dialog.change} onClose=${close} onDone=${saved} />`}
+    ${dialog?.test && html`<${Test} target=${dialog.test} onClose=${close} onTried=${list.reload} />`}<//
+  >`;
+}
+
+function LastTry({ target: { enabled, last_try: last } }) {
+  if (!enabled) return html`<${Badge} tone="off" icon="pause">Switched off<//>`;
+  if (!last) return html`<span class="muted">Never tried</span>`;
+  return last.sent
+    ? html`<span
+        ><${Badge} tone="ok" icon="check" hint=${WORD[last.kind] ?? last.kind}>Arrived<//> <${Time} at=${last.at}
+      /></span>`
+    : html`<span><${Badge} tone="bad" icon="alert" hint=${last.error}>Failed<//> <${Time} at=${last.at} /></span>`;
+}
+
+function Edit({ target, onClose, onDone }) {
+  const form = useForm({
+    initial: {
+      name: target?.name ?? "",
+      form: target?.form ?? "ntfy",
+      url: "",
+      token: "",
+      queue_age: target?.queue_age ?? "15m",
+      disk_free_mib: String(target?.disk_free_mib ?? 1024),
+      ...Object.fromEntries(KINDS.map(([kind]) => [kind, target ? target.kinds.includes(kind) : true])),
+    },
+    submit: async (values) => {
+      const body = {
+        form: values.form,
+        kinds: KINDS.map(([kind]) => kind).filter((kind) => values[kind]),
+        queue_age: values.queue_age.trim(),
+        disk_free_mib: Number(values.disk_free_mib),
+      };
+      if (values.name.trim()) body.name = values.name.trim();
+      if (values.url.trim() || !target) body.url = values.url.trim();
+      if (values.token.trim() && formOf(values.form)[3]) body.token = values.token.trim();
+      const done = target ? await patch(path(target), body) : await post("admin/api/alerts", body);
+      onDone(target ? `${done.name} is changed.` : `${done.name} is told from now on. Send it a test.`);
+    },
+  });
+  const [, , urlHint, tokenLabel] = formOf(form.values.form);
+  const kept = target && form.values.form === target.form;
+  return html`<${Dialog} wide title=${target ? "Change alert target" : "New alert target"} onClose=${onClose}
+    ><${Form}
+      form=${form}
+      footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${target ? "Save" : "Make target"}<//>`}
+    >
+      <div class="two">
+        <${Field}
+          form=${form}
+          name="form"
+          label="Kind of target"
+          as="select"
+          options=${FORMS.map(([f, word]) => [f, word])}
+        />
+        <${Field}
+          form=${form}
+          name="name"
+          label="Name"
+          optional
+          maxlength="100"
+          autocomplete="off"
+          hint="Without one, the URL’s host."
+        />
+      </div>
+      <${Field}
+        form=${form}
+        name="url"
+        label="URL"
+        optional=${kept}
+        type="url"
+        spellcheck="false"
+        autocomplete="off"
+        placeholder=${kept ? `Kept: ${target.host}/…` : "https://"}
+        hint=${kept ? `${urlHint} Left empty, it stays; a new one drops the token.` : urlHint} />
+      ${tokenLabel && html`<${Field} form=${form} name="token" label="Token" optional=${form.values.form !== "gotify" || (kept && target.has_token)} type="password" autocomplete="off" placeholder=${kept && target.has_token ? "Kept" : ""} hint="${tokenLabel}. Kept encrypted, shown nowhere." />`}
+      <fieldset class="stack">
+        <legend class="label">Hears of</legend>
+        ${KINDS.map(([kind, word, hint]) => html`<${Field} key=${kind} form=${form} name=${kind} label=${word} hint=${hint} as="checkbox" />`)}${form.errorOf("kinds") && html`<div class="field-error" role="alert">${form.errorOf("kinds")}</div>`}
+      </fieldset>
+      <div class="two">
+        <${Field}
+          form=${form}
+          name="queue_age"
+          label="Deliveries are late after"
+          spellcheck="false"
+          autocomplete="off"
+          hint="A whole number and m, h or d; at least 1m."
+        />
+        <${Field}
+          form=${form}
+          name="disk_free_mib"
+          label="Disk is nearly full below (MiB)"
+          inputmode="numeric"
+          autocomplete="off"
+          hint="1024 MiB are 1 GiB."
+        /></div><//
+  ><//>`;
+}
+
+function Test({ target, onClose, onTried }) {
+  const [tried, setTried] = useState(null);
+  const form = useForm({
+    initial: { kind: target.kinds[0] },
+    submit: async ({ kind }) => {
+      setTried(null);
+      setTried(await post(`${path(target)}/test`, { kind }));
+      onTried();
+    },
+  });
+  return html`<${Dialog} title="Try ${target.name}" onClose=${onClose}
+    ><${Form}
+      form=${form}
+      footer=${html`<button type="button" class="button" onClick=${onClose}>Close</button><${Submit} form=${form}>Send test<//>`}
+    >
+      <${Field}
+        form=${form}
+        name="kind"
+        label="Alert"
+        as="select"
+        options=${KINDS.map(([kind, word]) => [kind, word])}
+        hint="An example of it is sent at once; it says that it is a test."
+      />
+      ${tried && (tried.sent ? html`<${Note} tone="ok">It arrived: ${target.host} took it.<//>` : html`<${Note} tone="bad">It did not arrive: ${tried.error}<//>`)}<//
+    ><//
+  >`;
+}

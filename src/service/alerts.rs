@@ -1,0 +1,261 @@
+//! Where alerts go: made, changed, tried and deleted by those who may. Telling is not done here.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{By, Result, ServiceError};
+use crate::clock::Clock;
+use crate::domain::alert::{
+    AlertTarget, AlertTry, DISK_FREE_MIB_MAX, Form, NAME_MAX_CHARS, TARGETS_MAX, TOKEN_MAX,
+};
+use crate::domain::network::NetworkPolicy;
+use crate::domain::{Activity, ActivityKind, AlertKind, AlertTargetId, FieldError, Invalid, Span, endpoint};
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// How long the oldest delivery may wait, unless a target says otherwise.
+const QUEUE_AGE: u32 = 900;
+/// What should be free, in MiB, unless a target says otherwise.
+const DISK_FREE_MIB: u32 = 1_024;
+/// The shortest age: it is looked at once a minute.
+const QUEUE_AGE_MIN_MS: u64 = 60_000;
+
+/// What the service needs of who tells. `app.rs` joins the two.
+#[async_trait]
+pub trait Messenger: Send + Sync {
+    /// Sends an example of a kind, and says what became of it.
+    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry;
+}
+
+/// What a client wants a target to be: fields that it gave. `Some(None)` for `null`.
+#[derive(Debug, Clone, Default)]
+pub struct TargetInput {
+    pub name: Option<String>,
+    pub form: Option<Form>,
+    pub url: Option<String>,
+    pub token: Option<Option<String>>,
+    pub kinds: Option<Vec<AlertKind>>,
+    pub queue_age: Option<Span>,
+    pub disk_free_mib: Option<i64>,
+    pub is_enabled: Option<bool>,
+}
+
+/// The use cases.
+pub struct AlertTargets {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+    messenger: Arc<dyn Messenger>,
+    policy: NetworkPolicy,
+}
+
+impl AlertTargets {
+    /// Joins the parts.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        messenger: Arc<dyn Messenger>,
+        policy: NetworkPolicy,
+    ) -> AlertTargets {
+        AlertTargets { store, clock, vault, messenger, policy }
+    }
+
+    /// All targets, oldest first.
+    pub async fn list(&self) -> Result<Vec<AlertTarget>> {
+        Ok(self.store.alert_target_list().await?)
+    }
+
+    /// One of them.
+    pub async fn get(&self, id: AlertTargetId) -> Result<AlertTarget> {
+        self.store.alert_target_get(id).await?.ok_or(ServiceError::NotFound("alert target"))
+    }
+
+    /// Makes a target. Form and URL are needed; without kinds it hears of all.
+    ///
+    /// # Errors
+    /// [`ServiceError::Conflict`] when there are as many as there can be.
+    pub async fn create(&self, by: &By, input: TargetInput) -> Result<AlertTarget> {
+        let now = self.clock.now();
+        let mut missing = Vec::new();
+        for (name, is_there) in [("/form", input.form.is_some()), ("/url", input.url.is_some())] {
+            if !is_there {
+                missing.push(FieldError::new(name, "is required"));
+            }
+        }
+        let blank = AlertTarget {
+            id: AlertTargetId::new(now),
+            name: String::new(),
+            form: input.form.unwrap_or(Form::Json),
+            url: crate::domain::Sealed(Vec::new()),
+            host: String::new(),
+            token: None,
+            kinds: AlertKind::ALL.to_vec(),
+            queue_age: Span::parse("15m").unwrap_or_else(|| Span::from_secs(QUEUE_AGE)),
+            disk_free_mib: DISK_FREE_MIB,
+            is_enabled: true,
+            created_at: now,
+            updated_at: now,
+            last_try: None,
+        };
+        let target = self.apply(blank, input, missing)?;
+        let entry = self.entry(by, ActivityKind::AlertTargetCreated, "created", &target);
+        if self.store.alert_target_insert(target.clone(), TARGETS_MAX, entry).await? {
+            Ok(target)
+        } else {
+            let text =
+                format!("There are {TARGETS_MAX} alert targets already, the most there can be; delete one.");
+            Err(ServiceError::Conflict(text))
+        }
+    }
+
+    /// Changes the fields that are given.
+    pub async fn change(&self, by: &By, id: AlertTargetId, input: TargetInput) -> Result<AlertTarget> {
+        let current = self.get(id).await?;
+        let changed =
+            self.apply(AlertTarget { updated_at: self.clock.now(), ..current }, input, Vec::new())?;
+        let entry = self.entry(by, ActivityKind::AlertTargetChanged, "changed", &changed);
+        match self.store.alert_target_update(changed, entry).await? {
+            true => self.get(id).await,
+            false => Err(ServiceError::NotFound("alert target")),
+        }
+    }
+
+    /// Deletes a target.
+    pub async fn delete(&self, by: &By, id: AlertTargetId) -> Result<()> {
+        let current = self.get(id).await?;
+        let entry = self.entry(by, ActivityKind::AlertTargetDeleted, "deleted", &current);
+        match self.store.alert_target_delete(id, entry).await? {
+            true => Ok(()),
+            false => Err(ServiceError::NotFound("alert target")),
+        }
+    }
+
+    /// Sends an example of a kind to a target, whether it is enabled and wants it or not.
+    pub async fn test(&self, id: AlertTargetId, kind: AlertKind) -> Result<AlertTry> {
+        let target = self.get(id).await?;
+        Ok(self.messenger.test(&target, kind).await)
+    }
+
+    /// Puts what was given in the place of what was there; all problems at once.
+    fn apply(
+        &self,
+        mut target: AlertTarget,
+        input: TargetInput,
+        mut errors: Vec<FieldError>,
+    ) -> Result<AlertTarget> {
+        let mut fail = |pointer: &str, message: String| errors.push(FieldError::new(pointer, message));
+        let changes_form = input.form.is_some_and(|form| form != target.form);
+        target.form = input.form.unwrap_or(target.form);
+        // A token goes to nobody but the one it was given for.
+        if changes_form || input.url.is_some() {
+            target.token = None;
+        }
+        if let Some(text) = input.url {
+            match self.check_url(&text) {
+                Ok(host) => {
+                    target.url = self.vault.seal_alert(target.id, "url", &text);
+                    target.host = host;
+                }
+                Err(message) => fail("/url", message),
+            }
+        } else if changes_form {
+            fail("/url", "is required when the form changes".to_owned());
+        }
+        match (input.token, target.form.token_is_required()) {
+            (Some(Some(_)), None) => {
+                let form = target.form.as_str();
+                fail("/token", format!("is not used by {form}, whose URL is the secret; leave it out"));
+            }
+            (Some(Some(token)), _) => match check_token(&token) {
+                Ok(()) => target.token = Some(self.vault.seal_alert(target.id, "token", &token)),
+                Err(message) => fail("/token", message),
+            },
+            (Some(None), _) => target.token = None,
+            (None, _) => {}
+        }
+        if target.form.token_is_required() == Some(true) && target.token.is_none() {
+            let text =
+                "is required: the token of an application in Gotify; give it anew when the URL changes";
+            fail("/token", text.to_owned());
+        }
+        if let Some(kinds) = input.kinds {
+            if kinds.is_empty() {
+                fail(
+                    "/kinds",
+                    "must name at least one kind; enabled: false switches a target off".to_owned(),
+                );
+            }
+            target.kinds = kinds;
+            target.kinds.sort();
+            target.kinds.dedup();
+        }
+        if let Some(age) = input.queue_age {
+            if age.as_millis() < QUEUE_AGE_MIN_MS {
+                fail("/queue_age", "must be at least 1m: it is looked at once a minute".to_owned());
+            }
+            target.queue_age = age;
+        }
+        if let Some(mib) = input.disk_free_mib {
+            match u32::try_from(mib).ok().filter(|mib| (1..=DISK_FREE_MIB_MAX).contains(mib)) {
+                Some(mib) => target.disk_free_mib = mib,
+                None => {
+                    fail("/disk_free_mib", format!("must be a whole number from 1 to {DISK_FREE_MIB_MAX}"))
+                }
+            }
+        }
+        target.is_enabled = input.is_enabled.unwrap_or(target.is_enabled);
+        match input.name {
+            Some(name) => match check_name(&name) {
+                Ok(()) => target.name = name,
+                Err(message) => fail("/name", message),
+            },
+            None if target.name.is_empty() => {
+                target.name = target.host.chars().take(NAME_MAX_CHARS).collect()
+            }
+            None => {}
+        }
+        if errors.is_empty() { Ok(target) } else { Err(Invalid(errors).into()) }
+    }
+
+    /// The host of a URL that alerts may go to.
+    fn check_url(&self, text: &str) -> std::result::Result<String, String> {
+        let url = endpoint::parse_url(text)?;
+        self.policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())?;
+        let host = url.host_str().unwrap_or_default();
+        Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
+    fn entry(&self, by: &By, kind: ActivityKind, done: &str, target: &AlertTarget) -> Activity {
+        let kinds: Vec<_> = target.kinds.iter().map(|kind| kind.as_str()).collect();
+        let details = json!({
+            "target_id": target.id.to_string(),
+            "name": target.name,
+            "form": target.form.as_str(),
+            "host": target.host,
+            "kinds": kinds,
+            "enabled": target.is_enabled,
+        });
+        let summary = format!("Alert target {} was {done}", target.name);
+        by.activity(kind, None, summary, details, self.clock.now())
+    }
+}
+
+fn check_name(name: &str) -> std::result::Result<(), String> {
+    let fits = (1..=NAME_MAX_CHARS).contains(&name.trim().chars().count());
+    if !fits || name.chars().count() > NAME_MAX_CHARS || name.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {NAME_MAX_CHARS} characters and no line breaks"));
+    }
+    Ok(())
+}
+
+fn check_token(token: &str) -> std::result::Result<(), String> {
+    let fits = (1..=TOKEN_MAX).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("must have 1 to {TOKEN_MAX} visible ASCII characters, without spaces"))
+    }
+}
