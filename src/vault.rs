@@ -10,6 +10,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::domain::alert::AlertTarget;
 use crate::domain::endpoint::{Endpoint, HeaderValue};
 use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret};
 
@@ -63,6 +64,18 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// The same for a target of alerts.
+    pub fn reseal_alert(&self, target: &mut AlertTarget) -> Result<(), CannotOpen> {
+        let id = target.id;
+        let again = |field: &str, sealed: &mut Sealed| {
+            let place = alert_place(id, field);
+            *sealed = self.seal(&place, &self.open(&place, sealed)?);
+            Ok(())
+        };
+        again("url", &mut target.url)?;
+        target.token.as_mut().map_or(Ok(()), |token| again("token", token))
     }
 
     /// Seals an endpoint's signing secret.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::domain::ActivityKind;
 use crate::service::By;
+use crate::store::Reseal;
 
 /// What to do with the key file.
 #[derive(Debug, Subcommand)]
@@ -35,14 +36,20 @@ pub(super) fn run(command: KeyFileCommand, config: &Config) -> Result<(), CliErr
     let summary = "The key file was rotated".to_owned();
     let now = SystemClock.now();
     let activity = By::command_line().activity(ActivityKind::KeyFileRotated, None, summary, json!({}), now);
-    let reseal = Box::new(move |endpoint: &mut _| vault.reseal(endpoint).map_err(|e| e.to_string()));
+    let for_alerts = dir.vault()?;
+    let reseal = Reseal {
+        endpoint: Box::new(move |endpoint| vault.reseal(endpoint).map_err(|e| e.to_string())),
+        alert_target: Box::new(move |target| for_alerts.reseal_alert(target).map_err(|e| e.to_string())),
+    };
     let changed = storage::with(config, async move |store| {
         store.secrets_reseal(reseal, activity).await?.map_err(CliError::Failed)
     })?;
     dir.end_rotation()?;
     output::print(&format!(
-        "rotated {}: the secrets of {changed} webhooks are encrypted with another key\n\
+        "rotated {}: the secrets of {} webhooks and {} alert targets are encrypted with another key\n\
          Make a backup; those made before hold the old key and go on working with it.\n",
-        dir.key_file().display()
+        dir.key_file().display(),
+        changed.endpoints,
+        changed.alert_targets
     ))
 }

@@ -8,7 +8,7 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::{Server, Signals, StartError, World};
@@ -23,6 +23,7 @@ use crate::service::events::EventInput;
 use crate::service::{By, Caller, ServiceError, apps, keys, users};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{AppStore as _, StoreError};
+use crate::throw_away::ThrowAway;
 
 mod cast;
 mod past;
@@ -73,34 +74,12 @@ pub enum DemoError {
     Service(#[from] ServiceError),
 }
 
-/// A directory that goes away with the demo.
-struct ThrowAway(PathBuf);
-
-impl ThrowAway {
-    fn make() -> Result<ThrowAway, DemoError> {
-        let parent = std::env::temp_dir();
-        let name = format!("postrider-demo-{}", uuid::Uuid::new_v4().simple());
-        let path = parent.join(name);
-        std::fs::create_dir(&path).map_err(|e| DemoError::Directory(parent, e))?;
-        Ok(ThrowAway(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for ThrowAway {
-    fn drop(&mut self) {
-        // Nothing can be done about a directory that does not go; it is in the system's temporary place.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs the demo until the process is told to stop.
 pub async fn run(mut config: Config) -> Result<(), DemoError> {
     let signals = Signals::listen()?;
-    let directory = ThrowAway::make()?;
+    let parent = std::env::temp_dir();
+    let directory =
+        ThrowAway::make_in(&parent, "demo").map_err(|e| DemoError::Directory(parent.clone(), e))?;
     config.data_dir = directory.path().join("data");
     // Nobody wants what is thrown away kept, least of all in place of what is not.
     config.backup.every = Span::from_secs(0);

@@ -28,7 +28,7 @@ use crate::domain::{
 };
 
 pub use self::retention::{RetentionStore, Step};
-pub use self::secrets::{Reseal, SecretsStore};
+pub use self::secrets::{Reseal, Resealed, SealAgain, SecretsStore};
 pub use self::statistics::{
     EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,
 };

@@ -3,20 +3,34 @@
 use async_trait::async_trait;
 
 use super::Result;
+use crate::domain::alert::AlertTarget;
 use crate::domain::{Activity, Endpoint};
 
-/// Seals what is sealed in an endpoint once more. `Err` has a sentence: why it cannot.
-pub type Reseal = Box<dyn Fn(&mut Endpoint) -> std::result::Result<(), String> + Send>;
+/// Seals what is sealed in a value once more. `Err` has a sentence: why it cannot.
+pub type SealAgain<T> = Box<dyn Fn(&mut T) -> std::result::Result<(), String> + Send>;
+
+/// For everything that has something sealed in it.
+pub struct Reseal {
+    pub endpoint: SealAgain<Endpoint>,
+    pub alert_target: SealAgain<AlertTarget>,
+}
+
+/// What was sealed once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resealed {
+    pub endpoints: usize,
+    pub alert_targets: usize,
+}
 
 /// Sealed values of all apps.
 #[async_trait]
 pub trait SecretsStore: Send + Sync {
-    /// Changes every endpoint that is not deleted, all of them or none, and says how many they were. The
+    /// Changes every endpoint that is not deleted and every target of alerts, all of them or none. The
     /// inner `Err` is that of `reseal`; nothing is changed then. No server may be running: what it has read
     /// would be written back.
     async fn secrets_reseal(
         &self,
         reseal: Reseal,
         activity: Activity,
-    ) -> Result<std::result::Result<u64, String>>;
+    ) -> Result<std::result::Result<Resealed, String>>;
 }

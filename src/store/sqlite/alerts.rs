@@ -39,6 +39,12 @@ fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
     })
 }
 
+/// All targets, in the order in which they were made.
+pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<AlertTarget>> {
+    let sql = format!("SELECT {COLUMNS} FROM alert_targets ORDER BY id");
+    conn.prepare_cached(&sql)?.query_map([], target)?.collect()
+}
+
 fn write_kinds(kinds: &[AlertKind]) -> String {
     kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ")
 }
@@ -67,7 +73,7 @@ fn insert(conn: &Connection, t: &AlertTarget, max: u32) -> rusqlite::Result<bool
     Ok(made == 1)
 }
 
-fn update(conn: &Connection, t: &AlertTarget) -> rusqlite::Result<bool> {
+pub(super) fn update(conn: &Connection, t: &AlertTarget) -> rusqlite::Result<bool> {
     let changed = conn.execute(
         "UPDATE alert_targets SET name = ?2, form = ?3, url = ?4, host = ?5, token = ?6, kinds = ?7, \
          queue_age = ?8, disk_free_mib = ?9, enabled = ?10, updated_at = ?11 WHERE uid = ?1",
@@ -143,11 +149,7 @@ impl AlertStore for SqliteStore {
     }
 
     async fn alert_target_list(&self) -> Result<Vec<AlertTarget>> {
-        self.read("listing targets of alerts", |conn| {
-            let sql = format!("SELECT {COLUMNS} FROM alert_targets ORDER BY id");
-            conn.prepare_cached(&sql)?.query_map([], target)?.collect()
-        })
-        .await
+        self.read("listing targets of alerts", all).await
     }
 
     async fn alert_target_get(&self, id: AlertTargetId) -> Result<Option<AlertTarget>> {

@@ -207,6 +207,10 @@ async fn the_key_file_is_rotated_in_steps_that_can_be_interrupted_and_nothing_ch
     });
     let made = running.post("/v1/webhooks", hook).await;
     let secret = made["data"]["attributes"]["signing_secret"].as_str().unwrap().to_owned();
+    let target =
+        json!({ "name": "phone", "form": "gotify", "url": receiver.url("/alerts"), "token": HIDDEN });
+    let told = running.post("/admin/api/alerts", target).await;
+    let alerts = format!("/admin/api/alerts/{}", told["data"]["id"].as_str().unwrap());
     let path = program.path().join("data/secret.key");
     let read = || fs::read_to_string(&path).unwrap();
     let first = read();
@@ -217,7 +221,7 @@ async fn the_key_file_is_rotated_in_steps_that_can_be_interrupted_and_nothing_ch
 
     let (code, stdout, stderr) = program.run("key-file rotate").await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("1 webhooks"), "{stdout}");
+    assert!(stdout.contains("1 webhooks and 1 alert targets"), "{stdout}");
     let second = read();
     assert_ne!(first, second);
     assert_eq!(
@@ -226,6 +230,9 @@ async fn the_key_file_is_rotated_in_steps_that_can_be_interrupted_and_nothing_ch
     );
     let running = program.serve().await;
     assert_delivered_as_before(&running, &receiver, &secret).await;
+    running.post(&format!("{alerts}/test"), json!({ "kind": "queue_late" })).await;
+    let alert = receiver.next().await;
+    assert_eq!(alert.header("x-gotify-key"), Some(HIDDEN), "the token opens with the new key");
     let activity = running.request(Method::GET, "/v1/activity?kind=key_file.rotated").send().await.unwrap();
     assert!(activity.text().await.unwrap().contains("\"actor\":\"cli\""));
     running.signal("TERM");
