@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -47,6 +47,8 @@ async fn drip(listener: TcpListener) {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { continue };
         tokio::spawn(async move {
+            // An answer before the request would be no answer.
+            stream.read_exact(&mut [0]).await.ok();
             for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" {
                 if stream.write_all(&[*byte]).await.is_err() {
                     return;

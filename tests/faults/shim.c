@@ -290,6 +290,12 @@ ssize_t copy_file_range(int in, off_t *a, int out, off_t *b, size_t n, unsigned 
     errno = ENOSYS;
     return -1;
 }
+ssize_t sendfile64(int out, int in, off_t *from, size_t n) {
+    (void)out, (void)in, (void)from, (void)n;
+    errno = ENOSYS;
+    return -1;
+}
+ssize_t sendfile(int out, int in, off_t *from, size_t n) { return sendfile64(out, in, from, n); }
 
 int ftruncate64(int fd, off_t size) {
     if (!is_watched(fd)) return real_ftruncate(fd, size);
