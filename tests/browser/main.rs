@@ -24,6 +24,7 @@ mod export;
 mod hostile;
 mod live;
 mod log_address;
+mod protection;
 mod recovery;
 mod roles;
 mod screenshots;
