@@ -27,6 +27,7 @@ mod hostile;
 mod keyboard;
 mod live;
 mod log_address;
+mod protection;
 mod recovery;
 mod roles;
 mod screenshots;
