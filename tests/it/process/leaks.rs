@@ -210,7 +210,7 @@ async fn the_key_file_is_rotated_in_steps_that_can_be_interrupted_and_nothing_ch
     let target =
         json!({ "name": "phone", "form": "gotify", "url": receiver.url("/alerts"), "token": HIDDEN });
     let told = running.post("/admin/api/alerts", target).await;
-    let alerts = format!("/admin/api/alerts/{}", told["data"]["id"].as_str().unwrap());
+    let alerts = format!("/admin/api/alerts/{}", told["id"].as_str().unwrap());
     let path = program.path().join("data/secret.key");
     let read = || fs::read_to_string(&path).unwrap();
     let first = read();
