@@ -33,8 +33,10 @@ const EVERY_MS: i64 = 3_600_000;
 const TRUSTED_MS: i64 = 86_400_000;
 /// How long the activity log is kept: a year.
 pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
-/// Rows of a step: what takes about as long as a commit does anyway.
-const STEP_ROWS: u32 = 25;
+/// Rows of a step while others write: it takes about as long as a commit does anyway.
+const STEP_ROWS: u32 = 10;
+/// The same while nobody else writes: many rows share the pages that they change.
+const STEP_ROWS_ALONE: u32 = 100;
 /// Pages that are given back in a step.
 const STEP_PAGES: u32 = 64;
 /// How many times as long as a step the rest after it is, while others write. The p99 of others follows how
@@ -257,13 +259,13 @@ impl Sweeper {
         while !self.0.stop.is_cancelled() {
             let Some(kept) = self.kept_ms(what).await? else { break };
             let before = now.plus_ms(-kept);
-            let begun = Instant::now();
+            let (begun, rows) = (Instant::now(), pace.rows());
             let done = match what {
-                What::Keys => store.retention_keys(before, STEP_ROWS).await?,
-                What::Attempts => store.retention_attempts(after, before, STEP_ROWS).await?,
-                What::Events(app) => store.retention_events(app, after, before, STEP_ROWS).await?,
-                What::Minutes => store.retention_minutes(after, before, STEP_ROWS).await?,
-                What::Activity => store.retention_activity(before, STEP_ROWS).await?,
+                What::Keys => store.retention_keys(before, rows).await?,
+                What::Attempts => store.retention_attempts(after, before, rows).await?,
+                What::Events(app) => store.retention_events(app, after, before, rows).await?,
+                What::Minutes => store.retention_minutes(after, before, rows).await?,
+                What::Activity => store.retention_activity(before, rows).await?,
             };
             removed += done.removed;
             match done.next {
@@ -330,18 +332,25 @@ impl Sweeper {
 struct Pace {
     /// What had been written, by whomever, when the last step was done.
     written: u64,
+    /// Whether nobody else had written then since the step before.
+    is_alone: bool,
 }
 
 impl Pace {
     fn new(store: &dyn Store) -> Pace {
-        Pace { written: store.retention_written() }
+        Pace { written: store.retention_written(), is_alone: false }
+    }
+
+    /// Rows of the next step.
+    fn rows(&self) -> u32 {
+        if self.is_alone { STEP_ROWS_ALONE } else { STEP_ROWS }
     }
 
     /// How long to rest after a step that took `took`, when `written` is what has been written now.
     fn after(&mut self, took: Duration, written: u64) -> Duration {
-        let is_alone = written.saturating_sub(self.written) <= 1;
+        self.is_alone = written.saturating_sub(self.written) <= 1;
         self.written = written;
-        (took * if is_alone { REST_ALONE } else { REST }).min(REST_MAX)
+        (took * if self.is_alone { REST_ALONE } else { REST }).min(REST_MAX)
     }
 }
 
@@ -355,9 +364,12 @@ mod tests {
 
     #[test]
     fn a_sweep_hurries_only_while_nobody_else_writes() {
-        let (mut pace, took) = (Pace { written: 10 }, Duration::from_millis(4));
+        let (mut pace, took) = (Pace { written: 10, is_alone: false }, Duration::from_millis(4));
+        assert_eq!(pace.rows(), STEP_ROWS);
         assert_eq!(pace.after(took, 11), took * REST_ALONE);
+        assert_eq!(pace.rows(), STEP_ROWS_ALONE);
         assert_eq!(pace.after(took, 13), took * REST);
+        assert_eq!(pace.rows(), STEP_ROWS);
         assert_eq!(pace.after(took, 14), took * REST_ALONE);
         assert_eq!(pace.after(Duration::from_secs(1), 20), REST_MAX);
     }
