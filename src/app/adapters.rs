@@ -1,0 +1,129 @@
+//! What one part asks for and another does, joined: services know delivery, sweeps, alerts, logs and metrics only
+//! by the traits here, and those know nothing of services.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::alerts::Alerts;
+use crate::delivery::dispatcher::Dispatcher;
+use crate::domain::alert::{AlertTarget, AlertTry};
+use crate::domain::{AlertKind, AppId, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::http::Readiness;
+use crate::http::metrics::Exposition;
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::retention::{SweepError, Sweeper, SweeperState};
+use crate::service::alerts::Messenger;
+use crate::service::log_level::LogControl;
+use crate::service::operations::{Sweep, SweepState, Swept};
+use crate::service::{self, By, Dispatch, ServiceError};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Job, Queued, StatsStore as _, StoreError};
+
+/// Delivery, as the services see it.
+pub(super) struct Delivery {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) jobs: Arc<Notify>,
+}
+
+#[async_trait]
+impl Dispatch for Delivery {
+    fn queued(&self, queued: &[Queued]) {
+        self.dispatcher.queued(queued);
+    }
+
+    fn in_flight(&self, app: AppId) -> u64 {
+        self.dispatcher.meters().in_flight_of(app)
+    }
+
+    fn endpoint_changed(&self, endpoint: EndpointId) {
+        self.dispatcher.endpoint_changed(endpoint);
+    }
+
+    fn job_waiting(&self) {
+        self.jobs.notify_one();
+    }
+
+    fn finished(&self) {
+        self.dispatcher.result_written();
+    }
+
+    async fn probe(&self, job: Job, created_at: Timestamp) -> Result<(AttemptId, Outcome), StoreError> {
+        self.dispatcher.probe(job, created_at).await
+    }
+}
+
+/// Retention, as the services see it.
+pub(super) struct Sweeping(pub(super) Sweeper);
+
+#[async_trait]
+impl Sweep for Sweeping {
+    async fn sweep(&self, by: &By) -> service::Result<Swept> {
+        match self.0.sweep(Some((&by.actor, by.address.as_deref()))).await {
+            Ok(swept) => Ok(Swept { attempts: swept.attempts, events: swept.events }),
+            Err(error @ SweepError::Held { .. }) => Err(ServiceError::Conflict(format!(
+                "Nothing was removed: {error}. Set the clock right, or restart with serve --accept-clock."
+            ))),
+            Err(SweepError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn state(&self) -> SweepState {
+        let SweeperState { last, next_at, held_back } = self.0.state();
+        let last = last.map(|(at, s)| (at, Swept { attempts: s.attempts, events: s.events }));
+        SweepState { last, next_at, held_back }
+    }
+}
+
+/// Alerts, as the services see them.
+pub(super) struct Telling(pub(super) Alerts);
+
+#[async_trait]
+impl Messenger for Telling {
+    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry {
+        self.0.test(target, kind).await
+    }
+}
+
+/// Log lines, as the services see them.
+pub(super) struct LogLines;
+
+impl LogControl for LogLines {
+    fn level(&self) -> Option<String> {
+        logging::level()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        logging::set_level(level)
+    }
+}
+
+/// Metrics, as the HTTP surface sees them.
+pub(super) struct Figures(pub(super) Metrics);
+
+#[async_trait]
+impl Exposition for Figures {
+    async fn text(&self, openmetrics: bool) -> Result<String, String> {
+        let text = if openmetrics { self.0.openmetrics().await } else { self.0.text().await };
+        text.map_err(|error| error.to_string())
+    }
+}
+
+pub(super) struct Ready {
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) dispatcher: Dispatcher,
+}
+
+#[async_trait]
+impl Readiness for Ready {
+    async fn ready(&self) -> Result<(), String> {
+        self.store.ping().await.map_err(|error| format!("storage: {error}"))?;
+        if self.dispatcher.is_ready() {
+            Ok(())
+        } else {
+            Err("the dispatcher has not read the queue yet".to_owned())
+        }
+    }
+}
