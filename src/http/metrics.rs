@@ -19,7 +19,7 @@ use super::{State, limits};
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Where the text comes from. `app.rs` joins the two.
+/// Where the text comes from. `crate::app` joins the two.
 #[async_trait]
 pub trait Exposition: Send + Sync {
     /// All figures as they are now, in OpenMetrics or in the older text format. `Err` has a sentence.

@@ -22,7 +22,7 @@ const DISK_FREE_MIB: u32 = 1_024;
 /// The shortest age: it is looked at once a minute.
 const QUEUE_AGE_MIN_MS: u64 = 60_000;
 
-/// What the service needs of who tells. `app.rs` joins the two.
+/// What the service needs of who tells. `crate::app` joins the two.
 #[async_trait]
 pub trait Messenger: Send + Sync {
     /// Sends an example of a kind, and says what became of it.

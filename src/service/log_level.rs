@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::domain::{ActivityKind, Invalid};
 use crate::store::Store;
 
-/// Who filters the log lines. `app.rs` joins the two.
+/// Who filters the log lines. `crate::app` joins the two.
 pub trait LogControl: Send + Sync {
     /// What is let through now, as `log.level` would say it; `None` when nothing is logged.
     fn level(&self) -> Option<String>;

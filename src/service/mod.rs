@@ -42,7 +42,7 @@ pub mod users;
 pub mod verification;
 pub mod workbooks;
 
-/// What the services need of delivery. Delivery implements it; `app.rs` joins the two.
+/// What the services need of delivery. Delivery implements it; `crate::app` joins the two.
 #[async_trait]
 pub trait Dispatch: Send + Sync {
     /// These attempts have just become pending. A hint: losing it costs time, never a delivery.

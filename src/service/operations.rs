@@ -32,7 +32,7 @@ pub struct SweepState {
     pub held_back: Option<String>,
 }
 
-/// What this service needs of retention. `app.rs` joins the two.
+/// What this service needs of retention. `crate::app` joins the two.
 #[async_trait]
 pub trait Sweep: Send + Sync {
     /// Removes now what is older than its policy. A conflict when the clock is not to be trusted.
