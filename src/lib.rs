@@ -47,7 +47,7 @@
 //! | [`http`] | surfaces: translate, and nothing else | reach storage |
 //! | [`app`] | starts and stops all of it, in order | decide anything |
 //! | [`doctor`] | looks at the machine and at the way to an endpoint | change anything |
-//! | [`bench`] | what this machine can do: the server in a process of its own, a load, a receiver | be part of the server |
+//! | [`mod@bench`] | what this machine can do: the server in a process of its own, a load, a receiver | be part of the server |
 //! | [`backup`] | made, brought back, by the clock | |
 //! | [`alerts`] | looks once a minute, and tells people of troubles | judge by what has just happened |
 //! | [`cli`], [`config`], [`data_dir`], [`logging`], [`systemd`] | how an operator meets it | |

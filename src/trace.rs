@@ -4,7 +4,7 @@
 //! Two kinds of spans: `request` (one of a client) and `attempt` (one at a receiver). They are not joined:
 //! between the two an event is on disk, perhaps for days. What follows an event is in the delivery log.
 //!
-//! [`otel`] sends them by OTLP over HTTP.
+//! `otel` sends them by OTLP over HTTP.
 
 #[cfg(feature = "otel")]
 pub mod otel;

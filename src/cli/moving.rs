@@ -44,7 +44,7 @@ pub struct ImportOptions {
 /// Flags of `import-svix`.
 #[derive(Debug, Args)]
 pub struct SvixOptions {
-    /// Where Svix is, such as https://api.eu.svix.com or http://localhost:8071
+    /// Where Svix is: the address of its API, without /api/v1
     #[arg(long)]
     pub url: String,
     /// A token of Svix's API; others on this machine can see it in the list of processes

@@ -3,7 +3,7 @@
 //! A value comes from a flag, the environment, the file or the default, in this order, and remembers
 //! which. All problems are found before any is reported, so that one run shows everything there is to
 //! mend. The table in [`keys`] is the only place that knows names, forms, defaults and explanations;
-//! reading ([`load`]), showing ([`dump`]), the [`reference`] and the example file follow it.
+//! reading ([`load`]), showing ([`dump`]), the [`mod@reference`] and the example file follow it.
 //!
 //! Nothing here looks at the process: the environment is passed in, so tests need not change it.
 

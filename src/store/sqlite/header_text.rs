@@ -56,7 +56,7 @@ pub(super) fn write(headers: &[(String, String)]) -> String {
     text
 }
 
-/// The reverse of [`write`].
+/// The reverse of [`write()`].
 pub(super) fn read(text: &str) -> rusqlite::Result<Vec<(String, String)>> {
     let damaged = || fault("kept headers are damaged");
     if text.starts_with('[') {
