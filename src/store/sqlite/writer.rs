@@ -6,7 +6,8 @@
 //!
 //! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly
 //! all that is written, can be run again; so those that stand next to each other share one. If one of
-//! them fails, which is rare, all of them are undone and run again each in its own.
+//! them fails, which is rare, all of them are undone and run again each in its own. What runs first in a
+//! transaction needs none: to undo it is to begin anew.
 //!
 //! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
 //! was set aside is given up for it ([`super::reserve`]).
@@ -350,8 +351,9 @@ impl Writer {
         while !waiting.is_empty() {
             let shared =
                 if apart == 0 { waiting.iter().take_while(|c| c.is_repeatable()).count() } else { 0 };
+            let is_first = ran.is_empty();
             let done = if shared > 1 {
-                let done = self.run_together(&mut waiting.make_contiguous()[..shared]);
+                let done = self.run_together(&mut waiting.make_contiguous()[..shared], is_first);
                 if matches!(done, Ok(true)) {
                     ran.extend(waiting.drain(..shared));
                 } else {
@@ -361,7 +363,7 @@ impl Writer {
             } else {
                 apart = apart.saturating_sub(1);
                 let mut command = waiting.pop_front().expect("the loop asks whether there is one");
-                let done = self.run_together(std::slice::from_mut(&mut command));
+                let done = self.run_together(std::slice::from_mut(&mut command), is_first);
                 ran.push(command);
                 done
             };
@@ -405,9 +407,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs commands in one savepoint. When one of them fails, all of them are undone: `false`.
-    fn run_together(&mut self, commands: &mut [Box<dyn Command>]) -> std::result::Result<bool, Gone> {
-        self.execute("SAVEPOINT command")?;
+    /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before. When one
+    /// of them fails, all of them are undone: `false`.
+    fn run_together(
+        &mut self,
+        commands: &mut [Box<dyn Command>],
+        is_first: bool,
+    ) -> std::result::Result<bool, Gone> {
+        if !is_first {
+            self.execute("SAVEPOINT command")?;
+        }
         let mark = self.counts.mark();
         let mut failed = None;
         for command in commands {
@@ -424,9 +433,16 @@ impl Writer {
             if self.conn.is_autocommit() {
                 return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
             }
-            self.execute("ROLLBACK TO command")?;
+            if is_first {
+                self.execute("ROLLBACK")?;
+                self.begin()?;
+            } else {
+                self.execute("ROLLBACK TO command")?;
+            }
         }
-        self.execute("RELEASE command")?;
+        if !is_first {
+            self.execute("RELEASE command")?;
+        }
         Ok(failed.is_none())
     }
 
