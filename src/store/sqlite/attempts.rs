@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::command::Tx;
 use super::error::fault;
-use super::writer::Tx;
 use super::{jobs, log_zones, rows};
 use crate::domain::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::transition::{self, Current, Input, Next};

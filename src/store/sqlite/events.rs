@@ -12,9 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::attempts::{self, NewAttempt};
+use super::command::{self, Tx};
 use super::log_zones::{self, ZONE_BITS};
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::{self, Tx};
 use super::{SqliteStore, cache, event_list};
 use crate::domain::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
@@ -298,7 +298,7 @@ impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
         let payloads: Vec<Bytes> = events.iter().map(|event| event.payload.clone()).collect();
-        let take = writer::repeatable("taking in events", move |tx| {
+        let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
             Ok((take(tx, app, &events, now)?, tx.cache.generation()))

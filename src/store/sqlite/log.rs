@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::attempts::{self, NewAttempt, Stored};
+use super::command::Tx;
 use super::endpoints::row_of;
 use super::error::fault;
 use super::events::{self, Incoming};
@@ -11,7 +12,6 @@ use super::finish::write_details;
 use super::log_merge;
 use super::log_plan::{Bounds, Plan};
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::Tx;
 use super::{SqliteStore, activity, cache, header_text, log_zones};
 use crate::domain::activity::Activity;
 use crate::domain::attempt::Attempt;
