@@ -1,10 +1,11 @@
-//! The HTTP client, with everything switched off that would do more than was asked.
+//! The HTTP client of those who ask services for something (importers, the sender of traces), with everything
+//! switched off that would do more than was asked; and what it has in common with [`super::connections`].
 //!
 //! No redirects (a redirect is an answer, and following it would send the payload somewhere its owner
 //! never chose), no retries (the delivery log says what was sent and when; a request that is sent
 //! twice silently is a lie), no proxies from the environment (they would connect in our place, past
 //! the guard), no decompression (the log shows what came; and a bomb stays folded), no cookies and no
-//! referer. This is the only place that builds a client.
+//! referer. Nobody else builds such a client.
 //!
 //! TLS is rustls with ring. Certificates are judged by the platform's verifier and roots. A machine
 //! without any root certificates is no reason not to start, since receivers may well be plain
@@ -25,13 +26,13 @@ use super::guard::Guard;
 
 /// How long an idle connection stays open for the next attempt. Shorter than what common servers
 /// allow (60 s and more), so that seldom one is closed just as it is used again.
-const POOL_IDLE: Duration = Duration::from_secs(20);
+pub(super) const POOL_IDLE: Duration = Duration::from_secs(20);
 /// How many idle connections are kept for each host.
-const POOL_IDLE_PER_HOST: usize = 256;
+pub(super) const POOL_IDLE_PER_HOST: usize = 256;
 /// How often a busy HTTP/2 connection is asked whether it still lives; without that, a dead one would
 /// fail every request to its host until the system gives it up.
-const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
+pub(super) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Builds the client; all its connections go through `guard`. `connect_timeout` covers the look-up of
 /// the name, TCP and TLS. There is no overall timeout in it: the sender sets one for each attempt.

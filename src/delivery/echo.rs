@@ -11,8 +11,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use serde_json::json;
 use sha2::Sha256;
 use url::Url;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::domain::endpoint::ECHO_URL;
     use crate::domain::signature;
-    use reqwest::header::HeaderValue;
+    use hyper::header::HeaderValue;
 
     const NOW: i64 = 1_700_000_000;
 

@@ -7,7 +7,8 @@
 use std::error::Error;
 use std::io;
 
-use reqwest::StatusCode;
+use hyper::StatusCode;
+use hyper_util::client::legacy;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
@@ -15,6 +16,7 @@ use crate::domain::attempt::Failure;
 use crate::domain::{ErrorKind, Span, Timestamp};
 
 use super::client::NO_ROOTS;
+use super::connections::RequestError;
 use super::guard::GuardError;
 
 /// How far a request had come when it failed.
@@ -85,25 +87,54 @@ pub fn of_preparation(error: &dyn Error) -> Failure {
     failure(ErrorKind::Protocol, format!("the request could not be made: {error}"))
 }
 
-/// The failure that an error of the HTTP client is.
-pub fn of_error(error: &reqwest::Error, stage: Stage, target: Target<'_>) -> Failure {
+/// The failure of a request without an answer.
+pub fn of_request(error: &RequestError, target: Target<'_>) -> Failure {
+    match error {
+        RequestError::Url => {
+            failure(ErrorKind::Protocol, "the request could not be made: HTTP cannot express this URL")
+        }
+        RequestError::Interim => failure(
+            ErrorKind::Protocol,
+            "the receiver sent one interim answer (1xx) after the other, and no final one",
+        ),
+        RequestError::Client(error) => of_error(error, Stage::Sending, target),
+    }
+}
+
+/// The failure of an answer that did not come to its end.
+pub fn of_body(error: &hyper::Error, target: Target<'_>) -> Failure {
+    of_error(error, Stage::Reading, target)
+}
+
+fn of_error(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
     if let Some(guard) = find::<GuardError>(error) {
         return of_guard(guard);
     }
-    if error.is_timeout() {
+    if is_timeout(error) {
         return of_timeout(error, stage, target);
-    }
-    if error.is_builder() {
-        return failure(ErrorKind::Protocol, "the request could not be made: HTTP cannot express this URL");
     }
     if let (Stage::Sending, Some(tls)) = (stage, find::<rustls::Error>(error)) {
         return failure(ErrorKind::Tls, tls_message(tls, target.authority));
     }
-    if error.is_connect() { of_connect(error, target) } else { of_exchange(error, stage) }
+    if is_connect(error) { of_connect(error, target) } else { of_exchange(error, stage) }
 }
 
-fn of_timeout(error: &reqwest::Error, stage: Stage, target: Target<'_>) -> Failure {
-    let message = if error.is_connect() {
+/// Whether somebody waited in vain: for a connection, or for an answer to a ping.
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let waited = |io: &io::Error| io.kind() == io::ErrorKind::TimedOut;
+    causes(error).any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(waited)
+            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
+    })
+}
+
+/// Whether there was no connection yet.
+fn is_connect(error: &(dyn Error + 'static)) -> bool {
+    find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect)
+}
+
+fn of_timeout(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
+    let message = if is_connect(error) {
         format!("no connection to {} within {}", target.authority, target.connect_timeout)
     } else if stage == Stage::Reading {
         "the connection went silent in the middle of the answer".to_owned()
@@ -114,7 +145,7 @@ fn of_timeout(error: &reqwest::Error, stage: Stage, target: Target<'_>) -> Failu
 }
 
 /// No connection came about.
-fn of_connect(error: &reqwest::Error, target: Target<'_>) -> Failure {
+fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
     use io::ErrorKind as Io;
     let authority = target.authority;
     let Some(io) = io_cause(error) else {
@@ -150,7 +181,7 @@ fn of_connect(error: &reqwest::Error, target: Target<'_>) -> Failure {
 }
 
 /// There was a connection, and it broke or carried something that is not HTTP.
-fn of_exchange(error: &reqwest::Error, stage: Stage) -> Failure {
+fn of_exchange(error: &(dyn Error + 'static), stage: Stage) -> Failure {
     let message = match (stage, find::<hyper::Error>(error), io_cause(error)) {
         (Stage::Sending, Some(hyper), _) if hyper.is_parse_too_large() => {
             "the headers of the answer are too long".to_owned()
@@ -226,12 +257,12 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The innermost `io::Error`, which has the kind; those around it are often of kind `Other`.
-fn io_cause(error: &reqwest::Error) -> Option<&io::Error> {
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last()
 }
 
 /// The text of the last cause, which is the most particular and never holds the URL.
-fn innermost(error: &reqwest::Error) -> String {
+fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).skip(1).last().map_or_else(|| "no reason given".to_owned(), ToString::to_string)
 }
 

@@ -4,7 +4,7 @@
 //! Two gates, because each sees what the other cannot:
 //! * [`Guard::judge_before`] runs before every attempt. An address written in the URL bypasses a
 //!   resolver, and so does a connection that is still open from an earlier attempt.
-//! * The resolver that the HTTP client connects with (`reqwest::dns::Resolve`) hands out only
+//! * The resolver that connections are made with ([`super::connections`], [`super::client`]) hands out only
 //!   addresses it has judged itself, so a name that answers differently the second time (DNS
 //!   rebinding) gains nothing: the connection goes to exactly a judged address.
 //!
@@ -109,7 +109,7 @@ impl Guard {
     }
 
     /// The addresses of a name, all of which may be reached.
-    async fn resolve_judged(&self, host: &str) -> Result<Vec<SocketAddr>, GuardError> {
+    pub(super) async fn resolve_judged(&self, host: &str) -> Result<Vec<SocketAddr>, GuardError> {
         let dns = |reason: String| GuardError::Dns { host: host.to_owned(), reason };
         let found = self.lookup.lookup(host).await.map_err(|e| dns(e.to_string()))?;
         if found.is_empty() {

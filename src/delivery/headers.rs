@@ -4,7 +4,7 @@
 //! when they are set; they are checked here again, because the configured names of signing headers
 //! may have changed since: a header of ours always wins.
 
-use reqwest::header::{
+use hyper::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 use url::Url;

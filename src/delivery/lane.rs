@@ -17,13 +17,14 @@ pub(super) const WINDOW: usize = 512;
 const LOW: usize = WINDOW / 4;
 
 /// How an endpoint has been answering.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Manner {
     /// Not known yet: one request at a time, so that a dead endpoint holds one slot and not all.
+    #[default]
     New,
     /// Its last request was answered, well or badly.
     Answering,
-    /// Its last request timed out: one request at a time, and few slots for all of its kind.
+    /// Its last request timed out, or failed in an earlier life of the program: one request at a time, and few slots for all of its kind.
     Slow,
 }
 
@@ -95,8 +96,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane of which nothing is known: the table must be asked.
-    pub(super) fn new() -> Lane {
+    /// A lane of which nothing is known but how the endpoint answered last: the table must be asked.
+    pub(super) fn new(manner: Manner) -> Lane {
         Lane {
             singles: VecDeque::new(),
             fresh: Window::default(),
@@ -112,7 +113,7 @@ impl Lane {
             bulk_running: 0,
             bulk_held: false,
             unwritten: 0,
-            manner: Manner::New,
+            manner,
             pace: Pace::default(),
             in_round: false,
         }
@@ -153,6 +154,10 @@ impl Lane {
         self.bulk.ids.extend(due.bulk);
         self.bulk.complete = !due.more_bulk && !self.doubted;
         self.refilling = false;
+        // Nothing can have been sent before the first answer, so no slot changes its kind.
+        if !self.known && self.manner == Manner::New && due.failing {
+            self.manner = Manner::Slow;
+        }
         self.known = true;
         std::mem::take(&mut self.arrived)
     }
@@ -299,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_new_lane_asks_the_table_before_it_trusts_a_hint() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         assert!(!lane.hint(fresh(1)) && !lane.hint(bulk(9)) && lane.wants_refill());
         lane.start_refill();
         assert!(!lane.hint(fresh(2)));
@@ -309,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_full_window_sends_later_hints_to_the_table() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.refilled(due(0..WINDOW as i64));
         assert!(!lane.hint(fresh(9_999)));
         assert!(!lane.wants_refill());
@@ -321,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_may_be_older_than_a_change_is_asked_for_again() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.start_refill();
         // The endpoint was resumed after the table had been read.
         lane.reset();
@@ -334,7 +339,7 @@ mod tests {
 
     #[test]
     fn hints_beyond_what_is_remembered_are_asked_for_again() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.start_refill();
         for id in ids(0..WINDOW as i64 + 1) {
             lane.hint(Hint { id, bulk: false });
@@ -345,14 +350,14 @@ mod tests {
 
     #[test]
     fn the_table_is_asked_for_more_than_it_gives_back_of_what_is_under_way() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         (lane.running, lane.unwritten) = (10, 1_000);
         assert_eq!(lane.start_refill(), WINDOW + 1_010);
     }
 
     #[test]
     fn an_endpoint_that_does_not_answer_gets_one_slot() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.refilled(due(0..5));
         assert!(lane.can_send(10));
         lane.running = 1;
@@ -364,8 +369,23 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_failed_before_a_restart_is_slow_until_it_answers() {
+        let failing = || Due { failing: true, ..due(0..5) };
+        let mut lane = Lane::new(Manner::New);
+        lane.refilled(failing());
+        assert_eq!(lane.manner, Manner::Slow);
+        let mut lane = Lane::new(Manner::Answering);
+        lane.refilled(failing());
+        assert_eq!(lane.manner, Manner::Answering, "this life knows better than the table");
+        let mut lane = Lane::new(Manner::New);
+        lane.refilled(due(0..5));
+        lane.refilled(failing());
+        assert_eq!(lane.manner, Manner::New, "its first request is in flight by now");
+    }
+
+    #[test]
     fn what_is_fresh_goes_before_bulk_work_however_much_of_that_there_is() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         let backlog = ids(0..WINDOW as i64).collect();
         lane.refilled(Due { bulk: backlog, more_bulk: true, ..Due::default() });
         assert!(lane.is_bulk_next());
@@ -376,7 +396,7 @@ mod tests {
 
     #[test]
     fn bulk_work_leaves_half_of_the_slots_free() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.manner = Manner::Answering;
         lane.refilled(Due { bulk: ids(0..9).collect(), ..Due::default() });
         (lane.running, lane.bulk_running) = (4, 4);
@@ -388,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_single_shot_goes_first_but_not_beyond_the_slots_of_the_endpoint() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.refilled(due(0..5));
         (lane.manner, lane.running) = (Manner::Slow, 1);
         lane.single(AttemptId(9));
@@ -401,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_forgotten_only_when_that_changes_nothing() {
-        let mut lane = Lane::new();
+        let mut lane = Lane::new(Manner::New);
         lane.refilled(Due::default());
         assert!(lane.is_idle(now()));
         lane.pace.set_rate(Some(1));

@@ -7,7 +7,8 @@
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
 //! * [`sender`] makes one request: [`headers`] says what is in it besides the body, [`jwe`] encrypts,
-//!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
+//!   [`connections`] holds the connections, [`failure`] puts what went wrong into words.
+//! * [`client`] is for other errands than deliveries.
 //! * [`guard`] says where a request may go, before every attempt.
 //!
 //! Delivery knows storage and the domain; no HTTP surface and no service.
@@ -23,6 +24,7 @@ pub use guard::{Guard, GuardError, Lookup};
 pub use meters::Meters;
 pub use sender::{Sender, SenderConfig, SenderError};
 mod claims;
+mod connections;
 pub mod courier;
 pub mod dispatcher;
 mod echo;

@@ -43,6 +43,8 @@ use super::wakes::Wakes;
 const POLL_EVERY_MS: u32 = 5_000;
 /// Single shots fetched at once.
 const SINGLES: usize = 256;
+/// For how many endpoints without a lane it is remembered how they answered: some megabytes.
+const MANNERS: usize = 100_000;
 /// Attempts loaded by one question to the table.
 const LOAD_AT_ONCE: usize = 32;
 
@@ -66,6 +68,8 @@ pub(super) struct Parts {
 pub(super) struct Scheduler {
     parts: Parts,
     lanes: HashMap<EndpointId, Lane>,
+    /// How endpoints answered last whose lanes were forgotten since.
+    manners: HashMap<EndpointId, Manner>,
     /// Endpoints that have something to send and a free slot, in turn.
     round: VecDeque<EndpointId>,
     /// Endpoints that would stand in the round if there were not too many of their manner in flight.
@@ -93,6 +97,7 @@ impl Scheduler {
             slots: Slots::new(parts.limits.concurrency),
             parts,
             lanes: HashMap::new(),
+            manners: HashMap::new(),
             round: VecDeque::new(),
             held: VecDeque::new(),
             held_bulk: VecDeque::new(),
@@ -162,7 +167,9 @@ impl Scheduler {
     // --- what comes in -----------------------------------------------------------------------
 
     fn lane(&mut self, endpoint: EndpointId) -> &mut Lane {
-        self.lanes.entry(endpoint).or_insert_with(Lane::new)
+        self.lanes
+            .entry(endpoint)
+            .or_insert_with(|| Lane::new(self.manners.remove(&endpoint).unwrap_or_default()))
     }
 
     fn take_hints(&mut self, queued: &[Queued]) {
@@ -194,21 +201,24 @@ impl Scheduler {
     }
 
     fn due_later(&mut self, endpoint: EndpointId, at: Timestamp) {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
+        let lane = self.lane(endpoint);
         lane.due_at = Some(lane.due_at.map_or(at, |known| known.min(at)));
-        self.wakes.update(endpoint, lane);
+        self.update_wake(endpoint);
     }
 
     fn hold_back(&mut self, endpoint: EndpointId, until: Timestamp) {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
-        lane.not_before = Some(until);
+        self.lane(endpoint).not_before = Some(until);
+        self.update_wake(endpoint);
+    }
+
+    fn update_wake(&mut self, endpoint: EndpointId) {
+        let lane = self.lanes.get_mut(&endpoint).expect("it has just been looked at");
         self.wakes.update(endpoint, lane);
     }
 
     fn reset_lane(&mut self, endpoint: EndpointId) {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
-        let forgotten = lane.reset();
-        self.wakes.update(endpoint, lane);
+        let forgotten = self.lane(endpoint).reset();
+        self.update_wake(endpoint);
         for id in forgotten {
             self.claims.give_up(id);
         }
@@ -267,10 +277,20 @@ impl Scheduler {
         self.parts.ready.send_replace(true);
     }
 
-    /// Forgets idle lanes. Those that wait for longer than anything here makes them wait do so because
+    /// Forgets idle lanes, but not how their endpoints answered. Those that wait for longer than anything here makes them wait do so because
     /// the clock was set back.
     fn forget_and_put_right(&mut self, now: Timestamp) {
-        self.lanes.retain(|_, lane| !lane.is_idle(now));
+        if self.manners.len() > MANNERS {
+            self.manners.clear();
+        }
+        self.lanes.retain(|endpoint, lane| {
+            let is_idle = lane.is_idle(now);
+            // Else one that answers would wait for a slot among all those of which nothing is known.
+            if is_idle && lane.manner != Manner::New {
+                self.manners.insert(*endpoint, lane.manner);
+            }
+            !is_idle
+        });
         let latest = now.plus_ms(POLL_EVERY_MS.into());
         let late = |lane: &Lane| lane.not_before.is_some_and(|at| at > latest);
         let late: Vec<_> = self.lanes.iter().filter(|(_, l)| late(l)).map(|(id, _)| *id).collect();

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode};
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::{Response as Answer, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -23,11 +24,12 @@ use crate::domain::{Endpoint, SigningSecret, Span, Timestamp, endpoint, retry_af
 use crate::store::Job;
 use crate::vault::{CannotOpen, Vault};
 
+use super::connections::{Connections, next_piece};
 use super::courier::{InFlight, Transport};
 use super::failure::{self, Stage, Target};
 use super::guard::{Guard, Lookup, SystemLookup};
 use super::headers::{self, PrepareError, SigningHeaders};
-use super::{client, echo, jwe};
+use super::{echo, jwe};
 
 /// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
 /// send several hundred kilobytes in every answer.
@@ -57,14 +59,11 @@ pub enum SenderError {
     /// A name in `signing.headers` cannot be used.
     #[error("signing.headers: {0}")]
     SigningHeader(String),
-    /// The HTTP client could not be built.
-    #[error("the HTTP client could not be built")]
-    Client(#[source] reqwest::Error),
 }
 
 /// Makes requests. Cheap to share behind an `Arc`; connections are reused between attempts.
 pub struct Sender {
-    client: Client,
+    connections: Connections,
     guard: Guard,
     signing_headers: SigningHeaders,
     timeout: Span,
@@ -107,11 +106,11 @@ impl Sender {
         lookup: Arc<dyn Lookup>,
     ) -> Result<Sender, SenderError> {
         let guard = Guard::with_lookup(config.policy, lookup);
-        let client = client::build(guard.clone(), &config.connect_timeout).map_err(SenderError::Client)?;
+        let connections = Connections::new(guard.clone(), &config.connect_timeout);
         let signing_headers =
             SigningHeaders::new(&config.signing_headers).map_err(SenderError::SigningHeader)?;
         Ok(Sender {
-            client,
+            connections,
             guard,
             signing_headers,
             timeout: config.timeout,
@@ -237,12 +236,9 @@ impl Sender {
             Err(_) => return failed(failure::of_slow_lookup(&authority, lookup_limit)),
         }
 
-        let mut request = reqwest::Request::new(Method::POST, url);
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
-        let answer = match timeout_at(deadline, self.client.execute(request)).await {
+        let answer = match timeout_at(deadline, self.connections.post(&url, headers, body)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return failed(failure::of_error(&error, Stage::Sending, target)),
+            Ok(Err(error)) => return failed(failure::of_request(&error, target)),
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
         };
         self.read(answer, deadline, limit, target).await
@@ -251,7 +247,7 @@ impl Sender {
     /// Reads an answer, as much of it as is kept.
     async fn read(
         &self,
-        mut answer: reqwest::Response,
+        answer: Answer<Incoming>,
         deadline: Instant,
         limit: &Span,
         target: Target<'_>,
@@ -264,27 +260,27 @@ impl Sender {
             body_truncated: false,
         };
         let retry_after = wish(status, answer.headers());
+        let mut body = answer.into_body();
         let broken = loop {
             let room = self.response_body_limit - response.body.len();
             if room == 0 {
-                response.body_truncated = has_more(&mut answer).await;
+                response.body_truncated = has_more(&mut body).await;
                 break None;
             }
-            match timeout_at(deadline, answer.chunk()).await {
-                Ok(Ok(Some(chunk))) if chunk.len() > room => {
+            match timeout_at(deadline, next_piece(&mut body)).await {
+                Ok(Some(Ok(chunk))) if chunk.len() > room => {
                     response.body.extend_from_slice(&chunk[..room]);
                     response.body_truncated = true;
                     break None;
                 }
-                Ok(Ok(Some(chunk))) => response.body.extend_from_slice(&chunk),
-                Ok(Ok(None)) => break None,
-                Ok(Err(error)) => break Some(failure::of_error(&error, Stage::Reading, target)),
+                Ok(Some(Ok(chunk))) => response.body.extend_from_slice(&chunk),
+                Ok(None) => break None,
+                Ok(Some(Err(error))) => break Some(failure::of_body(&error, target)),
                 Err(_) => break Some(failure::of_deadline(Stage::Reading, limit)),
             }
         };
-        // Dropping an answer that was not read to its end closes the connection (HTTP/1) or the
-        // stream (HTTP/2).
-        drop(answer);
+        // When it was not read to its end, that closes the connection (HTTP/1) or the stream (HTTP/2).
+        drop(body);
         let failure = broken.or_else(|| failure::of_status(status));
         Exchange { response: Some(response), retry_after, failure }
     }
@@ -332,17 +328,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// Whether a body that fills the limit exactly goes on. Its end is usually known already or on its
 /// way; when nothing shows within a moment, it is taken to go on.
-async fn has_more(answer: &mut reqwest::Response) -> bool {
-    let look = async {
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if chunk.is_empty() => {}
-                Ok(None) => return false,
-                Ok(Some(_)) | Err(_) => return true,
-            }
-        }
-    };
-    timeout(LAST_LOOK, look).await.unwrap_or(true)
+async fn has_more(body: &mut Incoming) -> bool {
+    timeout(LAST_LOOK, next_piece(body)).await.map_or(true, |next| next.is_some())
 }
 
 #[async_trait::async_trait]

@@ -43,12 +43,14 @@ impl Wakes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane::Manner;
     use super::*;
 
     #[test]
     fn a_lane_has_one_entry_however_often_it_changes() {
         let at = Timestamp::from_millis;
-        let (mut wakes, mut lane, endpoint) = (Wakes::default(), Lane::new(), EndpointId::new(at(0)));
+        let (mut wakes, mut lane, endpoint) =
+            (Wakes::default(), Lane::new(Manner::New), EndpointId::new(at(0)));
         lane.due_at = Some(at(1_000));
         wakes.update(endpoint, &mut lane);
         for ms in 1..100 {

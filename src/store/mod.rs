@@ -477,6 +477,8 @@ pub struct Due {
     pub next_due: Option<Timestamp>,
     /// The endpoint's `rate_limit`, requests a second; also while it is not active, for single shots.
     pub rate_limit: Option<u32>,
+    /// Whether the endpoint's last delivery attempt failed.
+    pub failing: bool,
 }
 
 /// An attempt with all that is needed to send it.

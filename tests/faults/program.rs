@@ -208,6 +208,15 @@ impl Running {
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
+    /// The time of processors that it has taken so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        let ticks = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap());
+        // A tick is a hundredth of a second on every Linux.
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
     /// The process that this one has started, when it is a tracer.
     pub(crate) fn traced(&self) -> u32 {
         let id = self.child.id();

@@ -95,20 +95,21 @@ pub(super) const DEPTH: &str = "SELECT \
      + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
 
 fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
-    let found: Option<(i64, Option<u32>, bool)> = conn
+    let found: Option<(i64, Option<u32>, bool, bool)> = conn
         .prepare_cached(
-            "SELECT id, rate_limit, status = 'active' FROM endpoints WHERE uid = ?1 AND deleted_at IS NULL",
+            "SELECT id, rate_limit, status = 'active', consecutive_failures > 0 FROM endpoints \
+             WHERE uid = ?1 AND deleted_at IS NULL",
         )?
-        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let Some((endpoint, rate_limit, is_active)) = found else { return Ok(Due::default()) };
+    let Some((endpoint, rate_limit, is_active, failing)) = found else { return Ok(Due::default()) };
     if !is_active {
-        return Ok(Due { rate_limit, ..Due::default() });
+        return Ok(Due { rate_limit, failing, ..Due::default() });
     }
     let (attempts, more, next) = due_of(conn, endpoint, false, now, limit)?;
     let (bulk, more_bulk, next_bulk) = due_of(conn, endpoint, true, now, limit)?;
     let next_due = [next, next_bulk].into_iter().flatten().min();
-    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit })
+    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit, failing })
 }
 
 /// What is due of one of an endpoint's two queues, whether there is more, and when the next one is due.

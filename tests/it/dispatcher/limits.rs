@@ -97,6 +97,50 @@ async fn however_many_are_dead_those_that_answer_have_room() {
 }
 
 #[tokio::test]
+async fn one_that_answers_has_room_after_a_rest_too() {
+    let bench = Bench::new(8, 4).await;
+    let alive = bench.answering("alive").await;
+    let other = bench.endpoint("other").await;
+    // What only a look at the table finds shows that there was one, after which idle lanes are forgotten.
+    bench.post_untold("other", 1).await;
+    bench.clock.advance_ms(5_000);
+    let found = bench.flight_to(other).await;
+    for n in 0..30 {
+        bench.endpoint(&format!("dead.n{n}")).await;
+    }
+    for n in 0..30 {
+        bench.post(&format!("dead.n{n}"), 1).await;
+    }
+    // With the one above all slots for those that are not known.
+    let mut dead = vec![found];
+    while dead.len() < 6 {
+        dead.push(bench.flight().await);
+    }
+    bench.post("alive", 1).await;
+    bench.flight_to(alive).await.ends(End::Answer(200));
+    dead.into_iter().for_each(|flight| flight.ends(End::Timeout));
+}
+
+#[tokio::test]
+async fn after_a_restart_those_that_failed_leave_room_for_those_that_did_not() {
+    let bench = Bench::new(8, 4).await;
+    for n in 0..30 {
+        bench.endpoint_with(&format!("dead.n{n}"), 1).await;
+    }
+    for n in 0..30 {
+        bench.post(&format!("dead.n{n}"), 1).await;
+    }
+    let mut dead = Vec::new();
+    while dead.len() < 4 {
+        dead.push(bench.flight().await);
+    }
+    let fresh = bench.endpoint("fresh").await;
+    bench.post("fresh", 1).await;
+    bench.flight_to(fresh).await.ends(End::Answer(200));
+    dead.into_iter().for_each(|flight| flight.ends(End::Timeout));
+}
+
+#[tokio::test]
 async fn endpoints_are_served_in_turn() {
     let bench = Bench::new(1, 1).await;
     let (many, few) = (bench.answering("many").await, bench.answering("few").await);

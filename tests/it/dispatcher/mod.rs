@@ -143,6 +143,11 @@ impl Bench {
 
     /// An endpoint that wants this type of events.
     async fn endpoint(&self, event_type: &str) -> EndpointId {
+        self.endpoint_with(event_type, 0).await
+    }
+
+    /// The same, and so many attempts in a row have failed.
+    async fn endpoint_with(&self, event_type: &str, consecutive_failures: u32) -> EndpointId {
         let id = EndpointId::new(start_time());
         let endpoint = Endpoint {
             id,
@@ -162,7 +167,7 @@ impl Bench {
             status_reason: None,
             secret: Sealed(vec![1]),
             retired_secrets: vec![],
-            consecutive_failures: 0,
+            consecutive_failures,
             created_at: start_time(),
             updated_at: start_time(),
         };
@@ -188,6 +193,13 @@ impl Bench {
 
     /// Takes in so many events of this type, with their number as payload; the dispatcher is told.
     async fn post(&self, event_type: &str, n: usize) -> Vec<Queued> {
+        let queued = self.post_untold(event_type, n).await;
+        self.dispatcher.queued(&queued);
+        queued
+    }
+
+    /// The same, but the dispatcher has to find them in the table.
+    async fn post_untold(&self, event_type: &str, n: usize) -> Vec<Queued> {
         let event = |i: usize| NewEvent {
             event_type: EventType::parse(event_type).unwrap(),
             payload: Bytes::from(i.to_string()),
@@ -197,9 +209,7 @@ impl Bench {
         let taken =
             self.store.event_insert(self.app, (0..n).map(event).collect(), start_time()).await.unwrap();
         let Taken::All(accepted) = taken else { panic!("there are no keys") };
-        let queued: Vec<_> = accepted.into_iter().flat_map(|a| a.queued).collect();
-        self.dispatcher.queued(&queued);
-        queued
+        accepted.into_iter().flat_map(|a| a.queued).collect()
     }
 
     /// The next request.

@@ -182,3 +182,10 @@ async fn informational_answers_come_before_the_real_one() {
     assert_delivered(&outcome);
     assert_eq!(outcome.response.unwrap().body, b"ok");
 }
+
+#[tokio::test]
+async fn a_thousand_informational_answers_are_not_too_many() {
+    let answer = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1_000) + "HTTP/1.1 204 No Content\r\n\r\n";
+    let hostile = Hostile::answers(answer, Then::Stall).await;
+    assert_delivered(&Bench::new().send_to(&hostile.url("/")).await);
+}

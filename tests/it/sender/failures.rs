@@ -102,10 +102,11 @@ async fn a_2xx_whose_body_does_not_end_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn endless_informational_answers_are_a_timeout() {
+async fn endless_informational_answers_are_a_protocol_failure() {
     let hostile = Hostile::endless("", b"HTTP/1.1 100 Continue\r\n\r\n").await;
-    let outcome = impatient().send_to(&hostile.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Timeout, "no answer within 250ms");
+    let outcome = Bench::new().send_to(&hostile.url("/")).await;
+    assert_failed(&outcome, ErrorKind::Protocol, "one interim answer (1xx) after the other");
+    assert_eq!(hostile.connections(), 1, "a request is not repeated in silence");
 }
 
 #[tokio::test]

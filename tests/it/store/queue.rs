@@ -57,6 +57,17 @@ async fn what_is_due_comes_in_order_of_time_and_id() {
 }
 
 #[tokio::test]
+async fn with_what_is_due_comes_whether_the_endpoint_is_failing() {
+    let world = fresh().await;
+    let mut endpoint = an_endpoint(world.app, settings(&["*"]));
+    endpoint.consecutive_failures = 1;
+    let failing = world.add(endpoint).await.id;
+    let other = world.add(an_endpoint(world.app, settings(&["*"]))).await.id;
+    assert!(world.store.queue_due(failing, now(), 1).await.unwrap().failing);
+    assert!(!world.store.queue_due(other, now(), 1).await.unwrap().failing);
+}
+
+#[tokio::test]
 async fn single_shots_are_a_queue_of_their_own() {
     let world = fresh().await;
     let id = world.add_endpoint(&["*"]).await.id;
