@@ -27,6 +27,7 @@ mod leaks;
 mod listening;
 mod logs;
 mod moving;
+mod recipes;
 mod signals;
 #[cfg(feature = "otel")]
 mod traces;
