@@ -14,7 +14,7 @@ use rustls::pki_types::UnixTime;
 use crate::domain::attempt::Failure;
 use crate::domain::{ErrorKind, Span, Timestamp};
 
-use super::client::NO_ROOTS;
+use super::authorities::NO_ROOTS;
 use super::guard::GuardError;
 
 /// How far a request had come when it failed.

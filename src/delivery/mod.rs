@@ -8,10 +8,12 @@
 //! * [`jobs`] queues bulk work in the background.
 //! * [`sender`] makes one request: [`headers`] says what is in it besides the body, [`jwe`] encrypts,
 //!   [`client`] holds the connections, [`failure`] puts what went wrong into words.
+//! * [`authorities`] says whose word counts for a receiver's certificate.
 //! * [`guard`] says where a request may go, before every attempt.
 //!
 //! Delivery knows storage and the domain; no HTTP surface and no service.
 
+pub mod authorities;
 pub mod client;
 pub mod failure;
 pub mod guard;
