@@ -5,17 +5,6 @@ use super::docs::{blocks, page};
 use super::*;
 use crate::support::programs::is_here;
 
-/// A program that is ended with the test.
-struct Ending(Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        // It may have ended long since.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// An address of loopback that nobody else has, so that a port there needs not to be found.
 fn own_address(port: u16) -> (String, u16) {
     let own = std::process::id().to_be_bytes();
