@@ -131,7 +131,7 @@ async fn write_round(store: &SqliteStore) -> (f64, f64) {
     for chunk in ids.chunks(500) {
         let ends = chunk.iter().map(|id| {
             let (code, error, took) = end(&mut dice, id.0 % ENDPOINTS, false, false);
-            store.attempt_finish(*id, outcome(now, code, error, took), rules.clone())
+            store.attempt_finish(*id, outcome(now, code, error, took).into(), rules.clone())
         });
         for finished in futures_util::future::join_all(ends).await {
             finished.expect("storage takes results");

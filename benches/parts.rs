@@ -132,7 +132,7 @@ impl World {
     async fn finish(&self, ids: Vec<postrider::domain::AttemptId>) {
         let now = Timestamp::from_millis(log::END);
         let results =
-            ids.into_iter().map(|id| self.store.attempt_finish(id, outcome(now), self.rules.clone()));
+            ids.into_iter().map(|id| self.store.attempt_finish(id, outcome(now).into(), self.rules.clone()));
         for finished in futures_util::future::join_all(results).await {
             finished.expect("storage takes results");
         }

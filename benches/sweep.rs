@@ -58,7 +58,7 @@ impl Load {
         let Taken::All(accepted) = taken.expect("storage takes events") else { panic!("there is no key") };
         for queued in accepted.iter().flat_map(|accepted| &accepted.queued) {
             let finished =
-                self.store.attempt_finish(queued.attempt_id, outcome(now), self.rules.clone()).await;
+                self.store.attempt_finish(queued.attempt_id, outcome(now).into(), self.rules.clone()).await;
             finished.expect("storage takes results");
         }
     }

@@ -23,6 +23,7 @@ use url::Url;
 use crate::backup::Scheduled;
 use crate::clock::Clock;
 use crate::delivery::{Sender, headers};
+use crate::disk;
 use crate::domain::alert::{Alert, AlertTarget, AlertTry, SILENCE_MS, Told, Trouble, Webhook};
 use crate::domain::app::DEFAULT_APP;
 use crate::domain::{Activity, ActivityKind, Actor, AlertKind, AlertTargetId, EndpointStatus, Timestamp};
@@ -404,14 +405,14 @@ fn disks_of(directories: &[PathBuf]) -> Vec<Disk> {
     let mut known = HashSet::new();
     let mut disks = Vec::new();
     for directory in directories {
-        let Some(found) = existing(directory).and_then(|path| rustix::fs::statvfs(path).ok()) else {
+        let Some(found) = existing(directory).and_then(|path| disk::room(path).ok()) else {
             continue;
         };
-        if known.insert(found.f_fsid) {
+        if known.insert(found.file_system) {
             disks.push(Disk {
                 path: directory.display().to_string(),
-                free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
-                total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+                free_bytes: found.free_bytes,
+                total_bytes: found.total_bytes,
             });
         }
     }

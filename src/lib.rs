@@ -76,6 +76,7 @@ pub mod config;
 pub mod data_dir;
 pub mod delivery;
 pub mod demo;
+pub mod disk;
 pub mod doctor;
 pub mod domain;
 pub mod export;

@@ -59,3 +59,18 @@ export function Icon({ name, label, size = 16 }) {
     <path d=${PATHS[name]} />
   </svg>`;
 }
+
+/** The product's sign, as in icon.svg. The name stands beside it. */
+export const Logo = ({ size }) =>
+  html`<svg width=${size} height=${size} viewBox="0 0 32 32" aria-hidden="true">
+    <rect width="32" height="32" rx="7" fill="#1d4f91" />
+    <path
+      d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13"
+      fill="none"
+      stroke="#fff"
+      stroke-width="3"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+    />
+    <path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" />
+  </svg>`;

@@ -4,7 +4,7 @@ import { del } from "../api.js";
 import { go, href, route } from "../router.js";
 import { appId, apps, currentApp, may, session, sessionEnded, timeMode } from "../state.js";
 import { NAVIGATION } from "../pages/index.js";
-import { Icon } from "./icon.js";
+import { Icon, Logo } from "./icon.js";
 import { Menu } from "./menu.js";
 import { TIME_MODES } from "./time.js";
 import { fail } from "./toast.js";
@@ -59,21 +59,7 @@ export function Shell({ children, onHelp }) {
 const visible = () =>
   NAVIGATION.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
 
-const Brand = () =>
-  html`<a class="brand" href=${href("")}
-    ><svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
-      <rect width="32" height="32" rx="7" fill="#1d4f91" />
-      <path
-        d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13"
-        fill="none"
-        stroke="#fff"
-        stroke-width="3"
-        stroke-linecap="round"
-        stroke-linejoin="round"
-      />
-      <path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" /></svg
-    >Postrider</a
-  >`;
+const Brand = () => html`<a class="brand" href=${href("")}><${Logo} size=${22} />Postrider</a>`;
 
 function NavLink({ path, title, icon, here }) {
   const current = here === path ? "page" : path && here.startsWith(`${path}/`) ? "true" : undefined;

@@ -4,6 +4,7 @@ import { post } from "../api.js";
 import { go } from "../router.js";
 import { session, setupRequired } from "../state.js";
 import { Field, Form, Submit, useForm } from "../components/form.js";
+import { Logo } from "../components/icon.js";
 import { Note } from "../components/states.js";
 
 export function Door({ title, children }) {
@@ -12,20 +13,7 @@ export function Door({ title, children }) {
   }, [title]);
   return html`<main id="main" tabindex="-1" class="door">
     <div class="door-box">
-      <div class="brand">
-        <svg width="26" height="26" viewBox="0 0 32 32" aria-hidden="true">
-          <rect width="32" height="32" rx="7" fill="#1d4f91" />
-          <path
-            d="M9 24V8h8.500a5.500 5.500 0 0 1 0 11H13"
-            fill="none"
-            stroke="#fff"
-            stroke-width="3"
-            stroke-linecap="round"
-            stroke-linejoin="round"
-          />
-          <path d="M18.500 19 24 24.500" fill="none" stroke="#9cc3f5" stroke-width="3" stroke-linecap="round" /></svg
-        >Postrider
-      </div>
+      <div class="brand"><${Logo} size=${26} />Postrider</div>
       <h1>${title}</h1>
       ${children}
     </div>

@@ -26,7 +26,7 @@ pub use child::ChildError;
 pub use report::{Report, Times};
 use tally::Tally;
 
-use crate::doctor::machine::fsync_ms;
+use crate::disk::fsync_ms;
 use crate::throw_away::ThrowAway;
 
 /// How long nothing may arrive before what is missing is given up.

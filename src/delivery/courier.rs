@@ -194,7 +194,7 @@ impl Courier {
         log(&job, &outcome);
         drop(job);
         report(Report::Sent { id, endpoint, timed_out: ended.kind == Some(ErrorKind::Timeout) }).await;
-        let (finished, was_stuck) = self.write(id, outcome, &report).await;
+        let (finished, was_stuck) = self.write(id, Arc::new(outcome), &report).await;
         if let Finished::Done { status, .. } = &finished {
             self.meters.ended(*status, &ended);
         }
@@ -259,7 +259,7 @@ impl Courier {
     }
 
     /// Writes a result, however long it takes. Says, too, whether it was reported as stuck.
-    async fn write<F, Fut>(&self, id: AttemptId, outcome: Outcome, report: &F) -> (Finished, bool)
+    async fn write<F, Fut>(&self, id: AttemptId, outcome: Arc<Outcome>, report: &F) -> (Finished, bool)
     where
         F: Fn(Report) -> Fut,
         Fut: Future<Output = ()>,

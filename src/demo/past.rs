@@ -211,7 +211,8 @@ impl Play<'_> {
             ends.push((job.id, outcome, rules));
         }
         let store = self.store.clone();
-        let ended = ends.into_iter().map(|(id, outcome, rules)| store.attempt_finish(id, outcome, rules));
+        let ended =
+            ends.into_iter().map(|(id, outcome, rules)| store.attempt_finish(id, outcome.into(), rules));
         for finished in try_join_all(ended).await? {
             if let Finished::Done { queued, disabled, .. } = finished {
                 self.queue(queued);

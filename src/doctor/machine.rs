@@ -1,16 +1,14 @@
 //! The machine: configuration, files, disk, clock, certificates of authorities.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-
-use tokio::time::Instant;
 
 use super::Finding;
 use crate::config::{Config, KEYS, Listen, Origin};
 use crate::data_dir::DataDir;
 use crate::delivery::authorities::{self, Authorities};
+use crate::disk::{self, Room};
 use crate::domain::Timestamp;
 
 /// Less free space than this is nearly none.
@@ -18,8 +16,6 @@ const SPACE_WARNING: u64 = 1 << 30;
 const SPACE_PROBLEM: u64 = 64 << 20;
 /// An fsync that takes longer makes posting events slow, in milliseconds.
 const FSYNC_WARNING_MS: f64 = 20.0;
-/// How often it is tried.
-const FSYNCS: usize = 10;
 
 /// Looks at everything that does not depend on an endpoint. `now` is what the clock says.
 pub fn examine(config: &Config, now: Timestamp) -> Vec<Finding> {
@@ -78,9 +74,8 @@ fn directory(dir: &DataDir) -> Finding {
 
 fn space(path: &Path) -> Finding {
     let advice = "free some space, or shorten retention.logs and retention.events";
-    match rustix::fs::statvfs(path) {
-        Ok(found) => {
-            let free = found.f_bavail.saturating_mul(found.f_frsize);
+    match disk::room(path) {
+        Ok(Room { free_bytes: free, .. }) => {
             let said = format!("{} MiB are free", free >> 20);
             match free {
                 0..SPACE_PROBLEM => Finding::problem("disk space", said, advice),
@@ -94,7 +89,7 @@ fn space(path: &Path) -> Finding {
 
 /// What one commit costs at the least.
 fn fsync(path: &Path) -> Finding {
-    match fsync_ms(&path.join("doctor.probe")) {
+    match disk::fsync_ms(&path.join("doctor.probe")) {
         Ok(ms) if ms > FSYNC_WARNING_MS => Finding::warning(
             "disk speed",
             format!("an fsync takes {ms:.1} ms"),
@@ -107,23 +102,6 @@ fn fsync(path: &Path) -> Finding {
             "check owner, permissions, and whether the disk is full or mounted read-only",
         ),
     }
-}
-
-/// The median of some, in milliseconds.
-pub fn fsync_ms(probe: &Path) -> io::Result<f64> {
-    let mut options = OpenOptions::new();
-    let mut file: File = options.write(true).create(true).truncate(true).mode(0o600).open(probe)?;
-    let mut once = || {
-        let started = Instant::now();
-        file.write_all(&[0; 4_096])?;
-        file.sync_data()?;
-        Ok(started.elapsed().as_secs_f64() * 1_000.0)
-    };
-    let measured: io::Result<Vec<f64>> = (0..FSYNCS).map(|_| once()).collect();
-    let _ = fs::remove_file(probe);
-    let mut measured = measured?;
-    measured.sort_by(f64::total_cmp);
-    Ok(measured[FSYNCS / 2])
 }
 
 fn key(config: &Config, dir: &DataDir) -> Finding {

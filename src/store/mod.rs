@@ -533,7 +533,12 @@ pub trait QueueStore: Send + Sync {
     async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>>;
     /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
     /// status, the roll-ups, and what a disabling brings with it, in one transaction.
-    async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished>;
+    async fn attempt_finish(
+        &self,
+        id: AttemptId,
+        outcome: Arc<Outcome>,
+        rules: FinishRules,
+    ) -> Result<Finished>;
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;

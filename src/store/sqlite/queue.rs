@@ -258,7 +258,12 @@ impl QueueStore for SqliteStore {
         Ok(jobs)
     }
 
-    async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished> {
+    async fn attempt_finish(
+        &self,
+        id: AttemptId,
+        outcome: Arc<Outcome>,
+        rules: FinishRules,
+    ) -> Result<Finished> {
         self.fresh.forget(id);
         let finish =
             command::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));

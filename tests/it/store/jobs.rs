@@ -51,7 +51,7 @@ impl World {
     /// Like [`World::exhaust`], at an endpoint that is never switched off for it.
     async fn fail_for_good(&self, mut id: AttemptId) -> AttemptId {
         loop {
-            match self.store.attempt_finish(id, answered(500, now()), patient()).await.unwrap() {
+            match self.store.attempt_finish(id, answered(500, now()).into(), patient()).await.unwrap() {
                 Finished::Done { status: AttemptStatus::Failed, queued, .. } => id = queued[0].attempt_id,
                 _ => return id,
             }
@@ -277,7 +277,7 @@ async fn many_exhausted(world: &World, n: usize) -> EndpointId {
         let finish = accepted
             .iter()
             .flat_map(|a| &a.queued)
-            .map(|hint| world.store.attempt_finish(hint.attempt_id, answered(500, now()), patient()));
+            .map(|hint| world.store.attempt_finish(hint.attempt_id, answered(500, now()).into(), patient()));
         for finished in futures_util::future::join_all(finish).await {
             finished.unwrap();
         }

@@ -223,7 +223,7 @@ impl World {
     }
 
     pub(crate) async fn finish(&self, id: AttemptId, outcome: Outcome) -> Finished {
-        self.store.attempt_finish(id, outcome, rules()).await.unwrap()
+        self.store.attempt_finish(id, outcome.into(), rules()).await.unwrap()
     }
 
     /// Finishes an attempt, and gives the retry that this leads to.
