@@ -98,8 +98,9 @@ async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
         "backlog",
         format!(
             "{count} deliveries to {ENDPOINTS} endpoints, made in {filled:.0?}; after kill -9 ready in {ready:.0?}, all sent in \
-             {drained:.0?} ({again} requests more: interrupted by the kill, or timed out before it), peak memory {:.1} MiB; \
+             {drained:.0?}, {:.0} a second ({again} requests more: interrupted by the kill, or timed out before it), peak memory {:.1} MiB; \
              {} fresh events meanwhile: p50 {:.1?}, p99 {p99:.1?}, max {:.1?} from post to arrival",
+            count as f64 / drained.as_secs_f64(),
             peak as f64 / 1024.0,
             waits.len(),
             waits[waits.len() / 2],
