@@ -61,7 +61,7 @@ const ROUNDS: usize = 5;
 
 const DROP_INDEXES: &str = "DROP INDEX attempts_app_class; DROP INDEX attempts_endpoint_class; \
      DROP INDEX attempts_app_attempted; DROP INDEX attempts_endpoint_attempted; \
-     DROP INDEX attempts_app_time; DROP INDEX attempts_endpoint_time; DROP TRIGGER attempts_zone; VACUUM";
+     DROP INDEX attempts_app_time; DROP INDEX attempts_endpoint_time; VACUUM";
 
 async fn ingest(dir: &Path, log: &Path) {
     let paths = [dir.join("with.db"), dir.join("without.db")];

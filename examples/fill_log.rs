@@ -98,6 +98,12 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
          FROM attempts WHERE id > ?1 ORDER BY id",
         params![first],
     )?;
+    for (zones, table) in [("log_zones", "attempts"), ("event_zones", "events")] {
+        tx.execute_batch(&format!(
+            "INSERT OR REPLACE INTO {zones} (zone, earliest, latest) SELECT id >> 12, min(created_at), \
+             max(created_at) FROM {table} WHERE id < (SELECT max(id) FROM {table}) >> 12 << 12 GROUP BY 1"
+        ))?;
+    }
     tx.execute("UPDATE apps SET finished_count = (SELECT max(finished_seq) FROM attempts)", [])?;
     tx.commit()?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))

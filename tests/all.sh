@@ -2,7 +2,8 @@
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
 # compiled in), chromium with chromedriver (the dashboard is tried in a browser), and strace (the order of system
 # calls; that test is left out where it is missing). What is missing is installed where apt-get can be used as root,
-# and named otherwise.
+# and named otherwise. The recipes of the docs for nginx, Caddy, Traefik and Litestream run where these programs are;
+# the first two are fetched from Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +23,21 @@ fi
 need cc "Install a C compiler, on Debian: apt-get install gcc libc6-dev"
 need chromium "Install chromium, on Debian: apt-get install chromium"
 need chromedriver "Install chromedriver of the same version, on Debian: apt-get install chromium-driver"
+# Unpacked below target/ and not installed: an installed one is a service that takes port 80.
+for proxy in nginx caddy; do
+  command -v "$proxy" >/dev/null 2>&1 && continue
+  at=$PWD/target/tools/$proxy
+  if [ ! -d "$at" ] && command -v apt-get >/dev/null 2>&1; then
+    rm -rf "$at.new" && mkdir -p "$at.new"
+    (cd "$at.new" && apt-get download -qq "$proxy" && dpkg-deb -x "$proxy"_*.deb . && rm "$proxy"_*.deb) 2>/dev/null \
+      && mv "$at.new" "$at"
+  fi
+  case $(ldd "$at"/usr/*bin/"$proxy" 2>&1) in
+    # A library that is missing, or the program.
+    *"not found"* | *"No such file"*) echo "skipped: there is no $proxy; the recipe for it is not tried" ;;
+    *) PATH=$PATH:$at/usr/sbin:$at/usr/bin ;;
+  esac
+done
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

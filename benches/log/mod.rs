@@ -207,6 +207,12 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
             }
         }
     }
+    for (zones, table) in [("log_zones", "attempts"), ("event_zones", "events")] {
+        tx.execute_batch(&format!(
+            "INSERT INTO {zones} (zone, earliest, latest) SELECT id >> 12, min(created_at), max(created_at) \
+             FROM {table} WHERE id < (SELECT max(id) FROM {table}) >> 12 << 12 GROUP BY 1"
+        ))?;
+    }
     tx.commit()
 }
 

@@ -33,6 +33,7 @@ use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, StatsStore as _, Store, StoreError};
 
 mod adapters;
+mod greeting;
 mod process;
 mod wiring;
 

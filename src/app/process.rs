@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Server, StartError, World};
-use crate::config::{Config, Listen};
+use super::{Server, StartError, World, greeting};
+use crate::config::Config;
 use crate::systemd;
 
 /// Runs a server until the process is told to stop, and says on stdout how to use it.
@@ -13,7 +13,7 @@ pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError>
     let handed_over = systemd::listener().map_err(StartError::HandedOver)?;
     let server = Server::start_at(&config, World::real(), accept_clock, handed_over).await?;
     let setup = server.setup_link(&config).await;
-    print!("{}", greeting(&config, server.address(), setup.as_deref()));
+    greeting::print(&config, &server.address(), setup.as_deref());
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
     systemd::ready();
@@ -78,33 +78,4 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-/// What a person reads after the start.
-fn greeting(config: &Config, address: Listen, setup: Option<&str>) -> String {
-    let base = config.public_base_at(address);
-    let data = config.data_dir.display();
-    let setup = setup.map_or(String::new(), |link| {
-        format!("\nNobody can sign in yet. This link makes the owner, once, within 30 minutes:\n  {link}\n")
-    });
-    format!(
-        "Postrider {version}
-  data       {data}
-  dashboard  {base}/admin/
-  API docs   {base}/docs
-  health     {base}/healthz
-{setup}
-Make a key, in another terminal:
-  postrider --data {data} key create --name first --scope admin
-
-Then make a webhook and post an event:
-  export TOKEN=…
-  curl {base}/v1/webhooks -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
-    -d '{{\"url\":\"https://example.com/hook\",\"events\":[\"*\"]}}'
-  curl {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
-    -d '{{\"event_type\":\"license.assigned\",\"payload\":{{\"license\":\"L-1\"}}}}'
-
-",
-        version = env!("CARGO_PKG_VERSION"),
-    )
 }

@@ -5,7 +5,7 @@
 //! and redirects. Over TLS any certificate will do: it is asked whether the server at our own address is
 //! alive, not who it is, and the certificate bears another name than that address.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -75,11 +75,8 @@ fn ask(mut stream: impl Read + Write) -> io::Result<u16> {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     stream.flush()?;
     let mut head = Vec::new();
-    let mut limited = (&mut stream).take(STATUS_LINE_BYTES);
-    let mut byte = [0u8; 1];
-    while !head.ends_with(b"\r\n") && limited.read(&mut byte)? == 1 {
-        head.push(byte[0]);
-    }
+    // Reads on when it is interrupted, as by a container that is paused.
+    BufReader::new(stream.take(STATUS_LINE_BYTES)).read_until(b'\n', &mut head)?;
     let head = String::from_utf8_lossy(&head);
     let status =
         head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
@@ -150,5 +147,33 @@ mod tests {
         assert_eq!(status_of("HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap(), 503);
         assert!(status_of("SSH-2.0-OpenSSH\r\n").is_err());
         assert!(status_of("").is_err());
+    }
+
+    /// Says "interrupted" before each byte of its answer.
+    struct Interrupted(&'static [u8], bool);
+
+    impl Read for Interrupted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            self.0.read(&mut buffer[..1])
+        }
+    }
+
+    impl Write for Interrupted {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_interruption_is_not_taken_for_a_server_that_does_not_answer() {
+        assert_eq!(ask(Interrupted(b"HTTP/1.1 200 OK\r\n\r\n", false)).unwrap(), 200);
     }
 }

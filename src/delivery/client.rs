@@ -7,21 +7,17 @@
 //! the guard), no decompression (the log shows what came; and a bomb stays folded), no cookies and no
 //! referer. Nobody else builds such a client.
 //!
-//! TLS is rustls with ring. Certificates are judged by the platform's verifier and roots. A machine
-//! without any root certificates is no reason not to start, since receivers may well be plain
-//! HTTP: there, each HTTPS request fails and says what is missing.
+//! TLS is rustls with ring. Whose certificates are good is said by [`authorities`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use rustls::ClientConfig;
 
 use crate::domain::Span;
 
+use super::authorities;
 use super::guard::Guard;
 
 /// How long an idle connection stays open for the next attempt. Shorter than what common servers
@@ -60,70 +56,8 @@ pub fn tls_config() -> ClientConfig {
         .with_safe_default_protocol_versions()
         .expect("ring has suites for every version that rustls knows")
         .dangerous()
-        .with_custom_certificate_verifier(verifier(provider))
+        .with_custom_certificate_verifier(authorities::verifier(&provider))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
-}
-
-/// Whether there are certificates of authorities on this machine.
-pub fn has_roots() -> Result<(), TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls_platform_verifier::Verifier::new(provider).map(drop)
-}
-
-/// The platform's verifier; where that finds no roots, one that refuses every certificate.
-fn verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    match rustls_platform_verifier::Verifier::new(provider.clone()) {
-        Ok(platform) => Arc::new(platform),
-        Err(error) => {
-            tracing::warn!(
-                %error,
-                "no CA certificates were found on this system; every HTTPS delivery will fail until they are installed (package ca-certificates) and Postrider is restarted"
-            );
-            Arc::new(NoRoots(provider))
-        }
-    }
-}
-
-/// What a request to an `https` URL is told on a machine without root certificates.
-pub(super) const NO_ROOTS: &str = "no CA certificates were found on the machine that Postrider runs on; install them (package ca-certificates) and restart it";
-
-/// Refuses every certificate.
-#[derive(Debug)]
-struct NoRoots(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for NoRoots {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Err(TlsError::General(NO_ROOTS.to_owned()))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Err(TlsError::General(NO_ROOTS.to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Err(TlsError::General(NO_ROOTS.to_owned()))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -15,7 +15,7 @@ use rustls::pki_types::UnixTime;
 use crate::domain::attempt::Failure;
 use crate::domain::{ErrorKind, Span, Timestamp};
 
-use super::client::NO_ROOTS;
+use super::authorities::NO_ROOTS;
 use super::connections::RequestError;
 use super::guard::GuardError;
 

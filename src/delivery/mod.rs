@@ -9,10 +9,12 @@
 //! * [`sender`] makes one request: [`headers`] says what is in it besides the body, [`jwe`] encrypts,
 //!   [`connections`] holds the connections, [`failure`] puts what went wrong into words.
 //! * [`client`] is for other errands than deliveries.
+//! * [`authorities`] says whose word counts for a receiver's certificate.
 //! * [`guard`] says where a request may go, before every attempt.
 //!
 //! Delivery knows storage and the domain; no HTTP surface and no service.
 
+pub mod authorities;
 pub mod client;
 pub mod failure;
 pub mod guard;

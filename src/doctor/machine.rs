@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Finding;
 use crate::config::{Config, KEYS, Listen, Origin};
 use crate::data_dir::DataDir;
+use crate::delivery::authorities::{self, Authorities};
 use crate::domain::Timestamp;
 
 /// Less free space than this is nearly none.
@@ -37,7 +38,7 @@ pub fn examine(config: &Config, now: Timestamp) -> Vec<Finding> {
         ));
     }
     found.push(clock(now));
-    found.push(authorities());
+    found.push(authorities(authorities::trusted()));
     found
 }
 
@@ -147,13 +148,34 @@ fn clock(now: Timestamp) -> Finding {
     Finding::fine("clock", format!("says {now}; receivers refuse signatures that are minutes off"))
 }
 
-fn authorities() -> Finding {
-    match crate::delivery::client::has_roots() {
-        Ok(()) => Finding::fine("authorities", "certificates of authorities are there for HTTPS"),
-        Err(error) => Finding::problem(
+fn authorities(trusted: Authorities) -> Finding {
+    match trusted {
+        Authorities::System => {
+            Finding::fine("authorities", "certificates of authorities are there for HTTPS")
+        }
+        Authorities::BuiltIn => Finding::warning(
             "authorities",
-            format!("no certificates of authorities were found: {error}"),
-            "install the package ca-certificates; until then no HTTPS receiver can be reached",
+            "this system has no certificates of authorities; those that came with this program are used",
+            "install the package ca-certificates, which is kept up to date",
         ),
+        Authorities::Nobody => Finding::problem(
+            "authorities",
+            "no certificates of authorities are where SSL_CERT_FILE and SSL_CERT_DIR say; no HTTPS receiver can be reached",
+            "correct these variables, or remove them",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn authorities_that_came_with_the_program_are_worth_a_warning_and_none_at_all_is_a_problem() {
+        let verdict = |trusted| authorities(trusted).verdict;
+        assert_eq!(verdict(Authorities::System), Verdict::Fine);
+        assert_eq!(verdict(Authorities::BuiltIn), Verdict::Warning);
+        assert_eq!(verdict(Authorities::Nobody), Verdict::Problem);
     }
 }

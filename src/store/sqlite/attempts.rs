@@ -6,9 +6,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::command::Tx;
 use super::error::fault;
-use super::writer::Tx;
-use super::{jobs, rows};
+use super::{jobs, log_zones, rows};
 use crate::domain::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::transition::{self, Current, Input, Next};
 use crate::domain::{AttemptId, Timestamp};
@@ -55,7 +55,9 @@ pub(super) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
         new.due_at,
         new.job
     ])?;
-    Ok(AttemptId(tx.last_insert_rowid()))
+    let id = tx.last_insert_rowid();
+    log_zones::entered(tx, log_zones::ATTEMPTS, id)?;
+    Ok(AttemptId(id))
 }
 
 /// What is needed of a row to change it.

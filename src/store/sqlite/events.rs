@@ -12,9 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::attempts::{self, NewAttempt};
-use super::log_zones::ZONE_BITS;
+use super::command::{self, Tx};
+use super::log_zones::{self, ZONE_BITS};
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::{self, Tx};
 use super::{SqliteStore, cache, event_list};
 use crate::domain::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
@@ -99,17 +99,16 @@ pub(super) fn insert(
         deliveries,
         created_at: incoming.now,
     };
-    insert_as(conn, incoming, kind, &event)?;
-    Ok((conn.last_insert_rowid(), event))
+    Ok((insert_as(conn, incoming, kind, &event)?, event))
 }
 
-/// Writes the row of an event that has its id already.
+/// Writes the row of an event that has its id already; the row's number.
 pub(super) fn insert_as(
     conn: &Connection,
     incoming: &Incoming<'_>,
     kind: i64,
     event: &Event,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<i64> {
     conn.prepare_cached(
         "INSERT INTO events (uid, app, type, resource_id, origin, deliveries, created_at, payload) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -123,8 +122,10 @@ pub(super) fn insert_as(
         event.deliveries,
         event.created_at,
         incoming.payload
-    ])
-    .map(|_| ())
+    ])?;
+    let row = conn.last_insert_rowid();
+    log_zones::entered(conn, log_zones::EVENTS, row)?;
+    Ok(row)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -297,7 +298,7 @@ impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
         let payloads: Vec<Bytes> = events.iter().map(|event| event.payload.clone()).collect();
-        let take = writer::repeatable("taking in events", move |tx| {
+        let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
             Ok((take(tx, app, &events, now)?, tx.cache.generation()))

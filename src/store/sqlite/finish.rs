@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use rusqlite::{Connection, params};
 
 use super::attempts::{self, Stored};
+use super::command::Tx;
 use super::events::{self, Incoming};
-use super::writer::Tx;
 use super::{activity, endpoint_text, header_text, jobs, queue};
 use crate::domain::activity::{Activity, ActivityKind, Actor};
 use crate::domain::attempt::{AttemptStatus, Budget, Outcome};

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::attempts::{self, NewAttempt, Stored};
+use super::command::Tx;
 use super::job_walk::{self, Item, Place, Range};
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::Tx;
 use super::{SqliteStore, activity, cache, job_text, rows};
 use crate::domain::attempt::{AttemptStatus, Budget};
 use crate::domain::job::{BulkJob, JobKind, JobStatus, Work};

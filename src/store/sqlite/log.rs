@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::attempts::{self, NewAttempt, Stored};
+use super::command::Tx;
 use super::endpoints::row_of;
 use super::error::fault;
 use super::events::{self, Incoming};
@@ -11,8 +12,7 @@ use super::finish::write_details;
 use super::log_merge;
 use super::log_plan::{Bounds, Plan};
 use super::paging::{empty, page_of, skipped, total};
-use super::writer::Tx;
-use super::{SqliteStore, activity, cache, header_text};
+use super::{SqliteStore, activity, cache, header_text, log_zones};
 use crate::domain::activity::Activity;
 use crate::domain::attempt::Attempt;
 use crate::domain::attempt::{AttemptDetail, AttemptStatus, Budget, Request, Response, Trigger};
@@ -174,8 +174,7 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         deliveries: 1,
         created_at: test.created_at,
     };
-    events::insert_as(tx, &incoming, kind, &event)?;
-    let event = tx.last_insert_rowid();
+    let event = events::insert_as(tx, &incoming, kind, &event)?;
     let outcome = &test.outcome;
     let status = match outcome.failure {
         None => AttemptStatus::Delivered,
@@ -204,6 +203,7 @@ fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Re
         place
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
+    log_zones::entered(tx, log_zones::ATTEMPTS, id.0)?;
     write_details(tx, id, outcome)?;
     Ok(id)
 }

@@ -10,7 +10,7 @@ use super::log_class::Class;
 use super::log_merge::{Column, column_sql, walk_sql};
 use super::log_plan::{Bounds, Scope, Stream, next_class_sql};
 use super::log_query::Wanted;
-use super::log_zones::Span;
+use super::log_zones::{self, Span};
 use super::{attempts, event_list, log, migrations, pool};
 use crate::domain::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
@@ -485,6 +485,7 @@ fn a_zone_is_written_when_the_next_one_begins() {
                 [id * 10 - (id % 100)],
             )
             .unwrap();
+            log_zones::entered(&conn, log_zones::ATTEMPTS, id).unwrap();
         }
     };
     add(1, 4_095);

@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// Ids in a zone, as a power of two. The triggers in migration 0005 say the same.
+/// Ids in a zone, as a power of two. Migration 0005 says the same of the rows that were there before it.
 pub(super) const ZONE_BITS: u32 = 12;
 
 /// A table and the table of its zones.
@@ -19,6 +19,23 @@ pub(super) struct Zoned {
 
 pub(super) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones" };
 pub(super) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones" };
+
+/// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer only;
+/// a trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
+pub(super) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result<()> {
+    if id & ((1 << ZONE_BITS) - 1) != 0 {
+        return Ok(());
+    }
+    let Zoned { table, zones } = of;
+    let (zone, first) = ((id >> ZONE_BITS) - 1, id - (1 << ZONE_BITS));
+    conn.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {zones} (zone, earliest, latest) \
+         SELECT ?1, min(created_at), max(created_at) FROM {table} \
+         WHERE id >= ?2 AND id < ?3 HAVING count(*) > 0"
+    ))?
+    .execute([zone, first, id])
+    .map(|_| ())
+}
 
 /// A range of `created_at` in milliseconds, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

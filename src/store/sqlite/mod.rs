@@ -25,11 +25,13 @@ use crate::store::{Result, StoreError};
 
 mod activity;
 mod alerts;
+mod answers;
 mod apps;
 mod attempts;
 pub mod backup;
 mod cache;
 mod checkpointer;
+mod command;
 mod counts;
 mod endpoint_text;
 mod endpoints;
@@ -74,7 +76,8 @@ mod log_tests;
 #[cfg(test)]
 mod tests;
 
-use writer::{Asked, Message, Tx};
+use command::{Asked, Tx};
+use writer::Message;
 
 pub use meters::Meters;
 
@@ -158,6 +161,7 @@ impl SqliteStore {
             checkpointer,
             reserve: reserve::Reserve::beside(path, options.reserve_bytes),
             broken: broken.clone(),
+            answers: answers::Answers::on(tokio::runtime::Handle::try_current().ok()),
         };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -247,7 +251,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.ask(writer::command(doing, work)).await
+        self.ask(command::command(doing, work)).await
     }
 
     /// Writes what must not be lost: waits until there is room.
@@ -256,7 +260,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.ask_patiently(writer::command(doing, work)).await
+        self.ask_patiently(command::command(doing, work)).await
     }
 
     /// Writes what makes space. When there is none, what was set aside is given up by the first try.
@@ -265,8 +269,8 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Clone + Send + 'static,
     {
-        match self.ask_patiently(writer::freeing(doing, work.clone())).await {
-            Err(StoreError::Full) => self.ask_patiently(writer::freeing(doing, work)).await,
+        match self.ask_patiently(command::freeing(doing, work.clone())).await {
+            Err(StoreError::Full) => self.ask_patiently(command::freeing(doing, work)).await,
             other => other,
         }
     }

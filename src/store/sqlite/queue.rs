@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::writer::{self, Tx};
+use super::command::{self, Tx};
 use super::{Meters, SqliteStore, attempts, endpoints, finish, rows};
 use crate::domain::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
@@ -261,7 +261,7 @@ impl QueueStore for SqliteStore {
     async fn attempt_finish(&self, id: AttemptId, outcome: Outcome, rules: FinishRules) -> Result<Finished> {
         self.fresh.forget(id);
         let finish =
-            writer::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));
+            command::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));
         self.ask_patiently(finish).await
     }
 

@@ -10,10 +10,11 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::command::Tx;
 use super::counts::{MINUTE_MS, slot_of};
 use super::endpoint_text::read_span;
 use super::error::fault;
-use super::writer::{Message, Tx};
+use super::writer::Message;
 use super::{SqliteStore, activity, attempts, cache};
 use crate::domain::attempt::AttemptStatus;
 use crate::domain::retention::PagePolicy;

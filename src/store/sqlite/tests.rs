@@ -253,14 +253,14 @@ async fn of_commands_that_share_a_savepoint_only_those_that_fail_are_undone() {
     let runs = Arc::new(AtomicUsize::new(0));
     let add = |name: &'static str| {
         let runs = runs.clone();
-        store.ask(writer::repeatable("adding", move |tx| {
+        store.ask(command::repeatable("adding", move |tx| {
             runs.fetch_add(1, Ordering::Relaxed);
             tx.execute("INSERT INTO apps (uid, name, created_at) VALUES (randomblob(16), ?1, 0)", [name])?;
             tx.next_place(1)
         }))
     };
     let spoil = |panics: bool| {
-        store.ask(writer::repeatable("spoiling", move |tx| {
+        store.ask(command::repeatable("spoiling", move |tx| {
             tx.execute("UPDATE apps SET name = 'spoilt ' || id", [])?;
             tx.next_place(1)?;
             if panics { panic!("on purpose") } else { Err::<(), _>(fault("on purpose")) }

@@ -1,12 +1,14 @@
 //! The one thread that writes, with group commit.
 //!
-//! A commit costs an fsync, whatever is in it. So the writer takes all commands that are waiting (and
-//! waits for no more), runs each in a savepoint, commits once, and answers all of them after. A command
-//! that fails undoes its own savepoint only; when the commit fails, all of the group have failed.
+//! A commit costs an fsync, whatever is in it. So the writer takes all commands that are waiting, runs each in
+//! a savepoint, commits once, and answers all of them after ([`super::answers`]). A command that fails undoes
+//! its own savepoint only; when the commit fails, all of the group have failed. It waits for no more to come,
+//! unless there was a crowd just before.
 //!
 //! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly
 //! all that is written, can be run again; so those that stand next to each other share one. If one of
-//! them fails, which is rare, all of them are undone and run again each in its own.
+//! them fails, which is rare, all of them are undone and run again each in its own. What runs first in a
+//! transaction needs none: to undo it is to begin anew.
 //!
 //! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
 //! was set aside is given up for it ([`super::reserve`]).
@@ -21,22 +23,21 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{Cache, Wish};
+use super::answers::{Answers, answer};
+use super::cache::Cache;
 use super::checkpointer::{self, Checkpointer, Trouble};
+use super::command::{Command, Fate, Gone, Tx};
 use super::counts::Counts;
-use super::error::{self, Class, Fault, fault};
+use super::error::{self, Class, fault};
 use super::meters::Meters;
 use super::reserve::Reserve;
-use crate::domain::{AppId, EventType};
-use crate::store::{Result, StoreError};
 
 /// What the writer is told.
 pub(super) enum Message {
@@ -45,191 +46,6 @@ pub(super) enum Message {
     Checkpoint,
     /// Finish what is waiting, take no more, and end.
     Close,
-}
-
-/// A transaction, as a command sees it.
-pub(super) struct Tx<'a> {
-    conn: &'a Connection,
-    pub(super) cache: &'a mut Cache,
-    /// What statistics are to count of it.
-    pub(super) counts: &'a mut Counts,
-}
-
-impl std::ops::Deref for Tx<'_> {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        self.conn
-    }
-}
-
-impl Tx<'_> {
-    /// The row of an app.
-    pub(super) fn app(&mut self, app: AppId) -> rusqlite::Result<i64> {
-        self.cache.app(self.conn, app)
-    }
-
-    /// The row of an event type, which is made when there is none.
-    pub(super) fn event_type(&mut self, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
-        self.cache.event_type(self.conn, app, event_type)
-    }
-
-    /// The next place in the order in which an app's attempts end.
-    pub(super) fn next_place(&mut self, app: i64) -> rusqlite::Result<i64> {
-        self.counts.next_place(self.conn, app)
-    }
-
-    /// What the endpoints of an app want.
-    pub(super) fn wishes(&mut self, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
-        self.cache.wishes(self.conn, app)
-    }
-}
-
-/// Something to write, and someone who waits for the answer.
-pub(super) trait Command: Send {
-    /// Whether it may be run again when it has been undone.
-    fn is_repeatable(&self) -> bool;
-    /// Whether it makes space.
-    fn is_freeing(&self) -> bool;
-    /// Does it; `Some` when it failed and must be undone.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
-    /// Answers, when the fate of the group is known.
-    fn answer(self: Box<Self>, fate: &Fate);
-}
-
-/// A command, and where its answer comes.
-pub(super) type Asked<T> = (Box<dyn Command>, oneshot::Receiver<Result<T>>);
-
-/// What became of a group.
-#[derive(Debug, Clone)]
-pub(super) enum Fate {
-    Committed,
-    Lost { doing: &'static str, class: Class, cause: Arc<rusqlite::Error> },
-}
-
-/// Why the transaction is gone with all that was in it.
-struct Gone {
-    class: Class,
-    cause: rusqlite::Error,
-}
-
-impl From<rusqlite::Error> for Gone {
-    fn from(cause: rusqlite::Error) -> Gone {
-        Gone { class: error::classify(&cause), cause }
-    }
-}
-
-impl Fate {
-    fn lost(doing: &'static str, gone: impl Into<Gone>) -> Fate {
-        let Gone { class, cause } = gone.into();
-        Fate::Lost { doing, class, cause: Arc::new(cause) }
-    }
-}
-
-/// What a command may be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Once,
-    /// It may be undone and run again.
-    Repeatable,
-    /// It makes space.
-    Freeing,
-}
-
-/// A closure with its answer.
-struct Work<T, F> {
-    doing: &'static str,
-    work: F,
-    kind: Kind,
-    result: Option<Result<T>>,
-    reply: oneshot::Sender<Result<T>>,
-}
-
-/// Makes a command of a closure, which is run once.
-pub(super) fn command<T, F>(doing: &'static str, work: F) -> Asked<T>
-where
-    T: Send + 'static,
-    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    let mut work = Some(work);
-    let work = move |tx: &mut Tx<'_>| (work.take().expect("a command is run once"))(tx);
-    ask(doing, Kind::Once, work)
-}
-
-/// Makes a command of a closure that makes space.
-pub(super) fn freeing<T, F>(doing: &'static str, work: F) -> Asked<T>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    ask(doing, Kind::Freeing, work)
-}
-
-/// Makes a command of a closure that may be undone and run again.
-pub(super) fn repeatable<T, F>(doing: &'static str, work: F) -> Asked<T>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    ask(doing, Kind::Repeatable, work)
-}
-
-fn ask<T, F>(doing: &'static str, kind: Kind, work: F) -> Asked<T>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    (Box::new(Work { doing, work, kind, result: None, reply }), answer)
-}
-
-impl<T, F> Command for Work<T, F>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    fn is_repeatable(&self) -> bool {
-        self.kind == Kind::Repeatable
-    }
-
-    fn is_freeing(&self) -> bool {
-        self.kind == Kind::Freeing
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
-        // The savepoint undoes what a panic left half done, and the caches are cleared.
-        let result = match catch_unwind(AssertUnwindSafe(|| (self.work)(tx))) {
-            Ok(result) => result.map_err(|e| error::of(self.doing, e)),
-            Err(_) => {
-                let source = Box::new(Fault("the command panicked".to_owned()));
-                Err(StoreError::Failed { doing: self.doing, source })
-            }
-        };
-        match self.result.insert(result) {
-            Ok(_) => None,
-            Err(StoreError::Full) => Some(Class::Full),
-            Err(StoreError::Overloaded) => Some(Class::Busy),
-            Err(_) => Some(Class::Other),
-        }
-    }
-
-    fn answer(self: Box<Self>, fate: &Fate) {
-        let Work { work, result, reply, .. } = *self;
-        // First, because it may hold room for others.
-        drop(work);
-        let result = match (result, fate) {
-            // What failed by itself has its own, better reason.
-            (Some(Err(e)), _) => Err(e),
-            (Some(Ok(value)), Fate::Committed) => Ok(value),
-            (_, Fate::Lost { class: Class::Full, .. }) => Err(StoreError::Full),
-            (_, Fate::Lost { class: Class::Busy, .. }) => Err(StoreError::Overloaded),
-            (_, Fate::Lost { doing, cause, .. }) => {
-                Err(StoreError::Failed { doing, source: Box::new(cause.clone()) })
-            }
-            (None, Fate::Committed) => unreachable!("a group commits after all of it has run"),
-        };
-        // Whoever asked may have gone away; what is done stays done.
-        let _ = reply.send(result);
-    }
 }
 
 thread_local! {
@@ -247,11 +63,17 @@ pub(super) struct Parts {
     pub(super) reserve: Reserve,
     /// Cancelled when the disk has failed.
     pub(super) broken: CancellationToken,
+    pub(super) answers: Answers,
 }
+
+/// So many commands in a commit mean that more are about to come.
+const CROWD: usize = 16;
+/// How long a crowd is let grow. Most pages of a commit are the same, whether it has sixteen commands or fifty.
+const GATHERING: Duration = Duration::from_micros(500);
 
 /// Writes until it is told to close, or until nobody is left to tell it anything.
 pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: Parts) {
-    let Parts { group_max, meters, cache, checkpointer, reserve, broken } = parts;
+    let Parts { group_max, meters, cache, checkpointer, reserve, broken, answers } = parts;
     // Replaces SQLite's own checkpoint, which would run inside a commit.
     conn.wal_hook(Some(|_, pages| {
         WAL_PAGES.set(pages);
@@ -267,9 +89,14 @@ pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: P
         data_version: 0,
         is_full: false,
         is_broken: false,
+        answers,
     };
     let mut group: Vec<Box<dyn Command>> = Vec::new();
+    let mut is_crowded = false;
     while let Some(first) = inbox.blocking_recv() {
+        if is_crowded {
+            std::thread::sleep(GATHERING);
+        }
         let mut next = Some(first);
         let mut checkpoint = false;
         while let Some(message) = next {
@@ -280,6 +107,7 @@ pub(super) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: P
             }
             next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
         }
+        is_crowded = (CROWD..group_max).contains(&group.len());
         let trouble = writer.checkpointer.look();
         writer.look_at_disk(trouble);
         if !group.is_empty() && !writer.is_broken {
@@ -311,6 +139,7 @@ struct Writer {
     is_full: bool,
     /// Whether the disk has failed.
     is_broken: bool,
+    answers: Answers,
 }
 
 impl Writer {
@@ -350,8 +179,9 @@ impl Writer {
         while !waiting.is_empty() {
             let shared =
                 if apart == 0 { waiting.iter().take_while(|c| c.is_repeatable()).count() } else { 0 };
+            let is_first = ran.is_empty();
             let done = if shared > 1 {
-                let done = self.run_together(&mut waiting.make_contiguous()[..shared]);
+                let done = self.run_together(&mut waiting.make_contiguous()[..shared], is_first);
                 if matches!(done, Ok(true)) {
                     ran.extend(waiting.drain(..shared));
                 } else {
@@ -361,7 +191,7 @@ impl Writer {
             } else {
                 apart = apart.saturating_sub(1);
                 let mut command = waiting.pop_front().expect("the loop asks whether there is one");
-                let done = self.run_together(std::slice::from_mut(&mut command));
+                let done = self.run_together(std::slice::from_mut(&mut command), is_first);
                 ran.push(command);
                 done
             };
@@ -392,7 +222,7 @@ impl Writer {
             }
         };
         self.cache.settle();
-        answer(ran, &fate);
+        self.answers.give(ran, fate);
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
@@ -405,9 +235,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs commands in one savepoint. When one of them fails, all of them are undone: `false`.
-    fn run_together(&mut self, commands: &mut [Box<dyn Command>]) -> std::result::Result<bool, Gone> {
-        self.execute("SAVEPOINT command")?;
+    /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before. When one
+    /// of them fails, all of them are undone: `false`.
+    fn run_together(
+        &mut self,
+        commands: &mut [Box<dyn Command>],
+        is_first: bool,
+    ) -> std::result::Result<bool, Gone> {
+        if !is_first {
+            self.execute("SAVEPOINT command")?;
+        }
         let mark = self.counts.mark();
         let mut failed = None;
         for command in commands {
@@ -424,9 +261,16 @@ impl Writer {
             if self.conn.is_autocommit() {
                 return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
             }
-            self.execute("ROLLBACK TO command")?;
+            if is_first {
+                self.execute("ROLLBACK")?;
+                self.begin()?;
+            } else {
+                self.execute("ROLLBACK TO command")?;
+            }
         }
-        self.execute("RELEASE command")?;
+        if !is_first {
+            self.execute("RELEASE command")?;
+        }
         Ok(failed.is_none())
     }
 
@@ -483,11 +327,5 @@ impl Writer {
         if let Err((_, error)) = self.conn.close() {
             tracing::warn!(%error, "the database did not close cleanly");
         }
-    }
-}
-
-fn answer(commands: impl IntoIterator<Item = Box<dyn Command>>, fate: &Fate) {
-    for command in commands {
-        command.answer(fate);
     }
 }

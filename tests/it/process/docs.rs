@@ -1,15 +1,16 @@
 //! The pages under `docs/`: what they tell people to type works, and what they name is there.
 
 use super::*;
+use crate::support::programs::is_here;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn page(name: &str) -> String {
+pub(super) fn page(name: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join("docs").join(name)).unwrap()
 }
 
 /// The blocks of a page that are of this kind.
-fn blocks(page: &str, kind: &str) -> Vec<String> {
+pub(super) fn blocks(page: &str, kind: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<(bool, String)> = None;
     for line in page.lines() {
@@ -24,14 +25,6 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
         }
     }
     blocks
-}
-
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap();
-    if !found.status.success() {
-        eprintln!("{program} is not installed; what needs it was not tried");
-    }
-    found.status.success()
 }
 
 /// Runs the commands of a page as one script, against a server of its own.
@@ -61,7 +54,7 @@ async fn run_commands(name: &str, receiver: &Receiver) -> String {
 
 #[tokio::test]
 async fn the_quick_start_leads_to_a_delivered_webhook() {
-    if !is_there("curl") {
+    if !is_here("curl") {
         return;
     }
     let receiver = Receiver::start().await;
@@ -73,7 +66,7 @@ async fn the_quick_start_leads_to_a_delivered_webhook() {
 
 #[tokio::test]
 async fn the_commands_of_operating_do_what_they_say() {
-    if !is_there("curl") {
+    if !is_here("curl") {
         return;
     }
     let receiver = Receiver::start().await;
@@ -92,7 +85,7 @@ async fn the_commands_of_operating_do_what_they_say() {
 
 #[tokio::test]
 async fn the_commands_of_alerts_make_targets_and_reach_one() {
-    if !is_there("curl") {
+    if !is_here("curl") {
         return;
     }
     let receiver = Receiver::start().await;
@@ -126,7 +119,7 @@ async fn the_commands_of_moving_lead_to_another_server() {
 
 #[tokio::test]
 async fn the_commands_of_the_concepts_do_what_they_say() {
-    if !is_there("curl") {
+    if !is_here("curl") {
         return;
     }
     let receiver = Receiver::start().await;
@@ -149,127 +142,6 @@ fn the_code_for_receivers_is_that_of_the_files_that_are_tested() {
         let code = fs::read_to_string(Path::new(ROOT).join("assets/snippets").join(file)).unwrap();
         assert!(blocks(&receiving, kind).contains(&code), "{file} stands in receiving.md as it is");
     }
-}
-
-#[tokio::test]
-async fn the_recipe_for_nginx_passes_the_client_s_address_on() {
-    if !is_there("nginx") || !is_there("curl") {
-        return;
-    }
-    let mut program = Program::new();
-    program.env.push(("POSTRIDER_HTTP__TRUSTED_PROXIES", "127.0.0.1".to_owned()));
-    program.env.push(("POSTRIDER_METRICS__ALLOW", "10.9.8.7".to_owned()));
-    let running = program.serve().await;
-    let dir = program.path().display().to_string();
-    let recipe = blocks(&page("proxies.md"), "nginx").remove(0);
-    let recipe = recipe.replace("http://127.0.0.1:8080", &running.base).replace(
-        "listen 80;",
-        &format!("listen unix:{dir}/nginx.sock; set_real_ip_from unix:; real_ip_header X-Test-Client;"),
-    );
-    let whole = format!(
-        "daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/nginx.log; events {{}}
-         http {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
-         uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; {recipe} }}"
-    );
-    fs::write(program.path().join("nginx.conf"), whole).unwrap();
-    let mut nginx = Command::new("nginx")
-        .args(["-e", &format!("{dir}/nginx.log"), "-p", &dir, "-c", &format!("{dir}/nginx.conf")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    in_time("nginx", async {
-        while !program.path().join("nginx.sock").exists() {
-            assert_eq!(
-                nginx.try_wait().unwrap(),
-                None,
-                "{:?}",
-                fs::read_to_string(program.path().join("nginx.log"))
-            );
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let mut answers = Vec::new();
-    // The second claims to be somebody else; nginx adds who it really is.
-    for (client, claim) in [("10.9.8.7", ""), ("8.8.8.8", "X-Forwarded-For: 10.9.8.7")] {
-        let output = Command::new("curl")
-            .args([
-                "-s",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                "--unix-socket",
-                &format!("{dir}/nginx.sock"),
-            ])
-            .args([
-                "-H",
-                &format!("X-Test-Client: {client}"),
-                "-H",
-                claim,
-                "http://hooks.example.com/metrics",
-            ])
-            .output()
-            .unwrap();
-        answers.push(String::from_utf8(output.stdout).unwrap());
-    }
-    nginx.kill().unwrap();
-    nginx.wait().unwrap();
-    assert_eq!(answers, ["200", "401"]);
-}
-
-#[tokio::test]
-async fn the_recipe_for_caddy_passes_the_client_s_address_on() {
-    if !is_there("caddy") || !is_there("curl") {
-        return;
-    }
-    let mut program = Program::new();
-    program.env.push(("POSTRIDER_HTTP__TRUSTED_PROXIES", "127.0.0.1".to_owned()));
-    program.env.push(("POSTRIDER_METRICS__ALLOW", "127.9.8.7".to_owned()));
-    let running = program.serve().await;
-    let recipe = blocks(&page("proxies.md"), "caddyfile").remove(0);
-    // An address of loopback that nobody else has; its port needs not to be found then.
-    let own = std::process::id().to_be_bytes();
-    let (host, port) = (format!("127.{}.{}.{}", 64 | (own[1] & 0x3f), own[2], own[3].clamp(2, 254)), 8_080);
-    let recipe = recipe
-        .replace("hooks.example.com {", &format!("http://hooks.example.com:{port} {{\n    bind {host}"))
-        .replace("127.0.0.1:8080", running.base.strip_prefix("http://").unwrap());
-    let whole = format!("{{\n    admin off\n    auto_https off\n}}\n{recipe}");
-    fs::write(program.path().join("Caddyfile"), whole).unwrap();
-    let log = File::create(program.path().join("caddy.log")).unwrap();
-    let mut caddy = Command::new("caddy")
-        .args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"])
-        .current_dir(program.path())
-        .env("HOME", program.path())
-        .env("XDG_DATA_HOME", program.path())
-        .env("XDG_CONFIG_HOME", program.path())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    in_time("caddy", async {
-        while tokio::net::TcpStream::connect((host.as_str(), port)).await.is_err() {
-            let said = fs::read_to_string(program.path().join("caddy.log"));
-            assert_eq!(caddy.try_wait().unwrap(), None, "{said:?}");
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let mut answers = Vec::new();
-    // The second claims to be somebody else; Caddy says who it really is.
-    for (client, claim) in [("127.9.8.7", "X-Nothing: 1"), ("127.9.8.6", "X-Forwarded-For: 127.9.8.7")] {
-        let output = Command::new("curl")
-            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "--interface", client])
-            .args(["--resolve", &format!("hooks.example.com:{port}:{host}"), "-H", claim])
-            .arg(format!("http://hooks.example.com:{port}/metrics"))
-            .output()
-            .unwrap();
-        answers.push(String::from_utf8(output.stdout).unwrap());
-    }
-    caddy.kill().unwrap();
-    caddy.wait().unwrap();
-    assert_eq!(answers, ["200", "401"], "{:?}", fs::read_to_string(program.path().join("caddy.log")));
 }
 
 #[tokio::test]

@@ -53,6 +53,11 @@ async fn without_data_the_machine_is_examined_and_nothing_is_made() {
     assert_eq!(verdict(&said, "data directory"), Some("warning"));
     assert_eq!(verdict(&said, "clock"), Some("ok"));
     assert!(!program.path().join("data").exists());
+    let mut elsewhere = Program::new();
+    elsewhere.env.push(("SSL_CERT_FILE", "nowhere.pem".to_owned()));
+    elsewhere.env.push(("SSL_CERT_DIR", "nowhere".to_owned()));
+    let (code, said) = examined(&elsewhere, "").await;
+    assert_eq!((code, verdict(&said, "authorities")), (Some(1), Some("problem")));
     let (code, _, stderr) = program.run("doctor ftp://x").await;
     assert_eq!(code, Some(2));
     assert!(stderr.contains("neither"), "{stderr}");

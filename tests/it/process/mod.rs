@@ -23,10 +23,12 @@ mod crash;
 mod docs;
 mod doctor;
 mod files;
+mod greeting;
 mod leaks;
 mod listening;
 mod logs;
 mod moving;
+mod recipes;
 mod signals;
 #[cfg(feature = "otel")]
 mod traces;
@@ -48,6 +50,17 @@ struct Running {
     base: String,
     client: reqwest::Client,
     token: String,
+}
+
+/// A program that is ended with the test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It may have ended long since.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// What a run that has ended has left.
