@@ -21,12 +21,11 @@ use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::dispatcher::{Dispatcher, Limits};
 use postrider::domain::app::DEFAULT_APP;
 use postrider::domain::attempt::{Attempt, Failure, Response};
-use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::list::{PageRequest, Start};
 use postrider::domain::retry::Schedule;
 use postrider::domain::{
     Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind,
-    EventPattern, EventType, Outcome, Sealed, Span,
+    EventType, Outcome, Span,
 };
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
@@ -40,7 +39,7 @@ use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 
 use crate::support::app::start_time;
-use crate::support::in_time;
+use crate::support::{endpoints, in_time};
 use crate::{Dice, form, say};
 
 const ENDPOINTS: usize = 3;
@@ -212,11 +211,14 @@ impl World {
         let clock = Arc::new(FakeClock::new(start_time()));
         let life = Life::begin(&place.path().join("db"), &clock);
         let app = life.runtime.block_on(life.store.app_find(DEFAULT_APP)).unwrap().unwrap().id;
-        let endpoints: Vec<_> = (0..ENDPOINTS).map(|_| EndpointId::new(start_time())).collect();
-        for (n, id) in endpoints.iter().enumerate() {
-            let made = life.store.endpoint_insert(endpoint(*id, app, &format!("type{n}")), activity());
-            life.runtime.block_on(made).unwrap();
-        }
+        let make = |n: usize| {
+            let settings = endpoints::settings("http://receiver.example/", &[&format!("type{n}")]);
+            let endpoint = endpoints::endpoint(app, settings, start_time());
+            let id = endpoint.id;
+            life.runtime.block_on(life.store.endpoint_insert(endpoint, activity())).unwrap();
+            id
+        };
+        let endpoints: Vec<_> = (0..ENDPOINTS).map(make).collect();
         let model = Model { failures: endpoints.iter().map(|id| (*id, 0)).collect(), ..Model::default() };
         World { place, clock, life: Some(life), app, endpoints, model, crashes: 0 }
     }
@@ -458,31 +460,6 @@ impl World {
 
 fn has_ended(row: &Attempt) -> bool {
     !matches!(row.status, AttemptStatus::Pending | AttemptStatus::Cancelled)
-}
-
-fn endpoint(id: EndpointId, app_id: AppId, event_type: &str) -> Endpoint {
-    Endpoint {
-        id,
-        app_id,
-        settings: EndpointSettings {
-            url: "http://receiver.example/".to_owned(),
-            name: event_type.to_owned(),
-            description: None,
-            events: vec![EventPattern::parse(event_type).unwrap()],
-            headers: vec![],
-            encrypted: false,
-            retry_schedule: None,
-            timeout: None,
-            rate_limit: None,
-        },
-        status: EndpointStatus::Active,
-        status_reason: None,
-        secret: Sealed(vec![1]),
-        retired_secrets: vec![],
-        consecutive_failures: 0,
-        created_at: start_time(),
-        updated_at: start_time(),
-    }
 }
 
 fn activity() -> Activity {

@@ -12,12 +12,10 @@ use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::dispatcher::{Dispatcher, Limits};
 use postrider::domain::app::DEFAULT_APP;
 use postrider::domain::attempt::{Attempt, Failure, Request, Response};
-use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::list::{PageRequest, Start};
 use postrider::domain::retry::Schedule;
 use postrider::domain::{
-    ActivityKind, AppId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind, EventPattern,
-    EventType, Outcome, Sealed, Span,
+    ActivityKind, AppId, AttemptStatus, EndpointId, ErrorKind, EventType, Outcome, Span,
 };
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
@@ -29,7 +27,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use crate::support::app::start_time;
-use crate::support::in_time;
+use crate::support::{endpoints, in_time};
 
 mod limits;
 mod trouble;
@@ -148,29 +146,10 @@ impl Bench {
 
     /// The same, and so many attempts in a row have failed.
     async fn endpoint_with(&self, event_type: &str, consecutive_failures: u32) -> EndpointId {
-        let id = EndpointId::new(start_time());
-        let endpoint = Endpoint {
-            id,
-            app_id: self.app,
-            settings: EndpointSettings {
-                url: "http://receiver.example/".to_owned(),
-                name: event_type.to_owned(),
-                description: None,
-                events: vec![EventPattern::parse(event_type).unwrap()],
-                headers: vec![],
-                encrypted: false,
-                retry_schedule: None,
-                timeout: None,
-                rate_limit: None,
-            },
-            status: EndpointStatus::Active,
-            status_reason: None,
-            secret: Sealed(vec![1]),
-            retired_secrets: vec![],
-            consecutive_failures,
-            created_at: start_time(),
-            updated_at: start_time(),
-        };
+        let settings = endpoints::settings("http://receiver.example/", &[event_type]);
+        let mut endpoint = endpoints::endpoint(self.app, settings, start_time());
+        endpoint.consecutive_failures = consecutive_failures;
+        let id = endpoint.id;
         let activity = By::system().activity(
             ActivityKind::EndpointCreated,
             None,

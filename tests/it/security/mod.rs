@@ -3,6 +3,7 @@
 //! attacks look like from outside, against the whole server. docs/reliability.md lists them.
 
 mod corpus;
+mod document;
 mod guard;
 mod input;
 mod namespace;

@@ -11,16 +11,16 @@ use bytes::Bytes;
 use postrider::clock::FakeClock;
 use postrider::delivery::{Lookup, Sender, SenderConfig};
 use postrider::domain::attempt::Failure;
-use postrider::domain::endpoint::{EndpointHeader, EndpointSettings, HeaderValue, RetiredSecret};
+use postrider::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
 use postrider::domain::network::NetworkPolicy;
 use postrider::domain::{
-    AppId, AttemptId, Budget, Endpoint, EndpointId, EndpointStatus, ErrorKind, EventId, EventPattern,
-    EventType, Outcome, SigningSecret, Span, Timestamp, Trigger,
+    AppId, AttemptId, Budget, Endpoint, ErrorKind, EventId, EventType, Outcome, SigningSecret, Span,
+    Timestamp, Trigger,
 };
 use postrider::store::Job;
 use postrider::vault::Vault;
 
-use crate::support::in_time;
+use crate::support::{endpoints, in_time};
 
 mod answers;
 mod child;
@@ -94,29 +94,8 @@ impl Bench {
     /// The same after changes to its endpoint.
     fn job_with(&self, url: &str, change: impl FnOnce(&mut Endpoint, &Vault)) -> Job {
         let now = Timestamp::from_millis(0);
-        let id = EndpointId::new(now);
-        let mut endpoint = Endpoint {
-            id,
-            app_id: AppId::new(now),
-            settings: EndpointSettings {
-                url: url.to_owned(),
-                name: "test".to_owned(),
-                description: None,
-                events: vec![EventPattern::parse("*").unwrap()],
-                headers: Vec::new(),
-                encrypted: false,
-                retry_schedule: None,
-                timeout: None,
-                rate_limit: None,
-            },
-            status: EndpointStatus::Active,
-            status_reason: None,
-            secret: self.vault.seal_signing_secret(id, &self.secret),
-            retired_secrets: Vec::new(),
-            consecutive_failures: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let mut endpoint = endpoints::endpoint(AppId::new(now), endpoints::settings(url, &["*"]), now);
+        endpoint.secret = self.vault.seal_signing_secret(endpoint.id, &self.secret);
         change(&mut endpoint, &self.vault);
         Job {
             id: AttemptId(7),

@@ -31,6 +31,8 @@ use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::*;
 use tempfile::TempDir;
 
+use crate::support;
+
 /// A store under test, with an app and what tests do often.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
@@ -83,32 +85,11 @@ pub(crate) fn event_type(text: &str) -> EventType {
 }
 
 pub(crate) fn settings(patterns: &[&str]) -> EndpointSettings {
-    EndpointSettings {
-        url: "https://example.com/hook?token=t".to_owned(),
-        name: "Example".to_owned(),
-        description: None,
-        events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
-        headers: vec![],
-        encrypted: false,
-        retry_schedule: None,
-        timeout: None,
-        rate_limit: None,
-    }
+    support::endpoints::settings("https://example.com/hook?token=t", patterns)
 }
 
 pub(crate) fn an_endpoint(app: AppId, settings: EndpointSettings) -> Endpoint {
-    Endpoint {
-        id: EndpointId::new(now()),
-        app_id: app,
-        settings,
-        status: EndpointStatus::Active,
-        status_reason: None,
-        secret: Sealed(vec![1, 2, 3]),
-        retired_secrets: vec![],
-        consecutive_failures: 0,
-        created_at: now(),
-        updated_at: now(),
-    }
+    support::endpoints::endpoint(app, settings, now())
 }
 
 pub(crate) fn an_event(name: &str, payload: &str) -> NewEvent {

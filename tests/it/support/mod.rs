@@ -1,6 +1,7 @@
 //! What the tests share.
 //!
 //! * [`app`]: a whole server in the process, with a fake clock.
+//! * [`endpoints`]: endpoints for tests below the HTTP surfaces.
 //! * [`receiver`]: a receiver of webhooks that records what it gets and answers as it is told.
 //! * [`hostile`]: receivers that misbehave, down to single bytes.
 //! * [`programs`]: interpreters of other languages, where they are installed.
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) mod app;
 pub(crate) mod certificates;
+pub(crate) mod endpoints;
 pub(crate) mod hostile;
 pub(crate) mod programs;
 pub(crate) mod receiver;
