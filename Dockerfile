@@ -4,6 +4,8 @@
 #   docker run -d --name postrider -p 127.0.0.1:8080:8080 -v postrider:/data postrider
 #   docker logs postrider            # the link that makes the first user
 #   docker exec postrider postrider key create --name first --scope admin
+#
+# With podman or buildah: `podman build --format docker -t postrider .`, because their own format knows no HEALTHCHECK.
 
 FROM rust:1.95-bookworm AS build
 ARG TARGETARCH

@@ -1,5 +1,5 @@
 //! What a person reads after the start: where everything is, and lines that work when they are pasted
-//! into another terminal, in whichever directory that is.
+//! into another terminal, in whichever directory that is, or outside the container.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,12 +11,17 @@ use crate::config::{Config, KEYS, Listen, Origin};
 /// Prints it. Nobody may be there to read it; the server serves all the same.
 pub(super) fn print(config: &Config, address: &Listen, setup: Option<&str>) {
     let program = std::env::args_os().next().unwrap_or_else(|| OsString::from("postrider"));
-    let text = text(config, address, setup, &from_anywhere(Path::new(&program)));
+    let program = quoted(&from_anywhere(Path::new(&program)));
+    let program = match container() {
+        Some(id) => format!("docker exec {} {program}", quoted(Path::new(&id))),
+        None => program,
+    };
+    let text = text(config, address, setup, &program);
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &Path) -> String {
+fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -> String {
     let base = config.public_base_at(address.clone());
     let data = absolute(&config.data_dir);
     let mut text = format!(
@@ -34,7 +39,6 @@ fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &Path) 
         // Writing to a string does not fail.
         let _ = writeln!(text, "{said}\n  {link}");
     }
-    let program = quoted(program);
     let data = quoted(&data);
     let file = config_file(config).map_or(String::new(), |file| format!(" --config {}", quoted(&file)));
     let curl = match (config.public_url.is_some(), address) {
@@ -54,6 +58,12 @@ To make a key, a webhook and an event, paste this into another terminal:
 "
     );
     text
+}
+
+/// The container's name, when this program is all that runs in one: a person's other terminal is outside, and
+/// the image has no shell.
+fn container() -> Option<OsString> {
+    if std::process::id() == 1 { std::env::var_os("HOSTNAME").filter(|name| !name.is_empty()) } else { None }
 }
 
 /// A name that leads to the program from any directory; without a slash it is looked up in `PATH`, which

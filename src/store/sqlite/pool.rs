@@ -103,18 +103,29 @@ fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
 /// How a connection that reads is opened.
 const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-fn set_up_reader(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+fn set_up_reader(conn: &Connection, path: &Path, busy_timeout: Duration) -> rusqlite::Result<()> {
     conn.busy_timeout(busy_timeout)?;
+    keep_temporary_beside(conn, path);
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     add_functions(conn)?;
     conn.set_prepared_statement_cache_capacity(32);
     conn.pragma_update(None, "query_only", true)
 }
 
+/// Has SQLite keep what does not fit into memory while it sorts in the directory of the database. In a container there
+/// may be no other one that can be written to, and what is in it should not pass through one that is for everybody.
+/// These files have no name once they are open. Holds for the whole process.
+fn keep_temporary_beside(conn: &Connection, path: &Path) {
+    if let Some(dir) = path.parent().and_then(Path::to_str).filter(|dir| !dir.is_empty()) {
+        // Nothing can be written there: then where SQLite likes, if anywhere.
+        let _ = conn.pragma_update(None, "temp_store_directory", dir);
+    }
+}
+
 /// One connection that reads.
 pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, READER).map_err(|e| error::of("opening a reader", e))?;
-    set_up_reader(&conn, busy_timeout).map_err(|e| error::of("setting up a reader", e))?;
+    set_up_reader(&conn, path, busy_timeout).map_err(|e| error::of("setting up a reader", e))?;
     Ok(conn)
 }
 
@@ -133,9 +144,10 @@ pub(super) fn checkpointer(path: &Path, busy_timeout: Duration) -> Result<Connec
 
 /// The connections that read.
 pub(super) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<Pool> {
+    let file = path.to_owned();
     let manager = SqliteConnectionManager::file(path)
         .with_flags(READER)
-        .with_init(move |conn| set_up_reader(conn, busy_timeout));
+        .with_init(move |conn| set_up_reader(conn, &file, busy_timeout));
     r2d2::Pool::builder()
         .max_size(max)
         .min_idle(Some(0))
@@ -173,5 +185,29 @@ impl Drop for Snapshot<'_> {
                 tracing::warn!(%error, "a read did not end cleanly");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reader_sorts_is_kept_beside_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.db");
+        // Other tests of this process say the same of their directories, perhaps in between.
+        let is_beside = (0..1_000).any(|_| {
+            let conn = reader_of_new(&path);
+            let kept: Option<String> =
+                conn.pragma_query_value(None, "temp_store_directory", |row| row.get(0)).unwrap();
+            kept.as_deref() == dir.path().to_str()
+        });
+        assert!(is_beside);
+    }
+
+    fn reader_of_new(path: &Path) -> Connection {
+        drop(make_private(path));
+        reader(path, Duration::ZERO).unwrap()
     }
 }
