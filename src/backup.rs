@@ -1,4 +1,4 @@
-//! Backups: made by hand or by the clock, and brought back.
+//! Backups: made by hand or by the clock. [`crate::restore`] brings one back.
 //!
 //! A backup is one file for its owner only, with the database and the key file's key; when the
 //! encryption key is configured it is the operator's to keep, and the backup holds none. What is in the
@@ -19,9 +19,8 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::domain::{Activity, ActivityKind, Actor, Timestamp};
 use crate::meter::{Counter, Gauge};
-use crate::store::sqlite::backup::{self, About, Made, Manifest};
+use crate::store::sqlite::backup::{self, About, Made};
 use crate::store::{Store, StoreError};
-use crate::vault::Vault;
 
 /// Why there is no backup, or nothing came back from one.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +41,14 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
-    #[error("{0} is not empty; restore only fills a directory that is empty or does not exist (--data)")]
+    #[error("{0} holds other things and no database; restore needs a directory of its own (--data)")]
     NotEmpty(String),
+    #[error("what is in the data directory cannot be put aside in {path}")]
+    Aside {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
     #[error(
         "the backup holds no encryption key, so that was configured when it was made: configure the same encryption_key"
     )]
@@ -74,71 +79,6 @@ pub fn make(config: &Config, to: &Path, now: Timestamp) -> Result<Made, BackupEr
     }
     let about = About { key: dir.key_text()?, now };
     Ok(backup::write(&dir.database(), to, &about)?)
-}
-
-/// Fills the data directory that the configuration names, which must be empty, from a backup.
-pub fn restore(config: &Config, from: &Path) -> Result<Manifest, BackupError> {
-    let file = fs::File::open(from).and_then(|file| file.metadata());
-    let readable =
-        file.and_then(|found| if found.is_file() { Ok(()) } else { Err(io::Error::other("it is no file")) });
-    readable.map_err(|source| BackupError::Unreadable { path: from.display().to_string(), source })?;
-    let dir = DataDir::existing(config);
-    let was_there = dir.path().exists();
-    if was_there {
-        refuse_unless_empty(&dir)?;
-    }
-    let filled = fill(config, &dir, from);
-    if filled.is_err() && !was_there {
-        // Only what was made just now, and only if it is empty.
-        let _ = fs::remove_dir(dir.path());
-    }
-    filled
-}
-
-fn refuse_unless_empty(dir: &DataDir) -> Result<(), BackupError> {
-    let shown = dir.path().display().to_string();
-    if dir.is_locked() {
-        return Err(DataDirError::InUse(shown).into());
-    }
-    let mut entries =
-        fs::read_dir(dir.path()).map_err(|source| BackupError::Unreadable { path: shown.clone(), source })?;
-    if entries.next().is_some() { Err(BackupError::NotEmpty(shown)) } else { Ok(()) }
-}
-
-fn fill(config: &Config, dir: &DataDir, from: &Path) -> Result<Manifest, BackupError> {
-    dir.make_private()?;
-    // Nobody starts a server in it meanwhile.
-    let lock = dir.lock()?;
-    let configured = config.encryption_key.as_ref().map(|key| key.expose());
-    let restored = backup::restore(from, &dir.database(), |manifest| judge(manifest, configured));
-    let done = restored.and_then(|manifest| {
-        if let (None, Some(key)) = (configured, &manifest.key) {
-            dir.write_key(key)?;
-        }
-        Ok(manifest)
-    });
-    if done.is_err() {
-        let _ = fs::remove_file(dir.database());
-        dir.forget_lock();
-    }
-    drop(lock);
-    done
-}
-
-/// Whether what is in a backup can be used: its secrets must open with the key that there will be.
-fn judge(manifest: &Manifest, configured: Option<&str>) -> Result<(), BackupError> {
-    let vault = match (configured, &manifest.key) {
-        (Some(key), _) => Vault::new(key.as_bytes()),
-        (None, Some(text)) => Vault::of_key_file(text),
-        (None, None) => return Err(BackupError::KeyMissing),
-    };
-    match &manifest.sample {
-        Some((endpoint, sealed)) => match vault.open_signing_secret(*endpoint, sealed) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(BackupError::WrongKey),
-        },
-        None => Ok(()),
-    }
 }
 
 // ---------------------------------------------------------------------------------------------

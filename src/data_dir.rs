@@ -102,6 +102,17 @@ impl DataDir {
         self.path.join(KEY_FILE)
     }
 
+    /// The database, what SQLite keeps beside it, and the key file: whichever of them there are belong together.
+    pub fn files(&self) -> [PathBuf; 4] {
+        let beside = |end: &str| self.path.join(format!("{DATABASE}{end}"));
+        [self.database(), beside("-wal"), beside("-shm"), self.key_file()]
+    }
+
+    /// Whether somebody has ever taken the directory.
+    pub fn has_lock_file(&self) -> bool {
+        self.path.join(LOCK_FILE).exists()
+    }
+
     /// Takes the directory for a server, or says that another one has it.
     pub fn lock(&self) -> Result<ServeLock, DataDirError> {
         let doing = "opening its lock file";

@@ -85,6 +85,7 @@ pub mod logging;
 pub mod meter;
 pub mod metrics;
 pub mod process;
+pub mod restore;
 pub mod retention;
 pub mod service;
 pub mod store;

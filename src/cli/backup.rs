@@ -10,6 +10,7 @@ use crate::backup::{self, BackupError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::restore::{self, Restored};
 use crate::store::sqlite::inspect::{Inspection, inspect};
 
 /// How long another process's lock is waited for.
@@ -34,13 +35,16 @@ pub(super) fn make(config: &Config, to: &Path) -> Result<(), CliError> {
 
 /// Runs `restore FILE`.
 pub(super) fn restore(config: &Config, from: &Path) -> Result<(), CliError> {
-    let manifest = backup::restore(config, from)?;
+    let Restored { manifest, kept } = restore::restore(config, from, SystemClock.now())?;
     let of = match (&manifest.created_at, &manifest.version) {
         (Some(at), Some(version)) => format!("the backup of {at} by Postrider {version}"),
         _ => format!("the database {}", from.display()),
     };
     let data = config.data_dir.display();
-    output::print(&format!("restored {of} into {data}\nStart it: postrider --data {data}\n"))
+    let kept = kept.map_or(String::new(), |kept| {
+        format!("What was there before is in {}; remove it when you are content.\n", kept.display())
+    });
+    output::print(&format!("restored {of} into {data}\n{kept}Start it: postrider --data {data}\n"))
 }
 
 /// Runs `check`.
@@ -130,7 +134,9 @@ impl From<BackupError> for CliError {
             | BackupError::NotEmpty(_)
             | BackupError::KeyMissing
             | BackupError::WrongKey => CliError::Usage(error.to_string()),
-            BackupError::Unwritable { .. } | BackupError::Unreadable { .. } => CliError::Backup(error),
+            BackupError::Unwritable { .. } | BackupError::Unreadable { .. } | BackupError::Aside { .. } => {
+                CliError::Backup(error)
+            }
         }
     }
 }

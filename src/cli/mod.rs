@@ -89,7 +89,7 @@ pub enum Command {
         /// The file to write, which must not exist
         file: PathBuf,
     },
-    /// Fill an empty data directory from a backup
+    /// Bring a backup back; what the data directory holds is kept beside
     Restore {
         /// The backup
         file: PathBuf,

@@ -85,6 +85,33 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_left() {
 }
 
 #[test]
+fn a_restore_that_fails_leaves_what_was_there() {
+    let place = filled();
+    place.write("text.backup", "hello");
+    let before = names(&place.path().join("data"));
+    place.run("restore text.backup").failed(1);
+    assert_eq!(names(&place.path().join("data")), before);
+    assert!(place.run("app list").ok().contains("shop"));
+    // One whose secrets cannot be opened is sound, but of no use.
+    place.run_with("--data two app create --name other", &[("POSTRIDER_ENCRYPTION_KEY", KEY)]).ok();
+    place.run_with("--data two backup two.backup", &[("POSTRIDER_ENCRYPTION_KEY", KEY)]).ok();
+    place.run("restore two.backup").failed(2);
+    assert_eq!(names(&place.path().join("data")), before);
+    assert!(place.run("app list").ok().contains("shop"));
+}
+
+#[test]
+fn a_directory_with_other_things_is_not_restored_into() {
+    let place = filled();
+    place.run("backup one.backup").ok();
+    fs::create_dir(place.path().join("other")).unwrap();
+    place.write("other/letter.txt", "dear");
+    let said = place.run("--data other restore one.backup").failed(2);
+    assert!(said.contains("other things"), "{said}");
+    assert_eq!(names(&place.path().join("other")), ["letter.txt"]);
+}
+
+#[test]
 fn check_finds_what_refers_to_nothing() {
     let place = filled();
     let database = place.path().join("data/postrider.db");

@@ -86,17 +86,34 @@ async fn a_backup_under_load_has_all_that_was_accepted_before_and_a_server_goes_
 }
 
 #[tokio::test]
-async fn restore_leaves_a_directory_alone_that_is_used_or_holds_something() {
-    let program = Program::new();
+async fn restore_leaves_a_running_server_alone_and_keeps_what_it_replaces() {
+    let (program, receiver) = (Program::new(), Receiver::start().await);
     let running = program.serve().await;
-    assert_eq!(program.run("backup copy.backup").await.0, Some(0));
-    let (code, stdout, stderr) = program.run("restore copy.backup").await;
+    let hook = json!({ "url": receiver.url("/"), "events": ["*"] });
+    let made = running.post("/v1/webhooks", hook).await;
+    let secret = made["data"]["attributes"]["signing_secret"].as_str().unwrap().to_owned();
+    // In the data directory, where backups by the clock are.
+    let (code, _, stderr) = program.run("backup data/backups.one").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    running.post("/v1/events", json!({ "event_type": "a.b", "payload": 1 })).await;
+    receiver.next().await;
+    let (code, stdout, stderr) = program.run("restore data/backups.one").await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
     assert!(stderr.contains("in use"), "{stderr}");
     assert_eq!(running.get("/readyz").await, 200);
     running.signal("TERM");
     assert_eq!(running.ended().await.code, Some(0));
-    let (code, _, stderr) = program.run("restore copy.backup").await;
-    assert_eq!(code, Some(2));
-    assert!(stderr.contains("not empty"), "{stderr}");
+
+    let (code, stdout, stderr) = program.run("restore data/backups.one").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let kept = stdout.split_once("before is in ").unwrap().1.split_once(';').unwrap().0;
+    let events = |database: &Path| -> i64 {
+        let conn = Connection::open(database).unwrap();
+        conn.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(events(&program.path().join(kept).join("postrider.db")), 1);
+    assert_eq!(events(&program.path().join("data/postrider.db")), 0);
+    let running = program.serve().await;
+    running.post("/v1/events", json!({ "event_type": "a.b", "payload": 2 })).await;
+    assert!(signed(&secret, &receiver.next().await), "with the key of the backup");
 }
