@@ -275,19 +275,17 @@ impl AsyncWrite for Fair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt as _;
+    use std::io::Write as _;
     use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn who_reads_without_end_lets_others_at_the_thread() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut flood, _) = listener.accept().await.unwrap();
-        // There is always more to read: it comes from a thread of its own.
-        let flood = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { while flood.write_all(&[0; 4_096]).await.is_ok() {} });
-        });
+        let mut flood = listener.accept().await.unwrap().0.into_std().unwrap();
+        flood.set_nonblocking(false).unwrap();
+        // There is always more to read: it comes from a thread of its own, which needs nothing of this one.
+        let flood = std::thread::spawn(move || while flood.write_all(&[0; 4_096]).is_ok() {});
         let mut fair = Fair { tcp, in_a_row: 0 };
         let mut buffer = vec![0; IN_A_ROW];
         let mut most = 0;

@@ -22,6 +22,9 @@ use crate::store::{Result, StoreError};
 /// Pages in the WAL from which a checkpoint is worth its cost, and by which it must have grown before
 /// another is tried (a reader may have held the last one up).
 const WORTH_PAGES: i32 = 1_000;
+/// Pages that may come while a pass is under way. Where the disk keeps up with that less well than with the writer,
+/// the writer waits: what the WAL takes has a limit.
+const BEHIND_PAGES: i32 = 4 * WORTH_PAGES;
 /// How often the long part is done again, because as much as is worth a checkpoint has come meanwhile.
 const PASSES_MAX: u8 = 3;
 
@@ -74,8 +77,15 @@ impl Checkpointer {
     /// For the writer, after each commit: `pages` are in the WAL now, and `conn` is its connection.
     pub(super) fn after_commit(&mut self, conn: &Connection, pages: i32) -> Trouble {
         let trouble = self.look();
-        if self.is_running || trouble.is_some() {
+        if trouble.is_some() {
             return trouble;
+        }
+        if self.is_running {
+            if pages.saturating_sub(self.begun_at) < BEHIND_PAGES {
+                return None;
+            }
+            (self.passes, self.begun_at) = (0, pages);
+            return self.at_once(conn);
         }
         // Fewer pages than at the last try: the WAL has started over since.
         let grown = if pages < self.begun_at { pages } else { pages - self.begun_at };
