@@ -4,6 +4,7 @@
 //! the slowest of a hundred posts had waited for. Made beside the writer it never gets to the end of a WAL
 //! that goes on growing, and a WAL starts over only when all of it has been moved. So the long part is done
 //! here, and then the writer moves the little that came meanwhile ([`Checkpointer::after_commit`]).
+//! Only when much has come during one pass does the writer wait for it, so that the WAL cannot grow for ever.
 //!
 //! One that fails costs only disk space, and the next one makes up for it; unless the disk itself has failed.
 
