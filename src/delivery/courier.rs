@@ -281,7 +281,8 @@ impl Courier {
             let rules = Rules {
                 disable_after_failures: self.policy.disable_after_failures,
                 jitter: self.policy.jitter,
-                unit: self.chance.unit(),
+                // Chance is a question to the system; only a wait for the next attempt needs it.
+                unit: if outcome.failure.is_some() { self.chance.unit() } else { 0.0 },
             };
             let rules = FinishRules { rules, default_schedule: self.policy.schedule.clone() };
             match self.store.attempt_finish(id, outcome.clone(), rules).await {
