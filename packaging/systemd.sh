@@ -5,7 +5,7 @@
 # stop with a delivery in flight, restarts without refused connections, a mistake in the configuration, a reboot.
 #
 # Needs root, debootstrap and a mirror of Debian, unshare and nsenter, python3, curl, openssl, and the static program
-# (`bash packaging/static.sh` makes it). Takes four minutes, half of them for Debian.
+# (`bash packaging/static.sh` makes it). Takes two minutes, half of one for Debian.
 # Usage: bash packaging/systemd.sh [PROGRAM]
 #   DEBIAN_ROOT=DIR    a Debian with systemd that is there already; nothing is written to it
 #   DEBIAN_MIRROR=URL  where Debian comes from, else http://deb.debian.org/debian
