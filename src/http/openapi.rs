@@ -22,6 +22,11 @@ pub const LINES: &str = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f]*$";
 /// What people name their apps and keys: no control characters, and no space at its ends.
 pub const NAME: &str =
     r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$";
+/// Text without control characters that shows something.
+pub const NOT_BLANK: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// Visible ASCII characters, without spaces.
+pub const VISIBLE: &str = "^[!-~]+$";
 /// An e-mail address, as far as it is looked at.
 pub const EMAIL: &str = r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$";
 /// The value of a header, as `check_header_value` takes it.

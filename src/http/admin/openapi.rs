@@ -7,10 +7,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::AlertKind;
+use crate::domain::alert::{self, Form};
 use crate::domain::app::NAME_MAX_CHARS;
 use crate::domain::user::PASSWORD_MIN_CHARS;
 use crate::http::openapi::{
-    self, Detail, EMAIL, LONG_SPAN, NAME, add_details, all_there, no_unsigned, nullable, scope_names,
+    self, Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
+    scope_names,
 };
 use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
 
@@ -63,7 +66,7 @@ fn details() -> Vec<Detail> {
     let name = json!({ "minLength": 1, "maxLength": NAME_MAX_CHARS, "pattern": NAME });
     let span = json!({ "pattern": LONG_SPAN });
     let scopes = json!({ "items": { "type": "string", "enum": scope_names() }, "minItems": 1 });
-    vec![
+    let mut all = vec![
         ("SetUpBody", "email", email.clone()),
         ("SetUpBody", "password", password.clone()),
         ("PasswordBody", "new_password", password.clone()),
@@ -76,8 +79,34 @@ fn details() -> Vec<Detail> {
         ("KeyBody", "expires", span.clone()),
         ("RetentionBody", "logs", span.clone()),
         ("RetentionBody", "events", span),
+    ];
+    all.extend(["AlertTargetBody", "AlertTargetChangeBody"].into_iter().flat_map(alert_target));
+    all.push(("AlertTestBody", "kind", json!({ "enum": alert_kinds() })));
+    all
+}
+
+fn alert_kinds() -> Vec<&'static str> {
+    AlertKind::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
+/// What a body about an alert target says, whether it makes or changes one.
+fn alert_target(body: &'static str) -> Vec<Detail> {
+    let forms: Vec<_> = Form::ALL.iter().map(|form| form.as_str()).collect();
+    let kinds = json!({ "items": { "type": "string", "enum": alert_kinds() }, "minItems": 1 });
+    vec![
+        (body, "name", json!({ "minLength": 1, "maxLength": alert::NAME_MAX_CHARS, "pattern": NOT_BLANK })),
+        (body, "form", json!({ "enum": forms })),
+        (body, "url", json!({ "format": "uri", "minLength": 8 })),
+        (body, "token", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX, "pattern": VISIBLE })),
+        (body, "kinds", kinds),
+        (body, "queue_age", json!({ "pattern": QUEUE_AGE })),
+        (body, "disk_free_mib", json!({ "minimum": 1, "maximum": alert::DISK_FREE_MIB_MAX })),
     ]
 }
+
+/// A minute or more, as `queue_age` wants it.
+const QUEUE_AGE: &str = "^([6-9][0-9]{4}ms|[1-9][0-9]{5,11}ms|[6-9][0-9]s|[1-9][0-9]{2,8}s|[1-9][0-9]{0,6}m|\
+                         [1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 /// Operations in the app that `X-App-Id` names.
 const IN_APP: &[&str] =
@@ -262,5 +291,7 @@ fn complete_schemas(schemas: &mut Map<String, Value>) {
             nullable(&mut schema["properties"][*field]);
         }
     }
+    // It may be null, but not left out, for which poem has no words.
+    schemas["LogLevelBody"]["required"] = json!(["level"]);
     add_details(schemas, details());
 }

@@ -131,6 +131,27 @@ async fn answers_fit_their_schemas() {
 }
 
 #[tokio::test]
+async fn bodies_say_what_they_need() {
+    let document = document(&TestApp::start().await).await;
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["LogLevelBody"]["required"], json!(["level"]), "it may be null, but must be there");
+    let kinds = ["webhook_disabled", "webhook_failing", "queue_late", "disk_low", "backup_failed"];
+    assert_eq!(schemas["AlertTestBody"]["properties"]["kind"]["enum"], json!(kinds));
+    for body in ["AlertTargetBody", "AlertTargetChangeBody"] {
+        let fields = &schemas[body]["properties"];
+        assert_eq!(fields["form"]["enum"], json!(["json", "ntfy", "gotify", "discord", "slack"]));
+        assert_eq!(fields["kinds"]["items"]["enum"], json!(kinds));
+        assert_eq!(
+            (&fields["kinds"]["minItems"], &fields["disk_free_mib"]["minimum"]),
+            (&json!(1), &json!(1))
+        );
+        for field in ["name", "token", "queue_age"] {
+            assert!(fields[field]["pattern"].is_string(), "{body}: {field} takes not any text");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_page_of_the_documentation_shows_it_too() {
     let app =
         TestApp::with(|c| c.public_url = postrider::config::PublicUrl::parse("https://example.com/hooks"))
