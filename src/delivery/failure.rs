@@ -209,7 +209,7 @@ fn of_exchange(error: &(dyn Error + 'static), stage: Stage) -> Failure {
 }
 
 /// A problem with TLS in words.
-fn tls_message(error: &rustls::Error, host: &str) -> String {
+pub(crate) fn tls_message(error: &rustls::Error, host: &str) -> String {
     use CertificateError as Certificate;
     use rustls::Error as Tls;
     match error {
@@ -235,6 +235,10 @@ fn tls_message(error: &rustls::Error, host: &str) -> String {
                 "the certificate of {host} is not signed by the authority that it names; it may be self-signed"
             ),
             Certificate::Revoked => format!("the certificate of {host} has been revoked"),
+            // The library that judges has no name for it that could be matched.
+            Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
+                "the certificate of {host} is one for an authority, as \"openssl req -x509\" makes them: make one with -addext basicConstraints=critical,CA:FALSE"
+            ),
             other => format!("the certificate of {host} is not acceptable: {other}"),
         },
         Tls::General(text) if text == NO_ROOTS => {
@@ -252,7 +256,7 @@ fn day(time: UnixTime) -> String {
 }
 
 /// The first error of type `E` among an error and its causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref::<E>())
 }
 

@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::delivery::guard::{Lookup as _, SystemLookup};
-use crate::delivery::{Sender, SenderConfig, client};
+use crate::delivery::{Sender, SenderConfig, client, failure};
 use crate::domain::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
 use crate::domain::network::NetworkPolicy;
@@ -152,15 +152,22 @@ async fn connect(
 
 async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Finding>) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let Ok(name) = ServerName::try_from(host) else { return false };
+    let Ok(name) = ServerName::try_from(host.clone()) else { return false };
     let started = Instant::now();
     let connector = TlsConnector::from(Arc::new(client::tls_config()));
     let limit = config.delivery.connect_timeout.as_duration();
-    let advice = "the receiver must send a certificate for its name, its chain included, by an authority that this machine knows";
+    let advice = "the receiver must send a certificate for its name, its chain included, by an authority that this machine \
+                  knows; one of your own is added with update-ca-certificates, or named in SSL_CERT_FILE, which then counts \
+                  alone";
     let stream = match timeout(limit, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            found.push(Finding::problem("TLS", format!("fails: {error}"), advice).took(started));
+            // In the words of the delivery log.
+            let said = match failure::find::<rustls::Error>(&error) {
+                Some(error) => failure::tls_message(error, &host),
+                None => format!("fails: {error}"),
+            };
+            found.push(Finding::problem("TLS", said, advice).took(started));
             return false;
         }
         Err(_) => {

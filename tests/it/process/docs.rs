@@ -153,6 +153,50 @@ async fn the_commands_of_the_concepts_do_what_they_say() {
     receiver.next_n(2).await;
 }
 
+#[tokio::test]
+async fn the_commands_of_the_api_by_example_do_what_they_say() {
+    if !is_here("curl") {
+        return;
+    }
+    let receiver = Receiver::start().await;
+    let said = run_commands("api.md", &receiver).await;
+    assert!(said.contains(r#""type":"webhook_health""#) && said.contains(r#""kind":"recover""#), "{said}");
+    // The answer with every problem is as the page shows it.
+    let shown: Value = serde_json::from_str(blocks(&page("api.md"), "json").last().unwrap()).unwrap();
+    let errors = shown["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 3);
+    for error in errors {
+        let detail = error["detail"].as_str().unwrap().trim_end_matches('…').to_owned();
+        let detail = json!(detail).to_string();
+        assert!(said.contains(detail.trim_matches('"')), "{detail} is not in {said}");
+        assert!(said.contains(&error["source"].to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_by_example_names_every_operation() {
+    let (code, document, _) = Program::new().run("openapi v1").await;
+    assert_eq!(code, Some(0));
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let mut there: Vec<String> = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if let Some(summary) = operation["summary"].as_str() {
+                there.push(format!("| `{} {path}` | {summary} |", method.to_uppercase()));
+            }
+        }
+    }
+    let shown = page("api.md");
+    let mut named: Vec<String> = shown
+        .lines()
+        .filter(|line| line.contains("` | ") && line.contains(" /v1/"))
+        .map(str::to_owned)
+        .collect();
+    there.sort();
+    named.sort();
+    assert_eq!(named, there);
+}
+
 #[test]
 fn the_code_for_receivers_is_that_of_the_files_that_are_tested() {
     let receiving = page("receiving.md");
@@ -200,6 +244,7 @@ fn what_the_pages_link_to_is_there() {
         "concepts.md",
         "receiving.md",
         "alerts.md",
+        "api.md",
         "benchmarks.md",
         "configuration.md",
         "dashboard.md",

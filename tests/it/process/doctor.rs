@@ -1,6 +1,7 @@
 //! `doctor`: what it says of a machine and of the way to a receiver.
 
 use super::*;
+use crate::support::certificates::{Authority, self_signed_files, server_of};
 
 async fn examined(program: &Program, arguments: &str) -> (Option<i32>, Value) {
     let (code, stdout, stderr) = program.run(&format!("doctor --json {arguments}")).await;
@@ -65,4 +66,25 @@ async fn without_data_the_machine_is_examined_and_nothing_is_made() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (code, said) = examined(&program, &format!("http://127.0.0.1:{port}/")).await;
     assert_eq!((code, verdict(&said, "connection")), (Some(1), Some("problem")));
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_told_in_the_words_of_the_log() {
+    let (server, pem) = Authority::posing_as_server(&["127.0.0.1"]);
+    let receiver = Receiver::start_tls(server).await;
+    let mut program = Program::new();
+    program.env.push(("SSL_CERT_FILE", "ca.pem".to_owned()));
+    fs::write(program.path().join("ca.pem"), pem).unwrap();
+    let (code, said) = examined(&program, &receiver.url("/")).await;
+    assert_eq!((code, verdict(&said, "TLS")), (Some(1), Some("problem")));
+    assert!(
+        said.to_string().contains("is one for an authority") && said.to_string().contains("CA:FALSE"),
+        "{said}"
+    );
+    // What that advice leads to: a certificate that is made for itself and no authority's.
+    let (pem, key) = self_signed_files(&["127.0.0.1"]);
+    fs::write(program.path().join("ca.pem"), &pem).unwrap();
+    let receiver = Receiver::start_tls(server_of(&pem, &key)).await;
+    let (_, said) = examined(&program, &receiver.url("/")).await;
+    assert_eq!(verdict(&said, "TLS"), Some("ok"), "{said}");
 }

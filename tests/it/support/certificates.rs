@@ -47,6 +47,15 @@ impl Authority {
         self.issue(params)
     }
 
+    /// A server that shows a certificate for an authority as its own, with that certificate for a file.
+    pub(crate) fn posing_as_server(names: &[&str]) -> (ServerConfig, String) {
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        let certificate = params.self_signed(&key).expect("the parameters are complete");
+        (server_config(certificate.der().clone(), &key), certificate.pem())
+    }
+
     fn issue(&self, params: CertificateParams) -> ServerConfig {
         let key = KeyPair::generate().expect("the operating system gives randomness");
         let certificate = params.signed_by(&key, &self.0).expect("the parameters are complete");
@@ -87,4 +96,12 @@ pub(crate) fn self_signed_files(names: &[&str]) -> (String, String) {
     let key = KeyPair::generate().expect("the operating system gives randomness");
     let certificate = params(names).self_signed(&key).expect("the parameters are complete");
     (certificate.pem(), key.serialize_pem())
+}
+
+/// A server with a certificate and a key from files.
+pub(crate) fn server_of(certificate: &str, key: &str) -> ServerConfig {
+    use rustls::pki_types::pem::PemObject as _;
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("it is PEM");
+    let key = KeyPair::from_pem(key).expect("it is PEM");
+    server_config(certificate, &key)
 }
