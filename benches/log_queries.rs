@@ -15,7 +15,7 @@ use std::sync::Arc;
 use postrider::domain::attempt::{AttemptStatus, ErrorKind, Failure, Outcome, Request, Response, Trigger};
 use postrider::domain::retry::Schedule;
 use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, AttemptId, EventType, Timestamp};
+use postrider::domain::{AppId, AttemptId, EventType, Headers, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
@@ -141,7 +141,7 @@ async fn write_round(store: &SqliteStore) -> (f64, f64) {
 }
 
 fn outcome(now: Timestamp, code: Option<u16>, error: Option<&str>, took: i64) -> Outcome {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let headers: Headers = [("content-type", "application/json")].into_iter().collect();
     let failure =
         error.and_then(ErrorKind::parse).map(|kind| Failure { kind, message: "It failed.".to_owned() });
     Outcome {

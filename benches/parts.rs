@@ -13,7 +13,7 @@ use postrider::domain::network::NetworkPolicy;
 use postrider::domain::pattern::any_matches;
 use postrider::domain::retry::Schedule;
 use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, EventPattern, EventType, SigningSecret, Timestamp, signature};
+use postrider::domain::{AppId, EventPattern, EventType, Headers, SigningSecret, Timestamp, signature};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventStore as _, FinishRules, LogStore as _, NewEvent, PageRequest,
@@ -140,7 +140,7 @@ impl World {
 }
 
 fn outcome(now: Timestamp) -> Outcome {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let headers: Headers = [("content-type", "application/json")].into_iter().collect();
     let url = "https://receiver.example/hooks".to_owned();
     Outcome {
         attempted_at: Some(now),

@@ -53,8 +53,9 @@ mod spans {
         }
     }
 
-    /// Says what a request was and how it was answered. The path has no query.
-    pub fn request_answered(span: &Span, method: &str, path: &str, status: u16) {
+    /// Says on the present span what a request was and how it was answered. The path has no query.
+    pub fn request_answered(method: &str, path: &str, status: u16) {
+        let span = Span::current();
         span.set_attribute("http.request.method", method.to_owned());
         span.set_attribute("url.path", path.to_owned());
         span.set_attribute("http.response.status_code", i64::from(status));
@@ -74,7 +75,7 @@ mod spans {
     pub fn attempt_ended(_: &Span, _: Option<u16>, _: Option<(&str, &str)>) {}
 
     /// Says how a request was answered: to nobody.
-    pub fn request_answered(_: &Span, _: &str, _: &str, _: u16) {}
+    pub fn request_answered(_: &str, _: &str, _: u16) {}
 }
 
 pub use spans::{attempt, attempt_ended, request_answered};

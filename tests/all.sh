@@ -2,7 +2,7 @@
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
 # compiled in), chromium with chromedriver (the dashboard is tried in a browser), and strace (the order of system
 # calls; that test is left out where it is missing). What is missing is installed where apt-get can be used as root,
-# and named otherwise. The recipes of the docs for nginx, Caddy, Traefik and Litestream run where these programs are;
+# and named otherwise. The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are;
 # the first two are fetched from Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."

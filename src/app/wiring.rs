@@ -168,7 +168,8 @@ pub(super) fn assemble(
         source: Arc::new(Figures(metrics)),
     };
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
-    let state = State { services, readiness, base_path: config.base_path().into(), is_https, metrics };
+    let base_path = config.base_path().into();
+    let state = State::new(http::Parts { services, readiness, base_path, is_https, metrics });
     Ok(Parts { state, dispatcher, jobs, sweeper, backups, alerts })
 }
 

@@ -33,7 +33,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower_service::Service;
-use url::Url;
 
 use crate::domain::Span;
 
@@ -97,18 +96,18 @@ impl Connections {
         Connections(client)
     }
 
-    /// Posts, and gives the answer as soon as its headers are there. Dropping the answer before its end closes
+    /// Posts to `uri`, if HTTP can express where that is, and gives the answer as soon as its headers are there. Dropping the answer before its end closes
     /// the connection (HTTP/1) or the stream (HTTP/2).
     pub(super) async fn post(
         &self,
-        url: &Url,
+        uri: Option<&Uri>,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, RequestError> {
-        let uri: Uri = url.as_str().parse().map_err(|_| RequestError::Url)?;
+        let uri = uri.ok_or(RequestError::Url)?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
         let interim = Arc::new(Interim::default());
         let counter = interim.clone();

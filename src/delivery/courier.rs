@@ -118,7 +118,7 @@ impl Courier {
         self.meters.clone()
     }
 
-    /// Loads a batch and sends each of it in a task of its own.
+    /// Loads a batch and sends each of it in a task of its own. Ends when the last one has been written.
     pub(super) async fn carry<F, Fut>(
         self: Arc<Self>,
         batch: Vec<(AttemptId, EndpointId)>,
@@ -132,12 +132,17 @@ impl Courier {
             Ok(jobs) => self.send_all(batch, jobs, tasks, report).await,
             // One row that cannot be read must not hold up the others.
             Err(_) if batch.len() > 1 => {
+                let (mut readable, mut jobs) = (Vec::new(), Vec::new());
                 for one in batch {
                     match self.load(&[one]).await {
-                        Ok(jobs) => self.clone().send_all(vec![one], jobs, tasks, report.clone()).await,
+                        Ok(job) => {
+                            readable.push(one);
+                            jobs.extend(job);
+                        }
                         Err(error) => not_loaded(one, &error, &report).await,
                     }
                 }
+                self.send_all(readable, jobs, tasks, report).await;
             }
             Err(error) => {
                 for one in batch {
@@ -162,14 +167,21 @@ impl Courier {
         Fut: Future<Output = ()> + Send,
     {
         let mut jobs: HashMap<_, _> = jobs.into_iter().map(|j| (j.id, j)).collect();
+        let mut last = None;
         for (id, endpoint) in batch {
             match jobs.remove(&id) {
                 Some(job) if !self.stop.is_cancelled() => {
-                    let (courier, report) = (self.clone(), report.clone());
-                    tasks.spawn(async move { courier.deliver(job, report).await });
+                    if let Some(job) = last.replace(job) {
+                        let (courier, report) = (self.clone(), report.clone());
+                        tasks.spawn(async move { courier.deliver(job, report).await });
+                    }
                 }
                 _ => report(Report::NotSent { id, endpoint }).await,
             }
+        }
+        // The last one, which is often the only one, has this task.
+        if let Some(job) = last {
+            self.deliver(job, report).await;
         }
     }
 
@@ -269,7 +281,8 @@ impl Courier {
             let rules = Rules {
                 disable_after_failures: self.policy.disable_after_failures,
                 jitter: self.policy.jitter,
-                unit: self.chance.unit(),
+                // Chance is a question to the system; only a wait for the next attempt needs it.
+                unit: if outcome.failure.is_some() { self.chance.unit() } else { 0.0 },
             };
             let rules = FinishRules { rules, default_schedule: self.policy.schedule.clone() };
             match self.store.attempt_finish(id, outcome.clone(), rules).await {

@@ -30,8 +30,8 @@ pub(super) fn answers(url: &Url) -> bool {
 }
 
 /// The answer to a request, of whose body `limit` bytes are kept.
-pub(super) fn answer(
-    secrets: &[SigningSecret],
+pub(super) fn answer<'a>(
+    secrets: impl Iterator<Item = &'a SigningSecret> + Clone,
     headers: &HeaderMap,
     body: &[u8],
     now: Timestamp,
@@ -48,14 +48,14 @@ pub(super) fn answer(
     let body_truncated = text.len() > limit;
     let mut body = text.into_bytes();
     body.truncate(limit);
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let headers = [("content-type", "application/json")].into_iter().collect();
     Response { status: status.as_u16(), headers, body, body_truncated }
 }
 
 /// Whether one of the signatures is by one of the secrets, and lately.
-fn is_genuine<'a>(
-    secrets: &[SigningSecret],
-    header: &impl Fn(&str) -> &'a str,
+fn is_genuine<'a, 'b>(
+    secrets: impl Iterator<Item = &'a SigningSecret> + Clone,
+    header: &impl Fn(&str) -> &'b str,
     body: &[u8],
     now: Timestamp,
 ) -> bool {
@@ -66,7 +66,7 @@ fn is_genuine<'a>(
     }
     let given = header("webhook-signature").split(' ').filter_map(|s| s.strip_prefix("v1,"));
     given.filter_map(|text| STANDARD.decode(text).ok()).any(|given| {
-        secrets.iter().any(|secret| {
+        secrets.clone().any(|secret| {
             let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).expect("any length is a key");
             mac.update(format!("{id}.{time}.").as_bytes());
             mac.update(body);
@@ -98,7 +98,7 @@ mod tests {
 
     fn asked(secret: &SigningSecret, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
         let now = Timestamp::from_millis(NOW * 1_000);
-        let answer = answer(std::slice::from_ref(secret), headers, body, now, 1_000);
+        let answer = answer(std::iter::once(secret), headers, body, now, 1_000);
         (answer.status, String::from_utf8(answer.body).unwrap())
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn the_answer_is_kept_as_far_as_answers_are() {
         let secret = SigningSecret::from_key(&[7; 32]);
         let now = Timestamp::from_millis(NOW * 1_000);
-        let kept = answer(&[secret], &HeaderMap::new(), b"", now, 5);
+        let kept = answer([&secret].into_iter(), &HeaderMap::new(), b"", now, 5);
         assert_eq!((kept.body.as_slice(), kept.body_truncated), (&b"{\"ver"[..], true));
     }
 }

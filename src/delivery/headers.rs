@@ -4,17 +4,20 @@
 //! when they are set; they are checked here again, because the configured names of signing headers
 //! may have changed since: a header of ours always wins.
 
+use std::borrow::Cow;
+
 use hyper::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 use url::Url;
 
 use crate::domain::endpoint::{self, EndpointHeader, MASK, check_header_name};
-use crate::domain::{EndpointId, SigningSecret, Timestamp, signature};
+use crate::domain::{Endpoint, EndpointId, Headers, Timestamp, signature};
 use crate::store::Job;
 use crate::vault::{CannotOpen, Vault};
 
 use super::jwe;
+use super::recipients::Recipient;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -57,26 +60,31 @@ impl SigningHeaders {
         Ok(SigningHeaders { names: names.collect::<Result<_, _>>()?, text: configured.to_vec() })
     }
 
-    /// All headers that the sender sets itself. The client adds `host` and `content-length`.
-    /// `secrets` are newest first and not empty; `body` is what is sent, encrypted or not.
-    pub fn for_request(
+    /// The headers that the endpoint wants of its own; where they go on a request, ours win.
+    pub(super) fn own(
         &self,
-        job: &Job,
+        endpoint: &Endpoint,
         vault: &Vault,
-        secrets: &[SigningSecret],
-        at: Timestamp,
-        body: &[u8],
-    ) -> Result<HeaderMap, PrepareError> {
-        let settings = &job.endpoint.settings;
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, PrepareError> {
+        let own = endpoint.settings.headers.iter();
+        own.filter(|header| check_header_name(&header.name, &self.text).is_ok())
+            .map(|header| own_header(endpoint.id, header, vault))
+            .collect()
+    }
+
+    /// All headers of a request. The client adds `host` and `content-length`. `body` is what is sent,
+    /// encrypted or not.
+    pub fn for_request(&self, job: &Job, recipient: &Recipient, at: Timestamp, body: &[u8]) -> HeaderMap {
         let id = job.event_id.to_string();
-        let mut headers = HeaderMap::with_capacity(10 + self.names.len() + settings.headers.len());
-        headers.insert(CONTENT_TYPE, if settings.encrypted { JOSE } else { JSON });
+        let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
+        headers.insert(CONTENT_TYPE, if job.endpoint.settings.encrypted { JOSE } else { JSON });
         headers.insert(USER_AGENT, AGENT);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
-        let signature = signature::standard(secrets, &id, at.as_secs(), body);
+        let secrets = recipient.secrets(at);
+        let signature = signature::standard(secrets.clone(), &id, at.as_secs(), body);
         headers.insert(WEBHOOK_ID, visible(id));
         headers.insert(WEBHOOK_SIGNATURE, visible(signature));
-        if let (Some(newest), false) = (secrets.first(), self.names.is_empty()) {
+        if let (Some(newest), false) = (secrets.into_iter().next(), self.names.is_empty()) {
             let signature = visible(signature::plain(newest, body));
             for name in &self.names {
                 headers.insert(name, signature.clone());
@@ -84,14 +92,11 @@ impl SigningHeaders {
         }
         headers.insert(X_WEBHOOK_EVENT, visible(job.event_type.as_str().to_owned()));
         headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(job.attempt));
-        for header in &settings.headers {
-            if check_header_name(&header.name, &self.text).is_ok() {
-                let (name, value) = own_header(job.endpoint.id, header, vault)?;
-                headers.append(name, value);
-            }
+        for (name, value) in &recipient.headers {
+            headers.append(name, value.clone());
         }
         headers.entry(ACCEPT).or_insert(ANYTHING);
-        Ok(headers)
+        headers
     }
 }
 
@@ -136,21 +141,21 @@ fn own_header(
 
 /// The headers as the log shows them, in the order they are sent: those above, and the two that the
 /// client adds.
-pub fn recorded(headers: &HeaderMap, url: &Url, body_length: usize) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| {
-            (name.as_str().to_owned(), if value.is_sensitive() { MASK.to_owned() } else { text(value) })
-        })
-        .collect();
-    all.push((HOST.as_str().to_owned(), authority(url)));
-    all.push((CONTENT_LENGTH.as_str().to_owned(), body_length.to_string()));
+pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Headers {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    // The rest is for what is added: two names, the authority, and a number.
+    let mut all = Headers::with_capacity(headers.len() + 2, bytes + authority.len() + 40);
+    for (name, value) in headers {
+        all.push(name.as_str(), &if value.is_sensitive() { MASK.into() } else { text(value) });
+    }
+    all.push(HOST.as_str(), authority);
+    all.push(CONTENT_LENGTH.as_str(), &body_length.to_string());
     all
 }
 
 /// A header value as text; what is not UTF-8 has U+FFFD in its place.
-pub fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+pub fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// `host`, or `host:port` where the port is not the scheme's own: the value of `Host`.

@@ -6,7 +6,7 @@
 //!   says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
-//! * [`sender`] makes one request: [`headers`] says what is in it besides the body, [`jwe`] encrypts,
+//! * [`sender`] makes one request: [`recipients`] knows where to and with which secrets, [`headers`] says what is in it besides the body, [`jwe`] encrypts,
 //!   [`connections`] holds the connections, [`failure`] puts what went wrong into words.
 //! * [`client`] is for other errands than deliveries.
 //! * [`authorities`] says whose word counts for a receiver's certificate.
@@ -20,6 +20,7 @@ pub mod failure;
 pub mod guard;
 pub mod headers;
 pub mod jwe;
+pub mod recipients;
 pub mod sender;
 
 pub use guard::{Guard, GuardError, Lookup};

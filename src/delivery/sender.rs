@@ -20,15 +20,16 @@ use url::Url;
 use crate::clock::Clock;
 use crate::domain::attempt::{ErrorKind, Failure, Outcome, Request, Response};
 use crate::domain::network::NetworkPolicy;
-use crate::domain::{Endpoint, SigningSecret, Span, Timestamp, endpoint, retry_after};
+use crate::domain::{Headers, Span, Timestamp, retry_after};
 use crate::store::Job;
-use crate::vault::{CannotOpen, Vault};
+use crate::vault::Vault;
 
 use super::connections::{Connections, next_piece};
 use super::courier::{InFlight, Transport};
 use super::failure::{self, Stage, Target};
 use super::guard::{Guard, Lookup, SystemLookup};
 use super::headers::{self, PrepareError, SigningHeaders};
+use super::recipients::{Destination, Recipient, Recipients};
 use super::{echo, jwe};
 
 /// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
@@ -65,17 +66,16 @@ pub enum SenderError {
 pub struct Sender {
     connections: Connections,
     guard: Guard,
-    signing_headers: SigningHeaders,
+    recipients: Recipients,
     timeout: Span,
     connect_timeout: Span,
     response_body_limit: usize,
     clock: Arc<dyn Clock>,
-    vault: Arc<Vault>,
 }
 
 /// A request that is ready to be sent.
 struct Prepared {
-    url: Url,
+    to: Arc<Recipient>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -112,12 +112,11 @@ impl Sender {
         Ok(Sender {
             connections,
             guard,
-            signing_headers,
+            recipients: Recipients::new(vault, signing_headers),
             timeout: config.timeout,
             connect_timeout: config.connect_timeout,
             response_body_limit: config.response_body_limit,
             clock,
-            vault,
         })
     }
 
@@ -142,8 +141,8 @@ impl Sender {
         body: Vec<u8>,
     ) -> Result<u16, Failure> {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
-        let (limit, body) = (&self.timeout, Bytes::from(body));
-        let exchange = self.exchange(Prepared { url, headers, body }, Instant::now(), limit).await;
+        let (to, limit) = (Destination::from(url), &self.timeout);
+        let exchange = self.exchange(&to, headers, body.into(), Instant::now(), limit).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -158,10 +157,11 @@ impl Sender {
             Ok(prepared) => {
                 flight.note(attempted_at, record(&prepared, job));
                 let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
-                let exchange = if echo::answers(&prepared.url) {
-                    self.echo(&prepared, job, attempted_at)
+                let Prepared { to, headers, body } = prepared;
+                let exchange = if echo::answers(&to.destination.url) {
+                    self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(prepared, started, limit).await
+                    self.exchange(&to.destination, headers, body, started, limit).await
                 };
                 (flight.take().map(|(_, request)| request), exchange)
             }
@@ -186,57 +186,48 @@ impl Sender {
     }
 
     fn prepare(&self, job: &Job, at: Timestamp) -> Result<Prepared, PrepareError> {
-        let settings = &job.endpoint.settings;
-        let url = endpoint::parse_url(&settings.url).map_err(PrepareError::Url)?;
-        let secrets = self.secrets(&job.endpoint, at)?;
-        let body = match (settings.encrypted, secrets.first()) {
+        let to = self.recipients.get(&job.endpoint, at)?;
+        let body = match (job.endpoint.settings.encrypted, to.secrets(at).next()) {
             (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
             _ => job.payload.clone(),
         };
-        let headers = self.signing_headers.for_request(job, &self.vault, &secrets, at, &body)?;
-        Ok(Prepared { url, headers, body })
-    }
-
-    /// The secrets that sign at this moment, newest first.
-    fn secrets(&self, endpoint: &Endpoint, at: Timestamp) -> Result<Vec<SigningSecret>, CannotOpen> {
-        let retired = endpoint.retired_secrets.iter().filter(|r| r.valid_until > at).map(|r| &r.secret);
-        std::iter::once(&endpoint.secret)
-            .chain(retired)
-            .map(|sealed| self.vault.open_signing_secret(endpoint.id, sealed))
-            .collect()
+        let headers = self.recipients.signing().for_request(job, &to, at, &body);
+        Ok(Prepared { to, headers, body })
     }
 
     /// The built-in receiver's answer.
-    fn echo(&self, prepared: &Prepared, job: &Job, at: Timestamp) -> Exchange {
-        // They have signed a moment ago.
-        let secrets = self.secrets(&job.endpoint, at).unwrap_or_default();
-        let limit = self.response_body_limit;
-        let response = echo::answer(&secrets, &prepared.headers, &prepared.body, at, limit);
+    fn echo(&self, to: &Recipient, headers: &HeaderMap, body: &[u8], at: Timestamp) -> Exchange {
+        let response = echo::answer(to.secrets(at), headers, body, at, self.response_body_limit);
         let failure = StatusCode::from_u16(response.status).ok().and_then(failure::of_status);
         Exchange { response: Some(response), failure, retry_after: None }
     }
 
     /// Judges, sends, reads; all within `limit` from `started`.
-    async fn exchange(&self, prepared: Prepared, started: Instant, limit: &Span) -> Exchange {
+    async fn exchange(
+        &self,
+        to: &Destination,
+        headers: HeaderMap,
+        body: Bytes,
+        started: Instant,
+        limit: &Span,
+    ) -> Exchange {
         let deadline = started + limit.as_duration();
-        let Prepared { url, headers, body } = prepared;
-        let authority = headers::authority(&url);
         let target = Target {
-            authority: &authority,
-            is_https: url.scheme() == "https",
+            authority: &to.authority,
+            is_https: to.url.scheme() == "https",
             connect_timeout: &self.connect_timeout,
         };
         let failed = |failure| Exchange { failure: Some(failure), ..Exchange::default() };
 
         let lookup_limit =
             if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
-        match timeout_at(started + lookup_limit.as_duration(), self.guard.judge_before(&url)).await {
+        match timeout_at(started + lookup_limit.as_duration(), self.guard.judge_before(&to.url)).await {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => return failed(failure::of_guard(&refused)),
-            Err(_) => return failed(failure::of_slow_lookup(&authority, lookup_limit)),
+            Err(_) => return failed(failure::of_slow_lookup(&to.authority, lookup_limit)),
         }
 
-        let answer = match timeout_at(deadline, self.connections.post(&url, headers, body)).await {
+        let answer = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return failed(failure::of_request(&error, target)),
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
@@ -295,8 +286,12 @@ impl std::fmt::Debug for Sender {
 /// The request as the log shows it; its body only when that is not the event's payload.
 fn record(prepared: &Prepared, job: &Job) -> Request {
     Request {
-        url: prepared.url.as_str().to_owned(),
-        headers: headers::recorded(&prepared.headers, &prepared.url, prepared.body.len()),
+        url: prepared.to.destination.url.as_str().to_owned(),
+        headers: headers::recorded(
+            &prepared.headers,
+            &prepared.to.destination.authority,
+            prepared.body.len(),
+        ),
         body: job.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
     }
 }
@@ -312,16 +307,16 @@ fn was_reached(kind: ErrorKind) -> bool {
 /// The receiver's wish to be called later; only with 429 and 503 (section 8 of the contract).
 fn wish(status: StatusCode, headers: &HeaderMap) -> Option<String> {
     let may_wish = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    headers.get(RETRY_AFTER).filter(|_| may_wish).map(headers::text)
+    headers.get(RETRY_AFTER).filter(|_| may_wish).map(|value| headers::text(value).into_owned())
 }
 
-fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn kept_headers(headers: &HeaderMap) -> Headers {
     let mut room = RESPONSE_HEADERS_LIMIT;
-    let mut kept = Vec::with_capacity(headers.len());
+    let mut kept = Headers::with_capacity(headers.len(), 0);
     for (name, value) in headers {
         let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
         room = left;
-        kept.push((name.as_str().to_owned(), headers::text(value)));
+        kept.push(name.as_str(), &headers::text(value));
     }
     kept
 }

@@ -16,8 +16,9 @@ use super::cast::{Dice, Happening, LATELY_MS, Part, customer, happening};
 use crate::config::Config;
 use crate::delivery::failure::{self, Stage};
 use crate::delivery::headers::{self, SigningHeaders};
+use crate::delivery::recipients::Recipient;
 use crate::domain::attempt::{Outcome, Request, Response};
-use crate::domain::endpoint::{self, EndpointSettings};
+use crate::domain::endpoint::EndpointSettings;
 use crate::domain::transition::Rules;
 use crate::domain::{
     ActivityKind, AppId, AttemptId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType,
@@ -228,17 +229,17 @@ impl Play<'_> {
         let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(Part::Shop);
         let ago_ms = self.now.as_millis() - at.as_millis();
         let answer = part.answered(ago_ms, job.attempt, &mut self.dice);
-        let url = endpoint::parse_url(&job.endpoint.settings.url).map_err(DemoError::Past)?;
-        let secret = self.vault.open_signing_secret(job.endpoint.id, &job.endpoint.secret);
-        let secret = secret.map_err(|error| DemoError::Past(error.to_string()))?;
-        let sent = self.signing.for_request(job, self.vault, &[secret], at, &job.payload);
-        let sent = sent.map_err(|error| DemoError::Past(error.to_string()))?;
+        let recipient = Recipient::new(&job.endpoint, at, self.vault, &self.signing)
+            .map_err(|error| DemoError::Past(error.to_string()))?;
+        let sent = self.signing.for_request(job, &recipient, at, &job.payload);
         let response = answer.status.map(|status| Response {
             status,
-            headers: vec![
-                ("content-type".to_owned(), "application/json".to_owned()),
-                ("content-length".to_owned(), answer.body.len().to_string()),
-            ],
+            headers: [
+                ("content-type", "application/json"),
+                ("content-length", &answer.body.len().to_string()),
+            ]
+            .into_iter()
+            .collect(),
             body: answer.body.as_bytes().to_vec(),
             body_truncated: false,
         });
@@ -251,8 +252,8 @@ impl Play<'_> {
             finished_at: at.plus_ms(i64::from(answer.took_ms)),
             response_time_ms: Some(answer.took_ms),
             request: Some(Request {
-                url: url.as_str().to_owned(),
-                headers: headers::recorded(&sent, &url, job.payload.len()),
+                url: recipient.destination.url.as_str().to_owned(),
+                headers: headers::recorded(&sent, &recipient.destination.authority, job.payload.len()),
                 body: None,
             }),
             response,

@@ -1,6 +1,6 @@
 //! An attempt: one HTTP request of a delivery, and one row of the delivery log.
 
-use super::{AttemptId, EndpointId, EventId, EventType, Timestamp};
+use super::{AttemptId, EndpointId, EventId, EventType, Headers, Timestamp};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -104,7 +104,7 @@ pub enum Budget {
 pub struct Response {
     pub status: u16,
     /// Lower-case names; repeated ones are separate entries.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Up to `delivery.response_body_limit`.
     pub body: Vec<u8>,
     /// Whether the receiver had more to say.
@@ -116,7 +116,7 @@ pub struct Response {
 pub struct Request {
     pub url: String,
     /// Lower-case names; values of secret headers are masked already.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The body, when it is not simply the event's payload.
     pub body: Option<Vec<u8>>,
 }

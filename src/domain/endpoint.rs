@@ -129,6 +129,38 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
+#[cfg(test)]
+impl Endpoint {
+    /// One for unit tests, with nothing special about it. Its secret opens with no key.
+    pub(crate) fn sample(app_id: AppId, at: Timestamp) -> Endpoint {
+        Endpoint {
+            id: EndpointId::new(at),
+            app_id,
+            settings: EndpointSettings {
+                url: "https://example.com/".to_owned(),
+                name: "n".to_owned(),
+                description: None,
+                events: vec![EventPattern::All],
+                headers: vec![EndpointHeader {
+                    name: "authorization".to_owned(),
+                    value: HeaderValue::Plain("a-known-value".to_owned()),
+                }],
+                encrypted: false,
+                retry_schedule: None,
+                timeout: None,
+                rate_limit: None,
+            },
+            status: EndpointStatus::Active,
+            status_reason: None,
+            secret: Sealed(b"a-known-value".to_vec()),
+            retired_secrets: vec![],
+            consecutive_failures: 0,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 /// Checks the form of a URL; where its host may lead is the network policy's matter. The error is a
 /// sentence for the caller.
 pub fn parse_url(text: &str) -> Result<Url, String> {

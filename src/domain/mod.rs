@@ -13,7 +13,7 @@
 //! * [`signature`]: what a request is signed with; [`verification`]: why a signature does not hold.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`app`], [`key`], [`user`], [`session`], [`scope`]: who may do what.
-//! * [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
+//! * [`headers`], [`ids`], [`timestamp`], [`span`], [`secret`], [`histogram`], [`invalid`]: small values.
 
 pub mod activity;
 pub mod alert;
@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod headers;
 pub mod health;
 pub mod histogram;
 pub mod ids;
@@ -51,6 +52,7 @@ pub use app::App;
 pub use attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::{EventType, Origin};
+pub use headers::Headers;
 pub use ids::{AlertTargetId, AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};
 pub use invalid::{FieldError, Invalid};
 pub use job::{BulkJob, JobKind, JobStatus};

@@ -210,8 +210,8 @@ fn interrupted(current: Current, now: Timestamp, endpoint: EndpointNow<'_>) -> T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Span;
     use crate::domain::attempt::{Failure, Response};
+    use crate::domain::{Headers, Span};
     use proptest::prelude::*;
 
     fn now() -> Timestamp {
@@ -230,7 +230,12 @@ mod tests {
             finished_at: now(),
             response_time_ms: Some(5),
             request: None,
-            response: Some(Response { status, headers: vec![], body: vec![], body_truncated: false }),
+            response: Some(Response {
+                status,
+                headers: Headers::default(),
+                body: vec![],
+                body_truncated: false,
+            }),
             failure: (!ok).then_some(failure),
             not_before: None,
         }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{EndpointId, SigningSecret, Timestamp, signature};
+use super::{EndpointId, Headers, SigningSecret, Timestamp, signature};
 
 /// How far a timestamp may be from the time of arrival, in seconds: what libraries of Standard Webhooks
 /// tolerate.
@@ -109,7 +109,7 @@ impl Seen {
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub endpoint_id: EndpointId,
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     pub body: Option<Vec<u8>>,
 }
 
@@ -320,8 +320,7 @@ fn diagnose(
         );
         return Err((Reason::OtherWebhook, detail));
     }
-    let timestamp =
-        sent.headers.iter().find(|(name, _)| name == STANDARD_HEADERS[1]).map(|(_, v)| v.as_str());
+    let timestamp = sent.headers.get(STANDARD_HEADERS[1]);
     if scheme == Scheme::Standard && timestamp != seen.header(STANDARD_HEADERS[1]) {
         let detail = "webhook-timestamp is not the one that was sent with this signature: something on the way \
                       changed it.";

@@ -4,6 +4,7 @@
 //! id, base path, panics, one envelope for every error), the route, the operation. Surfaces speak to
 //! services only, never to storage.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,8 +43,7 @@ pub trait Readiness: Send + Sync {
 }
 
 /// What every operation has at hand.
-#[derive(Clone)]
-pub struct State {
+pub struct Parts {
     pub services: Services,
     pub readiness: Arc<dyn Readiness>,
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
@@ -53,10 +53,28 @@ pub struct State {
     pub is_https: bool,
 }
 
-impl State {
+impl Parts {
     /// A path on this server as it is seen from outside.
     pub fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base_path)
+    }
+}
+
+/// [`Parts`], shared: each request has its own handle, and one handle is one count.
+#[derive(Clone)]
+pub struct State(Arc<Parts>);
+
+impl State {
+    pub fn new(parts: Parts) -> State {
+        State(Arc::new(parts))
+    }
+}
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 

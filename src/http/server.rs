@@ -31,6 +31,9 @@ use super::unread::Patient;
 
 /// How long a client may take to send the head of a request; also how long an idle connection stays.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long whoever has connected but not asked may take for it when the server stops. Less would break requests that
+/// are on their way: where systemd holds the socket, a restart is to refuse nobody.
+const NEWCOMER_GRACE: Duration = Duration::from_secs(1);
 /// The most connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 4_096;
 /// The largest head of a request, in bytes.
@@ -120,13 +123,19 @@ async fn greet<S, E>(
     let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream));
     let shaken = tokio::select! {
         shaken = handshake => shaken,
-        () = stop.cancelled() => return,
+        () = soon(&stop) => return,
     };
     match shaken {
         Ok(Ok(stream)) => connection(stream, peer, app, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "a client did not get on with TLS"),
         Err(_) => {}
     }
+}
+
+/// Waits for the stop, and as long as somebody who has not asked yet may take then.
+async fn soon(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(NEWCOMER_GRACE).await;
 }
 
 /// The other end of a connection.
@@ -183,7 +192,7 @@ where
     let is_silent = tokio::select! {
         result = connection.as_mut() => return ended(result),
         first = first_head => first.is_err(),
-        () = stop.cancelled() => false,
+        () = soon(&stop) => false,
     };
     if is_silent {
         return;
@@ -252,6 +261,36 @@ mod tests {
             let (answer, _) = talk.await.expect("the connection is closed");
             assert!(!answer.contains("here"));
         }
+    }
+
+    /// A client that has connected and whom the server has let in, but who has not asked.
+    async fn newcomer(address: SocketAddr) -> TcpStream {
+        let newcomer = TcpStream::connect(address).await.unwrap();
+        // They are let in one after the other.
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        assert!(answer(address, request).await.0.ends_with("here"));
+        newcomer
+    }
+
+    #[tokio::test]
+    async fn whoever_was_let_in_just_before_the_stop_is_answered() {
+        let (address, stop) = served().await;
+        let mut newcomer = newcomer(address).await;
+        stop.cancel();
+        newcomer.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        newcomer.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_let_in_and_says_nothing_holds_no_stop_up() {
+        let (address, stop) = served().await;
+        let mut newcomer = newcomer(address).await;
+        stop.cancel();
+        let mut nothing = [0];
+        let closed = tokio::time::timeout(NEWCOMER_GRACE * 3, newcomer.read(&mut nothing));
+        assert_eq!(closed.await.expect("the connection is closed").unwrap_or(0), 0);
     }
 
     #[tokio::test(start_paused = true)]

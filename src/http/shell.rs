@@ -43,38 +43,39 @@ impl<E: Endpoint> Endpoint for Shell<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         strip_base_path(&mut request, &self.base_path);
         let id = request_id(&request);
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
         // A span of the highest level, so that the id is in every line that is logged at all.
         let span = tracing::error_span!("request", request_id = %id);
+        Ok(self.answer(request, &id).instrument(span).await)
+    }
+}
+
+impl<E: Endpoint> Shell<E> {
+    async fn answer(&self, mut request: Request, id: &str) -> Response {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
         let limits = Slot::default();
         request.extensions_mut().insert(limits.clone());
         let started = tokio::time::Instant::now();
 
-        let answer = async {
-            match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-                Ok(Ok(answer)) => answer.into_response(),
-                Ok(Err(error)) => render(&Problem::from_poem(error, self.allowed.methods(&path)), &path, &id),
-                Err(_) => {
-                    tracing::error!(%method, path = admin::loggable(&path), "a request panicked");
-                    render(&Problem::internal(), &path, &id)
-                }
+        let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+            Ok(Ok(answer)) => answer.into_response(),
+            Ok(Err(error)) => render(&Problem::from_poem(error, self.allowed.methods(&path)), &path, id),
+            Err(_) => {
+                tracing::error!(%method, path = admin::loggable(&path), "a request panicked");
+                render(&Problem::internal(), &path, id)
             }
         };
-        let mut response = answer.instrument(span.clone()).await;
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        if let Ok(value) = HeaderValue::from_str(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         limits.write(response.headers_mut());
         if admin::covers(&path) {
             admin::protect(&path, response.headers_mut());
         }
-        span.in_scope(|| {
-            let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-            tracing::debug!(%method, path = admin::loggable(&path), status, duration_ms, "answered");
-            trace::request_answered(&span, method.as_str(), admin::loggable(&path), status);
-        });
-        Ok(response)
+        let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
+        tracing::debug!(%method, path = admin::loggable(&path), status, duration_ms, "answered");
+        trace::request_answered(method.as_str(), admin::loggable(&path), status);
+        response
     }
 }
 

@@ -25,7 +25,7 @@ use postrider::domain::list::{PageRequest, Start};
 use postrider::domain::retry::Schedule;
 use postrider::domain::{
     Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind,
-    EventType, Outcome, Span,
+    EventType, Headers, Outcome, Span,
 };
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
@@ -135,7 +135,7 @@ impl Transport for Air {
             request: None,
             response: status.map(|status| Response {
                 status,
-                headers: vec![],
+                headers: Headers::default(),
                 body: vec![],
                 body_truncated: false,
             }),

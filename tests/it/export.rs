@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use calamine::{Data, Reader as _, Xlsx};
 use postrider::domain::attempt::{Failure, Response};
-use postrider::domain::{ErrorKind, EventId, EventType, Outcome, Timestamp};
+use postrider::domain::{ErrorKind, EventId, EventType, Headers, Outcome, Timestamp};
 use postrider::store::TestDelivery;
 use serde_json::{Value, json};
 
@@ -42,7 +42,12 @@ pub(crate) fn answered(at: Timestamp, status: u16, body: &str, ms: u32) -> Outco
         finished_at: at.plus_ms(ms.into()),
         response_time_ms: Some(ms),
         request: None,
-        response: Some(Response { status, headers: vec![], body: body.into(), body_truncated: false }),
+        response: Some(Response {
+            status,
+            headers: Headers::default(),
+            body: body.into(),
+            body_truncated: false,
+        }),
         failure: (status >= 300).then_some(failure),
         not_before: None,
     }

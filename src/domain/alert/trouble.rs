@@ -126,7 +126,7 @@ impl Trouble {
                 since: now.plus_ms(-25 * 60_000),
                 pending: 412,
                 cap: 10_000,
-                limit: Span::from_secs(900),
+                limit: Span::parse("15m").unwrap_or_else(|| Span::from_secs(900)),
             },
             AlertKind::DiskLow => Trouble::DiskLow {
                 path: "/var/lib/postrider".to_owned(),

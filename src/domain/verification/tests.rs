@@ -28,7 +28,11 @@ fn request(secrets: &[SigningSecret], body: &[u8]) -> Seen {
 }
 
 fn sent(seen: &Seen) -> Sent {
-    Sent { endpoint_id: endpoint(1), headers: seen.headers.clone(), body: Some(seen.body.clone()) }
+    Sent {
+        endpoint_id: endpoint(1),
+        headers: seen.headers.iter().cloned().collect(),
+        body: Some(seen.body.clone()),
+    }
 }
 
 struct Case {

@@ -19,7 +19,8 @@ use crate::service::ServiceError;
 use crate::service::events::{EventInput, problems};
 
 use super::raw::RawJson;
-use super::shapes::{Accepted, BatchBody, BatchResult, EventBody, EventResource, List, One, one};
+use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One};
+use super::written::{TakenIn, Written};
 use super::{Tag, id_of, params};
 
 const FIELDS: &[&str] = &["event_type", "payload", "resource_id", "idempotency_key"];
@@ -41,7 +42,7 @@ impl EventsApi {
         auth: WriteEvents,
         request: &Request,
         body: Json<EventBody>,
-    ) -> Result<Accepted<One<EventResource>>, Problem> {
+    ) -> Result<TakenIn<One<EventResource>>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, FIELDS)?;
         let mut input = read_event(&mut fields, &body.bytes);
         if let Some(header) = idempotency_header(request)? {
@@ -61,7 +62,7 @@ impl EventsApi {
         fields.finish()?;
         limits::count_events(request, &auth.state, &auth.caller.by.actor, 1)?;
         let event = auth.state.services.events.post(&auth.caller, input).await?;
-        Ok(Accepted::Accepted(one(EventResource::of(&event))))
+        Ok(TakenIn::TakenIn(Written(One { data: EventResource::of(&event) })))
     }
 
     /// Post a batch of events
@@ -74,7 +75,7 @@ impl EventsApi {
         auth: WriteEvents,
         request: &Request,
         body: Json<BatchBody>,
-    ) -> Result<Accepted<BatchResult>, Problem> {
+    ) -> Result<TakenIn<BatchResult>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, &["events"])?;
         fields.require("events");
         let given = fields.raw("events").map_or("[]", RawValue::get);
@@ -105,7 +106,8 @@ impl EventsApi {
         let inputs: Vec<_> = inputs.into_iter().map(|(_, input)| input).collect();
         limits::count_events(request, &auth.state, &auth.caller.by.actor, inputs.len())?;
         let events = auth.state.services.events.post_batch(&auth.caller, inputs).await?;
-        Ok(Accepted::Accepted(Answer(BatchResult { data: events.iter().map(EventResource::of).collect() })))
+        let data = events.iter().map(EventResource::of).collect();
+        Ok(TakenIn::TakenIn(Written(BatchResult { data })))
     }
 
     /// List events

@@ -25,6 +25,7 @@ pub mod shapes;
 mod statistics;
 mod stream;
 mod verification;
+mod written;
 
 /// The groups of operations.
 #[derive(Tags)]

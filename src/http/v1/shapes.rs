@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use poem_openapi::payload::Json;
 use poem_openapi::types::{Any, ParseFromJSON, ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Response};
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
 use crate::domain::event::Event;
 use crate::domain::event::EventDetail;
-use crate::domain::{AttemptId, Outcome, Timestamp};
+use crate::domain::{AttemptId, Headers, Outcome, Timestamp};
 use crate::http::body::{BodyShape, Limit};
 use crate::http::paging::{Links, ListMeta};
 
@@ -22,7 +23,7 @@ fn time(t: Timestamp) -> String {
 // --- envelopes ----------------------------------------------------------------------------------
 
 /// One resource.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 pub struct One<T: ParseFromJSON + ToJSON + Type> {
     pub data: T,
 }
@@ -337,7 +338,7 @@ pub struct AttemptAttributes {
 }
 
 /// An attempt among the others of its delivery.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 pub struct AttemptLink {
     pub id: i64,
     /// UUID of the webhook.
@@ -431,16 +432,16 @@ fn response_json(response: &Response) -> Value {
 }
 
 /// Headers as an object with lower-case names, repeated ones joined by `, `.
-fn headers_json(headers: &[(String, String)]) -> BTreeMap<String, String> {
+fn headers_json(headers: &Headers) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         let entry = joined.entry(name.to_ascii_lowercase());
         entry
             .and_modify(|all| {
                 all.push_str(", ");
                 all.push_str(value);
             })
-            .or_insert_with(|| value.clone());
+            .or_insert_with(|| value.to_owned());
     }
     joined
 }
@@ -448,11 +449,12 @@ fn headers_json(headers: &[(String, String)]) -> BTreeMap<String, String> {
 // --- events -------------------------------------------------------------------------------------
 
 /// Something that happened.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Event")]
 pub struct EventResource {
     /// `event`
     #[oai(rename = "type")]
+    #[serde(rename = "type")]
     pub kind: String,
     /// `evt_…`
     pub id: String,
@@ -460,7 +462,7 @@ pub struct EventResource {
 }
 
 /// Attributes of an event.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 pub struct EventAttributes {
     pub event_type: String,
     pub resource_id: Option<String>,
@@ -470,9 +472,11 @@ pub struct EventAttributes {
     pub created_at: String,
     /// The payload. In the detail only; null when retention has removed it.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Any<Value>>,
     /// All attempts over all webhooks. In the detail only.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<AttemptLink>>,
 }
 
@@ -539,7 +543,7 @@ impl BodyShape for BatchBody {
 }
 
 /// One result for each event of a batch, in order.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 pub struct BatchResult {
     pub data: Vec<EventResource>,
 }

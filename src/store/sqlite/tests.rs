@@ -8,10 +8,7 @@ use tempfile::TempDir;
 
 use super::error::fault;
 use super::*;
-use crate::domain::endpoint::{EndpointHeader, EndpointSettings, HeaderValue};
-use crate::domain::{
-    Activity, ActivityKind, AppId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType, Sealed,
-};
+use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType};
 use crate::store::{
     AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, PageRequest,
     QueueStore as _, Retried, Start, StatsStore as _, Taken,
@@ -429,31 +426,7 @@ async fn what_is_answered_with_ok_is_there_even_when_the_disk_fills_up_within_a_
 // What the traits cannot show
 
 pub(super) fn endpoint(app: AppId) -> Endpoint {
-    Endpoint {
-        id: EndpointId::new(now()),
-        app_id: app,
-        settings: EndpointSettings {
-            url: "https://example.com/".to_owned(),
-            name: "n".to_owned(),
-            description: None,
-            events: vec![EventPattern::All],
-            headers: vec![EndpointHeader {
-                name: "authorization".to_owned(),
-                value: HeaderValue::Plain("a-known-value".to_owned()),
-            }],
-            encrypted: false,
-            retry_schedule: None,
-            timeout: None,
-            rate_limit: None,
-        },
-        status: EndpointStatus::Active,
-        status_reason: None,
-        secret: Sealed(b"a-known-value".to_vec()),
-        retired_secrets: vec![],
-        consecutive_failures: 0,
-        created_at: now(),
-        updated_at: now(),
-    }
+    Endpoint::sample(app, now())
 }
 
 fn activity() -> Activity {

@@ -15,7 +15,7 @@ use postrider::domain::attempt::{Attempt, Failure, Request, Response};
 use postrider::domain::list::{PageRequest, Start};
 use postrider::domain::retry::Schedule;
 use postrider::domain::{
-    ActivityKind, AppId, AttemptStatus, EndpointId, ErrorKind, EventType, Outcome, Span,
+    ActivityKind, AppId, AttemptStatus, EndpointId, ErrorKind, EventType, Headers, Outcome, Span,
 };
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
@@ -78,7 +78,7 @@ impl Transport for Sky {
         let endpoint = job.endpoint.id;
         self.count(endpoint, 1);
         let url = job.endpoint.settings.url.clone();
-        flight.note(start_time(), Request { url, headers: vec![], body: None });
+        flight.note(start_time(), Request { url, headers: Headers::default(), body: None });
         self.flights.send(Flight { endpoint, payload: job.payload.clone(), end }).ok();
         let end = wait.await.expect("the test says how it ends");
         self.count(endpoint, -1);
@@ -96,7 +96,7 @@ impl Transport for Sky {
             request: None,
             response: status.map(|status| Response {
                 status,
-                headers: vec![],
+                headers: Headers::default(),
                 body: vec![],
                 body_truncated: false,
             }),

@@ -29,9 +29,13 @@ pub(super) fn blocks(page: &str, kind: &str) -> Vec<String> {
 
 /// Runs the commands of a page as one script, against a server of its own.
 async fn run_commands(name: &str, receiver: &Receiver) -> String {
+    run_script(name, &blocks(&page(name), "sh").join("\n"), receiver).await
+}
+
+/// Runs commands as one script, against a server of its own.
+async fn run_script(name: &str, commands: &str, receiver: &Receiver) -> String {
     let program = Program::new();
     let running = program.serve().await;
-    let commands = blocks(&page(name), "sh").join("\n");
     assert!(commands.contains("http://127.0.0.1:8080") || commands.contains("postrider "), "{name} was read");
     let commands = commands
         .replace("http://127.0.0.1:8080", &running.base)
@@ -62,6 +66,27 @@ async fn the_quick_start_leads_to_a_delivered_webhook() {
     assert!(said.contains("\"delivered\":true"), "{said}");
     let got = receiver.next_n(2).await;
     assert_eq!(got[1].header("x-webhook-event"), Some("license.assigned"));
+}
+
+#[tokio::test]
+async fn the_commands_of_the_readme_do_what_they_say() {
+    if !is_here("curl") {
+        return;
+    }
+    // What builds and tests the program, and what starts a server that does not end, is left out.
+    let own = ["cargo ", "bash tests/", "./target/release/postrider  "];
+    let commands = blocks(&page("../README.md"), "sh").join("\n");
+    let (others, kept): (Vec<&str>, Vec<&str>) =
+        commands.lines().partition(|line| own.iter().any(|start| line.starts_with(start)));
+    assert_eq!(others.len(), 4, "{others:?}");
+    let receiver = Receiver::start().await;
+    let commands = kept.join("\n").replace("./target/release/postrider", "postrider");
+    let said = run_script("README.md", &commands, &receiver).await;
+    for part in ["\"signing_secret\":\"whsec_", "configuration is fine", "backed up ", "restored ", "sound: "]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert_eq!(receiver.next().await.header("x-webhook-event"), Some("license.assigned"));
 }
 
 #[tokio::test]
@@ -175,11 +200,17 @@ fn what_the_pages_link_to_is_there() {
         "concepts.md",
         "receiving.md",
         "alerts.md",
+        "benchmarks.md",
         "configuration.md",
+        "dashboard.md",
+        "dependencies.md",
         "moving.md",
         "operating.md",
         "proxies.md",
+        "reliability.md",
+        "../CHANGELOG.md",
         "../README.md",
+        "../SECURITY.md",
     ] {
         let text = page(name);
         let from = Path::new(ROOT).join("docs").join(name);

@@ -28,6 +28,7 @@ mod leaks;
 mod listening;
 mod logs;
 mod moving;
+mod packaging;
 mod recipes;
 mod signals;
 #[cfg(feature = "otel")]

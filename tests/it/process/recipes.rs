@@ -1,4 +1,4 @@
-//! The recipes under `docs/` that need somebody else's program: reverse proxies, and continuous copies. Each runs as
+//! The recipes under `docs/` that need somebody else's program: reverse proxies, Prometheus, continuous copies. Each runs as
 //! it stands on its page but for addresses and paths; where the program is not on the machine, that is said.
 
 use super::docs::{blocks, page};
@@ -235,4 +235,29 @@ async fn the_recipe_for_litestream_brings_back_what_was_copied() {
     running.post("/v1/events", json!({ "event_type": "a.b", "payload": { "n": 50 } })).await;
     // What was copied before its answer was comes once more; then the secret is the old one as well.
     while receiver.next().await.json()["n"] != 50 {}
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_rules_the_scrape_configuration_and_the_metrics() {
+    if !is_here("promtool") || !is_here("curl") {
+        return;
+    }
+    let program = Program::new();
+    let running = program.serve().await;
+    let recipe = blocks(&page("operating.md"), "yaml").remove(0);
+    assert!(recipe.contains("credentials_file: /etc/prometheus/postrider.token"), "{recipe}");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring/alerts.yaml");
+    let whole = recipe.replace("/etc/prometheus/postrider.token", "token");
+    fs::write(program.path().join("token"), "x").unwrap();
+    fs::write(program.path().join("prometheus.yml"), format!("rule_files: [{rules}]\n{whole}")).unwrap();
+    let script = format!(
+        "promtool check config prometheus.yml && curl -sf {}/metrics | promtool check metrics",
+        running.base
+    );
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &script]).current_dir(program.path()).env("no_proxy", "*");
+    let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
+    let ran = in_time("promtool", ran).await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("rules found"), "{said}");
 }

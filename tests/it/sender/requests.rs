@@ -94,7 +94,7 @@ async fn the_endpoints_own_headers_are_sent_and_secret_ones_are_masked_in_the_lo
     assert_eq!(got.header("x-tenant"), Some("acme"));
     assert_eq!(got.header("authorization"), Some("Bearer top-secret"));
     let logged = outcome.request.as_ref().unwrap();
-    assert!(logged.headers.contains(&("authorization".to_owned(), MASK.to_owned())));
+    assert_eq!(logged.headers.get("authorization"), Some(MASK));
     assert!(!format!("{outcome:?}").contains("top-secret"));
 }
 
@@ -132,7 +132,7 @@ async fn the_log_shows_exactly_what_was_sent_in_its_order() {
     });
     let outcome = bench.send(&job).await;
     let (got, logged) = (receiver.next().await, outcome.request.unwrap());
-    assert_eq!(logged.headers, got.headers);
+    assert_eq!(logged.headers, got.headers.iter().cloned().collect());
     assert_eq!(logged.url, url);
     assert_eq!(logged.body, None, "the payload is kept once, with the event");
 }
@@ -155,7 +155,7 @@ async fn an_encrypted_endpoint_gets_a_jwe_and_signatures_over_it() {
     assert_eq!(got.header("x-webhook-signature"), Some(plain.as_str()));
     let logged = outcome.request.unwrap();
     assert_eq!(logged.body.as_deref(), Some(&got.body[..]));
-    assert_eq!(logged.headers, got.headers);
+    assert_eq!(logged.headers, got.headers.iter().cloned().collect());
 }
 
 #[tokio::test]

@@ -122,12 +122,12 @@ pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
         response_time_ms: Some(25),
         request: Some(Request {
             url: "https://example.com/hook".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: [("content-type", "application/json")].into_iter().collect(),
             body: None,
         }),
         response: Some(Response {
             status,
-            headers: vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2, \"3\"".to_owned())],
+            headers: [("a", "1"), ("a", "2, \"3\"")].into_iter().collect(),
             body: b"thanks".to_vec(),
             body_truncated: false,
         }),
