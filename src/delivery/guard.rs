@@ -14,15 +14,16 @@
 //! Answers are not cached here; the operating system's resolver does that as its owner wishes.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::domain::network::{Blocked, NetworkPolicy};
+
+pub use super::resolver::SystemLookup;
 
 /// Why a request may not, or cannot, go to its host. It can be found again in the source chain of
 /// the HTTP client's error.
@@ -44,29 +45,6 @@ pub trait Lookup: Send + Sync + 'static {
     /// All addresses of a name; their ports mean nothing. Empty is the same as an error.
     fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 }
-
-/// The operating system's resolver (`getaddrinfo`), with its `hosts` file and search list.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct SystemLookup;
-
-impl Lookup for SystemLookup {
-    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        let host = host.to_owned();
-        Box::pin(async move {
-            let seat = SEATS.acquire().await.map_err(io::Error::other)?;
-            let found = tokio::task::spawn_blocking(move || {
-                // Kept until the system has answered, which may be long after nobody waits any more.
-                let _seat = seat;
-                (host.as_str(), 0).to_socket_addrs().map(Iterator::collect)
-            });
-            found.await.map_err(io::Error::other)?
-        })
-    }
-}
-
-/// Look-ups cannot be interrupted, and each holds a thread of the pool that storage reads with, too (512
-/// by default). When name servers do not answer, this leaves half of it.
-static SEATS: Semaphore = Semaphore::const_new(256);
 
 /// A function that knows the answer at once is a lookup, too.
 impl<F> Lookup for F

@@ -10,7 +10,7 @@
 //!   [`connections`] holds the connections, [`failure`] puts what went wrong into words.
 //! * [`client`] is for other errands than deliveries.
 //! * [`authorities`] says whose word counts for a receiver's certificate.
-//! * [`guard`] says where a request may go, before every attempt.
+//! * [`guard`] says where a request may go, before every attempt; [`resolver`] asks the system for addresses.
 //!
 //! Delivery knows storage and the domain; no HTTP surface and no service.
 
@@ -36,6 +36,7 @@ mod lane;
 mod messages;
 pub mod meters;
 mod poll;
+mod resolver;
 mod scheduler;
 mod slots;
 mod wakes;

@@ -142,7 +142,7 @@ impl Search<'_> {
     fn by_class(&mut self) -> rusqlite::Result<()> {
         let spans = self.plan.spans(self.conn, self.plan.range)?;
         let streams = self.plan.streams(self.conn, self.sort.field != SortField::Id)?;
-        let mut valued: Vec<_> = streams.into_iter().map(|stream| (self.value_of(stream), stream)).collect();
+        let mut valued: Vec<_> = streams.iter().map(|stream| (self.value_of(*stream), *stream)).collect();
         valued.sort_by_key(|(value, _)| Rank::new(self.sort, *value, 0));
         for (value, stream) in valued {
             self.walk_class(stream, value, &spans)?;
@@ -205,13 +205,13 @@ impl Search<'_> {
         let spans = self.plan.spans(self.conn, range)?;
         if range != Range::ALL && self.plan.count(self.conn, gather + 1)? <= gather {
             for stream in self.plan.streams(self.conn, false)? {
-                self.gather(stream, &spans, None)?;
+                self.gather(*stream, &spans, None)?;
             }
             return Ok(());
         }
         let streams = self.plan.streams(self.conn, true)?;
         let (with_value, without): (Vec<Stream>, Vec<Stream>) =
-            streams.into_iter().partition(|stream| self.has_value(*stream));
+            streams.iter().partition(|stream| self.has_value(**stream));
         for stream in with_value {
             self.walk_column(stream, &spans)?;
         }
@@ -352,7 +352,7 @@ impl Search<'_> {
         }
         let streams = self.plan.streams(self.conn, false)?;
         let spans = self.plan.spans(self.conn, range)?;
-        let by_id = self.first_by_id(&streams, &spans, range)?;
+        let by_id = self.first_by_id(streams, &spans, range)?;
         for id in &by_id {
             self.top.offer(Rank::new(sort, Some(created_at(self.conn, *id)?), *id));
         }
@@ -370,7 +370,7 @@ impl Search<'_> {
         let top = &mut self.top;
         for span in spans.iter().filter_map(|span| span.within(ids.0, ids.1)) {
             let span = Span { mixed: true, ..span };
-            for stream in &streams {
+            for stream in streams {
                 walk(self.conn, *stream, span, sort.descending, Column::CreatedAt, |id, created_at, _| {
                     if created_at.is_some_and(|at| range.contains(at)) {
                         top.offer(Rank::new(sort, created_at, id));

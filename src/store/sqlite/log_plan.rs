@@ -7,6 +7,8 @@
 //!
 //! This file says which streams there are and counts them; [`super::log_merge`] puts them in order.
 
+use std::cell::OnceCell;
+
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::endpoints;
@@ -178,6 +180,9 @@ pub(super) struct Plan {
     wish: Wish,
     pub(super) range: Range,
     pub(super) bounds: Bounds,
+    /// The streams once they have been looked up, which count and page both ask for: whatever they may be, and by
+    /// class. A plan lives no longer than the snapshot that it is read in.
+    streams: [OnceCell<Vec<Stream>>; 2],
 }
 
 impl Plan {
@@ -202,12 +207,21 @@ impl Plan {
             error_kind: filter.error_kind,
             trigger: filter.trigger,
         };
-        Ok(Some(Plan { parts, wish, range, bounds }))
+        Ok(Some(Plan { parts, wish, range, bounds, streams: Default::default() }))
     }
 
     /// The streams that the filter lets through; the rows of each are of one class if `by_class`, or
     /// if the filter asks for it.
-    pub(super) fn streams(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<Vec<Stream>> {
+    pub(super) fn streams(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<&[Stream]> {
+        let known = &self.streams[usize::from(by_class)];
+        if let Some(streams) = known.get() {
+            return Ok(streams);
+        }
+        let streams = self.look_up(conn, by_class)?;
+        Ok(known.get_or_init(|| streams))
+    }
+
+    fn look_up(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<Vec<Stream>> {
         let any_outcome = self.wish == Wish::default();
         let mut streams = Vec::new();
         for Part { scope, kinds } in &self.parts {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::app::{json_body, send};
-use crate::support::{TestApp, in_time};
+use crate::support::{HANGS_AFTER, TestApp, in_time};
 
 /// Sends bytes and gives what comes back until the server closes.
 async fn raw(app: &TestApp, bytes: &[u8]) -> String {
@@ -15,8 +15,11 @@ async fn raw(app: &TestApp, bytes: &[u8]) -> String {
     // A server that has refused already may reset what still comes.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
-    let _ = in_time("the end of the answer", stream.read_to_end(&mut answer)).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let end = tokio::time::timeout(HANGS_AFTER, stream.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let asked = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]);
+    assert!(end.is_ok(), "the connection stays open after {asked:?}\n{answer}");
+    answer
 }
 
 fn statuses(answer: &str) -> Vec<&str> {
