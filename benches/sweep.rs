@@ -21,7 +21,7 @@ use postrider::domain::attempt::{Outcome, Request, Response};
 use postrider::domain::retention::{Rule, Rules as Retention};
 use postrider::domain::retry::Schedule;
 use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, EventType, Span, Timestamp};
+use postrider::domain::{AppId, EventType, Headers, Span, Timestamp};
 use postrider::retention::Sweeper;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
@@ -89,7 +89,7 @@ impl Load {
 }
 
 fn outcome(now: Timestamp) -> Outcome {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let headers: Headers = [("content-type", "application/json")].into_iter().collect();
     let request =
         Request { url: "https://receiver.example/hooks".to_owned(), headers: headers.clone(), body: None };
     Outcome {

@@ -71,11 +71,14 @@ impl Recipient {
     }
 }
 
+/// An endpoint, and what its settings come to.
+type Known = (Arc<Endpoint>, Arc<Recipient>);
+
 /// Those that were sent to lately.
 pub(super) struct Recipients {
     vault: Arc<Vault>,
     signing: SigningHeaders,
-    kept: Mutex<HashMap<EndpointId, (Arc<Endpoint>, Arc<Recipient>)>>,
+    kept: Mutex<HashMap<EndpointId, Known>>,
 }
 
 impl Recipients {

@@ -253,7 +253,7 @@ mod tests {
         );
         let (title, text, link) = said(AlertKind::QueueLate);
         assert_eq!(title, "Deliveries are 25 minutes late");
-        assert!(text.contains("since 2026-03-01 11:35 UTC (the limit is 900s); 412 deliveries are pending"));
+        assert!(text.contains("since 2026-03-01 11:35 UTC (the limit is 15m); 412 deliveries are pending"));
         assert!(link.ends_with("/webhook-deliveries?status=pending"));
         let (title, text, _) = said(AlertKind::DiskLow);
         assert_eq!(title, "Only 812 MiB are free");

@@ -55,7 +55,7 @@ async fn each_form_is_what_its_messenger_asks_for() {
     let link = "https://example.com/hooks/admin/alerts";
     let title = "Test: Deliveries are 25 minutes late";
     let text = "This is a test; nothing is wrong. The alert would read: The oldest delivery has been due since \
-                2026-03-01 11:35 UTC (the limit is 900s); 412 deliveries are pending. Either a receiver takes less \
+                2026-03-01 11:35 UTC (the limit is 15m); 412 deliveries are pending. Either a receiver takes less \
                 than it is sent, or the server cannot keep up.";
     let cases = [
         ("json", "/any?key=k", Some("t1"), "/any?key=k"),
