@@ -62,9 +62,22 @@ pub async fn serve<E>(door: impl Into<Door>, app: E, stop: CancellationToken, ab
 where
     E: Endpoint<Output = Response> + 'static,
 {
+    serve_at_most(CONNECTIONS, door, app, stop, abort).await;
+}
+
+/// The same with another limit of connections at once.
+async fn serve_at_most<E>(
+    limit: usize,
+    door: impl Into<Door>,
+    app: E,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) where
+    E: Endpoint<Output = Response> + 'static,
+{
     let Door { listener, tls, proxies } = door.into();
     let (app, proxies) = (Arc::new(app), Arc::new(proxies));
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    let free = Arc::new(Semaphore::new(limit));
     let connections = TaskTracker::new();
     loop {
         let permit = tokio::select! {
@@ -314,6 +327,21 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let end = tokio::time::timeout(HEAD_TIMEOUT * 4, released).await;
         assert!(end.expect("the answer is let go of").is_err(), "it was dropped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_connection_too_many_waits_until_another_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = poem::endpoint::make_sync(|_| "here").map_to_response();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve_at_most(2, listener, app, stop.clone(), CancellationToken::new()));
+        let silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let started = tokio::time::Instant::now();
+        let asks = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        assert!(answer(address, asks).await.0.ends_with("here"));
+        assert!(started.elapsed() >= HEAD_TIMEOUT, "those that say nothing were closed first");
+        drop(silent);
     }
 
     #[tokio::test]

@@ -194,7 +194,7 @@ async fn steady(running: &Running, sink: &Sink, prefix: &str, count: usize) -> V
     let names: Vec<_> = posted.iter().map(|(name, _)| name.clone()).collect();
     let missing = sink.all_of(names.iter(), Duration::from_secs(30)).await;
     if let Some(first) = missing.first() {
-        let n = names.iter().position(|name| name == *first).unwrap_or_default();
+        let n = names.iter().position(|name| name == first).unwrap_or_default();
         let of = |status| {
             format!("/v1/webhooks/deliveries?event_type=healthy.kind{}&status={status}", n % HEALTHY)
         };

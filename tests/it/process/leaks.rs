@@ -73,6 +73,13 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
     let request = running.client.post(format!("{}/admin/api/keys", running.base));
     let request = json_body(request.header("cookie", &cookie).header("x-csrf-token", &csrf), body);
     let key: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+    // An alert target, whose URL is a secret like its token, and a try of it.
+    let target = json!({ "form": "json", "url": receiver.url("/leak-alert-path-77e2"), "token": "leak-alert-token-0c5d" });
+    let target = running.post("/admin/api/alerts", target).await;
+    let tried = format!("/admin/api/alerts/{}/test", target["id"].as_str().unwrap());
+    assert_eq!(running.post(&tried, json!({})).await["sent"], true);
+    let got = receiver.next().await;
+    assert_eq!(got.header("authorization"), Some("Bearer leak-alert-token-0c5d"));
     // Requests that are refused, with credentials in odd places.
     for path in ["/v1/webhooks?token=leak-odd-4411", "/nothing?secret=leak-odd-4411"] {
         running
@@ -104,6 +111,8 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
         ("the session", session),
         ("the CSRF token", csrf.as_bytes().to_vec()),
         ("a credential in an odd place", b"leak-odd-4411".to_vec()),
+        ("the URL of an alert target", b"leak-alert-path-77e2".to_vec()),
+        ("the token of an alert target", b"leak-alert-token-0c5d".to_vec()),
     ];
 
     // What it answers to those who may read.
@@ -113,10 +122,13 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
         "/v1/webhooks/deliveries/1",
         "/v1/webhooks/deliveries/export?format=csv",
         "/v1/webhooks/deliveries/export?format=jsonl",
+        "/v1/webhooks/deliveries/export?format=xlsx",
         "/v1/activity?per_page=200",
         "/v1/events",
         "/metrics",
         "/admin/api/about",
+        "/admin/api/alerts",
+        "/admin/api/overview",
         "/admin/api/keys",
         "/admin/api/users",
         "/admin/api/retention",

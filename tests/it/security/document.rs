@@ -54,7 +54,7 @@ fn each_promise_has_its_tests_and_the_page_says_how_to_report_and_what_is_not_pr
 /// Where a module of this path may be.
 fn files(path: &str) -> Vec<PathBuf> {
     let place = path.replace("::", "/");
-    ["tests/it", "tests/faults", "src"]
+    ["tests/it", "tests/faults", "tests/browser", "src"]
         .iter()
         .flat_map(|top| [format!("{top}/{place}.rs"), format!("{top}/{place}/mod.rs")])
         .map(|file| root().join(file))
