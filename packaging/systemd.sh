@@ -149,7 +149,8 @@ step "$(inside systemctl --version | head -n 1) is process 1 of Debian $(cat "$d
 
 # The commands at the top of the unit, in a directory with what they name.
 mkdir "$beside/source"
-cp -r "$program" packaging config.example.toml "$beside/source"
+cp -r packaging config.example.toml "$beside/source"
+cp "$program" "$beside/source/postrider" # whatever it is called here
 inside mkdir /root/source
 tar -C "$beside/source" -c . | inside tar -C /root/source -x
 commands=$(sed -n '2,/^# Commands/s/^#   //p' packaging/postrider.service | grep -v systemd-run)
