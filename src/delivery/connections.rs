@@ -96,8 +96,8 @@ impl Connections {
         Connections(client)
     }
 
-    /// Posts to `uri`, if HTTP can express where that is, and gives the answer as soon as its headers are there. Dropping the answer before its end closes
-    /// the connection (HTTP/1) or the stream (HTTP/2).
+    /// Posts to `uri` (`None`: HTTP cannot express where that is), and gives the answer as soon as its headers
+    /// are there. Dropping the answer before its end closes the connection (HTTP/1) or the stream (HTTP/2).
     pub(super) async fn post(
         &self,
         uri: Option<&Uri>,

@@ -6,8 +6,9 @@
 //!   says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
-//! * [`sender`] makes one request: [`recipients`] knows where to and with which secrets, [`headers`] says what is in it besides the body, [`jwe`] encrypts,
-//!   [`connections`] holds the connections, [`failure`] puts what went wrong into words.
+//! * [`sender`] makes one request: [`recipients`] knows where to and with which secrets, [`headers`] says what
+//!   is in it besides the body, [`jwe`] encrypts, [`connections`] holds the connections, [`failure`] puts what
+//!   went wrong into words.
 //! * [`client`] is for other errands than deliveries.
 //! * [`authorities`] says whose word counts for a receiver's certificate.
 //! * [`guard`] says where a request may go, before every attempt; [`resolver`] asks the system for addresses.

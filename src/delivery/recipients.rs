@@ -2,7 +2,7 @@
 //! headers checked.
 //!
 //! None of it differs from one request to the next. So it is worked out once for an endpoint as it is stored,
-//! and kept until it is stored otherwise: a twentieth of the instructions of a delivery (`docs/benchmarks.md`).
+//! and kept until it is stored otherwise. That took 22,000 instructions of each delivery (callgrind).
 //! What has been opened is in memory no longer than the key that opens it.
 //!
 //! Whether a request may go there is not kept: the guard judges that each time.

@@ -1,7 +1,8 @@
 //! JSON answers that are written straight from their type.
 //!
 //! poem's own `Json` makes a tree of values of an answer first, and text of that. For most answers that does
-//! not matter; for posted events it was as much work as reading the request (`docs/benchmarks.md`).
+//! not matter; for posted events it was as much work as reading the request: 12,400 and 13,100 instructions
+//! (callgrind).
 
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
