@@ -299,11 +299,15 @@ impl Beside {
 #[ignore = "a table for those who look for a cause"]
 async fn two_hundred_of_each_kind_in_turn() {
     let trusted = Authority::new();
-    let mut programs = std::iter::from_fn(|| Some(program(&trusted))).take(KINDS).collect::<Vec<_>>();
+    let mut programs = std::iter::from_fn(|| Some(program(&trusted))).take(1 + KINDS).collect::<Vec<_>>();
     let zoo = caged(trusted).await;
     assert_eq!(zoo.all.len(), KINDS);
+    // What as many events cost when nothing is wrong.
+    let fine = Sink::start().await;
+    let measure = ("all is well", fine.url("/"));
     let wanted = std::env::var("POSTRIDER_FAULTS_KIND").unwrap_or_default();
-    for (what, url) in zoo.all.iter().filter(|(what, _)| what.contains(&wanted)) {
+    let kinds = std::iter::once(&measure).chain(&zoo.all);
+    for (what, url) in kinds.filter(|(what, _)| what.contains(&wanted)) {
         let program = programs.pop().expect("there is one for each");
         let token = program.key().await;
         let mut test = Beside::start(&program, &token, std::iter::repeat_n(url, UNHEALTHY)).await;

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// In bytes; the system doubles it.
+const SEND_BUFFER: u32 = 32 << 10;
 
 /// What follows the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Hostile {
     }
 
     async fn start(behaviour: Behaviour) -> Hostile {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let listener = listener();
         let addr = listener.local_addr().expect("a bound socket has an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = connections.clone();
@@ -124,6 +127,15 @@ impl Drop for Hostile {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// Its sockets keep little of what is written to them: to fill the usual 4 MB takes a thread on the machine of the
+/// server under test longer than the server takes for a whole delivery.
+fn listener() -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("there is a socket");
+    socket.set_send_buffer_size(SEND_BUFFER).expect("its size may be chosen");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a loopback port is free");
+    socket.listen(1_024).expect("a bound socket listens")
 }
 
 async fn misbehave(mut stream: TcpStream, behaviour: Behaviour) {
