@@ -209,6 +209,8 @@ async fn steady(running: &Running, sink: &Sink, prefix: &str, count: usize) -> V
 
 /// Between two events.
 const PACE: Duration = Duration::from_millis(10);
+/// The same for the others, who are other clients: they do not keep step.
+const OTHER_PACE: Duration = Duration::from_micros(9_700);
 /// The most when 200 requests begin in the same moment; more than their work, far less than a timeout.
 const AT_ONCE: Duration = Duration::from_millis(750);
 /// The same for a debug build on a busy machine, to which 600 requests are work; without protection it is 5 s.
@@ -261,7 +263,7 @@ impl Beside {
 
     /// An event to each of the others in turn, as many as the healthy get.
     async fn bad_in_turn(&self, count: usize) {
-        let mut pace = tokio::time::interval(PACE);
+        let mut pace = tokio::time::interval(OTHER_PACE);
         for n in 0..count {
             pace.tick().await;
             self.bad(&format!("bad.kind{}", n % self.others)).await;
