@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::endpoint_text::read_patterns;
 use super::error::fault;
-use super::fresh::{Fresh, Generation};
-use crate::domain::{AppId, EndpointId, EndpointStatus, EventPattern, EventType};
+use super::fresh::{Fresh, Waiting};
+use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, EventType};
+use crate::store::Accepted;
 
 /// An endpoint, as far as events concern it.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(super) struct Cache {
     fresh: Arc<Fresh>,
     /// Whether something was forgotten since then.
     is_doubtful: bool,
+    /// First attempts of the transaction under way.
+    taken_in: Vec<Waiting>,
     apps: HashMap<AppId, i64>,
     wishes: HashMap<i64, Arc<Vec<Wish>>>,
     types: HashMap<i64, HashMap<EventType, i64>>,
@@ -41,26 +45,35 @@ const TYPES: usize = 1_000;
 impl Cache {
     /// Knows nothing yet.
     pub(super) fn new(fresh: Arc<Fresh>) -> Cache {
-        let (apps, wishes, types) = Default::default();
-        Cache { fresh, is_doubtful: false, apps, wishes, types }
+        let (taken_in, apps, wishes, types) = Default::default();
+        Cache { fresh, is_doubtful: false, taken_in, apps, wishes, types }
     }
 
-    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten. Not
-    /// sooner, or what is read before the commit would seem to be of the time after.
+    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of what
+    /// was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
     pub(super) fn settle(&mut self) {
         if std::mem::take(&mut self.is_doubtful) {
+            self.taken_in.clear();
             self.fresh.renew();
+        } else if !self.taken_in.is_empty() {
+            self.fresh.keep(self.taken_in.drain(..));
         }
     }
 
-    /// The generation that is written in.
-    pub(super) fn generation(&self) -> Generation {
-        self.fresh.generation()
+    /// Has an event been taken in, its first attempts need not be read back.
+    pub(super) fn taken_in(&mut self, accepted: &Accepted, payload: &Bytes) {
+        self.taken_in.extend(Waiting::of(accepted, payload));
+    }
+
+    /// An attempt comes to its end.
+    pub(super) fn ended(&self, id: AttemptId) {
+        self.fresh.forget(id);
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.is_doubtful = true;
+        self.taken_in.clear();
         self.apps.clear();
         self.types.clear();
         self.wishes.clear();

@@ -297,17 +297,16 @@ fn types(
 impl EventStore for SqliteStore {
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
-        let payloads: Vec<Bytes> = events.iter().map(|event| event.payload.clone()).collect();
         let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
-            Ok((take(tx, app, &events, now)?, tx.cache.generation()))
+            let taken = take(tx, app, &events, now)?;
+            if let Taken::All(accepted) = &taken {
+                accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.taken_in(a, &event.payload));
+            }
+            Ok(taken)
         });
-        let (taken, generation) = self.ask(take).await?;
-        if let Taken::All(accepted) = &taken {
-            self.fresh.keep(generation, accepted.iter().zip(&payloads));
-        }
-        Ok(taken)
+        self.ask(take).await
     }
 
     async fn event_list(

@@ -9,6 +9,9 @@
 //! something was written to endpoints, after an error, and when another process has committed: after its
 //! commit, and before anyone is told of it. What belongs to an earlier generation is not let in. Whatever is
 //! not here is in the table.
+//!
+//! Attempts are put in by the writer too, between the commit of their event and that of their result: whoever
+//! posted may hear of the first after the second, and what came in then would be sent again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,11 +36,25 @@ pub(super) struct Generation(u64);
 
 /// A first attempt on its way.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
+    id: AttemptId,
     event_id: EventId,
     event_type: EventType,
     payload: Bytes,
     endpoint: EndpointId,
+}
+
+impl Waiting {
+    /// The first attempts of an event with this payload.
+    pub(super) fn of<'a>(accepted: &'a Accepted, payload: &'a Bytes) -> impl Iterator<Item = Waiting> + 'a {
+        accepted.queued.iter().map(|queued| Waiting {
+            id: queued.attempt_id,
+            event_id: accepted.event.id,
+            event_type: accepted.event.event_type.clone(),
+            payload: payload.clone(),
+            endpoint: queued.endpoint_id,
+        })
+    }
 }
 
 /// What is kept. The attempts are in two halves: when the younger one is full, the older one is given up.
@@ -74,28 +91,11 @@ impl Fresh {
         *kept = Kept::default();
     }
 
-    /// Keeps the first attempts of events that are on disk; each with its payload.
-    pub(super) fn keep<'a>(
-        &self,
-        generation: Generation,
-        accepted: impl Iterator<Item = (&'a Accepted, &'a Bytes)>,
-    ) {
+    /// Keeps first attempts that are on disk since the present generation. For the writer only, which begins
+    /// generations.
+    pub(super) fn keep(&self, committed: impl Iterator<Item = Waiting>) {
         let mut kept = self.kept();
-        // Read under the lock, so that no new generation begins before all is in.
-        if self.generation() != generation {
-            return;
-        }
-        for (accepted, payload) in accepted {
-            for queued in &accepted.queued {
-                let waiting = Waiting {
-                    event_id: accepted.event.id,
-                    event_type: accepted.event.event_type.clone(),
-                    payload: payload.clone(),
-                    endpoint: queued.endpoint_id,
-                };
-                kept.push(queued.attempt_id, waiting);
-            }
-        }
+        committed.for_each(|waiting| kept.push(waiting));
     }
 
     /// Keeps endpoints as jobs have them that were read in this generation.
@@ -123,7 +123,7 @@ impl Fresh {
         jobs
     }
 
-    /// Forgets an attempt that has come to its end.
+    /// Forgets an attempt that has come to its end. For the writer only, which knows that it was kept before.
     pub(super) fn forget(&self, id: AttemptId) {
         let mut kept = self.kept();
         let _ = kept.remove(id);
@@ -131,13 +131,13 @@ impl Fresh {
 }
 
 impl Kept {
-    fn push(&mut self, id: AttemptId, waiting: Waiting) {
+    fn push(&mut self, waiting: Waiting) {
         if self.young.len() >= HALF_ATTEMPTS || self.young_bytes >= HALF_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
         self.young_bytes += waiting.payload.len();
-        self.young.insert(id, waiting);
+        self.young.insert(waiting.id, waiting);
     }
 
     fn remove(&mut self, id: AttemptId) -> Option<Waiting> {
@@ -149,7 +149,7 @@ impl Kept {
     }
 
     fn take(&mut self, id: AttemptId) -> Option<Job> {
-        let Waiting { event_id, event_type, payload, endpoint } = self.remove(id)?;
+        let Waiting { event_id, event_type, payload, endpoint, .. } = self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
         let budget = Budget::Schedule { used: 0 };
@@ -196,9 +196,9 @@ mod tests {
             }
         }
 
-        fn keep(&self, generation: Generation, id: i64, payload: &Bytes) -> Accepted {
+        fn keep(&self, id: i64, payload: &Bytes) -> Accepted {
             let accepted = self.accepted(id);
-            self.fresh.keep(generation, std::iter::once((&accepted, payload)));
+            self.fresh.keep(Waiting::of(&accepted, payload));
             accepted
         }
 
@@ -227,9 +227,8 @@ mod tests {
     #[test]
     fn an_attempt_is_given_out_once_and_with_all_that_it_was_taken_in_with() {
         let world = world();
-        let generation = world.fresh.generation();
-        world.know_endpoint(generation);
-        let accepted = world.keep(generation, 7, &Bytes::from_static(b"[1]"));
+        world.know_endpoint(world.fresh.generation());
+        let accepted = world.keep(7, &Bytes::from_static(b"[1]"));
         let mut ids = vec![AttemptId(6), AttemptId(7)];
         let jobs = world.fresh.take(&mut ids);
         assert_eq!(ids, [AttemptId(6)], "what is not here is left to be read");
@@ -247,23 +246,22 @@ mod tests {
         let world = world();
         let generation = world.fresh.generation();
         world.know_endpoint(generation);
-        world.keep(generation, 1, &Bytes::new());
+        world.keep(1, &Bytes::new());
         world.fresh.renew();
-        world.keep(generation, 2, &Bytes::new());
         world.know_endpoint(generation);
-        assert_eq!(world.missing([1, 2]), [1, 2]);
-        world.keep(world.fresh.generation(), 3, &Bytes::new());
-        assert_eq!(world.missing([3]), [3], "the endpoint is of the earlier generation");
+        assert_eq!(world.missing([1]), [1]);
+        world.keep(2, &Bytes::new());
+        assert_eq!(world.missing([2]), [2], "the endpoint is of the earlier generation");
         world.know_endpoint(world.fresh.generation());
-        world.keep(world.fresh.generation(), 4, &Bytes::new());
-        assert!(world.missing([4]).is_empty());
+        world.keep(3, &Bytes::new());
+        assert!(world.missing([3]).is_empty());
     }
 
     #[test]
     fn an_attempt_that_has_ended_is_forgotten() {
         let world = world();
         world.know_endpoint(world.fresh.generation());
-        world.keep(world.fresh.generation(), 1, &Bytes::new());
+        world.keep(1, &Bytes::new());
         world.fresh.forget(AttemptId(1));
         assert_eq!(world.missing([1]), [1]);
     }
@@ -271,11 +269,10 @@ mod tests {
     #[test]
     fn the_oldest_are_given_up_when_more_is_kept_than_there_is_room_for() {
         let world = world();
-        let generation = world.fresh.generation();
-        world.know_endpoint(generation);
+        world.know_endpoint(world.fresh.generation());
         let payload = Bytes::from(vec![0; HALF_BYTES / 2]);
         for id in 0..6 {
-            world.keep(generation, id, &payload);
+            world.keep(id, &payload);
         }
         assert_eq!(world.missing([0, 1, 2, 3, 4, 5]), [0, 1]);
     }

@@ -264,9 +264,10 @@ impl QueueStore for SqliteStore {
         outcome: Arc<Outcome>,
         rules: FinishRules,
     ) -> Result<Finished> {
-        self.fresh.forget(id);
-        let finish =
-            command::repeatable("writing a result", move |tx| finish::finish(tx, id, &outcome, &rules));
+        let finish = command::repeatable("writing a result", move |tx| {
+            tx.cache.ended(id);
+            finish::finish(tx, id, &outcome, &rules)
+        });
         self.ask_patiently(finish).await
     }
 

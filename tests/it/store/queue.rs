@@ -1,5 +1,7 @@
 //! The queue, as the dispatcher sees it.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 #[tokio::test]
@@ -91,6 +93,29 @@ async fn single_shots_are_a_queue_of_their_own() {
     assert_eq!(world.store.queue_load(vec![attempt.id]).await.unwrap(), []);
     assert_eq!(world.store.queue_cancel(9).await.unwrap(), 1);
     assert_eq!(world.attempt(attempt.id).await.status, AttemptStatus::Cancelled);
+}
+
+/// Whoever posted an event may be the last to hear that it is on disk: others have sent it by then.
+#[tokio::test]
+async fn what_was_sent_before_its_post_was_answered_is_not_loaded_again() {
+    let world = fresh().await;
+    let endpoint = world.add_endpoint(&["*"]).await;
+    // Its endpoint is known from the first load.
+    let first = world.post_one("first").await;
+    world.store.queue_load(vec![first]).await.unwrap();
+    world.finish(first, answered(200, now())).await;
+
+    let mut post = world.store.event_insert(world.app, vec![an_event("slow", "{}")], now());
+    assert!((&mut post).now_or_never().is_none(), "the writer is asked, and nobody looks for its answer");
+    let later = world.post_one("later").await;
+    let due = world.store.queue_due(endpoint.id, now(), 9).await.unwrap().attempts;
+    let slow = *due.iter().find(|id| **id != later).expect("what was asked for before is on disk, too");
+    let load = async || world.store.queue_load(vec![slow]).await.unwrap().len();
+    assert_eq!(load().await, 1);
+    world.finish(slow, answered(200, now())).await;
+
+    assert!(matches!(post.await.unwrap(), Taken::All(_)));
+    assert_eq!(load().await, 0, "it has been sent");
 }
 
 #[tokio::test]
