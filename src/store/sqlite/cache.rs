@@ -3,6 +3,9 @@
 //!
 //! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when
 //! another connection has committed anything. It is never the truth.
+//!
+//! What follows from a commit for those who send ([`Fresh`]) goes through here, too: what it has taken in, what has
+//! come to its end, and that endpoints have changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,7 +63,7 @@ impl Cache {
         }
     }
 
-    /// Has an event been taken in, its first attempts need not be read back.
+    /// Notes the first attempts of an event, which need not be read back when they are on disk.
     pub(super) fn taken_in(&mut self, accepted: &Accepted, payload: &Bytes) {
         self.taken_in.extend(Waiting::of(accepted, payload));
     }

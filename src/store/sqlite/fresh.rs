@@ -79,7 +79,7 @@ impl Fresh {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The present generation. Asked before what belongs to it is read or written.
+    /// The present generation. Asked before what belongs to it is read.
     pub(super) fn generation(&self) -> Generation {
         Generation(self.generation.load(Ordering::Acquire))
     }
