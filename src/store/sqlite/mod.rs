@@ -2,7 +2,7 @@
 //!
 //! * [`writer`]: one thread through which everything is written, many commands to a commit;
 //!   [`checkpointer`]: beside it, moves the WAL into the file.
-//! * [`pool`]: how connections are set up, and those that read.
+//! * [`readers`]: beside it, a few threads through which everything is read. [`pool`]: how connections are set up.
 //! * [`migrations`]: the schema. [`rows`]: small values in columns. [`error`]: SQLite's errors.
 //! * One file for each aggregate, named as in [`crate::store`]; [`finish`] is the end of an attempt.
 //!
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
@@ -61,6 +61,7 @@ mod overview;
 mod paging;
 mod pool;
 mod queue;
+mod readers;
 mod recent;
 mod reserve;
 mod retention;
@@ -119,12 +120,9 @@ impl Options {
 pub struct SqliteStore {
     inbox: mpsc::Sender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    pool: Mutex<Option<pool::Pool>>,
+    readers: readers::Readers,
     /// For [`SqliteStore::read_at_once`].
     at_hand: Mutex<Option<Connection>>,
-    /// As many permits as the pool has connections, so that reads wait here and not in threads.
-    readers: Arc<Semaphore>,
-    reader_count: u32,
     waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
     meters: Arc<Meters>,
@@ -146,7 +144,7 @@ impl SqliteStore {
         pool::empty_wal(&conn)?;
         migrations::run(&mut conn, path)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
-        let pool = pool::readers(path, options.readers, options.busy_timeout)?;
+        let readers = readers::Readers::new(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
         queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
@@ -170,10 +168,8 @@ impl SqliteStore {
         Ok(Arc::new(SqliteStore {
             inbox,
             writer: Mutex::new(Some(writer)),
-            pool: Mutex::new(Some(pool)),
+            readers,
             at_hand: Mutex::new(Some(at_hand)),
-            readers: Arc::new(Semaphore::new(options.readers as usize)),
-            reader_count: options.readers,
             waiting_bytes: Arc::default(),
             queue_bytes: options.queue_bytes,
             meters,
@@ -196,12 +192,7 @@ impl SqliteStore {
     /// Writes what is waiting, moves everything into the main file and closes it. Calls that come
     /// later get [`StoreError::Closed`]; closing twice does nothing.
     pub async fn close(&self) {
-        // Once every permit is here, no read is under way.
-        if let Ok(all) = self.readers.acquire_many(self.reader_count).await {
-            self.readers.close();
-            all.forget();
-        }
-        drop(self.pool.lock().expect("no panic happens while this lock is held").take());
+        self.readers.close().await;
         drop(self.lock_at_hand().take());
         let _ = self.inbox.send(Message::Close).await;
         let writer = self.writer.lock().expect("no panic happens while this lock is held").take();
@@ -216,17 +207,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let permit = self.readers.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let pool = self.pool.lock().expect("no panic happens while this lock is held").clone();
-        let pool = pool.ok_or(StoreError::Closed)?;
-        let task = tokio::task::spawn_blocking(move || {
-            // Goes with the work, which goes on when nobody waits for it any more.
-            let _permit = permit;
-            let conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
-            let snapshot = pool::Snapshot::begin(&conn).map_err(|e| error::of(doing, e))?;
-            work(&snapshot).map_err(|e| error::of(doing, e))
-        });
-        task.await.unwrap_or_else(|e| Err(StoreError::Failed { doing, source: Box::new(e) }))
+        self.readers.read(doing, work).await
     }
 
     /// Reads on the caller's own thread, by one statement. It is for what every request asks for and what
