@@ -7,14 +7,22 @@
 //! receiver can take, and an endpoint that fresh events keep busy all the time gets to it later.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use crate::domain::{AttemptId, Timestamp};
 use crate::store::Due;
 
-/// The most attempts of one endpoint that are held in memory, as ids.
-pub(super) const WINDOW: usize = 512;
-/// When fewer than this are left, the table is asked for more.
-const LOW: usize = WINDOW / 4;
+/// The most attempts of one kind and endpoint that are held in memory, as ids, and the least when there are many
+/// endpoints.
+const WINDOW: RangeInclusive<usize> = 32..=512;
+/// About what all windows together hold, until there are so many that each has its least.
+const WINDOWS: usize = 128 << 10;
+
+/// How many attempts a window may hold where there are so many lanes. When a quarter is left, the table is asked
+/// for more.
+pub(super) fn window(lanes: usize) -> usize {
+    (WINDOWS / lanes.max(1)).clamp(*WINDOW.start(), *WINDOW.end())
+}
 
 /// How an endpoint has been answering.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,8 +54,8 @@ struct Window {
 }
 
 impl Window {
-    fn hint(&mut self, id: AttemptId) -> bool {
-        if !self.complete || self.ids.len() >= WINDOW {
+    fn hint(&mut self, id: AttemptId, size: usize) -> bool {
+        if !self.complete || self.ids.len() >= size {
             self.complete = false;
             return false;
         }
@@ -55,8 +63,8 @@ impl Window {
         true
     }
 
-    fn is_low(&self) -> bool {
-        !self.complete && self.ids.len() < LOW
+    fn is_low(&self, size: usize) -> bool {
+        !self.complete && self.ids.len() < size / 4
     }
 }
 
@@ -124,10 +132,10 @@ impl Lane {
         self.singles.push_back(id);
     }
 
-    /// Takes a hint that an attempt is due. Says whether it is now in a window.
-    pub(super) fn hint(&mut self, hint: Hint) -> bool {
+    /// Takes a hint that an attempt is due. Says whether it is now in a window, which holds `size` at the most.
+    pub(super) fn hint(&mut self, hint: Hint, size: usize) -> bool {
         if self.refilling {
-            if self.arrived.len() < WINDOW {
+            if self.arrived.len() < size {
                 self.arrived.push(hint);
             } else {
                 self.doubt();
@@ -135,15 +143,15 @@ impl Lane {
             return false;
         }
         let window = if hint.bulk { &mut self.bulk } else { &mut self.fresh };
-        window.hint(hint.id)
+        window.hint(hint.id, size)
     }
 
-    /// Begins to ask the table; says how many rows it should give.
-    pub(super) fn start_refill(&mut self) -> usize {
+    /// Begins to ask the table; says how many rows it should give for windows of `size`.
+    pub(super) fn start_refill(&mut self, size: usize) -> usize {
         self.refilling = true;
         self.doubted = false;
         // Those under way are still pending in the table and come back with the answer.
-        WINDOW + self.running + self.unwritten
+        size + self.running + self.unwritten
     }
 
     /// Takes the table's answer, without what is known already; gives the hints that came meanwhile, to
@@ -184,9 +192,9 @@ impl Lane {
         self.doubted = true;
     }
 
-    /// Whether the table should be asked now.
-    pub(super) fn wants_refill(&self) -> bool {
-        !self.refilling && (self.fresh.is_low() || self.bulk.is_low())
+    /// Whether the table should be asked now, where windows hold `size`.
+    pub(super) fn wants_refill(&self, size: usize) -> bool {
+        !self.refilling && (self.fresh.is_low(size) || self.bulk.is_low(size))
     }
 
     /// The next attempt to send, when [`Lane::can_send`]; and whether it is part of a bulk job.
@@ -282,6 +290,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SIZE: usize = *WINDOW.end();
+
     fn ids(range: std::ops::Range<i64>) -> impl Iterator<Item = AttemptId> {
         range.map(AttemptId)
     }
@@ -305,54 +315,68 @@ mod tests {
     #[test]
     fn a_new_lane_asks_the_table_before_it_trusts_a_hint() {
         let mut lane = Lane::new(Manner::New);
-        assert!(!lane.hint(fresh(1)) && !lane.hint(bulk(9)) && lane.wants_refill());
-        lane.start_refill();
-        assert!(!lane.hint(fresh(2)));
+        assert!(!lane.hint(fresh(1), SIZE) && !lane.hint(bulk(9), SIZE) && lane.wants_refill(SIZE));
+        lane.start_refill(SIZE);
+        assert!(!lane.hint(fresh(2), SIZE));
         assert_eq!(lane.refilled(due(1..3)), [fresh(2)]);
-        assert!(lane.hint(fresh(3)) && lane.hint(bulk(10)));
+        assert!(lane.hint(fresh(3), SIZE) && lane.hint(bulk(10), SIZE));
     }
 
     #[test]
     fn a_full_window_sends_later_hints_to_the_table() {
         let mut lane = Lane::new(Manner::New);
-        lane.refilled(due(0..WINDOW as i64));
-        assert!(!lane.hint(fresh(9_999)));
-        assert!(!lane.wants_refill());
-        while lane.fresh.ids.len() >= LOW {
+        lane.refilled(due(0..SIZE as i64));
+        assert!(!lane.hint(fresh(9_999), SIZE));
+        assert!(!lane.wants_refill(SIZE));
+        while lane.fresh.ids.len() >= SIZE / 4 {
             lane.pop();
         }
-        assert!(lane.wants_refill());
+        assert!(lane.wants_refill(SIZE));
+    }
+
+    #[test]
+    fn windows_are_smaller_where_there_are_many() {
+        assert_eq!([0, 1, 200, 256, 512, 5_000, 1_000_000].map(window), [512, 512, 512, 512, 256, 32, 32]);
+        let mut lane = Lane::new(Manner::New);
+        assert_eq!(lane.start_refill(32), 32);
+        lane.refilled(due(0..31));
+        assert!(lane.hint(fresh(31), 32) && !lane.hint(fresh(32), 32));
+        while lane.fresh.ids.len() >= 8 {
+            assert!(!lane.wants_refill(32));
+            lane.pop();
+        }
+        assert!(lane.wants_refill(32));
     }
 
     #[test]
     fn an_answer_that_may_be_older_than_a_change_is_asked_for_again() {
         let mut lane = Lane::new(Manner::New);
-        lane.start_refill();
+        lane.start_refill(SIZE);
         // The endpoint was resumed after the table had been read.
         lane.reset();
         lane.refilled(Due::default());
-        assert!(lane.wants_refill());
-        lane.start_refill();
+        assert!(lane.wants_refill(SIZE));
+        lane.start_refill(SIZE);
         lane.refilled(due(0..1));
-        assert!(!lane.wants_refill());
+        assert!(!lane.wants_refill(SIZE));
     }
 
     #[test]
     fn hints_beyond_what_is_remembered_are_asked_for_again() {
         let mut lane = Lane::new(Manner::New);
-        lane.start_refill();
-        for id in ids(0..WINDOW as i64 + 1) {
-            lane.hint(Hint { id, bulk: false });
+        lane.start_refill(SIZE);
+        for id in ids(0..SIZE as i64 + 1) {
+            lane.hint(Hint { id, bulk: false }, SIZE);
         }
-        assert_eq!(lane.refilled(Due::default()).len(), WINDOW);
-        assert!(lane.wants_refill());
+        assert_eq!(lane.refilled(Due::default()).len(), SIZE);
+        assert!(lane.wants_refill(SIZE));
     }
 
     #[test]
     fn the_table_is_asked_for_more_than_it_gives_back_of_what_is_under_way() {
         let mut lane = Lane::new(Manner::New);
         (lane.running, lane.unwritten) = (10, 1_000);
-        assert_eq!(lane.start_refill(), WINDOW + 1_010);
+        assert_eq!(lane.start_refill(SIZE), SIZE + 1_010);
     }
 
     #[test]
@@ -386,10 +410,10 @@ mod tests {
     #[test]
     fn what_is_fresh_goes_before_bulk_work_however_much_of_that_there_is() {
         let mut lane = Lane::new(Manner::New);
-        let backlog = ids(0..WINDOW as i64).collect();
+        let backlog = ids(0..SIZE as i64).collect();
         lane.refilled(Due { bulk: backlog, more_bulk: true, ..Due::default() });
         assert!(lane.is_bulk_next());
-        assert!(lane.hint(fresh(9_999)), "the window of fresh ones is complete all the same");
+        assert!(lane.hint(fresh(9_999), SIZE), "the window of fresh ones is complete all the same");
         assert!(!lane.is_bulk_next());
         assert_eq!((lane.pop(), lane.pop()), (Some(fresh(9_999)), Some(bulk(0))));
     }
@@ -403,7 +427,7 @@ mod tests {
         assert!(lane.can_send(10));
         (lane.running, lane.bulk_running) = (5, 5);
         assert!(!lane.can_send(10));
-        assert!(lane.hint(fresh(10)) && lane.can_send(10));
+        assert!(lane.hint(fresh(10), SIZE) && lane.can_send(10));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::store::{Due, Finished, Queued, Store, StoreError};
 
 use super::claims::Claims;
 use super::courier::{Courier, Report};
-use super::lane::{Hint, Lane, Manner};
+use super::lane::{self, Hint, Lane, Manner};
 use super::messages::{MESSAGES, Message, send};
 use super::poll::{Poll, poll};
 use super::slots::{Limits, Slots};
@@ -172,6 +172,11 @@ impl Scheduler {
             .or_insert_with(|| Lane::new(self.manners.remove(&endpoint).unwrap_or_default()))
     }
 
+    /// How many attempts a lane's window may hold.
+    fn window(&self) -> usize {
+        lane::window(self.lanes.len())
+    }
+
     fn take_hints(&mut self, queued: &[Queued]) {
         let now = self.parts.clock.now();
         for q in queued {
@@ -194,7 +199,8 @@ impl Scheduler {
     }
 
     fn take_due(&mut self, endpoint: EndpointId, hint: Hint) {
-        if !self.claims.contains(hint.id) && self.lane(endpoint).hint(hint) {
+        let window = self.window();
+        if !self.claims.contains(hint.id) && self.lane(endpoint).hint(hint, window) {
             self.claims.take(hint.id, hint.bulk);
         }
         self.tend(endpoint);
@@ -263,13 +269,16 @@ impl Scheduler {
         }
         self.forget_and_put_right(now);
         self.take_hints(&poll.singles);
-        for queue in &poll.endpoints {
-            if queue.earliest > now {
-                self.due_later(queue.endpoint_id, queue.earliest);
-            } else {
-                self.lane(queue.endpoint_id).doubt();
-                self.tend(queue.endpoint_id);
-            }
+        let (later, due): (Vec<_>, Vec<_>) = poll.endpoints.into_iter().partition(|q| q.earliest > now);
+        for queue in later {
+            self.due_later(queue.endpoint_id, queue.earliest);
+        }
+        // All lanes first: what a window may hold depends on how many there are.
+        for queue in &due {
+            self.lane(queue.endpoint_id).doubt();
+        }
+        for queue in due {
+            self.tend(queue.endpoint_id);
         }
         if again || poll.more {
             self.poll();
@@ -369,15 +378,16 @@ impl Scheduler {
 
     /// Asks the table if the window runs low, and puts the endpoint in the round if it can be served.
     fn tend(&mut self, endpoint: EndpointId) {
+        let window = self.window();
         let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
         if !lane.in_round && lane.can_send(self.parts.limits.endpoint_concurrency) {
             lane.in_round = true;
             self.round.push_back(endpoint);
         }
-        if !lane.wants_refill() {
+        if !lane.wants_refill(window) {
             return;
         }
-        let limit = u32::try_from(lane.start_refill()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(lane.start_refill(window)).unwrap_or(u32::MAX);
         let (store, messages, now) =
             (self.parts.store.clone(), self.parts.messages.clone(), self.parts.clock.now());
         let abort = self.parts.abort.clone();
