@@ -63,6 +63,11 @@ impl Window {
         true
     }
 
+    /// Whether nothing is waiting, here or in the table.
+    fn is_done(&self) -> bool {
+        self.complete && self.ids.is_empty()
+    }
+
     fn is_low(&self, size: usize) -> bool {
         !self.complete && self.ids.len() < size / 4
     }
@@ -101,6 +106,10 @@ pub(super) struct Lane {
     pub(super) pace: Pace,
     /// Whether the endpoint stands in the round of those that can be served, or is held back from it.
     pub(super) in_round: bool,
+    /// Whether it stands in the line of those for which the table is to be asked.
+    pub(super) in_line: bool,
+    /// Whether nothing was waiting after its last turn, as far as anyone knows: then its next one is before others'.
+    pub(super) rested: bool,
 }
 
 impl Lane {
@@ -124,6 +133,8 @@ impl Lane {
             manner,
             pace: Pace::default(),
             in_round: false,
+            in_line: false,
+            rested: true,
         }
     }
 
@@ -167,6 +178,7 @@ impl Lane {
             self.manner = Manner::Slow;
         }
         self.known = true;
+        self.rested |= self.is_done();
         std::mem::take(&mut self.arrived)
     }
 
@@ -199,10 +211,16 @@ impl Lane {
 
     /// The next attempt to send, when [`Lane::can_send`]; and whether it is part of a bulk job.
     pub(super) fn pop(&mut self) -> Option<Hint> {
-        if let Some(id) = self.singles.pop_front().or_else(|| self.fresh.ids.pop_front()) {
-            return Some(Hint { id, bulk: false });
-        }
-        self.bulk.ids.pop_front().map(|id| Hint { id, bulk: true })
+        let popped = match self.singles.pop_front().or_else(|| self.fresh.ids.pop_front()) {
+            Some(id) => Some(Hint { id, bulk: false }),
+            None => self.bulk.ids.pop_front().map(|id| Hint { id, bulk: true }),
+        };
+        self.rested = self.is_done();
+        popped
+    }
+
+    fn is_done(&self) -> bool {
+        self.singles.is_empty() && self.fresh.is_done() && self.bulk.is_done()
     }
 
     /// Whether what comes next is part of a bulk job.
@@ -218,6 +236,7 @@ impl Lane {
             && self.running + self.unwritten == 0
             && !self.refilling
             && !self.in_round
+            && !self.in_line
             && self.wake_at.is_none()
             && self.pace.is_rested(now)
     }
@@ -346,6 +365,25 @@ mod tests {
             lane.pop();
         }
         assert!(lane.wants_refill(32));
+    }
+
+    #[test]
+    fn a_lane_has_rested_when_nothing_is_waiting_here_or_in_the_table() {
+        let mut lane = Lane::new(Manner::New);
+        assert!(lane.rested, "as far as anyone knows");
+        lane.refilled(Due { more: true, ..due(0..2) });
+        for _ in 0..2 {
+            lane.rested = false;
+            lane.pop();
+            assert!(!lane.rested, "there is more in the table");
+        }
+        lane.refilled(due(2..3));
+        lane.pop();
+        assert!(lane.rested);
+        lane.rested = false;
+        lane.start_refill(SIZE);
+        lane.refilled(Due::default());
+        assert!(lane.rested, "the table has nothing either");
     }
 
     #[test]

@@ -40,4 +40,5 @@ mod poll;
 mod resolver;
 mod scheduler;
 mod slots;
+mod turns;
 mod wakes;

@@ -5,6 +5,9 @@
 //! One that does not answer gets one slot, and all of its kind together half of them ([`Slots`]), so
 //! that nobody waits for the dead. While results cannot be written (a full disk), nothing is sent.
 //!
+//! One that had nothing waiting has its turn first, in the round and when the table is asked, so that an event does
+//! not wait for as many others as there are backlogs ([`Turns`]).
+//!
 //! What bulk jobs have made waits behind all that is fresh at the same endpoint ([`super::lane`]), and
 //! takes half of the slots at the most.
 //!
@@ -37,6 +40,7 @@ use super::lane::{self, Hint, Lane, Manner};
 use super::messages::{MESSAGES, Message, send};
 use super::poll::{Poll, poll};
 use super::slots::{Limits, Slots};
+use super::turns::Turns;
 use super::wakes::Wakes;
 
 /// How often the table is asked whether anything was overlooked, in milliseconds.
@@ -45,6 +49,8 @@ const POLL_EVERY_MS: u32 = 5_000;
 const SINGLES: usize = 256;
 /// For how many endpoints without a lane it is remembered how they answered: some megabytes.
 const MANNERS: usize = 100_000;
+/// For how many endpoints the table is asked at the same time.
+const ASKED: usize = 3;
 /// Attempts loaded by one question to the table.
 const LOAD_AT_ONCE: usize = 32;
 
@@ -71,11 +77,15 @@ pub(super) struct Scheduler {
     /// How endpoints answered last whose lanes were forgotten since.
     manners: HashMap<EndpointId, Manner>,
     /// Endpoints that have something to send and a free slot, in turn.
-    round: VecDeque<EndpointId>,
+    round: Turns,
     /// Endpoints that would stand in the round if there were not too many of their manner in flight.
     held: VecDeque<EndpointId>,
     /// Endpoints whose bulk work waits because there is too much of it in flight, in turn.
     held_bulk: VecDeque<EndpointId>,
+    /// Endpoints for which the table is to be asked, in turn.
+    line: Turns,
+    /// For how many it is being asked.
+    asked: usize,
     claims: Claims,
     slots: Slots,
     /// Results that are not yet committed.
@@ -98,9 +108,11 @@ impl Scheduler {
             parts,
             lanes: HashMap::new(),
             manners: HashMap::new(),
-            round: VecDeque::new(),
+            round: Turns::default(),
             held: VecDeque::new(),
             held_bulk: VecDeque::new(),
+            line: Turns::default(),
+            asked: 0,
             claims: Claims::default(),
             unwritten: 0,
             stuck: 0,
@@ -158,7 +170,11 @@ impl Scheduler {
                 // What is pending for an endpoint that was switched off is cancelled by the poll.
                 self.poll();
             }
-            Message::Refilled(endpoint, due) => self.refilled(endpoint, due),
+            Message::Refilled(endpoint, due) => {
+                self.asked -= 1;
+                self.refilled(endpoint, due);
+                self.ask();
+            }
             Message::Polled(poll) => self.polled(poll),
             Message::Reported(report) => self.reported(report),
         }
@@ -275,7 +291,10 @@ impl Scheduler {
         }
         // All lanes first: what a window may hold depends on how many there are.
         for queue in &due {
-            self.lane(queue.endpoint_id).doubt();
+            let has_waited = !self.lanes.contains_key(&queue.endpoint_id);
+            let lane = self.lane(queue.endpoint_id);
+            lane.doubt();
+            lane.rested &= !has_waited;
         }
         for queue in due {
             self.tend(queue.endpoint_id);
@@ -376,25 +395,45 @@ impl Scheduler {
 
     // --- what goes out -----------------------------------------------------------------------
 
-    /// Asks the table if the window runs low, and puts the endpoint in the round if it can be served.
+    /// Sees to it that the table is asked if the window runs low, and puts the endpoint in the round if it can be
+    /// served.
     fn tend(&mut self, endpoint: EndpointId) {
         let window = self.window();
         let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+        let wants_refill = lane.wants_refill(window) && !std::mem::replace(&mut lane.in_line, true);
+        if wants_refill {
+            self.line.push(endpoint, lane.rested);
+        }
         if !lane.in_round && lane.can_send(self.parts.limits.endpoint_concurrency) {
             lane.in_round = true;
-            self.round.push_back(endpoint);
+            let is_new = std::mem::take(&mut lane.rested) && !lane.is_bulk_next();
+            self.round.push(endpoint, is_new);
         }
-        if !lane.wants_refill(window) {
-            return;
+        if wants_refill {
+            self.ask();
         }
-        let limit = u32::try_from(lane.start_refill(window)).unwrap_or(u32::MAX);
-        let (store, messages, now) =
-            (self.parts.store.clone(), self.parts.messages.clone(), self.parts.clock.now());
-        let abort = self.parts.abort.clone();
-        self.parts.tasks.spawn(async move {
-            let due = store.queue_due(endpoint, now, limit).await;
-            send(&messages, &abort, Message::Refilled(endpoint, due)).await;
-        });
+    }
+
+    /// Asks the table for those whose turn it is, few at a time: others read, too.
+    fn ask(&mut self) {
+        while self.asked < ASKED {
+            let Some((endpoint, _)) = self.line.pop() else { return };
+            let window = self.window();
+            let Some(lane) = self.lanes.get_mut(&endpoint) else { continue };
+            lane.in_line = false;
+            if !lane.wants_refill(window) {
+                continue;
+            }
+            self.asked += 1;
+            let limit = u32::try_from(lane.start_refill(window)).unwrap_or(u32::MAX);
+            let (store, messages, now) =
+                (self.parts.store.clone(), self.parts.messages.clone(), self.parts.clock.now());
+            let abort = self.parts.abort.clone();
+            self.parts.tasks.spawn(async move {
+                let due = store.queue_due(endpoint, now, limit).await;
+                send(&messages, &abort, Message::Refilled(endpoint, due)).await;
+            });
+        }
     }
 
     fn send_what_can_be_sent(&mut self) {
@@ -405,8 +444,8 @@ impl Scheduler {
             && self.stuck == 0
             && self.unwritten < self.parts.limits.concurrency.saturating_mul(4)
         {
-            let Some(endpoint) = self.round.pop_front() else { break };
-            batch.extend(self.serve(endpoint, now).map(|id| (id, endpoint)));
+            let Some((endpoint, is_new)) = self.round.pop() else { break };
+            batch.extend(self.serve(endpoint, is_new, now).map(|id| (id, endpoint)));
             if batch.len() >= LOAD_AT_ONCE {
                 self.dispatch(std::mem::take(&mut batch));
             }
@@ -417,7 +456,7 @@ impl Scheduler {
     }
 
     /// Takes one attempt of this endpoint, and puts it at the end of the round if there are more.
-    fn serve(&mut self, endpoint: EndpointId, now: Timestamp) -> Option<AttemptId> {
+    fn serve(&mut self, endpoint: EndpointId, is_new: bool, now: Timestamp) -> Option<AttemptId> {
         let lane = self.lanes.get_mut(&endpoint)?;
         lane.in_round = false;
         if !lane.can_send(self.parts.limits.endpoint_concurrency) {
@@ -445,6 +484,11 @@ impl Scheduler {
         if bulk {
             lane.bulk_running += 1;
             self.slots.take_bulk();
+        }
+        if is_new {
+            // It has had its turn before the others.
+            lane.in_round = true;
+            self.round.push(endpoint, false);
         }
         self.tend(endpoint);
         Some(id)

@@ -13,6 +13,7 @@ use crate::sink::Sink;
 use crate::support::app::json_body;
 use crate::{form, say};
 
+/// Unless `POSTRIDER_FAULTS_ENDPOINTS` says otherwise.
 const ENDPOINTS: usize = 200;
 /// Events in a request.
 const BATCH: usize = 1_000;
@@ -24,15 +25,20 @@ async fn is_taken(running: &Running, events: &[Value]) -> bool {
     json_body(request, json!({ "events": events }).to_string()).send().await.unwrap().status() == 202
 }
 
+/// A number that the environment may set.
+fn given(name: &str) -> Option<usize> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap())
+}
+
 /// Posts `count` events for all endpoints in turn.
-async fn fill(running: &Arc<Running>, count: usize) {
+async fn fill(running: &Arc<Running>, count: usize, endpoints: usize) {
     let clients = (0..4).map(|client| {
         let running = running.clone();
         tokio::spawn(async move {
             for batch in (client..count / BATCH).step_by(4) {
                 let event = |i: usize| {
                     let n = batch * BATCH + i;
-                    json!({ "event_type": format!("backlog.kind{}", n % ENDPOINTS), "payload": { "n": format!("old-{n}") } })
+                    json!({ "event_type": format!("backlog.kind{}", n % endpoints), "payload": { "n": format!("old-{n}") } })
                 };
                 let events: Vec<Value> = (0..BATCH).map(event).collect();
                 // Too much may wait for the disk at once.
@@ -56,14 +62,14 @@ async fn set_all(running: &Running, ids: &[String], status: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
     // A busy machine may be given less.
-    let given = std::env::var("POSTRIDER_FAULTS_BACKLOG").ok().map(|count| count.parse().unwrap());
-    let count = given.unwrap_or(form(20_000, 1_000_000));
+    let count = given("POSTRIDER_FAULTS_BACKLOG").unwrap_or(form(20_000, 1_000_000));
+    let endpoints = given("POSTRIDER_FAULTS_ENDPOINTS").unwrap_or(ENDPOINTS);
     let program = Program::new();
     let (old, fresh) = (Sink::start().await, Sink::start().await);
     let token = program.key().await;
     let (running, _) = program.serve(&token).await;
     let mut ids = Vec::new();
-    for n in 0..ENDPOINTS {
+    for n in 0..endpoints {
         // Requests that are held for too long before the kill are not to wait for minutes after it.
         let fields = json!({ "retry_schedule": ["1s", "1s", "1s"] });
         ids.push(running.webhook(&old.url("/"), &format!("backlog.kind{n}"), fields).await);
@@ -74,7 +80,7 @@ async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
     old.hold(true);
     let running = Arc::new(running);
     let filling = Instant::now();
-    fill(&running, count).await;
+    fill(&running, count, endpoints).await;
     let filled = filling.elapsed();
     let waiting = running.metric("postrider_queue_depth").await;
     assert!(waiting >= count as f64, "{waiting} wait");
@@ -109,7 +115,7 @@ async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
     say(
         "backlog",
         format!(
-            "{count} deliveries to {ENDPOINTS} endpoints, made in {filled:.0?}; after kill -9 ready in {ready:.0?}, all sent in \
+            "{count} deliveries to {endpoints} endpoints, made in {filled:.0?}; after kill -9 ready in {ready:.0?}, all sent in \
              {drained:.0?}, {:.0} a second ({again} requests more: interrupted by the kill, or timed out before it), peak memory {:.1} MiB; \
              {} fresh events meanwhile: p50 {:.1?}, p99 {p99:.1?}, max {:.1?} from post to arrival",
             count as f64 / drained.as_secs_f64(),

@@ -168,3 +168,33 @@ async fn a_backlog_larger_than_the_window_is_sent_whole_and_in_order() {
         flight.ends(End::Answer(200));
     }
 }
+
+#[tokio::test]
+async fn one_that_had_nothing_waiting_does_not_stand_behind_every_backlog() {
+    let bench = Bench::new(1, 1).await;
+    let mut busy = Vec::new();
+    for name in ["a", "b", "c"] {
+        busy.push(bench.answering(name).await);
+    }
+    let quiet = bench.answering("quiet").await;
+    for name in ["a", "b", "c"] {
+        bench.post(name, 6).await;
+    }
+    for endpoint in &busy {
+        bench.flight_to(*endpoint).await.ends(End::Answer(200));
+    }
+    let first = bench.flight_to(busy[0]).await;
+    bench.post("quiet", 1).await;
+    first.ends(End::Answer(200));
+    let second = bench.flight_to(quiet).await;
+    // Once in a round: whoever has something all the time is served in turn.
+    bench.post("quiet", 2).await;
+    second.ends(End::Answer(200));
+    for endpoint in [busy[1], busy[2], busy[0], quiet, busy[1], busy[2], busy[0], quiet] {
+        bench.flight_to(endpoint).await.ends(End::Answer(200));
+    }
+    bench.flight_to(busy[1]).await.ends(End::Answer(200));
+    bench.post("quiet", 1).await;
+    bench.flight_to(busy[2]).await.ends(End::Answer(200));
+    bench.flight_to(quiet).await.ends(End::Answer(200));
+}
