@@ -2,8 +2,8 @@
 //!
 //! * [`dispatcher`] is what the rest of the program holds; it tells the [`scheduler`] by [`messages`].
 //! * [`scheduler`] decides which attempt is sent next: a bounded [`lane`] for each endpoint, served in
-//!   turn, within [`slots`]; [`claims`] knows what is in memory, [`poll`] asks the table, and [`wakes`]
-//!   says when to look at a lane again.
+//!   [`turns`], within [`slots`] and the endpoint's [`pace`]; [`claims`] knows what is in memory, [`poll`] asks
+//!   the table, and [`wakes`] says when to look at a lane again.
 //! * [`courier`] loads an attempt, has it sent, and writes what became of it.
 //! * [`jobs`] queues bulk work in the background.
 //! * [`sender`] makes one request: [`recipients`] knows where to and with which secrets, [`headers`] says what
@@ -36,6 +36,7 @@ pub mod jobs;
 mod lane;
 mod messages;
 pub mod meters;
+mod pace;
 mod poll;
 mod resolver;
 mod scheduler;

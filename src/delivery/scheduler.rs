@@ -291,10 +291,11 @@ impl Scheduler {
         }
         // All lanes first: what a window may hold depends on how many there are.
         for queue in &due {
-            let has_waited = !self.lanes.contains_key(&queue.endpoint_id);
+            let is_known = self.lanes.contains_key(&queue.endpoint_id);
             let lane = self.lane(queue.endpoint_id);
             lane.doubt();
-            lane.rested &= !has_waited;
+            // Of the others, what is found here may have waited since an earlier life.
+            lane.rested &= is_known;
         }
         for queue in due {
             self.tend(queue.endpoint_id);

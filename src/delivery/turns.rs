@@ -2,9 +2,8 @@
 //!
 //! Those that have something waiting are served in turn. One that had nothing has its first turn before all others:
 //! else an event for it would wait until each endpoint with a backlog had sent one. After that turn it stands at the
-//! end of the line whether it has more or not, so that nobody has two first turns in one round, and those with a
-//! backlog get theirs (as new flows in FQ-CoDel, RFC 8290). However many are new,
-//! one of the others has every ninth turn.
+//! end of the line whether it has more or not, so that nobody has two first turns in one round (as new flows in
+//! FQ-CoDel, RFC 8290). However many are new, one of the others has every ninth turn.
 
 use std::collections::VecDeque;
 
