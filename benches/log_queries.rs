@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use postrider::domain::attempt::{AttemptStatus, ErrorKind, Failure, Outcome, Request, Response, Trigger};
-use postrider::domain::retry::Schedule;
-use postrider::domain::transition::Rules;
+use postrider::domain::attempts::attempt::{
+    AttemptStatus, ErrorKind, Failure, Outcome, Request, Response, Trigger,
+};
+use postrider::domain::attempts::retry::Schedule;
+use postrider::domain::attempts::transition::Rules;
 use postrider::domain::{AppId, AttemptId, EventType, Headers, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{

@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use divan::{Bencher, counter::ItemsCount};
-use postrider::delivery::guard::Guard;
-use postrider::domain::attempt::{Outcome, Request, Response};
+use postrider::delivery::sending::guard::Guard;
+use postrider::domain::attempts::attempt::{Outcome, Request, Response};
+use postrider::domain::attempts::retry::Schedule;
+use postrider::domain::attempts::transition::Rules;
 use postrider::domain::network::NetworkPolicy;
 use postrider::domain::pattern::any_matches;
-use postrider::domain::retry::Schedule;
-use postrider::domain::transition::Rules;
-use postrider::domain::{AppId, EventPattern, EventType, Headers, SigningSecret, Timestamp, signature};
+use postrider::domain::signing::signature;
+use postrider::domain::{AppId, EventPattern, EventType, Headers, SigningSecret, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventStore as _, FinishRules, LogStore as _, NewEvent, PageRequest,

@@ -16,17 +16,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use log::{END, monotonic, options, type_name};
-use postrider::clock::FakeClock;
-use postrider::domain::attempt::{Outcome, Request, Response};
+use postrider::domain::attempts::attempt::{Outcome, Request, Response};
+use postrider::domain::attempts::retry::Schedule;
+use postrider::domain::attempts::transition::Rules;
 use postrider::domain::retention::{Rule, Rules as Retention};
-use postrider::domain::retry::Schedule;
-use postrider::domain::transition::Rules;
 use postrider::domain::{AppId, EventType, Headers, Span, Timestamp};
-use postrider::retention::Sweeper;
+use postrider::host::clock::FakeClock;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, EventStore as _, FinishRules, NewEvent, QueueStore as _, Store, Taken,
 };
+use postrider::upkeep::retention::Sweeper;
 
 mod log;
 

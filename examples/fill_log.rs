@@ -12,8 +12,8 @@
 //! should be a new one, and no server may be running on it.
 
 use postrider::config::Config;
-use postrider::data_dir::DataDir;
 use postrider::domain::Timestamp;
+use postrider::host::data_dir::DataDir;
 use postrider::store::sqlite::{Options, SqliteStore};
 use rusqlite::{Connection, params};
 

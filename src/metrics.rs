@@ -19,13 +19,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::backup;
-use crate::clock::Clock;
 use crate::delivery;
 use crate::domain::Timestamp;
-use crate::meter::Histogram;
-use crate::process::Process;
+use crate::host::clock::Clock;
+use crate::host::meter::Histogram;
+use crate::host::process::Process;
 use crate::store::{Oldest, Store, StoreError, sqlite};
+use crate::upkeep::backup;
 
 /// Where the figures come from.
 pub struct Metrics {

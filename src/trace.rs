@@ -85,3 +85,5 @@ pub fn finish() {
     #[cfg(feature = "otel")]
     otel::finish();
 }
+
+pub mod logging;

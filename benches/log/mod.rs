@@ -7,9 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
-use postrider::clock::{Clock as _, SystemClock};
-use postrider::domain::histogram::bucket_of;
+use postrider::domain::values::histogram::bucket_of;
 use postrider::domain::{EndpointId, EventId, Timestamp};
+use postrider::host::clock::{Clock as _, SystemClock};
 use postrider::store::sqlite::{Options, SqliteStore};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, params};

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use crate::alerts::Alerts;
-use crate::delivery::dispatcher::Dispatcher;
+use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::domain::alert::{AlertTarget, AlertTry};
 use crate::domain::{AlertKind, AppId, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::Readiness;
 use crate::http::metrics::Exposition;
-use crate::logging;
 use crate::metrics::Metrics;
-use crate::retention::{SweepError, Sweeper, SweeperState};
 use crate::service::alerts::Messenger;
 use crate::service::log_level::LogControl;
 use crate::service::operations::{Sweep, SweepState, Swept};
 use crate::service::{self, By, Dispatch, ServiceError};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Job, Queued, StatsStore as _, StoreError};
+use crate::trace::logging;
+use crate::upkeep::alerts::Alerts;
+use crate::upkeep::retention::{SweepError, Sweeper, SweeperState};
 
 /// Delivery, as the services see it.
 pub(super) struct Delivery {

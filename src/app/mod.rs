@@ -12,29 +12,30 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::alerts::Alerts;
-use crate::backup::Scheduled;
-use crate::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::config::{Config, Listen};
-use crate::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::delivery::SenderError;
-use crate::delivery::dispatcher::Dispatcher;
-use crate::delivery::guard::{Lookup, SystemLookup};
-use crate::delivery::jobs::JobRunner;
+use crate::delivery::scheduling::bulk_jobs::JobRunner;
+use crate::delivery::scheduling::dispatcher::Dispatcher;
+use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::ActivityKind;
+use crate::host::clock::{Chance, Clock, SystemChance, SystemClock};
+use crate::host::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::http;
-use crate::http::listener::Listener;
-use crate::http::proxies::Proxies;
-use crate::http::server::Door;
-use crate::http::tls::{Tls, TlsError};
-use crate::retention::Sweeper;
+use crate::http::transport::listener::Listener;
+use crate::http::transport::proxies::Proxies;
+use crate::http::transport::server::Door;
+use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, StatsStore as _, Store, StoreError};
+use crate::upkeep::alerts::Alerts;
+use crate::upkeep::backup::Scheduled;
+use crate::upkeep::retention::Sweeper;
 
 mod adapters;
 mod greeting;
 mod process;
+pub mod systemd;
 mod wiring;
 
 pub use process::{Signals, serve};
@@ -177,7 +178,8 @@ impl Server {
         let app = http::app(parts.state);
         let proxies = Proxies::new(config.http.trusted_proxies.clone());
         let door = Door { listener, tls: tls.clone(), proxies };
-        let http = tokio::spawn(http::server::serve(door, app, stop_http.clone(), abort_http.clone()));
+        let http =
+            tokio::spawn(http::transport::server::serve(door, app, stop_http.clone(), abort_http.clone()));
         Ok(Server {
             address,
             tls,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Server, StartError, World, greeting};
+use crate::app::systemd;
 use crate::config::Config;
-use crate::systemd;
 
 /// Runs a server until the process is told to stop, and says on stdout how to use it.
 /// `accept_clock`: a person says that the clock is right.

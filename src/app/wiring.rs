@@ -7,43 +7,43 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{Delivery, Figures, LogLines, Ready, Sweeping, Telling};
 use super::{StartError, World};
-use crate::alerts::{Alerts, Watched};
-use crate::backup::Scheduled;
 use crate::config::{self, Config, Listen, PublicUrl};
 use crate::delivery::courier::RetryPolicy;
-use crate::delivery::dispatcher::{Dispatcher, Limits};
-use crate::delivery::jobs::JobRunner;
+use crate::delivery::scheduling::bulk_jobs::JobRunner;
+use crate::delivery::scheduling::dispatcher::{Dispatcher, Limits};
 use crate::delivery::{Sender, SenderConfig};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
+use crate::host::vault::Vault;
 use crate::http::metrics::Access;
 use crate::http::{self, State};
 use crate::metrics::{Metrics, Sources};
-use crate::retention::Sweeper;
 use crate::service::about::{About, Facts};
-use crate::service::accounts::Accounts;
 use crate::service::alerts::AlertTargets;
-use crate::service::auth::Auth;
-use crate::service::deliveries::Deliveries;
-use crate::service::endpoint_input::InputRules;
-use crate::service::endpoints::Endpoints;
+use crate::service::bulk_jobs::Jobs;
+use crate::service::endpoints::endpoint_input::InputRules;
+use crate::service::endpoints::manage::Endpoints;
+use crate::service::endpoints::verification::Verification;
 use crate::service::events::Events;
-use crate::service::export::Exports;
-use crate::service::jobs::Jobs;
-use crate::service::live::Live;
+use crate::service::log::deliveries::Deliveries;
+use crate::service::log::export::Exports;
+use crate::service::log::live::Live;
+use crate::service::log::overview::Overviews;
+use crate::service::log::statistics::Statistics;
+use crate::service::log::workbooks::Workbooks;
 use crate::service::log_level::LogLevel;
 use crate::service::operations::{Operations, Sweep};
-use crate::service::overview::Overviews;
+use crate::service::people::accounts::Accounts;
+use crate::service::people::auth::Auth;
+use crate::service::people::sessions::Sessions;
 use crate::service::retention::Retention;
-use crate::service::sessions::Sessions;
-use crate::service::statistics::Statistics;
-use crate::service::verification::Verification;
-use crate::service::workbooks::Workbooks;
 use crate::service::{self, Dispatch, Services};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::vault::Vault;
+use crate::upkeep::alerts::{Alerts, Watched};
+use crate::upkeep::backup::Scheduled;
+use crate::upkeep::retention::Sweeper;
 
 pub(super) struct Parts {
     pub(super) state: State,
@@ -103,7 +103,7 @@ pub(super) fn assemble(
         Alerts::new(shared.clone(), clock.clone(), vault.clone(), sender, backups.clone(), watched(config));
     let sources =
         Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
-    let database = config.data_dir.join(crate::data_dir::DATABASE);
+    let database = config.data_dir.join(crate::host::data_dir::DATABASE);
     let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let rules_of_retention = retention_rules(config);
     let sweeper = Sweeper::new(shared.clone(), clock.clone(), rules_of_retention.clone());
@@ -153,7 +153,7 @@ pub(super) fn assemble(
         retention: Arc::new(Retention::new(shared.clone(), clock.clone(), sweep.clone(), rules_of_retention)),
         about: Arc::new(About::new(shared.clone(), facts(config, address, clock.now()))),
         operations: Arc::new(Operations::new(shared, sweep)),
-        limits: Arc::new(service::limits::Limits::new(
+        limits: Arc::new(service::people::limits::Limits::new(
             clock,
             config.limits.requests_per_minute,
             config.limits.events_per_second,

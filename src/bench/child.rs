@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::load;
-use crate::process::Process as Figures;
+use crate::host::process::Process as Figures;
 
 /// How long it may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -115,7 +115,7 @@ impl Child {
             }
             tokio::time::sleep(LOOK).await;
         }
-        Ok(std::fs::metadata(self.data.join(crate::data_dir::DATABASE))?.len())
+        Ok(std::fs::metadata(self.data.join(crate::host::data_dir::DATABASE))?.len())
     }
 }
 

@@ -26,8 +26,8 @@ pub use child::ChildError;
 pub use report::{Report, Times};
 use tally::Tally;
 
-use crate::disk::fsync_ms;
-use crate::throw_away::ThrowAway;
+use crate::host::disk::fsync_ms;
+use crate::host::throw_away::ThrowAway;
 
 /// How long nothing may arrive before what is missing is given up.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,10 +4,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, output, storage};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::domain::App;
-use crate::service::{By, apps};
+use crate::host::clock::{Clock, SystemClock};
+use crate::service::By;
+use crate::service::people::apps;
 use crate::store::Store;
 
 /// What to do with apps.

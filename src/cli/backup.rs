@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{CliError, output};
-use crate::backup::{self, BackupError};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::data_dir::DataDir;
-use crate::restore::{self, Restored};
-use crate::store::sqlite::inspect::{Inspection, inspect};
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
+use crate::store::sqlite::engine::inspect::{Inspection, inspect};
+use crate::upkeep::backup;
+use crate::upkeep::backup::BackupError;
+use crate::upkeep::restore;
+use crate::upkeep::restore::Restored;
 
 /// How long another process's lock is waited for.
 const BUSY: Duration = Duration::from_secs(10);

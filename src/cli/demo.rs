@@ -2,7 +2,8 @@
 
 use super::{CliError, serve};
 use crate::config::Config;
-use crate::{demo, logging};
+use crate::demo;
+use crate::trace::logging;
 
 /// Runs the command.
 pub(super) fn run(config: Config) -> Result<(), CliError> {

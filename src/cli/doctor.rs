@@ -4,10 +4,10 @@ use clap::Args;
 use url::Url;
 
 use super::{CliError, output, serve, storage};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::doctor::{self, Finding, endpoint, machine};
 use crate::domain::{Endpoint, EndpointId};
+use crate::host::clock::{Clock, SystemClock};
 use crate::store::Store;
 
 /// What to look at.

@@ -4,16 +4,16 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::app::StartError;
-use crate::backup::BackupError;
 use crate::bench::BenchError;
 use crate::config::Problems;
-use crate::data_dir::DataDirError;
 use crate::demo::DemoError;
+use crate::host::data_dir::DataDirError;
 use crate::service::ServiceError;
-use crate::service::apps::AppError;
-use crate::service::keys::KeyError;
-use crate::service::users::UserError;
+use crate::service::people::apps::AppError;
+use crate::service::people::keys::KeyError;
+use crate::service::people::users::UserError;
 use crate::store::StoreError;
+use crate::upkeep::backup::BackupError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -4,13 +4,15 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, output, storage};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::domain::app::DEFAULT_APP;
-use crate::domain::key::client_key;
+use crate::domain::access::app::DEFAULT_APP;
+use crate::domain::access::key::client_key;
 use crate::domain::{App, Key, Scope, Scopes, Span, Timestamp};
-use crate::service::keys::{self, CreatedKey, NewKey};
-use crate::service::{By, apps};
+use crate::host::clock::{Clock, SystemClock};
+use crate::service::By;
+use crate::service::people::apps;
+use crate::service::people::keys;
+use crate::service::people::keys::{CreatedKey, NewKey};
 use crate::store::Store;
 
 /// What to do with keys.

@@ -4,10 +4,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{CliError, output, storage};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::data_dir::DataDir;
 use crate::domain::ActivityKind;
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
 use crate::service::By;
 use crate::store::Reseal;
 

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, output, storage, svix};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::data_dir::DataDir;
 use crate::domain::network::NetworkPolicy;
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
+use crate::host::vault::Vault;
 use crate::service::By;
-use crate::service::endpoint_input::InputRules;
+use crate::service::endpoints::endpoint_input::InputRules;
 use crate::service::moving::document::Document;
 use crate::service::moving::export::export;
 use crate::service::moving::import::{self, Count, Importer, Plan};
 use crate::store::Store;
-use crate::vault::Vault;
 
 /// Flags of `export`.
 #[derive(Debug, Args)]

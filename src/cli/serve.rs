@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::Config;
-use crate::{app, logging, trace};
+use crate::trace::logging;
+use crate::{app, trace};
 
 /// Flags of `serve`.
 #[derive(Debug, Default, Args)]
@@ -37,7 +38,8 @@ pub(super) fn run(config: Config, options: &ServeOptions) -> Result<(), CliError
 /// What sends traces. The operator chooses the collector, so the network policy does not hold for it.
 #[cfg(feature = "otel")]
 fn collector_client() -> Result<reqwest::Client, CliError> {
-    use crate::delivery::{Guard, client};
+    use crate::delivery::Guard;
+    use crate::delivery::sending::client;
     use crate::domain::Span;
     use crate::domain::network::NetworkPolicy;
 

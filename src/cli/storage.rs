@@ -2,9 +2,9 @@
 //! server's lock.
 
 use super::CliError;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::data_dir::DataDir;
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
 use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
 

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use uuid::Uuid;
 
-use crate::delivery::client;
-use crate::delivery::guard::Guard;
+use crate::delivery::sending::client;
+use crate::delivery::sending::guard::Guard;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{Span, Timestamp};
 use crate::service::moving::document::{AppPart, Document, FORM, HeaderPart, WebhookPart};

@@ -11,11 +11,12 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, output, storage};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::load::without_line_end;
 use crate::domain::{Role, User};
-use crate::service::{By, users};
+use crate::host::clock::{Clock, SystemClock};
+use crate::service::By;
+use crate::service::people::users;
 use crate::store::Store;
 
 /// What to do with users.

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::value::{LogFormat, Value};
 use super::{ByteSize, PublicUrl, Secret};
 use crate::domain::Span;
+use crate::domain::attempts::retry::{SCHEDULE_MAX, Schedule};
 use crate::domain::endpoint::check_header_name;
-use crate::domain::retry::{SCHEDULE_MAX, Schedule};
 
 /// The fewest characters of an encryption key.
 pub const ENCRYPTION_KEY_MIN_CHARS: usize = 32;

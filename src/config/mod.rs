@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use crate::domain::Span;
-use crate::domain::retry::Schedule;
+use crate::domain::attempts::retry::Schedule;
 
 pub mod dump;
 pub mod keys;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{ByteSize, Listen, PublicUrl, Secret};
 use crate::domain::Span;
-use crate::domain::retry::Schedule;
+use crate::domain::attempts::retry::Schedule;
 
 /// A value that has the form its key asks for.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::clock::{Chance, Clock};
-use crate::domain::attempt::{Failure, Request};
-use crate::domain::retry::Schedule;
-use crate::domain::transition::Rules;
+use crate::domain::attempts::attempt::{Failure, Request};
+use crate::domain::attempts::retry::Schedule;
+use crate::domain::attempts::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
+use crate::host::clock::{Chance, Clock};
 use crate::store::{FinishRules, Finished, Job, Store, StoreError, TestDelivery};
 use crate::trace;
 
@@ -29,7 +29,7 @@ use super::meters::{Ended, Meters};
 /// How long to wait before a result that could not be written is tried again, in milliseconds.
 const WRITE_AGAIN_MS: u32 = 500;
 
-/// Makes one request. [`super::sender::Sender`] does it over the network.
+/// Makes one request. [`crate::delivery::sending::sender::Sender`] does it over the network.
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// Sends, and says what became of it; never fails. What is sent is noted in `flight` before the

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::domain::AppId;
-use crate::domain::attempt::{AttemptStatus, ErrorKind, Outcome};
-use crate::meter::{Counter, Gauge, Histogram};
+use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Outcome};
+use crate::host::meter::{Counter, Gauge, Histogram};
 
 /// Milliseconds of an attempt; the longest timeout is 30 s.
 const DURATION_MS: &[u64] =

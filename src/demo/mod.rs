@@ -12,18 +12,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::{Server, Signals, StartError, World};
-use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::data_dir::{DataDir, DataDirError};
-use crate::delivery::guard::{Lookup, SystemLookup};
-use crate::domain::app::DEFAULT_APP;
+use crate::delivery::sending::guard::{Lookup, SystemLookup};
+use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::{FieldError, Role, Scope, Span};
-use crate::service::endpoint_input::EndpointInput;
+use crate::host::clock::{Clock as _, SystemClock};
+use crate::host::data_dir::{DataDir, DataDirError};
+use crate::host::throw_away::ThrowAway;
+use crate::service::endpoints::endpoint_input::EndpointInput;
 use crate::service::events::EventInput;
-use crate::service::{By, Caller, ServiceError, apps, keys, users};
+use crate::service::people::{apps, keys, users};
+use crate::service::{By, Caller, ServiceError};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{AppStore as _, StoreError};
-use crate::throw_away::ThrowAway;
 
 mod cast;
 mod past;

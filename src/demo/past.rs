@@ -14,19 +14,21 @@ use futures_util::future::try_join_all;
 use super::DemoError;
 use super::cast::{Dice, Happening, LATELY_MS, Part, customer, happening};
 use crate::config::Config;
-use crate::delivery::failure::{self, Stage};
-use crate::delivery::headers::{self, SigningHeaders};
-use crate::delivery::recipients::Recipient;
-use crate::domain::attempt::{Outcome, Request, Response};
+use crate::delivery::sending::failure;
+use crate::delivery::sending::failure::Stage;
+use crate::delivery::sending::headers;
+use crate::delivery::sending::headers::SigningHeaders;
+use crate::delivery::sending::recipients::Recipient;
+use crate::domain::attempts::attempt::{Outcome, Request, Response};
+use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::EndpointSettings;
-use crate::domain::transition::Rules;
 use crate::domain::{
     ActivityKind, AppId, AttemptId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType,
     SigningSecret, Timestamp,
 };
+use crate::host::vault::Vault;
 use crate::service::By;
 use crate::store::{FinishRules, Finished, Job, NewEvent, Queued, Store, Taken};
-use crate::vault::Vault;
 
 /// How far back it goes.
 const DAYS: i64 = 7;
@@ -272,7 +274,7 @@ fn event((event_type, resource, payload): Happening) -> Result<NewEvent, DemoErr
 mod tests {
     use super::*;
     use crate::domain::AttemptStatus;
-    use crate::domain::attempt::Attempt;
+    use crate::domain::attempts::attempt::Attempt;
     use crate::store::sqlite::{Options, SqliteStore};
     use crate::store::{
         ActivityStore as _, AppStore as _, AttemptFilter, EndpointStore as _, LogStore as _, PageRequest,

@@ -18,7 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::cast::{Part, TRACE};
-use crate::domain::{SigningSecret, signature};
+use crate::domain::SigningSecret;
+use crate::domain::signing::signature;
 
 /// Where the webhook of the demo's own events leads; only those are told.
 pub(super) const OWN_PATH: &str = "/hooks";

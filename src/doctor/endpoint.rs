@@ -11,15 +11,16 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::{Finding, certificate};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::data_dir::DataDir;
-use crate::delivery::guard::{Lookup as _, SystemLookup};
-use crate::delivery::{Sender, SenderConfig, client, failure};
-use crate::domain::attempt::{Budget, Trigger};
+use crate::delivery::sending::guard::{Lookup as _, SystemLookup};
+use crate::delivery::sending::{client, failure};
+use crate::delivery::{Sender, SenderConfig};
+use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{AttemptId, Endpoint, EndpointStatus, EventId, EventType, Timestamp};
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
 use crate::store::Job;
 
 /// A certificate with fewer days left is worth a warning.

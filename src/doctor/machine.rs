@@ -6,10 +6,12 @@ use std::path::Path;
 
 use super::Finding;
 use crate::config::{Config, KEYS, Listen, Origin};
-use crate::data_dir::DataDir;
-use crate::delivery::authorities::{self, Authorities};
-use crate::disk::{self, Room};
+use crate::delivery::sending::authorities;
+use crate::delivery::sending::authorities::Authorities;
 use crate::domain::Timestamp;
+use crate::host::data_dir::DataDir;
+use crate::host::disk;
+use crate::host::disk::Room;
 
 /// Less free space than this is nearly none.
 const SPACE_WARNING: u64 = 1 << 30;

@@ -3,7 +3,7 @@
 //!
 //! [`Trouble`] is what is wrong; [`Trouble::alert`] puts it into words; [`Form::posting`] makes a request
 //! of these. All of it is pure: when something is told, and whether it was told before, is decided in
-//! [`crate::alerts`].
+//! [`crate::upkeep::alerts`].
 
 use serde_json::json;
 use url::Url;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use super::retry::Schedule;
 use super::{AppId, EndpointId, EventPattern, Sealed, Span, Timestamp};
+use crate::domain::attempts::retry::Schedule;
 
 /// The host of the built-in receiver; nobody can own it, and no resolver answers for it.
 pub const ECHO_HOST: &str = "echo.postrider.invalid";

@@ -4,8 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::attempt::AttemptSummary;
 use super::{Endpoint, EventId, Timestamp};
+use crate::domain::attempts::attempt::AttemptSummary;
 
 /// The longest event type, in bytes.
 pub const TYPE_MAX: usize = 128;

@@ -1,8 +1,8 @@
 //! Which rows of a list are meant, and in which order: one set of filters for lists, exports and bulk
 //! work alike.
 
-use super::attempt::{AttemptStatus, ErrorKind, Trigger};
 use super::{AttemptId, EndpointId, EndpointStatus, EventType, Timestamp};
+use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 
 /// Which endpoints a list shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

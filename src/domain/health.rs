@@ -162,8 +162,8 @@ pub fn percent(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::attempt::ErrorKind;
-    use crate::domain::timestamp::Timestamp;
+    use crate::domain::attempts::attempt::ErrorKind;
+    use crate::domain::values::timestamp::Timestamp;
 
     #[test]
     fn an_endpoint_that_does_well_needs_nobody_and_the_gravest_reason_is_told() {

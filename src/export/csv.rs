@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::{COLUMNS, Cell};
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 
 /// The line with the names of the columns.
 pub(super) fn head() -> Vec<u8> {

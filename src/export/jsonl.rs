@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{COLUMNS, Cell};
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 
 /// Rows.
 pub(super) fn page(rows: &[Attempt]) -> Vec<u8> {

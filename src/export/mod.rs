@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use crate::domain::Timestamp;
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 
 mod csv;
 mod jsonl;
@@ -142,7 +142,7 @@ pub const COLUMNS: [Column; WIDTH] = [
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::domain::attempt::{AttemptStatus, Trigger};
+    use crate::domain::attempts::attempt::{AttemptStatus, Trigger};
     use crate::domain::{AttemptId, EndpointId, EventId, EventType};
 
     /// A row with a response body.

@@ -10,7 +10,7 @@ use umya_spreadsheet::{Coordinate, Pane, PaneStateValues, PaneValues, SheetView,
 
 use super::{COLUMNS, Cell};
 use crate::domain::Timestamp;
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 
 pub mod pipe;
 

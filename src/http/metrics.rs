@@ -13,8 +13,9 @@ use poem::web::Data;
 use poem::{Request, Response, handler};
 use subtle::ConstantTimeEq as _;
 
+use super::State;
 use super::problem::Problem;
-use super::{State, limits};
+use crate::http::request::limits;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

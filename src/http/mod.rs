@@ -1,8 +1,8 @@
 //! The HTTP surfaces: thin, over the services.
 //!
-//! A request passes, from the outside in: the accept loop ([`server`]), the shell ([`shell`]: request
-//! id, base path, panics, one envelope for every error), the route, the operation. Surfaces speak to
-//! services only, never to storage.
+//! A request passes, from the outside in: the accept loop ([`transport::server`]), the shell ([`shell`]: request
+//! id, base path, panics, one envelope for every error), the route, the operation, which reads its input with
+//! [`request`]. Surfaces use services only, never storage.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,26 +12,16 @@ use poem::{Endpoint, EndpointExt, Response, Route, get};
 
 use crate::service::Services;
 
+use document::{allow, docs};
+
 pub mod admin;
-pub mod allow;
-pub mod assets;
-pub mod auth;
-pub mod body;
-pub mod docs;
+pub mod document;
 pub mod health;
-pub mod limits;
-pub mod listener;
 pub mod metrics;
-pub mod nearest;
-pub mod openapi;
-pub mod paging;
 pub mod problem;
-pub mod proxies;
-pub mod query;
-pub mod server;
+pub mod request;
 pub mod shell;
-pub mod tls;
-mod unread;
+pub mod transport;
 pub mod v0;
 pub mod v1;
 

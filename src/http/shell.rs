@@ -13,10 +13,10 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::allow::Allowed;
-use super::limits::Slot;
 use super::problem::Problem;
 use super::{admin, v0};
+use crate::http::document::allow::Allowed;
+use crate::http::request::limits::Slot;
 use crate::trace;
 
 /// The name of the header that carries the request's id.

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::{By, Result, ServiceError};
-use crate::clock::Clock;
 use crate::domain::alert::{
     AlertTarget, AlertTry, DISK_FREE_MIB_MAX, Form, NAME_MAX_CHARS, TARGETS_MAX, TOKEN_MAX,
 };
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{Activity, ActivityKind, AlertKind, AlertTargetId, FieldError, Invalid, Span, endpoint};
+use crate::host::clock::Clock;
+use crate::host::vault::Vault;
 use crate::store::Store;
-use crate::vault::Vault;
 
 /// How long the oldest delivery may wait, unless a target says otherwise.
 const QUEUE_AGE: u32 = 900;

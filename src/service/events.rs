@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::clock::Clock;
 use crate::domain::event::{BATCH_MAX, Event, EventType, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
 use crate::domain::{EventId, FieldError, Invalid};
+use crate::host::clock::Clock;
 use crate::store::{EventDetail, EventFilter, NewEvent, Page, PageRequest, Store, Taken};
 
 use super::{Caller, Dispatch, Result, ServiceError};

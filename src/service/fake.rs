@@ -22,7 +22,7 @@ struct Rows {
 impl FakeStore {
     pub(crate) fn with_default_app(now: Timestamp) -> FakeStore {
         let store = FakeStore::default();
-        let name = crate::domain::app::DEFAULT_APP.to_owned();
+        let name = crate::domain::access::app::DEFAULT_APP.to_owned();
         store.0.lock().unwrap().apps.push(App { id: AppId::new(now), name, created_at: now });
         store
     }

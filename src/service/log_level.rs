@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{By, Result};
-use crate::clock::Clock;
 use crate::domain::{ActivityKind, Invalid};
+use crate::host::clock::Clock;
 use crate::store::Store;
 
 /// Who filters the log lines. `crate::app` joins the two.

@@ -15,32 +15,18 @@ use crate::domain::{
 use crate::store::{Job, Queued, StoreError};
 
 pub mod about;
-pub mod accounts;
 pub mod alerts;
-pub mod apps;
-pub mod auth;
-pub mod deliveries;
-pub mod endpoint_input;
+pub mod bulk_jobs;
 pub mod endpoints;
 pub mod events;
-pub mod export;
 #[cfg(test)]
 mod fake;
-pub mod jobs;
-pub mod keys;
-pub mod limits;
-pub mod live;
+pub mod log;
 pub mod log_level;
 pub mod moving;
 pub mod operations;
-pub mod overview;
+pub mod people;
 pub mod retention;
-pub mod sessions;
-pub mod statistics;
-mod throttle;
-pub mod users;
-pub mod verification;
-pub mod workbooks;
 
 /// What the services need of delivery. Delivery implements it; `crate::app` joins the two.
 #[async_trait]
@@ -172,9 +158,9 @@ impl From<StoreError> for ServiceError {
 }
 
 /// What went wrong with a user, where it is nobody's input.
-fn user_error(error: users::UserError) -> ServiceError {
+fn user_error(error: people::users::UserError) -> ServiceError {
     match error {
-        users::UserError::Store(error) => error.into(),
+        people::users::UserError::Store(error) => error.into(),
         other => ServiceError::Internal(Box::new(other)),
     }
 }
@@ -185,20 +171,20 @@ pub type Result<T> = std::result::Result<T, ServiceError>;
 /// All services that the HTTP surfaces use.
 #[derive(Clone)]
 pub struct Services {
-    pub auth: Arc<auth::Auth>,
-    pub endpoints: Arc<endpoints::Endpoints>,
+    pub auth: Arc<people::auth::Auth>,
+    pub endpoints: Arc<endpoints::manage::Endpoints>,
     pub events: Arc<events::Events>,
-    pub deliveries: Arc<deliveries::Deliveries>,
-    pub limits: Arc<limits::Limits>,
-    pub jobs: Arc<jobs::Jobs>,
-    pub exports: Arc<export::Exports>,
-    pub live: Arc<live::Live>,
-    pub statistics: Arc<statistics::Statistics>,
+    pub deliveries: Arc<log::deliveries::Deliveries>,
+    pub limits: Arc<people::limits::Limits>,
+    pub jobs: Arc<bulk_jobs::Jobs>,
+    pub exports: Arc<log::export::Exports>,
+    pub live: Arc<log::live::Live>,
+    pub statistics: Arc<log::statistics::Statistics>,
     pub operations: Arc<operations::Operations>,
-    pub sessions: Arc<sessions::Sessions>,
-    pub verification: Arc<verification::Verification>,
-    pub accounts: Arc<accounts::Accounts>,
-    pub overviews: Arc<overview::Overviews>,
+    pub sessions: Arc<people::sessions::Sessions>,
+    pub verification: Arc<endpoints::verification::Verification>,
+    pub accounts: Arc<people::accounts::Accounts>,
+    pub overviews: Arc<log::overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
     pub alerts: Arc<alerts::AlertTargets>,
@@ -207,7 +193,7 @@ pub struct Services {
 
 /// Checks what people name their apps and keys. The error is a sentence.
 fn check_name(name: &str) -> std::result::Result<(), String> {
-    let max = crate::domain::app::NAME_MAX_CHARS;
+    let max = crate::domain::access::app::NAME_MAX_CHARS;
     let fits = (1..=max).contains(&name.chars().count());
     if !fits || name.trim() != name || name.chars().any(char::is_control) {
         return Err(format!(

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::operations::{Sweep, SweepState};
 use super::{By, Result, ServiceError};
-use crate::clock::Clock;
 use crate::domain::retention::{Rule, Rules, Source};
 use crate::domain::{ActivityKind, Span};
+use crate::host::clock::Clock;
 use crate::store::{StorageFacts, Store};
 
 /// How it is now.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 
 use super::{AttemptFilter, LogKey, Result, Sort};
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
 
 /// The most rows of [`ExportPlace::ahead`]: 800 KB.

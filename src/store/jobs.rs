@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::job::{BulkJob, Work};
+use crate::domain::attempts::bulk_job::{BulkJob, Work};
 use crate::domain::{Activity, AppId, JobId, Timestamp};
 
 use super::{Page, PageRequest, Queued, Result};

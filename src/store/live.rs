@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 
 use super::{AttemptFilter, Result};
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
 
 /// A place in the order in which the attempts of an app end; larger is later.

@@ -7,7 +7,7 @@
 //! * `now` is always a parameter; times cross as [`Timestamp`].
 //! * A method that returns `Ok` has made its change durable.
 //! * No truth lives only in memory. Wake-ups ([`Queued`]) are hints; the table is the truth.
-//! * How an attempt changes is asked of [`crate::domain::transition::apply`], inside the transaction.
+//! * How an attempt changes is asked of [`crate::domain::attempts::transition::apply`], inside the transaction.
 //! * Nothing of the implementation (connections, SQL, its errors' types) appears here.
 //!
 //! `tests/it/store/` holds the conformance suite, written against these traits.
@@ -17,12 +17,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::domain::activity::{Activity, ActivityKind};
-use crate::domain::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
+use crate::domain::access::activity::{Activity, ActivityKind};
+use crate::domain::attempts::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
+use crate::domain::attempts::retry::Schedule;
+use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
 use crate::domain::event::{Event, EventType};
-use crate::domain::retry::Schedule;
-use crate::domain::transition::Rules;
 use crate::domain::{
     App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
 };
@@ -36,7 +36,7 @@ pub use crate::domain::event::EventDetail;
 pub use crate::domain::filter::{
     AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
 };
-pub use crate::domain::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
+pub use crate::domain::values::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 
 mod alerts;
 mod export;

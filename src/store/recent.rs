@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::Result;
-use crate::domain::delivery::RecentDelivery;
+use crate::domain::attempts::delivery::RecentDelivery;
 use crate::domain::{AppId, EndpointId};
 
 /// The log, delivery by delivery.

@@ -6,8 +6,8 @@
 use async_trait::async_trait;
 
 use super::Result;
-use crate::domain::key::SecretHash;
-use crate::domain::session::Session;
+use crate::domain::access::key::SecretHash;
+use crate::domain::access::session::Session;
 use crate::domain::{Activity, Role, SessionId, Timestamp, User, UserId};
 
 /// What became of a change to a user.

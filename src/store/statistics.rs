@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 
 use super::Result;
-use crate::domain::histogram::Bucket;
+use crate::domain::values::histogram::Bucket;
 use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
 
 /// How long counts by the minute are kept, in ms; those by the hour are kept for ever.

@@ -1,9 +1,10 @@
 //! A server with people and a receiver, for one test.
 
-use postrider::clock::{Clock as _, SystemClock};
 use postrider::config::Config;
 use postrider::domain::{Role, Span};
-use postrider::service::{By, users};
+use postrider::host::clock::{Clock as _, SystemClock};
+use postrider::service::By;
+use postrider::service::people::users;
 use serde_json::{Value, json};
 
 use crate::page::Page;

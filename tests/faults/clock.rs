@@ -1,8 +1,8 @@
 //! The time of day jumps: forward an hour, a day, to 2099, and back to 1970. What is fresh is sent, what waits for a
 //! retry is sent once and not its whole schedule at once, and nothing is swept because of a wrong clock.
 
-use postrider::clock::Clock as _;
 use postrider::domain::Timestamp;
+use postrider::host::clock::Clock as _;
 use serde_json::json;
 
 use crate::say;

@@ -16,17 +16,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postrider::clock::{Clock as _, FakeChance, FakeClock};
 use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
-use postrider::delivery::dispatcher::{Dispatcher, Limits};
-use postrider::domain::app::DEFAULT_APP;
-use postrider::domain::attempt::{Attempt, Failure, Response};
-use postrider::domain::list::{PageRequest, Start};
-use postrider::domain::retry::Schedule;
+use postrider::delivery::scheduling::dispatcher::{Dispatcher, Limits};
+use postrider::domain::access::app::DEFAULT_APP;
+use postrider::domain::attempts::attempt::{Attempt, Failure, Response};
+use postrider::domain::attempts::retry::Schedule;
+use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
     Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind,
     EventType, Headers, Outcome, Span,
 };
+use postrider::host::clock::{Clock as _, FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use poem::Request;
 use postrider::config::{Config, Sources};
+use postrider::domain::attempts::retry_after;
 use postrider::domain::event::EventType;
 use postrider::domain::network::{self, NetworkPolicy};
 use postrider::domain::pattern::EventPattern;
-use postrider::domain::{Timestamp, endpoint, retry_after};
-use postrider::http::paging::{PARAMS, Paging};
-use postrider::http::query::Query;
+use postrider::domain::{Timestamp, endpoint};
+use postrider::http::request::paging::{PARAMS, Paging};
+use postrider::http::request::query::Query;
 
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()

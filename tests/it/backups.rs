@@ -46,7 +46,7 @@ async fn one_is_made_each_time_and_the_newest_are_kept() {
     assert_eq!(files(&dir), expected);
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("\npostrider_backups_total 3.0\n"), "{metrics}");
-    let last = postrider::clock::Clock::now(&*app.clock).as_millis() / 1_000;
+    let last = postrider::host::clock::Clock::now(&*app.clock).as_millis() / 1_000;
     assert!(metrics.contains(&format!("\npostrider_backup_last_success_timestamp_seconds {last}.0\n")));
 
     // The time goes on from the newest that is there, whoever made it.

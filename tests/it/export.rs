@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use calamine::{Data, Reader as _, Xlsx};
-use postrider::domain::attempt::{Failure, Response};
+use postrider::domain::attempts::attempt::{Failure, Response};
 use postrider::domain::{ErrorKind, EventId, EventType, Headers, Outcome, Timestamp};
 use postrider::store::TestDelivery;
 use serde_json::{Value, json};

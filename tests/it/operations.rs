@@ -311,7 +311,7 @@ async fn a_clock_that_jumps_removes_nothing_until_a_person_accepts_it() {
 async fn a_clock_that_is_set_right_again_ends_the_hold() {
     let app = short_memory().await;
     sweep(&app).await;
-    let right = postrider::clock::Clock::now(&*app.clock);
+    let right = postrider::host::clock::Clock::now(&*app.clock);
     app.clock.advance_ms(DAY + 1);
     app.post("/v1/retention/sweep", json!({})).await.problems(409);
     app.clock.set(right.plus_ms(DAY));

@@ -3,10 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use postrider::clock::Clock as _;
-use postrider::domain::activity::ActivityKind;
+use postrider::domain::access::activity::ActivityKind;
+use postrider::host::clock::Clock as _;
 use postrider::service::By;
-use postrider::service::live::{ALIVE_EVERY_MS, SLOW_AFTER_MS};
+use postrider::service::log::live::{ALIVE_EVERY_MS, SLOW_AFTER_MS};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 //! delivery log says it and since when it has been there. What was wrong once and works now is none.
 
 use super::ResponseLabel;
-use crate::domain::attempt::ErrorKind;
+use crate::domain::attempts::attempt::ErrorKind;
 use crate::domain::endpoint::EndpointStatus;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::values::timestamp::Timestamp;
 
 /// What is known of the way in which attempts failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Book, XlsxError};
 use crate::domain::Timestamp;
-use crate::domain::attempt::Attempt;
+use crate::domain::attempts::attempt::Attempt;
 use crate::export::{COLUMNS, Cell};
 
 const END: &str = "end";

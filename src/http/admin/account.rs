@@ -6,9 +6,9 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::domain::{Session, SessionId};
-use crate::http::auth::Person;
-use crate::http::body::{BodyShape, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::Person;
+use crate::http::request::body::{BodyShape, Json};
 use crate::service::ServiceError;
 
 use super::Tag;

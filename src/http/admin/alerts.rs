@@ -6,12 +6,12 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::domain::alert::{AlertTarget, AlertTry, Form};
 use crate::domain::{AlertKind, AlertTargetId, Span};
-use crate::http::auth::{AdminRole, AnyRole};
-use crate::http::body::{BodyShape, Fields, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::{AdminRole, AnyRole};
+use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::service::ServiceError;
 use crate::service::alerts::TargetInput;
-use crate::service::endpoint_input::not_a_span;
+use crate::service::endpoints::endpoint_input::not_a_span;
 
 use super::Tag;
 use super::shapes::{Done, Made, Whole};

@@ -5,9 +5,9 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::domain::App;
-use crate::http::auth::Admin;
-use crate::http::body::{BodyShape, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::Admin;
+use crate::http::request::body::{BodyShape, Json};
 use crate::service::ServiceError;
 
 use super::Tag;

@@ -4,11 +4,12 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
-use crate::domain::{Key, Scope, Scopes, Span, key};
-use crate::http::auth::AdminRole;
-use crate::http::body::{BodyShape, Fields, Json};
+use crate::domain::access::key;
+use crate::domain::{Key, Scope, Scopes, Span};
 use crate::http::problem::Problem;
-use crate::service::accounts::KeyInput;
+use crate::http::request::auth::AdminRole;
+use crate::http::request::body::{BodyShape, Fields, Json};
+use crate::service::people::accounts::KeyInput;
 
 use super::Tag;
 use super::shapes::{Done, Made, Whole};

@@ -3,9 +3,9 @@
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
-use crate::http::auth::{AdminRole, AnyRole};
-use crate::http::body::{BodyShape, Fields, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::{AdminRole, AnyRole};
+use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::service::log_level::LogLevel;
 
 use super::Tag;

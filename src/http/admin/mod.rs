@@ -1,12 +1,12 @@
 //! `/admin`: the dashboard's page, and what it needs that `/v1` does not have.
 //!
 //! `/admin/api` answers with flat JSON objects; its errors have the envelope of `/v1`. Who may call an
-//! operation is said as everywhere else, by its first argument ([`crate::http::auth`]).
+//! operation is said as everywhere else, by its first argument ([`crate::http::request::auth`]).
 
 use poem::{Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::http::docs::Document;
+use crate::http::document::docs::Document;
 
 mod account;
 mod alerts;

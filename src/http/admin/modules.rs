@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::http::assets::Files;
+use crate::http::document::assets::Files;
 
 /// What every page begins with.
 const MAIN: &str = "main.js";
@@ -77,7 +77,7 @@ fn resolved(from: &str, specifier: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::assets;
+    use crate::http::document::assets;
 
     #[test]
     fn imports_are_found_as_people_and_as_minifiers_write_them() {

@@ -8,11 +8,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::AlertKind;
+use crate::domain::access::app::NAME_MAX_CHARS;
+use crate::domain::access::user::PASSWORD_MIN_CHARS;
 use crate::domain::alert::{self, Form};
-use crate::domain::app::NAME_MAX_CHARS;
-use crate::domain::user::PASSWORD_MIN_CHARS;
-use crate::http::openapi::{
-    self, Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
+use crate::http::document::openapi;
+use crate::http::document::openapi::{
+    Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
     scope_names,
 };
 use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};

@@ -6,9 +6,9 @@ use poem_openapi::{Object, OpenApi};
 use crate::domain::Span;
 use crate::domain::retention::Source;
 use crate::http::State;
-use crate::http::auth::{Admin, AnyRole};
-use crate::http::body::{BodyShape, Fields, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::{Admin, AnyRole};
+use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::service::retention::{Change, View};
 
 use super::Tag;

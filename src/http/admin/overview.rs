@@ -3,10 +3,10 @@
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use crate::http::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::problem::Problem;
-use crate::service::overview::{Attention, Hour};
-use crate::service::statistics::Summary;
+use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::service::log::overview::{Attention, Hour};
+use crate::service::log::statistics::Summary;
 
 use super::Tag;
 use super::shapes::Whole;

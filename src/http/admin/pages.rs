@@ -13,7 +13,8 @@ use poem::web::{Data, Path};
 use poem::{Request, Response, handler};
 
 use crate::http::State;
-use crate::http::assets::{self, FOR_EVER, File, INDEX, REVALIDATE};
+use crate::http::document::assets;
+use crate::http::document::assets::{FOR_EVER, File, INDEX, REVALIDATE};
 use crate::http::problem::Problem;
 
 use super::modules;

@@ -5,13 +5,13 @@ use poem::http::uri::Scheme;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-use crate::domain::session::LONGEST_MS;
+use crate::domain::access::session::LONGEST_MS;
 use crate::http::State;
-use crate::http::auth::{Anybody, COOKIE, Person};
-use crate::http::body::{BodyShape, Json};
 use crate::http::problem::Problem;
+use crate::http::request::auth::{Anybody, COOKIE, Person};
+use crate::http::request::body::{BodyShape, Json};
 use crate::http::shell;
-use crate::service::sessions::{SetUp, SignedIn};
+use crate::service::people::sessions::{SetUp, SignedIn};
 
 use super::Tag;
 use super::shapes::{client, texts};

@@ -6,10 +6,10 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
 
-use crate::http::body::Fields;
-use crate::http::limits;
 use crate::http::problem::Problem;
-use crate::service::sessions::Client;
+use crate::http::request::body::Fields;
+use crate::http::request::limits;
+use crate::service::people::sessions::Client;
 
 /// A list, which is always whole.
 #[derive(Object)]

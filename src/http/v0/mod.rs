@@ -6,7 +6,7 @@
 use poem::{IntoEndpoint, Route, get};
 use poem_openapi::OpenApiService;
 
-use super::docs::Document;
+use crate::http::document::docs::Document;
 
 pub mod fault;
 mod ids;

@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::openapi::{self, LINES, add_details, all_there, event_patterns, no_unsigned};
-use crate::http::query::Param;
+use crate::http::document::openapi;
+use crate::http::document::openapi::{LINES, add_details, all_there, event_patterns, no_unsigned};
+use crate::http::request::query::Param;
 use crate::http::v1::openapi::security_schemes;
 
 use super::{fault, webhooks};

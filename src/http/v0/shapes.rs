@@ -4,10 +4,10 @@
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object};
 
-use crate::domain::delivery::RecentDelivery;
+use crate::domain::attempts::delivery::RecentDelivery;
 use crate::domain::{App, Endpoint, EndpointStatus, SigningSecret, Timestamp};
-use crate::http::body::BodyShape;
-use crate::service::statistics::Summary;
+use crate::http::request::body::BodyShape;
+use crate::service::log::statistics::Summary;
 
 use super::ids;
 

@@ -6,14 +6,14 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 
 use crate::domain::filter::EndpointFilter;
-use crate::domain::list::{PageRequest, Start};
+use crate::domain::values::list::{PageRequest, Start};
 use crate::domain::{Endpoint, EndpointId, Scope};
 use crate::http::State;
-use crate::http::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::body::{BodyShape, Fields, Json};
 use crate::http::problem::Problem;
-use crate::http::query::{Param, Query, Shape};
-use crate::service::endpoint_input::{Checked, EndpointInput};
+use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::body::{BodyShape, Fields, Json};
+use crate::http::request::query::{Param, Query, Shape};
+use crate::service::endpoints::endpoint_input::{Checked, EndpointInput};
 use crate::service::{Caller, ServiceError};
 
 use super::ids;

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::filter::{AttemptFilter, LogKey, Sort, SortField, SortValue};
 use crate::domain::{AttemptId, AttemptStatus, EndpointId, ErrorKind, Trigger};
-use crate::http::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::Query;
 use crate::service::ServiceError;
 
 use super::endpoints::endpoint_id;

@@ -8,15 +8,18 @@ use serde::Deserialize;
 
 use crate::domain::endpoint::EndpointStatus;
 use crate::domain::filter::EndpointFilter;
-use crate::domain::invalid::escape_pointer;
+use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{EndpointId, EventType, FieldError, Span};
-use crate::http::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::body::{Fields, Json, Object};
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::body::{Fields, Json, Object};
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::Query;
 use crate::service::ServiceError;
-use crate::service::endpoint_input::{Checked, EndpointInput, HeaderInput, InputRules, not_a_span};
+use crate::service::endpoints::endpoint_input::{
+    Checked, EndpointInput, HeaderInput, InputRules, not_a_span,
+};
 
 use super::params;
 use super::shapes::{

@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::domain::filter::{EventFilter, TypeFilter};
 use crate::domain::{EventId, EventPattern, FieldError};
-use crate::http::auth::{ReadEvents, WriteEvents};
-use crate::http::body::{Fields, Json};
-use crate::http::limits;
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::request::auth::{ReadEvents, WriteEvents};
+use crate::http::request::body::{Fields, Json};
+use crate::http::request::limits;
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::Query;
 use crate::service::ServiceError;
 use crate::service::events::{EventInput, problems};
 

@@ -9,10 +9,10 @@ use poem_openapi::registry::{
 use poem_openapi::{ApiResponse, OpenApi};
 
 use crate::domain::EndpointId;
-use crate::http::auth::ExportWebhooks;
 use crate::http::problem::Problem;
-use crate::http::query::Query;
-use crate::service::export::{Content, ExportError, File, Format};
+use crate::http::request::auth::ExportWebhooks;
+use crate::http::request::query::Query;
+use crate::service::log::export::{Content, ExportError, File, Format};
 
 use super::deliveries::{read_filter, read_sort};
 use super::endpoints::endpoint_id;

@@ -6,14 +6,15 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
+use crate::domain::attempts::bulk_job::BulkJob;
 use crate::domain::filter::{AttemptFilter, TypeFilter};
-use crate::domain::job::BulkJob;
 use crate::domain::{AttemptStatus, EndpointId, ErrorKind, EventId, EventPattern, JobId, Timestamp, Trigger};
-use crate::http::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::body::{BodyShape, Fields, Json};
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::body::{BodyShape, Fields, Json};
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::Query;
 use crate::service::ServiceError;
 
 use super::endpoints::endpoint_id;

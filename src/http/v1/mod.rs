@@ -1,14 +1,14 @@
 //! `/v1`: the main surface, JSON:API-like (sections 4 and 5 of the contract).
 //!
-//! An operation reads its input ([`crate::http::body`], [`crate::http::query`]), calls one service, and
+//! An operation reads its input ([`crate::http::request::body`], [`crate::http::request::query`]), calls one service, and
 //! says the answer in the words of [`shapes`]. What it may be called with is the type of its first
-//! argument ([`crate::http::auth`]).
+//! argument ([`crate::http::request::auth`]).
 
 use std::str::FromStr;
 
 use poem_openapi::{OpenApiService, Tags};
 
-use crate::domain::list::{Page, PageRequest, Start};
+use crate::domain::values::list::{Page, PageRequest, Start};
 
 mod deliveries;
 mod endpoints;

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::openapi;
+use crate::http::document::openapi;
 
 use super::{examples, operations, params, schemas, statistics};
 
@@ -158,14 +158,14 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("export_all_deliveries") => params::attempt_export(false),
         Some("stream_deliveries") => params::attempt_stream(),
         Some("list_events") => params::event_list(),
-        Some("list_jobs") => crate::http::paging::PARAMS.to_vec(),
+        Some("list_jobs") => crate::http::request::paging::PARAMS.to_vec(),
         Some("get_stats" | "get_all_stats") => statistics::stats_params(),
         Some("list_event_types") => statistics::event_type_params(),
         Some("list_activity") => operations::activity_params(),
         _ => vec![],
     };
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-    parameters.extend(lists.iter().map(crate::http::query::Param::describe));
+    parameters.extend(lists.iter().map(crate::http::request::query::Param::describe));
     for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "format") {
         parameter["required"] = json!(true);
     }

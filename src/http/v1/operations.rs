@@ -9,10 +9,11 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
 use crate::domain::ActivityKind;
-use crate::http::auth::Admin;
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::{Param, Query, Shape};
+use crate::http::request::auth::Admin;
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::{Param, Query, Shape};
 use crate::service::operations::{ActivityEntry, ActivityFilter};
 
 use super::Tag;

@@ -1,8 +1,8 @@
 //! The query parameters of the lists: what is taken and what the document says, in one place.
 
 use crate::domain::filter::StatusFilter;
-use crate::http::paging;
-use crate::http::query::{Param, Query, Shape};
+use crate::http::request::paging;
+use crate::http::request::query::{Param, Query, Shape};
 
 /// Statuses of attempts.
 pub(super) const STATUSES: &[&str] = &["pending", "delivered", "failed", "exhausted", "cancelled"];
@@ -173,7 +173,7 @@ mod tests {
         let names = |all: Vec<&'static str>| all;
         assert_eq!(names(AttemptStatus::ALL.iter().map(|s| s.as_str()).collect()), STATUSES);
         assert_eq!(names(Trigger::ALL.iter().map(|s| s.as_str()).collect()), TRIGGERS);
-        let formats = crate::service::export::Format::ALL;
+        let formats = crate::service::log::export::Format::ALL;
         assert!(formats.iter().all(|f| FORMATS.contains(&f.as_str())) && FORMATS.len() == formats.len());
         assert_eq!(names(ErrorKind::ALL.iter().map(|s| s.as_str()).collect()), ERROR_KINDS);
     }

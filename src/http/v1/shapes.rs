@@ -8,13 +8,13 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::domain::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Response};
+use crate::domain::attempts::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Response};
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
 use crate::domain::event::Event;
 use crate::domain::event::EventDetail;
 use crate::domain::{AttemptId, Headers, Outcome, Timestamp};
-use crate::http::body::{BodyShape, Limit};
-use crate::http::paging::{Links, ListMeta};
+use crate::http::request::body::{BodyShape, Limit};
+use crate::http::request::paging::{Links, ListMeta};
 
 fn time(t: Timestamp) -> String {
     t.to_string()

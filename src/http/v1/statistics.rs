@@ -8,12 +8,13 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::domain::{EndpointId, Invalid, Span};
-use crate::http::auth::ReadWebhooks;
-use crate::http::paging::{self, Paging};
 use crate::http::problem::Problem;
-use crate::http::query::{Param, Query, Shape};
+use crate::http::request::auth::ReadWebhooks;
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::{Param, Query, Shape};
 use crate::service::ServiceError;
-use crate::service::statistics::{ErrorCount, EventTypeCount, Health, Stats, StepStats, Window};
+use crate::service::log::statistics::{ErrorCount, EventTypeCount, Health, Stats, StepStats, Window};
 
 use super::Tag;
 use super::endpoints::endpoint_id;

@@ -12,10 +12,10 @@ use poem_openapi::types::ToJSON as _;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use crate::domain::AttemptId;
-use crate::http::auth::ReadWebhooks;
 use crate::http::problem::Problem;
-use crate::http::query::Query;
-use crate::service::live::Item;
+use crate::http::request::auth::ReadWebhooks;
+use crate::http::request::query::Query;
+use crate::service::log::live::Item;
 
 use super::deliveries::read_filter;
 use super::shapes::AttemptResource;

@@ -8,12 +8,12 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::invalid::escape_pointer;
-use crate::domain::verification::{STANDARD_HEADERS, Scheme, Seen, TOLERANCE_SECS, Verdict};
+use crate::domain::signing::verification::{STANDARD_HEADERS, Scheme, Seen, TOLERANCE_SECS, Verdict};
+use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{Endpoint, FieldError, Timestamp};
-use crate::http::auth::ReadWebhooks;
-use crate::http::body::{BodyShape, Fields, Json, Limit, Object as RawObject};
 use crate::http::problem::Problem;
+use crate::http::request::auth::ReadWebhooks;
+use crate::http::request::body::{BodyShape, Fields, Json, Limit, Object as RawObject};
 
 use super::Tag;
 use super::endpoints::endpoint_id;
@@ -226,8 +226,9 @@ struct CheckObject {
 
 impl ResultResource {
     fn of(id: String, verdict: &Verdict) -> ResultResource {
-        let reason =
-            |reason: Option<crate::domain::verification::Reason>| reason.map(|r| r.as_str().to_owned());
+        let reason = |reason: Option<crate::domain::signing::verification::Reason>| {
+            reason.map(|r| r.as_str().to_owned())
+        };
         let decisive = verdict.decisive();
         ResultResource {
             kind: "webhook_verification_result".to_owned(),

@@ -2,9 +2,9 @@
 
 use crate::domain::endpoint::HeaderValue;
 use crate::domain::{AppId, Endpoint, Key, Span, Timestamp};
+use crate::host::vault::{CannotOpen, Vault};
 use crate::service::{Result, ServiceError};
 use crate::store::{EndpointFilter, PageRequest, Start, Store};
-use crate::vault::{CannotOpen, Vault};
 
 use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, WebhookPart};
 

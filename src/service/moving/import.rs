@@ -9,16 +9,17 @@ use url::Url;
 
 use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, WebhookPart};
 use super::export;
+use crate::domain::access::key::SecretHash;
 use crate::domain::endpoint::{self, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue};
-use crate::domain::key::SecretHash;
-use crate::domain::secret::SIGNING_SECRET_BYTES;
+use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::{
     ActivityKind, App, AppId, Endpoint, EndpointId, Key, Scope, Sealed, SigningSecret, Timestamp,
 };
-use crate::service::endpoint_input::{Checked, EndpointInput, HeaderInput, InputRules};
-use crate::service::{By, Result, ServiceError, apps};
+use crate::host::vault::Vault;
+use crate::service::endpoints::endpoint_input::{Checked, EndpointInput, HeaderInput, InputRules};
+use crate::service::people::apps;
+use crate::service::{By, Result, ServiceError};
 use crate::store::{Import, Store};
-use crate::vault::Vault;
 
 /// How many there are of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,10 +1,6 @@
 //! Storage in one SQLite file: the only place that knows rusqlite and r2d2.
 //!
-//! * [`writer`]: one thread through which everything is written, many commands to a commit;
-//!   [`checkpointer`]: beside it, moves the WAL into the file.
-//! * [`readers`]: beside it, a few threads through which everything is read. [`pool`]: how connections are set up.
-//! * [`migrations`]: the schema. [`rows`]: small values in columns. [`error`]: SQLite's errors.
-//! * One file for each aggregate, named as in [`crate::store`]; [`finish`] is the end of an attempt.
+//! Rooms, each of which may use those before it: [`engine`], [`people`], [`queue`], [`log`], [`upkeep`].
 //!
 //! A second process may have the same file open (`key create` beside the server): nothing here holds a
 //! lock for longer than a transaction. No connection, statement or error type of SQLite leaves here.
@@ -23,64 +19,24 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::Timestamp;
 use crate::store::{Result, StoreError};
 
-mod activity;
-mod alerts;
-mod answers;
-mod apps;
-mod attempts;
-pub mod backup;
-mod cache;
-mod checkpointer;
-mod command;
-mod counts;
-mod endpoint_text;
-mod endpoints;
-mod error;
-mod event_list;
-mod events;
-mod export;
-mod finish;
-mod fresh;
-mod header_text;
-pub mod inspect;
-mod job_text;
-mod job_walk;
-mod jobs;
-mod keys;
-mod live;
+pub mod engine;
 mod log;
-mod log_class;
-mod log_merge;
-mod log_plan;
-mod log_query;
-mod log_zones;
-mod meters;
-mod migrations;
-mod moving;
-mod overview;
-mod paging;
-mod pool;
+mod people;
 mod queue;
-mod readers;
-mod recent;
-mod reserve;
-mod retention;
-mod rows;
-mod secrets;
-mod sessions;
-mod stats;
-mod users;
-mod writer;
+mod upkeep;
 
-#[cfg(test)]
-mod log_tests;
 #[cfg(test)]
 mod tests;
 
-use command::{Asked, Tx};
-use writer::Message;
+use engine::command::{Asked, Tx};
+use engine::writer::Message;
+use engine::{
+    answers, cache, checkpointer, command, error, fresh, migrations, pool, readers, reserve, writer,
+};
+use people::apps;
+use queue::pending;
 
-pub use meters::Meters;
+pub use engine::meters::Meters;
 
 /// How storage is run.
 #[derive(Debug, Clone)]
@@ -147,7 +103,7 @@ impl SqliteStore {
         let readers = readers::Readers::new(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
         let meters = Arc::new(Meters::default());
-        queue::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
+        pending::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
         let broken = CancellationToken::new();
         let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout, broken.clone())?;

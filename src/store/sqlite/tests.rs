@@ -6,9 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::error::fault;
+use super::engine::counts;
+use super::log::{event_list, live, overview, recent, statistics};
+use super::people::keys;
+use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending};
+use super::upkeep::retention;
 use super::*;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType};
+use crate::store::sqlite::engine::error::fault;
 use crate::store::{
     AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, PageRequest,
     QueueStore as _, Retried, Start, StatsStore as _, Taken,
@@ -66,28 +71,36 @@ async fn the_hot_queries_use_their_indexes() {
     let app = default_app(&store).await;
     store
         .read("testing", move |conn| {
-            assert_quick(conn, queue::ENDPOINTS, "attempts_due");
-            assert_quick(conn, queue::DUE, "attempts_due");
-            assert_quick(conn, queue::SINGLES, "attempts_single");
-            assert_quick(conn, queue::LOAD, "SEARCH t USING INTEGER PRIMARY KEY");
-            assert_quick(conn, queue::OLDEST, "attempts_due");
-            assert_quick(conn, queue::OLDEST_SINGLE, "attempts_single");
-            assert_quick(conn, queue::LOST, "attempts_due");
-            assert_quick(conn, queue::LOST_SINGLES, "attempts_single");
-            assert_quick(conn, queue::LOST_BULK, "jobs_ending");
-            assert_quick(conn, queue::LOST_BULK, "attempts_job");
-            assert_quick(conn, jobs::WALKING, "jobs_walking");
-            assert_quick(conn, jobs::IS_WALKING, "jobs_walking");
-            assert_quick(conn, &jobs::get_sql("j.uid = ?1 AND j.app = ?2"), "sqlite_autoindex_jobs_1");
-            assert_quick(conn, &jobs::get_sql(jobs::LIST), "jobs_app");
-            assert_quick(conn, job_walk::EXHAUSTED, "attempts_exhausted (app=? AND rowid>? AND rowid<?)");
-            assert_quick(conn, job_walk::EVENTS, "events_created (app=? AND created_at>? AND created_at<?)");
-            assert_quick(conn, &job_walk::states_sql(), "attempts_event");
+            assert_quick(conn, pending::ENDPOINTS, "attempts_due");
+            assert_quick(conn, pending::DUE, "attempts_due");
+            assert_quick(conn, pending::SINGLES, "attempts_single");
+            assert_quick(conn, pending::LOAD, "SEARCH t USING INTEGER PRIMARY KEY");
+            assert_quick(conn, pending::OLDEST, "attempts_due");
+            assert_quick(conn, pending::OLDEST_SINGLE, "attempts_single");
+            assert_quick(conn, pending::LOST, "attempts_due");
+            assert_quick(conn, pending::LOST_SINGLES, "attempts_single");
+            assert_quick(conn, pending::LOST_BULK, "jobs_ending");
+            assert_quick(conn, pending::LOST_BULK, "attempts_job");
+            assert_quick(conn, bulk_jobs::WALKING, "jobs_walking");
+            assert_quick(conn, bulk_jobs::IS_WALKING, "jobs_walking");
+            assert_quick(conn, &bulk_jobs::get_sql("j.uid = ?1 AND j.app = ?2"), "sqlite_autoindex_jobs_1");
+            assert_quick(conn, &bulk_jobs::get_sql(bulk_jobs::LIST), "jobs_app");
+            assert_quick(
+                conn,
+                bulk_job_walk::EXHAUSTED,
+                "attempts_exhausted (app=? AND rowid>? AND rowid<?)",
+            );
+            assert_quick(
+                conn,
+                bulk_job_walk::EVENTS,
+                "events_created (app=? AND created_at>? AND created_at<?)",
+            );
+            assert_quick(conn, &bulk_job_walk::states_sql(), "attempts_event");
             for condition in ["app = ?", "endpoint = ? AND +type IN (1, 2)"] {
-                let sql = job_walk::meant_sql(condition);
+                let sql = bulk_job_walk::meant_sql(condition);
                 assert_quick(conn, &sql, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)");
             }
-            assert_quick(conn, queue::DEPTH, "attempts_due");
+            assert_quick(conn, pending::DEPTH, "attempts_due");
             assert_quick(conn, counts::ADVANCE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, live::LAST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
@@ -118,20 +131,20 @@ async fn statistics_and_retention_walk_no_log() {
     let store = open(&dir);
     store
         .read("testing", move |conn| {
-            for sql in [stats::LAST_OF_CLASS, stats::FIRST_OF_CLASS] {
+            for sql in [statistics::LAST_OF_CLASS, statistics::FIRST_OF_CLASS] {
                 assert_quick(
                     conn,
                     sql,
                     "attempts_endpoint_attempted (endpoint=? AND class=? AND attempted_at>?",
                 );
             }
-            assert_quick(conn, stats::RECENT, "attempts_ended (endpoint=?)");
-            for sql in [stats::WINDOW, stats::WINDOW_COUNTS] {
+            assert_quick(conn, statistics::RECENT, "attempts_ended (endpoint=?)");
+            for sql in [statistics::WINDOW, statistics::WINDOW_COUNTS] {
                 assert_quick(conn, sql, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
             }
-            assert_quick(conn, stats::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
-            assert_quick(conn, stats::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
-            for (sums, times) in [stats::BY_MINUTE, stats::BY_HOUR].concat() {
+            assert_quick(conn, statistics::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
+            assert_quick(conn, statistics::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
+            for (sums, times) in [statistics::BY_MINUTE, statistics::BY_HOUR].concat() {
                 for sql in [sums, times] {
                     let plan = plan(conn, sql);
                     assert!(plan.contains("SEARCH r USING PRIMARY KEY (endpoint=? AND"), "{sql}\n{plan}");

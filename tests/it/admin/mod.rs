@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use postrider::clock::Clock as _;
 use postrider::domain::Role;
+use postrider::host::clock::Clock as _;
 use postrider::service::{self, By};
 
 use crate::support::TestApp;
@@ -57,7 +57,7 @@ impl Browser<'_> {
 /// Makes a user.
 async fn user(app: &TestApp, email: &str, role: Role) {
     let store = app.server().store();
-    service::users::create(&*store, email, role, PASSWORD, &By::command_line(), app.clock.now())
+    service::people::users::create(&*store, email, role, PASSWORD, &By::command_line(), app.clock.now())
         .await
         .unwrap();
 }

@@ -1,7 +1,7 @@
 //! Signing in and out, and what a session opens.
 
 use postrider::domain::Role;
-use postrider::domain::session::{IDLE_MS, LONGEST_MS};
+use postrider::domain::access::session::{IDLE_MS, LONGEST_MS};
 use reqwest::Method;
 use serde_json::{Value, json};
 

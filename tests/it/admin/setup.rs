@@ -1,7 +1,7 @@
 //! The one-time link that makes the owner.
 
 use postrider::domain::Role;
-use postrider::domain::session::SETUP_MS;
+use postrider::domain::access::session::SETUP_MS;
 use serde_json::json;
 
 use super::{cookie, last_activity, post, try_sign_in, user};

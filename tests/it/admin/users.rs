@@ -87,10 +87,15 @@ async fn a_new_role_or_password_ends_the_sessions_of_that_person_only() {
 async fn a_password_that_is_reset_at_the_command_line_ends_sessions_too() {
     let app = TestApp::start().await;
     let viewer = signed_in(&app, Role::Viewer).await;
-    let (store, now) = (app.server().store(), postrider::clock::Clock::now(&*app.clock));
+    let (store, now) = (app.server().store(), postrider::host::clock::Clock::now(&*app.clock));
     let by = postrider::service::By::command_line();
-    let reset =
-        postrider::service::users::reset_password(&*store, "viewer@example.com", "another one", &by, now);
+    let reset = postrider::service::people::users::reset_password(
+        &*store,
+        "viewer@example.com",
+        "another one",
+        &by,
+        now,
+    );
     reset.await.unwrap();
     viewer.get("/v1/webhooks").await.problems(401);
 }
@@ -191,7 +196,7 @@ async fn people_see_and_end_their_own_sessions_and_an_owner_everybodys() {
     owner.delete(&path_of(&own[1])).await.expect(204);
     viewer.get("/v1/webhooks").await.problems(401);
     assert_eq!(list(&owner).await.len(), 1);
-    app.clock.advance_ms(postrider::domain::session::IDLE_MS);
+    app.clock.advance_ms(postrider::domain::access::session::IDLE_MS);
     let owner = sign_in(&app, "owner@example.com").await;
     assert_eq!(list(&owner).await.len(), 1, "what has run out is not listed");
 }

@@ -38,7 +38,7 @@ async fn an_event_arrives_byte_for_byte_and_a_receiver_can_tell_who_sent_it() {
     let hook = app.webhook(&receiver.url("/hook?x=1"), fields).await;
     let payload = "{ \"z\": 1.0,\n  \"a\": 12345678901234567890123 , \"é\":\"\\u00e9\" }";
     // The library judges the age of a request by the real time.
-    app.clock.set(postrider::clock::Clock::now(&postrider::clock::SystemClock));
+    app.clock.set(postrider::host::clock::Clock::now(&postrider::host::clock::SystemClock));
     let event = post_raw(&app, "license.assigned", payload).await;
 
     let got = receiver.next().await;

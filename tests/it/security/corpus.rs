@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use postrider::clock::{Clock as _, SystemClock};
+use postrider::host::clock::{Clock as _, SystemClock};
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;

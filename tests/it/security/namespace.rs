@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use postrider::delivery::guard::SystemLookup;
+use postrider::delivery::sending::guard::SystemLookup;
 use serde_json::json;
 
 use crate::support::{Receiver, TestApp, in_time};

@@ -8,17 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider::clock::FakeClock;
 use postrider::delivery::{Lookup, Sender, SenderConfig};
-use postrider::domain::attempt::Failure;
+use postrider::domain::attempts::attempt::Failure;
 use postrider::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
 use postrider::domain::network::NetworkPolicy;
 use postrider::domain::{
     AppId, AttemptId, Budget, Endpoint, ErrorKind, EventId, EventType, Outcome, SigningSecret, Span,
     Timestamp, Trigger,
 };
+use postrider::host::clock::FakeClock;
+use postrider::host::vault::Vault;
 use postrider::store::Job;
-use postrider::vault::Vault;
 
 use crate::support::{endpoints, in_time};
 

@@ -49,7 +49,7 @@ async fn the_signatures_are_those_that_receivers_compute() {
     let library = standardwebhooks::Webhook::new(bench.secret.as_str()).unwrap();
     let expected = library.sign(got.header("webhook-id").unwrap(), 1_772_366_400, &got.body).unwrap();
     assert_eq!(got.header("webhook-signature"), Some(expected.as_str()));
-    let plain = postrider::domain::signature::plain(&bench.secret, PAYLOAD);
+    let plain = postrider::domain::signing::signature::plain(&bench.secret, PAYLOAD);
     assert_eq!(got.header("x-signature-mexcep"), Some(plain.as_str()));
     assert_eq!(got.header("x-webhook-signature"), Some(plain.as_str()));
 }
@@ -75,7 +75,7 @@ async fn each_valid_secret_signs_during_a_rotation_and_an_ended_one_no_more() {
     };
     let expected = format!("{} {} {}", sign(&bench.secret), sign(&old[0]), sign(&old[2]));
     assert_eq!(got.header("webhook-signature"), Some(expected.as_str()));
-    let plain = postrider::domain::signature::plain(&bench.secret, PAYLOAD);
+    let plain = postrider::domain::signing::signature::plain(&bench.secret, PAYLOAD);
     assert_eq!(got.header("x-webhook-signature"), Some(plain.as_str()));
 }
 
@@ -151,7 +151,7 @@ async fn an_encrypted_endpoint_gets_a_jwe_and_signatures_over_it() {
     let library = standardwebhooks::Webhook::new(bench.secret.as_str()).unwrap();
     let expected = library.sign(got.header("webhook-id").unwrap(), 1_772_366_400, &got.body).unwrap();
     assert_eq!(got.header("webhook-signature"), Some(expected.as_str()));
-    let plain = postrider::domain::signature::plain(&bench.secret, &got.body);
+    let plain = postrider::domain::signing::signature::plain(&bench.secret, &got.body);
     assert_eq!(got.header("x-webhook-signature"), Some(plain.as_str()));
     let logged = outcome.request.unwrap();
     assert_eq!(logged.body.as_deref(), Some(&got.body[..]));

@@ -1,7 +1,7 @@
 //! Apps, keys, people and the activity log.
 
 use super::*;
-use postrider::domain::key::SecretHash;
+use postrider::domain::access::key::SecretHash;
 
 fn a_key(app: AppId, id: &str) -> Key {
     Key {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use postrider::domain::histogram::{Bucket, bucket_of};
+use postrider::domain::values::histogram::{Bucket, bucket_of};
 use proptest::prelude::*;
 
 use super::*;
-use postrider::domain::job::Work;
+use postrider::domain::attempts::bulk_job::Work;
 
 #[derive(Debug, Clone)]
 enum Step {

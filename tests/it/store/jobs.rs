@@ -1,7 +1,7 @@
 //! Bulk jobs: what they mean, how they are queued, how they end.
 
 use super::*;
-use postrider::domain::job::{JobKind, JobStatus, Work};
+use postrider::domain::attempts::bulk_job::{JobKind, JobStatus, Work};
 
 fn note() -> JobNote {
     Box::new(|job| Activity {

@@ -21,11 +21,11 @@ mod stats;
 
 use std::sync::Arc;
 
-use postrider::domain::activity::{Activity, ActivityKind};
-use postrider::domain::attempt::{Attempt, Failure, Request, Response};
+use postrider::domain::access::activity::{Activity, ActivityKind};
+use postrider::domain::attempts::attempt::{Attempt, Failure, Request, Response};
+use postrider::domain::attempts::retry::Schedule;
+use postrider::domain::attempts::transition::Rules;
 use postrider::domain::endpoint::EndpointSettings;
-use postrider::domain::retry::Schedule;
-use postrider::domain::transition::Rules;
 use postrider::domain::*;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::*;
@@ -231,7 +231,7 @@ impl World {
         self.detail(id).await.attempt
     }
 
-    pub(crate) async fn detail(&self, id: AttemptId) -> attempt::AttemptDetail {
+    pub(crate) async fn detail(&self, id: AttemptId) -> attempts::attempt::AttemptDetail {
         self.store.attempt_get(self.app, id).await.unwrap().unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Imports: all of it or nothing.
 
 use super::*;
-use postrider::domain::key::SecretHash;
+use postrider::domain::access::key::SecretHash;
 
 fn an_app(name: &str) -> App {
     App { id: AppId::new(now()), name: name.to_owned(), created_at: now() }

@@ -1,7 +1,7 @@
 //! The latest deliveries of an endpoint.
 
 use super::*;
-use postrider::domain::delivery::{DeliveryState, RecentDelivery};
+use postrider::domain::attempts::delivery::{DeliveryState, RecentDelivery};
 
 async fn recent(world: &World, endpoint: EndpointId, limit: u32) -> Vec<RecentDelivery> {
     world.store.delivery_recent(world.app, endpoint, limit).await.unwrap()

@@ -1,8 +1,8 @@
 //! Sessions, set-up links, and what ends them.
 
 use super::*;
-use postrider::domain::key::SecretHash;
-use postrider::domain::session::{IDLE_MS, SETUP_MS};
+use postrider::domain::access::key::SecretHash;
+use postrider::domain::access::session::{IDLE_MS, SETUP_MS};
 
 fn a_user(email: &str, role: Role) -> User {
     let id = UserId::new(now());

@@ -1,7 +1,7 @@
 //! Statistics. That they equal the log at all times is tested in `invariants`.
 
 use super::*;
-use postrider::domain::histogram::bucket_of;
+use postrider::domain::values::histogram::bucket_of;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;

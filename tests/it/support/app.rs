@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::app::{Server, World};
-use postrider::clock::{FakeChance, FakeClock};
 use postrider::config::Config;
-use postrider::delivery::guard::{Lookup, SystemLookup};
-use postrider::domain::app::DEFAULT_APP;
+use postrider::delivery::sending::guard::{Lookup, SystemLookup};
+use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::{AppId, Scopes, Timestamp};
-use postrider::service::{By, apps, keys};
+use postrider::host::clock::{FakeChance, FakeClock};
+use postrider::service::By;
+use postrider::service::people::{apps, keys};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -201,7 +202,7 @@ impl TestApp {
             lifetime: None,
         };
         let store = self.server.store();
-        let now = postrider::clock::Clock::now(&*self.clock);
+        let now = postrider::host::clock::Clock::now(&*self.clock);
         let made = keys::create(&*store, new, &By::command_line(), now).await;
         made.expect("the key can be made").token(&self.config.auth.key_prefix)
     }
@@ -209,7 +210,7 @@ impl TestApp {
     /// A new app.
     pub(crate) async fn app(&self, name: &str) -> AppId {
         let store = self.server.store();
-        let now = postrider::clock::Clock::now(&*self.clock);
+        let now = postrider::host::clock::Clock::now(&*self.clock);
         apps::create(&*store, name, &By::command_line(), now).await.expect("the app can be made").id
     }
 

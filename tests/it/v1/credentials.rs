@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use postrider::clock::Clock as _;
 use postrider::domain::{Scope, Scopes, Span};
-use postrider::service::{By, keys};
+use postrider::host::clock::Clock as _;
+use postrider::service::By;
+use postrider::service::people::keys;
 use reqwest::Method;
 use serde_json::{Value, json};
 

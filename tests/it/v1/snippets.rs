@@ -51,7 +51,7 @@ impl Cases {
     async fn new(encrypted: bool) -> Cases {
         let app = TestApp::with(|c| c.signing.headers = vec!["X-Signature-MexCep".to_owned()]).await;
         // The code judges the age of a request by the real time.
-        let now = postrider::clock::Clock::now(&postrider::clock::SystemClock);
+        let now = postrider::host::clock::Clock::now(&postrider::host::clock::SystemClock);
         app.clock.set(now);
         let receiver = Receiver::start().await;
         let hook = app.webhook(&receiver.url("/"), json!({ "encrypted": encrypted })).await;
@@ -292,7 +292,7 @@ async fn the_shell_code_sends_what_the_server_would() {
         return;
     }
     let app = TestApp::start().await;
-    app.clock.set(postrider::clock::Clock::now(&postrider::clock::SystemClock));
+    app.clock.set(postrider::host::clock::Clock::now(&postrider::host::clock::SystemClock));
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
     let answer = app.get(&format!("/v1/webhooks/{}/verification", hook.id)).await.attributes();

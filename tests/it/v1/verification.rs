@@ -61,7 +61,7 @@ async fn what_a_receiver_saw_is_judged() {
     forged["headers"]["x-webhook-signature"] = json!([format!("sha256={}", "0".repeat(64))]);
     assert_eq!(reasons(&verify(&app, &hook, forged).await), ["wrong_secret"; 2]);
 
-    let received_at = postrider::clock::Clock::now(&*app.clock).to_string();
+    let received_at = postrider::host::clock::Clock::now(&*app.clock).to_string();
     app.clock.advance_ms(301_000);
     assert_eq!(
         reasons(&verify(&app, &hook, genuine.clone()).await),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::operations;
 use super::params;
-use crate::domain::verification::{Reason, Scheme};
-use crate::http::openapi::{Detail, SPAN};
+use crate::domain::signing::verification::{Reason, Scheme};
+use crate::http::document::openapi::{Detail, SPAN};
 
 const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
 const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
@@ -106,7 +106,7 @@ fn verification() -> Vec<Detail> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::{JobKind, JobStatus};
+    use crate::domain::attempts::bulk_job::{JobKind, JobStatus};
 
     #[test]
     fn jobs_have_the_words_of_the_domain() {

@@ -1,0 +1,169 @@
+//! What a request carries besides its body, and how the log shows it.
+//!
+//! The headers of section 7 of the contract come first, then the endpoint's own. Those are checked
+//! when they are set; they are checked here again, because the configured names of signing headers
+//! may have changed since: a header of ours always wins.
+
+use std::borrow::Cow;
+
+use hyper::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use url::Url;
+
+use crate::domain::endpoint::{self, EndpointHeader, MASK, check_header_name};
+use crate::domain::signing::signature;
+use crate::domain::{Endpoint, EndpointId, Headers, Timestamp};
+use crate::host::vault::{CannotOpen, Vault};
+use crate::store::Job;
+
+use crate::delivery::sending::jwe;
+use crate::delivery::sending::recipients::Recipient;
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const X_WEBHOOK_EVENT: HeaderName = HeaderName::from_static("x-webhook-event");
+const X_WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("x-webhook-attempt");
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("Postrider/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JOSE: HeaderValue = HeaderValue::from_static(jwe::CONTENT_TYPE);
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
+
+/// The configured names of the plain HMAC headers, checked once.
+#[derive(Debug, Clone)]
+pub struct SigningHeaders {
+    text: Vec<String>,
+    names: Vec<HeaderName>,
+}
+
+/// Why a request could not be made of what is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A secret does not open.
+    #[error(transparent)]
+    Vault(#[from] CannotOpen),
+    /// A header that can be stored but not sent; its value is not told, it may be secret.
+    #[error("the header {name} of the endpoint has a name or value that HTTP cannot carry")]
+    Header { name: String },
+    /// The URL is none.
+    #[error("the endpoint's URL {0}")]
+    Url(String),
+}
+
+impl SigningHeaders {
+    /// Reads `signing.headers`. The error is a sentence that names the bad one.
+    pub fn new(configured: &[String]) -> Result<SigningHeaders, String> {
+        let names = configured.iter().map(|name| {
+            check_header_name(name, &[])?;
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))
+        });
+        Ok(SigningHeaders { names: names.collect::<Result<_, _>>()?, text: configured.to_vec() })
+    }
+
+    /// The headers that the endpoint wants of its own; where they go on a request, ours win.
+    pub(crate) fn own(
+        &self,
+        endpoint: &Endpoint,
+        vault: &Vault,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, PrepareError> {
+        let own = endpoint.settings.headers.iter();
+        own.filter(|header| check_header_name(&header.name, &self.text).is_ok())
+            .map(|header| own_header(endpoint.id, header, vault))
+            .collect()
+    }
+
+    /// All headers of a request. The client adds `host` and `content-length`. `body` is what is sent,
+    /// encrypted or not.
+    pub fn for_request(&self, job: &Job, recipient: &Recipient, at: Timestamp, body: &[u8]) -> HeaderMap {
+        let id = job.event_id.to_string();
+        let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
+        headers.insert(CONTENT_TYPE, if job.endpoint.settings.encrypted { JOSE } else { JSON });
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
+        let secrets = recipient.secrets(at);
+        let signature = signature::standard(secrets.clone(), &id, at.as_secs(), body);
+        headers.insert(WEBHOOK_ID, visible(id));
+        headers.insert(WEBHOOK_SIGNATURE, visible(signature));
+        if let (Some(newest), false) = (secrets.into_iter().next(), self.names.is_empty()) {
+            let signature = visible(signature::plain(newest, body));
+            for name in &self.names {
+                headers.insert(name, signature.clone());
+            }
+        }
+        headers.insert(X_WEBHOOK_EVENT, visible(job.event_type.as_str().to_owned()));
+        headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(job.attempt));
+        for (name, value) in &recipient.headers {
+            headers.append(name, value.clone());
+        }
+        headers.entry(ACCEPT).or_insert(ANYTHING);
+        headers
+    }
+}
+
+/// The headers of what is no delivery: its own, and who sends it.
+pub(crate) fn of_notice(own: &[(&'static str, String)]) -> Result<HeaderMap, PrepareError> {
+    let mut headers = HeaderMap::with_capacity(own.len() + 2);
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(ACCEPT, ANYTHING);
+    for (name, value) in own {
+        let mut sent =
+            HeaderValue::try_from(value).map_err(|_| PrepareError::Header { name: (*name).to_owned() })?;
+        sent.set_sensitive(matches!(*name, "authorization" | "x-gotify-key"));
+        headers.insert(HeaderName::from_static(name), sent);
+    }
+    Ok(headers)
+}
+
+/// Text of ours that a header can carry: signatures, ids, event types.
+fn visible(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("base64, hexadecimal, ids and event types are visible ASCII")
+}
+
+fn own_header(
+    endpoint: EndpointId,
+    header: &EndpointHeader,
+    vault: &Vault,
+) -> Result<(HeaderName, HeaderValue), PrepareError> {
+    let cannot = || PrepareError::Header { name: header.name.clone() };
+    let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| cannot())?;
+    let value = match &header.value {
+        endpoint::HeaderValue::Plain(value) => HeaderValue::from_str(value).map_err(|_| cannot())?,
+        endpoint::HeaderValue::Secret(sealed) => {
+            let opened = vault.open_header(endpoint, &header.name, sealed)?;
+            let mut value = HeaderValue::from_str(&opened).map_err(|_| cannot())?;
+            // Kept out of HPACK's tables and of debug output; and it is how the log knows what to mask.
+            value.set_sensitive(true);
+            value
+        }
+    };
+    Ok((name, value))
+}
+
+/// The headers as the log shows them, in the order they are sent: those above, and the two that the
+/// client adds.
+pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Headers {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    // The rest is for what is added: two names, the authority, and a number.
+    let mut all = Headers::with_capacity(headers.len() + 2, bytes + authority.len() + 40);
+    for (name, value) in headers {
+        all.push(name.as_str(), &if value.is_sensitive() { MASK.into() } else { text(value) });
+    }
+    all.push(HOST.as_str(), authority);
+    all.push(CONTENT_LENGTH.as_str(), &body_length.to_string());
+    all
+}
+
+/// A header value as text; what is not UTF-8 has U+FFFD in its place.
+pub fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+/// `host`, or `host:port` where the port is not the scheme's own: the value of `Host`.
+pub fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

@@ -1,0 +1,338 @@
+//! One attempt: from a job to what became of it.
+//!
+//! [`Sender::send`] never fails and never retries; whatever happens is an [`Outcome`], and what
+//! follows from it is not decided here. It holds no storage and no state between attempts but open
+//! connections.
+//!
+//! Timeouts are real time (tokio's timer) even when the clock is a test's: a socket does not follow a
+//! fake clock. The clock says only *when* an attempt was made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::{Response as Answer, StatusCode};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response};
+use crate::domain::attempts::retry_after;
+use crate::domain::network::NetworkPolicy;
+use crate::domain::{Headers, Span, Timestamp};
+use crate::host::clock::Clock;
+use crate::host::vault::Vault;
+use crate::store::Job;
+
+use crate::delivery::courier::{InFlight, Transport};
+use crate::delivery::sending::connections::{Connections, next_piece};
+use crate::delivery::sending::failure;
+use crate::delivery::sending::failure::{Stage, Target};
+use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
+use crate::delivery::sending::headers;
+use crate::delivery::sending::headers::{PrepareError, SigningHeaders};
+use crate::delivery::sending::recipients::{Destination, Recipient, Recipients};
+use crate::delivery::sending::{echo, jwe};
+
+/// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
+/// send several hundred kilobytes in every answer.
+const RESPONSE_HEADERS_LIMIT: usize = 64 * 1_024;
+/// How long a body that has exactly reached the limit is given to show whether there is more.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// What the sender is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// `delivery.timeout`: for the whole request, reading the response included; for endpoints that have
+    /// none of their own.
+    pub timeout: Span,
+    /// `delivery.connect_timeout`: the name, TCP and TLS.
+    pub connect_timeout: Span,
+    /// `delivery.response_body_limit`, in bytes.
+    pub response_body_limit: usize,
+    /// `signing.headers`.
+    pub signing_headers: Vec<String>,
+    /// `network.allow`.
+    pub policy: NetworkPolicy,
+}
+
+/// Why no sender could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SenderError {
+    /// A name in `signing.headers` cannot be used.
+    #[error("signing.headers: {0}")]
+    SigningHeader(String),
+}
+
+/// Makes requests. Cheap to share behind an `Arc`; connections are reused between attempts.
+pub struct Sender {
+    connections: Connections,
+    guard: Guard,
+    recipients: Recipients,
+    timeout: Span,
+    connect_timeout: Span,
+    response_body_limit: usize,
+    clock: Arc<dyn Clock>,
+}
+
+/// A request that is ready to be sent.
+struct Prepared {
+    to: Arc<Recipient>,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What came back, and what was wrong with it.
+#[derive(Default)]
+struct Exchange {
+    response: Option<Response>,
+    retry_after: Option<String>,
+    failure: Option<Failure>,
+}
+
+impl Sender {
+    /// A sender that asks the operating system for addresses.
+    pub fn new(
+        config: SenderConfig,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+    ) -> Result<Sender, SenderError> {
+        Sender::with_lookup(config, clock, vault, Arc::new(SystemLookup))
+    }
+
+    /// A sender that asks `lookup` for addresses, for tests.
+    pub fn with_lookup(
+        config: SenderConfig,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        lookup: Arc<dyn Lookup>,
+    ) -> Result<Sender, SenderError> {
+        let guard = Guard::with_lookup(config.policy, lookup);
+        let connections = Connections::new(guard.clone(), &config.connect_timeout);
+        let signing_headers =
+            SigningHeaders::new(&config.signing_headers).map_err(SenderError::SigningHeader)?;
+        Ok(Sender {
+            connections,
+            guard,
+            recipients: Recipients::new(vault, signing_headers),
+            timeout: config.timeout,
+            connect_timeout: config.connect_timeout,
+            response_body_limit: config.response_body_limit,
+            clock,
+        })
+    }
+
+    /// Makes one request and says what became of it.
+    ///
+    /// `response_time_ms` is set when the receiver was reached or had its whole time to answer; it is
+    /// `None` for failures before that (`dns`, `connect`, `tls`, `blocked_address`), which would make
+    /// a dead receiver look like a fast one.
+    pub async fn send(&self, job: &Job) -> Outcome {
+        self.send_noting(job, &InFlight::default()).await
+    }
+
+    /// Posts something that is no delivery, such as an alert: judged, timed and limited like one, signed
+    /// by nobody and logged nowhere. Gives the status of a receiver that took it.
+    ///
+    /// # Errors
+    /// Why it did not arrive; an answer that is no 2xx counts as that.
+    pub async fn post(
+        &self,
+        url: Url,
+        own: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<u16, Failure> {
+        let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
+        let (to, limit) = (Destination::from(url), &self.timeout);
+        let exchange = self.exchange(&to, headers, body.into(), Instant::now(), limit).await;
+        match (exchange.failure, exchange.response) {
+            (None, Some(response)) => Ok(response.status),
+            (Some(failure), _) => Err(failure),
+            (None, None) => unreachable!("an exchange ends with a response or a failure"),
+        }
+    }
+
+    async fn send_noting(&self, job: &Job, flight: &InFlight) -> Outcome {
+        let attempted_at = self.clock.now();
+        let started = Instant::now();
+        let (request, exchange) = match self.prepare(job, attempted_at) {
+            Ok(prepared) => {
+                flight.note(attempted_at, record(&prepared, job));
+                let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
+                let Prepared { to, headers, body } = prepared;
+                let exchange = if echo::answers(&to.destination.url) {
+                    self.echo(&to, &headers, &body, attempted_at)
+                } else {
+                    self.exchange(&to.destination, headers, body, started, limit).await
+                };
+                (flight.take().map(|(_, request)| request), exchange)
+            }
+            Err(error) => {
+                tracing::error!(attempt_id = %job.id, endpoint_id = %job.endpoint.id, %error, "a request could not be made");
+                let failure = Some(failure::of_preparation(&error));
+                (None, Exchange { failure, ..Exchange::default() })
+            }
+        };
+        let reached = request.is_some() && exchange.failure.as_ref().is_none_or(|f| was_reached(f.kind));
+        let elapsed = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let finished_at = self.clock.now();
+        Outcome {
+            attempted_at: Some(attempted_at),
+            finished_at,
+            response_time_ms: reached.then_some(elapsed),
+            request,
+            not_before: exchange.retry_after.and_then(|value| retry_after::parse(&value, finished_at)),
+            response: exchange.response,
+            failure: exchange.failure,
+        }
+    }
+
+    fn prepare(&self, job: &Job, at: Timestamp) -> Result<Prepared, PrepareError> {
+        let to = self.recipients.get(&job.endpoint, at)?;
+        let body = match (job.endpoint.settings.encrypted, to.secrets(at).next()) {
+            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
+            _ => job.payload.clone(),
+        };
+        let headers = self.recipients.signing().for_request(job, &to, at, &body);
+        Ok(Prepared { to, headers, body })
+    }
+
+    /// The built-in receiver's answer.
+    fn echo(&self, to: &Recipient, headers: &HeaderMap, body: &[u8], at: Timestamp) -> Exchange {
+        let response = echo::answer(to.secrets(at), headers, body, at, self.response_body_limit);
+        let failure = StatusCode::from_u16(response.status).ok().and_then(failure::of_status);
+        Exchange { response: Some(response), failure, retry_after: None }
+    }
+
+    /// Judges, sends, reads; all within `limit` from `started`.
+    async fn exchange(
+        &self,
+        to: &Destination,
+        headers: HeaderMap,
+        body: Bytes,
+        started: Instant,
+        limit: &Span,
+    ) -> Exchange {
+        let deadline = started + limit.as_duration();
+        let target = Target {
+            authority: &to.authority,
+            is_https: to.url.scheme() == "https",
+            connect_timeout: &self.connect_timeout,
+        };
+        let failed = |failure| Exchange { failure: Some(failure), ..Exchange::default() };
+
+        let lookup_limit =
+            if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
+        match timeout_at(started + lookup_limit.as_duration(), self.guard.judge_before(&to.url)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return failed(failure::of_guard(&refused)),
+            Err(_) => return failed(failure::of_slow_lookup(&to.authority, lookup_limit)),
+        }
+
+        let answer = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return failed(failure::of_request(&error, target)),
+            Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
+        };
+        self.read(answer, deadline, limit, target).await
+    }
+
+    /// Reads an answer, as much of it as is kept.
+    async fn read(
+        &self,
+        answer: Answer<Incoming>,
+        deadline: Instant,
+        limit: &Span,
+        target: Target<'_>,
+    ) -> Exchange {
+        let status = answer.status();
+        let mut response = Response {
+            status: status.as_u16(),
+            headers: kept_headers(answer.headers()),
+            body: Vec::new(),
+            body_truncated: false,
+        };
+        let retry_after = wish(status, answer.headers());
+        let mut body = answer.into_body();
+        let broken = loop {
+            let room = self.response_body_limit - response.body.len();
+            if room == 0 {
+                response.body_truncated = has_more(&mut body).await;
+                break None;
+            }
+            match timeout_at(deadline, next_piece(&mut body)).await {
+                Ok(Some(Ok(chunk))) if chunk.len() > room => {
+                    response.body.extend_from_slice(&chunk[..room]);
+                    response.body_truncated = true;
+                    break None;
+                }
+                Ok(Some(Ok(chunk))) => response.body.extend_from_slice(&chunk),
+                Ok(None) => break None,
+                Ok(Some(Err(error))) => break Some(failure::of_body(&error, target)),
+                Err(_) => break Some(failure::of_deadline(Stage::Reading, limit)),
+            }
+        };
+        // When it was not read to its end, that closes the connection (HTTP/1) or the stream (HTTP/2).
+        drop(body);
+        let failure = broken.or_else(|| failure::of_status(status));
+        Exchange { response: Some(response), retry_after, failure }
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sender(…)")
+    }
+}
+
+/// The request as the log shows it; its body only when that is not the event's payload.
+fn record(prepared: &Prepared, job: &Job) -> Request {
+    Request {
+        url: prepared.to.destination.url.as_str().to_owned(),
+        headers: headers::recorded(
+            &prepared.headers,
+            &prepared.to.destination.authority,
+            prepared.body.len(),
+        ),
+        body: job.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
+    }
+}
+
+/// Whether a failure of this kind says something about how fast the receiver is.
+fn was_reached(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Timeout | ErrorKind::HttpStatus | ErrorKind::Protocol | ErrorKind::Interrupted => true,
+        ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls | ErrorKind::BlockedAddress => false,
+    }
+}
+
+/// The receiver's wish to be called later; only with 429 and 503 (section 8 of the contract).
+fn wish(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let may_wish = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    headers.get(RETRY_AFTER).filter(|_| may_wish).map(|value| headers::text(value).into_owned())
+}
+
+fn kept_headers(headers: &HeaderMap) -> Headers {
+    let mut room = RESPONSE_HEADERS_LIMIT;
+    let mut kept = Headers::with_capacity(headers.len(), 0);
+    for (name, value) in headers {
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
+        room = left;
+        kept.push(name.as_str(), &headers::text(value));
+    }
+    kept
+}
+
+/// Whether a body that fills the limit exactly goes on. Its end is usually known already or on its
+/// way; when nothing shows within a moment, it is taken to go on.
+async fn has_more(body: &mut Incoming) -> bool {
+    timeout(LAST_LOOK, next_piece(body)).await.map_or(true, |next| next.is_some())
+}
+
+#[async_trait::async_trait]
+impl Transport for Sender {
+    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome {
+        self.send_noting(job, flight).await
+    }
+}

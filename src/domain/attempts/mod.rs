@@ -1,0 +1,13 @@
+//! The life of a delivery.
+//!
+//! * [`attempt`]: one HTTP request, one row. [`delivery`]: a chain of attempts.
+//! * [`transition`]: **the** function that says how an attempt changes; every other layer asks it.
+//! * [`retry`]: when the next attempt is due; [`retry_after`] reads the receiver's `Retry-After`.
+//! * [`bulk_job`]: retry, recovery and replay of many deliveries.
+
+pub mod attempt;
+pub mod bulk_job;
+pub mod delivery;
+pub mod retry;
+pub mod retry_after;
+pub mod transition;

@@ -1,0 +1,10 @@
+//! Small values that everything else is made of: [`ids`], [`timestamp`], [`span`] (durations), [`headers`],
+//! [`histogram`], pages of lists ([`list`]), and [`invalid`] input.
+
+pub mod headers;
+pub mod histogram;
+pub mod ids;
+pub mod invalid;
+pub mod list;
+pub mod span;
+pub mod timestamp;

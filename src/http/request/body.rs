@@ -1,0 +1,308 @@
+//! JSON bodies: read up to a limit, taken apart field by field, every problem named.
+//!
+//! poem's own JSON payload stops at the first problem and answers 400; clients are promised a 422 with
+//! one entry a field. So [`Json`] documents a type like poem's, but hands over the raw text, and
+//! [`Fields`] reads it. Values stay [`RawValue`]s until someone asks for them: a payload is never parsed
+//! further than to find its end, and keeps its bytes.
+
+use std::collections::HashSet;
+use std::io;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::BoxBody;
+use poem::http::header;
+use poem::{Body, Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::FieldError;
+use crate::domain::values::invalid::escape_pointer;
+
+use crate::http::State;
+use crate::http::problem::Problem;
+use crate::http::request::nearest;
+
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// Room for what stands around a payload, in bytes.
+const ENVELOPE: usize = 64 * 1024;
+/// The largest body of everything else, in bytes.
+const PLAIN_LIMIT: usize = 1024 * 1024;
+/// The largest batch, in bytes.
+const BATCH_LIMIT: usize = 16 * 1024 * 1024;
+/// How much room is made for a body on the word of its sender, in bytes.
+const AT_ONCE: u64 = 64 * 1024;
+/// The most names of an object that are complained of; who sends more has not made a slip.
+const NAMES_MAX: usize = 50;
+
+/// How large a body of some type may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Plain,
+    /// One event.
+    Event,
+    /// A batch of events.
+    Batch,
+}
+
+/// What is known of a body's type.
+pub trait BodyShape: Type {
+    /// Its size limit.
+    const LIMIT: Limit = Limit::Plain;
+    /// Whether it must be there; an absent one is read as `{}`.
+    const REQUIRED: bool = true;
+}
+
+/// The text of a JSON body that is documented as a `T`.
+pub struct Json<T> {
+    pub bytes: Bytes,
+    shape: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: BodyShape> ApiExtractor<'a> for Json<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: T::REQUIRED })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let state = request.data::<State>().ok_or_else(Problem::internal)?;
+        let limit = match T::LIMIT {
+            Limit::Plain => PLAIN_LIMIT,
+            Limit::Event => state.services.events.size_limit().saturating_add(ENVELOPE),
+            Limit::Batch => BATCH_LIMIT,
+        };
+        let bytes = read(request, body, limit).await?;
+        if T::REQUIRED && bytes.is_empty() {
+            return Err(Problem::bad_request("The body is missing; send a JSON object.").into());
+        }
+        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        Ok(Json { bytes, shape: PhantomData })
+    }
+}
+
+async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large(format!("The body is larger than {limit} bytes."));
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        return Err(too_large());
+    }
+    let body = body.take().map_err(|_| Problem::internal())?;
+    let room = announced.unwrap_or_default().min(AT_ONCE) as usize;
+    let bytes = match tokio::time::timeout(ARRIVAL, gather(body, Vec::with_capacity(room), limit)).await {
+        Ok(Ok(Some(bytes))) => bytes,
+        Ok(Ok(None)) => return Err(too_large()),
+        Ok(Err(_)) => return Err(Problem::bad_request("The body broke off.")),
+        Err(_) => return Err(Problem::bad_request("The body took too long to arrive.")),
+    };
+    // A request without a body needs no content type.
+    if !bytes.is_empty() {
+        check_content_type(request)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads a body to its end, into a buffer of its own: what it came in belongs to the connection, and is larger.
+/// `None`: it has more than `limit` bytes. (poem's own way is to carry 4 KiB through every future around it.)
+async fn gather(body: Body, mut gathered: Vec<u8>, limit: usize) -> io::Result<Option<Bytes>> {
+    let mut body: BoxBody<Bytes, io::Error> = body.into();
+    while let Some(frame) = body.frame().await {
+        // What is no data are trailers, which nobody wants.
+        let Ok(piece) = frame?.into_data() else { continue };
+        if piece.len() > limit - gathered.len() {
+            return Ok(None);
+        }
+        gathered.extend_from_slice(&piece);
+    }
+    Ok(Some(gathered.into()))
+}
+
+fn check_content_type(request: &Request) -> Result<(), Problem> {
+    let Some(found) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let found = found.to_str().unwrap_or_default();
+    let essence = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json { Ok(()) } else { Err(Problem::unsupported_media_type(found)) }
+}
+
+/// A JSON object, read field by field. What is wrong is collected in `errors`.
+pub struct Fields<'a> {
+    fields: Vec<(String, &'a RawValue)>,
+    /// Where the object stands in the body: empty, or `/events/3`.
+    prefix: String,
+    pub errors: Vec<FieldError>,
+}
+
+/// An object whose fields are left as they came, in their order, repeated ones included.
+pub struct Object<'a>(pub Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+impl<'a> Object<'a> {
+    fn read(bytes: &'a Bytes) -> Result<Object<'a>, Problem> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            let what = if e.is_data() { "not a JSON object" } else { "not valid JSON" };
+            Problem::bad_request(format!("The body is {what}: {e}."))
+        })
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a whole body. `known` are the fields it may have.
+    pub fn of_body(bytes: &'a Bytes, known: &[&str]) -> Result<Fields<'a>, Problem> {
+        Ok(Fields::new(Object::read(bytes)?.0, String::new(), known))
+    }
+
+    /// Reads a whole body and ignores fields that nobody asks for; of one that is there twice, the last
+    /// counts.
+    pub fn lenient(bytes: &'a Bytes) -> Result<Fields<'a>, Problem> {
+        let mut fields = Object::read(bytes)?.0;
+        fields.reverse();
+        Ok(Fields { fields, prefix: String::new(), errors: Vec::new() })
+    }
+
+    /// Reads an object inside a body, at `prefix`.
+    pub fn of_value(raw: &'a RawValue, prefix: String, known: &[&str]) -> Result<Fields<'a>, FieldError> {
+        match serde_json::from_str::<Object<'a>>(raw.get()) {
+            Ok(object) => Ok(Fields::new(object.0, prefix, known)),
+            Err(_) => Err(FieldError::new(prefix, "must be an object")),
+        }
+    }
+
+    fn new(fields: Vec<(String, &'a RawValue)>, prefix: String, known: &[&str]) -> Fields<'a> {
+        let mut errors = Vec::new();
+        let mut seen = HashSet::new();
+        for (name, _) in &fields {
+            if errors.len() == NAMES_MAX {
+                break;
+            }
+            let pointer = || format!("{prefix}/{}", escape_pointer(name));
+            if !known.contains(&name.as_str()) {
+                errors.push(FieldError::new(pointer(), nearest::unknown("field", name, known)));
+            } else if !seen.insert(name) {
+                errors.push(FieldError::new(pointer(), "is there twice"));
+            }
+        }
+        Fields { fields, prefix, errors }
+    }
+
+    /// The text of a field's value, if the field is there.
+    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, raw)| *raw)
+    }
+
+    /// A field's value as a `T`; `shape` says what that is, for people.
+    pub fn get<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<T> {
+        let raw = self.raw(name)?;
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.fail(name, format!("must be {shape}"));
+                None
+            }
+        }
+    }
+
+    /// Like [`Fields::get`], with `null` as a value: `Some(None)`.
+    pub fn nullable<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<Option<T>> {
+        self.get(name, &format!("{shape}, or null"))
+    }
+
+    /// Notes a missing field.
+    pub fn require(&mut self, name: &str) {
+        if self.raw(name).is_none() {
+            self.fail(name, "is required");
+        }
+    }
+
+    /// Notes a problem with a field.
+    pub fn fail(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(format!("{}/{name}", self.prefix), message));
+    }
+
+    /// Ends the reading: an error if anything was noted.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt as _, stream};
+    use poem::http::StatusCode;
+
+    fn slow(first: &'static str) -> RequestBody {
+        let chunks = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(first.as_bytes()))]);
+        RequestBody::new(poem::Body::from_bytes_stream(chunks.chain(stream::pending())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let started = tokio::time::Instant::now();
+        let problem = read(&Request::default(), &mut slow("{"), 100).await.unwrap_err();
+        assert_eq!((problem.status, started.elapsed()), (StatusCode::BAD_REQUEST, ARRIVAL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_too_large_is_refused_before_its_end() {
+        let problem = read(&Request::default(), &mut slow("0123456789"), 9).await.unwrap_err();
+        assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_read_whole_up_to_its_limit() {
+        let pieces = |n: usize| {
+            let pieces = (0..n).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"12345")));
+            RequestBody::new(poem::Body::from_bytes_stream(stream::iter(pieces)))
+        };
+        assert_eq!(read(&Request::default(), &mut pieces(2), 10).await.unwrap(), "1234512345");
+        let problem = read(&Request::default(), &mut pieces(3), 14).await.unwrap_err();
+        assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn only_so_many_unknown_names_are_complained_of() {
+        let body = (0..10_000).map(|i| format!("\"n{i}\":1")).collect::<Vec<_>>().join(",");
+        let body = Bytes::from(format!("{{{body}}}"));
+        assert_eq!(Fields::of_body(&body, &["url"]).unwrap().errors.len(), NAMES_MAX);
+    }
+}

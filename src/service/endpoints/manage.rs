@@ -1,0 +1,357 @@
+//! Endpoints: make, read, change, switch, delete, rotate, test.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use url::Url;
+
+use crate::domain::endpoint::{
+    self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
+};
+use crate::domain::event::{self, EventType};
+use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
+use crate::domain::values::invalid::escape_pointer;
+use crate::domain::{
+    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Sealed,
+    SigningSecret, Span, Trigger,
+};
+use crate::host::clock::Clock;
+use crate::host::vault::Vault;
+use crate::store::{EndpointFilter, EndpointPatch, Job, Page, PageRequest, Store};
+
+use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
+use crate::service::{Caller, Dispatch, Result, ServiceError};
+
+/// The longest overlap of two signing secrets: 7 days, in milliseconds.
+pub const OVERLAP_MAX_MS: u64 = 7 * 86_400_000;
+/// Pending attempts that are cancelled in one step.
+const CANCEL_STEP: u32 = 1_000;
+/// Steps that a request waits for; the dispatcher goes on with the rest.
+const CANCEL_STEPS: u32 = 10;
+
+/// The use cases of endpoints.
+pub struct Endpoints {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+    dispatch: Arc<dyn Dispatch>,
+    rules: InputRules,
+    /// Held by who looks for the webhook to the built-in receiver, and may make it.
+    echo: tokio::sync::Mutex<()>,
+}
+
+/// What the webhook to the built-in receiver is called.
+const ECHO_NAME: &str = "Echo receiver";
+const ECHO_DESCRIPTION: &str =
+    "Built into Postrider: checks the signature of what it gets and answers, without using the network.";
+
+impl Endpoints {
+    /// Joins the parts.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        dispatch: Arc<dyn Dispatch>,
+        rules: InputRules,
+    ) -> Endpoints {
+        Endpoints { store, clock, vault, dispatch, rules, echo: tokio::sync::Mutex::new(()) }
+    }
+
+    /// What input is checked against.
+    pub fn input_rules(&self) -> &InputRules {
+        &self.rules
+    }
+
+    /// A page of endpoints, newest first.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        filter: EndpointFilter,
+        page: PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint, EndpointId>> {
+        Ok(self.store.endpoint_list(caller.app_id, filter, page).await?)
+    }
+
+    /// One endpoint.
+    pub async fn get(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
+        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
+    }
+
+    /// The secret that signs, for those who may see it.
+    pub fn signing_secret(&self, endpoint: &Endpoint) -> Result<SigningSecret> {
+        let opened = self.vault.open_signing_secret(endpoint.id, &endpoint.secret);
+        opened.map_err(|e| ServiceError::Internal(Box::new(e)))
+    }
+
+    /// Makes an endpoint and its signing secret, which is given back this once.
+    pub async fn create(&self, caller: &Caller, input: Checked) -> Result<(Endpoint, SigningSecret)> {
+        let now = self.clock.now();
+        let id = EndpointId::new(now);
+        let status = input.status.unwrap_or(EndpointStatus::Active);
+        let settings = self.settings(id, input, &[])?;
+        let secret = new_secret();
+        let endpoint = Endpoint {
+            id,
+            app_id: caller.app_id,
+            settings,
+            status,
+            status_reason: None,
+            secret: self.vault.seal_signing_secret(id, &secret),
+            retired_secrets: vec![],
+            consecutive_failures: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let activity =
+            self.note(caller, ActivityKind::EndpointCreated, "created", &endpoint.settings.name, id);
+        self.store.endpoint_insert(endpoint.clone(), activity).await?;
+        Ok((endpoint, secret))
+    }
+
+    /// The webhook of the caller's app to the built-in receiver; made, with its secret, when there is none.
+    pub async fn echo(&self, caller: &Caller) -> Result<(EndpointId, Option<SigningSecret>)> {
+        // Two who ask at once get the same one.
+        let _turn = self.echo.lock().await;
+        let briefs = self.store.endpoint_briefs(caller.app_id).await?;
+        if let Some(found) = briefs.into_iter().find(|brief| brief.url == ECHO_URL) {
+            return Ok((found.id, None));
+        }
+        let input = Checked {
+            url: Some(ECHO_URL.to_owned()),
+            name: Some(Some(ECHO_NAME.to_owned())),
+            description: Some(Some(ECHO_DESCRIPTION.to_owned())),
+            events: Some(vec![EventPattern::All]),
+            ..Checked::default()
+        };
+        let (endpoint, secret) = self.create(caller, input).await?;
+        Ok((endpoint.id, Some(secret)))
+    }
+
+    /// Replaces all settings; those that are not given get their defaults. The status stays unless it
+    /// is given.
+    pub async fn replace(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
+        let current = self.get(caller, id).await?;
+        let status = input.status;
+        let settings = self.settings(id, input, &current.settings.headers)?;
+        let patch = EndpointPatch { status, ..EndpointPatch::whole(settings) };
+        self.update(caller, &current, patch).await
+    }
+
+    /// Changes the fields that are given.
+    pub async fn change(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
+        let current = self.get(caller, id).await?;
+        let headers = match input.headers {
+            Some(headers) => Some(self.headers(id, headers, &current.settings.headers)?),
+            None => None,
+        };
+        let url = input.url;
+        let name = input.name.map(|name| {
+            name.filter(|n| !n.is_empty())
+                .unwrap_or_else(|| name_of(url.as_deref().unwrap_or(&current.settings.url)))
+        });
+        let patch = EndpointPatch {
+            url,
+            name,
+            description: input.description,
+            events: input.events,
+            headers,
+            encrypted: input.encrypted,
+            retry_schedule: input.retry_schedule,
+            timeout: input.timeout,
+            rate_limit: input.rate_limit,
+            status: input.status,
+        };
+        self.update(caller, &current, patch).await
+    }
+
+    async fn update(&self, caller: &Caller, current: &Endpoint, patch: EndpointPatch) -> Result<Endpoint> {
+        let now = self.clock.now();
+        let name = &current.settings.name;
+        let activity = match patch.status.filter(|s| *s != current.status) {
+            Some(status) => {
+                let what = format!("set to {status}");
+                self.note(caller, ActivityKind::EndpointStatusChanged, &what, name, current.id)
+            }
+            None => self.note(caller, ActivityKind::EndpointChanged, "changed", name, current.id),
+        };
+        let updated = self
+            .store
+            .endpoint_update(caller.app_id, current.id, patch, now, activity)
+            .await?
+            .ok_or(ServiceError::NotFound("webhook"))?;
+        if updated.status == EndpointStatus::Disabled && current.status != EndpointStatus::Disabled {
+            self.cancel_pending().await?;
+        }
+        self.dispatch.endpoint_changed(current.id);
+        Ok(updated)
+    }
+
+    /// Deletes an endpoint; what is pending for it is cancelled, its log stays.
+    pub async fn delete(&self, caller: &Caller, id: EndpointId) -> Result<()> {
+        let current = self.get(caller, id).await?;
+        let name = &current.settings.name;
+        let activity = self.note(caller, ActivityKind::EndpointDeleted, "deleted", name, id);
+        if !self.store.endpoint_delete(caller.app_id, id, self.clock.now(), activity).await? {
+            return Err(ServiceError::NotFound("webhook"));
+        }
+        self.cancel_pending().await?;
+        self.dispatch.endpoint_changed(id);
+        Ok(())
+    }
+
+    /// Cancels in short transactions, so that ingest goes on beside it.
+    async fn cancel_pending(&self) -> Result<()> {
+        for _ in 0..CANCEL_STEPS {
+            if self.store.queue_cancel(CANCEL_STEP).await? < CANCEL_STEP {
+                break;
+            }
+        }
+        self.dispatch.finished();
+        Ok(())
+    }
+
+    /// Replaces the signing secret; the old one signs beside it for `overlap`.
+    pub async fn rotate(
+        &self,
+        caller: &Caller,
+        id: EndpointId,
+        overlap: &Span,
+    ) -> Result<(Endpoint, SigningSecret)> {
+        if overlap.as_millis() > OVERLAP_MAX_MS {
+            return Err(Invalid::one("/overlap", "must be from 0s to 7d").into());
+        }
+        let current = self.get(caller, id).await?;
+        let now = self.clock.now();
+        let secret = new_secret();
+        let sealed = self.vault.seal_signing_secret(id, &secret);
+        let retire_at = (!overlap.is_zero()).then(|| now.plus_ms(overlap.as_millis_i64()));
+        let what = format!("signing secret rotated with an overlap of {overlap}");
+        let name = &current.settings.name;
+        let activity = self.note(caller, ActivityKind::EndpointSecretRotated, &what, name, id);
+        let endpoint = self
+            .store
+            .endpoint_rotate(caller.app_id, id, sealed, retire_at, now, activity)
+            .await?
+            .ok_or(ServiceError::NotFound("webhook"))?;
+        self.dispatch.endpoint_changed(id);
+        Ok((endpoint, secret))
+    }
+
+    /// Sends a synthetic event at once, whatever the endpoint's status, and logs it as a test. Gives the
+    /// row of the log, and what became of it. It is logged even if the caller is gone before that.
+    pub async fn test(
+        &self,
+        caller: &Caller,
+        id: EndpointId,
+        event_type: Option<EventType>,
+    ) -> Result<(AttemptId, Outcome)> {
+        let endpoint = self.get(caller, id).await?;
+        let now = self.clock.now();
+        let event_id = EventId::new(now);
+        let event_type = event_type
+            .unwrap_or_else(|| EventType::parse(event::TEST_TYPE).expect("the default type is well-formed"));
+        let payload = json!({
+            "type": event_type.as_str(),
+            "timestamp": now.to_string(),
+            "data": { "test": true, "endpoint_id": id.to_string() },
+        });
+        let job = Job {
+            id: AttemptId(0),
+            attempt: 1,
+            trigger: Trigger::Test,
+            budget: Budget::Single,
+            event_id,
+            event_type,
+            payload: bytes::Bytes::from(payload.to_string()),
+            endpoint: Arc::new(endpoint),
+        };
+        Ok(self.dispatch.probe(job, now).await?)
+    }
+
+    fn settings(
+        &self,
+        id: EndpointId,
+        input: Checked,
+        current: &[EndpointHeader],
+    ) -> Result<EndpointSettings> {
+        let (Some(url), Some(events)) = (input.url, input.events) else {
+            return Err(Invalid::one("", "url and events are required").into());
+        };
+        let name = input.name.flatten().filter(|n| !n.is_empty()).unwrap_or_else(|| name_of(&url));
+        Ok(EndpointSettings {
+            name,
+            url,
+            description: input.description.flatten(),
+            events,
+            headers: self.headers(id, input.headers.unwrap_or_default(), current)?,
+            encrypted: input.encrypted.unwrap_or(false),
+            retry_schedule: input.retry_schedule.flatten(),
+            timeout: input.timeout.flatten(),
+            rate_limit: input.rate_limit.flatten(),
+        })
+    }
+
+    /// Seals secret values; a masked one keeps what there is.
+    fn headers(
+        &self,
+        id: EndpointId,
+        headers: Vec<(String, HeaderInput)>,
+        current: &[EndpointHeader],
+    ) -> Result<Vec<EndpointHeader>> {
+        let mut errors = Vec::new();
+        let sealed = headers
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let value = match value {
+                    HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
+                        Some(sealed) => HeaderValue::Secret(sealed),
+                        None => {
+                            let message =
+                                "is masked, but there is no secret value to keep; write the value itself";
+                            let pointer = format!("/headers/{}", escape_pointer(&name));
+                            errors.push(FieldError::new(pointer, message));
+                            return None;
+                        }
+                    },
+                    HeaderInput::Secret(text) => {
+                        HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
+                    }
+                    HeaderInput::Plain(text) => HeaderValue::Plain(text),
+                };
+                Some(EndpointHeader { name, value })
+            })
+            .collect();
+        if errors.is_empty() { Ok(sealed) } else { Err(Invalid(errors).into()) }
+    }
+
+    fn note(
+        &self,
+        caller: &Caller,
+        kind: ActivityKind,
+        what: &str,
+        name: &str,
+        id: EndpointId,
+    ) -> crate::domain::Activity {
+        let details = json!({ "endpoint_id": id.to_string() });
+        caller.activity(kind, format!("Webhook {name:?}: {what}."), details, self.clock.now())
+    }
+}
+
+/// The sealed value of a secret header that is there already.
+fn kept(name: &str, current: &[EndpointHeader]) -> Option<Sealed> {
+    let known = current.iter().find(|h| h.name.eq_ignore_ascii_case(name))?;
+    match &known.value {
+        HeaderValue::Secret(sealed) => Some(sealed.clone()),
+        HeaderValue::Plain(_) => None,
+    }
+}
+
+fn name_of(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| "webhook".to_owned(), |url| endpoint::default_name(&url))
+}
+
+fn new_secret() -> SigningSecret {
+    let mut key = [0u8; SIGNING_SECRET_BYTES];
+    getrandom::fill(&mut key).expect("the operating system gives randomness");
+    SigningSecret::from_key(&key)
+}

@@ -1,0 +1,100 @@
+//! Verification made easy: how an endpoint's requests are signed, and why a signature that a receiver
+//! refused holds or does not.
+
+use std::sync::Arc;
+
+use crate::domain::signing::verification::{Known, Seen, Sent, Verdict, judge};
+use crate::domain::{Endpoint, EndpointId, EventId, SigningSecret, Timestamp};
+use crate::host::clock::Clock;
+use crate::host::vault::{CannotOpen, Vault};
+use crate::store::Store;
+
+use crate::service::{Caller, Result, ServiceError};
+
+/// The most rows of the log that a request is compared with, the newest ones.
+const SENT_MAX: usize = 20;
+
+/// The use cases of verification.
+pub struct Verification {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+    plain_headers: Vec<String>,
+}
+
+impl Verification {
+    /// `plain_headers` is the configured `signing.headers`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        plain_headers: Vec<String>,
+    ) -> Verification {
+        Verification { store, clock, vault, plain_headers }
+    }
+
+    /// The endpoint, and the names of the plain HMAC headers that its requests carry.
+    pub async fn scheme(&self, caller: &Caller, id: EndpointId) -> Result<(Endpoint, &[String])> {
+        Ok((self.endpoint(caller, id).await?, &self.plain_headers))
+    }
+
+    /// Judges what a receiver saw. Nothing is sent and nothing is written.
+    pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: &Seen) -> Result<Verdict> {
+        let endpoint = self.endpoint(caller, id).await?;
+        let at = seen.at.unwrap_or_else(|| self.clock.now());
+        let (secrets, ended) =
+            self.secrets(&endpoint, at).map_err(|e| ServiceError::Internal(Box::new(e)))?;
+        let (payload, sent) = match seen.header("webhook-id").and_then(|id| id.parse().ok()) {
+            Some(event) => self.sent(caller, event).await?,
+            None => (None, vec![]),
+        };
+        Ok(judge(
+            seen,
+            &Known {
+                endpoint_id: id,
+                encrypted: endpoint.settings.encrypted,
+                plain_headers: &self.plain_headers,
+                secrets: &secrets,
+                ended: &ended,
+                payload: payload.as_deref(),
+                sent: &sent,
+                at,
+            },
+        ))
+    }
+
+    /// The secrets that sign at that time, newest first, and those that no longer do.
+    fn secrets(
+        &self,
+        endpoint: &Endpoint,
+        at: Timestamp,
+    ) -> std::result::Result<(Vec<SigningSecret>, Vec<SigningSecret>), CannotOpen> {
+        let mut signing = vec![self.vault.open_signing_secret(endpoint.id, &endpoint.secret)?];
+        let mut ended = Vec::new();
+        for retired in &endpoint.retired_secrets {
+            let secret = self.vault.open_signing_secret(endpoint.id, &retired.secret)?;
+            if retired.valid_until > at { &mut signing } else { &mut ended }.push(secret);
+        }
+        Ok((signing, ended))
+    }
+
+    /// The payload of an event, and the requests that carried it.
+    async fn sent(&self, caller: &Caller, event: EventId) -> Result<(Option<Vec<u8>>, Vec<Sent>)> {
+        let Some(found) = self.store.event_get(caller.app_id, event).await? else {
+            return Ok((None, vec![]));
+        };
+        let mut sent = Vec::new();
+        for attempt in found.attempts.iter().rev().filter(|a| a.attempted_at.is_some()).take(SENT_MAX) {
+            let Some(detail) = self.store.attempt_get(caller.app_id, attempt.id).await? else { continue };
+            if let Some(request) = detail.request {
+                let (endpoint_id, headers) = (attempt.endpoint_id, request.headers);
+                sent.push(Sent { endpoint_id, headers, body: detail.request_body });
+            }
+        }
+        Ok((found.payload.map(|bytes| bytes.to_vec()), sent))
+    }
+
+    async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
+        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
+    }
+}

@@ -1,0 +1,63 @@
+//! The delivery log: read it, and send again.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::domain::attempts::attempt::{Attempt, AttemptDetail};
+use crate::domain::{ActivityKind, AttemptId};
+use crate::host::clock::Clock;
+use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, Sort, Store};
+
+use crate::service::{Caller, Dispatch, Result, ServiceError};
+
+/// The use cases of the log.
+pub struct Deliveries {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    dispatch: Arc<dyn Dispatch>,
+}
+
+impl Deliveries {
+    /// Joins the parts.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, dispatch: Arc<dyn Dispatch>) -> Deliveries {
+        Deliveries { store, clock, dispatch }
+    }
+
+    /// A page of the log. A filter for an endpoint that is not there, or not this app's, finds nothing.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        filter: AttemptFilter,
+        sort: Sort,
+        page: PageRequest<LogKey>,
+    ) -> Result<Page<Attempt, LogKey>> {
+        Ok(self.store.attempt_list(caller.app_id, filter, sort, page).await?)
+    }
+
+    /// One attempt with request and response.
+    pub async fn get(&self, caller: &Caller, id: AttemptId) -> Result<AttemptDetail> {
+        self.store.attempt_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("delivery"))
+    }
+
+    /// Sends again, once, now. Any row of the delivery may be named.
+    pub async fn retry(&self, caller: &Caller, id: AttemptId) -> Result<Attempt> {
+        let now = self.clock.now();
+        let summary = format!("Delivery {id}: retried by hand.");
+        let activity =
+            caller.activity(ActivityKind::DeliveryRetried, summary, json!({ "attempt_id": id.0 }), now);
+        let conflict = |text: &str| Err(ServiceError::Conflict(text.to_owned()));
+        match self.store.attempt_retry(caller.app_id, id, now, activity).await? {
+            Retried::NotFound => Err(ServiceError::NotFound("delivery")),
+            Retried::Pending => conflict("The delivery is already pending; it will be sent without a retry."),
+            Retried::EndpointDeleted => conflict("The webhook was deleted; there is nowhere to send to."),
+            Retried::EventGone => {
+                conflict("The event's payload was removed by the retention policy; there is nothing to send.")
+            }
+            Retried::Queued(attempt, queued) => {
+                self.dispatch.queued(&[queued]);
+                Ok(*attempt)
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Who is calling and what they may do.
+//!
+//! * [`auth`]: API keys and session cookies. [`sessions`]: sign-in and sign-out; [`throttle`]: guessing passwords.
+//! * [`accounts`], [`apps`], [`keys`], [`users`]: managing them.
+//! * [`limits`]: token buckets for each client.
+
+pub mod accounts;
+pub mod apps;
+pub mod auth;
+pub mod keys;
+pub mod limits;
+pub mod sessions;
+pub(super) mod throttle;
+pub mod users;

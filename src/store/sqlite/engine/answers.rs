@@ -1,0 +1,60 @@
+//! The answers of a commit reach those who wait for them all at once.
+//!
+//! Whoever waits does so on a thread of the runtime. Woken one by one from the writer's thread, each would take its way
+//! through the queue that the runtime's threads share, and many a system call to wake one of them up. So a task of the
+//! runtime is given all answers of a commit in one message and wakes their owners from inside, while the writer goes
+//! on. What it buys: at a fan-out of ten 15,700 deliveries a second instead of 13,400 (docs/benchmarks.md).
+//!
+//! Where there is no runtime, as in commands that write once and end, the writer answers by itself.
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::store::sqlite::engine::command::{Command, Fate};
+
+/// The commands of a commit, in the order in which they ran, and what became of them.
+struct Settled {
+    commands: Vec<Box<dyn Command>>,
+    fate: Fate,
+}
+
+/// Where the writer leaves answers.
+pub(crate) struct Answers {
+    task: Option<mpsc::UnboundedSender<Settled>>,
+}
+
+impl Answers {
+    /// Answers on this runtime. Not bounded: how much may wait for the writer is, and nothing is here that was not there.
+    pub(crate) fn on(runtime: Option<Handle>) -> Answers {
+        let task = runtime.map(|runtime| {
+            let (task, mut settled) = mpsc::unbounded_channel::<Settled>();
+            runtime.spawn(async move {
+                while let Some(Settled { commands, fate }) = settled.recv().await {
+                    answer(commands, &fate);
+                }
+            });
+            task
+        });
+        Answers { task }
+    }
+
+    /// Answers, after all that was given before.
+    pub(crate) fn give(&self, commands: Vec<Box<dyn Command>>, fate: Fate) {
+        let settled = Settled { commands, fate };
+        let left = match &self.task {
+            // The runtime is gone, and with it nearly everyone who waited.
+            Some(task) => task.send(settled).err().map(|unsent| unsent.0),
+            None => Some(settled),
+        };
+        if let Some(Settled { commands, fate }) = left {
+            answer(commands, &fate);
+        }
+    }
+}
+
+/// Tells each what became of it.
+pub(crate) fn answer(commands: impl IntoIterator<Item = Box<dyn Command>>, fate: &Fate) {
+    for command in commands {
+        command.answer(fate);
+    }
+}

@@ -1,0 +1,160 @@
+//! What the writer remembers between commands, so that taking in an event need not read it again:
+//! which row an app and a type have, and what endpoints want.
+//!
+//! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when
+//! another connection has committed anything. It is never the truth.
+//!
+//! What follows from a commit for those who send ([`Fresh`]) goes through here, too: what it has taken in, what has
+//! come to its end, and that endpoints have changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, EventType};
+use crate::store::Accepted;
+use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::fresh::{Fresh, Waiting};
+use crate::store::sqlite::queue::endpoint_text::read_patterns;
+
+/// An endpoint, as far as events concern it.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) row: i64,
+    pub(crate) id: EndpointId,
+    pub(crate) status: EndpointStatus,
+    pub(crate) events: Vec<EventPattern>,
+}
+
+/// The writer's memory.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    /// What follows from endpoints for others; see [`Cache::settle`].
+    fresh: Arc<Fresh>,
+    /// Whether something was forgotten since then.
+    is_doubtful: bool,
+    /// First attempts of the transaction under way.
+    taken_in: Vec<Waiting>,
+    apps: HashMap<AppId, i64>,
+    wishes: HashMap<i64, Arc<Vec<Wish>>>,
+    types: HashMap<i64, HashMap<EventType, i64>>,
+}
+
+/// Types of one app that are remembered. Who makes up a new type for every event pays for it.
+const TYPES: usize = 1_000;
+
+impl Cache {
+    /// Knows nothing yet.
+    pub(crate) fn new(fresh: Arc<Fresh>) -> Cache {
+        let (taken_in, apps, wishes, types) = Default::default();
+        Cache { fresh, is_doubtful: false, taken_in, apps, wishes, types }
+    }
+
+    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of what
+    /// was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
+    pub(crate) fn settle(&mut self) {
+        if std::mem::take(&mut self.is_doubtful) {
+            self.taken_in.clear();
+            self.fresh.renew();
+        } else if !self.taken_in.is_empty() {
+            self.fresh.keep(self.taken_in.drain(..));
+        }
+    }
+
+    /// Notes the first attempts of an event, which need not be read back when they are on disk.
+    pub(crate) fn taken_in(&mut self, accepted: &Accepted, payload: &Bytes) {
+        self.taken_in.extend(Waiting::of(accepted, payload));
+    }
+
+    /// An attempt comes to its end.
+    pub(crate) fn ended(&self, id: AttemptId) {
+        self.fresh.forget(id);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.is_doubtful = true;
+        self.taken_in.clear();
+        self.apps.clear();
+        self.types.clear();
+        self.wishes.clear();
+    }
+
+    /// Forgets endpoints.
+    pub(crate) fn endpoints_changed(&mut self) {
+        self.is_doubtful = true;
+        self.wishes.clear();
+    }
+
+    /// The row of an app.
+    pub(crate) fn app(&mut self, conn: &Connection, app: AppId) -> rusqlite::Result<i64> {
+        if let Some(row) = self.apps.get(&app) {
+            return Ok(*row);
+        }
+        let row = app_row(conn, app)?.ok_or_else(|| fault(format!("there is no app {app}")))?;
+        self.apps.insert(app, row);
+        Ok(row)
+    }
+
+    /// The row of an event type, which is made when there is none.
+    pub(crate) fn event_type(
+        &mut self,
+        conn: &Connection,
+        app: i64,
+        event_type: &EventType,
+    ) -> rusqlite::Result<i64> {
+        let known = self.types.entry(app).or_default();
+        if let Some(row) = known.get(event_type) {
+            return Ok(*row);
+        }
+        let row = type_row(conn, app, event_type)?;
+        if known.len() >= TYPES {
+            known.clear();
+        }
+        known.insert(event_type.clone(), row);
+        Ok(row)
+    }
+
+    /// The endpoints of an app that events make deliveries for: not deleted, not disabled.
+    pub(crate) fn wishes(&mut self, conn: &Connection, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
+        if let Some(wishes) = self.wishes.get(&app) {
+            return Ok(wishes.clone());
+        }
+        let mut statement = conn.prepare_cached(
+            "SELECT id, uid, status, events FROM endpoints
+             WHERE app = ?1 AND deleted_at IS NULL AND status <> 'disabled' ORDER BY uid",
+        )?;
+        let wishes = statement.query_map([app], |row| {
+            let events: String = row.get(3)?;
+            Ok(Wish {
+                row: row.get(0)?,
+                id: row.get(1)?,
+                status: row.get(2)?,
+                events: read_patterns(&events)?,
+            })
+        })?;
+        let wishes = Arc::new(wishes.collect::<rusqlite::Result<Vec<_>>>()?);
+        self.wishes.insert(app, wishes.clone());
+        Ok(wishes)
+    }
+}
+
+/// The row of an event type, which is made when there is none.
+fn type_row(conn: &Connection, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
+    let find = "SELECT id FROM event_types WHERE app = ?1 AND name = ?2";
+    let found =
+        conn.prepare_cached(find)?.query_row(params![app, event_type], |row| row.get(0)).optional()?;
+    if let Some(row) = found {
+        return Ok(row);
+    }
+    conn.prepare_cached("INSERT INTO event_types (app, name, count) VALUES (?1, ?2, 0)")?
+        .execute(params![app, event_type])?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// The row of an app, if there is such an app.
+pub(crate) fn app_row(conn: &Connection, app: AppId) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM apps WHERE uid = ?1")?.query_row([app], |row| row.get(0)).optional()
+}

@@ -1,0 +1,56 @@
+//! How SQLite's errors become the storage's own.
+//!
+//! Nothing above storage may have to know SQLite's codes, so the two that call for an answer of their
+//! own are told apart here, and all others become [`StoreError::Failed`] with their cause kept.
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// "The shared memory file could not be extended": what a full disk says at the first use of the WAL.
+const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+/// What fsync says when it fails, of a file and of a directory.
+const IOERR_FSYNC: i32 = 10 | (4 << 8);
+const IOERR_DIR_FSYNC: i32 = 10 | (5 << 8);
+
+/// The storage error for an error of SQLite.
+pub(crate) fn of(doing: &'static str, error: rusqlite::Error) -> StoreError {
+    match classify(&error) {
+        Class::Full => StoreError::Full,
+        Class::Busy => StoreError::Overloaded,
+        Class::Broken | Class::Other => StoreError::Failed { doing, source: Box::new(error) },
+    }
+}
+
+/// What kind of trouble an error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// No space on the disk.
+    Full,
+    /// Another process held the lock for longer than we wait.
+    Busy,
+    /// The disk did not take what was written. Nobody knows what it holds now, and a second try that succeeds
+    /// would not mean that it holds everything.
+    Broken,
+    Other,
+}
+
+pub(crate) fn classify(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error() {
+        Some(e) if e.code == ErrorCode::DiskFull || e.extended_code == IOERR_SHMSIZE => Class::Full,
+        Some(e) if e.code == ErrorCode::DatabaseBusy => Class::Busy,
+        Some(e) if matches!(e.extended_code, IOERR_FSYNC | IOERR_DIR_FSYNC) => Class::Broken,
+        _ => Class::Other,
+    }
+}
+
+/// A fault that is not SQLite's: a reference that leads nowhere, a stored value that does not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Fault(pub(crate) String);
+
+/// Wraps a [`Fault`], so that it travels the way SQLite's errors do.
+pub(crate) fn fault(what: impl Into<String>) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(Fault(what.into())))
+}

@@ -1,0 +1,35 @@
+//! What storage counts of itself. Truth is in the tables; this is for those who watch.
+
+use crate::host::meter::{Counter, Gauge, Histogram};
+
+/// Commands of a group: the powers of two up to the largest group.
+const GROUP_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+/// Microseconds of a commit.
+const COMMIT_US: &[u64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    5_000_000,
+];
+
+/// The meters of one open database.
+#[derive(Debug)]
+pub struct Meters {
+    /// Events of clients that are on disk; repetitions of an idempotency key are none.
+    pub events_accepted: Counter,
+    /// Attempts that are pending. Counted at the start and kept by every commit.
+    pub queue_depth: Gauge,
+    /// Commands in a commit.
+    pub group_size: Histogram,
+    /// How long a commit takes, shown in seconds.
+    pub commit: Histogram,
+}
+
+impl Default for Meters {
+    fn default() -> Meters {
+        Meters {
+            events_accepted: Counter::default(),
+            queue_depth: Gauge::default(),
+            group_size: Histogram::new(GROUP_SIZES, 1),
+            commit: Histogram::new(COMMIT_US, 1_000_000),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The schema, as embedded SQL files that only go forward.
+//!
+//! A file that was published is never edited; a change is a new file with the next number. The number
+//! of files that have been run is the database's `user_version`, so a database from a newer program is
+//! known before anything is touched, and refused.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+use crate::store::sqlite::engine::{backup, error};
+use crate::store::{Result, StoreError};
+
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_initial.sql")),
+    M::up(include_str!("migrations/0002_jobs.sql")),
+    M::up(include_str!("migrations/0003_statistics.sql")),
+    M::up(include_str!("migrations/0004_finish_order.sql")),
+    M::up(include_str!("migrations/0005_log_indexes.sql")),
+    M::up(include_str!("migrations/0006_sessions.sql")),
+    M::up(include_str!("migrations/0007_settings.sql")),
+    M::up(include_str!("migrations/0008_alerts.sql")),
+    M::up(include_str!("migrations/0009_cheap_writes.sql")),
+];
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// The schema version of this program.
+pub(crate) const KNOWN: i64 = STEPS.len() as i64;
+
+/// Refuses a database that a newer program has written. Reads only.
+pub(crate) fn check(conn: &Connection) -> Result<()> {
+    let found = version(conn)?;
+    if found > KNOWN { Err(StoreError::Newer { found, known: KNOWN }) } else { Ok(()) }
+}
+
+/// Brings the database to this program's version. A database that an older program has written is
+/// copied before, so that the way back is open.
+pub(crate) fn run(conn: &mut Connection, path: &Path) -> Result<()> {
+    let found = version(conn)?;
+    if (1..KNOWN).contains(&found) {
+        let copy = backup::before_migration(conn, path, found)?;
+        tracing::info!(from = found, to = KNOWN, copy = %copy.display(), "the database is brought up to date");
+    }
+    let Err(cause) = MIGRATIONS.to_latest(conn) else { return Ok(()) };
+    // Another process may have done the same at the same moment; then there is nothing left to do.
+    if version(conn)? == KNOWN {
+        return Ok(());
+    }
+    Err(StoreError::Failed { doing: "bringing the database up to date", source: Box::new(cause) })
+}
+
+fn version(conn: &Connection) -> Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|e| error::of("reading the database's version", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Origin;
+    use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+
+    #[test]
+    fn the_migrations_are_sound() {
+        MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn what_an_older_program_has_written_is_copied_before_it_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("postrider.db");
+        let mut conn = Connection::open(&path).unwrap();
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+        MIGRATIONS.to_version(&mut conn, 2).unwrap();
+        conn.execute("INSERT INTO apps (uid, name, created_at) VALUES (x'00', 'kept', 1)", []).unwrap();
+        run(&mut conn, &path).unwrap();
+        assert_eq!(version(&conn).unwrap(), KNOWN);
+        let copy = Connection::open(dir.path().join("postrider.db.v2")).unwrap();
+        let name: String = copy.query_row("SELECT name FROM apps", [], |row| row.get(0)).unwrap();
+        assert_eq!((version(&copy).unwrap(), name.as_str()), (2, "kept"));
+        run(&mut conn, &path).unwrap();
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name());
+        let copies = files.filter(|name| name.to_string_lossy().contains(".v")).count();
+        assert_eq!(copies, 1, "nothing is copied without need, and nothing is left half done");
+    }
+
+    /// SQLite builds a temporary table for such a list, each time a statement is run.
+    #[test]
+    fn no_constraint_of_the_log_is_a_list_and_each_still_holds() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        MIGRATIONS.to_latest(&mut conn).unwrap();
+        conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for table in ["attempts", "events"] {
+            let sql = "SELECT sql FROM sqlite_schema WHERE name = ?1";
+            let text: String = conn.query_row(sql, [table], |row| row.get(0)).unwrap();
+            assert!(text.contains("CHECK (") && !text.contains(" IN ("), "{text}");
+        }
+        let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+        let attempt = |status: &str, trigger: &str, error: Option<&str>| {
+            let sql = "INSERT INTO attempts (app, endpoint, event, type, attempt, created_at, due_at, status, \
+                       trigger, error_kind) VALUES (1, 1, 1, 1, 1, 0, 0, ?1, ?2, ?3)";
+            conn.execute(sql, (status, trigger, error)).is_ok()
+        };
+        assert!(AttemptStatus::ALL.iter().all(|status| attempt(status.as_str(), "event", None)));
+        assert!(Trigger::ALL.iter().all(|trigger| attempt("pending", trigger.as_str(), None)));
+        assert!(ErrorKind::ALL.iter().all(|kind| attempt("failed", "event", Some(kind.as_str()))));
+        assert!(!attempt("sent", "event", None) && !attempt("pending", "hook", None));
+        assert!(!attempt("failed", "event", Some("bad")));
+        let event = |origin: &str| {
+            let sql = "INSERT INTO events (uid, app, type, origin, deliveries, created_at) \
+                       VALUES (randomblob(16), 1, 1, ?1, 1, 0)";
+            conn.execute(sql, [origin]).is_ok()
+        };
+        assert!([Origin::Client, Origin::System, Origin::Test].iter().all(|origin| event(origin.as_str())));
+        assert!(!event("else"));
+    }
+}

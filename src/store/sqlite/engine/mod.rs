@@ -1,0 +1,29 @@
+//! How SQLite is driven, whatever is stored in it.
+//!
+//! * [`writer`]: the one thread that writes, many [`command`]s to a commit; [`answers`] holds their replies until it.
+//! * [`checkpointer`]: moves the WAL into the database file between commits. [`reserve`]: the ballast file.
+//! * [`readers`]: the few threads that read; [`pool`]: how connections are set up.
+//! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
+//! * [`counts`]: roll-ups that every commit adds to. [`meters`]: what is counted about the engine itself.
+//! * [`migrations`]: the schema. [`backup`], [`inspect`]: whole-file work.
+//! * [`rows`], [`paging`], [`error`]: values in columns, pages, SQLite's errors.
+//!
+//! The engine is the lowest room of the backend: it uses none of the others.
+
+pub(super) mod answers;
+pub mod backup;
+pub(super) mod cache;
+pub(super) mod checkpointer;
+pub(super) mod command;
+pub(super) mod counts;
+pub(super) mod error;
+pub(super) mod fresh;
+pub mod inspect;
+pub(super) mod meters;
+pub(super) mod migrations;
+pub(super) mod paging;
+pub(super) mod pool;
+pub(super) mod readers;
+pub(super) mod reserve;
+pub(super) mod rows;
+pub(super) mod writer;

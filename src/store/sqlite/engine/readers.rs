@@ -1,0 +1,174 @@
+//! What reads, each in a snapshot of its own, on a few threads that are for nothing else.
+//!
+//! The runtime's own threads for what blocks would do, but they may be five hundred, and a new one starts
+//! whenever a read is asked for in the moment between the end of the one before and its thread's rest. All of
+//! them are then used in turn, so none is ever idle for long enough to end: under load some fifty came
+//! together. What a read has taken memory for is freed on other threads, and goes back to the one that took
+//! it; so each of the fifty held some pages that nobody else could have. Figures in docs/benchmarks.md.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+
+use crate::store::sqlite::engine::error;
+use crate::store::sqlite::engine::pool;
+use crate::store::sqlite::engine::pool::{Pool, Snapshot};
+use crate::store::{Result, StoreError};
+
+/// Connections that read, and threads for them.
+pub(crate) struct Readers {
+    /// As many permits as there are connections and threads: reads wait here, where one that nobody wants any
+    /// more is dropped.
+    permits: Arc<Semaphore>,
+    count: u32,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    pool: Pool,
+    /// Of this runtime nothing is used but its threads for what blocks, which come and go with the work.
+    threads: Runtime,
+}
+
+impl Readers {
+    /// For a file that is there, `count` reads at a time.
+    pub(crate) fn new(path: &Path, count: u32, busy_timeout: Duration) -> Result<Readers> {
+        let seats = count as usize;
+        let threads = Builder::new_current_thread()
+            .max_blocking_threads(seats)
+            .thread_name("store-reader")
+            .build()
+            .map_err(|e| StoreError::Failed { doing: "starting the readers", source: Box::new(e) })?;
+        let open = Open { pool: pool::readers(path, count, busy_timeout)?, threads };
+        Ok(Readers { permits: Arc::new(Semaphore::new(seats)), count, open: Mutex::new(Some(open)) })
+    }
+
+    /// Reads in a snapshot of its own.
+    pub(crate) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let task = match &*self.lock() {
+            None => return Err(StoreError::Closed),
+            Some(Open { pool, threads }) => {
+                let pool = pool.clone();
+                threads.spawn_blocking(move || {
+                    // Goes with the work, which goes on when nobody waits for it any more.
+                    let _permit = permit;
+                    let conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
+                    let snapshot = Snapshot::begin(&conn).map_err(|e| error::of(doing, e))?;
+                    work(&snapshot).map_err(|e| error::of(doing, e))
+                })
+            }
+        };
+        task.await.unwrap_or_else(|e| Err(StoreError::Failed { doing, source: Box::new(e) }))
+    }
+
+    /// Waits for those that read, and closes their connections.
+    pub(crate) async fn close(&self) {
+        // Once every permit is here, no read is under way.
+        if let Ok(all) = self.permits.acquire_many(self.count).await {
+            self.permits.close();
+            all.forget();
+        }
+        self.shut();
+    }
+
+    fn shut(&self) {
+        if let Some(Open { threads, .. }) = self.lock().take() {
+            // Not by dropping it, which would wait, and where this is called nobody may.
+            threads.shutdown_background();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        // There is nothing in it that a panic could leave half done.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn readers(count: u32) -> (tempfile::TempDir, Arc<Readers>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.db");
+        drop(pool::writer(&path, Duration::ZERO).unwrap());
+        let readers = Readers::new(&path, count, Duration::ZERO).unwrap();
+        (dir, Arc::new(readers))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn however_many_read_the_threads_stay_few() {
+        let (_dir, readers) = readers(3);
+        let many = (0..16).map(|_| {
+            let readers = readers.clone();
+            tokio::spawn(async move {
+                let mut threads = HashSet::new();
+                for _ in 0..200 {
+                    threads
+                        .insert(readers.read("testing", |_| Ok(std::thread::current().id())).await.unwrap());
+                }
+                threads
+            })
+        });
+        let threads = futures_util::future::join_all(many).await.into_iter().flat_map(|read| read.unwrap());
+        let threads: HashSet<_> = threads.collect();
+        assert!((1..=3).contains(&threads.len()), "{} threads", threads.len());
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_costs_neither_its_place_nor_its_connection() {
+        let (_dir, readers) = readers(1);
+        for _ in 0..3 {
+            let failed =
+                readers.read("testing", |_| -> rusqlite::Result<()> { panic!("as it should") }).await;
+            assert!(matches!(failed, Err(StoreError::Failed { .. })), "{failed:?}");
+        }
+        assert!(
+            readers
+                .read("testing", |conn| conn.query_row("SELECT 7", [], |row| row.get::<_, i64>(0)))
+                .await
+                .is_ok_and(|n| n == 7)
+        );
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_who_reads_and_lets_nobody_in_after() {
+        let (_dir, readers) = readers(1);
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let of_reader = readers.clone();
+        let reading = tokio::spawn(async move {
+            let read = move |_: &Connection| {
+                began.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(7)
+            };
+            of_reader.read("testing", read).await
+        });
+        begun.await.unwrap();
+        let mut closing = Box::pin(readers.close());
+        assert!(futures_util::poll!(&mut closing).is_pending());
+        go_on.send(()).unwrap();
+        closing.await;
+        assert_eq!(reading.await.unwrap().unwrap(), 7);
+        let late = readers.read("testing", |_| Ok(())).await;
+        assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
+        readers.close().await;
+    }
+}

@@ -1,0 +1,181 @@
+//! How the domain's small values stand in columns: ids as 16 bytes, times as milliseconds, enums and
+//! types as text.
+//!
+//! Reading is strict: a value that does not read is an error that names it, never a guess.
+
+use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use uuid::Uuid;
+
+use crate::domain::alert::Form;
+use crate::domain::{
+    ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
+    EndpointStatus, ErrorKind, EventId, EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed,
+    SessionId, Timestamp, Trigger, UserId,
+};
+use crate::store::sqlite::engine::error::Fault;
+
+fn unreadable(what: &str, text: &str) -> FromSqlError {
+    FromSqlError::Other(Box::new(Fault(format!("{text:?} in the database is no {what}"))))
+}
+
+macro_rules! uuid_columns {
+    ($($id:ident),*) => {$(
+        impl FromSql for $id {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$id> {
+                <[u8; 16]>::column_result(value).map(|bytes| $id::from_uuid(Uuid::from_bytes(bytes)))
+            }
+        }
+        impl ToSql for $id {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_uuid().into_bytes().to_vec()))
+            }
+        }
+    )*};
+}
+uuid_columns!(AlertTargetId, AppId, EndpointId, EventId, JobId, SessionId, UserId);
+
+macro_rules! enum_columns {
+    ($($name:ident),*) => {$(
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$name> {
+                let text = value.as_str()?;
+                $name::parse(text).ok_or_else(|| unreadable(stringify!($name), text))
+            }
+        }
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_str()))
+            }
+        }
+    )*};
+}
+enum_columns!(
+    AlertKind,
+    Form,
+    AttemptStatus,
+    Trigger,
+    ErrorKind,
+    EndpointStatus,
+    Origin,
+    Role,
+    ActivityKind,
+    JobKind,
+    JobStatus
+);
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Timestamp> {
+        value.as_i64().map(Timestamp::from_millis)
+    }
+}
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_millis()))
+    }
+}
+
+impl FromSql for AttemptId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<AttemptId> {
+        value.as_i64().map(AttemptId)
+    }
+}
+impl ToSql for AttemptId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0))
+    }
+}
+
+impl FromSql for EventType {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventType> {
+        let text = value.as_str()?;
+        EventType::parse(text).map_err(|_| unreadable("event type", text))
+    }
+}
+impl ToSql for EventType {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.as_str()))
+    }
+}
+
+impl FromSql for Scopes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Scopes> {
+        let text = value.as_str()?;
+        Scopes::parse_list(text).map_err(|_| unreadable("list of scopes", text))
+    }
+}
+impl ToSql for Scopes {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.to_string()))
+    }
+}
+
+impl FromSql for Sealed {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Sealed> {
+        value.as_blob().map(|bytes| Sealed(bytes.to_vec()))
+    }
+}
+impl ToSql for Sealed {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.as_slice()))
+    }
+}
+
+/// The budget that a `schedule_used` column means.
+pub(crate) fn budget(used: Option<u32>) -> Budget {
+    used.map_or(Budget::Single, |used| Budget::Schedule { used })
+}
+
+/// The `schedule_used` column of a budget.
+pub(crate) fn schedule_used(budget: Budget) -> Option<u32> {
+    match budget {
+        Budget::Single => None,
+        Budget::Schedule { used } => Some(used),
+    }
+}
+
+/// A count that SQLite has as a signed number.
+pub(crate) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let n: i64 = row.get(column)?;
+    u64::try_from(n).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, n))
+}
+
+/// How many characters of a response body lists show.
+const EXCERPT_CHARS: usize = 500;
+/// So many bytes hold that many characters in any case.
+pub(crate) const EXCERPT_BYTES: usize = EXCERPT_CHARS * 4;
+
+/// The first characters of a body of which only a beginning may be at hand (`cut`). What is not UTF-8
+/// becomes U+FFFD, but a character that was merely cut in two at the end is left out.
+pub(crate) fn excerpt(bytes: &[u8], cut: bool) -> String {
+    let whole = match std::str::from_utf8(bytes) {
+        Err(e) if cut && e.error_len().is_none() => &bytes[..e.valid_up_to()],
+        _ => bytes,
+    };
+    String::from_utf8_lossy(whole).chars().take(EXCERPT_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_excerpt_has_500_characters_and_cuts_none_in_two() {
+        let long = "ü€𝄞".repeat(400);
+        let bytes = &long.as_bytes()[..EXCERPT_BYTES];
+        assert_eq!(excerpt(bytes, true), long.chars().take(500).collect::<String>());
+        assert_eq!(excerpt(&"€".as_bytes()[..2], true), "");
+        assert_eq!(excerpt(&"€".as_bytes()[..2], false), "\u{fffd}");
+        assert_eq!(excerpt(b"a\xffb", true), "a\u{fffd}b");
+    }
+
+    proptest! {
+        #[test]
+        fn a_longer_read_changes_no_excerpt(body in proptest::collection::vec(any::<u8>(), 0..2_500)) {
+            let seen = &body[..body.len().min(EXCERPT_BYTES)];
+            let all: String = String::from_utf8_lossy(&body).chars().take(500).collect();
+            prop_assert_eq!(excerpt(seen, seen.len() < body.len()), all);
+        }
+    }
+}

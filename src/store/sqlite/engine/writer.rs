@@ -1,0 +1,333 @@
+//! The one thread that writes, with group commit.
+//!
+//! A commit costs an fsync, whatever is in it. So the writer takes all commands that are waiting, runs each in
+//! a savepoint, commits once, and answers all of them after ([`crate::store::sqlite::engine::answers`]). A command that fails undoes
+//! its own savepoint only; when the commit fails, all of the group have failed. It waits for no more to come,
+//! unless there was a crowd just before.
+//!
+//! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly
+//! all that is written, can be run again; so those that stand next to each other share one. If one of
+//! them fails, which is rare, all of them are undone and run again each in its own. What runs first in a
+//! transaction needs none: to undo it is to begin anew.
+//!
+//! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
+//! was set aside is given up for it ([`crate::store::sqlite::engine::reserve`]).
+//!
+//! A failed fsync ends all writing for good. What the disk holds is unknown then, and a later fsync that
+//! succeeds says nothing about what the failed one was for; only a new start, which reads what is really
+//! there, knows more.
+//!
+//! Checkpoints never run inside a commit; nearly all of their work is done beside the writer
+//! ([`crate::store::sqlite::engine::checkpointer`]). The writer must not be blocked by anything but the disk and another process's
+//! lock.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::sqlite::engine::answers::{Answers, answer};
+use crate::store::sqlite::engine::cache::Cache;
+use crate::store::sqlite::engine::checkpointer;
+use crate::store::sqlite::engine::checkpointer::{Checkpointer, Trouble};
+use crate::store::sqlite::engine::command::{Command, Fate, Gone, Tx};
+use crate::store::sqlite::engine::counts::Counts;
+use crate::store::sqlite::engine::error;
+use crate::store::sqlite::engine::error::{Class, fault};
+use crate::store::sqlite::engine::meters::Meters;
+use crate::store::sqlite::engine::reserve::Reserve;
+
+/// What the writer is told.
+pub(crate) enum Message {
+    Run(Box<dyn Command>),
+    /// Move what is in the WAL into the main file, when the group that this came with is written.
+    Checkpoint,
+    /// Finish what is waiting, take no more, and end.
+    Close,
+}
+
+thread_local! {
+    /// Pages in the WAL after this thread's last commit.
+    static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+/// What the writer works with, besides its connection.
+pub(crate) struct Parts {
+    /// The most commands in one commit.
+    pub(crate) group_max: usize,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) cache: Cache,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) reserve: Reserve,
+    /// Cancelled when the disk has failed.
+    pub(crate) broken: CancellationToken,
+    pub(crate) answers: Answers,
+}
+
+/// So many commands in a commit mean that more are about to come.
+const CROWD: usize = 16;
+/// How long a crowd is let grow. Most pages of a commit are the same, whether it has sixteen commands or fifty.
+const GATHERING: Duration = Duration::from_micros(500);
+
+/// Writes until it is told to close, or until nobody is left to tell it anything.
+pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: Parts) {
+    let Parts { group_max, meters, cache, checkpointer, reserve, broken, answers } = parts;
+    // Replaces SQLite's own checkpoint, which would run inside a commit.
+    conn.wal_hook(Some(|_, pages| {
+        WAL_PAGES.set(pages);
+        Ok(())
+    }));
+    let mut writer = Writer {
+        conn,
+        cache,
+        counts: Counts::default(),
+        meters,
+        checkpointer,
+        reserve,
+        data_version: 0,
+        is_full: false,
+        is_broken: false,
+        answers,
+    };
+    let mut group: Vec<Box<dyn Command>> = Vec::new();
+    let mut is_crowded = false;
+    while let Some(first) = inbox.blocking_recv() {
+        if is_crowded {
+            std::thread::sleep(GATHERING);
+        }
+        let mut next = Some(first);
+        let mut checkpoint = false;
+        while let Some(message) = next {
+            match message {
+                Message::Run(command) => group.push(command),
+                Message::Checkpoint => checkpoint = true,
+                Message::Close => inbox.close(),
+            }
+            next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
+        }
+        is_crowded = (CROWD..group_max).contains(&group.len());
+        let trouble = writer.checkpointer.look();
+        writer.look_at_disk(trouble);
+        if !group.is_empty() && !writer.is_broken {
+            writer.commit(&mut group);
+            let trouble = writer.checkpointer.after_commit(&writer.conn, WAL_PAGES.get());
+            writer.look_at_disk(trouble);
+        }
+        if checkpoint {
+            writer.checkpointer.begin(WAL_PAGES.get());
+        }
+        if writer.is_broken {
+            broken.cancel();
+            return writer.refuse(group, inbox);
+        }
+    }
+    writer.close();
+}
+
+struct Writer {
+    conn: Connection,
+    cache: Cache,
+    counts: Counts,
+    meters: Arc<Meters>,
+    checkpointer: Checkpointer,
+    /// SQLite's count of other connections' commits, as it was seen last.
+    data_version: i64,
+    reserve: Reserve,
+    /// Whether something of the group under way was refused for want of space.
+    is_full: bool,
+    /// Whether the disk has failed.
+    is_broken: bool,
+    answers: Answers,
+}
+
+impl Writer {
+    /// Runs a group, commits it, answers it. What finds no space leaves the next one a better chance.
+    fn commit(&mut self, group: &mut Vec<Box<dyn Command>>) {
+        let frees = group.iter().any(|command| command.is_freeing());
+        if self.reserve.is_given() && (frees || !self.reserve.take_again()) {
+            let (freeing, others): (Vec<_>, Vec<_>) =
+                std::mem::take(group).into_iter().partition(|command| command.is_freeing());
+            *group = freeing;
+            let full = Gone { class: Class::Full, cause: fault("what was set aside is in use") };
+            answer(others, &Fate::lost("waiting for space", full));
+        }
+        if group.is_empty() {
+            return;
+        }
+        self.commit_all(group);
+        if std::mem::take(&mut self.is_full) {
+            if frees {
+                self.reserve.give();
+            }
+            // The WAL starts over when all of it is in the main file, and takes no more space then.
+            let trouble = self.checkpointer.at_once(&self.conn);
+            self.look_at_disk(trouble);
+        }
+    }
+
+    fn commit_all(&mut self, group: &mut Vec<Box<dyn Command>>) {
+        let mut waiting = VecDeque::from(std::mem::take(group));
+        let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
+        if let Err(e) = self.begin() {
+            self.look_at(error::classify(&e));
+            return answer(waiting, &Fate::lost("beginning a transaction", e));
+        }
+        // How many of those that wait are to have a savepoint each, because sharing one went wrong.
+        let mut apart = 0_usize;
+        while !waiting.is_empty() {
+            let shared =
+                if apart == 0 { waiting.iter().take_while(|c| c.is_repeatable()).count() } else { 0 };
+            let is_first = ran.is_empty();
+            let done = if shared > 1 {
+                let done = self.run_together(&mut waiting.make_contiguous()[..shared], is_first);
+                if matches!(done, Ok(true)) {
+                    ran.extend(waiting.drain(..shared));
+                } else {
+                    apart = shared;
+                }
+                done
+            } else {
+                apart = apart.saturating_sub(1);
+                let mut command = waiting.pop_front().expect("the loop asks whether there is one");
+                let done = self.run_together(std::slice::from_mut(&mut command), is_first);
+                ran.push(command);
+                done
+            };
+            // A full disk and some other errors make SQLite undo the whole transaction at once, and
+            // with it what ran before. The rest gets a transaction of its own.
+            if let Err(gone) = done {
+                self.abandon();
+                answer(ran.drain(..), &Fate::lost("writing", gone));
+                if let Err(e) = self.begin() {
+                    return answer(waiting, &Fate::lost("beginning a transaction", e));
+                }
+            }
+        }
+        let counted = self.counts.write(&self.conn);
+        let started = tokio::time::Instant::now();
+        let fate = match counted.and_then(|tally| self.execute("COMMIT").map(|()| tally)) {
+            Ok(tally) => {
+                self.meters.group_size.observe(ran.len() as u64);
+                self.meters.commit.observe(started.elapsed().as_micros() as u64);
+                self.meters.events_accepted.inc_by(tally.events);
+                self.meters.queue_depth.inc_by(tally.pending);
+                Fate::Committed
+            }
+            Err(e) => {
+                self.look_at(error::classify(&e));
+                self.abandon();
+                Fate::lost("committing", e)
+            }
+        };
+        self.cache.settle();
+        self.answers.give(ran, fate);
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let seen = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if seen != self.data_version {
+            self.data_version = seen;
+            self.cache.clear();
+        }
+        Ok(())
+    }
+
+    /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before. When one
+    /// of them fails, all of them are undone: `false`.
+    fn run_together(
+        &mut self,
+        commands: &mut [Box<dyn Command>],
+        is_first: bool,
+    ) -> std::result::Result<bool, Gone> {
+        if !is_first {
+            self.execute("SAVEPOINT command")?;
+        }
+        let mark = self.counts.mark();
+        let mut failed = None;
+        for command in commands {
+            let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, counts: &mut self.counts };
+            failed = command.run(&mut tx);
+            if failed.is_some() {
+                break;
+            }
+        }
+        if let Some(class) = failed {
+            self.look_at(class);
+            self.cache.clear();
+            self.counts.undo_to(mark);
+            if self.conn.is_autocommit() {
+                return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
+            }
+            if is_first {
+                self.execute("ROLLBACK")?;
+                self.begin()?;
+            } else {
+                self.execute("ROLLBACK TO command")?;
+            }
+        }
+        if !is_first {
+            self.execute("RELEASE command")?;
+        }
+        Ok(failed.is_none())
+    }
+
+    /// Notes what an error says about the disk.
+    fn look_at(&mut self, class: Class) {
+        self.is_full |= class == Class::Full;
+        self.is_broken |= class == Class::Broken;
+    }
+
+    /// Notes what a checkpoint says about the disk. What found no space was no command.
+    fn look_at_disk(&mut self, trouble: Trouble) {
+        self.is_broken |= trouble == Some(Class::Broken);
+    }
+
+    /// Makes sure that no transaction is open, and trusts nothing that was read in it.
+    fn abandon(&mut self) {
+        self.cache.clear();
+        self.counts.undo_to(0);
+        if !self.conn.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    /// Writes nothing any more. The connection is not closed either: that would move what is in the WAL into the
+    /// main file, as if it were known to be good.
+    fn refuse(self, group: Vec<Box<dyn Command>>, mut inbox: mpsc::Receiver<Message>) {
+        tracing::error!("the disk did not take what was written (fsync failed); nothing more is written");
+        let lost = || Fate::lost("writing", fault("the disk has failed"));
+        answer(group, &lost());
+        while let Some(message) = inbox.blocking_recv() {
+            match message {
+                Message::Run(command) => answer([command], &lost()),
+                Message::Checkpoint => {}
+                Message::Close => inbox.close(),
+            }
+        }
+        std::mem::forget(self.conn);
+    }
+
+    fn close(mut self) {
+        if self.checkpointer.stop() == Some(Class::Broken) {
+            tracing::error!("the disk did not take the last checkpoint; what it was for stays in the WAL");
+            std::mem::forget(self.conn);
+            return;
+        }
+        // A checkpoint that waits for readers holds all writers up meanwhile, and another process may
+        // be serving from this file. The last one to close finds nobody in its way.
+        let _ = self.conn.busy_timeout(Duration::ZERO);
+        let _ = checkpointer::checkpoint(&self.conn, "TRUNCATE");
+        if let Err((_, error)) = self.conn.close() {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+    }
+}

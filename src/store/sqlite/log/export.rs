@@ -1,0 +1,91 @@
+//! Walking over the whole log in pages, each in a snapshot of its own.
+
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::domain::AppId;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::log::merge;
+use crate::store::sqlite::log::plan::{Bounds, Plan};
+use crate::store::sqlite::log::query::Wanted;
+use crate::store::sqlite::queue::attempts;
+use crate::store::{
+    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore, Result, Sort, SortField,
+};
+
+fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: u64) -> rusqlite::Result<u64> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(0) };
+    match Plan::of(conn, app, filter, Bounds::USUAL)? {
+        Some(plan) => plan.count(conn, cap),
+        None => Ok(0),
+    }
+}
+
+fn page(
+    conn: &Connection,
+    app: AppId,
+    filter: &AttemptFilter,
+    sort: Sort,
+    mut from: ExportPlace,
+    limit: usize,
+) -> rusqlite::Result<ExportPage> {
+    let end = ExportPage { rows: vec![], next: None };
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(end) };
+    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(end) };
+    // What was found in an earlier snapshot may have changed since.
+    let is_fresh = from.ahead.is_empty();
+    if is_fresh && !from.is_last {
+        let Some(plan) = Plan::of(conn, app, filter, Bounds::USUAL)? else { return Ok(end) };
+        find_more(conn, &plan, sort, &mut from, limit)?;
+    }
+    let (sql, values) = wanted.holds_for();
+    let mut still = conn.prepare_cached(&sql)?;
+    let mut rows = Vec::with_capacity(limit.min(from.ahead.len()));
+    for _ in 0..limit {
+        let Some(id) = from.ahead.pop_front() else { break };
+        let id_first = std::iter::once(Value::Integer(id.0)).chain(values.iter().cloned());
+        if is_fresh || still.exists(params_from_iter(id_first))? {
+            rows.push(attempts::list_row(conn, id)?);
+        }
+    }
+    let is_end = from.is_last && from.ahead.is_empty();
+    Ok(ExportPage { rows, next: (!is_end).then_some(from) })
+}
+
+fn find_more(
+    conn: &Connection,
+    plan: &Plan,
+    sort: Sort,
+    from: &mut ExportPlace,
+    limit: usize,
+) -> rusqlite::Result<()> {
+    let many = if sort.field == SortField::Id { limit } else { EXPORT_AHEAD };
+    let found = merge::find(conn, plan, sort, from.after.as_ref(), many)?;
+    from.is_last = found.len() < many;
+    from.ahead.extend(found.iter().map(|key| key.id));
+    if !from.is_last {
+        from.after = found.into_iter().next_back();
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ExportStore for SqliteStore {
+    async fn export_count(&self, app: AppId, filter: AttemptFilter, cap: u64) -> Result<u64> {
+        self.read("counting the log", move |conn| count(conn, app, &filter, cap)).await
+    }
+
+    async fn export_page(
+        &self,
+        app: AppId,
+        filter: AttemptFilter,
+        sort: Sort,
+        from: ExportPlace,
+        limit: u32,
+    ) -> Result<ExportPage> {
+        let limit = limit.max(1) as usize;
+        self.read("exporting the log", move |conn| page(conn, app, &filter, sort, from, limit)).await
+    }
+}

@@ -1,0 +1,486 @@
+//! Puts the streams of a [`Plan`] in order: finds the first rows behind a place.
+//!
+//! There are three ways, by what the order is made of:
+//! * the class (status, response status, or nothing but the id): streams are read by id;
+//! * a column with an index of its own (attempted_at, response_time_ms): streams are read by that;
+//! * created_at, which goes nearly with the id: the first rows by id are found, and then whatever can
+//!   come before the last of them, which the [zones](crate::store::sqlite::log::zones) tell.
+//!
+//! A row of a [`Range`] of time is found in the first and the last way by its id. In the second the
+//! streams are walked past rows outside of the range; where few rows are inside, those are looked at
+//! one by one instead.
+
+use std::collections::BinaryHeap;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::AttemptId;
+use crate::store::sqlite::log::class::STATUSES;
+use crate::store::sqlite::log::plan::{Plan, Scope, Stream};
+use crate::store::sqlite::log::zones::{Range, Span};
+use crate::store::{LogKey, Sort, SortField, SortValue};
+
+/// Where a row stands in an order: the smaller, the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    is_null: bool,
+    value: i64,
+    id: i64,
+}
+
+impl Rank {
+    fn new(sort: Sort, value: Option<i64>, id: i64) -> Rank {
+        let (is_null, value) = (value.is_none(), value.unwrap_or_default());
+        // `!n` is -n-1: it turns the order around and cannot overflow.
+        if sort.descending { Rank { is_null, value: !value, id: !id } } else { Rank { is_null, value, id } }
+    }
+
+    /// The value and the id that it was made of.
+    fn parts(self, sort: Sort) -> (Option<i64>, i64) {
+        let turn = |n: i64| if sort.descending { !n } else { n };
+        ((!self.is_null).then(|| turn(self.value)), turn(self.id))
+    }
+}
+
+/// A status is sorted by twice its place among the names, which leaves room for words between them.
+fn of_key(sort: Sort, key: &LogKey) -> Rank {
+    let value = match (sort.field, &key.value) {
+        (SortField::Id, _) => Some(0),
+        (SortField::Status, SortValue::Text(text)) => {
+            let before = STATUSES.iter().filter(|status| status.as_str() < text.as_str()).count() as i64;
+            let is_name = STATUSES.iter().any(|status| status.as_str() == text);
+            Some(if is_name { 2 * before } else { 2 * before - 1 })
+        }
+        (_, SortValue::Number(n)) => Some(*n),
+        (_, _) => None,
+    };
+    Rank::new(sort, value, key.id.0)
+}
+
+fn to_key(sort: Sort, rank: Rank) -> LogKey {
+    let (value, id) = rank.parts(sort);
+    let value = match (sort.field, value) {
+        (SortField::Id, _) | (_, None) => SortValue::Null,
+        (SortField::Status, Some(n)) => match usize::try_from(n / 2).ok().and_then(|at| STATUSES.get(at)) {
+            Some(status) => SortValue::Text(status.to_string()),
+            None => SortValue::Null,
+        },
+        (_, Some(n)) => SortValue::Number(n),
+    };
+    LogKey { id: AttemptId(id), value }
+}
+
+/// The first ranks behind a place.
+struct Top {
+    behind: Option<Rank>,
+    most: usize,
+    /// The last one is on top.
+    found: BinaryHeap<Rank>,
+}
+
+impl Top {
+    fn new(behind: Option<Rank>, most: usize) -> Top {
+        Top { behind, most, found: BinaryHeap::with_capacity(most.min(1_024)) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.most
+    }
+
+    /// Takes a rank if it belongs here. `false`: nothing that comes after it does.
+    fn offer(&mut self, rank: Rank) -> bool {
+        if self.behind.is_some_and(|behind| rank <= behind) {
+            return true;
+        }
+        if !self.is_full() {
+            self.found.push(rank);
+            return true;
+        }
+        match self.found.peek_mut() {
+            Some(mut last) if rank < *last => {
+                *last = rank;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Finds the first `most` rows behind a place, in order.
+pub(crate) fn find(
+    conn: &Connection,
+    plan: &Plan,
+    sort: Sort,
+    after: Option<&LogKey>,
+    most: usize,
+) -> rusqlite::Result<Vec<LogKey>> {
+    let behind = after.map(|key| of_key(sort, key));
+    let to_gather = plan.bounds.gather_streams;
+    let mut search = Search { conn, plan, sort, behind, top: Top::new(behind, most), to_gather };
+    match sort.field {
+        SortField::Id | SortField::Status | SortField::ResponseStatus => search.by_class()?,
+        SortField::AttemptedAt | SortField::ResponseTime => search.by_column()?,
+        SortField::CreatedAt => search.by_creation()?,
+    }
+    Ok(search.top.found.into_sorted_vec().into_iter().map(|rank| to_key(sort, rank)).collect())
+}
+
+struct Search<'a> {
+    conn: &'a Connection,
+    plan: &'a Plan,
+    sort: Sort,
+    behind: Option<Rank>,
+    top: Top,
+    /// How many rows may still be gathered from streams.
+    to_gather: u64,
+}
+
+impl Search<'_> {
+    // -----------------------------------------------------------------------------------------
+    // By what the class tells
+
+    fn by_class(&mut self) -> rusqlite::Result<()> {
+        let spans = self.plan.spans(self.conn, self.plan.range)?;
+        let streams = self.plan.streams(self.conn, self.sort.field != SortField::Id)?;
+        let mut valued: Vec<_> = streams.iter().map(|stream| (self.value_of(*stream), *stream)).collect();
+        valued.sort_by_key(|(value, _)| Rank::new(self.sort, *value, 0));
+        for (value, stream) in valued {
+            self.walk_class(stream, value, &spans)?;
+        }
+        Ok(())
+    }
+
+    /// What all rows of a stream are sorted by.
+    fn value_of(&self, stream: Stream) -> Option<i64> {
+        match (self.sort.field, stream.class) {
+            (SortField::Status, Some(class)) => Some(2 * class.status_rank() as i64),
+            (SortField::ResponseStatus, Some(class)) => class.response_status(),
+            _ => Some(0),
+        }
+    }
+
+    /// Offers the rows of a stream that are all sorted by the same value.
+    fn walk_class(&mut self, stream: Stream, value: Option<i64>, spans: &[Span]) -> rusqlite::Result<()> {
+        let (sort, range) = (self.sort, self.plan.range);
+        let Some((from, to)) = self.ids_behind(value) else { return Ok(()) };
+        let top = &mut self.top;
+        for span in in_direction(spans, sort.descending) {
+            let Some(span) = span.within(from, to) else { continue };
+            let column = if span.mixed { Column::CreatedAt } else { Column::None };
+            let done = walk(self.conn, stream, span, sort.descending, column, |id, created_at, _| {
+                let wanted = created_at.is_none_or(|at| range.contains(at));
+                !wanted || top.offer(Rank::new(sort, value, id))
+            })?;
+            if done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids behind the place among rows that are sorted by one value; `None` when there are none.
+    fn ids_behind(&self, value: Option<i64>) -> Option<(i64, i64)> {
+        let Some(behind) = self.behind else { return Some((i64::MIN, i64::MAX)) };
+        let group = Rank { id: behind.id, ..Rank::new(self.sort, value, 0) };
+        match group.cmp(&behind) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Greater => Some((i64::MIN, i64::MAX)),
+            std::cmp::Ordering::Equal => {
+                let id = behind.parts(self.sort).1;
+                Some(if self.sort.descending {
+                    (i64::MIN, id.saturating_sub(1))
+                } else {
+                    (id.saturating_add(1), i64::MAX)
+                })
+            }
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // By a column
+
+    fn by_column(&mut self) -> rusqlite::Result<()> {
+        let range = self.plan.range;
+        let gather = self.plan.bounds.gather;
+        let spans = self.plan.spans(self.conn, range)?;
+        if range != Range::ALL && self.plan.count(self.conn, gather + 1)? <= gather {
+            for stream in self.plan.streams(self.conn, false)? {
+                self.gather(*stream, &spans, None)?;
+            }
+            return Ok(());
+        }
+        let streams = self.plan.streams(self.conn, true)?;
+        let (with_value, without): (Vec<Stream>, Vec<Stream>) =
+            streams.iter().partition(|stream| self.has_value(**stream));
+        for stream in with_value {
+            self.walk_column(stream, &spans)?;
+        }
+        for stream in without {
+            self.walk_class(stream, None, &spans)?;
+        }
+        Ok(())
+    }
+
+    fn has_value(&self, stream: Stream) -> bool {
+        let by_time = self.sort.field == SortField::ResponseTime;
+        stream.class.is_some_and(|class| if by_time { class.is_timed() } else { class.is_attempted() })
+    }
+
+    fn column(&self) -> Column {
+        if self.sort.field == SortField::ResponseTime { Column::ResponseTime } else { Column::AttemptedAt }
+    }
+
+    /// Offers every row of a stream that is in the range, or those of them behind a rank.
+    fn gather(&mut self, stream: Stream, spans: &[Span], walked: Option<Rank>) -> rusqlite::Result<()> {
+        let (sort, range, column) = (self.sort, self.plan.range, self.column());
+        let top = &mut self.top;
+        for span in spans {
+            walk(self.conn, stream, *span, sort.descending, column, |id, created_at, value| {
+                let rank = Rank::new(sort, value, id);
+                if created_at.is_none_or(|at| range.contains(at)) && walked.is_none_or(|walked| rank > walked)
+                {
+                    top.offer(rank);
+                }
+                true
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Offers the rows of a stream in the order of the column, until they are too late.
+    fn walk_column(&mut self, stream: Stream, spans: &[Span]) -> rusqlite::Result<()> {
+        let (sort, range) = (self.sort, self.plan.range);
+        let (mut least, mut most) = match stream.class {
+            Some(class) if self.sort.field == SortField::AttemptedAt => {
+                class.attempted_within(range.since, range.until)
+            }
+            _ => (i64::MIN, i64::MAX),
+        };
+        if let Some(behind) = self.behind {
+            let (Some(value), id) = behind.parts(sort) else { return Ok(()) };
+            // First what has the same value as the place, then what lies beyond that value.
+            let (from, to) = if sort.descending {
+                (i64::MIN, id.saturating_sub(1))
+            } else {
+                (id.saturating_add(1), i64::MAX)
+            };
+            if !self.walk_values(stream, spans, (value, value), (from, to))? {
+                return Ok(());
+            }
+            if sort.descending {
+                most = most.min(value.saturating_sub(1));
+            } else {
+                least = least.max(value.saturating_add(1));
+            }
+        }
+        self.walk_values(stream, spans, (least, most), (i64::MIN, i64::MAX)).map(|_| ())
+    }
+
+    /// Offers rows with values and ids in two ranges; `false` when those that follow are too late.
+    fn walk_values(
+        &mut self,
+        stream: Stream,
+        spans: &[Span],
+        values: (i64, i64),
+        ids: (i64, i64),
+    ) -> rusqlite::Result<bool> {
+        let (sort, range) = (self.sort, self.plan.range);
+        let sql = column_sql(stream.scope, self.column(), sort.descending, values.0 == values.1);
+        let [scope, class] = stream.lead();
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut skipped = 0;
+        let mut rows = if values.0 == values.1 {
+            statement.query(params![scope, class, values.0, ids.0, ids.1])?
+        } else {
+            statement.query(params![scope, class, values.0, values.1])?
+        };
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let rank = Rank::new(sort, Some(row.get(1)?), id);
+            if self.top.is_full() && self.top.found.peek().is_some_and(|last| rank > *last) {
+                return Ok(false);
+            }
+            let at = spans.partition_point(|span| span.to < id);
+            let is_inside = match spans.get(at).filter(|span| span.from <= id) {
+                None => false,
+                Some(span) => !span.mixed || range.contains(created_at(self.conn, id)?),
+            };
+            if is_inside {
+                if !self.top.offer(rank) {
+                    return Ok(false);
+                }
+                continue;
+            }
+            skipped += 1;
+            if skipped == self.plan.bounds.skip && self.gather_if_few(stream, spans, rank)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// After many rows outside of the range: looks at those inside one by one, if they are few. The
+    /// stream has been walked up to a rank.
+    fn gather_if_few(&mut self, stream: Stream, spans: &[Span], walked: Rank) -> rusqlite::Result<bool> {
+        let few = self.plan.bounds.gather_stream.min(self.to_gather);
+        let inside = stream.count_all(self.conn, spans, self.plan.range, few + 1)?;
+        if inside > few {
+            return Ok(false);
+        }
+        self.to_gather -= inside;
+        self.gather(stream, spans, Some(walked))?;
+        Ok(true)
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // By the time of creation
+
+    fn by_creation(&mut self) -> rusqlite::Result<()> {
+        let sort = self.sort;
+        let mut range = self.plan.range;
+        if let Some(behind) = self.behind {
+            // No row has no time, so behind such a place there is nothing.
+            let (Some(at), _) = behind.parts(sort) else { return Ok(()) };
+            if sort.descending {
+                range.until = range.until.min(at);
+            } else {
+                range.since = range.since.max(at);
+            }
+        }
+        if range.since > range.until {
+            return Ok(());
+        }
+        let streams = self.plan.streams(self.conn, false)?;
+        let spans = self.plan.spans(self.conn, range)?;
+        let by_id = self.first_by_id(streams, &spans, range)?;
+        for id in &by_id {
+            self.top.offer(Rank::new(sort, Some(created_at(self.conn, *id)?), *id));
+        }
+        // All there is has been found; or else, something may come before the last of it.
+        let (Some(last_id), true) = (by_id.last(), self.top.is_full()) else { return Ok(()) };
+        let Some((Some(last), _)) = self.top.found.peek().map(|rank| rank.parts(sort)) else { return Ok(()) };
+        let ids = if sort.descending {
+            range.since = range.since.max(last);
+            (i64::MIN, last_id - 1)
+        } else {
+            range.until = range.until.min(last);
+            (last_id + 1, i64::MAX)
+        };
+        let spans = self.plan.spans(self.conn, range)?;
+        let top = &mut self.top;
+        for span in spans.iter().filter_map(|span| span.within(ids.0, ids.1)) {
+            let span = Span { mixed: true, ..span };
+            for stream in streams {
+                walk(self.conn, *stream, span, sort.descending, Column::CreatedAt, |id, created_at, _| {
+                    if created_at.is_some_and(|at| range.contains(at)) {
+                        top.offer(Rank::new(sort, created_at, id));
+                    }
+                    true
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first rows by id that are in a range and behind the place, as many as are asked for.
+    fn first_by_id(&self, streams: &[Stream], spans: &[Span], range: Range) -> rusqlite::Result<Vec<i64>> {
+        let sort = self.sort;
+        let mut first = Top::new(None, self.top.most);
+        for stream in streams {
+            for span in in_direction(spans, sort.descending) {
+                let column =
+                    if span.mixed || self.behind.is_some() { Column::CreatedAt } else { Column::None };
+                let done = walk(self.conn, *stream, *span, sort.descending, column, |id, created_at, _| {
+                    let rank = Rank::new(sort, created_at, id);
+                    let wanted = created_at.is_none_or(|at| range.contains(at))
+                        && self.behind.is_none_or(|behind| rank > behind);
+                    !wanted || first.offer(Rank::new(sort, Some(0), id))
+                })?;
+                if done {
+                    break;
+                }
+            }
+        }
+        Ok(first.found.into_sorted_vec().into_iter().map(|rank| rank.parts(sort).1).collect())
+    }
+}
+
+fn in_direction(spans: &[Span], descending: bool) -> Box<dyn Iterator<Item = &Span> + '_> {
+    if descending { Box::new(spans.iter().rev()) } else { Box::new(spans.iter()) }
+}
+
+fn created_at(conn: &Connection, id: i64) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT created_at FROM attempts WHERE id = ?1")?.query_row([id], |row| row.get(0))
+}
+
+/// What is read of a row besides its id. Anything but nothing means to look the row up in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    None,
+    CreatedAt,
+    AttemptedAt,
+    ResponseTime,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Column::None => "NULL",
+            Column::CreatedAt => "created_at",
+            Column::AttemptedAt => "attempted_at",
+            Column::ResponseTime => "response_time_ms",
+        }
+    }
+
+    /// The last part of its indexes' names.
+    fn index(self) -> &'static str {
+        if self == Column::ResponseTime { "time" } else { "attempted" }
+    }
+}
+
+pub(crate) fn walk_sql(stream: Stream, descending: bool, column: Column) -> String {
+    let created_at = if column == Column::None { "NULL" } else { "created_at" };
+    format!(
+        "SELECT id, {created_at}, {} FROM {} AND id >= ?3 AND id <= ?4 ORDER BY id {}",
+        column.name(),
+        stream.by_id(),
+        if descending { "DESC" } else { "ASC" }
+    )
+}
+
+/// Shows rows of a stream by id, with `created_at` and the column's value, until `show` has had enough;
+/// then it is `true`.
+fn walk(
+    conn: &Connection,
+    stream: Stream,
+    span: Span,
+    descending: bool,
+    column: Column,
+    mut show: impl FnMut(i64, Option<i64>, Option<i64>) -> bool,
+) -> rusqlite::Result<bool> {
+    let [scope, class] = stream.lead();
+    let mut statement = conn.prepare_cached(&walk_sql(stream, descending, column))?;
+    let mut rows = statement.query([scope, class, span.from, span.to])?;
+    while let Some(row) = rows.next()? {
+        if !show(row.get(0)?, row.get(1)?, row.get(2)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Rows of a class in the order of a column: those with a value in a range, or those with one value
+/// (`ties`) and ids in a range.
+pub(crate) fn column_sql(scope: Scope, column: Column, descending: bool, ties: bool) -> String {
+    let (scope, name, index) = (scope.name(), column.name(), column.index());
+    let direction = if descending { "DESC" } else { "ASC" };
+    let (values, order) = if ties {
+        (format!("{name} = ?3 AND id >= ?4 AND id <= ?5"), format!("id {direction}"))
+    } else {
+        (format!("{name} >= ?3 AND {name} <= ?4"), format!("{name} {direction}, id {direction}"))
+    };
+    format!(
+        "SELECT id, {name} FROM attempts INDEXED BY attempts_{scope}_{index} \
+         WHERE {scope} = ?1 AND class = ?2 AND {name} IS NOT NULL AND {values} ORDER BY {order}"
+    )
+}

@@ -1,0 +1,358 @@
+//! How a list of the delivery log is read: its filter as streams of rows that are in order already.
+//!
+//! A filter is a choice of [classes](Class) in one or more scopes (the app, or endpoints), and in each of
+//! them every order is an index. So nothing is sorted that is not shown: the first rows of every stream
+//! are read, for as long as they come before what has been found. The cost follows the page, and how
+//! many classes there are; never how many rows the log has, nor how many a filter matches.
+//!
+//! This file says which streams there are and counts them; [`crate::store::sqlite::log::merge`] puts them in order.
+
+use std::cell::OnceCell;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+use crate::store::sqlite::log::class::Class;
+use crate::store::sqlite::log::query::{search, types};
+use crate::store::sqlite::log::zones::{ATTEMPTS, Range, Span, ZONE_BITS, Zones};
+use crate::store::sqlite::queue::endpoints;
+use crate::store::{AttemptFilter, StatusFilter};
+
+/// Numbers that say when to read one way or another. They change the cost and never the result; tests
+/// lower them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Ids in a zone, as a power of two.
+    pub(crate) zone_bits: u32,
+    /// So many rows of a range of time are rather looked at one by one than found in another order.
+    pub(crate) gather: u64,
+    /// So many rows outside of the range are passed over in a stream before it is asked how many are
+    /// inside.
+    pub(crate) skip: u64,
+    /// If it is so many at most, they are looked at one by one.
+    pub(crate) gather_stream: u64,
+    /// But no more than so many in all streams together.
+    pub(crate) gather_streams: u64,
+}
+
+impl Bounds {
+    pub(crate) const USUAL: Bounds =
+        Bounds { zone_bits: ZONE_BITS, gather: 10_000, skip: 200, gather_stream: 300, gather_streams: 3_000 };
+}
+
+/// Whose rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    App(i64),
+    Endpoint(i64),
+}
+
+impl Scope {
+    /// The column that leads its indexes, and the middle of their names.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Scope::App(_) => "app",
+            Scope::Endpoint(_) => "endpoint",
+        }
+    }
+
+    pub(crate) fn row(self) -> i64 {
+        match self {
+            Scope::App(row) | Scope::Endpoint(row) => row,
+        }
+    }
+}
+
+/// Rows that lie together in the indexes: a class of a scope, or all of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) scope: Scope,
+    pub(crate) class: Option<Class>,
+}
+
+impl Stream {
+    /// The index in the order of id, and the condition that leads into it. Its first two parameters
+    /// are [`Stream::lead`].
+    pub(crate) fn by_id(self) -> String {
+        let scope = self.scope.name();
+        match self.class {
+            Some(_) => {
+                format!("attempts INDEXED BY attempts_{scope}_class WHERE {scope} = ?1 AND class = ?2")
+            }
+            None => format!("attempts INDEXED BY attempts_{scope} WHERE {scope} = ?1 AND ?2 = 0"),
+        }
+    }
+
+    pub(crate) fn lead(self) -> [i64; 2] {
+        [self.scope.row(), self.class.map_or(0, |class| class.0)]
+    }
+
+    /// Counts rows, up to `limit`.
+    fn count(self, conn: &Connection, span: Span, range: Range, limit: u64) -> rusqlite::Result<u64> {
+        let [scope, class] = self.lead();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [scope, class, span.from, span.to, limit, range.since, range.until];
+        let values = &values[..if span.mixed { 7 } else { 5 }];
+        conn.prepare_cached(&self.count_sql(span.mixed))?
+            .query_row(rusqlite::params_from_iter(values), |row| {
+                crate::store::sqlite::engine::rows::count(row, 0)
+            })
+    }
+
+    pub(crate) fn count_sql(self, mixed: bool) -> String {
+        let test = if mixed { " AND created_at >= ?6 AND created_at <= ?7" } else { "" };
+        format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {} AND id >= ?3 AND id <= ?4{test} LIMIT ?5)",
+            self.by_id()
+        )
+    }
+
+    /// Counts rows in a range of time, up to `limit`.
+    pub(crate) fn count_all(
+        self,
+        conn: &Connection,
+        spans: &[Span],
+        range: Range,
+        limit: u64,
+    ) -> rusqlite::Result<u64> {
+        let mut counted = 0;
+        for span in spans {
+            if counted >= limit {
+                break;
+            }
+            counted += self.count(conn, *span, range, limit - counted)?;
+        }
+        Ok(counted)
+    }
+}
+
+/// Which event types are meant, as sorted rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kinds {
+    Any,
+    Only(Vec<i64>),
+    Except(Vec<i64>),
+}
+
+impl Kinds {
+    fn admits(&self, kind: i64) -> bool {
+        match self {
+            Kinds::Any => true,
+            Kinds::Only(kinds) => kinds.binary_search(&kind).is_ok(),
+            Kinds::Except(kinds) => kinds.binary_search(&kind).is_err(),
+        }
+    }
+}
+
+/// A scope and what of it is meant. The parts of a plan have no row in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    scope: Scope,
+    kinds: Kinds,
+}
+
+/// What a filter asks of the outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Wish {
+    status: Vec<AttemptStatus>,
+    response_status: Option<StatusFilter>,
+    error_kind: Option<ErrorKind>,
+    trigger: Option<Trigger>,
+}
+
+impl Wish {
+    fn admits(&self, class: Class) -> bool {
+        let status = || self.status.is_empty() || class.status().is_some_and(|s| self.status.contains(&s));
+        let response = || match (self.response_status, class.response_status()) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(StatusFilter::Exactly(wanted)), Some(status)) => status == i64::from(wanted),
+            (Some(StatusFilter::Class(wanted)), Some(status)) => status / 100 == i64::from(wanted),
+        };
+        let error = || self.error_kind.is_none() || self.error_kind == class.error_kind();
+        let trigger = || self.trigger.is_none() || self.trigger == class.trigger();
+        status() && response() && error() && trigger()
+    }
+}
+
+/// What a filter means in an app.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plan {
+    parts: Vec<Part>,
+    wish: Wish,
+    pub(crate) range: Range,
+    pub(crate) bounds: Bounds,
+    /// The streams once they have been looked up, which count and page both ask for: whatever they may be, and by
+    /// class. A plan lives no longer than the snapshot that it is read in.
+    streams: [OnceCell<Vec<Stream>>; 2],
+}
+
+impl Plan {
+    /// Looks the filter's names up. `None`: it matches no row at all.
+    pub(crate) fn of(
+        conn: &Connection,
+        app: i64,
+        filter: &AttemptFilter,
+        bounds: Bounds,
+    ) -> rusqlite::Result<Option<Plan>> {
+        let range = Range {
+            since: filter.since.map_or(i64::MIN, |since| since.as_millis()),
+            until: filter.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
+        };
+        let parts = parts(conn, app, filter)?;
+        if parts.is_empty() || range.since > range.until {
+            return Ok(None);
+        }
+        let wish = Wish {
+            status: filter.status.clone(),
+            response_status: filter.response_status,
+            error_kind: filter.error_kind,
+            trigger: filter.trigger,
+        };
+        Ok(Some(Plan { parts, wish, range, bounds, streams: Default::default() }))
+    }
+
+    /// The streams that the filter lets through; the rows of each are of one class if `by_class`, or
+    /// if the filter asks for it.
+    pub(crate) fn streams(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<&[Stream]> {
+        let known = &self.streams[usize::from(by_class)];
+        if let Some(streams) = known.get() {
+            return Ok(streams);
+        }
+        let streams = self.look_up(conn, by_class)?;
+        Ok(known.get_or_init(|| streams))
+    }
+
+    fn look_up(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<Vec<Stream>> {
+        let any_outcome = self.wish == Wish::default();
+        let mut streams = Vec::new();
+        for Part { scope, kinds } in &self.parts {
+            if any_outcome && *kinds == Kinds::Any && !by_class {
+                streams.push(Stream { scope: *scope, class: None });
+                continue;
+            }
+            let classes = match kinds {
+                Kinds::Any | Kinds::Except(_) => classes(conn, *scope, Class(i64::MIN), Class(i64::MAX))?,
+                Kinds::Only(only) => {
+                    let mut all = Vec::new();
+                    for kind in only {
+                        let (from, to) = Class::of_type(*kind);
+                        all.extend(classes(conn, *scope, from, to)?);
+                    }
+                    all
+                }
+            };
+            let meant = classes.into_iter().filter(|c| kinds.admits(c.kind()) && self.wish.admits(*c));
+            streams.extend(meant.map(|class| Stream { scope: *scope, class: Some(class) }));
+        }
+        Ok(streams)
+    }
+
+    /// The ids that rows of a range can have, ascending.
+    pub(crate) fn spans(&self, conn: &Connection, range: Range) -> rusqlite::Result<Vec<Span>> {
+        if range == Range::ALL {
+            return Ok(vec![Span::ALL]);
+        }
+        Ok(Zones::load(conn, ATTEMPTS, self.bounds.zone_bits)?.spans(range))
+    }
+
+    /// How many rows there are, counted up to `cap`.
+    pub(crate) fn count(&self, conn: &Connection, cap: u64) -> rusqlite::Result<u64> {
+        let spans = self.spans(conn, self.range)?;
+        let mut counted = 0;
+        for stream in self.streams(conn, false)? {
+            if counted >= cap {
+                break;
+            }
+            counted += stream.count_all(conn, &spans, self.range, cap - counted)?;
+        }
+        Ok(counted)
+    }
+}
+
+/// The scopes that endpoint, type and search text of a filter leave.
+fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Result<Vec<Part>> {
+    let endpoint = match filter.endpoint {
+        None => None,
+        Some(id) => match endpoints::row_of(conn, app, id)? {
+            Some(row) => Some(row),
+            None => return Ok(vec![]),
+        },
+    };
+    let asked = match &filter.event_type {
+        Some(names) => Some(sorted(types(conn, app, names)?)),
+        None => None,
+    };
+    let only = |kinds: &Option<Vec<i64>>| kinds.clone().map_or(Kinds::Any, Kinds::Only);
+    let all = || Part { scope: endpoint.map_or(Scope::App(app), Scope::Endpoint), kinds: only(&asked) };
+    let parts = match &filter.q {
+        None => vec![all()],
+        Some(q) => {
+            let (found, kinds) = search(conn, app, q)?;
+            let named = endpoint.is_some_and(|row| found.contains(&row));
+            if named || is_all(conn, "endpoints", app, &found)? || is_all(conn, "event_types", app, &kinds)? {
+                vec![all()]
+            } else {
+                let of_kind = sorted(match &asked {
+                    Some(asked) => kinds.iter().copied().filter(|kind| asked.contains(kind)).collect(),
+                    None => kinds.clone(),
+                });
+                let scope = endpoint.map_or(Scope::App(app), Scope::Endpoint);
+                let mut parts = vec![Part { scope, kinds: Kinds::Only(of_kind.clone()) }];
+                if endpoint.is_none() {
+                    // Of the endpoints that were found, what the first part has not got.
+                    let kinds = match &asked {
+                        Some(asked) => {
+                            Kinds::Only(asked.iter().copied().filter(|k| !of_kind.contains(k)).collect())
+                        }
+                        None if of_kind.is_empty() => Kinds::Any,
+                        None => Kinds::Except(of_kind),
+                    };
+                    let rest = |row: &i64| Part { scope: Scope::Endpoint(*row), kinds: kinds.clone() };
+                    parts.extend(found.iter().map(rest));
+                }
+                parts
+            }
+        }
+    };
+    Ok(parts.into_iter().filter(|part| part.kinds != Kinds::Only(vec![])).collect())
+}
+
+fn sorted(mut rows: Vec<i64>) -> Vec<i64> {
+    rows.sort_unstable();
+    rows
+}
+
+/// Whether so many are all that the app has.
+fn is_all(conn: &Connection, table: &str, app: i64, found: &[i64]) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT count(*) FROM {table} WHERE app = ?1");
+    let all: i64 = conn.prepare_cached(&sql)?.query_row([app], |row| row.get(0))?;
+    Ok(found.len() as i64 == all)
+}
+
+pub(crate) fn next_class_sql(scope: Scope) -> String {
+    let scope = scope.name();
+    format!(
+        "SELECT class FROM attempts INDEXED BY attempts_{scope}_class \
+         WHERE {scope} = ?1 AND class >= ?2 AND class < ?3 ORDER BY class LIMIT 1"
+    )
+}
+
+/// The classes of a scope from `from` to before `to`: one step down the index for each.
+pub(crate) fn classes(
+    conn: &Connection,
+    scope: Scope,
+    from: Class,
+    to: Class,
+) -> rusqlite::Result<Vec<Class>> {
+    let mut statement = conn.prepare_cached(&next_class_sql(scope))?;
+    let mut classes = Vec::new();
+    let mut from = from.0;
+    while let Some(class) =
+        statement.query_row([scope.row(), from, to.0], |row| row.get::<_, i64>(0)).optional()?
+    {
+        classes.push(Class(class));
+        from = class + 1;
+    }
+    Ok(classes)
+}

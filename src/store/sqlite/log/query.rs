@@ -1,0 +1,169 @@
+//! The delivery log's filters as conditions on a row, for whoever walks the log in an order of their own.
+//!
+//! Names in a filter (an endpoint, event types, the search text) are first looked up in their small
+//! tables and go into the query as row numbers, so that the log itself is compared by numbers only.
+//! Lists are not read this way, because a condition may leave few rows of many: see [`crate::store::sqlite::log::plan`].
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::domain::attempts::attempt::AttemptStatus;
+use crate::store::sqlite::queue::endpoints;
+use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
+
+/// A condition with its values. `None` in [`Wanted::of`] stands for "no row at all".
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Wanted {
+    condition: String,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    /// What a filter means in an app.
+    pub(crate) fn of(
+        conn: &Connection,
+        app: i64,
+        filter: &AttemptFilter,
+    ) -> rusqlite::Result<Option<Wanted>> {
+        let mut wanted = Wanted::default();
+        let searched = match &filter.q {
+            Some(q) => Some(search(conn, app, q)?),
+            None => None,
+        };
+        let endpoint = match filter.endpoint {
+            Some(id) => match endpoints::row_of(conn, app, id)? {
+                Some(row) => Some(row),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        // One of the two leads, and its index gives the order.
+        match (endpoint, &searched) {
+            (Some(endpoint), _) => wanted.and("endpoint = ?", [Value::Integer(endpoint)]),
+            (None, Some((found, types))) if types.is_empty() && found.len() == 1 => {
+                wanted.and("endpoint = ?", [Value::Integer(found[0])]);
+            }
+            _ => wanted.and("app = ?", [Value::Integer(app)]),
+        }
+        if let Some((found, types)) = &searched {
+            if found.is_empty() && types.is_empty() {
+                return Ok(None);
+            }
+            // The plus keeps SQLite from leading with these, which would lose the order.
+            wanted.and(&format!("(+endpoint IN ({}) OR +type IN ({}))", numbers(found), numbers(types)), []);
+        }
+        wanted.add_statuses(&filter.status);
+        if let Some(names) = &filter.event_type {
+            wanted.and(&format!("+type IN ({})", numbers(&types(conn, app, names)?)), []);
+        }
+        match filter.response_status {
+            Some(StatusFilter::Exactly(status)) => wanted.and("response_status = ?", [number(status)]),
+            Some(StatusFilter::Class(class)) => {
+                let (from, to) = (class.saturating_mul(100), class.saturating_mul(100).saturating_add(99));
+                wanted.and("response_status BETWEEN ? AND ?", [number(from), number(to)]);
+            }
+            None => {}
+        }
+        if let Some(kind) = filter.error_kind {
+            wanted.and("error_kind = ?", [text(kind.as_str())]);
+        }
+        if let Some(trigger) = filter.trigger {
+            wanted.and("trigger = ?", [text(trigger.as_str())]);
+        }
+        if let Some(since) = filter.since {
+            wanted.and("created_at >= ?", [Value::Integer(since.as_millis())]);
+        }
+        if let Some(until) = filter.until {
+            wanted.and("created_at < ?", [Value::Integer(until.as_millis())]);
+        }
+        Ok(Some(wanted))
+    }
+
+    /// The condition and its values, for a query of another kind.
+    pub(crate) fn condition(&self) -> (&str, &[Value]) {
+        (&self.condition, &self.values)
+    }
+
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        if !self.condition.is_empty() {
+            self.condition.push_str(" AND ");
+        }
+        self.condition.push_str(condition);
+        self.values.extend(values);
+    }
+
+    /// Literals, because the partial index of exhausted rows is only used when the word stands there.
+    fn add_statuses(&mut self, statuses: &[AttemptStatus]) {
+        match statuses {
+            [] => {}
+            [one] => self.and(&format!("status = '{one}'"), []),
+            several => {
+                let words: Vec<_> = several.iter().map(|status| format!("'{status}'")).collect();
+                self.and(&format!("status IN ({})", words.join(", ")), []);
+            }
+        }
+    }
+
+    /// Whether the row whose id is the first value is among them; the other values follow.
+    pub(crate) fn holds_for(&self) -> (String, &[Value]) {
+        (format!("SELECT 1 FROM attempts WHERE id = ? AND {}", self.condition), &self.values)
+    }
+
+    /// Finds ids and places of what ended behind one place and up to another, in this order. The index is
+    /// named because others look better to SQLite and would make it sort.
+    pub(crate) fn finished(&self, app: i64, after: i64, upto: i64, limit: i64) -> (String, Vec<Value>) {
+        let sql = format!(
+            "SELECT id, finished_seq FROM attempts INDEXED BY attempts_finished \
+             WHERE app = ? AND finished_seq > ? AND finished_seq <= ? AND ({}) ORDER BY finished_seq LIMIT ?",
+            self.condition
+        );
+        let mut values: Vec<Value> = [app, after, upto].map(Value::Integer).into();
+        values.extend(self.values.iter().cloned());
+        values.push(Value::Integer(limit));
+        (sql, values)
+    }
+}
+
+/// Endpoints (deleted ones too) and event types whose names contain a text.
+pub(crate) fn search(conn: &Connection, app: i64, q: &str) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
+    let q = q.to_lowercase();
+    let find = |sql: &str| -> rusqlite::Result<Vec<i64>> {
+        conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
+    };
+    let found = find(
+        "SELECT id FROM endpoints WHERE app = ?1 AND (text_contains(name, ?2) OR text_contains(url, ?2))",
+    )?;
+    let types = find("SELECT id FROM event_types WHERE app = ?1 AND text_contains(name, ?2)")?;
+    Ok((found, types))
+}
+
+/// The rows of the types that a filter means.
+pub(crate) fn types(conn: &Connection, app: i64, filter: &TypeFilter) -> rusqlite::Result<Vec<i64>> {
+    match filter {
+        TypeFilter::Exactly(name) => {
+            let found = conn
+                .prepare_cached("SELECT id FROM event_types WHERE app = ?1 AND name = ?2")?
+                .query_row(params![app, name], |row| row.get(0))
+                .optional()?;
+            Ok(found.into_iter().collect())
+        }
+        // '/' follows '.' in ASCII, so this is all that begins with the stem and a dot.
+        TypeFilter::Below(stem) => conn
+            .prepare_cached("SELECT id FROM event_types WHERE app = ?1 AND name > ?2 AND name < ?3")?
+            .query_map(params![app, format!("{stem}."), format!("{stem}/")], |row| row.get(0))?
+            .collect(),
+    }
+}
+
+/// Row numbers as a list in SQL. They come from the database, so there is nothing to quote.
+fn numbers(rows: &[i64]) -> String {
+    rows.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn number(n: u16) -> Value {
+    Value::Integer(i64::from(n))
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}

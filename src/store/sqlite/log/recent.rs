@@ -1,0 +1,106 @@
+//! The latest deliveries of an endpoint: its newest first attempts, and of each delivery the newest row
+//! and the newest that has ended. Both are one step into an index.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::domain::attempts::attempt::AttemptStatus;
+use crate::domain::attempts::delivery::{DeliveryState, RecentDelivery};
+use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
+use crate::store::Result;
+use crate::store::recent::RecentStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::queue::endpoints;
+
+pub(crate) const FIRSTS: &str = "SELECT t.id, v.uid, y.name, v.created_at \
+     FROM attempts t CROSS JOIN events v ON v.id = t.event CROSS JOIN event_types y ON y.id = t.type \
+     WHERE t.endpoint = ?1 AND t.first_id IS NULL AND +t.trigger <> 'test' ORDER BY t.id DESC LIMIT ?2";
+
+macro_rules! of_rows {
+    ($rows:literal) => {
+        concat!(
+            "SELECT status, attempt, response_status, response_time_ms, error_message, attempted_at \
+             FROM attempts WHERE ",
+            $rows
+        )
+    };
+}
+const FIRST: &str = of_rows!("id = ?1");
+pub(crate) const LATER: &str = of_rows!("first_id = ?1 ORDER BY id DESC LIMIT 2");
+
+/// A row, as far as it is told.
+struct Told {
+    status: AttemptStatus,
+    attempt: u32,
+    response_status: Option<u16>,
+    response_time_ms: Option<u32>,
+    error_message: Option<String>,
+    attempted_at: Option<Timestamp>,
+}
+
+fn told(row: &Row<'_>) -> rusqlite::Result<Told> {
+    Ok(Told {
+        status: row.get(0)?,
+        attempt: row.get(1)?,
+        response_status: row.get(2)?,
+        response_time_ms: row.get(3)?,
+        error_message: row.get(4)?,
+        attempted_at: row.get(5)?,
+    })
+}
+
+/// The newest rows of a delivery, two at most, newest first.
+fn newest(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Vec<Told>> {
+    let mut rows: Vec<Told> =
+        conn.prepare_cached(LATER)?.query_map([delivery], told)?.collect::<rusqlite::Result<_>>()?;
+    if rows.len() < 2 {
+        rows.extend(conn.prepare_cached(FIRST)?.query_row([delivery], told).optional()?);
+    }
+    Ok(rows)
+}
+
+fn recent(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<RecentDelivery>> {
+    let mut statement = conn.prepare_cached(FIRSTS)?;
+    let mut firsts = statement.query(params![endpoint, limit])?;
+    let mut found = Vec::new();
+    while let Some(first) = firsts.next()? {
+        let (event_id, event_type): (EventId, EventType) = (first.get(1)?, first.get(2)?);
+        let rows = newest(conn, first.get(0)?)?;
+        let Some(now) = rows.first() else { continue };
+        // A cancelled row was never sent, so the one before it tells more.
+        let waits = matches!(now.status, AttemptStatus::Pending | AttemptStatus::Cancelled);
+        let ended = if waits { rows.get(1) } else { Some(now) };
+        found.push(RecentDelivery {
+            event_id,
+            event_type,
+            event_created_at: first.get(3)?,
+            state: DeliveryState::of(now.status),
+            response_status: ended.and_then(|e| e.response_status),
+            response_time_ms: ended.and_then(|e| e.response_time_ms),
+            error_message: ended.and_then(|e| e.error_message.clone()),
+            attempted_at: ended.and_then(|e| e.attempted_at),
+            retries: ended.map_or(0, |e| e.attempt.saturating_sub(1)),
+        });
+    }
+    Ok(found)
+}
+
+#[async_trait]
+impl RecentStore for SqliteStore {
+    async fn delivery_recent(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        limit: u32,
+    ) -> Result<Vec<RecentDelivery>> {
+        self.read("reading the latest deliveries", move |conn| {
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
+            match endpoints::row_of(conn, app, endpoint)? {
+                Some(row) => recent(conn, row, limit),
+                None => Ok(vec![]),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,369 @@
+//! Reading statistics: sums of counts, never of rows of the log. [`crate::store::sqlite::engine::counts`] writes them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use crate::store::sqlite::engine::{cache, rows};
+use crate::store::sqlite::log::class::Class;
+use crate::store::sqlite::log::plan::{Scope, classes};
+use crate::store::sqlite::queue::endpoints;
+use crate::store::{EndpointFigures, ErrorCount, HealthFigures, Point, Result, StatsStore, Times, Totals};
+
+const DAY_MS: i64 = 86_400_000;
+
+// ---------------------------------------------------------------------------------------------
+// Series
+
+/// One of the two tables of slots, summed up by the step.
+macro_rules! points {
+    ($table:literal, $unit:literal, $whose:literal) => {
+        concat!(
+            "SELECT r.",
+            $unit,
+            " / ?4, sum(r.deliveries), sum(r.failed_deliveries), sum(r.delivered), sum(r.exhausted), \
+             sum(r.failed_attempts), sum(r.response_count), sum(r.response_ms_sum) \
+             FROM endpoints e CROSS JOIN ",
+            $table,
+            " r ON r.endpoint = e.id AND r.",
+            $unit,
+            " >= ?2 AND r.",
+            $unit,
+            " < ?3 WHERE ",
+            $whose,
+            " = ?1 GROUP BY 1 ORDER BY 1"
+        )
+    };
+}
+macro_rules! times {
+    ($table:literal, $unit:literal, $whose:literal) => {
+        concat!(
+            "SELECT r.",
+            $unit,
+            " / ?4, r.bucket, sum(r.count) FROM endpoints e CROSS JOIN ",
+            $table,
+            " r ON r.endpoint = e.id AND r.",
+            $unit,
+            " >= ?2 AND r.",
+            $unit,
+            " < ?3 WHERE ",
+            $whose,
+            " = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+    };
+}
+
+/// A query of points and the one of their histograms: `[of an app, of one endpoint]`.
+pub(crate) const BY_MINUTE: [(&str, &str); 2] = [
+    (points!("minutes", "minute", "e.app"), times!("minute_times", "minute", "e.app")),
+    (points!("minutes", "minute", "e.id"), times!("minute_times", "minute", "e.id")),
+];
+pub(crate) const BY_HOUR: [(&str, &str); 2] = [
+    (points!("rollups", "hour", "e.app"), times!("rollup_times", "hour", "e.app")),
+    (points!("rollups", "hour", "e.id"), times!("rollup_times", "hour", "e.id")),
+];
+
+/// The row of the app, or of its endpoint, and which query asks for it.
+fn whose(
+    conn: &Connection,
+    app: AppId,
+    endpoint: Option<EndpointId>,
+) -> rusqlite::Result<Option<(i64, usize)>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    match endpoint {
+        None => Ok(Some((app, 0))),
+        Some(id) => Ok(endpoints::row_of(conn, app, id)?.map(|row| (row, 1))),
+    }
+}
+
+fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
+    Ok(Point {
+        start_ms,
+        deliveries: rows::count(row, 1)?,
+        failed_deliveries: rows::count(row, 2)?,
+        delivered: rows::count(row, 3)?,
+        exhausted: rows::count(row, 4)?,
+        failed_attempts: rows::count(row, 5)?,
+        response_count: rows::count(row, 6)?,
+        response_ms_sum: rows::count(row, 7)?,
+        histogram: vec![],
+    })
+}
+
+fn points(
+    conn: &Connection,
+    app: AppId,
+    endpoint: Option<EndpointId>,
+    range: (Timestamp, Timestamp),
+    step_ms: i64,
+) -> rusqlite::Result<Vec<Point>> {
+    let Some((of, which)) = whose(conn, app, endpoint)? else { return Ok(vec![]) };
+    let (unit, queries) = if step_ms % HOUR_MS == 0 { (HOUR_MS, BY_HOUR) } else { (MINUTE_MS, BY_MINUTE) };
+    let (sums, times) = queries[which];
+    // Before 1970 nothing happened, so a division that rounds towards zero is never asked to do more.
+    let range = params![of, slot_of(range.0, unit).max(0), slot_of(range.1, unit), step_ms / unit];
+    let mut all = BTreeMap::new();
+    let mut statement = conn.prepare_cached(sums)?;
+    let mut found = statement.query(range)?;
+    while let Some(row) = found.next()? {
+        let start_ms = row.get::<_, i64>(0)? * step_ms;
+        all.insert(start_ms, point(row, start_ms)?);
+    }
+    let mut statement = conn.prepare_cached(times)?;
+    let mut found = statement.query(range)?;
+    while let Some(row) = found.next()? {
+        if let Some(point) = all.get_mut(&(row.get::<_, i64>(0)? * step_ms)) {
+            point.histogram.push((row.get(1)?, rows::count(row, 2)?));
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+// ---------------------------------------------------------------------------------------------
+// A day at an endpoint
+
+/// Minutes at both ends and whole hours between: at most 120 and 24 rows, wherever a day begins.
+pub(crate) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesce(sum(failed_deliveries), 0), \
+     coalesce(sum(delivered), 0), coalesce(sum(exhausted), 0), coalesce(sum(failed_attempts), 0), \
+     coalesce(sum(response_count), 0), coalesce(sum(response_ms_sum), 0) FROM ( \
+     SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM rollups WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// The same stretch, and only what every webhook object shows: each part is summed up where it lies, which
+/// takes half the time.
+pub(crate) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum(f), 0) FROM ( \
+     SELECT sum(deliveries) AS d, sum(failed_deliveries) AS f FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM rollups \
+         WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
+fn stretch(endpoint: i64, since: Timestamp, until: Timestamp) -> [i64; 7] {
+    let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
+    let (since, until) = (up(since), up(until));
+    let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
+    [endpoint, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
+}
+
+/// What happened from `since` to before `until`.
+fn window(conn: &Connection, endpoint: i64, since: Timestamp, until: Timestamp) -> rusqlite::Result<Point> {
+    let stretch = stretch(endpoint, since, until);
+    conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
+}
+
+// ---------------------------------------------------------------------------------------------
+// Endpoints
+
+macro_rules! totals {
+    ($whose:literal) => {
+        concat!(
+            "SELECT coalesce(sum(t.deliveries), 0), coalesce(sum(t.delivered), 0), \
+             coalesce(sum(t.exhausted), 0), coalesce(sum(t.pending), 0), coalesce(sum(t.cancelled), 0), \
+             coalesce(sum(t.failed_attempts), 0), coalesce(sum(t.response_count), 0), \
+             coalesce(sum(t.response_ms_sum), 0), max(t.last_attempted_at) \
+             FROM endpoints e CROSS JOIN totals t ON t.endpoint = e.id WHERE ",
+            $whose,
+            " = ?1"
+        )
+    };
+}
+pub(crate) const TOTALS: [&str; 2] = [totals!("e.app"), totals!("e.id")];
+
+fn totals(conn: &Connection, (of, which): (i64, usize)) -> rusqlite::Result<Totals> {
+    conn.prepare_cached(TOTALS[which])?.query_row([of], |row| {
+        Ok(Totals {
+            deliveries: rows::count(row, 0)?,
+            delivered: rows::count(row, 1)?,
+            exhausted: rows::count(row, 2)?,
+            pending: rows::count(row, 3)?,
+            cancelled: rows::count(row, 4)?,
+            failed_attempts: rows::count(row, 5)?,
+            response_count: rows::count(row, 6)?,
+            response_ms_sum: rows::count(row, 7)?,
+            last_attempted_at: row.get(8)?,
+        })
+    })
+}
+
+/// The condition is that of the index `attempts_ended`.
+pub(crate) const RECENT: &str = "SELECT count(*), coalesce(sum(s = 'exhausted'), 0) FROM \
+     (SELECT t.status AS s FROM attempts t WHERE t.endpoint = ?1 \
+         AND t.status IN ('delivered', 'exhausted') AND t.trigger <> 'test' ORDER BY t.id DESC LIMIT 10)";
+
+fn figures(conn: &Connection, row: i64, id: EndpointId, now: Timestamp) -> rusqlite::Result<EndpointFigures> {
+    let (recent, recent_failed) = conn
+        .prepare_cached(RECENT)?
+        .query_row([row], |found| Ok((rows::count(found, 0)?, rows::count(found, 1)?)))?;
+    let (last_24h_deliveries, last_24h_failed) = conn
+        .prepare_cached(WINDOW_COUNTS)?
+        .query_row(stretch(row, now.plus_ms(-DAY_MS), end_of(now)), |found| {
+            Ok((rows::count(found, 0)?, rows::count(found, 1)?))
+        })?;
+    Ok(EndpointFigures {
+        endpoint_id: id,
+        totals: totals(conn, (row, 1))?,
+        recent,
+        recent_failed,
+        last_24h_deliveries,
+        last_24h_failed,
+    })
+}
+
+/// The end of a stretch that the present millisecond is in.
+fn end_of(now: Timestamp) -> Timestamp {
+    now.plus_ms(1)
+}
+
+fn of_endpoints(
+    conn: &Connection,
+    app: AppId,
+    ids: &[EndpointId],
+    now: Timestamp,
+) -> rusqlite::Result<Vec<EndpointFigures>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(row) = endpoints::row_of(conn, app, *id)? {
+            all.push(figures(conn, row, *id, now)?);
+        }
+    }
+    Ok(all)
+}
+
+fn errors(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<ErrorCount>> {
+    conn.prepare_cached(
+        "SELECT error_kind, response_status, count, last_message, last_at FROM total_errors \
+         WHERE endpoint = ?1 ORDER BY count DESC, last_at DESC LIMIT ?2",
+    )?
+    .query_map(params![endpoint, limit], |row| {
+        let status: u16 = row.get(1)?;
+        Ok(ErrorCount {
+            kind: row.get(0)?,
+            response_status: (status != 0).then_some(status),
+            count: rows::count(row, 2)?,
+            last_message: row.get(3)?,
+            last_at: row.get(4)?,
+            since: None,
+        })
+    })?
+    .collect()
+}
+
+pub(crate) const LAST_OF_CLASS: &str = "SELECT max(attempted_at) FROM attempts \
+     INDEXED BY attempts_endpoint_attempted WHERE endpoint = ?1 AND class = ?2 AND attempted_at IS NOT NULL";
+pub(crate) const FIRST_OF_CLASS: &str = "SELECT min(attempted_at) FROM attempts \
+     INDEXED BY attempts_endpoint_attempted WHERE endpoint = ?1 AND class = ?2 AND attempted_at > ?3";
+
+/// Finds since when each error has been there without a success in between: a look at the end of each
+/// class of the endpoint's rows, of which there are some hundreds at most, however long the log is.
+fn since(conn: &Connection, endpoint: i64, errors: &mut [ErrorCount]) -> rusqlite::Result<()> {
+    let all = classes(conn, Scope::Endpoint(endpoint), Class(i64::MIN), Class(i64::MAX))?;
+    let counts = |class: &&Class| class.is_attempted() && class.trigger() != Some(Trigger::Test);
+    let mut last = conn.prepare_cached(LAST_OF_CLASS)?;
+    let mut delivered_at = i64::MIN;
+    for class in all.iter().filter(counts).filter(|c| c.status() == Some(AttemptStatus::Delivered)) {
+        let at: Option<i64> = last.query_row([endpoint, class.0], |row| row.get(0))?;
+        delivered_at = delivered_at.max(at.unwrap_or(i64::MIN));
+    }
+    let mut first = conn.prepare_cached(FIRST_OF_CLASS)?;
+    for error in errors {
+        let status = error.response_status.map(i64::from);
+        let is_such =
+            |class: &&Class| class.error_kind() == Some(error.kind) && class.response_status() == status;
+        for class in all.iter().filter(counts).filter(is_such) {
+            let at: Option<Timestamp> =
+                first.query_row([endpoint, class.0, delivered_at], |row| row.get(0))?;
+            error.since = match (error.since, at) {
+                (Some(known), Some(at)) => Some(known.min(at)),
+                (known, at) => known.or(at),
+            };
+        }
+    }
+    Ok(())
+}
+
+fn all_times(conn: &Connection, endpoint: i64) -> rusqlite::Result<Times> {
+    let extremes = conn
+        .prepare_cached("SELECT response_ms_min, response_ms_max FROM totals WHERE endpoint = ?1")?
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (min_ms, max_ms): (Option<u32>, Option<u32>) = extremes.unwrap_or_default();
+    let histogram = conn
+        .prepare_cached(
+            "SELECT bucket, count FROM total_times WHERE endpoint = ?1 AND count > 0 ORDER BY bucket",
+        )?
+        .query_map([endpoint], |row| Ok((row.get(0)?, rows::count(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Times { min_ms: min_ms.map(u64::from), max_ms: max_ms.map(u64::from), histogram })
+}
+
+#[async_trait]
+impl StatsStore for SqliteStore {
+    async fn stats_points(
+        &self,
+        app: AppId,
+        endpoint: Option<EndpointId>,
+        since: Timestamp,
+        until: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<Point>> {
+        self.read("reading statistics", move |conn| points(conn, app, endpoint, (since, until), step_ms))
+            .await
+    }
+
+    async fn stats_totals(&self, app: AppId, endpoint: Option<EndpointId>) -> Result<Totals> {
+        self.read("reading totals", move |conn| match whose(conn, app, endpoint)? {
+            Some(of) => totals(conn, of),
+            None => Ok(Totals::default()),
+        })
+        .await
+    }
+
+    async fn stats_endpoints(
+        &self,
+        app: AppId,
+        endpoints: Vec<EndpointId>,
+        now: Timestamp,
+    ) -> Result<Vec<EndpointFigures>> {
+        self.read("reading figures", move |conn| of_endpoints(conn, app, &endpoints, now)).await
+    }
+
+    async fn stats_health(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Option<HealthFigures>> {
+        self.read("reading the health of an endpoint", move |conn| {
+            let Some((row, _)) = whose(conn, app, Some(endpoint))? else { return Ok(None) };
+            let mut errors = errors(conn, row, most)?;
+            since(conn, row, &mut errors)?;
+            Ok(Some(HealthFigures {
+                figures: figures(conn, row, endpoint, now)?,
+                last_24h: window(conn, row, now.plus_ms(-DAY_MS), end_of(now))?,
+                day_before: window(conn, row, now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS))?,
+                errors,
+                times: all_times(conn, row)?,
+            }))
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.read("looking whether storage answers", |conn| {
+            conn.prepare_cached("SELECT 1 FROM apps LIMIT 1")?.query_row([], |_| Ok(()))
+        })
+        .await
+    }
+}

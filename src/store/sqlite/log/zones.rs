@@ -1,0 +1,152 @@
+//! Where in the log a time lies: which ids can have been made in a range of time.
+//!
+//! Ids ascend in the order of writing, and `created_at` nearly does, but a clock may be set back and a
+//! result waits for the writer. Instead of an index, which every row would pay for, one small row tells
+//! of every zone of ids the earliest and the latest time in it. What a zone says may be too wide (rows
+//! are removed), never too narrow.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// Ids in a zone, as a power of two. Migration 0005 says the same of the rows that were there before it.
+pub(crate) const ZONE_BITS: u32 = 12;
+
+/// A table and the table of its zones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Zoned {
+    table: &'static str,
+    zones: &'static str,
+}
+
+pub(crate) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones" };
+pub(crate) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones" };
+
+/// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer only;
+/// a trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
+pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result<()> {
+    if id & ((1 << ZONE_BITS) - 1) != 0 {
+        return Ok(());
+    }
+    let Zoned { table, zones } = of;
+    let (zone, first) = ((id >> ZONE_BITS) - 1, id - (1 << ZONE_BITS));
+    conn.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {zones} (zone, earliest, latest) \
+         SELECT ?1, min(created_at), max(created_at) FROM {table} \
+         WHERE id >= ?2 AND id < ?3 HAVING count(*) > 0"
+    ))?
+    .execute([zone, first, id])
+    .map(|_| ())
+}
+
+/// A range of `created_at` in milliseconds, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) since: i64,
+    pub(crate) until: i64,
+}
+
+impl Range {
+    pub(crate) const ALL: Range = Range { since: i64::MIN, until: i64::MAX };
+
+    pub(crate) fn contains(self, created_at: i64) -> bool {
+        (self.since..=self.until).contains(&created_at)
+    }
+}
+
+/// Neighbouring ids, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    /// Whether the rows must be looked at one by one; else all of them are in the range.
+    pub(crate) mixed: bool,
+}
+
+impl Span {
+    pub(crate) const ALL: Span = Span { from: i64::MIN, to: i64::MAX, mixed: false };
+
+    /// The part of it with ids from `from` to `to`, if there is any.
+    pub(crate) fn within(self, from: i64, to: i64) -> Option<Span> {
+        let span = Span { from: self.from.max(from), to: self.to.min(to), ..self };
+        (span.from <= span.to).then_some(span)
+    }
+}
+
+/// The zones of the log, in a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Zones {
+    bits: u32,
+    first: i64,
+    /// Of each zone, from the first on. A zone without rows contains no time.
+    times: Vec<Range>,
+}
+
+const EMPTY: Range = Range { since: i64::MAX, until: i64::MIN };
+
+impl Zones {
+    /// Reads the zones. What the table does not tell is looked up: the zone that is still being filled.
+    pub(crate) fn load(conn: &Connection, of: Zoned, bits: u32) -> rusqlite::Result<Zones> {
+        let Zoned { table, zones } = of;
+        let end = |direction: &str| -> rusqlite::Result<Option<i64>> {
+            let sql = format!("SELECT id FROM {table} ORDER BY id {direction} LIMIT 1");
+            conn.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()
+        };
+        let (bottom, top) = (end("ASC")?, end("DESC")?);
+        let (Some(bottom), Some(top)) = (bottom, top) else {
+            return Ok(Zones { bits, first: 0, times: vec![] });
+        };
+        let (first, last) = (bottom >> bits, top >> bits);
+        let mut times = Vec::with_capacity(usize::try_from(last - first + 1).unwrap_or_default());
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT zone, earliest, latest FROM {zones} WHERE zone BETWEEN ?1 AND ?2 ORDER BY zone"
+        ))?;
+        let mut told = statement.query(params![first, last])?;
+        let mut zone = first;
+        while let Some(row) = told.next()? {
+            let this: i64 = row.get(0)?;
+            fill(conn, table, bits, &mut zone, this, &mut times)?;
+            times.push(Range { since: row.get(1)?, until: row.get(2)? });
+            zone += 1;
+        }
+        fill(conn, table, bits, &mut zone, last + 1, &mut times)?;
+        Ok(Zones { bits, first, times })
+    }
+
+    /// The ids that rows of a range can have, ascending.
+    pub(crate) fn spans(&self, range: Range) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for (zone, times) in (self.first..).zip(&self.times) {
+            if times.since > range.until || times.until < range.since {
+                continue;
+            }
+            let mixed = times.since < range.since || times.until > range.until;
+            let (from, to) = (zone << self.bits, ((zone + 1) << self.bits) - 1);
+            match spans.last_mut() {
+                Some(last) if last.to + 1 == from && last.mixed == mixed => last.to = to,
+                _ => spans.push(Span { from, to, mixed }),
+            }
+        }
+        spans
+    }
+}
+
+/// Looks up the zones from `zone` to before `end`.
+fn fill(
+    conn: &Connection,
+    table: &str,
+    bits: u32,
+    zone: &mut i64,
+    end: i64,
+    times: &mut Vec<Range>,
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT min(created_at), max(created_at) FROM {table} WHERE id >= ?1 AND id < ?2"
+    ))?;
+    while *zone < end {
+        let found = statement.query_row([*zone << bits, (*zone + 1) << bits], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+        })?;
+        times.push(found.map_or(EMPTY, |(since, until)| Range { since, until }));
+        *zone += 1;
+    }
+    Ok(())
+}

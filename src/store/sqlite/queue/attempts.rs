@@ -1,0 +1,307 @@
+//! Single rows of the log: making one, finding the newest of a delivery, and the change that an
+//! exhausted one goes through when its delivery goes on.
+//!
+//! One invariant lives here: `next_retry_at` of a row is the `due_at` of the row that follows it, for as
+//! long as that one is pending.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::domain::attempts::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
+use crate::domain::attempts::transition;
+use crate::domain::attempts::transition::{Current, Input, Next};
+use crate::domain::{AttemptId, Timestamp};
+use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::rows;
+use crate::store::sqlite::log::zones;
+use crate::store::sqlite::queue::bulk_jobs;
+
+/// A row to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewAttempt {
+    /// The delivery's first attempt; `None` for that one itself.
+    pub(crate) first: Option<AttemptId>,
+    pub(crate) app: i64,
+    pub(crate) endpoint: i64,
+    pub(crate) event: i64,
+    pub(crate) kind: i64,
+    pub(crate) trigger: Trigger,
+    pub(crate) attempt: u32,
+    pub(crate) budget: Budget,
+    pub(crate) created_at: Timestamp,
+    pub(crate) due_at: Timestamp,
+    /// The bulk job it is part of.
+    pub(crate) job: Option<i64>,
+}
+
+/// Makes a pending row.
+pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<AttemptId> {
+    tx.counts.queued();
+    if new.first.is_none() {
+        tx.counts.begun(new.endpoint, new.trigger, new.created_at);
+    }
+    tx.prepare_cached(
+        "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, \
+         schedule_used, created_at, due_at, job) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute(params![
+        new.first,
+        new.app,
+        new.endpoint,
+        new.event,
+        new.kind,
+        new.trigger,
+        new.attempt,
+        rows::schedule_used(new.budget),
+        new.created_at,
+        new.due_at,
+        new.job
+    ])?;
+    let id = tx.last_insert_rowid();
+    zones::entered(tx, zones::ATTEMPTS, id)?;
+    Ok(AttemptId(id))
+}
+
+/// What is needed of a row to change it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) id: AttemptId,
+    pub(crate) first: Option<AttemptId>,
+    pub(crate) app: i64,
+    pub(crate) endpoint: i64,
+    pub(crate) event: i64,
+    pub(crate) kind: i64,
+    pub(crate) current: Current,
+    pub(crate) created_at: Timestamp,
+    pub(crate) attempted_at: Option<Timestamp>,
+    pub(crate) response_time_ms: Option<u32>,
+    /// The bulk job it is part of.
+    pub(crate) job: Option<i64>,
+}
+
+impl Stored {
+    /// The id of the delivery.
+    pub(crate) fn delivery(&self) -> AttemptId {
+        self.first.unwrap_or(self.id)
+    }
+
+    /// The row that follows this one, as part of the same bulk job.
+    pub(crate) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
+        NewAttempt {
+            first: Some(self.delivery()),
+            app: self.app,
+            endpoint: self.endpoint,
+            event: self.event,
+            kind: self.kind,
+            trigger: next.trigger,
+            attempt: next.attempt,
+            budget: next.budget,
+            created_at,
+            due_at: next.due_at,
+            job: self.job,
+        }
+    }
+}
+
+pub(crate) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
+     created_at, attempted_at, response_time_ms, job";
+
+pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        id: row.get(0)?,
+        first: row.get(1)?,
+        app: row.get(2)?,
+        endpoint: row.get(3)?,
+        event: row.get(4)?,
+        kind: row.get(5)?,
+        current: Current {
+            status: row.get(6)?,
+            attempt: row.get(7)?,
+            trigger: row.get(8)?,
+            budget: rows::budget(row.get(9)?),
+        },
+        created_at: row.get(10)?,
+        attempted_at: row.get(11)?,
+        response_time_ms: row.get(12)?,
+        job: row.get(13)?,
+    })
+}
+
+pub(crate) fn get_sql() -> String {
+    format!("SELECT {STORED} FROM attempts WHERE id = ?1")
+}
+
+pub(crate) fn newest_sql() -> String {
+    format!("SELECT {STORED} FROM attempts WHERE first_id = ?1 ORDER BY id DESC LIMIT 1")
+}
+
+/// One row.
+pub(crate) fn get(conn: &Connection, id: AttemptId) -> rusqlite::Result<Option<Stored>> {
+    conn.prepare_cached(&get_sql())?.query_row([id], stored).optional()
+}
+
+/// The newest row of a delivery.
+pub(crate) fn newest(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Option<Stored>> {
+    let later = conn.prepare_cached(&newest_sql())?.query_row([delivery], stored).optional()?;
+    if later.is_some() { Ok(later) } else { get(conn, delivery) }
+}
+
+pub(crate) const CLEAR_FIRST: &str =
+    "UPDATE attempts SET next_retry_at = NULL WHERE id = ?1 AND next_retry_at IS NOT NULL";
+pub(crate) const CLEAR_LATER: &str = "UPDATE attempts SET next_retry_at = NULL \
+     WHERE first_id = ?1 AND attempt = ?2 AND next_retry_at IS NOT NULL";
+
+/// A row is no longer pending: takes its time off the row before it.
+pub(crate) fn clear_next_retry(conn: &Connection, row: &Stored) -> rusqlite::Result<()> {
+    match row.current.attempt {
+        0 | 1 => Ok(()),
+        2 => conn.prepare_cached(CLEAR_FIRST)?.execute([row.delivery()]).map(|_| ()),
+        n => conn.prepare_cached(CLEAR_LATER)?.execute(params![row.delivery(), n - 1]).map(|_| ()),
+    }
+}
+
+/// When a row's delivery was made.
+pub(crate) fn begun_at(conn: &Connection, row: &Stored) -> rusqlite::Result<Timestamp> {
+    match row.first {
+        None => Ok(row.created_at),
+        Some(first) => conn
+            .prepare_cached("SELECT created_at FROM attempts WHERE id = ?1")?
+            .query_row([first], |row| row.get(0)),
+    }
+}
+
+/// Cancels a row that is pending; `false` when it is not.
+pub(crate) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
+    let Some(row) = get(tx, id)? else { return Ok(false) };
+    let Ok(answer) = transition::apply(row.current, Input::Cancel) else { return Ok(false) };
+    let place = tx.next_place(row.app)?;
+    tx.prepare_cached("UPDATE attempts SET status = ?2, finished_seq = ?3 WHERE id = ?1")?
+        .execute(params![id, answer.status, place])?;
+    clear_next_retry(tx, &row)?;
+    tx.counts.unqueued(&row);
+    tx.counts.moved(&row, answer.status);
+    bulk_jobs::attempt_changed(tx, &row, answer.status)?;
+    Ok(true)
+}
+
+/// Lets an exhausted delivery go on, on behalf of a bulk job or not: its last row becomes `failed`, and
+/// the next one is due now.
+pub(crate) fn supersede(
+    tx: &mut Tx<'_>,
+    row: &Stored,
+    trigger: Trigger,
+    budget: Budget,
+    job: Option<i64>,
+    now: Timestamp,
+) -> rusqlite::Result<(AttemptId, Next)> {
+    let answer = transition::apply(row.current, Input::Supersede { trigger, budget, now });
+    let answer = answer.map_err(|e| fault(e.to_string()))?;
+    let next = answer.next.ok_or_else(|| fault("a superseded attempt has no successor"))?;
+    tx.prepare_cached("UPDATE attempts SET status = ?2, next_retry_at = ?3 WHERE id = ?1")?
+        .execute(params![row.id, answer.status, next.due_at])?;
+    let begun_at = begun_at(tx, row)?;
+    tx.counts.superseded(row, begun_at);
+    let id = insert(tx, &NewAttempt { job, ..row.next(&next, now) })?;
+    Ok((id, next))
+}
+
+const SUMMARY: &str = "t.id, e.uid, t.attempt, t.status, t.trigger, t.attempted_at, t.due_at, \
+     t.response_status, t.error_kind";
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<AttemptSummary> {
+    let status = row.get(3)?;
+    Ok(AttemptSummary {
+        id: row.get(0)?,
+        endpoint_id: row.get(1)?,
+        attempt: row.get(2)?,
+        status,
+        trigger: row.get(4)?,
+        attempted_at: row.get(5)?,
+        due_at: pending_only(status, row.get(6)?),
+        response_status: row.get(7)?,
+        error_kind: row.get(8)?,
+    })
+}
+
+/// `due_at` says when a pending attempt is to be sent; afterwards it means nothing to anyone.
+pub(crate) fn pending_only(status: AttemptStatus, due_at: Timestamp) -> Option<Timestamp> {
+    (status == AttemptStatus::Pending).then_some(due_at)
+}
+
+/// The attempts of a delivery, first to last.
+pub(crate) fn of_delivery(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Vec<AttemptSummary>> {
+    let mut all: Vec<AttemptSummary> = conn
+        .prepare_cached(&of_delivery_sql())?
+        .query_map([delivery], summary)?
+        .collect::<rusqlite::Result<_>>()?;
+    all.sort_by_key(|attempt| attempt.id);
+    Ok(all)
+}
+
+pub(crate) fn of_delivery_sql() -> String {
+    format!(
+        "SELECT {SUMMARY} FROM attempts t JOIN endpoints e ON e.id = t.endpoint WHERE t.id = ?1 \
+         UNION ALL \
+         SELECT {SUMMARY} FROM attempts t JOIN endpoints e ON e.id = t.endpoint WHERE t.first_id = ?1"
+    )
+}
+
+/// The attempts of an event, over all endpoints, oldest first.
+pub(crate) fn of_event(conn: &Connection, event: i64) -> rusqlite::Result<Vec<AttemptSummary>> {
+    conn.prepare_cached(&of_event_sql())?.query_map([event], summary)?.collect()
+}
+
+pub(crate) fn of_event_sql() -> String {
+    format!(
+        "SELECT {SUMMARY} FROM attempts t JOIN endpoints e ON e.id = t.endpoint \
+         WHERE t.event = ?1 ORDER BY t.id"
+    )
+}
+
+/// The row as lists show it, by its id. `substr` makes NULL of an empty blob, hence `coalesce`.
+pub(crate) const LIST_ROW: &str = "SELECT t.id, t.first_id, p.uid, p.url, p.name, v.uid, y.name, \
+     v.resource_id, t.attempt, t.status, t.trigger, t.response_status, \
+     coalesce(substr(d.response_body, 1, ?2), d.response_body), length(d.response_body), \
+     d.response_truncated, t.response_time_ms, t.error_kind, t.error_message, t.next_retry_at, \
+     t.created_at, t.due_at, t.attempted_at \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
+     CROSS JOIN event_types y ON y.id = t.type LEFT JOIN attempt_details d ON d.attempt = t.id \
+     WHERE t.id = ?1";
+
+/// Reads a row as lists show it.
+pub(crate) fn list_row(conn: &Connection, id: AttemptId) -> rusqlite::Result<Attempt> {
+    conn.prepare_cached(LIST_ROW)?.query_row(params![id, rows::EXCERPT_BYTES as i64], |row| {
+        let id = row.get(0)?;
+        let status = row.get(9)?;
+        let body: Option<Vec<u8>> = row.get(12)?;
+        let kept: Option<i64> = row.get(13)?;
+        let truncated: Option<bool> = row.get(14)?;
+        let error_kind: Option<ErrorKind> = row.get(16)?;
+        Ok(Attempt {
+            id,
+            delivery_id: row.get::<_, Option<AttemptId>>(1)?.unwrap_or(id),
+            endpoint_id: row.get(2)?,
+            endpoint_url: row.get(3)?,
+            endpoint_name: row.get(4)?,
+            event_id: row.get(5)?,
+            event_type: row.get(6)?,
+            resource_id: row.get(7)?,
+            attempt: row.get(8)?,
+            status,
+            trigger: row.get(10)?,
+            response_status: row.get(11)?,
+            response_body: body.map(|body| {
+                let cut = truncated == Some(true) || kept.is_some_and(|kept| kept > body.len() as i64);
+                rows::excerpt(&body, cut)
+            }),
+            response_time_ms: row.get(15)?,
+            error_kind,
+            error_message: row.get(17)?,
+            next_retry_at: row.get(18)?,
+            created_at: row.get(19)?,
+            due_at: pending_only(status, row.get(20)?),
+            attempted_at: row.get(21)?,
+        })
+    })
+}

@@ -1,0 +1,169 @@
+//! What a job is to do, as the JSON that is kept of it. Reading is strict, like that of every other
+//! column: what does not read is an error, never a guess at which deliveries were meant.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::attempts::bulk_job::Work;
+use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
+use crate::domain::{AttemptStatus, ErrorKind, EventPattern, Timestamp, Trigger};
+use crate::store::sqlite::engine::error::fault;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kept {
+    Retry(KeptFilter),
+    Recover { endpoint: String, since: i64, until: i64 },
+    Replay { event: String, endpoint: Option<String> },
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptFilter {
+    endpoint: Option<String>,
+    status: Vec<String>,
+    event_type: Option<String>,
+    response_status: Option<KeptStatus>,
+    error_kind: Option<String>,
+    trigger: Option<String>,
+    since: Option<i64>,
+    until: Option<i64>,
+    q: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptStatus {
+    Exactly(u16),
+    Class(u16),
+}
+
+/// Writes what a job is to do.
+pub(crate) fn write_work(work: &Work) -> String {
+    let kept = match work {
+        Work::Retry(filter) => Kept::Retry(keep_filter(filter)),
+        Work::Recover { endpoint, since, until } => Kept::Recover {
+            endpoint: endpoint.to_string(),
+            since: since.as_millis(),
+            until: until.as_millis(),
+        },
+        Work::Replay { event, endpoint } => {
+            Kept::Replay { event: event.to_string(), endpoint: endpoint.as_ref().map(ToString::to_string) }
+        }
+    };
+    serde_json::to_string(&kept).expect("strings and numbers are always JSON")
+}
+
+/// The reverse of [`write_work`].
+pub(crate) fn read_work(text: &str) -> rusqlite::Result<Work> {
+    serde_json::from_str(text).ok().and_then(read).ok_or_else(|| fault("a kept job is damaged"))
+}
+
+fn read(kept: Kept) -> Option<Work> {
+    Some(match kept {
+        Kept::Retry(filter) => Work::Retry(read_filter(filter)?),
+        Kept::Recover { endpoint, since, until } => Work::Recover {
+            endpoint: endpoint.parse().ok()?,
+            since: Timestamp::from_millis(since),
+            until: Timestamp::from_millis(until),
+        },
+        Kept::Replay { event, endpoint } => {
+            let endpoint = all(endpoint, |id| id.parse().ok())?;
+            Work::Replay { event: event.parse().ok()?, endpoint }
+        }
+    })
+}
+
+fn keep_filter(filter: &AttemptFilter) -> KeptFilter {
+    KeptFilter {
+        endpoint: filter.endpoint.as_ref().map(ToString::to_string),
+        status: filter.status.iter().map(ToString::to_string).collect(),
+        event_type: filter.event_type.as_ref().map(|wanted| match wanted {
+            TypeFilter::Exactly(name) => name.to_string(),
+            TypeFilter::Below(stem) => format!("{stem}.*"),
+        }),
+        response_status: filter.response_status.map(|wanted| match wanted {
+            StatusFilter::Exactly(status) => KeptStatus::Exactly(status),
+            StatusFilter::Class(class) => KeptStatus::Class(class),
+        }),
+        error_kind: filter.error_kind.as_ref().map(ToString::to_string),
+        trigger: filter.trigger.as_ref().map(ToString::to_string),
+        since: filter.since.map(Timestamp::as_millis),
+        until: filter.until.map(Timestamp::as_millis),
+        q: filter.q.clone(),
+    }
+}
+
+fn read_filter(kept: KeptFilter) -> Option<AttemptFilter> {
+    Some(AttemptFilter {
+        endpoint: all(kept.endpoint, |id| id.parse().ok())?,
+        status: kept.status.iter().map(|s| AttemptStatus::parse(s)).collect::<Option<_>>()?,
+        event_type: all(kept.event_type, |text| match EventPattern::parse(text).ok()? {
+            EventPattern::All => None,
+            EventPattern::Exactly(name) => Some(TypeFilter::Exactly(name)),
+            EventPattern::Below(stem) => Some(TypeFilter::Below(stem)),
+        })?,
+        response_status: kept.response_status.map(|wanted| match wanted {
+            KeptStatus::Exactly(status) => StatusFilter::Exactly(status),
+            KeptStatus::Class(class) => StatusFilter::Class(class),
+        }),
+        error_kind: all(kept.error_kind, ErrorKind::parse)?,
+        trigger: all(kept.trigger, Trigger::parse)?,
+        since: kept.since.map(Timestamp::from_millis),
+        until: kept.until.map(Timestamp::from_millis),
+        q: kept.q,
+    })
+}
+
+/// Reads what is there: `None` when it does not read, `Some(None)` when there is nothing.
+fn all<T>(text: Option<String>, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    match text {
+        None => Some(None),
+        Some(text) => read(&text).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventType;
+    use crate::domain::{EndpointId, EventId};
+
+    #[test]
+    fn work_reads_back_exactly() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let name = EventType::parse("license.assigned").unwrap();
+        let endpoint = EndpointId::new(now);
+        let full = AttemptFilter {
+            endpoint: Some(endpoint),
+            status: vec![AttemptStatus::Exhausted, AttemptStatus::Failed],
+            event_type: Some(TypeFilter::Below(name.clone())),
+            response_status: Some(StatusFilter::Class(5)),
+            error_kind: Some(ErrorKind::Timeout),
+            trigger: Some(Trigger::Retry),
+            since: Some(now),
+            until: Some(now.plus_ms(1)),
+            q: Some("\"%_ü".to_owned()),
+        };
+        let exact = AttemptFilter {
+            event_type: Some(TypeFilter::Exactly(name)),
+            response_status: Some(StatusFilter::Exactly(503)),
+            ..AttemptFilter::default()
+        };
+        for work in [
+            Work::Retry(AttemptFilter::default()),
+            Work::Retry(full),
+            Work::Retry(exact),
+            Work::Recover { endpoint, since: now, until: now.plus_ms(5) },
+            Work::Replay { event: EventId::new(now), endpoint: None },
+            Work::Replay { event: EventId::new(now), endpoint: Some(endpoint) },
+        ] {
+            assert_eq!(read_work(&write_work(&work)).unwrap(), work);
+        }
+    }
+
+    #[test]
+    fn a_damaged_one_is_refused() {
+        for text in ["", "{}", r#"{"retry":{"status":["lost"]}}"#, r#"{"replay":{"event":"1"}}"#] {
+            assert!(read_work(text).is_err(), "{text}");
+        }
+    }
+}

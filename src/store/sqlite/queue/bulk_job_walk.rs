@@ -1,0 +1,335 @@
+//! Which deliveries a job means, a page of rows at a time.
+//!
+//! A page looks at no more than [`JOB_STEP`] rows, whether they are meant or not, so its cost has a
+//! bound whatever the filter is; and it reads how things stand now, so what has become pending since
+//! the job was made is not queued again. The same walk counts (in a reader) and queues (in the writer).
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+
+use crate::domain::attempts::bulk_job::Work;
+use crate::domain::event::{EventType, is_about};
+use crate::domain::filter::AttemptFilter;
+use crate::domain::pattern::any_matches;
+use crate::domain::{
+    AttemptId, AttemptStatus, EndpointId, EndpointStatus, EventId, EventPattern, Origin, Timestamp,
+};
+use crate::store::sqlite::log::query::Wanted;
+use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::attempts::{STORED, Stored};
+use crate::store::sqlite::queue::endpoint_text::read_patterns;
+use crate::store::sqlite::queue::pending;
+use crate::store::{JOB_STEP, NoJob};
+
+/// How far a walk has come: behind this row. `at` is 0 where the walk goes by id alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) at: i64,
+    pub(crate) id: i64,
+}
+
+/// The rows of a walk: behind `from`, up to the id `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) from: Place,
+    pub(crate) to: i64,
+}
+
+/// A delivery that is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Item {
+    /// This exhausted one goes on.
+    GoOn(Stored),
+    /// A new one is made.
+    New { event: i64, kind: i64, endpoint: i64 },
+}
+
+impl Item {
+    /// The row of the endpoint it goes to.
+    pub(crate) fn endpoint(&self) -> i64 {
+        match self {
+            Item::GoOn(row) => row.endpoint,
+            Item::New { endpoint, .. } => *endpoint,
+        }
+    }
+}
+
+/// What one look has found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) items: Vec<Item>,
+    /// How far the look went.
+    pub(crate) at: Place,
+    /// Whether there may be more rows behind.
+    pub(crate) more: bool,
+}
+
+impl Found {
+    /// The walk is over.
+    fn end(items: Vec<Item>, at: Place) -> Found {
+        Found { items, at, more: false }
+    }
+}
+
+/// The rows that a job made now walks over, or why there can be none.
+pub(crate) fn range(
+    conn: &Connection,
+    app: i64,
+    work: &Work,
+) -> rusqlite::Result<std::result::Result<Range, NoJob>> {
+    let (at, sql) = match work {
+        Work::Retry(_) => (0, "SELECT max(id) FROM attempts"),
+        Work::Recover { endpoint, since, .. } => {
+            if let Some(why) = closed(conn, app, *endpoint)? {
+                return Ok(Err(why));
+            }
+            (since.as_millis(), "SELECT max(id) FROM events")
+        }
+        Work::Replay { event, endpoint } => {
+            if let Some(why) = unsendable(conn, app, *event)? {
+                return Ok(Err(why));
+            }
+            if let Some(endpoint) = endpoint
+                && let Some(why) = closed(conn, app, *endpoint)?
+            {
+                return Ok(Err(why));
+            }
+            (0, "SELECT max(id) FROM endpoints")
+        }
+    };
+    let to: Option<i64> = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(Ok(Range { from: Place { at, id: 0 }, to: to.unwrap_or(0) }))
+}
+
+/// Looks at the next rows of a walk.
+pub(crate) fn look(conn: &Connection, app: i64, work: &Work, range: Range) -> rusqlite::Result<Found> {
+    match work {
+        Work::Retry(filter) => exhausted(conn, app, filter, range),
+        Work::Recover { endpoint, until, .. } => missed(conn, app, *endpoint, *until, range),
+        Work::Replay { event, endpoint } => receivers(conn, app, *event, *endpoint, range),
+    }
+}
+
+/// An endpoint, as far as a job concerns it.
+struct Target {
+    row: i64,
+    status: EndpointStatus,
+    events: Vec<EventPattern>,
+}
+
+/// An endpoint that was not deleted.
+fn target(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<Target>> {
+    conn.prepare_cached(
+        "SELECT id, status, events FROM endpoints WHERE uid = ?1 AND app = ?2 AND deleted_at IS NULL",
+    )?
+    .query_row(params![id, app], |row| {
+        let events: String = row.get(2)?;
+        Ok(Target { row: row.get(0)?, status: row.get(1)?, events: read_patterns(&events)? })
+    })
+    .optional()
+}
+
+fn closed(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<NoJob>> {
+    Ok(match target(conn, app, id)? {
+        None => Some(NoJob::EndpointNotFound),
+        Some(Target { status: EndpointStatus::Disabled, .. }) => Some(NoJob::EndpointDisabled),
+        Some(_) => None,
+    })
+}
+
+// ---------------------------------------------------------------------------------------------
+// Retry
+
+pub(crate) const EXHAUSTED: &str = "SELECT id FROM attempts \
+     WHERE app = ?1 AND status = 'exhausted' AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4";
+
+/// Whether one row is meant. Looked up by its id whatever the filter says: an index of an endpoint would
+/// lead through all that was ever delivered to it.
+pub(crate) fn meant_sql(condition: &str) -> String {
+    format!(
+        "SELECT {STORED} FROM attempts NOT INDEXED WHERE id = ? AND status = 'exhausted' AND trigger <> 'test' \
+         AND EXISTS (SELECT 1 FROM endpoints p \
+             WHERE p.id = attempts.endpoint AND p.deleted_at IS NULL AND p.status <> 'disabled') \
+         AND EXISTS (SELECT 1 FROM events v WHERE v.id = attempts.event AND v.payload IS NOT NULL) \
+         AND {condition}"
+    )
+}
+
+fn exhausted(conn: &Connection, app: i64, filter: &AttemptFilter, range: Range) -> rusqlite::Result<Found> {
+    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(Found::end(vec![], range.from)) };
+    let ids: Vec<AttemptId> = conn
+        .prepare_cached(EXHAUSTED)?
+        .query_map(params![app, range.from.id, range.to, JOB_STEP], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let (condition, values) = wanted.condition();
+    let mut statement = conn.prepare_cached(&meant_sql(condition))?;
+    let mut items = Vec::new();
+    for id in &ids {
+        let values = std::iter::once(Value::Integer(id.0)).chain(values.iter().cloned());
+        let row = statement.query_row(params_from_iter(values), attempts::stored).optional()?;
+        items.extend(row.map(Item::GoOn));
+    }
+    let at = Place { at: 0, id: ids.last().map_or(range.from.id, |id| id.0) };
+    Ok(Found { items, at, more: ids.len() == JOB_STEP as usize })
+}
+
+// ---------------------------------------------------------------------------------------------
+// Recover
+
+pub(crate) const EVENTS: &str = "SELECT v.id, v.created_at, v.type, y.name, v.origin, v.payload IS NOT NULL \
+     FROM events v CROSS JOIN event_types y ON y.id = v.type \
+     WHERE v.app = ?1 AND (v.created_at, v.id) > (?2, ?3) AND v.created_at < ?4 AND v.id <= ?5 \
+     ORDER BY v.created_at, v.id LIMIT ?6";
+
+struct Candidate {
+    id: i64,
+    at: i64,
+    kind: i64,
+    event_type: EventType,
+    origin: Origin,
+    has_payload: bool,
+}
+
+fn missed(
+    conn: &Connection,
+    app: i64,
+    endpoint: EndpointId,
+    until: Timestamp,
+    range: Range,
+) -> rusqlite::Result<Found> {
+    let target = target(conn, app, endpoint)?.filter(|t| t.status != EndpointStatus::Disabled);
+    let Some(target) = target else { return Ok(Found::end(vec![], range.from)) };
+    let events = conn
+        .prepare_cached(EVENTS)?
+        .query_map(params![app, range.from.at, range.from.id, until, range.to, JOB_STEP], |row| {
+            Ok(Candidate {
+                id: row.get(0)?,
+                at: row.get(1)?,
+                kind: row.get(2)?,
+                event_type: row.get(3)?,
+                origin: row.get(4)?,
+                has_payload: row.get(5)?,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut items = Vec::new();
+    for event in &events {
+        let should_have = event.has_payload
+            && event.origin != Origin::Test
+            && any_matches(&target.events, &event.event_type)
+            && !tells_of(conn, event.id, event.origin, endpoint)?;
+        if should_have {
+            items.extend(missing(conn, event, target.row)?);
+        }
+    }
+    let at = events.last().map_or(range.from, |event| Place { at: event.at, id: event.id });
+    Ok(Found { items, at, more: events.len() == JOB_STEP as usize })
+}
+
+/// Whether it is a system event about this very endpoint.
+fn tells_of(conn: &Connection, event: i64, origin: Origin, endpoint: EndpointId) -> rusqlite::Result<bool> {
+    if origin != Origin::System {
+        return Ok(false);
+    }
+    let payload: Option<Vec<u8>> = conn
+        .prepare_cached("SELECT payload FROM events WHERE id = ?1")?
+        .query_row([event], |row| row.get(0))?;
+    Ok(payload.is_some_and(|payload| is_about(&payload, endpoint)))
+}
+
+pub(crate) fn states_sql() -> String {
+    format!("SELECT {STORED} FROM attempts WHERE event = ?1 AND +endpoint = ?2 AND status <> 'failed'")
+}
+
+/// What the endpoint needs to get this event, by the newest of its deliveries there.
+fn missing(conn: &Connection, event: &Candidate, endpoint: i64) -> rusqlite::Result<Option<Item>> {
+    // Exactly one row of a delivery is not failed: the one that says where it stands.
+    let states = conn
+        .prepare_cached(&states_sql())?
+        .query_map([event.id, endpoint], attempts::stored)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let new = Item::New { event: event.id, kind: event.kind, endpoint };
+    Ok(match states.into_iter().max_by_key(Stored::delivery) {
+        None => Some(new),
+        Some(row) => match row.current.status {
+            AttemptStatus::Cancelled => Some(new),
+            AttemptStatus::Exhausted => Some(Item::GoOn(row)),
+            AttemptStatus::Pending | AttemptStatus::Delivered | AttemptStatus::Failed => None,
+        },
+    })
+}
+
+// ---------------------------------------------------------------------------------------------
+// Replay
+
+struct Again {
+    row: i64,
+    kind: i64,
+    event_type: EventType,
+    origin: Origin,
+    has_payload: bool,
+}
+
+fn again(conn: &Connection, app: i64, event: EventId) -> rusqlite::Result<Option<Again>> {
+    conn.prepare_cached(
+        "SELECT v.id, v.type, y.name, v.origin, v.payload IS NOT NULL \
+         FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2",
+    )?
+    .query_row(params![event, app], |row| {
+        Ok(Again {
+            row: row.get(0)?,
+            kind: row.get(1)?,
+            event_type: row.get(2)?,
+            origin: row.get(3)?,
+            has_payload: row.get(4)?,
+        })
+    })
+    .optional()
+}
+
+fn unsendable(conn: &Connection, app: i64, event: EventId) -> rusqlite::Result<Option<NoJob>> {
+    Ok(match again(conn, app, event)? {
+        None => Some(NoJob::EventNotFound),
+        Some(Again { origin: Origin::Test, .. }) => Some(NoJob::EventIsTest),
+        Some(Again { has_payload: false, .. }) => Some(NoJob::EventGone),
+        Some(_) => None,
+    })
+}
+
+fn receivers(
+    conn: &Connection,
+    app: i64,
+    event: EventId,
+    only: Option<EndpointId>,
+    range: Range,
+) -> rusqlite::Result<Found> {
+    let Some(event) = again(conn, app, event)?.filter(|event| event.has_payload) else {
+        return Ok(Found::end(vec![], range.from));
+    };
+    let new = |endpoint| Item::New { event: event.row, kind: event.kind, endpoint };
+    if let Some(id) = only {
+        let target = target(conn, app, id)?.filter(|t| t.status != EndpointStatus::Disabled);
+        return Ok(Found::end(target.map(|t| new(t.row)).into_iter().collect(), range.from));
+    }
+    let mut statement = conn.prepare_cached(
+        "SELECT id, uid, events FROM endpoints WHERE app = ?1 AND deleted_at IS NULL \
+         AND status <> 'disabled' AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![app, range.from.id, range.to, JOB_STEP])?;
+    let (mut items, mut at, mut seen) = (Vec::new(), range.from, 0);
+    while let Some(row) = rows.next()? {
+        let (endpoint, id): (i64, EndpointId) = (row.get(0)?, row.get(1)?);
+        let patterns = read_patterns(&row.get::<_, String>(2)?)?;
+        if any_matches(&patterns, &event.event_type) && !tells_of(conn, event.row, event.origin, id)? {
+            items.push(new(endpoint));
+        }
+        (at.id, seen) = (endpoint, seen + 1);
+    }
+    Ok(Found { items, at, more: seen == JOB_STEP })
+}
+
+/// Where an attempt of this endpoint is hinted at: nowhere unless it is active.
+pub(crate) fn open_endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Option<EndpointId>> {
+    let endpoint = pending::endpoint(conn, row)?;
+    Ok((endpoint.status == EndpointStatus::Active).then_some(endpoint.id))
+}

@@ -1,0 +1,299 @@
+//! Bulk jobs: made, stepped, counted, stopped.
+//!
+//! A job's counters are written in the transactions of what they count: a step that queues, an attempt
+//! that ends ([`attempt_changed`]). So they are exact after a crash, stay when retention takes the
+//! rows, and say when the job is done without asking the log.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::domain::attempts::attempt::{AttemptStatus, Budget};
+use crate::domain::attempts::bulk_job::{BulkJob, JobKind, JobStatus, Work};
+use crate::domain::{Activity, AppId, EndpointId, JobId, Timestamp};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::{cache, rows};
+use crate::store::sqlite::people::activity;
+use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::attempts::{NewAttempt, Stored};
+use crate::store::sqlite::queue::bulk_job_text;
+use crate::store::sqlite::queue::bulk_job_walk;
+use crate::store::sqlite::queue::bulk_job_walk::{Item, Place, Range};
+use crate::store::{
+    JobMade, JobNote, JobStep, JobStore, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
+    TOTAL_CAP,
+};
+
+/// A job that is being queued.
+struct Walking {
+    row: i64,
+    app: i64,
+    work: Work,
+    range: Range,
+}
+
+pub(crate) const WALKING: &str = "SELECT id, app, work, walked_at, walked_id, walk_to FROM jobs \
+     WHERE walking = 1 ORDER BY id LIMIT 1";
+pub(crate) const IS_WALKING: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE walking = 1 AND +app = ?1)";
+
+fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
+    conn.prepare_cached(WALKING)?
+        .query_row([], |row| {
+            let work: String = row.get(2)?;
+            let from = Place { at: row.get(3)?, id: row.get(4)? };
+            Ok(Walking {
+                row: row.get(0)?,
+                app: row.get(1)?,
+                work: bulk_job_text::read_work(&work)?,
+                range: Range { from, to: row.get(5)? },
+            })
+        })
+        .optional()
+}
+
+/// Queues the next rows of a job and notes how far it came.
+fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobStep> {
+    let found = bulk_job_walk::look(tx, job.app, &job.work, job.range)?;
+    let mut hinted: HashMap<i64, Option<EndpointId>> = HashMap::new();
+    let mut queued = Vec::with_capacity(found.items.len());
+    for item in &found.items {
+        let attempt_id = queue(tx, job, item, now)?;
+        let row = item.endpoint();
+        let endpoint = match hinted.get(&row) {
+            Some(known) => *known,
+            None => *hinted.entry(row).or_insert(bulk_job_walk::open_endpoint(tx, row)?),
+        };
+        if let Some(endpoint_id) = endpoint {
+            queued.push(Queued { attempt_id, endpoint_id, due_at: now, single: false, bulk: true });
+        }
+    }
+    tx.prepare_cached(
+        "UPDATE jobs SET walked_at = ?2, walked_id = ?3, walking = ?4, queued = queued + ?5, \
+         matched = CASE WHEN ?4 THEN max(matched, queued + ?5) ELSE queued + ?5 END, \
+         status = CASE WHEN NOT ?4 AND queued + ?5 = delivered + exhausted + cancelled THEN 'done' \
+             ELSE status END WHERE id = ?1",
+    )?
+    .execute(params![job.row, found.at.at, found.at.id, found.more, found.items.len() as i64])?;
+    Ok(JobStep { queued, more: found.more })
+}
+
+/// Makes one delivery pending, with the whole schedule before it.
+fn queue(
+    tx: &mut Tx<'_>,
+    job: &Walking,
+    item: &Item,
+    now: Timestamp,
+) -> rusqlite::Result<crate::domain::AttemptId> {
+    let (trigger, budget) = (job.work.kind().trigger(), Budget::Schedule { used: 0 });
+    match *item {
+        Item::GoOn(row) => {
+            attempts::supersede(tx, &row, trigger, budget, Some(job.row), now).map(|(id, _)| id)
+        }
+        Item::New { event, kind, endpoint } => {
+            let new = NewAttempt {
+                first: None,
+                app: job.app,
+                endpoint,
+                event,
+                kind,
+                trigger,
+                attempt: 1,
+                budget,
+                created_at: now,
+                due_at: now,
+                job: Some(job.row),
+            };
+            attempts::insert(tx, &new)
+        }
+    }
+}
+
+/// An attempt has changed its status: counts the end of its delivery for the job that made it.
+pub(crate) fn attempt_changed(conn: &Connection, row: &Stored, to: AttemptStatus) -> rusqlite::Result<()> {
+    let Some(job) = row.job else { return Ok(()) };
+    let is = |status| i64::from(to == status);
+    // It was counted as cancelled when it was in flight and its endpoint was lost.
+    let was = i64::from(row.current.status == AttemptStatus::Cancelled);
+    if matches!(to, AttemptStatus::Failed | AttemptStatus::Pending) {
+        return Ok(()); // Its next attempt counts.
+    }
+    conn.prepare_cached(
+        "UPDATE jobs SET delivered = delivered + ?2, exhausted = exhausted + ?3, \
+         cancelled = cancelled + ?4, \
+         status = CASE WHEN status = 'running' AND walking = 0 \
+             AND queued = delivered + exhausted + cancelled + ?2 + ?3 + ?4 THEN 'done' ELSE status END \
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        job,
+        is(AttemptStatus::Delivered),
+        is(AttemptStatus::Exhausted),
+        is(AttemptStatus::Cancelled) - was
+    ])
+    .map(|_| ())
+}
+
+fn insert(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    work: &Work,
+    matched: u64,
+    now: Timestamp,
+    note: JobNote,
+) -> rusqlite::Result<JobMade> {
+    let app = tx.app(app)?;
+    let range = match bulk_job_walk::range(tx, app, work)? {
+        Ok(range) => range,
+        Err(why) => return Ok(JobMade::No(why)),
+    };
+    // Jobs of an app are queued one after the other, so that what one means is not counted by the next.
+    let wait: bool = tx.prepare_cached(IS_WALKING)?.query_row([app], |row| row.get(0))?;
+    let id = JobId::new(now);
+    tx.prepare_cached(
+        "INSERT INTO jobs (uid, app, kind, status, work, walking, walk_to, walked_at, walked_id, matched, \
+         created_at) VALUES (?1, ?2, ?3, 'running', ?4, 1, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        id,
+        app,
+        work.kind(),
+        bulk_job_text::write_work(work),
+        range.to,
+        range.from.at,
+        range.from.id,
+        i64::try_from(matched).unwrap_or(i64::MAX),
+        now
+    ])?;
+    let row = tx.last_insert_rowid();
+    let first = match wait {
+        true => JobStep { queued: vec![], more: true },
+        false => step(tx, &Walking { row, app, work: work.clone(), range }, now)?,
+    };
+    let (_, job) = tx.prepare_cached(&get_sql("j.id = ?1"))?.query_row([row], read)?;
+    activity::append(tx, &note(&job))?;
+    Ok(JobMade::Made { job, queued: first.queued, more: first.more })
+}
+
+fn cancel(conn: &Connection, app: AppId, id: JobId, entry: &Activity) -> rusqlite::Result<Option<bool>> {
+    let Some((_, job)) = get(conn, app, id)? else { return Ok(None) };
+    if job.status != JobStatus::Running {
+        return Ok(Some(false));
+    }
+    conn.prepare_cached("UPDATE jobs SET status = 'cancelled', walking = 0 WHERE uid = ?1")?.execute([id])?;
+    activity::append(conn, entry)?;
+    Ok(Some(true))
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+
+pub(crate) fn get_sql(wanted: &str) -> String {
+    format!(
+        "SELECT j.id, j.uid, j.kind, j.status, j.matched, j.queued, j.delivered, j.exhausted, j.created_at \
+         FROM jobs j WHERE {wanted}"
+    )
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<(i64, BulkJob)> {
+    let (kind, status): (JobKind, JobStatus) = (row.get(2)?, row.get(3)?);
+    let job = BulkJob {
+        id: Some(row.get(1)?),
+        kind,
+        status,
+        matched: rows::count(row, 4)?,
+        queued: rows::count(row, 5)?,
+        delivered: rows::count(row, 6)?,
+        exhausted: rows::count(row, 7)?,
+        created_at: row.get(8)?,
+    };
+    Ok((row.get(0)?, job))
+}
+
+fn get(conn: &Connection, app: AppId, id: JobId) -> rusqlite::Result<Option<(i64, BulkJob)>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    conn.prepare_cached(&get_sql("j.uid = ?1 AND j.app = ?2"))?.query_row(params![id, app], read).optional()
+}
+
+pub(crate) const LIST: &str = "j.app = ?1 AND j.id < ?2 ORDER BY j.id DESC LIMIT ?3 OFFSET ?4";
+
+fn list(conn: &Connection, app: AppId, page: &PageRequest<i64>) -> rusqlite::Result<Page<BulkJob, i64>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
+    let counted = conn
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE app = ?1 LIMIT ?2)")?
+        .query_row(params![app, TOTAL_CAP as i64 + 1], |row| rows::count(row, 0))?;
+    let (below, offset) = match page.start {
+        Start::Page(number) => (i64::MAX, skipped(number, page.per_page)),
+        Start::After(id) => (id, 0),
+    };
+    let found = conn
+        .prepare_cached(&get_sql(LIST))?
+        .query_map(params![app, below, i64::from(page.per_page) + 1, offset], read)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let page = page_of(found, page.per_page, total(counted), |(id, _)| *id);
+    let rows = page.rows.into_iter().map(|(_, job)| job).collect();
+    Ok(Page { rows, total: page.total, next: page.next })
+}
+
+#[async_trait]
+impl JobStore for SqliteStore {
+    async fn job_count(&self, app: AppId, work: Work) -> Result<std::result::Result<u64, NoJob>> {
+        let doing = "counting what a job means";
+        let of = work.clone();
+        let started = self.read(doing, move |conn| {
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+            Ok(Some((app, bulk_job_walk::range(conn, app, &of)?)))
+        });
+        let no_app = || StoreError::Failed { doing, source: "there is no such app".into() };
+        let (app, range) = started.await?.ok_or_else(no_app)?;
+        let mut range = match range {
+            Ok(range) => range,
+            Err(why) => return Ok(Err(why)),
+        };
+        // Each page is a snapshot of its own: a long one would hold up checkpoints.
+        let mut counted = 0;
+        loop {
+            let (of, at) = (work.clone(), range);
+            let found = self.read(doing, move |conn| bulk_job_walk::look(conn, app, &of, at)).await?;
+            counted += found.items.len() as u64;
+            range.from = found.at;
+            if !found.more {
+                return Ok(Ok(counted));
+            }
+        }
+    }
+
+    async fn job_insert(
+        &self,
+        app: AppId,
+        work: Work,
+        matched: u64,
+        now: Timestamp,
+        note: JobNote,
+    ) -> Result<JobMade> {
+        self.write("making a job", move |tx| insert(tx, app, &work, matched, now, note)).await
+    }
+
+    async fn job_step(&self, now: Timestamp) -> Result<JobStep> {
+        self.write_patiently("queueing a job", move |tx| {
+            let Some(job) = next_walking(tx)? else { return Ok(JobStep::default()) };
+            let done = step(tx, &job, now)?;
+            Ok(JobStep { more: next_walking(tx)?.is_some(), ..done })
+        })
+        .await
+    }
+
+    async fn job_list(&self, app: AppId, page: PageRequest<i64>) -> Result<Page<BulkJob, i64>> {
+        self.read("listing jobs", move |conn| list(conn, app, &page)).await
+    }
+
+    async fn job_get(&self, app: AppId, id: JobId) -> Result<Option<BulkJob>> {
+        self.read("reading a job", move |conn| Ok(get(conn, app, id)?.map(|(_, job)| job))).await
+    }
+
+    async fn job_cancel(&self, app: AppId, id: JobId, activity: Activity) -> Result<Option<bool>> {
+        self.write("stopping a job", move |tx| cancel(tx, app, id, &activity)).await
+    }
+}

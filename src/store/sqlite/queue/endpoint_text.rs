@@ -1,0 +1,127 @@
+//! The lists in an endpoint's row, as text: patterns and waits separated by spaces, headers and retired
+//! secrets as JSON. Sealed values are base64 in it; nothing here can open them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::attempts::retry::Schedule;
+use crate::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
+use crate::domain::{EventPattern, Sealed, Span, Timestamp};
+use crate::store::sqlite::engine::error::fault;
+
+/// Reads patterns separated by spaces.
+pub(crate) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
+    text.split_ascii_whitespace()
+        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
+        .collect()
+}
+
+pub(crate) fn write_patterns(patterns: &[EventPattern]) -> String {
+    patterns.iter().map(EventPattern::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn read_span(text: &str) -> rusqlite::Result<Span> {
+    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
+}
+
+/// Reads waits separated by spaces.
+pub(crate) fn read_schedule(text: &str) -> rusqlite::Result<Schedule> {
+    let waits = text.split_ascii_whitespace().map(read_span).collect::<rusqlite::Result<_>>()?;
+    Schedule::new(waits).map_err(|e| fault(format!("a kept schedule {e}")))
+}
+
+pub(crate) fn write_schedule(schedule: &Schedule) -> String {
+    schedule.waits().iter().map(Span::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptHeader {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+}
+
+pub(crate) fn write_headers(headers: &[EndpointHeader]) -> String {
+    let kept = headers.iter().map(|header| {
+        let name = header.name.clone();
+        match &header.value {
+            HeaderValue::Plain(value) => KeptHeader { name, value: Some(value.clone()), sealed: None },
+            HeaderValue::Secret(sealed) => {
+                KeptHeader { name, value: None, sealed: Some(STANDARD.encode(&sealed.0)) }
+            }
+        }
+    });
+    json(&kept.collect::<Vec<_>>())
+}
+
+pub(crate) fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
+    let kept: Vec<KeptHeader> = parse(text)?;
+    let read = |header: KeptHeader| {
+        let value = match (header.value, header.sealed) {
+            (Some(value), _) => HeaderValue::Plain(value),
+            (None, Some(sealed)) => HeaderValue::Secret(unseal_text(&sealed)?),
+            (None, None) => return Err(fault("a kept header has no value")),
+        };
+        Ok(EndpointHeader { name: header.name, value })
+    };
+    kept.into_iter().map(read).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptSecret {
+    sealed: String,
+    valid_until: i64,
+}
+
+pub(crate) fn write_retired(secrets: &[RetiredSecret]) -> String {
+    let kept = secrets.iter().map(|retired| KeptSecret {
+        sealed: STANDARD.encode(&retired.secret.0),
+        valid_until: retired.valid_until.as_millis(),
+    });
+    json(&kept.collect::<Vec<_>>())
+}
+
+pub(crate) fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
+    let kept: Vec<KeptSecret> = parse(text)?;
+    let read = |k: KeptSecret| {
+        let valid_until = Timestamp::from_millis(k.valid_until);
+        Ok(RetiredSecret { secret: unseal_text(&k.sealed)?, valid_until })
+    };
+    kept.into_iter().map(read).collect()
+}
+
+fn unseal_text(text: &str) -> rusqlite::Result<Sealed> {
+    STANDARD.decode(text).map(Sealed).map_err(|_| fault("a kept sealed value is damaged"))
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain structs of strings and numbers are always JSON")
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|_| fault("an endpoint's kept lists are damaged"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_retries_are_not_the_default_schedule() {
+        let none = Schedule::new(vec![]).unwrap();
+        assert_eq!(write_schedule(&none), "");
+        assert_eq!(read_schedule("").unwrap(), none);
+        assert_eq!(write_schedule(&read_schedule("90s 0 2m").unwrap()), "90s 0 2m");
+    }
+
+    #[test]
+    fn what_does_not_read_is_an_error() {
+        assert!(read_schedule("soon").is_err());
+        assert!(read_patterns("a..b").is_err());
+        assert!(read_headers(r#"[{"name":"a"}]"#).is_err());
+        assert!(read_retired(r#"[{"sealed":"%","valid_until":1}]"#).is_err());
+    }
+}

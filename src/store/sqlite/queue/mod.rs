@@ -1,0 +1,17 @@
+//! Everything that creates, sends and finishes attempts.
+//!
+//! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_text`], [`header_text`]: their columns of text.
+//! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
+//! * [`finish`]: the end of an attempt, in one transaction.
+//! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] takes their steps.
+
+pub(super) mod attempts;
+pub(super) mod bulk_job_text;
+pub(super) mod bulk_job_walk;
+pub(super) mod bulk_jobs;
+pub(super) mod endpoint_text;
+pub(super) mod endpoints;
+pub(super) mod events;
+pub(super) mod finish;
+pub(super) mod header_text;
+pub(super) mod pending;

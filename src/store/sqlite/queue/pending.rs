@@ -1,0 +1,292 @@
+//! The pending rows of the log, as the dispatcher sees them.
+//!
+//! Every question is answered from one of the partial indexes of pending rows, which hold nothing
+//! else; so the cost follows what is waiting, not what is kept. A condition must be written just as in
+//! the index for SQLite to use it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::domain::attempts::attempt::Outcome;
+use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
+use crate::store::sqlite::engine::command;
+use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::rows;
+use crate::store::sqlite::queue::{attempts, endpoints, finish};
+use crate::store::sqlite::{Meters, SqliteStore};
+use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, Oldest, QueueStore, Queued, Result};
+
+/// The endpoints that have something in `attempts_due`, one step down the index for each: the
+/// recursion asks for the next larger endpoint until there is none. Rows start at 1.
+macro_rules! endpoints_with_pending {
+    () => {
+        "WITH RECURSIVE waiting (endpoint) AS ( \
+             SELECT 0 UNION ALL \
+             SELECT (SELECT t.endpoint FROM attempts t \
+                 WHERE t.status = 'pending' AND t.schedule_used IS NOT NULL AND t.endpoint > w.endpoint \
+                 ORDER BY t.endpoint LIMIT 1) \
+             FROM waiting w WHERE w.endpoint IS NOT NULL) "
+    };
+}
+
+pub(crate) const ENDPOINTS: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT p.uid, (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 0 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1), \
+         (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1) \
+     FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     WHERE p.status = 'active' AND p.deleted_at IS NULL"
+);
+
+/// The same with those that are paused.
+pub(crate) const OLDEST: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT p.status = 'active', (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 0 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1), \
+         (SELECT t.due_at FROM attempts t \
+         WHERE t.endpoint = p.id AND t.bulk = 1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+         ORDER BY t.due_at LIMIT 1) \
+     FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     WHERE p.status <> 'disabled' AND p.deleted_at IS NULL"
+);
+
+pub(crate) const OLDEST_SINGLE: &str = "SELECT t.due_at FROM attempts t \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL ORDER BY t.due_at LIMIT 1";
+
+pub(crate) const DUE: &str = "SELECT t.id, t.due_at FROM attempts t \
+     WHERE t.endpoint = ?1 AND t.bulk = ?2 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+     ORDER BY t.due_at, t.id LIMIT ?3";
+
+pub(crate) const SINGLES: &str = "SELECT t.id, p.uid, t.due_at \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
+     ORDER BY t.due_at, t.id LIMIT ?2";
+
+pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
+     CROSS JOIN event_types y ON y.id = t.type \
+     WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
+     AND (p.status = 'active' OR t.schedule_used IS NULL) \
+     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = t.job AND j.status = 'cancelled')";
+
+/// What waits at endpoints that get nothing any more.
+pub(crate) const LOST: &str = concat!(
+    endpoints_with_pending!(),
+    "SELECT t.id FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
+     CROSS JOIN attempts t ON t.endpoint = p.id AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
+     WHERE p.status = 'disabled' OR p.deleted_at IS NOT NULL LIMIT ?1"
+);
+
+pub(crate) const LOST_SINGLES: &str = "SELECT t.id FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.status = 'pending' AND t.schedule_used IS NULL AND p.deleted_at IS NOT NULL LIMIT ?1";
+
+/// What is pending of jobs that were stopped.
+pub(crate) const LOST_BULK: &str = "SELECT t.id FROM jobs j \
+     CROSS JOIN attempts t ON t.job = j.id AND t.status = 'pending' AND t.job IS NOT NULL \
+     WHERE j.status = 'cancelled' AND j.queued > j.delivered + j.exhausted + j.cancelled LIMIT ?1";
+
+pub(crate) const DEPTH: &str = "SELECT \
+     (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NOT NULL LIMIT ?1)) \
+     + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
+
+fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
+    let found: Option<(i64, Option<u32>, bool, bool)> = conn
+        .prepare_cached(
+            "SELECT id, rate_limit, status = 'active', consecutive_failures > 0 FROM endpoints \
+             WHERE uid = ?1 AND deleted_at IS NULL",
+        )?
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((endpoint, rate_limit, is_active, failing)) = found else { return Ok(Due::default()) };
+    if !is_active {
+        return Ok(Due { rate_limit, failing, ..Due::default() });
+    }
+    let (attempts, more, next) = due_of(conn, endpoint, false, now, limit)?;
+    let (bulk, more_bulk, next_bulk) = due_of(conn, endpoint, true, now, limit)?;
+    let next_due = [next, next_bulk].into_iter().flatten().min();
+    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit, failing })
+}
+
+/// What is due of one of an endpoint's two queues, whether there is more, and when the next one is due.
+fn due_of(
+    conn: &Connection,
+    endpoint: i64,
+    bulk: bool,
+    now: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<(Vec<AttemptId>, bool, Option<Timestamp>)> {
+    let mut statement = conn.prepare_cached(DUE)?;
+    let mut found = statement.query(params![endpoint, bulk, i64::from(limit) + 1])?;
+    let mut ids = Vec::new();
+    while let Some(row) = found.next()? {
+        let due_at: Timestamp = row.get(1)?;
+        if due_at > now {
+            return Ok((ids, false, Some(due_at)));
+        }
+        if ids.len() == limit as usize {
+            return Ok((ids, true, None));
+        }
+        ids.push(row.get(0)?);
+    }
+    Ok((ids, false, None))
+}
+
+fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<Job>> {
+    let mut known: HashMap<i64, Arc<Endpoint>> = HashMap::new();
+    let mut statement = conn.prepare_cached(LOAD)?;
+    let mut jobs = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = statement.query_row([id], |row| {
+            let (event_id, event_type): (EventId, EventType) = (row.get(3)?, row.get(4)?);
+            let (attempt, trigger): (u32, Trigger) = (row.get(0)?, row.get(1)?);
+            let payload: Vec<u8> = row.get(5)?;
+            Ok((attempt, trigger, rows::budget(row.get(2)?), event_id, event_type, payload, row.get(6)?))
+        });
+        let Some((attempt, trigger, budget, event_id, event_type, payload, row)) = found.optional()? else {
+            continue;
+        };
+        let endpoint = match known.get(&row) {
+            Some(endpoint) => endpoint.clone(),
+            None => {
+                let endpoint = Arc::new(endpoint(conn, row)?);
+                known.insert(row, endpoint.clone());
+                endpoint
+            }
+        };
+        let payload = Bytes::from(payload);
+        jobs.push(Job { id: *id, attempt, trigger, budget, event_id, event_type, payload, endpoint });
+    }
+    Ok(jobs)
+}
+
+/// An endpoint by its row.
+pub(crate) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint> {
+    let columns = endpoints::COLUMNS;
+    let sql = format!("SELECT {columns} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.id = ?1");
+    conn.prepare_cached(&sql)?.query_row([row], endpoints::endpoint)
+}
+
+fn oldest(conn: &Connection) -> rusqlite::Result<Oldest> {
+    // A single shot is sent whatever its endpoint's status.
+    let single: Option<Timestamp> =
+        conn.prepare_cached(OLDEST_SINGLE)?.query_row([], |row| row.get(0)).optional()?;
+    let mut oldest = Oldest { of_all: single, of_active: single };
+    let earlier = |one: Option<Timestamp>, other| one.into_iter().chain(other).min();
+    let mut statement = conn.prepare_cached(OLDEST)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (is_active, fresh, bulk): (bool, Option<Timestamp>, Option<Timestamp>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let here = earlier(fresh, bulk);
+        oldest.of_all = earlier(oldest.of_all, here);
+        if is_active {
+            oldest.of_active = earlier(oldest.of_active, here);
+        }
+    }
+    Ok(oldest)
+}
+
+/// Sets the meter by counting, once; from then on commits keep it.
+pub(crate) fn read_depth(conn: &Connection, meters: &Meters) -> rusqlite::Result<()> {
+    let depth: i64 = conn.query_row(DEPTH, [i64::MAX], |row| row.get(0))?;
+    meters.queue_depth.set(depth);
+    Ok(())
+}
+
+fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
+    let mut lost: Vec<AttemptId> = Vec::new();
+    for sql in [LOST, LOST_SINGLES, LOST_BULK] {
+        let left = i64::from(limit) - lost.len() as i64;
+        for id in tx.prepare_cached(sql)?.query_map([left], |row| row.get(0))? {
+            lost.push(id?);
+        }
+    }
+    let mut cancelled = 0;
+    for id in lost {
+        cancelled += u32::from(attempts::cancel(tx, id)?);
+    }
+    Ok(cancelled)
+}
+
+#[async_trait]
+impl QueueStore for SqliteStore {
+    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>> {
+        self.read("looking for work", |conn| {
+            let mut statement = conn.prepare_cached(ENDPOINTS)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (fresh, bulk): (Option<Timestamp>, Option<Timestamp>) = (row.get(1)?, row.get(2)?);
+                if let Some(earliest) = fresh.into_iter().chain(bulk).min() {
+                    found.push(EndpointQueue { endpoint_id: row.get(0)?, earliest });
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due> {
+        self.read("looking for what is due", move |conn| due(conn, endpoint, now, limit)).await
+    }
+
+    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>> {
+        self.read("looking for single shots", move |conn| {
+            conn.prepare_cached(SINGLES)?
+                .query_map(params![now, limit], |row| {
+                    let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok(Queued { attempt_id, endpoint_id, due_at, single: true, bulk: false })
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn queue_load(&self, mut attempts: Vec<AttemptId>) -> Result<Vec<Job>> {
+        let generation = self.fresh.generation();
+        let mut jobs = self.fresh.take(&mut attempts);
+        if !attempts.is_empty() {
+            let read = self.read("loading attempts", move |conn| load(conn, &attempts)).await?;
+            self.fresh.keep_endpoints(generation, &read);
+            jobs.extend(read);
+        }
+        Ok(jobs)
+    }
+
+    async fn attempt_finish(
+        &self,
+        id: AttemptId,
+        outcome: Arc<Outcome>,
+        rules: FinishRules,
+    ) -> Result<Finished> {
+        let finish = command::repeatable("writing a result", move |tx| {
+            tx.cache.ended(id);
+            finish::finish(tx, id, &outcome, &rules)
+        });
+        self.ask_patiently(finish).await
+    }
+
+    async fn queue_cancel(&self, limit: u32) -> Result<u32> {
+        self.write_patiently("cancelling what is pending", move |tx| cancel(tx, limit)).await
+    }
+
+    async fn queue_oldest(&self) -> Result<Oldest> {
+        self.read("looking for the oldest", oldest).await
+    }
+
+    async fn queue_depth(&self, cap: u64) -> Result<u64> {
+        let limit = i64::try_from(cap).unwrap_or(i64::MAX);
+        let depth = self.read("counting what is pending", move |conn| {
+            conn.prepare_cached(DEPTH)?.query_row([limit], |row| rows::count(row, 0))
+        });
+        Ok(depth.await?.min(cap))
+    }
+}

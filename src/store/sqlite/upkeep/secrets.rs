@@ -1,0 +1,46 @@
+//! Sealing all secrets once more, in one transaction.
+
+use async_trait::async_trait;
+
+use crate::domain::{Activity, Endpoint};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::people::{activity, alerts};
+use crate::store::sqlite::queue::endpoints::{COLUMNS, endpoint, put};
+use crate::store::{Reseal, Resealed, Result, SecretsStore};
+
+#[async_trait]
+impl SecretsStore for SqliteStore {
+    async fn secrets_reseal(
+        &self,
+        reseal: Reseal,
+        activity: Activity,
+    ) -> Result<std::result::Result<Resealed, String>> {
+        self.write("sealing all secrets once more", move |tx| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.deleted_at IS NULL"
+            );
+            let mut all: Vec<Endpoint> =
+                tx.prepare(&sql)?.query_map([], endpoint)?.collect::<rusqlite::Result<_>>()?;
+            let mut targets = alerts::all(tx)?;
+            // All are tried before one is written: a transaction is for all of them or none.
+            let mut again = all.iter_mut().map(|endpoint| (reseal.endpoint)(endpoint));
+            let mut targets_again = targets.iter_mut().map(|target| (reseal.alert_target)(target));
+            let sealed: std::result::Result<(), String> =
+                again.by_ref().chain(targets_again.by_ref()).collect();
+            drop((again, targets_again));
+            if let Err(why) = sealed {
+                return Ok(Err(why));
+            }
+            tx.cache.endpoints_changed();
+            for endpoint in &all {
+                put(tx, endpoint)?;
+            }
+            for target in &targets {
+                alerts::update(tx, target)?;
+            }
+            activity::append(tx, &activity)?;
+            Ok(Ok(Resealed { endpoints: all.len(), alert_targets: targets.len() }))
+        })
+        .await
+    }
+}

@@ -1,0 +1,376 @@
+//! The sweeper: removes what is older than its policy, each hour and when asked, in steps that no
+//! request notices.
+//!
+//! A step is one transaction of some rows, and the next is asked for only when that one is on disk, so
+//! whoever else writes waits for one step at most. Between two steps there is a rest; while others write it is
+//! many times as long as the step took: the busier the storage, the slower the sweep ([`Pace`]). What is
+//! pending is never removed.
+//!
+//! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
+//! is more than a day ahead of it, nothing is removed and a person is waited for: either the clock is set
+//! right, or the server is started with `serve --accept-clock`. (A server that was off for longer than a
+//! day looks the same, and is asked about too.)
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::access::activity::{Activity, ActivityKind, Actor};
+use crate::domain::event::IDEMPOTENCY_MS;
+use crate::domain::retention::{PagePolicy, Rules};
+use crate::domain::{AppId, Span, Timestamp};
+use crate::host::clock::Clock;
+use crate::store::{MINUTES_KEPT_MS, Store, StoreError};
+
+/// How often the sweeper runs by itself.
+const EVERY_MS: i64 = 3_600_000;
+/// How far the clock may be ahead of the latest time seen.
+const TRUSTED_MS: i64 = 86_400_000;
+/// How long the activity log is kept: a year.
+pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
+/// Rows of a step while others write: it takes about as long as a commit does anyway.
+const STEP_ROWS: u32 = 10;
+/// The same while nobody else writes: many rows share the pages that they change.
+const STEP_ROWS_ALONE: u32 = 100;
+/// Pages that are given back in a step.
+const STEP_PAGES: u32 = 64;
+/// How many times as long as a step the rest after it is, while others write. The p99 of others follows how
+/// many of them meet a step (`benches/sweep.rs`).
+const REST: u32 = 20;
+/// The same while nobody else writes: who comes next waits for half a step at the mean.
+const REST_ALONE: u32 = 1;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+/// How long things are kept; `None` = for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Attempts, in ms.
+    pub logs_ms: Option<i64>,
+    /// Events, in ms.
+    pub events_ms: Option<i64>,
+}
+
+impl Policy {
+    /// What the configuration and the page say together; zero means for ever.
+    pub fn of(rules: &Rules, page: &PagePolicy) -> Policy {
+        let kept = |span: Span| (!span.is_zero()).then(|| span.as_millis_i64());
+        Policy {
+            logs_ms: kept(rules.logs.with_page(page.logs.as_ref()).0),
+            events_ms: kept(rules.events.with_page(page.events.as_ref()).0),
+        }
+    }
+}
+
+/// What is known of sweeps since the start.
+#[derive(Debug, Clone, Default)]
+pub struct SweeperState {
+    /// The last one that was done, and when.
+    pub last: Option<(Timestamp, Swept)>,
+    /// When the next one is by itself.
+    pub next_at: Option<Timestamp>,
+    /// Why nothing is removed; a sentence.
+    pub held_back: Option<String>,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows of the delivery log.
+    pub attempts: u64,
+    /// Events whose payload is gone.
+    pub events: u64,
+    /// Entries of the activity log.
+    pub activity: u64,
+    /// Pages that went back to the file system.
+    pub pages: u64,
+}
+
+/// Why nothing was swept.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The clock is too far ahead of what was seen last.
+    #[error("the clock says {now}, more than a day after {seen}, the latest time that this server has seen")]
+    Held { now: Timestamp, seen: Timestamp },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is swept.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Keys,
+    Attempts,
+    Events(AppId),
+    Minutes,
+    Activity,
+}
+
+/// Removes what has grown old.
+#[derive(Clone)]
+pub struct Sweeper(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    state: std::sync::Mutex<SweeperState>,
+    /// One sweep at a time. Holds whether it has been told that sweeps are held.
+    turn: Mutex<bool>,
+    stop: CancellationToken,
+}
+
+impl Sweeper {
+    /// Joins the parts; nothing runs yet.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, rules: Rules) -> Sweeper {
+        let (stop, state) = (CancellationToken::new(), std::sync::Mutex::default());
+        Sweeper(Arc::new(Inner { store, clock, rules, state, turn: Mutex::new(false), stop }))
+    }
+
+    /// What is known of sweeps since the start.
+    pub fn state(&self) -> SweeperState {
+        self.0.state.lock().expect("no panic happens while this is held").clone()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut SweeperState)) {
+        change(&mut self.0.state.lock().expect("no panic happens while this is held"));
+    }
+
+    /// How long things are kept now. Asked before every step: who wants to keep more is heard at once.
+    async fn policy(&self) -> Result<Policy, StoreError> {
+        Ok(Policy::of(&self.0.rules, &self.0.store.retention_page().await?))
+    }
+
+    /// Sweeps now and then each hour, until [`Sweeper::stop`].
+    pub fn start(&self) -> JoinHandle<()> {
+        let sweeper = self.clone();
+        tokio::spawn(async move {
+            while !sweeper.0.stop.is_cancelled() {
+                let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
+                sweeper.note(|state| state.next_at = Some(next));
+                match sweeper.sweep(None).await {
+                    Ok(_) | Err(SweepError::Held { .. } | SweepError::Store(StoreError::Closed)) => {}
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a retention sweep failed");
+                    }
+                }
+                tokio::select! {
+                    () = sweeper.0.clock.sleep_until(next) => {}
+                    () = sweeper.0.stop.cancelled() => {}
+                }
+            }
+        })
+    }
+
+    /// Ends after the step that is under way.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// A person says that the clock is right.
+    pub async fn accept_clock(&self) -> Result<(), StoreError> {
+        let (store, now) = (&self.0.store, self.0.clock.now());
+        let seen = store.clock_seen().await?;
+        let was_held = seen.is_some_and(|seen| is_ahead(now, seen));
+        let entry = was_held.then(|| Activity {
+            kind: ActivityKind::RetentionClockAccepted,
+            app_id: None,
+            actor: Actor::CommandLine.to_string(),
+            address: None,
+            summary: format!("The clock was accepted: it is {now}."),
+            details: json!({ "now": now.to_string(), "seen": seen.map(|t| t.to_string()) }),
+            created_at: now,
+        });
+        store.clock_note(now, true, entry).await
+    }
+
+    /// Sweeps once; `by` is who asked for it, with an address, or nobody: it is time.
+    ///
+    /// # Errors
+    /// [`SweepError::Held`] when the clock is not to be trusted; nothing was removed then.
+    pub async fn sweep(&self, by: Option<(&Actor, Option<&str>)>) -> Result<Swept, SweepError> {
+        let mut told = self.0.turn.lock().await;
+        let now = self.0.clock.now();
+        let store = &self.0.store;
+        if let Some(seen) = store.clock_seen().await?
+            && is_ahead(now, seen)
+        {
+            if !*told {
+                self.tell_held(now, seen).await?;
+                *told = true;
+            }
+            let held = SweepError::Held { now, seen };
+            self.note(|state| state.held_back = Some(format!("{held}.")));
+            return Err(held);
+        }
+        *told = false;
+        store.clock_note(now, false, None).await?;
+        let swept = self.sweep_all(now).await?;
+        self.note(|state| (state.last, state.held_back) = (Some((now, swept)), None));
+        let removed = swept.attempts + swept.events + swept.activity > 0;
+        if removed || by.is_some() {
+            self.tell_swept(by, swept, now).await?;
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_all(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        let store = &self.0.store;
+        let mut swept = Swept::default();
+        self.walk(What::Keys, now).await?;
+        swept.attempts = self.walk(What::Attempts, now).await?;
+        for app in store.app_list().await? {
+            swept.events += self.walk(What::Events(app.id), now).await?;
+        }
+        self.walk(What::Minutes, now).await?;
+        swept.activity = self.walk(What::Activity, now).await?;
+        let mut pace = Pace::new(&**store);
+        while !self.0.stop.is_cancelled() {
+            let begun = Instant::now();
+            match store.retention_shrink(STEP_PAGES).await? {
+                0 => break,
+                pages => swept.pages += pages,
+            }
+            self.rest(pace.after(begun.elapsed(), store.retention_written())).await;
+        }
+        Ok(swept)
+    }
+
+    /// How long this is kept now; `None` = for ever.
+    async fn kept_ms(&self, what: What) -> Result<Option<i64>, StoreError> {
+        Ok(match what {
+            What::Keys => Some(IDEMPOTENCY_MS),
+            What::Attempts => self.policy().await?.logs_ms,
+            What::Events(_) => self.policy().await?.events_ms,
+            What::Minutes => Some(MINUTES_KEPT_MS),
+            What::Activity => Some(ACTIVITY_KEPT_MS),
+        })
+    }
+
+    /// Takes steps until nothing that is too old at `now` is left, or until the server stops.
+    async fn walk(&self, what: What, now: Timestamp) -> Result<u64, StoreError> {
+        let store = &self.0.store;
+        let (mut after, mut removed, mut pace) = (0, 0, Pace::new(&**store));
+        while !self.0.stop.is_cancelled() {
+            let Some(kept) = self.kept_ms(what).await? else { break };
+            let before = now.plus_ms(-kept);
+            let (begun, rows) = (Instant::now(), pace.rows());
+            let done = match what {
+                What::Keys => store.retention_keys(before, rows).await?,
+                What::Attempts => store.retention_attempts(after, before, rows).await?,
+                What::Events(app) => store.retention_events(app, after, before, rows).await?,
+                What::Minutes => store.retention_minutes(after, before, rows).await?,
+                What::Activity => store.retention_activity(before, rows).await?,
+            };
+            removed += done.removed;
+            match done.next {
+                Some(next) => after = next,
+                None => break,
+            }
+            self.rest(pace.after(begun.elapsed(), store.retention_written())).await;
+        }
+        Ok(removed)
+    }
+
+    /// Leaves the storage to others after a step. How long is a matter of the machine and not of the time of
+    /// day, so it does not follow the clock.
+    async fn rest(&self, rest: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = self.0.stop.cancelled() => {}
+        }
+    }
+
+    async fn tell_held(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {
+        tracing::error!(
+            %now, %seen,
+            "retention is held: the clock is more than a day ahead of the latest time seen; set it right, \
+             or restart with serve --accept-clock"
+        );
+        let entry = Activity {
+            kind: ActivityKind::RetentionHeld,
+            app_id: None,
+            actor: Actor::System.to_string(),
+            address: None,
+            summary: format!(
+                "Nothing is removed: the clock says {now}, more than a day after {seen}. Set it right, or \
+                 restart with serve --accept-clock."
+            ),
+            details: json!({ "now": now.to_string(), "seen": seen.to_string() }),
+            created_at: now,
+        };
+        self.0.store.activity_append(entry).await
+    }
+
+    async fn tell_swept(
+        &self,
+        by: Option<(&Actor, Option<&str>)>,
+        swept: Swept,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Swept { attempts, events, activity, pages } = swept;
+        tracing::info!(attempts, events, activity, pages, "retention swept");
+        let entry = Activity {
+            kind: ActivityKind::RetentionSwept,
+            app_id: None,
+            actor: by.map_or(&Actor::System, |(actor, _)| actor).to_string(),
+            address: by.and_then(|(_, address)| address.map(str::to_owned)),
+            summary: format!("Retention removed {attempts} attempts and {events} events."),
+            details: json!({ "attempts": attempts, "events": events, "activity": activity, "pages": pages }),
+            created_at: now,
+        };
+        self.0.store.activity_append(entry).await
+    }
+}
+
+/// How fast a walk goes: slowly while others write too.
+struct Pace {
+    /// What had been written, by whomever, when the last step was done.
+    written: u64,
+    /// Whether nobody else had written then since the step before.
+    is_alone: bool,
+}
+
+impl Pace {
+    fn new(store: &dyn Store) -> Pace {
+        Pace { written: store.retention_written(), is_alone: false }
+    }
+
+    /// Rows of the next step.
+    fn rows(&self) -> u32 {
+        if self.is_alone { STEP_ROWS_ALONE } else { STEP_ROWS }
+    }
+
+    /// How long to rest after a step that took `took`, when `written` is what has been written now.
+    fn after(&mut self, took: Duration, written: u64) -> Duration {
+        self.is_alone = written.saturating_sub(self.written) <= 1;
+        self.written = written;
+        (took * if self.is_alone { REST_ALONE } else { REST }).min(REST_MAX)
+    }
+}
+
+fn is_ahead(now: Timestamp, seen: Timestamp) -> bool {
+    now > seen.plus_ms(TRUSTED_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_hurries_only_while_nobody_else_writes() {
+        let (mut pace, took) = (Pace { written: 10, is_alone: false }, Duration::from_millis(4));
+        assert_eq!(pace.rows(), STEP_ROWS);
+        assert_eq!(pace.after(took, 11), took * REST_ALONE);
+        assert_eq!(pace.rows(), STEP_ROWS_ALONE);
+        assert_eq!(pace.after(took, 13), took * REST);
+        assert_eq!(pace.rows(), STEP_ROWS);
+        assert_eq!(pace.after(took, 14), took * REST_ALONE);
+        assert_eq!(pace.after(Duration::from_secs(1), 20), REST_MAX);
+    }
+}
