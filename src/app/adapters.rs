@@ -17,7 +17,7 @@ use crate::service::log_level::LogControl;
 use crate::service::operations::{Sweep, SweepState, Swept};
 use crate::service::{self, By, Dispatch, ServiceError};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Job, Queued, StatsStore as _, StoreError};
+use crate::store::{LoadedAttempt, Queued, StatsStore as _, StoreError};
 use crate::trace::logging;
 use crate::upkeep::alerts::Alerts;
 use crate::upkeep::retention::{SweepError, Sweeper, SweeperState};
@@ -50,7 +50,11 @@ impl Dispatch for Delivery {
         self.dispatcher.result_written();
     }
 
-    async fn probe(&self, job: Job, created_at: Timestamp) -> Result<(AttemptId, Outcome), StoreError> {
+    async fn probe(
+        &self,
+        job: LoadedAttempt,
+        created_at: Timestamp,
+    ) -> Result<(AttemptId, Outcome), StoreError> {
         self.dispatcher.probe(job, created_at).await
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
 use crate::host::clock::{Chance, Clock};
-use crate::store::{FinishRules, Finished, Job, Store, StoreError, TestDelivery};
+use crate::store::{FinishRules, Finished, LoadedAttempt, Store, StoreError, TestDelivery};
 use crate::trace;
 
 use super::meters::{Ended, Meters};
@@ -34,7 +34,7 @@ const WRITE_AGAIN_MS: u32 = 500;
 pub trait Transport: Send + Sync {
     /// Sends, and says what became of it; never fails. What is sent is noted in `flight` before the
     /// first byte leaves, because this may be dropped at any moment after.
-    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome;
+    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome;
 }
 
 /// What is known of a request before its end. Whoever waits for the end holds it, so that a request
@@ -152,14 +152,14 @@ impl Courier {
         }
     }
 
-    async fn load(&self, batch: &[(AttemptId, EndpointId)]) -> Result<Vec<Job>, StoreError> {
+    async fn load(&self, batch: &[(AttemptId, EndpointId)]) -> Result<Vec<LoadedAttempt>, StoreError> {
         self.store.queue_load(batch.iter().map(|(id, _)| *id).collect()).await
     }
 
     async fn send_all<F, Fut>(
         self: Arc<Self>,
         batch: Vec<(AttemptId, EndpointId)>,
-        jobs: Vec<Job>,
+        jobs: Vec<LoadedAttempt>,
         tasks: &TaskTracker,
         report: F,
     ) where
@@ -185,7 +185,7 @@ impl Courier {
         }
     }
 
-    async fn deliver<F, Fut>(&self, job: Job, report: F)
+    async fn deliver<F, Fut>(&self, job: LoadedAttempt, report: F)
     where
         F: Fn(Report) -> Fut,
         Fut: Future<Output = ()>,
@@ -217,7 +217,7 @@ impl Courier {
     /// `created_at`. Fails when the log could not be written, although the request was made.
     pub(super) async fn probe(
         &self,
-        job: Job,
+        job: LoadedAttempt,
         created_at: Timestamp,
     ) -> Result<(AttemptId, Outcome), StoreError> {
         let outcome = self.send(&job).await;
@@ -239,7 +239,7 @@ impl Courier {
     }
 
     /// Makes the request; it ends with an outcome in any case.
-    async fn send(&self, job: &Job) -> Outcome {
+    async fn send(&self, job: &LoadedAttempt) -> Outcome {
         let _flying = self.meters.fly(job.endpoint.app_id);
         let started_at = self.clock.now();
         let flight = InFlight::default();
@@ -318,7 +318,7 @@ const INTERRUPTED: &str = "Postrider was stopped while the request was in flight
 const TEST_INTERRUPTED: &str = "Postrider was stopped while the request was in flight.";
 const PANICKED: &str = "Postrider itself failed while it was sending; its log says where. Please report it.";
 
-fn log(job: &Job, outcome: &Outcome) {
+fn log(job: &LoadedAttempt, outcome: &Outcome) {
     let (attempt_id, endpoint_id, attempt) = (job.id.0, job.endpoint.id, job.attempt);
     let duration_ms = outcome.response_time_ms;
     let status = outcome.response.as_ref().map(|r| r.status);

@@ -28,7 +28,7 @@ use crate::domain::{
 };
 use crate::host::vault::Vault;
 use crate::service::By;
-use crate::store::{FinishRules, Finished, Job, NewEvent, Queued, Store, Taken};
+use crate::store::{FinishRules, Finished, LoadedAttempt, NewEvent, Queued, Store, Taken};
 
 /// How far back it goes.
 const DAYS: i64 = 7;
@@ -227,7 +227,7 @@ impl Play<'_> {
     }
 
     /// What became of a request that was made at `at`.
-    fn outcome(&mut self, job: &Job, at: Timestamp) -> Result<Outcome, DemoError> {
+    fn outcome(&mut self, job: &LoadedAttempt, at: Timestamp) -> Result<Outcome, DemoError> {
         let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(Part::Shop);
         let ago_ms = self.now.as_millis() - at.as_millis();
         let answer = part.answered(ago_ms, job.attempt, &mut self.dice);

@@ -21,7 +21,7 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::{AttemptId, Endpoint, EndpointStatus, EventId, EventType, Timestamp};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
-use crate::store::Job;
+use crate::store::LoadedAttempt;
 
 /// A certificate with fewer days left is worth a warning.
 const DAYS_WARNING: i64 = 14;
@@ -237,8 +237,8 @@ async fn probe(config: &Config, endpoint: Endpoint) -> Finding {
     }
 }
 
-fn job(endpoint: Endpoint, now: Timestamp) -> Job {
-    Job {
+fn job(endpoint: Endpoint, now: Timestamp) -> LoadedAttempt {
+    LoadedAttempt {
         id: AttemptId(0),
         attempt: 1,
         trigger: Trigger::Test,

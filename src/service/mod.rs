@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::domain::{
     Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
-use crate::store::{Job, Queued, StoreError};
+use crate::store::{LoadedAttempt, Queued, StoreError};
 
 pub mod about;
 pub mod alerts;
@@ -45,7 +45,7 @@ pub trait Dispatch: Send + Sync {
     /// says what became of it. Both are done to their end even if the caller is dropped meanwhile.
     async fn probe(
         &self,
-        job: Job,
+        job: LoadedAttempt,
         created_at: Timestamp,
     ) -> std::result::Result<(AttemptId, Outcome), StoreError>;
 }

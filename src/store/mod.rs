@@ -483,7 +483,7 @@ pub struct Due {
 
 /// An attempt with all that is needed to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub struct LoadedAttempt {
     pub id: AttemptId,
     pub attempt: u32,
     pub trigger: Trigger,
@@ -530,7 +530,7 @@ pub trait QueueStore: Send + Sync {
     async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>>;
     /// What is needed to send these attempts, in any order. Those that are no longer pending, whose
     /// endpoint is deleted or is not active (single shots apart), or whose job was stopped, are left out.
-    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<Job>>;
+    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<LoadedAttempt>>;
     /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
     /// status, the roll-ups, and what a disabling brings with it, in one transaction.
     async fn attempt_finish(

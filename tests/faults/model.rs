@@ -30,8 +30,8 @@ use postrider::host::clock::{Clock as _, FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
-    AppStore as _, EndpointPatch, EndpointStore as _, EventStore as _, Job, LogStore as _, NewEvent, Retried,
-    Store, Taken,
+    AppStore as _, EndpointPatch, EndpointStore as _, EventStore as _, LoadedAttempt, LogStore as _,
+    NewEvent, Retried, Store, Taken,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -112,7 +112,7 @@ struct Air {
 
 #[async_trait]
 impl Transport for Air {
-    async fn send(&self, job: &Job, _: &InFlight) -> Outcome {
+    async fn send(&self, job: &LoadedAttempt, _: &InFlight) -> Outcome {
         let (end, wait) = oneshot::channel();
         {
             let (sent, twice) = &mut *self.sent.lock().unwrap();

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::{AttemptId, EndpointId, Outcome, Timestamp};
 use crate::host::clock::{Chance, Clock};
-use crate::store::{Job, Queued, Store, StoreError};
+use crate::store::{LoadedAttempt, Queued, Store, StoreError};
 
 use crate::delivery::courier::{Courier, RetryPolicy, Transport};
 use crate::delivery::meters::Meters;
@@ -117,7 +117,11 @@ impl Dispatcher {
     /// Makes one request outside the queue, whatever its endpoint's status, and puts it in the log as a
     /// test. Goes on to its end when nobody waits for it any more: what was sent is in the log.
     /// Fails when the log could not be written.
-    pub async fn probe(&self, job: Job, created_at: Timestamp) -> Result<(AttemptId, Outcome), StoreError> {
+    pub async fn probe(
+        &self,
+        job: LoadedAttempt,
+        created_at: Timestamp,
+    ) -> Result<(AttemptId, Outcome), StoreError> {
         let (courier, results) = (self.courier.clone(), self.results.clone());
         let probe = self.tasks.spawn(async move {
             let probed = courier.probe(job, created_at).await;

@@ -15,7 +15,7 @@ use crate::domain::endpoint::{self, EndpointHeader, MASK, check_header_name};
 use crate::domain::signing::signature;
 use crate::domain::{Endpoint, EndpointId, Headers, Timestamp};
 use crate::host::vault::{CannotOpen, Vault};
-use crate::store::Job;
+use crate::store::LoadedAttempt;
 
 use crate::delivery::sending::jwe;
 use crate::delivery::sending::recipients::Recipient;
@@ -75,7 +75,13 @@ impl SigningHeaders {
 
     /// All headers of a request. The client adds `host` and `content-length`. `body` is what is sent,
     /// encrypted or not.
-    pub fn for_request(&self, job: &Job, recipient: &Recipient, at: Timestamp, body: &[u8]) -> HeaderMap {
+    pub fn for_request(
+        &self,
+        job: &LoadedAttempt,
+        recipient: &Recipient,
+        at: Timestamp,
+        body: &[u8],
+    ) -> HeaderMap {
         let id = job.event_id.to_string();
         let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
         headers.insert(CONTENT_TYPE, if job.endpoint.settings.encrypted { JOSE } else { JSON });

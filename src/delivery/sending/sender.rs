@@ -23,7 +23,7 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::{Headers, Span, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::Job;
+use crate::store::LoadedAttempt;
 
 use crate::delivery::courier::{InFlight, Transport};
 use crate::delivery::sending::connections::{Connections, next_piece};
@@ -128,7 +128,7 @@ impl Sender {
     /// `response_time_ms` is set when the receiver was reached or had its whole time to answer; it is
     /// `None` for failures before that (`dns`, `connect`, `tls`, `blocked_address`), which would make
     /// a dead receiver look like a fast one.
-    pub async fn send(&self, job: &Job) -> Outcome {
+    pub async fn send(&self, job: &LoadedAttempt) -> Outcome {
         self.send_noting(job, &InFlight::default()).await
     }
 
@@ -153,7 +153,7 @@ impl Sender {
         }
     }
 
-    async fn send_noting(&self, job: &Job, flight: &InFlight) -> Outcome {
+    async fn send_noting(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
         let attempted_at = self.clock.now();
         let started = Instant::now();
         let (request, exchange) = match self.prepare(job, attempted_at) {
@@ -188,7 +188,7 @@ impl Sender {
         }
     }
 
-    fn prepare(&self, job: &Job, at: Timestamp) -> Result<Prepared, PrepareError> {
+    fn prepare(&self, job: &LoadedAttempt, at: Timestamp) -> Result<Prepared, PrepareError> {
         let to = self.recipients.get(&job.endpoint, at)?;
         let body = match (job.endpoint.settings.encrypted, to.secrets(at).next()) {
             (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
@@ -287,7 +287,7 @@ impl std::fmt::Debug for Sender {
 }
 
 /// The request as the log shows it; its body only when that is not the event's payload.
-fn record(prepared: &Prepared, job: &Job) -> Request {
+fn record(prepared: &Prepared, job: &LoadedAttempt) -> Request {
     Request {
         url: prepared.to.destination.url.as_str().to_owned(),
         headers: headers::recorded(
@@ -332,7 +332,7 @@ async fn has_more(body: &mut Incoming) -> bool {
 
 #[async_trait::async_trait]
 impl Transport for Sender {
-    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome {
+    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
         self.send_noting(job, flight).await
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{EndpointFilter, EndpointPatch, Job, Page, PageRequest, Store};
+use crate::store::{EndpointFilter, EndpointPatch, LoadedAttempt, Page, PageRequest, Store};
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
 use crate::service::{Caller, Dispatch, Result, ServiceError};
@@ -255,7 +255,7 @@ impl Endpoints {
             "timestamp": now.to_string(),
             "data": { "test": true, "endpoint_id": id.to_string() },
         });
-        let job = Job {
+        let job = LoadedAttempt {
             id: AttemptId(0),
             attempt: 1,
             trigger: Trigger::Test,

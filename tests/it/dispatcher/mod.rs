@@ -20,7 +20,8 @@ use postrider::host::clock::{FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
-    AppStore as _, EndpointStore as _, EventStore as _, Job, LogStore as _, NewEvent, Queued, Store, Taken,
+    AppStore as _, EndpointStore as _, EventStore as _, LoadedAttempt, LogStore as _, NewEvent, Queued,
+    Store, Taken,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -73,7 +74,7 @@ impl Sky {
 
 #[async_trait]
 impl Transport for Sky {
-    async fn send(&self, job: &Job, flight: &InFlight) -> Outcome {
+    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
         let (end, wait) = oneshot::channel();
         let endpoint = job.endpoint.id;
         self.count(endpoint, 1);

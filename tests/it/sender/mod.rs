@@ -18,7 +18,7 @@ use postrider::domain::{
 };
 use postrider::host::clock::FakeClock;
 use postrider::host::vault::Vault;
-use postrider::store::Job;
+use postrider::store::LoadedAttempt;
 
 use crate::support::{endpoints, in_time};
 
@@ -87,17 +87,17 @@ impl Bench {
     }
 
     /// A first attempt at this URL.
-    fn job(&self, url: &str) -> Job {
+    fn job(&self, url: &str) -> LoadedAttempt {
         self.job_with(url, |_, _| {})
     }
 
     /// The same after changes to its endpoint.
-    fn job_with(&self, url: &str, change: impl FnOnce(&mut Endpoint, &Vault)) -> Job {
+    fn job_with(&self, url: &str, change: impl FnOnce(&mut Endpoint, &Vault)) -> LoadedAttempt {
         let now = Timestamp::from_millis(0);
         let mut endpoint = endpoints::endpoint(AppId::new(now), endpoints::settings(url, &["*"]), now);
         endpoint.secret = self.vault.seal_signing_secret(endpoint.id, &self.secret);
         change(&mut endpoint, &self.vault);
-        Job {
+        LoadedAttempt {
             id: AttemptId(7),
             attempt: 3,
             trigger: Trigger::Event,
@@ -114,7 +114,7 @@ impl Bench {
         self.send(&self.job(url)).await
     }
 
-    async fn send(&self, job: &Job) -> Outcome {
+    async fn send(&self, job: &LoadedAttempt) -> Outcome {
         in_time("the end of an attempt", self.sender.send(job)).await
     }
 }

@@ -129,7 +129,7 @@ async fn an_attempt_is_loaded_with_all_that_sending_needs() {
     assert_eq!(jobs.len(), 2);
     assert_eq!(
         jobs[0],
-        Job {
+        LoadedAttempt {
             id: ids[0],
             attempt: 1,
             trigger: Trigger::Event,

@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::domain::attempts::attempt::Budget;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Trigger};
-use crate::store::{Accepted, Job};
+use crate::store::{Accepted, LoadedAttempt};
 
 /// Bytes of payloads after which the half that is being filled becomes the older one.
 const HALF_BYTES: usize = 4 << 20;
@@ -99,7 +99,7 @@ impl Fresh {
     }
 
     /// Keeps endpoints as jobs have them that were read in this generation.
-    pub(crate) fn keep_endpoints(&self, generation: Generation, jobs: &[Job]) {
+    pub(crate) fn keep_endpoints(&self, generation: Generation, jobs: &[LoadedAttempt]) {
         let mut kept = self.kept();
         if self.generation() != generation || kept.endpoints.len() + jobs.len() > ENDPOINTS {
             return;
@@ -110,7 +110,7 @@ impl Fresh {
     }
 
     /// Gives out what of `attempts` is here, and leaves in it what is to be read.
-    pub(crate) fn take(&self, attempts: &mut Vec<AttemptId>) -> Vec<Job> {
+    pub(crate) fn take(&self, attempts: &mut Vec<AttemptId>) -> Vec<LoadedAttempt> {
         let mut jobs = Vec::with_capacity(attempts.len());
         let mut kept = self.kept();
         attempts.retain(|id| match kept.take(*id) {
@@ -148,12 +148,21 @@ impl Kept {
         self.old.remove(&id)
     }
 
-    fn take(&mut self, id: AttemptId) -> Option<Job> {
+    fn take(&mut self, id: AttemptId) -> Option<LoadedAttempt> {
         let Waiting { event_id, event_type, payload, endpoint, .. } = self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
         let budget = Budget::Schedule { used: 0 };
-        Some(Job { id, attempt: 1, trigger: Trigger::Event, budget, event_id, event_type, payload, endpoint })
+        Some(LoadedAttempt {
+            id,
+            attempt: 1,
+            trigger: Trigger::Event,
+            budget,
+            event_id,
+            event_type,
+            payload,
+            endpoint,
+        })
     }
 }
 
@@ -203,7 +212,7 @@ mod tests {
         }
 
         fn know_endpoint(&self, generation: Generation) {
-            let job = Job {
+            let job = LoadedAttempt {
                 id: AttemptId(0),
                 attempt: 2,
                 trigger: Trigger::Retry,

@@ -18,7 +18,9 @@ use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::queue::{attempts, endpoints, finish};
 use crate::store::sqlite::{Meters, SqliteStore};
-use crate::store::{Due, EndpointQueue, FinishRules, Finished, Job, Oldest, QueueStore, Queued, Result};
+use crate::store::{
+    Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued, Result,
+};
 
 /// The endpoints that have something in `attempts_due`, one step down the index for each: the
 /// recursion asks for the next larger endpoint until there is none. Rows start at 1.
@@ -139,7 +141,7 @@ fn due_of(
     Ok((ids, false, None))
 }
 
-fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<Job>> {
+fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAttempt>> {
     let mut known: HashMap<i64, Arc<Endpoint>> = HashMap::new();
     let mut statement = conn.prepare_cached(LOAD)?;
     let mut jobs = Vec::with_capacity(ids.len());
@@ -162,7 +164,16 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<Job>> {
             }
         };
         let payload = Bytes::from(payload);
-        jobs.push(Job { id: *id, attempt, trigger, budget, event_id, event_type, payload, endpoint });
+        jobs.push(LoadedAttempt {
+            id: *id,
+            attempt,
+            trigger,
+            budget,
+            event_id,
+            event_type,
+            payload,
+            endpoint,
+        });
     }
     Ok(jobs)
 }
@@ -250,7 +261,7 @@ impl QueueStore for SqliteStore {
         .await
     }
 
-    async fn queue_load(&self, mut attempts: Vec<AttemptId>) -> Result<Vec<Job>> {
+    async fn queue_load(&self, mut attempts: Vec<AttemptId>) -> Result<Vec<LoadedAttempt>> {
         let generation = self.fresh.generation();
         let mut jobs = self.fresh.take(&mut attempts);
         if !attempts.is_empty() {
