@@ -1,6 +1,6 @@
 //! What Postrider is about, as plain types and pure functions: no async, no I/O, no HTTP, no SQL.
 //!
-//! * [`endpoint`], [`event`], [`pattern`]: who subscribes to what.
+//! * [`endpoint`], [`event`], [`event_type`], [`pattern`]: who subscribes to what.
 //! * [`attempts`]: a delivery and its attempts; the transition function; retry times; bulk jobs.
 //! * [`signing`]: secrets, signatures, and why a signature does not verify.
 //! * [`network`]: which addresses may be reached at all.
@@ -15,6 +15,7 @@ pub mod alert;
 pub mod attempts;
 pub mod endpoint;
 pub mod event;
+pub mod event_type;
 pub mod filter;
 pub mod health;
 pub mod network;
@@ -33,7 +34,8 @@ pub use alert::{AlertKind, AlertTarget};
 pub use attempts::attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use attempts::bulk_job::{BulkJob, JobKind, JobStatus};
 pub use endpoint::{Endpoint, EndpointStatus};
-pub use event::{EventType, Origin};
+pub use event::Origin;
+pub use event_type::EventType;
 pub use pattern::EventPattern;
 pub use signing::secret::{Sealed, SigningSecret};
 pub use values::headers::Headers;

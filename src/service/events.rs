@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::domain::event::{BATCH_MAX, Event, EventType, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
+use crate::domain::EventType;
+use crate::domain::event::{BATCH_MAX, Event, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
 use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
 use crate::store::{EventDetail, EventFilter, NewEvent, Page, PageRequest, Store, Taken};

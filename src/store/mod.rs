@@ -17,12 +17,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::domain::EventType;
 use crate::domain::access::activity::{Activity, ActivityKind};
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail, AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
-use crate::domain::event::{Event, EventType};
+use crate::domain::event::Event;
 use crate::domain::{
     App, AppId, AttemptId, EndpointId, EventId, EventPattern, Key, Sealed, Span, Timestamp, User,
 };

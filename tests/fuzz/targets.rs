@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use poem::Request;
 use postrider::config::{Config, Sources};
+use postrider::domain::EventType;
 use postrider::domain::attempts::retry_after;
-use postrider::domain::event::EventType;
 use postrider::domain::network::{self, NetworkPolicy};
 use postrider::domain::pattern::EventPattern;
 use postrider::domain::{Timestamp, endpoint};

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::Scope;
-use crate::domain::event::TYPE_MAX;
+use crate::domain::event_type::TYPE_MAX;
 use crate::domain::pattern::PATTERNS_MAX;
 
 /// A length of time, as `Span` reads it.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::params;
 use crate::domain::attempts::retry::SCHEDULE_MAX;
-use crate::domain::event::{BATCH_MAX, TYPE_MAX};
+use crate::domain::event::BATCH_MAX;
+use crate::domain::event_type::TYPE_MAX;
 use crate::http::document::openapi::{
     Detail, EVENT_TYPE, HEADER_VALUE, LINES, PLAIN, SPAN, add_details, all_there, event_patterns, no_unsigned,
 };

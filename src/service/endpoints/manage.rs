@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 use url::Url;
 
+use crate::domain::EventType;
 use crate::domain::endpoint::{
     self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
 };
-use crate::domain::event::{self, EventType};
+use crate::domain::event;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{

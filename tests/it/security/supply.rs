@@ -59,7 +59,7 @@ fn unsafe_code_is_forbidden_and_everything_comes_from_the_registry() {
 
 #[test]
 fn whatever_is_sealed_is_sealed_anew_by_a_rotation_of_the_key_file() {
-    let vault = read("src/vault.rs");
+    let vault = read("src/host/vault.rs");
     let sealing: Vec<&str> = vault
         .lines()
         .filter_map(|line| line.trim().strip_prefix("pub fn seal_")?.split(['(', '<']).next())

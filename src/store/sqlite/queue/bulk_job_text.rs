@@ -124,7 +124,7 @@ fn all<T>(text: Option<String>, read: impl FnOnce(&str) -> Option<T>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::EventType;
+    use crate::domain::EventType;
     use crate::domain::{EndpointId, EventId};
 
     #[test]

@@ -7,8 +7,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
+use crate::domain::EventType;
 use crate::domain::attempts::bulk_job::Work;
-use crate::domain::event::{EventType, is_about};
+use crate::domain::event::is_about;
 use crate::domain::filter::AttemptFilter;
 use crate::domain::pattern::any_matches;
 use crate::domain::{

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::EventType;
 use crate::domain::attempts::attempt::{Budget, Trigger};
-use crate::domain::event::{Event, EventType, IDEMPOTENCY_MS, Origin};
+use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::sqlite::SqliteStore;

@@ -1,8 +1,9 @@
 //! The layers: what each part of the program may use. The rules are in `src/lib.rs`, for people; here
 //! they are for the compiler's lack of them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::{files, read, root};
 
 /// What each layer may name of the crate, besides itself.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -23,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &["config", "delivery", "domain", "host", "http", "metrics", "service", "store", "trace", "upkeep"],
     ),
-    ("demo", &["app", "config", "domain", "host", "service", "store"]),
+    ("demo", &["app", "config", "delivery", "domain", "host", "service", "store"]),
     (
         "cli",
         &[
@@ -33,17 +34,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("main", &["cli"]),
 ];
-
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// The parts of the crate that a file names, as `crate::part::…`, with the rest of the line.
 fn named(text: &str) -> Vec<(String, String)> {
@@ -61,9 +51,8 @@ fn named(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn each_layer_uses_only_what_is_below_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
+    let root = root().join("src");
+    let files = files("src", &[".rs"]);
     let mut wrong = Vec::new();
     for file in &files {
         let relative = file.strip_prefix(&root).unwrap();
@@ -76,7 +65,7 @@ fn each_layer_uses_only_what_is_below_it() {
             wrong.push(format!("{}: the room {layer} is not in the table", relative.display()));
             continue;
         };
-        let text = fs::read_to_string(file).unwrap();
+        let text = read(file);
         for (part, rest) in named(&text) {
             let own = part == layer || part.is_empty();
             if !own && !may_use.contains(&part.as_str()) {
