@@ -1,15 +1,15 @@
-# Postrider in a container: one static program, nothing else, as a user without rights.
+# Postrider in a container: one static binary, run as a user without privileges. More in docs/install.md.
 #
 #   docker build -t postrider .
 #   docker run -d --name postrider -p 127.0.0.1:8080:8080 -v postrider:/data postrider
-#   docker logs postrider            # the link that makes the first user
+#   docker logs postrider            # the link that creates the owner account
 #   docker exec postrider postrider key create --name first --scope admin
 #
-# With podman or buildah: `podman build --format docker -t postrider .`, because their own format knows no HEALTHCHECK.
+# With podman or buildah: `podman build --format docker -t postrider .`, because their own format has no HEALTHCHECK.
 
 FROM rust:1.95-bookworm AS build
 ARG TARGETARCH
-# SQLite and the cryptography are compiled with musl's compiler, so that nothing has to be there to run it.
+# SQLite and the cryptography are compiled with musl's compiler, so that the binary needs no other file.
 RUN apt-get update && apt-get install -y --no-install-recommends musl-tools ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -30,11 +30,11 @@ COPY --from=build --chown=0:0 /out/usr /usr
 COPY --from=build --chown=0:0 /out/etc /etc
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
-# In a container the loopback address is reachable for nobody; what is published decides who may come.
+# The loopback address of a container cannot be reached from outside; which ports are published decides who can connect.
 ENV PATH=/usr/bin POSTRIDER_DATA_DIR=/data POSTRIDER_LISTEN=0.0.0.0:8080 POSTRIDER_LOG__FORMAT=json
 VOLUME /data
 EXPOSE 8080
-# SIGTERM: what is in flight may take up to 20 s.
+# SIGTERM: requests in flight get up to 20 s to finish.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=6s --start-period=10s CMD ["/usr/bin/postrider", "healthcheck"]
 ENTRYPOINT ["/usr/bin/postrider"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the documentation anew: docs/screenshots/*.png. Needs what tests/all.sh needs, and
-# pngquant (on Debian: apt-get install pngquant) to keep them small.
+# Creates the pictures of the documentation: docs/screenshots/*.png. Needs what tests/all.sh needs, and pngquant (on
+# Debian: apt-get install pngquant) to compress them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v pngquant >/dev/null 2>&1 || { echo "missing: pngquant. On Debian: apt-get install pngquant" >&2; exit 1; }

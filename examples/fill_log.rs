@@ -1,15 +1,14 @@
-//! Makes a delivery log of any length, for benchmarks:
+//! Creates a delivery log of any length, for benchmarks:
 //!
 //! ```text
 //! cargo run --release --example fill_log -- DATA_DIR ROWS [WEBHOOKS]
 //! ```
 //!
-//! The database is made by the program itself, so that its schema is the real one, and is then filled
-//! with SQL, one finished attempt for each event, because posting a million events takes minutes. The
-//! rows belong to the app `default`: of ten attempts eight were delivered, one failed and one is
-//! exhausted; 30 event types, 250 bytes of payload and about 200 bytes of response, spread over the 30
-//! days before 2026-11-21. Roll-ups are left empty. DATA_DIR
-//! should be a new one, and no server may be running on it.
+//! The program itself creates the database, so that its schema is the real one. Then SQL fills it with one
+//! finished attempt for each event, because posting a million events takes minutes. The rows belong to the
+//! app `default`: of ten attempts eight were delivered, one failed and one is exhausted; 30 event types, 250
+//! bytes of payload and about 200 bytes of response, spread over the 30 days before 2026-11-21. Roll-ups are
+//! left empty. DATA_DIR should be new, and no server may be running on it.
 
 use postrider::config::Config;
 use postrider::domain::Timestamp;

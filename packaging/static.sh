@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the program static (musl), checks that it needs nothing at run time, and has it serve, deliver, back up
-# and restore in an empty directory that is its whole file system (chroot; needs root, or user namespaces): no
-# /proc, no /dev, no library, no time zones, no certificates of authorities. Then it delivers to a receiver by its
-# name, from /etc/hosts and from a name server, and by HTTPS.
-# Needs python3, curl and openssl. Usage: bash packaging/static.sh [PROGRAM]      With a PROGRAM nothing is built.
+# Builds a static binary (musl), checks that it needs no other file, and lets it serve, deliver, back up and restore
+# with an empty directory as its root file system (chroot; needs root, or user namespaces): no /proc, no /dev, no
+# library, no time zones, no certificate authorities. Then it delivers to a receiver by name, from /etc/hosts and from
+# a name server, and by HTTPS.
+# Needs python3, curl and openssl. Usage: bash packaging/static.sh [BINARY]      With a BINARY nothing is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ if [ $# = 0 ]; then
   command -v musl-gcc >/dev/null || { echo "missing: musl-gcc, on Debian: apt-get install musl-tools" >&2; exit 1; }
   cargo build --locked --release --target "$target"
 fi
-# ldd ends with 1 and one of these words when there is nothing to load.
+# ldd exits with 1 and one of these sentences if there is nothing to load.
 linked=$(ldd "$program" 2>&1 || true)
 case $linked in
   *"not a dynamic executable"* | *"statically linked"*) echo "static: $program, $(stat -c %s "$program") bytes" ;;
@@ -36,7 +36,7 @@ unset SSL_CERT_FILE SSL_CERT_DIR
 export POSTRIDER_NETWORK__ALLOW=127.0.0.0/8
 run() { "${inside[@]}" /postrider --data /data "$@"; }
 
-# An authority, and a certificate of it for the receiver.
+# A certificate authority, and a certificate of it for the receiver.
 (
   cd "$beside"
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
@@ -45,7 +45,7 @@ run() { "${inside[@]}" /postrider --data /data "$@"; }
   openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem
 ) > /dev/null 2>&1
 
-# A receiver that writes down what it gets, by HTTP and by HTTPS, and a name server that knows dns.test. Says its ports.
+# A receiver that records requests, by HTTP and by HTTPS, and a name server that knows dns.test. Prints its ports.
 name_server=127.83.5.3
 python3 - "$beside" "$name_server" > "$beside/ports" <<'PYTHON' &
 import http.server, socket, ssl, sys, threading
@@ -62,7 +62,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 def names(listening):
     while True:
         asked, client = listening.recvfrom(512)
-        # The question: the name, two bytes of its type, two of its class. The answer: 127.0.0.1 for type A.
+        # The query: the name, two bytes for its type, two for its class. The response: 127.0.0.1 for type A.
         end = asked.index(b"\0", 12) + 5
         is_known = asked[12:end - 4] == b"\3dns\4test\0"
         answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if is_known and asked[end - 4:end - 2] == b"\0\1" else b""
@@ -107,7 +107,7 @@ arrives() { within grep -q "^/$2 {\"n\":\"$1\"}" "$beside/got"; echo "delivered:
 says() { grep -q "$1" <<< "$2" || { printf 'not said: %s, but:\n%s\n' "$1" "$2" >&2; exit 1; }; }
 
 serve
-token=$(run key create --name static --scope admin --json | sed 's/.*"token":"\([^"]*\)".*/\1/')
+token=$(run key create --name static --scope admin --quiet)
 hook "http://127.0.0.1:$http/plain" 'static.*'
 event static.first
 arrives static.first plain "to an address"
@@ -143,15 +143,15 @@ if [ "$dns" = 53 ]; then
   says 'dns.test is 127.0.0.1' "$(run doctor "http://dns.test:$http/dns" 2>&1 || true)"
   says 'does not resolve' "$(run doctor "http://nobody.test:$http/dns" 2>&1 || true)"
 else
-  echo "skipped: names of a name server; port 53 is only for root"
+  echo "skipped: names of a name server; port 53 needs root"
 fi
 
-# HTTPS: the receiver's authority is not among those that came with the program, until it is named.
+# HTTPS: the receiver's authority is not in the built-in list, until SSL_CERT_FILE names it.
 hook "https://hosts.test:$https/encrypted" 'encrypted.*'
 event encrypted.first
 refused() { ask '/v1/webhooks/deliveries?event_type=encrypted.first' | grep -q 'unknown issuer'; }
 within refused
-echo "refused: a certificate of an authority that nobody knows"
+echo "refused: a certificate of an unknown authority"
 stop
 cp "$beside/ca.pem" "$root/etc/ca.pem"
 serve SSL_CERT_FILE=/etc/ca.pem

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Boots systemd as process 1 in a fresh Debian (namespaces of its own; nothing of this machine's systemd is touched)
-# and runs Postrider there as packaging/postrider.service and postrider.socket say, by the commands at their tops:
+# Boots systemd as process 1 in a fresh Debian (in separate namespaces; this machine's systemd is not touched) and runs
+# Postrider there with packaging/postrider.service and postrider.socket, by the commands in their header comments:
 # readiness, the user and the files, delivery, exports, backups, restore, reload of a certificate, watchdog, crash,
 # stop with a delivery in flight, restarts without refused connections, a mistake in the configuration, a reboot.
 #
-# Needs root, debootstrap and a mirror of Debian, unshare and nsenter, python3, curl, openssl, and the static program
-# (`bash packaging/static.sh` makes it). Takes two minutes, half of one for Debian.
-# Usage: bash packaging/systemd.sh [PROGRAM]
-#   DEBIAN_ROOT=DIR    a Debian with systemd that is there already; nothing is written to it
-#   DEBIAN_MIRROR=URL  where Debian comes from, else http://deb.debian.org/debian
+# Needs root, debootstrap and a Debian mirror, unshare and nsenter, python3, curl, openssl, and the static binary
+# (built by `bash packaging/static.sh`). Takes two minutes, half a minute of it for Debian.
+# Usage: bash packaging/systemd.sh [BINARY]
+#   DEBIAN_ROOT=DIR    an existing Debian with systemd; nothing is written to it
+#   DEBIAN_MIRROR=URL  the mirror, default: http://deb.debian.org/debian
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ needed=(unshare nsenter findmnt python3 curl openssl)
 for command in "${needed[@]}"; do
   command -v "$command" > /dev/null || fail "missing: $command, on Debian: apt-get install debootstrap util-linux python3 curl openssl"
 done
-[ -x "$program" ] || fail "missing: $program; bash packaging/static.sh makes it, or name another program"
+[ -x "$program" ] || fail "missing: $program; build it with bash packaging/static.sh, or name another binary"
 cgroups=$(findmnt -n -o TARGET -t cgroup2 | head -n 1) || true
 [ -n "$cgroups" ] || fail "missing: cgroup version 2; mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 
@@ -31,7 +31,7 @@ system=
 helpers=()
 end() {
   for pid in "${helpers[@]}"; do kill "$pid" 2> /dev/null || true; done
-  # It takes all processes in there along.
+  # This ends all processes inside as well.
   [ -z "$manager" ] || kill -KILL "$manager" 2> /dev/null || true
   [ -z "$manager" ] || wait "$manager" 2> /dev/null || true
   for _ in $(seq 50); do
@@ -54,10 +54,10 @@ debian=${DEBIAN_ROOT:-$beside/debian}
 if [ -z "${DEBIAN_ROOT:-}" ]; then
   debootstrap --variant=minbase --include=systemd,dbus bookworm "$debian" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
     > "$beside/debootstrap" || { tail "$beside/debootstrap" >&2; fail "Debian could not be fetched"; }
-  step "Debian is there"
+  step "Debian is installed"
 fi
 
-# What process 1 finds: Debian with what is written kept beside it, /proc, /dev, cgroups, and no network but loopback.
+# The file system of process 1: Debian, with an overlay for what is written, /proc, /dev, cgroups; only the loopback network.
 mkdir "$beside/written" "$beside/work" "$beside/root"
 cat > "$beside/enter" <<'ENTER'
 set -eu
@@ -93,23 +93,23 @@ boot() {
 }
 child_of() { grep -o '[0-9]*' "/proc/$1/task/$1/children"; }
 inside() { nsenter --target "$system" --all -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
-# A command of this machine, in the network of that one.
+# A command of this machine, in the network namespace of the other.
 near() { nsenter --target "$system" --net -- "$@"; }
 journal() { inside journalctl --no-pager -q -u postrider "$@"; }
 show() { inside systemctl show postrider --value --property "$1"; }
-# Changes a unit, as `systemctl edit` does.
+# Edits a unit, as `systemctl edit` does.
 edit() {
   inside mkdir -p "/etc/systemd/system/$1.d"
   inside tee "/etc/systemd/system/$1.d/$2.conf" > /dev/null
   inside systemctl daemon-reload
 }
-# The block of a page that is the so many-th of its kind.
+# The n-th code block of this kind on a page.
 block() {
   awk -v kind="$2" -v number="$3" '/^```/ { if (inside) exit; inside = $0 == "```" kind && ++seen == number; next } inside' "$1" \
     | grep . || fail "$1 has no block $2 $3"
 }
 
-# A receiver that writes down what it gets. To /slow it answers after three seconds.
+# A receiver that records requests. To /slow it responds after three seconds.
 receive() {
   (exec nsenter --target "$system" --net -- python3 - "$beside" > /dev/null 2>&1) <<'PYTHON' &
 import http.server, sys, time
@@ -136,7 +136,7 @@ hook() { ask /v1/webhooks -d "{\"url\":\"http://127.0.0.1:9000/$1\",\"events\":[
 event() { ask /v1/events -d "{\"event_type\":\"$1\",\"payload\":{\"n\":\"$1\"}}" > /dev/null; }
 got() { grep -c "^/$1 {\"n\":\"$2\"}" "$beside/got" || true; }
 arrives() { within grep -q "^/$1 {\"n\":\"$2\"}" "$beside/got"; }
-# The command line as the service's user: the command at the top of the unit, with another end.
+# The command line as the service's user: the command in the unit's header, with other arguments.
 as_user=$(sed -n '/^#   systemd-run/,/^#  *postrider --data/p' packaging/postrider.service | sed 's/^#//; s/\\$//' | tr -d '\n' \
   | sed 's/postrider --data .*//')
 says '^  *systemd-run .*StateDirectory=postrider' "$as_user"
@@ -147,7 +147,7 @@ receive
 is "process 1" "$(inside cat /proc/1/comm)" systemd
 step "$(inside systemctl --version | head -n 1) is process 1 of Debian $(cat "$debian/etc/debian_version")"
 
-# The commands at the top of the unit, in a directory with what they name.
+# The commands in the unit's header, in a directory with the files that they name.
 mkdir "$beside/source"
 cp -r packaging config.example.toml "$beside/source"
 cp "$program" "$beside/source/postrider" # whatever it is called here
@@ -156,12 +156,12 @@ tar -C "$beside/source" -c . | inside tar -C /root/source -x
 commands=$(sed -n '2,/^# Commands/s/^#   //p' packaging/postrider.service | grep -v systemd-run)
 says 'enable --now' "$commands"
 inside bash -c "cd /root/source && set -ex; ${commands/systemctl daemon-reload/echo POSTRIDER_NETWORK__ALLOW=127.0.0.0/8 >> /etc/postrider/environment; systemctl daemon-reload}" \
-  > "$beside/installed" 2>&1 || { cat "$beside/installed" >&2; fail "the commands at the top of the unit fail"; }
+  > "$beside/installed" 2>&1 || { cat "$beside/installed" >&2; fail "the commands in the header of the unit fail"; }
 says '/admin/setup/' "$(cat "$beside/installed")"
 is "the state" "$(show ActiveState)" active
 is "the type" "$(show Type)" notify
 browse "$base/readyz" > /dev/null
-step "installed by the commands of the unit; ready when systemctl says so; the journal has the link of the first user"
+step "installed by the commands of the unit; ready when systemctl says so; the journal has the link for the owner account"
 
 main=$(show MainPID)
 says '^Uid:\s*6[0-9]\{4\}\s' "$(inside cat "/proc/$main/status")"
@@ -174,18 +174,17 @@ in_service() { inside nsenter --target "$main" --mount -- "$@"; }
 for path in /etc/x /usr/x /root/x /home/x; do
   if in_service touch "$path" 2> "$beside/refusal"; then fail "the service may write to $path"; fi
 done
-step "a user of its own without rights: $(inside systemd-analyze security postrider --no-pager | sed -n 's/.*exposure level for postrider.service: //p')"
+step "a separate user without privileges: $(inside systemd-analyze security postrider --no-pager | sed -n 's/.*exposure level for postrider.service: //p')"
 
-key() { sed 's/.*"token":"\([^"]*\)".*/\1/'; }
-token=$(run key create --name first --scope admin --json | key)
+token=$(run key create --name first --scope admin --quiet)
 hook plain 'plain.*'
 hook slow 'slow.*'
 event plain.first
 arrives plain plain.first
 is "the mode after a command" "$(modes)" 700
-# What the greeting gives to paste works for root as well, and leaves nothing that the service cannot read.
-pasted=$(journal -o cat | sed -n 's/^ *export TOKEN=$(\(.*\) | sed .*/\1/p' | head -n 1)
-says '"token":"prk_' "$(inside bash -c "$pasted")"
+# The command that the greeting prints works for root as well, and leaves no file that the service cannot read.
+pasted=$(journal -o cat | sed -n 's/^ *export TOKEN=$(\(.*\))$/\1/p' | head -n 1)
+says '^prk_' "$(inside bash -c "$pasted")"
 is "files of others" "$(inside find /var/lib/postrider/ ! -user "$(inside stat -c %u /var/lib/postrider/postrider.db)")" ""
 step "a key by the command of the unit, and by that of the greeting; an event is delivered"
 
@@ -195,7 +194,7 @@ for format in csv jsonl; do says plain.first "$(ask "/v1/webhooks/deliveries/exp
 [ "$(journal -o cat | grep -c 'made in the server')" = 0 ] || fail "no process for a workbook could be started"
 says 'postrider_attempts_total' "$(browse "$base/metrics")"
 says 'process_resident_memory_bytes [1-9]' "$(browse "$base/metrics")"
-step "exported as XLSX (made by a process of its own), CSV and JSONL; /metrics has the process"
+step "exported as XLSX (built by a separate process), CSV and JSONL; /metrics has the process"
 
 says 'ok' "$(run doctor 2>&1 || true)"
 run backup /var/lib/postrider/monday.backup > /dev/null
@@ -228,16 +227,16 @@ restarted() { [ "$(show NRestarts)" = "$1" ] && [ "$(show ActiveState)" = active
 within restarted 1
 twice() { [ "$(got slow slow.second)" = 2 ]; }
 within twice
-step "killed: started again, and what was in flight is sent again"
+step "killed: restarted, and what was in flight is sent again"
 
 began=$SECONDS
 inside systemctl kill --signal=STOP --kill-whom=main postrider
 within restarted 2
 says 'Watchdog timeout' "$(journal)"
 browse "$base/readyz" > /dev/null
-step "halted: the watchdog had it started again after $((SECONDS - began)) s"
+step "halted: the watchdog restarted it after $((SECONDS - began)) s"
 
-# What was accepted after the backup is not known any more.
+# What was accepted after the backup is gone.
 inside systemctl stop postrider
 run restore /var/lib/postrider/monday.backup > /dev/null
 run check > /dev/null
@@ -249,14 +248,14 @@ is "the mode after a restore" "$(modes)" 700
 step "restored; the key is the old one; an event is delivered"
 
 inside sh -c 'echo POSTRIDER_LISTN=x >> /etc/postrider/environment'
-if inside systemctl restart postrider 2> /dev/null; then fail "a mistake in the configuration is not seen"; fi
+if inside systemctl restart postrider 2> /dev/null; then fail "a mistake in the configuration is not noticed"; fi
 is "the state after a mistake" "$(show ActiveState) $(show ExecMainStatus) $(show NRestarts)" "failed 2 0"
 says 'POSTRIDER_LISTN' "$(journal -o cat -n 20)"
 inside sed -i /LISTN/d /etc/postrider/environment
 inside systemctl start postrider
-step "a mistake in the configuration: no endless restarts, and the journal names it"
+step "a mistake in the configuration: no restart loop, and the journal names it"
 
-# The socket, by the commands at its top. Meanwhile somebody asks without a pause: nobody is refused.
+# The socket, by the commands in its header. Clients connect without a pause meanwhile: no connection is refused.
 inside bash -c "cd /root/source && set -e; $(sed -n '1,/^\[Unit/s/^#   //p' packaging/postrider.socket)" 2> /dev/null
 (exec nsenter --target "$system" --net -- python3 - "$beside" > /dev/null 2>&1) <<'PYTHON' &
 import http.client, os, sys, threading
@@ -285,7 +284,7 @@ touch "$beside/enough"
 wait "$asker"
 read -r good bad < "$beside/counted"
 is "requests that were refused or broken during three restarts, of $good" "$bad" 0
-step "a socket of its own: three restarts, $good requests, none refused"
+step "a separate socket: three restarts, $good requests, none refused"
 
 # TLS at port 443, with a certificate that another program renews: docs/proxies.md.
 renew() {
@@ -316,7 +315,7 @@ inside systemctl reload postrider
 refused() { journal -o cat | grep 'could not be read again'; }
 within refused
 trusted "$beside/lineage/fullchain.pem" > /dev/null
-step "TLS at port 443; a renewed certificate is taken by systemctl reload, a bad one is not"
+step "TLS at port 443; systemctl reload uses a renewed certificate, and ignores a bad one"
 
 # A Unix socket for a proxy's group.
 block docs/proxies.md ini 1 | edit postrider.socket tls
@@ -339,10 +338,10 @@ print(asked.recv(12).decode())
 PYTHON
 through() { near python3 "$beside/through" "/proc/$system/root/run" "$1"; }
 says '200' "$(through 33)"
-if through 34 2> /dev/null; then fail "a user who is not of the group may connect"; fi
+if through 34 2> /dev/null; then fail "a user outside of the group can connect"; fi
 step "a Unix socket for the group www-data"
 
-# A key of its own, as the unit says, on a new directory.
+# A configured encryption key, as in the unit, with a new directory.
 inside systemctl disable --now postrider.socket 2> /dev/null
 inside systemctl stop postrider
 inside rm /etc/systemd/system/postrider.service.d/backups.conf
@@ -353,12 +352,12 @@ inside sh -c 'head -c 32 /dev/urandom | base64 > /etc/postrider/encryption_key; 
 sed -n 's/^#\(LoadCredential=\|Environment=POSTRIDER_ENCRYPTION\)/\1/p' packaging/postrider.service | sed '1i [Service]' | edit postrider.service key
 inside systemctl start postrider
 base=http://127.0.0.1:8080
-token=$(run key create --name second --scope admin --json | key)
+token=$(run key create --name second --scope admin --quiet)
 hook plain 'plain.*'
 event plain.third
 arrives plain plain.third
-if inside test -e /var/lib/postrider/secret.key; then fail "there is a key file beside the configured key"; fi
-step "an encryption key that only root can read; nothing of it in the directory"
+if inside test -e /var/lib/postrider/secret.key; then fail "there is a key file next to the configured key"; fi
+step "an encryption key that only root can read; none in the directory"
 
 inside systemctl reboot
 wait "$manager" 2> /dev/null || true
@@ -368,7 +367,7 @@ is "the state after a reboot" "$(show ActiveState)" active
 receive
 event plain.fourth
 arrives plain plain.fourth
-step "rebooted: it serves by itself"
+step "rebooted: it serves without intervention"
 bad=$(inside systemctl --failed --plain --no-legend)
-is "what systemd calls failed" "$bad" ""
+is "failed units" "$bad" ""
 step "everything works"

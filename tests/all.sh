@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
-# compiled in), chromium with chromedriver (the dashboard is tried in a browser), and strace (the order of system
-# calls; that test is left out where it is missing). What is missing is installed where apt-get can be used as root,
+# compiled in), chromium with chromedriver (the dashboard is tried in a browser), strace (the order of system calls) and jq
+# (the commands of the docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be used as root,
 # and named otherwise. The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are;
 # the first two are fetched from Debian.
 set -euo pipefail
@@ -16,6 +16,7 @@ command -v cc >/dev/null 2>&1 || packages+=(gcc libc6-dev)
 command -v chromium >/dev/null 2>&1 || packages+=(chromium)
 command -v chromedriver >/dev/null 2>&1 || packages+=(chromium-driver)
 command -v strace >/dev/null 2>&1 || packages+=(strace)
+command -v jq >/dev/null 2>&1 || packages+=(jq)
 if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

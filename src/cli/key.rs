@@ -35,6 +35,9 @@ pub enum KeyCommand {
         /// Print one JSON object for programs
         #[arg(long)]
         json: bool,
+        /// Print the token alone
+        #[arg(long, short, conflicts_with = "json")]
+        quiet: bool,
     },
     /// List all keys, newest first
     List {
@@ -74,12 +77,14 @@ pub(super) fn run(command: KeyCommand, config: &Config) -> Result<(), CliError> 
 async fn run_with(command: KeyCommand, config: &Config, store: &dyn Store) -> Result<(), CliError> {
     let (by, now, prefix) = (By::command_line(), SystemClock.now(), config.auth.key_prefix.as_str());
     match command {
-        KeyCommand::Create { name, scope, app, expires, json } => {
+        KeyCommand::Create { name, scope, app, expires, json, quiet } => {
             let scopes = scope.into_iter().flat_map(|set| set.iter().collect::<Vec<_>>()).collect();
             let new = NewKey { name, app, scopes, lifetime: expires };
             let created = keys::create(store, new, &by, now).await?;
             if json {
                 output::print_json(&created_json(&created, prefix))
+            } else if quiet {
+                output::print(&format!("{}\n", created.token(prefix)))
             } else {
                 let app = apps::find(store, &created.key.app_id.to_string()).await?;
                 output::print(&created_text(&created, prefix, &app, &config.public_base()))

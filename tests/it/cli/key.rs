@@ -18,6 +18,19 @@ fn a_new_key_is_described_in_full_for_programs() {
 }
 
 #[test]
+fn quiet_prints_the_token_alone() {
+    let place = Place::new();
+    for flag in ["--quiet", "-q"] {
+        let printed = place.run(&format!("key create --name ci --scope admin {flag}")).ok();
+        let token = printed.strip_suffix('\n').unwrap();
+        let parts: Vec<_> = token.split('_').collect();
+        assert!(parts.len() == 3 && parts[0] == "prk" && parts[2].len() == 64, "{printed}");
+    }
+    let refused = place.run("key create --name ci --scope admin --quiet --json").failed(2);
+    assert!(refused.contains("cannot be used with"), "{refused}");
+}
+
+#[test]
 fn a_new_key_is_shown_to_people_once_with_something_to_try() {
     let place = Place::new();
     let environment =

@@ -29,7 +29,9 @@ mod listening;
 mod logs;
 mod moving;
 mod packaging;
+mod pages;
 mod recipes;
+mod sending;
 mod signals;
 #[cfg(feature = "otel")]
 mod traces;
