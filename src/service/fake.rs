@@ -4,10 +4,10 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use crate::domain::{Activity, App, AppId, Key, Timestamp, User};
-use crate::store::{AppRenamed, AppStore, KeyStore, Result, UserStore};
+use crate::domain::{Activity, App, AppId, Key, Timestamp};
+use crate::store::{AppRenamed, AppStore, KeyStore, Result};
 
-/// Apps, keys and people in memory.
+/// Apps and keys in memory.
 #[derive(Default)]
 pub(crate) struct FakeStore(Mutex<Rows>);
 
@@ -15,7 +15,6 @@ pub(crate) struct FakeStore(Mutex<Rows>);
 struct Rows {
     apps: Vec<App>,
     keys: Vec<Key>,
-    users: Vec<(User, String)>,
     activity: Vec<Activity>,
 }
 
@@ -98,41 +97,5 @@ impl KeyStore for FakeStore {
 
     async fn key_touch(&self, _id: &str, _now: Timestamp) -> Result<()> {
         Ok(())
-    }
-}
-
-#[async_trait]
-impl UserStore for FakeStore {
-    async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool> {
-        let mut rows = self.0.lock().unwrap();
-        if rows.users.iter().any(|(u, _)| u.email == user.email) {
-            return Ok(false);
-        }
-        rows.users.push((user, password_hash));
-        rows.activity.push(activity);
-        Ok(true)
-    }
-
-    async fn user_list(&self) -> Result<Vec<User>> {
-        Ok(self.0.lock().unwrap().users.iter().map(|(user, _)| user.clone()).collect())
-    }
-
-    async fn user_set_password(
-        &self,
-        email: &str,
-        password_hash: String,
-        activity: Activity,
-    ) -> Result<bool> {
-        let mut rows = self.0.lock().unwrap();
-        let Some(row) = rows.users.iter_mut().find(|(u, _)| u.email == email) else {
-            return Ok(false);
-        };
-        row.1 = password_hash;
-        rows.activity.push(activity);
-        Ok(true)
-    }
-
-    async fn user_find(&self, email: &str) -> Result<Option<(User, String)>> {
-        Ok(self.0.lock().unwrap().users.iter().find(|(u, _)| u.email == email).cloned())
     }
 }

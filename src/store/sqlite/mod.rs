@@ -6,18 +6,9 @@
 //! lock for longer than a transaction. No connection, statement or error type of SQLite leaves here.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
 
-use rusqlite::Connection;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
-
-use crate::domain::Timestamp;
-use crate::store::{Result, StoreError};
+use crate::store::Result;
 
 pub mod engine;
 mod log;
@@ -28,63 +19,12 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
-use engine::command::{Asked, Tx};
-use engine::writer::Message;
-use engine::{
-    answers, cache, checkpointer, command, error, fresh, migrations, pool, readers, reserve, writer,
-};
+use engine::{backup, error, migrations, pool};
 use people::apps;
 use queue::pending;
 
 pub use engine::meters::Meters;
-
-/// How storage is run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The time; what the first opening makes is dated by it.
-    pub now: Timestamp,
-    /// Commands that may wait for the writer before more are refused.
-    pub queue: usize,
-    /// Bytes of events that may wait for the writer before more are refused.
-    pub queue_bytes: usize,
-    /// The most commands in one commit.
-    pub group: usize,
-    /// The most reads at a time.
-    pub readers: u32,
-    /// How long another process's lock is waited for.
-    pub busy_timeout: Duration,
-    /// Bytes that are set aside on the disk, so that something can be removed when it is full.
-    pub reserve_bytes: usize,
-}
-
-impl Options {
-    /// What fits one server.
-    pub fn new(now: Timestamp) -> Options {
-        Options {
-            now,
-            queue: 4_096,
-            queue_bytes: 64 << 20,
-            group: 512,
-            readers: 4,
-            busy_timeout: Duration::from_secs(10),
-            reserve_bytes: 0,
-        }
-    }
-}
-
-/// Storage in a SQLite file.
-pub struct SqliteStore {
-    inbox: mpsc::Sender<Message>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    readers: readers::Readers,
-    /// For [`SqliteStore::read_at_once`].
-    at_hand: Mutex<Option<Connection>>,
-    waiting_bytes: Arc<AtomicUsize>,
-    queue_bytes: usize,
-    meters: Arc<Meters>,
-    fresh: Arc<fresh::Fresh>,
-    broken: CancellationToken,
-}
+pub use engine::store::{Options, SqliteStore};
 
 impl SqliteStore {
     /// Opens a database file, which is made when it is not there, and brings it up to date. What an older
@@ -98,161 +38,15 @@ impl SqliteStore {
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
         pool::empty_wal(&conn)?;
-        migrations::run(&mut conn, path)?;
-        apps::make_default(&mut conn, options.now).map_err(|e| error::of("making the first app", e))?;
-        let readers = readers::Readers::new(path, options.readers, options.busy_timeout)?;
-        let at_hand = pool::reader(path, options.busy_timeout)?;
+        if let Some(found) = migrations::outdated(&conn)? {
+            let copy = backup::before_migration(&conn, path, found)?;
+            let (to, copy) = (migrations::KNOWN, copy.display());
+            tracing::info!(from = found, to, %copy, "the database is brought up to date");
+        }
+        migrations::run(&mut conn)?;
+        apps::make_default(&mut conn, options.now).map_err(|e| error::of("creating the first app", e))?;
         let meters = Arc::new(Meters::default());
-        pending::read_depth(&conn, &meters).map_err(|e| error::of("counting what is pending", e))?;
-        let (inbox, messages) = mpsc::channel(options.queue.max(1));
-        let broken = CancellationToken::new();
-        let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout, broken.clone())?;
-        let fresh = Arc::new(fresh::Fresh::default());
-        let parts = writer::Parts {
-            group_max: options.group.max(1),
-            meters: meters.clone(),
-            cache: cache::Cache::new(fresh.clone()),
-            checkpointer,
-            reserve: reserve::Reserve::beside(path, options.reserve_bytes),
-            broken: broken.clone(),
-            answers: answers::Answers::on(tokio::runtime::Handle::try_current().ok()),
-        };
-        let writer = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer::run(conn, messages, parts))
-            .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
-        Ok(Arc::new(SqliteStore {
-            inbox,
-            writer: Mutex::new(Some(writer)),
-            readers,
-            at_hand: Mutex::new(Some(at_hand)),
-            waiting_bytes: Arc::default(),
-            queue_bytes: options.queue_bytes,
-            meters,
-            fresh,
-            broken,
-        }))
-    }
-
-    /// Waits until the disk fails: an fsync did not succeed. Nothing is written from then on, and only a new start
-    /// knows what is on the disk.
-    pub async fn broken(&self) {
-        self.broken.cancelled().await;
-    }
-
-    /// What it counts of itself.
-    pub fn meters(&self) -> Arc<Meters> {
-        self.meters.clone()
-    }
-
-    /// Writes what is waiting, moves everything into the main file and closes it. Calls that come
-    /// later get [`StoreError::Closed`]; closing twice does nothing.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        drop(self.lock_at_hand().take());
-        let _ = self.inbox.send(Message::Close).await;
-        let writer = self.writer.lock().expect("no panic happens while this lock is held").take();
-        if let Some(writer) = writer {
-            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
-        }
-    }
-
-    /// Reads in a snapshot of its own.
-    async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.readers.read(doing, work).await
-    }
-
-    /// Reads on the caller's own thread, by one statement. It is for what every request asks for and what
-    /// is always in memory, such as a key: that takes 10 µs, and the way to a thread that reads and back
-    /// takes several times as much.
-    fn read_at_once<T, F>(&self, doing: &'static str, work: F) -> Result<T>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T>,
-    {
-        let conn = self.lock_at_hand();
-        work(conn.as_ref().ok_or(StoreError::Closed)?).map_err(|e| error::of(doing, e))
-    }
-
-    fn lock_at_hand(&self) -> MutexGuard<'_, Option<Connection>> {
-        // A statement that a panic leaves behind is reset when it is used next.
-        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes for someone who can come back later: [`StoreError::Overloaded`] when too much is waiting.
-    async fn write<T, F>(&self, doing: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.ask(command::command(doing, work)).await
-    }
-
-    /// Writes what must not be lost: waits until there is room.
-    async fn write_patiently<T, F>(&self, doing: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.ask_patiently(command::command(doing, work)).await
-    }
-
-    /// Writes what makes space. When there is none, what was set aside is given up by the first try.
-    async fn write_freeing<T, F>(&self, doing: &'static str, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> rusqlite::Result<T> + Clone + Send + 'static,
-    {
-        match self.ask_patiently(command::freeing(doing, work.clone())).await {
-            Err(StoreError::Full) => self.ask_patiently(command::freeing(doing, work)).await,
-            other => other,
-        }
-    }
-
-    /// Gives a command to the writer, if there is room.
-    async fn ask<T>(&self, (command, answer): Asked<T>) -> Result<T> {
-        self.inbox.try_send(Message::Run(command)).map_err(|e| match e {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Closed(_) => StoreError::Closed,
-        })?;
-        answered(answer).await
-    }
-
-    /// Gives a command to the writer as soon as there is room.
-    async fn ask_patiently<T>(&self, (command, answer): Asked<T>) -> Result<T> {
-        self.inbox.send(Message::Run(command)).await.map_err(|_| StoreError::Closed)?;
-        answered(answer).await
-    }
-
-    /// Reserves room for so many bytes that will wait for the writer.
-    fn reserve(&self, bytes: usize) -> Result<Reserved> {
-        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let reserved = Reserved { bytes, of: self.waiting_bytes.clone() };
-        // One that is larger than the whole limit still passes when it is alone.
-        if before > 0 && before + bytes > self.queue_bytes {
-            Err(StoreError::Overloaded)
-        } else {
-            Ok(reserved)
-        }
-    }
-}
-
-async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
-    // The writer answers everything it has taken; without an answer it had ended before.
-    answer.await.unwrap_or(Err(StoreError::Closed))
-}
-
-/// Bytes that wait for the writer, for as long as this lives.
-struct Reserved {
-    bytes: usize,
-    of: Arc<AtomicUsize>,
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+        pending::read_depth(&conn, &meters).map_err(|e| error::of("counting pending attempts", e))?;
+        SqliteStore::start(conn, path, &options, meters)
     }
 }

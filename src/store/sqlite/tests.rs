@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
-use super::engine::counts;
-use super::log::{event_list, live, overview, recent, statistics};
+use super::engine::command::{self, Tx};
+use super::engine::{counts, migrations};
+use super::log::{events as event_list, overview, recent, statistics};
 use super::people::keys;
 use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending};
 use super::upkeep::retention;
-use super::*;
-use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType};
+use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
     AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, PageRequest,
-    QueueStore as _, Retried, Start, StatsStore as _, Taken,
+    QueueStore as _, Result, Retried, Start, StatsStore as _, StoreError, Taken,
 };
 
 pub(super) fn now() -> Timestamp {
@@ -102,7 +105,7 @@ async fn the_hot_queries_use_their_indexes() {
             }
             assert_quick(conn, pending::DEPTH, "attempts_due");
             assert_quick(conn, counts::ADVANCE, "USING INTEGER PRIMARY KEY");
-            assert_quick(conn, live::LAST, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, counts::LAST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_LATER, "attempts_first");
@@ -111,12 +114,12 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, &attempts::of_delivery_sql(), "attempts_first");
             assert_quick(conn, &attempts::of_event_sql(), "attempts_event");
             assert_quick(conn, attempts::LIST_ROW, "SEARCH t USING INTEGER PRIMARY KEY");
-            assert_quick(conn, events::GET, "sqlite_autoindex_events_1");
+            assert_quick(conn, event_list::GET, "sqlite_autoindex_events_1");
             assert_quick(conn, events::KEY_LOOKUP, "SEARCH i USING PRIMARY KEY");
             assert_quick(conn, recent::FIRSTS, "attempts_endpoint");
             assert_quick(conn, recent::LATER, "attempts_first");
             assert_quick(conn, event_list::ROW, "SEARCH v USING INTEGER PRIMARY KEY");
-            assert_quick(conn, events::TYPES, "sqlite_autoindex_event_types_1");
+            assert_quick(conn, event_list::TYPES, "sqlite_autoindex_event_types_1");
             assert_quick(conn, keys::GET, "sqlite_autoindex_keys_1");
             let _ = app;
             Ok(())
@@ -528,4 +531,30 @@ async fn closing_does_not_wait_for_another_process_and_does_not_hold_it_up() {
     server.event_insert(app, vec![event(1)], now()).await.unwrap();
     drop(release);
     reading.await.unwrap().unwrap();
+}
+
+// ---------------------------------------------------------------------------------------------
+// Upgrades
+
+#[tokio::test]
+async fn a_database_of_an_older_program_is_copied_before_it_is_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.db");
+    let mut conn = Connection::open(&path).unwrap();
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+    migrations::MIGRATIONS.to_version(&mut conn, 2).unwrap();
+    conn.execute("INSERT INTO apps (uid, name, created_at) VALUES (x'00', 'kept', 1)", []).unwrap();
+    drop(conn);
+    for _ in 0..2 {
+        open(&dir).close().await;
+    }
+    let version =
+        |conn: &Connection| -> i64 { conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap() };
+    assert_eq!(version(&Connection::open(&path).unwrap()), migrations::KNOWN);
+    let copy = Connection::open(dir.path().join("p.db.v2")).unwrap();
+    let name: String = copy.query_row("SELECT name FROM apps", [], |row| row.get(0)).unwrap();
+    assert_eq!((version(&copy), name.as_str()), (2, "kept"));
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name());
+    let copies = files.filter(|name| name.to_string_lossy().contains(".v")).count();
+    assert_eq!(copies, 1, "nothing is copied without need, and nothing is left half done");
 }

@@ -17,7 +17,7 @@ use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, 
 use crate::store::Accepted;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::fresh::{Fresh, Waiting};
-use crate::store::sqlite::queue::endpoint_text::read_patterns;
+use crate::store::sqlite::engine::rows::read_patterns;
 
 /// An endpoint, as far as events concern it.
 #[derive(Debug)]

@@ -16,15 +16,25 @@ use rusqlite::{Connection, params};
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Trigger};
 use crate::domain::values::histogram::{Bucket, bucket_of};
 use crate::domain::{ErrorKind, Timestamp};
-use crate::store::sqlite::log::live;
-use crate::store::sqlite::queue::attempts::Stored;
 
+/// The number of the last attempt of an app that has a result.
+pub(crate) const LAST: &str = "SELECT finished_count FROM apps WHERE id = ?1";
 pub(crate) const ADVANCE: &str = "UPDATE apps SET finished_count = ?2 WHERE id = ?1";
 const POSTED: &str = "UPDATE event_types SET count = count + ?2, \
      last_seen_at = coalesce(max(last_seen_at, ?3), ?3) WHERE id = ?1";
 
 pub(crate) const MINUTE_MS: i64 = 60_000;
 pub(crate) const HOUR_MS: i64 = 3_600_000;
+
+/// What statistics need to know of a row whose status changes, as it was before the change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) endpoint: i64,
+    pub(crate) status: AttemptStatus,
+    pub(crate) trigger: Trigger,
+    pub(crate) attempted_at: Option<Timestamp>,
+    pub(crate) response_time_ms: Option<u32>,
+}
 
 /// One thing to count.
 #[derive(Debug, Clone)]
@@ -81,8 +91,8 @@ impl Counts {
     }
 
     /// A row has ended. It may have been cancelled while it was in flight, and so have left before.
-    pub(crate) fn unqueued(&mut self, row: &Stored) {
-        if row.current.status == AttemptStatus::Pending {
+    pub(crate) fn unqueued(&mut self, row: Row) {
+        if row.status == AttemptStatus::Pending {
             self.changes.push(Change::Queue { by: -1 });
         }
     }
@@ -110,7 +120,7 @@ impl Counts {
                 });
                 match given {
                     Some(last) => last,
-                    None => conn.prepare_cached(live::LAST)?.query_row([app], |row| row.get(0))?,
+                    None => conn.prepare_cached(LAST)?.query_row([app], |row| row.get(0))?,
                 }
             }
         };
@@ -121,22 +131,16 @@ impl Counts {
     }
 
     /// A delivery's newest row was `from`, and now its newest row is `to`.
-    pub(crate) fn moved(&mut self, row: &Stored, to: AttemptStatus) {
-        let (endpoint, from) = (row.endpoint, row.current.status);
-        if row.current.trigger != Trigger::Test && from != to {
+    pub(crate) fn moved(&mut self, row: Row, to: AttemptStatus) {
+        let (endpoint, from) = (row.endpoint, row.status);
+        if row.trigger != Trigger::Test && from != to {
             self.changes.push(Change::Moved { endpoint, from, to });
         }
     }
 
     /// An attempt has ended with `status`. `begun_at` is when its delivery was made.
-    pub(crate) fn ended(
-        &mut self,
-        row: &Stored,
-        status: AttemptStatus,
-        begun_at: Timestamp,
-        outcome: &Outcome,
-    ) {
-        if row.current.trigger == Trigger::Test {
+    pub(crate) fn ended(&mut self, row: Row, status: AttemptStatus, begun_at: Timestamp, outcome: &Outcome) {
+        if row.trigger == Trigger::Test {
             return;
         }
         let endpoint = row.endpoint;
@@ -171,8 +175,8 @@ impl Counts {
     }
 
     /// An exhausted delivery goes on: `row` was its newest, and has failed all the same.
-    pub(crate) fn superseded(&mut self, row: &Stored, begun_at: Timestamp) {
-        if row.current.trigger == Trigger::Test {
+    pub(crate) fn superseded(&mut self, row: Row, begun_at: Timestamp) {
+        if row.trigger == Trigger::Test {
             return;
         }
         let endpoint = row.endpoint;

@@ -4,12 +4,10 @@
 //! of files that have been run is the database's `user_version`, so a database from a newer program is
 //! known before anything is touched, and refused.
 
-use std::path::Path;
-
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-use crate::store::sqlite::engine::{backup, error};
+use crate::store::sqlite::engine::error;
 use crate::store::{Result, StoreError};
 
 const STEPS: &[M<'static>] = &[
@@ -23,7 +21,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0008_alerts.sql")),
     M::up(include_str!("migrations/0009_cheap_writes.sql")),
 ];
-const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// The schema version of this program.
 pub(crate) const KNOWN: i64 = STEPS.len() as i64;
@@ -34,14 +32,14 @@ pub(crate) fn check(conn: &Connection) -> Result<()> {
     if found > KNOWN { Err(StoreError::Newer { found, known: KNOWN }) } else { Ok(()) }
 }
 
-/// Brings the database to this program's version. A database that an older program has written is
-/// copied before, so that the way back is open.
-pub(crate) fn run(conn: &mut Connection, path: &Path) -> Result<()> {
+/// The version of a database that an older program has written; `None` when it is empty or up to date.
+pub(crate) fn outdated(conn: &Connection) -> Result<Option<i64>> {
     let found = version(conn)?;
-    if (1..KNOWN).contains(&found) {
-        let copy = backup::before_migration(conn, path, found)?;
-        tracing::info!(from = found, to = KNOWN, copy = %copy.display(), "the database is brought up to date");
-    }
+    Ok((1..KNOWN).contains(&found).then_some(found))
+}
+
+/// Brings the database to this program's version.
+pub(crate) fn run(conn: &mut Connection) -> Result<()> {
     let Err(cause) = MIGRATIONS.to_latest(conn) else { return Ok(()) };
     // Another process may have done the same at the same moment; then there is nothing left to do.
     if version(conn)? == KNOWN {
@@ -66,26 +64,6 @@ mod tests {
         MIGRATIONS.validate().unwrap();
     }
 
-    #[test]
-    fn what_an_older_program_has_written_is_copied_before_it_is_migrated() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("postrider.db");
-        let mut conn = Connection::open(&path).unwrap();
-        conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
-        MIGRATIONS.to_version(&mut conn, 2).unwrap();
-        conn.execute("INSERT INTO apps (uid, name, created_at) VALUES (x'00', 'kept', 1)", []).unwrap();
-        run(&mut conn, &path).unwrap();
-        assert_eq!(version(&conn).unwrap(), KNOWN);
-        let copy = Connection::open(dir.path().join("postrider.db.v2")).unwrap();
-        let name: String = copy.query_row("SELECT name FROM apps", [], |row| row.get(0)).unwrap();
-        assert_eq!((version(&copy).unwrap(), name.as_str()), (2, "kept"));
-        run(&mut conn, &path).unwrap();
-        let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name());
-        let copies = files.filter(|name| name.to_string_lossy().contains(".v")).count();
-        assert_eq!(copies, 1, "nothing is copied without need, and nothing is left half done");
-    }
-
-    /// SQLite builds a temporary table for such a list, each time a statement is run.
     #[test]
     fn no_constraint_of_the_log_is_a_list_and_each_still_holds() {
         let mut conn = Connection::open_in_memory().unwrap();

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use crate::domain::alert::Form;
 use crate::domain::{
     ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
-    EndpointStatus, ErrorKind, EventId, EventType, JobId, JobKind, JobStatus, Origin, Role, Scopes, Sealed,
-    SessionId, Timestamp, Trigger, UserId,
+    EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, Origin, Role,
+    Scopes, Sealed, SessionId, Span, Timestamp, Trigger, UserId,
 };
-use crate::store::sqlite::engine::error::Fault;
+use crate::store::sqlite::engine::error::{Fault, fault};
 
 fn unreadable(what: &str, text: &str) -> FromSqlError {
     FromSqlError::Other(Box::new(Fault(format!("{text:?} in the database is no {what}"))))
@@ -140,6 +140,18 @@ pub(crate) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(n).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, n))
 }
 
+/// Reads patterns separated by spaces.
+pub(crate) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
+    text.split_ascii_whitespace()
+        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
+        .collect()
+}
+
+/// Reads a span of time such as `30s`.
+pub(crate) fn read_span(text: &str) -> rusqlite::Result<Span> {
+    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
+}
+
 /// How many characters of a response body lists show.
 const EXCERPT_CHARS: usize = 500;
 /// So many bytes hold that many characters in any case.
@@ -159,6 +171,12 @@ pub(crate) fn excerpt(bytes: &[u8], cut: bool) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn unreadable_text_is_an_error() {
+        assert!(read_patterns("a..b").is_err());
+        assert!(read_span("soon").is_err());
+    }
 
     #[test]
     fn an_excerpt_has_500_characters_and_cuts_none_in_two() {

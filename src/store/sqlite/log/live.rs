@@ -5,20 +5,18 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use crate::domain::{AppId, AttemptId};
-use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::engine::cache;
-use crate::store::sqlite::log::query::Wanted;
+use crate::store::sqlite::engine::store::SqliteStore;
+use crate::store::sqlite::engine::{cache, counts};
 use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{AttemptFilter, FinishPlace, FinishedPage, LiveStore, Result};
 
 /// Rows that one read looks at, so that a filter that lets nothing through does not hold a reader up.
 const LOOKED_AT: i64 = 10_000;
 
-pub(crate) const LAST: &str = "SELECT finished_count FROM apps WHERE id = ?1";
-
 fn last(conn: &Connection, app: AppId) -> rusqlite::Result<FinishPlace> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(FinishPlace(0)) };
-    conn.prepare_cached(LAST)?.query_row([app], |row| row.get(0)).map(FinishPlace)
+    conn.prepare_cached(counts::LAST)?.query_row([app], |row| row.get(0)).map(FinishPlace)
 }
 
 fn place(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Option<FinishPlace>> {

@@ -4,7 +4,7 @@
 //! * the class (status, response status, or nothing but the id): streams are read by id;
 //! * a column with an index of its own (attempted_at, response_time_ms): streams are read by that;
 //! * created_at, which goes nearly with the id: the first rows by id are found, and then whatever can
-//!   come before the last of them, which the [zones](crate::store::sqlite::log::zones) tell.
+//!   come before the last of them, which the [zones](crate::store::sqlite::engine::zones) tell.
 //!
 //! A row of a [`Range`] of time is found in the first and the last way by its id. In the second the
 //! streams are walked past rows outside of the range; where few rows are inside, those are looked at
@@ -15,9 +15,9 @@ use std::collections::BinaryHeap;
 use rusqlite::{Connection, params};
 
 use crate::domain::AttemptId;
+use crate::store::sqlite::engine::zones::{Range, Span};
 use crate::store::sqlite::log::class::STATUSES;
 use crate::store::sqlite::log::plan::{Plan, Scope, Stream};
-use crate::store::sqlite::log::zones::{Range, Span};
 use crate::store::{LogKey, Sort, SortField, SortValue};
 
 /// Where a row stands in an order: the smaller, the earlier.

@@ -1,22 +1,20 @@
-//! Reading the log: lists, exports, the live stream, statistics. Nothing here writes.
+//! Reading the log: lists, exports, the live stream, statistics. No SQL here writes.
 //!
-//! * [`list`]: the delivery log. [`query`] turns a filter into conditions, [`plan`] chooses the index,
-//!   [`class`] and [`zones`] say what an index covers, [`merge`] joins several streams in order.
-//! * [`event_list`], [`export`], [`live`], [`recent`]: other ways to read the same rows.
+//! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`] says what an index covers,
+//!   [`merge`] joins several streams in order.
+//! * [`events`]: the list of events. [`export`], [`live`], [`recent`]: other ways to read the log.
 //! * [`overview`], [`statistics`]: figures from the roll-ups.
 
 pub(super) mod class;
-pub(super) mod event_list;
+pub(super) mod events;
 pub(super) mod export;
 pub(super) mod list;
 pub(super) mod live;
 pub(super) mod merge;
 pub(super) mod overview;
 pub(super) mod plan;
-pub(super) mod query;
 pub(super) mod recent;
 pub(super) mod statistics;
-pub(super) mod zones;
 
 #[cfg(test)]
 mod tests;

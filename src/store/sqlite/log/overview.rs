@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::{AppId, Timestamp};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::{DueFigures, EndpointBrief, HourCount, OverviewStore, Result, StorageFacts};
 

@@ -12,10 +12,10 @@ use std::cell::OnceCell;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+use crate::store::sqlite::engine::zones::{ATTEMPTS, Range, Span, ZONE_BITS, Zones};
 use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::query::{search, types};
-use crate::store::sqlite::log::zones::{ATTEMPTS, Range, Span, ZONE_BITS, Zones};
 use crate::store::sqlite::queue::endpoints;
+use crate::store::sqlite::queue::filter::{search, types};
 use crate::store::{AttemptFilter, StatusFilter};
 
 /// Numbers that say when to read one way or another. They change the cost and never the result; tests

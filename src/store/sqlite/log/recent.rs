@@ -7,11 +7,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::attempts::delivery::{DeliveryState, RecentDelivery};
 use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
-use crate::store::Result;
-use crate::store::recent::RecentStore;
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::endpoints;
+use crate::store::{RecentStore, Result};
 
 pub(crate) const FIRSTS: &str = "SELECT t.id, v.uid, y.name, v.created_at \
      FROM attempts t CROSS JOIN events v ON v.id = t.event CROSS JOIN event_types y ON y.id = t.type \

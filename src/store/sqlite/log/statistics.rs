@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::sqlite::log::class::Class;
 use crate::store::sqlite::log::plan::{Scope, classes};

@@ -7,16 +7,16 @@ use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
+use crate::store::sqlite::engine::zones;
+use crate::store::sqlite::engine::zones::Span;
 use crate::store::sqlite::engine::{migrations, pool};
 use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::event_list::Stretch;
+use crate::store::sqlite::log::events::Stretch;
 use crate::store::sqlite::log::merge::{Column, column_sql, walk_sql};
 use crate::store::sqlite::log::plan::{Bounds, Scope, Stream, next_class_sql};
-use crate::store::sqlite::log::query::Wanted;
-use crate::store::sqlite::log::zones;
-use crate::store::sqlite::log::zones::Span;
-use crate::store::sqlite::log::{event_list, list as log};
+use crate::store::sqlite::log::{events as event_list, list as log};
 use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
     AttemptFilter, EventFilter, LogKey, PageRequest, Sort, SortField, SortValue, Start, StatusFilter, Total,
     TypeFilter,
@@ -30,7 +30,7 @@ fn at(ms: i64) -> Timestamp {
 
 fn new_db(dir: &tempfile::TempDir) -> Connection {
     let mut conn = pool::writer(&dir.path().join("p.db"), std::time::Duration::from_secs(1)).unwrap();
-    migrations::run(&mut conn, std::path::Path::new("")).unwrap();
+    migrations::run(&mut conn).unwrap();
     conn
 }
 

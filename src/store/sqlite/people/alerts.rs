@@ -5,10 +5,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::alert::{AlertTarget, AlertTry, Told};
 use crate::domain::{Activity, AlertKind, AlertTargetId};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::rows::read_span;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::endpoint_text::read_span;
 use crate::store::{AlertStore, EndpointTrouble, Result};
 
 const COLUMNS: &str = "uid, name, form, url, host, token, kinds, queue_age, disk_free_mib, enabled, created_at, \

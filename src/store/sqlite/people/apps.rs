@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::{Activity, App, AppId, Timestamp};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::{AppRenamed, AppStore, Result};
 

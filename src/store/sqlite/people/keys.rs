@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::access::key::SecretHash;
 use crate::domain::{Activity, AppId, Key, Timestamp};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::{KeyStore, Result};
 

@@ -9,12 +9,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{Current, Input, Next};
-use crate::domain::{AttemptId, Timestamp};
+use crate::domain::{AppId, AttemptId, Timestamp};
+use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows;
-use crate::store::sqlite::log::zones;
-use crate::store::sqlite::queue::bulk_jobs;
+use crate::store::sqlite::engine::zones;
+use crate::store::sqlite::queue::bulk_job_counts;
 
 /// A row to be made.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +88,17 @@ impl Stored {
         self.first.unwrap_or(self.id)
     }
 
+    /// The row as statistics count it.
+    pub(crate) fn counted(&self) -> counts::Row {
+        counts::Row {
+            endpoint: self.endpoint,
+            status: self.current.status,
+            trigger: self.current.trigger,
+            attempted_at: self.attempted_at,
+            response_time_ms: self.response_time_ms,
+        }
+    }
+
     /// The row that follows this one, as part of the same bulk job.
     pub(crate) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
         NewAttempt {
@@ -141,6 +154,12 @@ pub(crate) fn get(conn: &Connection, id: AttemptId) -> rusqlite::Result<Option<S
     conn.prepare_cached(&get_sql())?.query_row([id], stored).optional()
 }
 
+/// One row, if it belongs to this app.
+pub(crate) fn of_app(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Option<Stored>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    Ok(get(conn, id)?.filter(|row| row.app == app))
+}
+
 /// The newest row of a delivery.
 pub(crate) fn newest(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Option<Stored>> {
     let later = conn.prepare_cached(&newest_sql())?.query_row([delivery], stored).optional()?;
@@ -179,9 +198,9 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
     tx.prepare_cached("UPDATE attempts SET status = ?2, finished_seq = ?3 WHERE id = ?1")?
         .execute(params![id, answer.status, place])?;
     clear_next_retry(tx, &row)?;
-    tx.counts.unqueued(&row);
-    tx.counts.moved(&row, answer.status);
-    bulk_jobs::attempt_changed(tx, &row, answer.status)?;
+    tx.counts.unqueued(row.counted());
+    tx.counts.moved(row.counted(), answer.status);
+    bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
     Ok(true)
 }
 
@@ -201,7 +220,7 @@ pub(crate) fn supersede(
     tx.prepare_cached("UPDATE attempts SET status = ?2, next_retry_at = ?3 WHERE id = ?1")?
         .execute(params![row.id, answer.status, next.due_at])?;
     let begun_at = begun_at(tx, row)?;
-    tx.counts.superseded(row, begun_at);
+    tx.counts.superseded(row.counted(), begun_at);
     let id = insert(tx, &NewAttempt { job, ..row.next(&next, now) })?;
     Ok((id, next))
 }

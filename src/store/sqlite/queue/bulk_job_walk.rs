@@ -15,11 +15,11 @@ use crate::domain::pattern::any_matches;
 use crate::domain::{
     AttemptId, AttemptStatus, EndpointId, EndpointStatus, EventId, EventPattern, Origin, Timestamp,
 };
-use crate::store::sqlite::log::query::Wanted;
+use crate::store::sqlite::engine::rows::read_patterns;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::{STORED, Stored};
-use crate::store::sqlite::queue::endpoint_text::read_patterns;
-use crate::store::sqlite::queue::pending;
+use crate::store::sqlite::queue::endpoints;
+use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{JOB_STEP, NoJob};
 
 /// How far a walk has come: behind this row. `at` is 0 where the walk goes by id alone.
@@ -331,6 +331,6 @@ fn receivers(
 
 /// Where an attempt of this endpoint is hinted at: nowhere unless it is active.
 pub(crate) fn open_endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Option<EndpointId>> {
-    let endpoint = pending::endpoint(conn, row)?;
+    let endpoint = endpoints::by_row(conn, row)?;
     Ok((endpoint.status == EndpointStatus::Active).then_some(endpoint.id))
 }

@@ -1,7 +1,7 @@
 //! Bulk jobs: made, stepped, counted, stopped.
 //!
 //! A job's counters are written in the transactions of what they count: a step that queues, an attempt
-//! that ends ([`attempt_changed`]). So they are exact after a crash, stay when retention takes the
+//! that ends ([`crate::store::sqlite::queue::bulk_job_counts`]). So they are exact after a crash, stay when retention takes the
 //! rows, and say when the job is done without asking the log.
 
 use std::collections::HashMap;
@@ -9,16 +9,16 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::domain::attempts::attempt::{AttemptStatus, Budget};
+use crate::domain::attempts::attempt::Budget;
 use crate::domain::attempts::bulk_job::{BulkJob, JobKind, JobStatus, Work};
 use crate::domain::{Activity, AppId, EndpointId, JobId, Timestamp};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::{NewAttempt, Stored};
+use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::bulk_job_text;
 use crate::store::sqlite::queue::bulk_job_walk;
 use crate::store::sqlite::queue::bulk_job_walk::{Item, Place, Range};
@@ -109,31 +109,6 @@ fn queue(
             attempts::insert(tx, &new)
         }
     }
-}
-
-/// An attempt has changed its status: counts the end of its delivery for the job that made it.
-pub(crate) fn attempt_changed(conn: &Connection, row: &Stored, to: AttemptStatus) -> rusqlite::Result<()> {
-    let Some(job) = row.job else { return Ok(()) };
-    let is = |status| i64::from(to == status);
-    // It was counted as cancelled when it was in flight and its endpoint was lost.
-    let was = i64::from(row.current.status == AttemptStatus::Cancelled);
-    if matches!(to, AttemptStatus::Failed | AttemptStatus::Pending) {
-        return Ok(()); // Its next attempt counts.
-    }
-    conn.prepare_cached(
-        "UPDATE jobs SET delivered = delivered + ?2, exhausted = exhausted + ?3, \
-         cancelled = cancelled + ?4, \
-         status = CASE WHEN status = 'running' AND walking = 0 \
-             AND queued = delivered + exhausted + cancelled + ?2 + ?3 + ?4 THEN 'done' ELSE status END \
-         WHERE id = ?1",
-    )?
-    .execute(params![
-        job,
-        is(AttemptStatus::Delivered),
-        is(AttemptStatus::Exhausted),
-        is(AttemptStatus::Cancelled) - was
-    ])
-    .map(|_| ())
 }
 
 fn insert(

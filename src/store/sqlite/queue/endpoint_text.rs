@@ -9,20 +9,10 @@ use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
 use crate::domain::{EventPattern, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::error::fault;
-
-/// Reads patterns separated by spaces.
-pub(crate) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
-    text.split_ascii_whitespace()
-        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
-        .collect()
-}
+use crate::store::sqlite::engine::rows::read_span;
 
 pub(crate) fn write_patterns(patterns: &[EventPattern]) -> String {
     patterns.iter().map(EventPattern::to_string).collect::<Vec<_>>().join(" ")
-}
-
-pub(crate) fn read_span(text: &str) -> rusqlite::Result<Span> {
-    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
 }
 
 /// Reads waits separated by spaces.
@@ -120,7 +110,6 @@ mod tests {
     #[test]
     fn what_does_not_read_is_an_error() {
         assert!(read_schedule("soon").is_err());
-        assert!(read_patterns("a..b").is_err());
         assert!(read_headers(r#"[{"name":"a"}]"#).is_err());
         assert!(read_retired(r#"[{"sealed":"%","valid_until":1}]"#).is_err());
     }

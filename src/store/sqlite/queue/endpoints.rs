@@ -12,14 +12,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use crate::domain::endpoint::{EndpointSettings, RetiredSecret};
 use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::rows::{read_patterns, read_span};
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::endpoint_text::{
-    read_headers, read_patterns, read_retired, read_schedule, read_span, write_headers, write_patterns,
-    write_retired, write_schedule,
+    read_headers, read_retired, read_schedule, write_headers, write_patterns, write_retired, write_schedule,
 };
 use crate::store::{
     EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Start, TOTAL_CAP,
@@ -68,6 +68,12 @@ fn get(conn: &Connection, app: AppId, id: EndpointId) -> rusqlite::Result<Option
          WHERE e.uid = ?1 AND a.uid = ?2 AND e.deleted_at IS NULL"
     );
     conn.prepare_cached(&sql)?.query_row(params![id, app], endpoint).optional()
+}
+
+/// An endpoint by its row.
+pub(crate) fn by_row(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint> {
+    let sql = format!("SELECT {COLUMNS} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.id = ?1");
+    conn.prepare_cached(&sql)?.query_row([row], endpoint)
 }
 
 /// The row of an endpoint of an app, deleted or not.

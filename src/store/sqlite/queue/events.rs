@@ -1,4 +1,4 @@
-//! Events: taking them in, and reading them.
+//! Accepting events. Reading them is in the room `log`.
 //!
 //! Taking in is the hot path: one row for the event, one for each delivery, and a count for the type.
 //! Which endpoints want it comes from the writer's cache. The event's id is made inside the
@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
@@ -16,20 +14,11 @@ use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
-use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::engine::cache;
-use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
-use crate::store::sqlite::log::event_list;
-use crate::store::sqlite::log::zones;
-use crate::store::sqlite::log::zones::ZONE_BITS;
+use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
-use crate::store::{
-    Accepted, EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Queued,
-    Result, Start, TOTAL_CAP, Taken,
-};
+use crate::store::{Accepted, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
 pub(crate) struct Incoming<'a> {
@@ -210,7 +199,12 @@ fn conflict(
     Ok(None)
 }
 
-fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rusqlite::Result<Taken> {
+pub(crate) fn take(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> rusqlite::Result<Taken> {
     let app = tx.app(app)?;
     if let Some(index) = conflict(tx, app, events, now)? {
         return Ok(Taken::KeyConflict { index });
@@ -241,9 +235,6 @@ fn take(tx: &mut Tx<'_>, app: AppId, events: &[NewEvent], now: Timestamp) -> rus
     Ok(Taken::All(all))
 }
 
-// ---------------------------------------------------------------------------------------------
-// Reading
-
 /// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.
 pub(crate) fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -253,88 +244,4 @@ pub(crate) fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
         deliveries: row.get(from + 3)?,
         created_at: row.get(from + 4)?,
     })
-}
-
-pub(crate) const GET: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, v.payload \
-     FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2";
-
-fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
-    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
-    let found = conn
-        .prepare_cached(GET)?
-        .query_row(params![id, app], |row| {
-            let payload: Option<Vec<u8>> = row.get(6)?;
-            Ok((row.get::<_, i64>(0)?, event(row, 1)?, payload.map(Bytes::from)))
-        })
-        .optional()?;
-    let Some((row, event, payload)) = found else { return Ok(None) };
-    Ok(Some(EventDetail { event, payload, attempts: attempts::of_event(conn, row)? }))
-}
-
-pub(crate) const TYPES: &str = "SELECT name, count, last_seen_at FROM event_types \
-     WHERE app = ?1 AND name > ?2 AND count > 0 ORDER BY name LIMIT ?3 OFFSET ?4";
-
-fn types(
-    conn: &Connection,
-    app: AppId,
-    page: &PageRequest<String>,
-) -> rusqlite::Result<Page<EventTypeCount, String>> {
-    let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    let counted = conn
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM event_types WHERE app = ?1 AND count > 0 LIMIT ?2)",
-        )?
-        .query_row(params![app, TOTAL_CAP as i64 + 1], |row| {
-            crate::store::sqlite::engine::rows::count(row, 0)
-        })?;
-    let (after, offset) = match &page.start {
-        Start::Page(number) => ("", skipped(*number, page.per_page)),
-        Start::After(name) => (name.as_str(), 0),
-    };
-    let rows = conn
-        .prepare_cached(TYPES)?
-        .query_map(params![app, after, i64::from(page.per_page) + 1, offset], |row| {
-            let count = crate::store::sqlite::engine::rows::count(row, 1)?;
-            Ok(EventTypeCount { event_type: row.get(0)?, count, last_seen_at: row.get(2)? })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(page_of(rows, page.per_page, total(counted), |row| row.event_type.as_str().to_owned()))
-}
-
-#[async_trait]
-impl EventStore for SqliteStore {
-    async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
-        let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
-        let take = command::repeatable("taking in events", move |tx| {
-            // Kept until the command is done with.
-            let _ = &reserved;
-            let taken = take(tx, app, &events, now)?;
-            if let Taken::All(accepted) = &taken {
-                accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.taken_in(a, &event.payload));
-            }
-            Ok(taken)
-        });
-        self.ask(take).await
-    }
-
-    async fn event_list(
-        &self,
-        app: AppId,
-        filter: EventFilter,
-        page: PageRequest<i64>,
-    ) -> Result<Page<Event, i64>> {
-        self.read("listing events", move |conn| event_list::list(conn, app, &filter, &page, ZONE_BITS)).await
-    }
-
-    async fn event_type_list(
-        &self,
-        app: AppId,
-        page: PageRequest<String>,
-    ) -> Result<Page<EventTypeCount, String>> {
-        self.read("listing event types", move |conn| types(conn, app, &page)).await
-    }
-
-    async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>> {
-        self.read("reading an event", move |conn| get(conn, app, id)).await
-    }
 }

@@ -21,7 +21,7 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::Stored;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
-use crate::store::sqlite::queue::{bulk_jobs as jobs, endpoint_text, header_text, pending as queue};
+use crate::store::sqlite::queue::{bulk_job_counts, endpoint_text, endpoints, header_text};
 use crate::store::{FinishRules, Finished, Queued};
 
 /// The endpoint, as far as the end of an attempt concerns it.
@@ -79,7 +79,7 @@ pub(crate) fn finish(
         let (single, bulk) = (next.budget == Budget::Single, row.job.is_some());
         queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, single, bulk });
     }
-    jobs::attempt_changed(tx, &row, answer.status)?;
+    bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
     let failures = match answer.counter {
         Counter::Keep => target.failures,
         Counter::Clear => 0,
@@ -104,12 +104,12 @@ fn count(
     goes_on: bool,
     outcome: &Outcome,
 ) -> rusqlite::Result<()> {
-    tx.counts.unqueued(row);
-    tx.counts.moved(row, if goes_on { AttemptStatus::Pending } else { status });
+    tx.counts.unqueued(row.counted());
+    tx.counts.moved(row.counted(), if goes_on { AttemptStatus::Pending } else { status });
     // Only of a delivery that failed is it asked when it was made.
     let exhausted = status == AttemptStatus::Exhausted;
     let begun_at = if exhausted { attempts::begun_at(tx, row)? } else { row.created_at };
-    tx.counts.ended(row, status, begun_at, outcome);
+    tx.counts.ended(row.counted(), status, begun_at, outcome);
     Ok(())
 }
 
@@ -178,7 +178,7 @@ fn switch_off(
     )?
     .execute(params![row.endpoint, reason, at])?;
     tx.cache.endpoints_changed();
-    let endpoint = queue::endpoint(tx, row.endpoint)?;
+    let endpoint = endpoints::by_row(tx, row.endpoint)?;
     let entry = Activity {
         kind: ActivityKind::EndpointDisabled,
         app_id: Some(endpoint.app_id),

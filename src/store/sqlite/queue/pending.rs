@@ -15,9 +15,11 @@ use crate::domain::attempts::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::meters::Meters;
 use crate::store::sqlite::engine::rows;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::{attempts, endpoints, finish};
-use crate::store::sqlite::{Meters, SqliteStore};
+
 use crate::store::{
     Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued, Result,
 };
@@ -158,7 +160,7 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
         let endpoint = match known.get(&row) {
             Some(endpoint) => endpoint.clone(),
             None => {
-                let endpoint = Arc::new(endpoint(conn, row)?);
+                let endpoint = Arc::new(endpoints::by_row(conn, row)?);
                 known.insert(row, endpoint.clone());
                 endpoint
             }
@@ -176,13 +178,6 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
         });
     }
     Ok(jobs)
-}
-
-/// An endpoint by its row.
-pub(crate) fn endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint> {
-    let columns = endpoints::COLUMNS;
-    let sql = format!("SELECT {columns} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.id = ?1");
-    conn.prepare_cached(&sql)?.query_row([row], endpoints::endpoint)
 }
 
 fn oldest(conn: &Connection) -> rusqlite::Result<Oldest> {

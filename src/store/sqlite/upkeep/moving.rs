@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension as _;
 
 use crate::domain::{AppId, EndpointId};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::{activity, apps, keys};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{Import, MovingStore, Result};

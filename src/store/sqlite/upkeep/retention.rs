@@ -13,15 +13,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, AttemptId, Span, Timestamp};
-use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::rows::read_span;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::endpoint_text::read_span;
 use crate::store::{Result, RetentionStore, Step};
 
 /// A tenth of the file may stay free: it is used again soon.
@@ -264,7 +264,7 @@ impl RetentionStore for SqliteStore {
     }
 
     fn retention_written(&self) -> u64 {
-        self.meters.group_size.sum()
+        self.meters().group_size.sum()
     }
 
     async fn retention_page(&self) -> Result<PagePolicy> {

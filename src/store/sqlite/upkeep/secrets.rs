@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::{Activity, Endpoint};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::{activity, alerts};
 use crate::store::sqlite::queue::endpoints::{COLUMNS, endpoint, put};
 use crate::store::{Reseal, Resealed, Result, SecretsStore};

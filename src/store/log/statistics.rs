@@ -6,9 +6,9 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::values::histogram::Bucket;
 use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
+use crate::store::Result;
 
 /// How long counts by the minute are kept, in ms; those by the hour are kept for ever.
 pub const MINUTES_KEPT_MS: i64 = 7 * 86_400_000;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::{Activity, App, AppId, Endpoint, EndpointId, Key};
+use crate::store::Result;
 
 /// What is written at once.
 #[derive(Debug, Clone)]

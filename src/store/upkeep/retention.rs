@@ -5,9 +5,9 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, Timestamp};
+use crate::store::Result;
 
 /// What one step did, and where the next one goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

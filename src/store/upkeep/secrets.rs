@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::alert::AlertTarget;
 use crate::domain::{Activity, Endpoint};
+use crate::store::Result;
 
 /// Seals what is sealed in a value once more. `Err` has a sentence: why it cannot.
 pub type SealAgain<T> = Box<dyn Fn(&mut T) -> std::result::Result<(), String> + Send>;

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::{AppId, EndpointId, EndpointStatus, Timestamp};
+use crate::store::Result;
 
 /// An endpoint, as far as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]

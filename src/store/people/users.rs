@@ -1,14 +1,15 @@
-//! Sessions of people, set-up links, and what ends them.
+//! Users with their sessions, and the set-up link for the first of them.
 //!
-//! A session ends with the password, with the role and with the user, in the transaction that changes
-//! these. A set-up link makes the first user and is void from the moment there is one, whoever made it.
+//! A session ends when the password or the role changes or the user is deleted, in the same transaction. A set-up
+//! link creates the first user and is void as soon as there is a user, whoever created them.
 
 use async_trait::async_trait;
 
-use super::Result;
+use crate::domain::access::activity::Activity;
 use crate::domain::access::key::SecretHash;
 use crate::domain::access::session::Session;
-use crate::domain::{Activity, Role, SessionId, Timestamp, User, UserId};
+use crate::domain::{Role, SessionId, Timestamp, User, UserId};
+use crate::store::Result;
 
 /// What became of a change to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +22,32 @@ pub enum UserChange {
     LastOwner,
 }
 
-/// Sessions and set-up links.
+/// Users, their sessions and set-up links.
 #[async_trait]
-pub trait SessionStore: Send + Sync {
+pub trait UserStore: Send + Sync {
+    /// Keeps a new user and voids the set-up link; `false` when the address is taken.
+    async fn user_insert(&self, user: User, password_hash: String, activity: Activity) -> Result<bool>;
+    /// All users by address.
+    async fn user_list(&self) -> Result<Vec<User>>;
+    /// Replaces a user's password and ends their sessions; `false` when there is no such user.
+    async fn user_set_password(&self, email: &str, password_hash: String, activity: Activity)
+    -> Result<bool>;
+    /// A user and the hash of the password.
+    async fn user_find(&self, email: &str) -> Result<Option<(User, String)>>;
+    /// The user with this id, and the hash of the password.
+    async fn user_get(&self, id: UserId) -> Result<Option<(User, String)>>;
+    /// Gives a user another role, another password, or both, and ends their sessions except `keep`.
+    async fn user_change(
+        &self,
+        id: UserId,
+        role: Option<Role>,
+        password_hash: Option<String>,
+        keep: Option<SessionId>,
+        activity: Vec<Activity>,
+    ) -> Result<UserChange>;
+    /// Deletes a user with all sessions.
+    async fn user_delete(&self, id: UserId, activity: Activity) -> Result<UserChange>;
+
     /// Keeps a set-up link, in the place of earlier ones; `false` when there is a user, and so no need.
     async fn setup_issue(&self, token: SecretHash, expires_at: Timestamp) -> Result<bool>;
     /// Whether this link works at `now`.
@@ -53,18 +77,4 @@ pub trait SessionStore: Send + Sync {
     async fn session_list(&self, user: Option<UserId>) -> Result<Vec<Session>>;
     /// Ends a session, of this user or of anybody; `false` when there is none.
     async fn session_end(&self, id: SessionId, user: Option<UserId>, activity: Activity) -> Result<bool>;
-
-    /// The user with this id, and the hash of the password.
-    async fn user_get(&self, id: UserId) -> Result<Option<(User, String)>>;
-    /// Gives a user another role, another password, or both, and ends their sessions except `keep`.
-    async fn user_change(
-        &self,
-        id: UserId,
-        role: Option<Role>,
-        password_hash: Option<String>,
-        keep: Option<SessionId>,
-        activity: Vec<Activity>,
-    ) -> Result<UserChange>;
-    /// Deletes a user with all sessions.
-    async fn user_delete(&self, id: UserId, activity: Activity) -> Result<UserChange>;
 }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::attempts::delivery::RecentDelivery;
 use crate::domain::{AppId, EndpointId};
+use crate::store::Result;
 
 /// The log, delivery by delivery.
 #[async_trait]

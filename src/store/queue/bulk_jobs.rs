@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::domain::attempts::bulk_job::{BulkJob, Work};
 use crate::domain::{Activity, AppId, JobId, Timestamp};
 
-use super::{Page, PageRequest, Queued, Result};
+use crate::store::{Page, PageRequest, Queued, Result};
 
 /// The most rows that one step looks at, and so the most that it makes pending.
 pub const JOB_STEP: u32 = 1_000;
@@ -78,7 +78,7 @@ pub trait JobStore: Send + Sync {
     async fn job_get(&self, app: AppId, id: JobId) -> Result<Option<BulkJob>>;
     /// Stops a job that is running: nothing more is queued, and nothing of it that is not yet being sent
     /// will be. Its pending attempts are cancelled later, in steps, by
-    /// [`super::QueueStore::queue_cancel`]. `None` when there is no such job; `false` when it was at its
+    /// [`crate::store::QueueStore::queue_cancel`]. `None` when there is no such job; `false` when it was at its
     /// end already.
     async fn job_cancel(&self, app: AppId, id: JobId, activity: Activity) -> Result<Option<bool>>;
 }

@@ -6,9 +6,9 @@
 
 use async_trait::async_trait;
 
-use super::{AttemptFilter, Result};
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
+use crate::store::{AttemptFilter, Result};
 
 /// A place in the order in which the attempts of an app end; larger is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 
-use super::{AttemptFilter, LogKey, Result, Sort};
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
+use crate::store::{AttemptFilter, LogKey, Result, Sort};
 
 /// The most rows of [`ExportPlace::ahead`]: 800 KB.
 pub const EXPORT_AHEAD: usize = 100_000;

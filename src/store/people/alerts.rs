@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::Result;
 use crate::domain::alert::{AlertTarget, AlertTry, Told};
 use crate::domain::{Activity, AlertKind, AlertTargetId, AppId, EndpointId, EndpointStatus, Timestamp};
+use crate::store::Result;
 
 /// An endpoint that fails, or was switched off for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

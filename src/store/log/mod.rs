@@ -1,0 +1,17 @@
+//! Reading the log of attempts: lists, exports, the live stream, overviews, statistics.
+
+mod export;
+mod list;
+mod live;
+mod overview;
+mod recent;
+mod statistics;
+
+pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
+pub use list::{LogStore, Retried, TestDelivery};
+pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
+pub use recent::RecentStore;
+pub use statistics::{
+    EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,
+};

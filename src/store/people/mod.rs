@@ -1,0 +1,13 @@
+//! Apps, keys, users, the activity log, and alerts.
+
+mod activity;
+mod alerts;
+mod apps;
+mod keys;
+mod users;
+
+pub use activity::{ActivityEntry, ActivityFilter, ActivityStore};
+pub use alerts::{AlertStore, EndpointTrouble};
+pub use apps::{AppRenamed, AppStore};
+pub use keys::KeyStore;
+pub use users::{UserChange, UserStore};

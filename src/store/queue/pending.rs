@@ -1,0 +1,130 @@
+//! The queue: the pending rows of the log, as the dispatcher sees them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::EventType;
+use crate::domain::attempts::attempt::{AttemptStatus, Budget, Outcome, Trigger};
+use crate::domain::attempts::retry::Schedule;
+use crate::domain::attempts::transition::Rules;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::{AttemptId, EndpointId, EventId, Timestamp};
+use crate::store::Result;
+
+/// An attempt that has just become pending: a hint for the dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    pub attempt_id: AttemptId,
+    pub endpoint_id: EndpointId,
+    pub due_at: Timestamp,
+    /// A single shot, which goes before everything else.
+    pub single: bool,
+    /// Part of a bulk job, which goes behind everything else of its endpoint.
+    pub bulk: bool,
+}
+
+/// An endpoint that has pending attempts and may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointQueue {
+    pub endpoint_id: EndpointId,
+    /// When the earliest of its pending attempts is due.
+    pub earliest: Timestamp,
+}
+
+/// When the earliest pending attempts are, or were, due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Oldest {
+    /// Of all, those that wait for a paused endpoint included.
+    pub of_all: Option<Timestamp>,
+    /// Of those that are to be sent when they are due.
+    pub of_active: Option<Timestamp>,
+}
+
+/// What is due at one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// In the order of (due_at, id), without those of bulk jobs.
+    pub attempts: Vec<AttemptId>,
+    /// Whether more was due than the limit let through.
+    pub more: bool,
+    /// The same for bulk jobs, with a limit of their own.
+    pub bulk: Vec<AttemptId>,
+    pub more_bulk: bool,
+    /// When the next one that is not yet due will be, as far as that is known; `None` when `more`
+    /// and `more_bulk`, or when there is none.
+    pub next_due: Option<Timestamp>,
+    /// The endpoint's `rate_limit`, requests a second; also while it is not active, for single shots.
+    pub rate_limit: Option<u32>,
+    /// Whether the endpoint's last delivery attempt failed.
+    pub failing: bool,
+}
+
+/// An attempt with all that is needed to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedAttempt {
+    pub id: AttemptId,
+    pub attempt: u32,
+    pub trigger: Trigger,
+    pub budget: Budget,
+    pub event_id: EventId,
+    pub event_type: EventType,
+    pub payload: Bytes,
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// The policy that the end of an attempt is judged by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishRules {
+    pub rules: Rules,
+    /// For endpoints that have none of their own.
+    pub default_schedule: Arc<Schedule>,
+}
+
+/// What the end of an attempt led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// The row is written.
+    Done {
+        status: AttemptStatus,
+        /// The retry, if one is scheduled, and first attempts of system events.
+        queued: Vec<Queued>,
+        /// Whether this attempt switched its endpoint off.
+        disabled: bool,
+    },
+    /// The row was finished before, or is gone; nothing was changed.
+    Stale,
+}
+
+/// The pending rows, as the dispatcher sees them.
+#[async_trait]
+pub trait QueueStore: Send + Sync {
+    /// The active endpoints (not paused, disabled or deleted) that have pending attempts, single
+    /// shots apart; the cost follows their number, not that of the attempts.
+    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>>;
+    /// What is due at an endpoint, single shots apart; nothing unless it is active. `limit` holds for
+    /// fresh attempts and for bulk ones each.
+    async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due>;
+    /// Single shots that are due, over all endpoints, in the order of (due_at, id).
+    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>>;
+    /// What is needed to send these attempts, in any order. Those that are no longer pending, whose
+    /// endpoint is deleted or is not active (single shots apart), or whose job was stopped, are left out.
+    async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<LoadedAttempt>>;
+    /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
+    /// status, the roll-ups, and what a disabling brings with it, in one transaction.
+    async fn attempt_finish(
+        &self,
+        id: AttemptId,
+        outcome: Arc<Outcome>,
+        rules: FinishRules,
+    ) -> Result<Finished>;
+    /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
+    /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
+    async fn queue_cancel(&self, limit: u32) -> Result<u32>;
+    /// Since when attempts have been due, at endpoints that are active or paused; `None` when nothing is
+    /// pending. The cost follows the number of endpoints that have something pending.
+    async fn queue_oldest(&self) -> Result<Oldest>;
+    /// How many attempts are pending, counted up to `cap`.
+    async fn queue_depth(&self, cap: u64) -> Result<u64>;
+}

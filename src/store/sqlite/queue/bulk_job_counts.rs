@@ -1,0 +1,35 @@
+//! What the end of an attempt adds to the counters of the bulk job that it is part of.
+
+use rusqlite::{Connection, params};
+
+use crate::domain::attempts::attempt::AttemptStatus;
+
+/// An attempt has changed its status: counts the end of its delivery for the job that made it.
+pub(crate) fn attempt_changed(
+    conn: &Connection,
+    job: Option<i64>,
+    from: AttemptStatus,
+    to: AttemptStatus,
+) -> rusqlite::Result<()> {
+    let Some(job) = job else { return Ok(()) };
+    let is = |status| i64::from(to == status);
+    // It was counted as cancelled when it was in flight and its endpoint was lost.
+    let was = i64::from(from == AttemptStatus::Cancelled);
+    if matches!(to, AttemptStatus::Failed | AttemptStatus::Pending) {
+        return Ok(()); // Its next attempt counts.
+    }
+    conn.prepare_cached(
+        "UPDATE jobs SET delivered = delivered + ?2, exhausted = exhausted + ?3, \
+         cancelled = cancelled + ?4, \
+         status = CASE WHEN status = 'running' AND walking = 0 \
+             AND queued = delivered + exhausted + cancelled + ?2 + ?3 + ?4 THEN 'done' ELSE status END \
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        job,
+        is(AttemptStatus::Delivered),
+        is(AttemptStatus::Exhausted),
+        is(AttemptStatus::Cancelled) - was
+    ])
+    .map(|_| ())
+}

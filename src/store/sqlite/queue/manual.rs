@@ -1,0 +1,129 @@
+//! Attempts that a person asked for: manual retries, and test deliveries that have already been sent.
+
+use rusqlite::params;
+
+use crate::domain::access::activity::Activity;
+use crate::domain::attempts::attempt::{AttemptStatus, Budget, Trigger};
+use crate::domain::event::Event;
+use crate::domain::{AppId, AttemptId, EndpointId, Origin, Timestamp};
+use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::zones;
+use crate::store::sqlite::people::activity;
+use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::attempts::NewAttempt;
+use crate::store::sqlite::queue::endpoints::row_of;
+use crate::store::sqlite::queue::events;
+use crate::store::sqlite::queue::events::Incoming;
+use crate::store::sqlite::queue::finish::write_details;
+use crate::store::{Queued, Retried, TestDelivery};
+
+/// Sends a delivery again; see [`crate::store::LogStore::attempt_retry`].
+pub(crate) fn retry(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    id: AttemptId,
+    now: Timestamp,
+    entry: &Activity,
+) -> rusqlite::Result<Retried> {
+    let Some(named) = attempts::of_app(tx, app, id)? else { return Ok(Retried::NotFound) };
+    let Some(row) = attempts::newest(tx, named.delivery())? else { return Ok(Retried::NotFound) };
+    let (endpoint_id, deleted): (EndpointId, bool) = tx
+        .prepare_cached("SELECT uid, deleted_at IS NOT NULL FROM endpoints WHERE id = ?1")?
+        .query_row([row.endpoint], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if deleted {
+        return Ok(Retried::EndpointDeleted);
+    }
+    if row.current.status == AttemptStatus::Pending {
+        return Ok(Retried::Pending);
+    }
+    let gone: bool = tx
+        .prepare_cached("SELECT payload IS NULL FROM events WHERE id = ?1")?
+        .query_row([row.event], |row| row.get(0))?;
+    if gone {
+        return Ok(Retried::EventGone);
+    }
+    // A test stays one: sending it again must not count for or against the endpoint either.
+    let test = row.current.trigger == Trigger::Test;
+    let trigger = if test { Trigger::Test } else { Trigger::Manual };
+    let attempt_id = match row.current.status {
+        AttemptStatus::Exhausted => attempts::supersede(tx, &row, trigger, Budget::Single, None, now)?.0,
+        AttemptStatus::Delivered | AttemptStatus::Cancelled => attempts::insert(
+            tx,
+            &NewAttempt {
+                first: None,
+                app: row.app,
+                endpoint: row.endpoint,
+                event: row.event,
+                kind: row.kind,
+                trigger,
+                attempt: 1,
+                budget: Budget::Single,
+                created_at: now,
+                due_at: now,
+                job: None,
+            },
+        )?,
+        AttemptStatus::Pending | AttemptStatus::Failed => {
+            return Err(fault(format!("the newest attempt of delivery {} is failed", row.delivery())));
+        }
+    };
+    activity::append(tx, entry)?;
+    let attempt = attempts::list_row(tx, attempt_id)?;
+    let queued = Queued { attempt_id, endpoint_id, due_at: now, single: true, bulk: false };
+    Ok(Retried::Queued(Box::new(attempt), queued))
+}
+
+/// Logs a test delivery; see [`crate::store::LogStore::test_record`].
+pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> rusqlite::Result<AttemptId> {
+    let app = tx.app(app)?;
+    let endpoint = row_of(tx, app, test.endpoint_id)?.ok_or_else(|| fault("there is no such endpoint"))?;
+    let incoming = Incoming {
+        app,
+        event_type: &test.event_type,
+        payload: &test.payload,
+        resource_id: None,
+        origin: Origin::Test,
+        now: test.created_at,
+    };
+    let kind = events::type_row(tx, &incoming)?;
+    let event = Event {
+        id: test.event_id,
+        event_type: test.event_type.clone(),
+        resource_id: None,
+        deliveries: 1,
+        created_at: test.created_at,
+    };
+    let event = events::insert_as(tx, &incoming, kind, &event)?;
+    let outcome = &test.outcome;
+    let status = match outcome.failure {
+        None => AttemptStatus::Delivered,
+        Some(_) => AttemptStatus::Exhausted,
+    };
+    let place = tx.next_place(app)?;
+    tx.prepare_cached(
+        "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
+         created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
+         error_message, finished_seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?
+    .execute(params![
+        app,
+        endpoint,
+        event,
+        kind,
+        status,
+        test.created_at,
+        outcome.attempted_at,
+        outcome.finished_at,
+        outcome.response.as_ref().map(|response| response.status),
+        outcome.response_time_ms,
+        outcome.failure.as_ref().map(|failure| failure.kind),
+        outcome.failure.as_ref().map(|failure| &failure.message),
+        place
+    ])?;
+    let id = AttemptId(tx.last_insert_rowid());
+    zones::entered(tx, zones::ATTEMPTS, id.0)?;
+    write_details(tx, id, outcome)?;
+    Ok(id)
+}

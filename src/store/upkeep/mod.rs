@@ -1,0 +1,9 @@
+//! Work on everything that is stored: retention, sealing secrets again, import.
+
+mod moving;
+mod retention;
+mod secrets;
+
+pub use moving::{Import, MovingStore};
+pub use retention::{RetentionStore, Step};
+pub use secrets::{Reseal, Resealed, SealAgain, SecretsStore};
