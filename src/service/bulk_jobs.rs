@@ -111,6 +111,7 @@ impl Jobs {
                 break;
             }
         }
+        self.dispatch.finished();
         Ok(())
     }
 }

@@ -131,6 +131,24 @@ async fn what_was_cancelled_has_ended_too() {
 }
 
 #[tokio::test]
+async fn stopping_a_bulk_job_wakes_the_stream() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    receiver.reply(Reply::status(500));
+    let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await.id;
+    app.post_event("a.b", json!(1)).await;
+    app.row_when(|row| row["status"] == "exhausted").await;
+    // Nothing is sent to a paused webhook, so the retry is still pending when the job is stopped.
+    app.with_json(Method::PATCH, &format!("/v1/webhooks/{hook}"), json!({ "status": "paused" }))
+        .await
+        .expect(200);
+    let job = app.post("/v1/webhooks/deliveries/retry", json!({ "filter": {} })).await.expect(202);
+    let mut client = Client::open(&app, "?status=cancelled", None).await;
+    app.delete(&format!("/v1/jobs/{}", job["data"]["id"].as_str().unwrap())).await.expect(204);
+    assert_eq!(client.row().await["status"], "cancelled");
+}
+
+#[tokio::test]
 async fn the_filters_of_the_list_hold() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
