@@ -194,6 +194,9 @@ impl Attempt {
 pub struct AttemptSummary {
     pub id: AttemptId,
     pub endpoint_id: EndpointId,
+    /// Empty for none. A deleted endpoint keeps both.
+    pub endpoint_name: String,
+    pub endpoint_url: String,
     pub attempt: u32,
     pub status: AttemptStatus,
     pub trigger: Trigger,

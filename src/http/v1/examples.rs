@@ -141,6 +141,8 @@ fn link() -> Value {
     json!({
         "id": 1042,
         "endpoint_id": WEBHOOK,
+        "endpoint_name": "Billing",
+        "endpoint_url": "https://billing.example.com/hooks",
         "attempt": 1,
         "status": "delivered",
         "trigger": "event",

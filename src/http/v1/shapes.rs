@@ -343,6 +343,9 @@ pub struct AttemptLink {
     pub id: i64,
     /// UUID of the webhook.
     pub endpoint_id: String,
+    /// The webhook's name; empty if it has none.
+    pub endpoint_name: String,
+    pub endpoint_url: String,
     pub attempt: u32,
     pub status: String,
     pub trigger: String,
@@ -357,6 +360,8 @@ impl AttemptLink {
         AttemptLink {
             id: a.id.0,
             endpoint_id: a.endpoint_id.to_string(),
+            endpoint_name: a.endpoint_name.clone(),
+            endpoint_url: a.endpoint_url.clone(),
             attempt: a.attempt,
             status: a.status.to_string(),
             trigger: a.trigger.to_string(),

@@ -14,7 +14,9 @@ use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::{Param, Query, Shape};
 use crate::service::ServiceError;
-use crate::service::log::statistics::{ErrorCount, EventTypeCount, Health, Stats, StepStats, Window};
+use crate::service::log::statistics::{
+    ErrorCount, EventTypeCount, Health, PointTimes, Stats, StepStats, Window,
+};
 
 use super::Tag;
 use super::endpoints::endpoint_id;
@@ -94,6 +96,7 @@ struct StatsTotals {
     pending: u64,
     /// Attempts sent in this time that failed, the last ones of deliveries included.
     failed_attempts: u64,
+    response_time_ms: StatsTimesObject,
 }
 
 /// One step, by the time at which attempts were sent.
@@ -105,13 +108,13 @@ struct StepObject {
     delivered: u64,
     exhausted: u64,
     failed_attempts: u64,
-    response_time_ms: StepTimesObject,
+    response_time_ms: StatsTimesObject,
 }
 
-/// Response times of a step in ms; null when there were none. Percentiles are within 6.25 %.
+/// Response times in ms, of the whole series or of a step; null without any. Percentiles are within 6.25 %.
 #[derive(Object)]
 #[oai(rename = "WebhookStatsTimes")]
-struct StepTimesObject {
+struct StatsTimesObject {
     average: Option<f64>,
     p50: Option<u64>,
     p95: Option<u64>,
@@ -130,6 +133,7 @@ impl StatsResource {
                     exhausted: stats.exhausted,
                     pending: stats.pending,
                     failed_attempts: stats.failed_attempts,
+                    response_time_ms: StatsTimesObject::of(&stats.times),
                 },
                 step: stats.step.to_string(),
                 since: stats.since.to_string(),
@@ -147,12 +151,18 @@ impl StepObject {
             delivered: step.delivered,
             exhausted: step.exhausted,
             failed_attempts: step.failed_attempts,
-            response_time_ms: StepTimesObject {
-                average: step.times.average.map(tenths),
-                p50: step.times.p50,
-                p95: step.times.p95,
-                p99: step.times.p99,
-            },
+            response_time_ms: StatsTimesObject::of(&step.times),
+        }
+    }
+}
+
+impl StatsTimesObject {
+    fn of(times: &PointTimes) -> StatsTimesObject {
+        StatsTimesObject {
+            average: times.average.map(tenths),
+            p50: times.p50,
+            p95: times.p95,
+            p99: times.p99,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! holds the last moment before `until`, so that no point is a part of one. Its totals are those of the
 //! same stretch, except `pending`, which is how many deliveries wait now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::attempts::delivery::RecentDelivery;
@@ -35,13 +36,32 @@ pub struct Window {
     pub step: Option<Span>,
 }
 
-/// Response times of a step, in ms.
+/// Response times of a series or of a step, in ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct StepTimes {
+pub struct PointTimes {
     pub average: Option<f64>,
     pub p50: Option<u64>,
     pub p95: Option<u64>,
     pub p99: Option<u64>,
+}
+
+impl PointTimes {
+    /// Of all attempts of these points. Percentiles of a series come from the sum of its histograms; they cannot
+    /// be computed from the percentiles of its steps.
+    fn of(points: &[Point]) -> PointTimes {
+        let mut counts: BTreeMap<Bucket, u64> = BTreeMap::new();
+        for (bucket, n) in points.iter().flat_map(|point| &point.histogram) {
+            *counts.entry(*bucket).or_default() += n;
+        }
+        let counts: Vec<(Bucket, u64)> = counts.into_iter().collect();
+        let sum = |figure: fn(&Point) -> u64| points.iter().map(figure).sum();
+        PointTimes {
+            average: average(sum(|p| p.response_ms_sum), sum(|p| p.response_count)),
+            p50: quantile(&counts, 0.5),
+            p95: quantile(&counts, 0.95),
+            p99: quantile(&counts, 0.99),
+        }
+    }
 }
 
 /// One step of a series.
@@ -51,7 +71,7 @@ pub struct StepStats {
     pub delivered: u64,
     pub exhausted: u64,
     pub failed_attempts: u64,
-    pub times: StepTimes,
+    pub times: PointTimes,
 }
 
 /// A series and its totals.
@@ -67,6 +87,8 @@ pub struct Stats {
     /// Waiting now.
     pub pending: u64,
     pub failed_attempts: u64,
+    /// Of the whole series.
+    pub times: PointTimes,
     pub series: Vec<StepStats>,
 }
 
@@ -74,12 +96,12 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     pub totals: Totals,
-    /// Delivered, of what was delivered or failed for good, in percent.
+    /// Delivered, of all that finished, in percent.
     pub success_rate: Option<f64>,
     /// Over the finished newest attempts, in ms.
     pub average_response_ms: Option<f64>,
     pub last_24h_events: u64,
-    /// Of these events, the ones that failed for good.
+    /// Of these events, the ones that are exhausted.
     pub last_24h_failures: u64,
     pub success: SuccessLabel,
     pub response_time: ResponseLabel,
@@ -165,6 +187,7 @@ impl Statistics {
             exhausted: sum(|p| p.exhausted),
             pending: totals.pending,
             failed_attempts: sum(|p| p.failed_attempts),
+            times: PointTimes::of(&points),
             series: cut.series(&points),
             since: cut.since,
             until: cut.until,
@@ -325,12 +348,7 @@ impl Cut {
                     delivered: point.delivered,
                     exhausted: point.exhausted,
                     failed_attempts: point.failed_attempts,
-                    times: StepTimes {
-                        average: average(point.response_ms_sum, point.response_count),
-                        p50: quantile(&point.histogram, 0.5),
-                        p95: quantile(&point.histogram, 0.95),
-                        p99: quantile(&point.histogram, 0.99),
-                    },
+                    times: PointTimes::of(std::slice::from_ref(point)),
                 }
             })
             .collect()
@@ -356,6 +374,26 @@ fn invalid(parameter: &str, message: &str) -> ServiceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentiles_of_a_series_are_those_of_all_its_responses() {
+        let point = |ms: u64, n: u64| Point {
+            response_count: n,
+            response_ms_sum: ms * n,
+            histogram: vec![(bucket_of(ms), n)],
+            ..Point::default()
+        };
+        // Nine of ten were fast, and all of those in the newest hour.
+        let points = [point(2_000, 10), point(10, 80), Point::default(), point(10, 10)];
+        let whole = PointTimes::of(&points);
+        let newest = PointTimes::of(&points[3..]);
+        assert_eq!((whole.p50, newest.p95), (newest.p50, newest.p50));
+        let slow = PointTimes::of(&points[..1]);
+        assert_eq!((whole.p95, whole.p99), (slow.p95, slow.p95));
+        assert_eq!(whole.average, Some(209.0));
+        assert_eq!(PointTimes::of(&points[2..3]), PointTimes::default());
+        assert_eq!(PointTimes::of(&[]), PointTimes::default());
+    }
 
     fn now() -> Timestamp {
         Timestamp::parse("2026-03-01T12:34:56.789Z").unwrap()

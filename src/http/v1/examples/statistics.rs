@@ -30,6 +30,7 @@ fn stats() -> Value {
                 "exhausted": 1,
                 "pending": 1,
                 "failed_attempts": 5,
+                "response_time_ms": { "average": 151.4, "p50": 143, "p95": 272, "p99": 368 },
             },
             "step": "1h",
             "since": "2026-05-01T04:00:00.000Z",

@@ -226,7 +226,7 @@ pub(crate) fn supersede(
 }
 
 const SUMMARY: &str = "t.id, e.uid, t.attempt, t.status, t.trigger, t.attempted_at, t.due_at, \
-     t.response_status, t.error_kind";
+     t.response_status, t.error_kind, e.name, e.url";
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<AttemptSummary> {
     let status = row.get(3)?;
@@ -240,6 +240,8 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<AttemptSummary> {
         due_at: pending_only(status, row.get(6)?),
         response_status: row.get(7)?,
         error_kind: row.get(8)?,
+        endpoint_name: row.get(9)?,
+        endpoint_url: row.get(10)?,
     })
 }
 
