@@ -20,6 +20,7 @@ pub(super) fn of(operation: &str) -> (Value, Value) {
             json!({ "token": "0".repeat(64), "email": "ada@example.com", "password": "correct horse" }),
             session(),
         ),
+        "check_setup" => (json!({ "token": "0".repeat(64) }), json!({ "open": true })),
         "sign_in" => (json!({ "email": "ada@example.com", "password": "correct horse" }), session()),
         "get_session" => (nothing, session()),
         "change_password" => {

@@ -73,6 +73,23 @@ struct SetUpBody {
 
 impl BodyShape for SetUpBody {}
 
+/// A set-up link to check.
+#[derive(Object)]
+#[allow(dead_code, reason = "it documents the body, which is read field by field")]
+struct SetUpCheckBody {
+    /// The last segment of the set-up link.
+    token: String,
+}
+
+impl BodyShape for SetUpCheckBody {}
+
+/// What a set-up link is good for.
+#[derive(Object)]
+struct SetUpCheckObject {
+    /// Whether the link still works.
+    open: bool,
+}
+
 /// Who wants to sign in.
 #[derive(Object)]
 #[allow(dead_code, reason = "it documents the body, which is read field by field")]
@@ -152,6 +169,21 @@ impl SessionApi {
         let signed_in = state.services.sessions.set_up(input, client(request)).await?;
         let cookie = cookie(state, request, Some(&signed_in));
         Ok(SetUpAnswer::Made(Answer(SessionObject::of(state, &signed_in).await?), cookie))
+    }
+
+    /// Check a set-up link
+    ///
+    /// Whether the link still works, so that a person is told before filling in the form. The token is in the body,
+    /// because addresses are logged.
+    #[oai(path = "/setup/check", method = "post", operation_id = "check_setup")]
+    async fn check_setup(
+        &self,
+        anybody: Anybody,
+        body: Json<SetUpCheckBody>,
+    ) -> Result<Answer<SetUpCheckObject>, Problem> {
+        let [token] = texts(&body.bytes, ["token"])?;
+        let open = anybody.state.services.sessions.setup_is_open(&token).await?;
+        Ok(Answer(SetUpCheckObject { open }))
     }
 
     /// Sign in

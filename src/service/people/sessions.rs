@@ -74,6 +74,14 @@ impl Sessions {
         Ok(issued.then_some(token))
     }
 
+    /// Whether a set-up link with this token still creates the owner.
+    pub async fn setup_is_open(&self, token: &str) -> Result<bool> {
+        match SessionToken::parse(token) {
+            Some(token) => Ok(self.store.setup_is_open(token.hash(), self.clock.now()).await?),
+            None => Ok(false),
+        }
+    }
+
     /// Makes the first user, an owner, and signs them in.
     pub async fn set_up(&self, input: SetUp<'_>, client: Client) -> Result<SignedIn> {
         let now = self.clock.now();

@@ -22,6 +22,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         // People who come and go. A key is nobody there.
         ("GET /admin/api/state", "++++++++"),
         ("POST /admin/api/setup", "++++++++"),
+        ("POST /admin/api/setup/check", "++++++++"),
         ("POST /admin/api/session", "++++++++"),
         ("GET /admin/api/session", "-+++----"),
         ("DELETE /admin/api/session", "-+++----"),

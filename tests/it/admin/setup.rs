@@ -61,6 +61,23 @@ async fn a_link_ends_after_half_an_hour_and_with_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_link_is_checked_without_being_used() {
+    let app = TestApp::start().await;
+    let first = token(&app).await.unwrap();
+    let second = token(&app).await.unwrap();
+    let check = async |token: &str| {
+        post(&app, "/admin/api/setup/check", json!({ "token": token })).await.expect(200)["open"].clone()
+    };
+    assert_eq!(check(&second).await, true);
+    assert_eq!(check(&second).await, true, "a check leaves the link as it is");
+    for wrong in [first.as_str(), "nonsense", ""] {
+        assert_eq!(check(wrong).await, false, "{wrong:?}");
+    }
+    post(&app, PATH, owner(&second)).await.expect(201);
+    assert_eq!(check(&second).await, false, "it was used");
+}
+
+#[tokio::test]
 async fn a_link_is_void_when_somebody_was_made_at_the_command_line() {
     let app = TestApp::start().await;
     let token = token(&app).await.unwrap();
