@@ -15,7 +15,7 @@ use crate::support::app::{json_body, send};
 const CALLERS: [&str; 8] =
     ["nobody", "viewer", "admin", "owner", "key read", "key write", "key all but admin", "key admin"];
 
-/// What was decided, by hand: `+` may, `-` may not. Those who may not hear 401 when they present nothing
+/// What was decided, by hand: `+` may, `-` may not. A caller who may not gets 401 when it presents nothing
 /// that counts here, and 403 otherwise.
 fn decided() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
@@ -81,7 +81,7 @@ async fn each_operation_opens_to_those_it_was_decided_for() {
             let name = format!("{} {path}", method.to_uppercase());
             let decision = decided.get(name.as_str()).unwrap_or_else(|| panic!("{name}: who may call it?"));
             let method: Method = method.to_uppercase().parse().unwrap();
-            // An id that fits nothing, and a body that cannot be taken: whoever may call it hears 404 or
+            // An id that fits nothing, and a body that cannot be taken: a caller who may call it gets 404 or
             // 422, and nothing happens. Signing out happens; so everybody has a session for that alone.
             let called = path.replace("{id}", "none");
             for (caller, (who, may)) in CALLERS.iter().zip(decision.chars()).enumerate() {

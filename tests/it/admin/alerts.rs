@@ -296,7 +296,7 @@ async fn a_target_that_is_down_is_told_when_it_is_back() {
     look_after(&app, 1).await;
     assert_eq!(messages.count(), 4);
     assert_eq!(logged(&app, "alert.sent").await, 1);
-    // Whoever is switched off hears nothing.
+    // A disabled target gets nothing.
     let off = json!({ "enabled": false });
     app.with_json(Method::PATCH, &format!("{ALERTS}/{id}"), off).await.expect(200);
     look_after(&app, 120).await;

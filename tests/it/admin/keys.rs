@@ -1,4 +1,4 @@
-//! Keys and apps, as those who sign in manage them.
+//! Keys and apps, as users of the dashboard manage them.
 
 use postrider::domain::Role;
 use reqwest::Method;

@@ -143,8 +143,8 @@ async fn the_echo_receiver_shows_a_verified_delivery() {
     assert_eq!((&test["delivered"], &test["http_status"]), (&json!(true), &json!(200)), "{test}");
 
     app.delete(&format!("/v1/webhooks/{id}")).await.expect(204);
-    let anew = admin.send(Method::POST, ECHO, json!({})).await.expect(201);
-    assert_ne!(anew["id"], made["id"], "a deleted one is made again");
+    let second = admin.send(Method::POST, ECHO, json!({})).await.expect(201);
+    assert_ne!(second["id"], made["id"], "a deleted one is created again");
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn the_cookie_follows_the_public_url() {
             .await;
     user(&app, "ada@example.com", Role::Owner).await;
     let body = json!({ "email": "ada@example.com", "password": PASSWORD });
-    // Whoever comes by the root, where everything is too, stays there.
+    // A client that comes by the root, where everything is served, too, stays there.
     for (path, cookie_path) in
         [("/hooks/admin/api/session", "; Path=/hooks;"), ("/admin/api/session", "; Path=/;")]
     {
