@@ -1,13 +1,13 @@
-// Asks for what the first page needs while the rest of the dashboard is still on its way. This module stands alone: it
-// runs as soon as it is there, and what it imports would be waited for. `api.js` takes the answers, once each.
+// Requests the data of the first page while the other modules are still loading. It imports nothing, because it would
+// have to wait for what it imports. `api.js` takes the responses, once each.
 
 /** The root of the service: the page's <base> is `<root>admin/`. */
 export const ROOT = new URL("../", document.baseURI);
 
-/** Where this browser notes that it had a session when it was last here. */
+/** The key in localStorage that says that this browser had a session on its last visit. */
 export const HERE = "postrider.here";
 
-/** Parameters of the log's address that choose rows, under the names that the API has for them. */
+/** Filter parameters of the delivery log’s address, with the API’s names. */
 export const FILTERS = [
   "status",
   "event_type",
@@ -19,9 +19,9 @@ export const FILTERS = [
   "until",
   "q",
 ];
-/** Parameters that say which of the rows, in which order. */
+/** Parameters for paging and sorting. */
 export const PLACE = ["page", "cursor", "per_page", "sort"];
-/** Rows of a page, unless the address says otherwise: more than a screen, and still quick to get and to draw. */
+/** Rows per page unless the address says otherwise: more than a screen, and still fast to load and render. */
 export const ROWS = 25;
 
 /** The address of a path such as `v1/webhooks`; empty and null parameters are left out, lists are repeated. */
@@ -35,13 +35,13 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** The path and parameters of the log's list, for the parameters of its page. */
+/** Path and parameters of the list of deliveries, from the parameters of its page. */
 export const listOf = (query, filter = plain(query)) => [
   "v1/webhooks/deliveries",
   { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])), per_page: query.get("per_page") ?? ROWS },
 ];
 
-/** The filters that the address has in the API's words. */
+/** The filters of the address, with the API’s names. */
 export function plain(query) {
   const filter = {};
   for (const name of FILTERS) {
@@ -51,7 +51,7 @@ export function plain(query) {
   return filter;
 }
 
-/** What pages ask for first. What depends on the time of day is not here: it would be another question a moment later. */
+/** The first requests of pages. None depends on the current time: a moment later it would be another request. */
 const PAGES = new Map([
   [
     "",
@@ -63,52 +63,52 @@ const PAGES = new Map([
   ["webhook-deliveries", (query) => (query.has("last") ? [] : [listOf(query)])],
 ]);
 
-/** Questions that were asked, by address: `{answer}`, a promise, and `data` or `error` once that is known. */
-const asked = new Map();
+/** Requests by address: `{response}`, a promise of the data, and `data` once it has arrived. */
+const sent = new Map();
 
-function ask([path, query]) {
+function request([path, query]) {
   const url = address(path, query).href;
-  const question = { data: undefined };
-  question.answer = fetch(url, { credentials: "same-origin", cache: "no-store", headers: { Accept: "application/json" } })
-    .then(async (answer) => (answer.ok ? (question.data = await answer.json()) : undefined))
+  const one = { data: undefined };
+  one.response = fetch(url, { credentials: "same-origin", cache: "no-store", headers: { Accept: "application/json" } })
+    .then(async (response) => (response.ok ? (one.data = await response.json()) : undefined))
     .catch(() => undefined);
-  asked.set(url, question);
+  sent.set(url, one);
 }
 
-/** The answer to a question that was asked ahead: a promise of it, or of undefined when it has to be asked again. */
+/** The data of a request that was sent ahead: a promise of it, or of undefined if it has to be sent again. */
 export function taken(url) {
-  const question = asked.get(url);
-  asked.delete(url);
-  return question?.answer;
+  const one = sent.get(url);
+  sent.delete(url);
+  return one?.response;
 }
 
-/** The same without waiting: undefined unless the answer is there. */
+/** The same without waiting: undefined unless it has arrived. */
 export function there([path, query]) {
   const url = address(path, query).href;
-  const data = asked.get(url)?.data;
-  if (data !== undefined) asked.delete(url);
+  const data = sent.get(url)?.data;
+  if (data !== undefined) sent.delete(url);
   return data;
 }
 
-/** Waits until everything was answered, but not for long: the frame of the page should not wait for a slow list. */
+/** Waits for all responses, but not for long: the frame of the page should not wait for a slow list. */
 export const settled = (ms) =>
-  Promise.race([Promise.all([...asked.values()].map((q) => q.answer)), new Promise((done) => setTimeout(done, ms))]);
+  Promise.race([Promise.all([...sent.values()].map((one) => one.response)), new Promise((done) => setTimeout(done, ms))]);
 
 function begin() {
   try {
-    // Who was not here has no session most likely, and a refusal would be an error in the browser's console.
+    // Without an earlier visit there is most likely no session, and a 401 would be an error in the browser’s console.
     if (localStorage.getItem(HERE) !== "1") return;
   } catch {
     return;
   }
-  ask(["admin/api/session", {}]);
+  request(["admin/api/session", {}]);
   const base = new URL(document.baseURI).pathname;
   const query = new URLSearchParams(location.search);
-  // Another app is chosen by a header, and only once it is known which there are.
+  // Another app is chosen by a header, and only after the session has told which apps there are.
   if (query.has("app") || !location.pathname.startsWith(base)) return;
-  PAGES.get(location.pathname.slice(base.length).replace(/\/+$/, ""))?.(query).forEach(ask);
-  // What the first page did not take would be old news to another one.
-  setTimeout(() => asked.clear(), 5000);
+  PAGES.get(location.pathname.slice(base.length).replace(/\/+$/, ""))?.(query).forEach(request);
+  // Data that the first page did not use would be outdated for the next one.
+  setTimeout(() => sent.clear(), 5000);
 }
 
 begin();

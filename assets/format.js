@@ -1,4 +1,4 @@
-// Numbers, durations, times and states in words. Pure: no markup, no request.
+// Numbers, durations, times and states in words. Pure: no markup, no requests.
 const whole = new Intl.NumberFormat("en");
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
@@ -11,7 +11,7 @@ export const total = (meta) => (meta?.total_capped ? `${number(meta.total)}+` : 
 /** 99.95 is not shown as 100: a rate is rounded down, so that "100 %" means all of them. */
 export const percent = (p) => (p === null || p === undefined ? NONE : `${one.format(Math.floor(p * 10) / 10)} %`);
 
-/** ms as people say it. */
+/** Milliseconds in words. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return NONE;
   if (ms < 1) return "< 1 ms";
@@ -80,15 +80,15 @@ export function exact(time) {
 
 /** The status of an attempt as the page says it: word, tone and icon. */
 export const ATTEMPT = {
-  delivered: { word: "Delivered", tone: "ok", icon: "check", hint: "The receiver answered with 2xx." },
-  exhausted: { word: "Failed", tone: "bad", icon: "cross", hint: "It failed, and nothing further is scheduled." },
+  delivered: { word: "Delivered", tone: "ok", icon: "check", hint: "The receiver responded with 2xx." },
+  exhausted: { word: "Failed", tone: "bad", icon: "cross", hint: "Failed: no retries left." },
   failed: {
-    word: "Retried",
+    word: "Failed, retrying",
     tone: "warn",
     icon: "redo",
-    hint: "This attempt failed; a later one of the same delivery exists.",
+    hint: "This attempt failed. The delivery has a later attempt.",
   },
-  pending: { word: "Pending", tone: "info", icon: "clock", hint: "Scheduled or being sent." },
+  pending: { word: "Pending", tone: "info", icon: "clock", hint: "Scheduled or in flight." },
   cancelled: {
     word: "Cancelled",
     tone: "off",
@@ -98,8 +98,8 @@ export const ATTEMPT = {
 };
 export const ENDPOINT = {
   active: { word: "Active", tone: "ok", icon: "check" },
-  paused: { word: "Paused", tone: "warn", icon: "pause", hint: "Deliveries are queued and wait." },
-  disabled: { word: "Disabled", tone: "bad", icon: "cross", hint: "New events make no delivery." },
+  paused: { word: "Paused", tone: "warn", icon: "pause", hint: "Deliveries are queued until it is resumed." },
+  disabled: { word: "Disabled", tone: "bad", icon: "cross", hint: "New events are not delivered." },
 };
 export const JOB = {
   running: { word: "Running", tone: "info", icon: "clock" },
@@ -120,16 +120,16 @@ export const HEALTH = {
   idle: { word: "Idle", tone: "off", icon: "minus" },
   unknown: { word: "Unknown", tone: "off", icon: "minus" },
 };
-/** Kinds of failure: a short name and what it means. */
+/** Kinds of failure: a short name and its meaning. */
 export const ERRORS = {
   dns: ["Name not found", "The host name could not be resolved."],
   connect: ["Connection refused", "No connection could be made."],
   tls: ["TLS error", "The secure connection could not be set up."],
-  timeout: ["Timeout", "No full answer came within the time limit."],
-  http_status: ["HTTP error", "The receiver answered, but not with 2xx."],
-  blocked_address: ["Blocked address", "The address may not be reached by this server's network rules."],
-  protocol: ["Protocol error", "The answer was not HTTP, or the connection broke."],
-  interrupted: ["Interrupted", "The server stopped while it was being sent; it is sent again."],
+  timeout: ["Timeout", "No complete response arrived within the time limit."],
+  http_status: ["HTTP error", "The receiver responded, but not with 2xx."],
+  blocked_address: ["Blocked address", "The network rules of this server block the address."],
+  protocol: ["Protocol error", "The response was not valid HTTP, or the connection broke."],
+  interrupted: ["Interrupted", "The server stopped while the request was in flight; it is sent again."],
 };
 export const TRIGGERS = {
   event: "Event",

@@ -11,8 +11,9 @@ function read() {
 
 /** `{path, query}` of the page that is shown; the path has no slash at its ends. */
 export const route = signal(read());
-/** Counts up when a new page (not only another query) is shown. */
+/** The path that is shown, and the whole address. */
 let shown = route.value.path;
+let here = location.pathname + location.search;
 
 /** The address of a page, for `href`. */
 export function href(path, query) {
@@ -32,8 +33,37 @@ export function href(path, query) {
 export function go(path, query, { replace = false } = {}) {
   const url = href(path, query);
   if (url === location.pathname + location.search) return;
-  history[replace ? "replaceState" : "pushState"](null, "", url);
-  arrive();
+  const move = () => {
+    history[replace ? "replaceState" : "pushState"](null, "", url);
+    arrive();
+  };
+  if (asks && path.replace(/^\/+|\/+$/g, "") !== shown) leave(move);
+  else move();
+}
+
+/** What is asked before another page is shown; gives (a promise of) whether it may be. */
+let asks = null;
+
+/**
+ * Asks before the page is left, until the function that this gives is called. `free` says without asking whether there
+ * is nothing to lose: the browser has a question of its own for closing the window.
+ */
+export function guard(ask, free) {
+  asks = ask;
+  const stay = (e) => {
+    if (!free()) e.preventDefault();
+  };
+  addEventListener("beforeunload", stay);
+  return () => {
+    if (asks === ask) asks = null;
+    removeEventListener("beforeunload", stay);
+  };
+}
+
+async function leave(move) {
+  if (!(await asks())) return;
+  asks = null;
+  move();
 }
 
 /** Changes some parameters of the address; null or an empty list removes one. */
@@ -51,18 +81,24 @@ function arrive() {
   const next = read();
   const moved = next.path !== shown;
   shown = next.path;
+  here = location.pathname + location.search;
   // Back and forward may lead to a page of another app.
   const app = next.query.get("app") ?? "";
   if (app !== appId.value && (!app || apps.value.some((a) => a.id === app))) appId.value = app;
   route.value = next;
   if (moved) {
     scrollTo(0, 0);
-    // A reader of screens hears the new page; the ring is not drawn for a target that is not a control.
+    // A screen reader announces the new page; no focus ring is drawn for a target that is not a control.
     requestAnimationFrame(() => document.getElementById("main")?.focus({ preventScroll: true }));
   }
 }
 
-addEventListener("popstate", arrive);
+addEventListener("popstate", () => {
+  if (!asks || read().path === shown) return arrive();
+  // The browser has gone already: back to where we were, and then there again if that is meant.
+  history.pushState(null, "", here);
+  return leave(() => history.back());
+});
 addEventListener("click", (event) => {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
     return;

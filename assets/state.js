@@ -1,27 +1,62 @@
-// What the whole page knows: who is signed in, which app is meant, how times are shown, what the clock says.
+// State shared by all pages: the session, the chosen app, the time display, the clock.
 import { HERE } from "./ahead.js";
-import { computed, signal } from "./ui.js";
+import { batch, computed, signal } from "./ui.js";
 
 /** `{email, role, csrf_token, apps}`; null when nobody is signed in; undefined until the server was asked. */
 export const session = signal(undefined);
-/** The app that an owner has chosen; empty means the one that the session has by itself. */
+/** The app that an owner has chosen; empty for the default of the session. */
 export const appId = signal("");
-/** True after a session ended under the reader's hands, so that sign-in can say so. */
-export const sessionEnded = signal(false);
+/** True from the end of a session until the next sign-in. The page stays as it is, below the form that asks for it. */
+export const expired = signal(false);
+/** True while the server does not respond. */
+export const away = signal(false);
+/** Counts how often the server came back: whatever is loaded is then loaded again. */
+export const returns = signal(0);
 
-/** Whether nobody can sign in yet, as the server said when the page was loaded; null when it was not asked. */
+/** Whether there are no users yet, as the server said when the page was loaded; null before it was asked. */
 export const setupRequired = signal(null);
 
 const RANK = { viewer: 0, admin: 1, owner: 2 };
-/** Whether the person's role is at least this one. The server decides; this only hides what it would refuse. */
+/** Whether the person’s role is at least this one. The server decides; this only hides what it would refuse. */
 export const may = (role) => RANK[session.value?.role ?? ""] >= RANK[role];
 
+/** The server refused the session. Nothing is thrown away: what was typed is still there after signing in again. */
 export function signedOut() {
-  if (session.value) sessionEnded.value = true;
-  session.value = null;
+  if (session.value) expired.value = true;
+  else session.value = null;
 }
 
-/** The apps to choose from, and the one that is meant. */
+/** Somebody has signed in. */
+export function signedIn(who) {
+  batch(() => {
+    session.value = who;
+    expired.value = false;
+    if (appId.value && !who.apps.some((app) => app.id === appId.value)) appId.value = "";
+  });
+}
+
+/** Waits for the next sign-in; gives whether it was the same person. Rejects when `signal` aborts. */
+export function signedInAgain(signal) {
+  const before = session.value?.email;
+  return new Promise((done, refuse) => {
+    const abort = () => {
+      stop();
+      refuse(signal.reason);
+    };
+    const stop = expired.subscribe((over) => {
+      if (over) return;
+      signal?.removeEventListener("abort", abort);
+      // Not within the subscription, which is still being made when it is called for the first time.
+      queueMicrotask(() => {
+        stop();
+        done(session.value?.email === before);
+      });
+    });
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+/** The apps to choose from, and the current one. */
 export const apps = computed(() => session.value?.apps ?? []);
 export const currentApp = computed(
   () =>
@@ -56,7 +91,7 @@ export const timeMode = stored("postrider.time", "relative", (v) => ["relative",
 /** Whether this browser had a session when it was last here: a guess that saves a question, nothing more. */
 export const wasHere = stored(HERE, "", (v) => v === "1");
 
-/** The time in ms, moved on every 5 seconds: enough for "12 seconds ago" without waking the page all the time. */
+/** The time in ms, updated every 5 seconds: enough for "12 seconds ago" without waking the page all the time. */
 export const now = signal(Date.now());
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();

@@ -1,4 +1,4 @@
-// What every module with markup imports: one way to write markup, hooks and signals. Nothing of the product is here.
+// What every module with markup imports: markup, hooks and signals. Nothing specific to Postrider.
 import { Component, Fragment, h, render } from "./vendor/preact/preact.js";
 import htm from "./vendor/htm/htm.js";
 
@@ -7,10 +7,10 @@ export { useCallback, useEffect, useId, useLayoutEffect, useMemo, useRef, useSta
 export { batch, computed, effect, signal, useComputed, useSignal } from "./vendor/signals/signals.js";
 export const html = htm.bind(h);
 
-/** Class names, the falsy ones left out. */
+/** Class names without the falsy ones. */
 export const cx = (...names) => names.filter(Boolean).join(" ");
 
-/** A component that is drawn again only when one of its properties is another one. */
+/** A component that renders again only when one of its properties has changed. */
 export function memo(draw) {
   return class extends Component {
     shouldComponentUpdate(next) {

@@ -1,4 +1,4 @@
-// Charts over time with uPlot, which is loaded when the first one is shown. Its place has its height before that.
+// Charts over time with uPlot, which is loaded with the first chart. Its place has the final height before that.
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { local, utc } from "../format.js";
 import { timeMode } from "../state.js";
@@ -22,12 +22,11 @@ const stylesheet = (url) =>
     document.head.append(link);
   });
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /**
  * `times` are the beginnings of the steps (RFC 3339), `step` their length in ms. `series`: `{name, values, tone}`;
- * stacked bars from the bottom up when `stacked`, else lines. `say` puts a value into words, `axis` one at the side.
- * `label` tells what is shown.
+ * stacked bars when `stacked`, else lines. `say` formats a value, `axis` one on the axis. `label` names the chart.
  */
 export function Chart({ times, step, series, stacked, say, axis = say, label, height = 200 }) {
   const place = useRef(null);
@@ -72,7 +71,7 @@ export function Chart({ times, step, series, stacked, say, axis = say, label, he
     </figcaption>
     <div class="chart-place" style=${{ height: `${height}px` }} ref=${place} aria-hidden="true"></div>
     <details class="chart-table">
-      <summary>As a table</summary>
+      <summary>Show as table</summary>
       <div class="chart-scroll" tabindex="0" role="region" aria-label="${label}, as a table">
         <table>
           <thead>
@@ -96,7 +95,7 @@ export function Chart({ times, step, series, stacked, say, axis = say, label, he
   </figure>`;
 }
 
-/** uPlot wants columns; stacked ones are sums from the bottom, the tallest drawn first. */
+/** uPlot takes columns; stacked ones are sums from the bottom, the tallest drawn first. */
 function data(times, series, stacked) {
   const x = times.map((t) => Date.parse(t) / 1000);
   if (!stacked) return [x, ...series.map((s) => s.values)];
@@ -107,9 +106,9 @@ function data(times, series, stacked) {
 }
 
 function options(uPlot, { width, height, step, series, stacked, axis: words, setAt, zone }) {
-  const muted = colour("muted"),
-    line = colour("line");
-  const font = `11px ${colour("font")}`;
+  const muted = color("muted"),
+    line = color("line");
+  const font = `11px ${color("font")}`;
   const tzDate = zone === "utc" ? (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC") : (t) => new Date(t * 1000);
   const axis = { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   const bars = uPlot.paths.bars({ size: [0.78, 48], align: 1, radius: 0.15 });
@@ -146,9 +145,9 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
       {},
       ...shown.map((s) =>
         stacked
-          ? { fill: colour(`${s.tone}-fill`), width: 0, paths: bars, points: { show: false } }
+          ? { fill: color(`${s.tone}-fill`), width: 0, paths: bars, points: { show: false } }
           : {
-              stroke: colour(s.tone === "line" ? "text" : s.tone),
+              stroke: color(s.tone === "line" ? "text" : s.tone),
               width: 1.5,
               dash: s.dash,
               spanGaps: false,
@@ -163,7 +162,7 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
 const WHOLE = Array.from({ length: 10 }, (_, n) => [1, 2, 5].map((f) => f * 10 ** n)).flat();
 const two = (n) => String(n).padStart(2, "0");
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-/** A day is named where it begins, hours by the 24-hour clock. */
+/** A day is labeled at its start, hours by the 24-hour clock. */
 const clock = (d) =>
   d.getHours() === 0 && d.getMinutes() === 0
     ? `${d.getDate()} ${MONTHS[d.getMonth()]}`

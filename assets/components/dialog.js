@@ -1,13 +1,20 @@
-// Dialogs on the browser's own <dialog>: it keeps the focus inside, closes with Escape and gives the focus back.
+// Dialogs on the browser’s own <dialog>: it keeps the focus inside, closes with Escape and gives the focus back.
 import { html, render, useEffect, useId, useRef, useState } from "../ui.js";
 import { Icon } from "./icon.js";
 
-/** Open as long as it is rendered. `footer` holds the buttons. */
-export function Dialog({ title, onClose, children, footer, wide }) {
+/**
+ * Open as long as it is rendered. `footer` holds the buttons. `sure` is asked before Escape, the cross or a click
+ * beside the dialog close it, and gives (a promise of) whether they may.
+ */
+export function Dialog({ title, onClose, children, footer, wide, sure = () => true }) {
   const ref = useRef(null);
   const id = useId();
+  const leave = async () => {
+    if (await sure()) onClose();
+  };
+  const show = () => ref.current && !ref.current.open && ref.current.showModal();
   useEffect(() => {
-    ref.current.showModal();
+    show();
     // What is asked for comes first, not the cross in the corner.
     ref.current.querySelector(".dialog-body :is(input, select, textarea):not([type=checkbox], [type=radio])")?.focus();
   }, []);
@@ -15,18 +22,26 @@ export function Dialog({ title, onClose, children, footer, wide }) {
     ref=${ref}
     class=${wide ? "dialog wide" : "dialog"}
     aria-labelledby=${id}
+    onKeyDown=${(e) => {
+      if (e.key !== "Escape" || e.defaultPrevented) return;
+      // A browser asks `cancel` only once; the second Escape in a row would close the dialog whatever is said here.
+      e.preventDefault();
+      e.stopPropagation();
+      leave();
+    }}
     onCancel=${(e) => {
       e.preventDefault();
-      onClose();
+      leave();
     }}
+    onClose=${show}
     onMouseDown=${(e) => {
-      if (e.target === ref.current) onClose();
+      if (e.target === ref.current) leave();
     }}
   >
     <div class="dialog-box">
       <header>
         <h2 id=${id}>${title}</h2>
-        <button type="button" class="button quiet icon-only" aria-label="Close" onClick=${onClose}>
+        <button type="button" class="button quiet icon-only" aria-label="Close" onClick=${leave}>
           <${Icon} name="cross" />
         </button>
       </header>
@@ -38,9 +53,9 @@ export function Dialog({ title, onClose, children, footer, wide }) {
 
 /**
  * Asks before something that cannot be undone. `act` may be async: the dialog stays until it is done and shows what
- * went wrong. Gives true when it was done.
+ * went wrong. Gives true when it was done. `cancel` is what the other button says.
  */
-export function confirm({ title, text, action = "Continue", danger = false, act = async () => {} }) {
+export function confirm({ title, text, action = "Continue", cancel = "Cancel", danger = false, act = async () => {} }) {
   return new Promise((answer) => {
     const place = document.createElement("div");
     document.body.append(place);
@@ -49,11 +64,11 @@ export function confirm({ title, text, action = "Continue", danger = false, act 
       place.remove();
       answer(done);
     };
-    render(html`<${Confirm} ...${{ title, text, action, danger, act, close }} />`, place);
+    render(html`<${Confirm} ...${{ title, text, action, cancel, danger, act, close }} />`, place);
   });
 }
 
-function Confirm({ title, text, action, danger, act, close }) {
+function Confirm({ title, text, action, cancel, danger, act, close }) {
   const [state, set] = useState({ busy: false, error: null });
   const run = async () => {
     set({ busy: true, error: null });
@@ -67,7 +82,7 @@ function Confirm({ title, text, action, danger, act, close }) {
   return html`<${Dialog}
     title=${title}
     onClose=${() => close(false)}
-    footer=${html`<button type="button" class="button" onClick=${() => close(false)}>Cancel</button>
+    footer=${html`<button type="button" class="button" onClick=${() => close(false)}>${cancel}</button>
       <button
         type="button"
         class="button ${danger ? "danger" : "primary"}"

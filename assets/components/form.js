@@ -1,11 +1,12 @@
-// Forms: labels, hints, and the server's errors beside the field that they name.
+// Forms: labels, hints, and each error next to its field.
 import { html, useId, useRef, useState } from "../ui.js";
+import { ApiError } from "../api.js";
 import { announce } from "./toast.js";
 import { Note } from "./states.js";
 
 /**
  * `const form = useForm({initial, submit: async (values) => …})`, then `<${Form} form=${form}>` around fields with
- * `form` and `name`. An ApiError is put beside the fields it names (by `source.pointer`); the rest stands above the buttons.
+ * `form` and `name`. An ApiError is shown next to the fields it names (by `source.pointer`), the rest above the buttons.
  */
 export function useForm({ initial, submit }) {
   const [values, setValues] = useState(initial);
@@ -52,7 +53,21 @@ export function useForm({ initial, submit }) {
   return { values, set, setValues, run, busy: state.busy, error: state.error, general, errorOf, root, known };
 }
 
-/** "url must be…" reads "Must be…" where it stands below the field that is called so. */
+/**
+ * For `submit`: throws the sentences of an object from field to sentence, null where all is well. For what the API says
+ * in words of its own.
+ */
+export function check(problems) {
+  const found = Object.entries(problems).filter(([, detail]) => detail);
+  if (found.length) throw new ApiError(422, found.map(([name, detail]) => ({ detail, source: { pointer: `/${name}` } })));
+}
+
+export const isName = (text) => text.length > 0 && [...text].length <= 100 && !/[\u0000-\u001f\u007f]/.test(text);
+export const NAME_PROBLEM = "Enter a name of up to 100 characters.";
+/** What the server counts as too short a password; the limit at the other end is out of reach for people. */
+export const passwordProblem = (text) => ([...text].length < 10 ? "Use at least 10 characters." : null);
+
+/** "url must be…" reads "Must be…" below the field of that name. */
 function beside(name, text) {
   const rest = text.startsWith(`${name} `) ? text.slice(name.length + 1) : text;
   return rest[0].toUpperCase() + rest.slice(1);
@@ -65,7 +80,7 @@ export function Form({ form, children, footer, className }) {
   </form>`;
 }
 
-/** The frame of a field: label, hint, error. `children` is a function of the attributes that the control needs. */
+/** The frame of a field: label, hint, error. `children` is a function from the attributes of the control. */
 export function FieldFrame({ label, hint, error, optional, children }) {
   const id = useId();
   const describedby = cxIds(hint && `${id}-h`, error && `${id}-e`);
@@ -128,7 +143,7 @@ function CheckField({ label, hint, error, checked, onChange }) {
   </div>`;
 }
 
-/** The button that sends the form. */
+/** The submit button. */
 export function Submit({ form, children, danger }) {
   return html`<button
     type="submit"

@@ -1,4 +1,4 @@
-// The list of keys, loaded when someone asks for it.
+// The list of keyboard shortcuts, loaded on demand.
 import { html } from "../ui.js";
 import { Dialog } from "./dialog.js";
 
@@ -9,10 +9,10 @@ const KEYS = [
   ["Enter", "Open the row"],
   ["x", "Select the row"],
   ["r", "Retry the delivery"],
-  ["n", "Show what is new"],
-  ["c", "Make a webhook, send an event"],
+  ["n", "Show new rows"],
+  ["c", "Create a webhook, send an event"],
   ["Esc", "Close"],
-  ["?", "These keys"],
+  ["?", "Show this list"],
 ];
 export default function Help({ onClose }) {
   return html`<${Dialog} title="Keyboard shortcuts" onClose=${onClose}

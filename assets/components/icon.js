@@ -1,4 +1,4 @@
-// Line icons, drawn on a 16 px grid. Decorative unless `label` is given: a word always stands beside them.
+// Line icons, drawn on a 16 px grid. Decorative unless `label` is given: a word is always next to them.
 import { html } from "../ui.js";
 
 const PATHS = {
@@ -60,7 +60,7 @@ export function Icon({ name, label, size = 16 }) {
   </svg>`;
 }
 
-/** The product's sign, as in icon.svg. The name stands beside it. */
+/** The logo, as in icon.svg. The name is always next to it. */
 export const Logo = ({ size }) =>
   html`<svg width=${size} height=${size} viewBox="0 0 32 32" aria-hidden="true">
     <rect width="32" height="32" rx="7" fill="#1d4f91" />

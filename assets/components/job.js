@@ -1,4 +1,4 @@
-// Bulk work (retry, recover, replay): its progress, and the way to stop it.
+// Bulk jobs (retry, recover, replay): progress, and canceling.
 import { html, render, useEffect, useState } from "../ui.js";
 import { del, get } from "../api.js";
 import { number, plural } from "../format.js";
@@ -6,7 +6,7 @@ import { Dialog } from "./dialog.js";
 import { Note } from "./states.js";
 import { announce, toast } from "./toast.js";
 
-/** Follows a job until it is done. Gives its attributes, or an error. */
+/** Follows a bulk job until it is done. Gives its attributes, or an error. */
 export function useJob(id) {
   const [state, set] = useState({ job: null, error: null });
   useEffect(() => {
@@ -80,7 +80,7 @@ function JobDialog({ id, title, close }) {
     setStopping(true);
     try {
       await del(`v1/jobs/${encodeURIComponent(id)}`);
-      toast("Stopped. What was not sent yet is cancelled.");
+      toast("Stopped. Unsent deliveries are cancelled.");
       close();
     } catch (e) {
       setStopping(false);
@@ -90,12 +90,12 @@ function JobDialog({ id, title, close }) {
   return html`<${Dialog}
     title=${title}
     onClose=${close}
-    footer=${html`${running && html`<button type="button" class="button danger" disabled=${stopping} onClick=${stop}>Cancel what is not sent</button>`}
-      <button type="button" class="button primary" onClick=${close}>${running ? "Leave it running" : "Close"}</button>`}
+    footer=${html`${running && html`<button type="button" class="button danger" disabled=${stopping} onClick=${stop}>Cancel unsent deliveries</button>`}
+      <button type="button" class="button primary" onClick=${close}>${running ? "Continue in background" : "Close"}</button>`}
   >
     <${JobProgress} job=${job ?? { matched: 0, queued: 0, delivered: 0, exhausted: 0 }} />
     <p class="muted">
-      ${running ? "This goes on in the background, behind fresh events. What fails is tried again by the webhook's schedule, so it may take a while until all is decided." : sentence(job)}
+      ${running ? "This continues in the background. New events take priority. Failed deliveries are retried on the webhook’s schedule, so it may take a while to finish." : sentence(job)}
     </p>
     ${error && html`<${Note} tone="warn">${error.message}<//>`}
   <//>`;
@@ -103,10 +103,10 @@ function JobDialog({ id, title, close }) {
 
 const sentence = (job) =>
   job.status === "cancelled"
-    ? `Cancelled: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} had arrived.`
-    : `Done: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} arrived${job.exhausted ? `, ${number(job.exhausted)} failed again` : ""}.`;
+    ? `Cancelled: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} succeeded.`
+    : `Done: ${number(job.delivered)} of ${plural(job.matched, "delivery", "deliveries")} succeeded${job.exhausted ? `, ${number(job.exhausted)} failed again` : ""}.`;
 
-/** Shows a job's progress in a dialog; resolves when the dialog is closed. */
+/** Shows the progress of a bulk job in a dialog; resolves when the dialog is closed. */
 export function showJob(id, title) {
   return new Promise((done) => {
     const place = document.createElement("div");

@@ -1,4 +1,4 @@
-// Keys. They never act while someone types, while a dialog is open, or with Ctrl, Alt or Meta held.
+// Keyboard shortcuts. They never act while someone types, in dialogs, or with Ctrl, Alt or Meta held.
 import { useEffect, useRef } from "../ui.js";
 
 const typing = (target) =>

@@ -1,11 +1,12 @@
-// Loading: what a page asks the server for, kept on the page while newer data is on its way, so nothing jumps.
+// Loading: what a page asks the server for. Older data stays on the page while newer data is loading, so nothing jumps.
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
-import { appId } from "../state.js";
+import { appId, returns } from "../state.js";
 
 /**
  * `useLoad((signal) => get("v1/…", query, { signal }), [what it depends on])`
- * gives `{data, error, loading, reload}`. Older answers never overwrite newer ones; another app starts anew. What is
- * not needed at once waits until `when` holds. `ahead()` gives what is there already, or undefined.
+ * gives `{data, error, loading, reload}`. Older responses never overwrite newer ones; another app starts from scratch.
+ * Everything is loaded again when the server was away and is back. What is not needed at once is loaded once `when`
+ * holds. `ahead()` gives what has been loaded already, or undefined.
  */
 export function useLoad(load, dependencies = [], when = true, ahead = undefined) {
   const app = appId.value;
@@ -34,7 +35,7 @@ export function useLoad(load, dependencies = [], when = true, ahead = undefined)
     if (given.current) given.current = false;
     else if (when) reload();
     return () => running.current?.abort();
-  }, [reload, when]);
+  }, [reload, when, returns.value]);
   return { ...state, reload };
 }
 

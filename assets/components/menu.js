@@ -4,7 +4,7 @@ import { Icon } from "./icon.js";
 
 /**
  * `items`: `{label, icon, href | run, danger, disabled, hint, current}`, null for a line or `{heading}`.
- * `named`: the button's own text is its name.
+ * `named`: the button’s own text is its name.
  */
 export function Menu({ label, button, items, align = "end", className = "button", up, named }) {
   const [open, setOpen] = useState(false);
@@ -98,7 +98,7 @@ function entry(item, shut) {
   </button>`;
 }
 
-/** Near the lower edge a list opens upwards, if it has more room there. */
+/** Near the lower edge a list opens upward, if there is more room. */
 function noRoomBelow(place) {
   const { top, bottom } = place.getBoundingClientRect();
   return innerHeight - bottom < 240 && top > innerHeight - bottom;

@@ -1,8 +1,8 @@
-// The frame of a page's content: its title (also the document's), what can be done, and cards.
+// The frame of a page: its title (also the document’s), actions, and cards.
 import { cx, html, useEffect } from "../ui.js";
 import { currentApp, apps } from "../state.js";
 
-/** `actions` stand on the right of the title; `intro` is a sentence below it. */
+/** `actions` are to the right of the title; `intro` is a sentence below it. */
 export function Page({ title, actions, intro, back, narrow, children }) {
   useEffect(() => {
     document.title = `${title} · ${apps.value.length > 1 && currentApp.value ? `${currentApp.value.name} · ` : ""}Postrider`;

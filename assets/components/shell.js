@@ -1,15 +1,15 @@
-// What stands around every page: navigation, app switcher, the person's menu.
+// The frame around every page: navigation, app switcher, user menu.
 import { cx, html, useEffect, useState } from "../ui.js";
 import { del } from "../api.js";
 import { go, href, route } from "../router.js";
-import { appId, apps, currentApp, may, session, sessionEnded, timeMode } from "../state.js";
-import { NAVIGATION } from "../pages/index.js";
+import { appId, apps, away, currentApp, may, session, timeMode } from "../state.js";
 import { Icon, Logo } from "./icon.js";
 import { Menu } from "./menu.js";
 import { TIME_MODES } from "./time.js";
 import { fail } from "./toast.js";
 
-export function Shell({ children, onHelp }) {
+/** `navigation` is the list of entries (`pages/index.js`), null for a line between groups. */
+export function Shell({ navigation, children, onHelp }) {
   const [open, setOpen] = useState(false);
   const { path } = route.value;
   useEffect(() => {
@@ -46,18 +46,22 @@ export function Shell({ children, onHelp }) {
       <${Brand} />
       <${Apps} />
       <ul class="side-list">
-        ${visible().map((entry) => (entry ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : html`<li class="nav-line" aria-hidden="true"></li>`))}
+        ${visible(navigation).map((entry) => (entry ? html`<li><${NavLink} ...${entry} here=${path} /></li>` : html`<li class="nav-line" aria-hidden="true"></li>`))}
       </ul>
       <div class="side-end"><${Person} wide onHelp=${onHelp} /></div>
     </nav>
     ${open && html`<div class="veil" onClick=${() => setOpen(false)}></div>`}
+    <div class="away-place" role="status">${away.value && html`<${Away} />`}</div>
     <main id="main" tabindex="-1">${children}</main>
   </div>`;
 }
 
-/** What the role may see, without two lines in a row. */
-const visible = () =>
-  NAVIGATION.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
+const Away = () =>
+  html`<p class="away"><${Icon} name="alert" /><span><strong>Can’t reach the server.</strong> What you see may be out of date. What you have typed is kept. Reconnecting…</span></p>`;
+
+/** The entries that the role may see, without consecutive lines. */
+const visible = (navigation) =>
+  navigation.filter((entry) => !entry?.role || may(entry.role)).filter((entry, i, all) => entry || all[i + 1]);
 
 const Brand = () => html`<a class="brand" href=${href("")}><${Logo} size=${22} />Postrider</a>`;
 
@@ -66,7 +70,7 @@ function NavLink({ path, title, icon, here }) {
   return html`<a href=${href(path)} aria-current=${current}><${Icon} name=${icon} />${title}</a>`;
 }
 
-/** Only people with more than one app have a choice to make. */
+/** Only for people with more than one app. */
 function Apps() {
   if (apps.value.length < 2) return null;
   const choose = (app) => {
@@ -94,7 +98,6 @@ function Person({ wide, onHelp }) {
     } catch (e) {
       if (e.status !== 401) return fail(e);
     }
-    sessionEnded.value = false;
     session.value = null;
     return go("sign-in");
   };

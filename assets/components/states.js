@@ -1,15 +1,15 @@
-// What a place says while it has nothing to show: loading, empty, failed.
+// Placeholders: loading, empty, failed.
 import { html } from "../ui.js";
 import { Icon } from "./icon.js";
 
-/** Grey bars in the place of text. `lines` or explicit `width`/`height` in CSS lengths. */
+/** Gray bars in place of text. `lines` or explicit `width`/`height` in CSS lengths. */
 export function Skeleton({ lines = 1, width, height }) {
   return html`<div class="skeleton" aria-hidden="true">
     ${Array.from({ length: lines }, (_, i) => html`<span style=${{ width: width ?? `${[92, 78, 85, 64][i % 4]}%`, height }}></span>`)}
   </div>`;
 }
 
-/** `children` are the buttons or links that lead on. */
+/** `children` are buttons or links to the next step. */
 export function EmptyState({ icon = "search", title, text, children }) {
   return html`<div class="state">
     <${Icon} name=${icon} size=${28} />
@@ -18,12 +18,12 @@ export function EmptyState({ icon = "search", title, text, children }) {
   </div>`;
 }
 
-export function ErrorState({ error, retry, title = "This could not be loaded", children }) {
+export function ErrorState({ error, retry, title = "Could not load this", children }) {
   return html`<div class="state bad" role="alert">
     <${Icon} name="alert" size=${28} />
     <h2>${title}</h2>
     <p>${error?.message ?? String(error)}</p>
-    ${error?.requestId && html`<p class="muted small">Request <code>${error.requestId}</code></p>`}
+    ${error?.requestId && html`<p class="muted small">Request ID <code>${error.requestId}</code></p>`}
     <div class="state-actions">
       ${retry && html`<button type="button" class="button" onClick=${retry}>Try again</button>`}${children}
     </div>

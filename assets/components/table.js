@@ -10,9 +10,9 @@ import { useKeys } from "./keyboard.js";
  * (a header goes from descending to ascending to the list's own order, null);
  * `card` says where the cell goes on a narrow screen: `head`, `aside`, `line` (default), `foot` or `hide`.
  * `rows` undefined draws a skeleton. `selected` (a Set of keys) with `onSelect` adds boxes; `onOpen` makes rows clickable;
- * `empty` stands in for no rows. `j` and `k` move a cursor over the rows and Enter opens the one under it, unless the page
+ * `empty` is shown when there are no rows. `j` and `k` move a cursor over the rows and Enter opens the one under it, unless the page
  * does that itself and gives `active`, the key of the row to mark.
- * A row is drawn again when it or `columns` is another object: keep them with useMemo where rows are many.
+ * A row renders again when it or `columns` is another object: keep them with useMemo for long lists.
  */
 export function DataTable({
   columns,
@@ -33,7 +33,7 @@ export function DataTable({
   const keys = rows?.map(keyOf) ?? [];
   const all = keys.length > 0 && keys.every((k) => selected?.has(k));
   const some = !all && keys.some((k) => selected?.has(k));
-  // Rows are given the same functions each time, so that only those are drawn again that have changed.
+  // Rows get the same functions each time, so that only changed rows render again.
   const latest = useRef({});
   latest.current = { selected, onSelect, onOpen };
   const toggle = useCallback((key) => {
@@ -162,7 +162,7 @@ function Header({ column, sort, onSort }) {
   </th>`;
 }
 
-/** The parameters (`page`, `cursor`) of a list's `links`, put on the page's own address; null when there is no such page. */
+/** The parameters (`page`, `cursor`) of a list’s `links`, as an address of this page; null without a link. */
 function turn(link) {
   if (!link) return null;
   const from = new URL(link, location.href).searchParams;
@@ -175,7 +175,7 @@ function turn(link) {
   return href(route.value.path, query);
 }
 
-/** "51–100 of 2,413", back and on; the address carries `page` or `cursor` as the API gives them. */
+/** "51–100 of 2,413" with links to the previous and next page; the address holds the API’s `page` or `cursor`. */
 export function Pages({ list, noun = "rows" }) {
   if (!list)
     return html`<div class="pages" aria-hidden="true">
@@ -187,7 +187,7 @@ export function Pages({ list, noun = "rows" }) {
   const words = from
     ? `${number(from)}–${number(from + data.length - 1)} of ${total(meta)}`
     : `${data.length} of ${total(meta)}`;
-  // A cursor leads only onwards; back goes by number as far as numbers reach, and to the newest beyond.
+  // A cursor leads only forward; back goes by page number as far as numbers reach, else to the first page.
   const before =
     links.prev ?? (meta.page > 1 && (meta.page - 1) * meta.per_page <= 10_000 ? `?page=${meta.page - 1}` : null);
   const first = meta.page > 2 || (meta.page > 1 && !before) ? "?page=1" : null;

@@ -1,4 +1,4 @@
-// Tabs: one of several parts at a time. Arrow keys move between them, as readers of screens expect.
+// Tabs: one of several parts at a time. Arrow keys move between them, as screen reader users expect.
 import { html, useId, useRef } from "../ui.js";
 
 /** `tabs`: `[key, word]`; `children` is the part of the current one. */

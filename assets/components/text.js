@@ -1,4 +1,4 @@
-// Text that may be long or hostile: shortened in the middle, copied, never interpreted.
+// Text that may be long or hostile: shortened in the middle, copied, never interpreted as markup.
 import { html, useRef, useState } from "../ui.js";
 import { announce } from "./toast.js";
 import { Icon } from "./icon.js";
@@ -12,13 +12,14 @@ export function MiddleEllipsis({ text, tail = 12, mono }) {
   >`;
 }
 
-/** `text` may be a function, for what is made only when asked for. */
-export function CopyButton({ text, label = "Copy", what = label, quiet = true }) {
+/** `text` may be a function, for what is put together only when asked for. */
+export function CopyButton({ text, label = "Copy", what = label, quiet = true, onCopied }) {
   const [done, setDone] = useState(false);
   const timer = useRef(0);
   const copy = async () => {
     await copyText(typeof text === "function" ? text() : text);
     setDone(true);
+    onCopied?.();
     announce(`${what}: copied`);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => setDone(false), 1500);
@@ -28,17 +29,23 @@ export function CopyButton({ text, label = "Copy", what = label, quiet = true })
     class=${quiet ? "button quiet small" : "button small"}
     onClick=${copy}
     title=${what}
+    aria-label=${what}
   >
     <${Icon} name=${done ? "check" : "copy"} size=${14} />${label}
   </button>`;
 }
 
-/** The clipboard is only there in secure contexts; over plain http, the old command has to do. */
+/** The clipboard exists only in secure contexts; over plain HTTP, the old command has to do. */
 async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  try {
+    return await navigator.clipboard.writeText(text);
+  } catch {
+    /* Not there, or not allowed. */
+  }
   const area = document.createElement("textarea");
   area.value = text;
-  document.body.append(area);
+  // Inside an open dialog, because everything beside it takes no focus.
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(area);
   area.select();
   document.execCommand("copy");
   area.remove();

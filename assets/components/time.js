@@ -1,4 +1,4 @@
-// Times: relative by default, exact in UTC and local on hover, the same way everywhere by one switch.
+// Times: relative by default, exact in UTC and local time on hover, with one switch for all pages.
 import { html } from "../ui.js";
 import { NONE, ago, exact, short } from "../format.js";
 import { now, timeMode } from "../state.js";
@@ -9,7 +9,7 @@ export function Time({ at }) {
   return html`<time datetime=${at} title=${exact(at)}>${text}</time>`;
 }
 
-/** How long until something happens, which says more than the clock; what should have happened already is due now. */
+/** The time until something happens; "now" if it is overdue. */
 export const Due = ({ at }) =>
   html`<time datetime=${at} title=${exact(at)}>${Date.parse(at) < now.value + 5000 ? "now" : ago(at, now.value)}</time>`;
 
@@ -18,9 +18,9 @@ export const TIME_MODES = [
   ["local", "Local"],
   ["utc", "UTC"],
 ];
-/** The switch; one choice for all pages, kept in this browser. */
+/** The switch: one choice for all pages, kept in this browser. */
 export function TimeSwitch() {
-  return html`<div class="segmented" role="group" aria-label="How times are shown">
+  return html`<div class="segmented" role="group" aria-label="Time display">
     ${TIME_MODES.map(
       ([mode, word]) =>
         html`<button

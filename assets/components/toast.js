@@ -1,4 +1,4 @@
-// Short messages about what just happened, and words for readers of screens only.
+// Short messages about what just happened, and announcements for screen readers.
 import { html, signal } from "../ui.js";
 import { Icon } from "./icon.js";
 
@@ -6,7 +6,7 @@ const toasts = signal([]);
 const spoken = signal("");
 let next = 1;
 
-/** Says something for 6 seconds; a failure stays until it is closed. `action` is `{label, run}` or `{label, href}`. */
+/** Shows a message for 6 seconds; a failure until it is closed. `action` is `{label, run}` or `{label, href}`. */
 export function toast(text, { tone = "ok", action } = {}) {
   const id = next++;
   toasts.value = [...toasts.value.slice(-2), { id, text, tone, action }];

@@ -1,4 +1,4 @@
-// Alerts: who is told when something goes wrong, and by which way.
+// Alert targets: phones and channels that are notified when something goes wrong.
 import { html, useMemo, useState } from "../ui.js";
 import { del, get, patch, post } from "../api.js";
 import { may, timeMode } from "../state.js";
@@ -14,26 +14,26 @@ import { DataTable } from "../components/table.js";
 import { Time } from "../components/time.js";
 import { fail, toast } from "../components/toast.js";
 
-/** Kind, what it is called, and when it is told. */
+/** Kind, its name, and when it is sent. */
 const KINDS = [
-  ["webhook_disabled", "Webhook disabled", "Failures in a row or a 410 switched it off."],
-  ["webhook_failing", "Webhook about to be disabled", "Half of the failures that disable it have been counted."],
-  ["queue_late", "Deliveries are late", "The oldest one has waited for longer than the limit below."],
-  ["disk_low", "Disk nearly full", "Less is free than the limit below."],
-  ["backup_failed", "Backup failed", "One of those that the server makes by itself."],
+  ["webhook_disabled", "Webhook disabled", "Too many consecutive failures, or a 410 response."],
+  ["webhook_failing", "Webhook about to be disabled", "Half of the failures that disable it have happened."],
+  ["queue_late", "Deliveries are late", "The oldest one is overdue by more than the limit below."],
+  ["disk_low", "Disk nearly full", "Free space is below the limit below."],
+  ["backup_failed", "Backup failed", "A scheduled backup failed."],
 ];
 const WORD = Object.fromEntries(KINDS.map(([kind, word]) => [kind, word]));
 
-/** Form, what it is called, what its URL is, what its token is (null: it has none). */
+/** Form, its name, hints for its URL and its token (null: it has none). */
 const FORMS = [
-  ["ntfy", "ntfy", "The topic’s URL, such as https://ntfy.sh/my-topic.", "Access token, if the topic asks for one"],
+  ["ntfy", "ntfy", "The topic’s URL, such as https://ntfy.sh/my-topic.", "Access token, if the topic requires one"],
   ["gotify", "Gotify", "The server’s URL.", "Token of an application in Gotify"],
   ["discord", "Discord", "The webhook’s URL, from the channel’s settings.", null],
-  ["slack", "Slack", "The incoming webhook’s URL. Mattermost and Rocket.Chat take the same.", null],
+  ["slack", "Slack", "The incoming webhook’s URL. Mattermost and Rocket.Chat use the same format.", null],
   [
     "json",
     "Any URL (JSON)",
-    "Gets a JSON object: kind, title, text, link. For Home Assistant, n8n and your own.",
+    "Receives a JSON object with kind, title, text and link. For Home Assistant, n8n and your own programs.",
     "Sent as Authorization: Bearer",
   ],
 ];
@@ -51,17 +51,17 @@ export default function Alerts() {
       danger: true,
       action: "Delete",
       act: () => del(path(target)),
-      text: html`<p><strong>${target.name}</strong> hears of nothing any more.</p>`,
+      text: html`<p><strong>${target.name}</strong> gets no more alerts. This cannot be undone.</p>`,
     });
     if (done) {
-      toast(`${target.name} is deleted.`);
+      toast(`${target.name} deleted.`);
       list.reload();
     }
   };
   const toggle = async (target) => {
     try {
       await patch(path(target), { enabled: !target.enabled });
-      toast(target.enabled ? `${target.name} hears nothing for now.` : `${target.name} is told again.`);
+      toast(target.enabled ? `${target.name} disabled.` : `${target.name} enabled.`);
     } catch (e) {
       fail(e);
     }
@@ -82,7 +82,7 @@ export default function Alerts() {
         },
         {
           key: "kinds",
-          title: "Hears of",
+          title: "Alerts",
           width: "32%",
           card: "line",
           cell: (t) =>
@@ -92,10 +92,10 @@ export default function Alerts() {
         },
         {
           key: "last",
-          title: "Last try",
+          title: "Last sent",
           width: "13rem",
           card: "line",
-          cell: (t) => html`<${LastTry} target=${t} />`,
+          cell: (t) => html`<${LastSent} target=${t} />`,
         },
         editable && {
           key: "actions",
@@ -117,9 +117,9 @@ export default function Alerts() {
                 className="button quiet small icon-only"
                 label="Actions for ${t.name}"
                 items=${[
-                  { label: "Change", icon: "logs", run: () => setDialog({ change: t }) },
+                  { label: "Edit", icon: "logs", run: () => setDialog({ edit: t }) },
                   {
-                    label: t.enabled ? "Switch off" : "Switch on",
+                    label: t.enabled ? "Disable" : "Enable",
                     icon: t.enabled ? "pause" : "play",
                     run: () => toggle(t),
                   },
@@ -138,19 +138,19 @@ export default function Alerts() {
     toast(text);
     list.reload();
   };
-  const make = html`<button type="button" class="button primary" onClick=${() => setDialog({ make: true })}>
+  const create = html`<button type="button" class="button primary" onClick=${() => setDialog({ create: true })}>
     <${Icon} name="plus" />New target
   </button>`;
   const nothing = html`<${EmptyState}
     icon="alert"
-    title="Nobody is told"
-    text="A phone or a channel can be told when a webhook is disabled, deliveries are late, the disk fills up or a backup fails."
-    >${editable && make}<//
+    title="No alert targets yet"
+    text="Notify a phone or a channel when a webhook is disabled, deliveries are late, the disk fills up or a backup fails."
+    >${editable && create}<//
   >`;
   return html`<${Page}
     title="Alerts"
-    intro="Who is told when something goes wrong, on the whole server. Nothing is told twice within an hour."
-    actions=${editable && list.data?.length > 0 && make}
+    intro="Get notified when something goes wrong on this server. Repeats are limited to one an hour."
+    actions=${editable && list.data?.length > 0 && create}
   >
     <section class="card flush dense" aria-label="Alert targets">
       ${
@@ -166,18 +166,18 @@ export default function Alerts() {
             />`
       }
     </section>
-    ${dialog?.make && html`<${Edit} onClose=${close} onDone=${saved} />`}
-    ${dialog?.change && html`<${Edit} target=${dialog.change} onClose=${close} onDone=${saved} />`}
-    ${dialog?.test && html`<${Test} target=${dialog.test} onClose=${close} onTried=${list.reload} />`}<//
+    ${dialog?.create && html`<${Edit} onClose=${close} onDone=${saved} />`}
+    ${dialog?.edit && html`<${Edit} target=${dialog.edit} onClose=${close} onDone=${saved} />`}
+    ${dialog?.test && html`<${Test} target=${dialog.test} onClose=${close} onSent=${list.reload} />`}<//
   >`;
 }
 
-function LastTry({ target: { enabled, last_try: last } }) {
-  if (!enabled) return html`<${Badge} tone="off" icon="pause">Switched off<//>`;
-  if (!last) return html`<span class="muted">Never tried</span>`;
+function LastSent({ target: { enabled, last_try: last } }) {
+  if (!enabled) return html`<${Badge} tone="off" icon="pause">Disabled<//>`;
+  if (!last) return html`<span class="muted">Never</span>`;
   return last.sent
     ? html`<span
-        ><${Badge} tone="ok" icon="check" hint=${WORD[last.kind] ?? last.kind}>Arrived<//> <${Time} at=${last.at}
+        ><${Badge} tone="ok" icon="check" hint=${WORD[last.kind] ?? last.kind}>Sent<//> <${Time} at=${last.at}
       /></span>`
     : html`<span><${Badge} tone="bad" icon="alert" hint=${last.error}>Failed<//> <${Time} at=${last.at} /></span>`;
 }
@@ -204,21 +204,21 @@ function Edit({ target, onClose, onDone }) {
       if (values.url.trim() || !target) body.url = values.url.trim();
       if (values.token.trim() && formOf(values.form)[3]) body.token = values.token.trim();
       const done = target ? await patch(path(target), body) : await post("admin/api/alerts", body);
-      onDone(target ? `${done.name} is changed.` : `${done.name} is told from now on. Send it a test.`);
+      onDone(target ? `${done.name} updated.` : `${done.name} created. Send it a test.`);
     },
   });
   const [, , urlHint, tokenLabel] = formOf(form.values.form);
   const kept = target && form.values.form === target.form;
-  return html`<${Dialog} wide title=${target ? "Change alert target" : "New alert target"} onClose=${onClose}
+  return html`<${Dialog} wide title=${target ? "Edit alert target" : "New alert target"} onClose=${onClose}
     ><${Form}
       form=${form}
-      footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${target ? "Save" : "Make target"}<//>`}
+      footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${target ? "Save" : "Create target"}<//>`}
     >
       <div class="two">
         <${Field}
           form=${form}
           name="form"
-          label="Kind of target"
+          label="Type"
           as="select"
           options=${FORMS.map(([f, word]) => [f, word])}
         />
@@ -229,7 +229,7 @@ function Edit({ target, onClose, onDone }) {
           optional
           maxlength="100"
           autocomplete="off"
-          hint="Without one, the URL’s host."
+          hint="Defaults to the URL’s host."
         />
       </div>
       <${Field}
@@ -240,11 +240,11 @@ function Edit({ target, onClose, onDone }) {
         type="url"
         spellcheck="false"
         autocomplete="off"
-        placeholder=${kept ? `Kept: ${target.host}/…` : "https://"}
-        hint=${kept ? `${urlHint} Left empty, it stays; a new one drops the token.` : urlHint} />
-      ${tokenLabel && html`<${Field} form=${form} name="token" label="Token" optional=${form.values.form !== "gotify" || (kept && target.has_token)} type="password" autocomplete="off" placeholder=${kept && target.has_token ? "Kept" : ""} hint="${tokenLabel}. Kept encrypted, shown nowhere." />`}
+        placeholder=${kept ? `Unchanged: ${target.host}/…` : "https://"}
+        hint=${kept ? `${urlHint} Leave empty to keep it; a new URL removes the token.` : urlHint} />
+      ${tokenLabel && html`<${Field} form=${form} name="token" label="Token" optional=${form.values.form !== "gotify" || (kept && target.has_token)} type="password" autocomplete="off" placeholder=${kept && target.has_token ? "Unchanged" : ""} hint="${tokenLabel}. Stored encrypted and never shown again." />`}
       <fieldset class="stack">
-        <legend class="label">Hears of</legend>
+        <legend class="label">Alerts</legend>
         ${KINDS.map(([kind, word, hint]) => html`<${Field} key=${kind} form=${form} name=${kind} label=${word} hint=${hint} as="checkbox" />`)}${form.errorOf("kinds") && html`<div class="field-error" role="alert">${form.errorOf("kinds")}</div>`}
       </fieldset>
       <div class="two">
@@ -254,7 +254,7 @@ function Edit({ target, onClose, onDone }) {
           label="Deliveries are late after"
           spellcheck="false"
           autocomplete="off"
-          hint="A whole number and m, h or d; at least 1m."
+          hint="For example 15m or 2h; at least 1m."
         />
         <${Field}
           form=${form}
@@ -262,22 +262,22 @@ function Edit({ target, onClose, onDone }) {
           label="Disk is nearly full below (MiB)"
           inputmode="numeric"
           autocomplete="off"
-          hint="1024 MiB are 1 GiB."
+          hint="1024 MiB is 1 GiB."
         /></div><//
   ><//>`;
 }
 
-function Test({ target, onClose, onTried }) {
-  const [tried, setTried] = useState(null);
+function Test({ target, onClose, onSent }) {
+  const [result, setResult] = useState(null);
   const form = useForm({
     initial: { kind: target.kinds[0] },
     submit: async ({ kind }) => {
-      setTried(null);
-      setTried(await post(`${path(target)}/test`, { kind }));
-      onTried();
+      setResult(null);
+      setResult(await post(`${path(target)}/test`, { kind }));
+      onSent();
     },
   });
-  return html`<${Dialog} title="Try ${target.name}" onClose=${onClose}
+  return html`<${Dialog} title="Test ${target.name}" onClose=${onClose}
     ><${Form}
       form=${form}
       footer=${html`<button type="button" class="button" onClick=${onClose}>Close</button><${Submit} form=${form}>Send test<//>`}
@@ -288,9 +288,9 @@ function Test({ target, onClose, onTried }) {
         label="Alert"
         as="select"
         options=${KINDS.map(([kind, word]) => [kind, word])}
-        hint="An example of it is sent at once; it says that it is a test."
+        hint="Sends a sample alert now, marked as a test."
       />
-      ${tried && (tried.sent ? html`<${Note} tone="ok">It arrived: ${target.host} took it.<//>` : html`<${Note} tone="bad">It did not arrive: ${tried.error}<//>`)}<//
+      ${result && (result.sent ? html`<${Note} tone="ok">Test delivered to ${target.host}.<//>` : html`<${Note} tone="bad">Test failed: ${result.error}<//>`)}<//
     ><//
   >`;
 }

@@ -1,11 +1,11 @@
-// Apps: each has its own webhooks, events, keys and log, and sees nothing of the others.
+// Apps: each has its own webhooks, events, keys and log, isolated from the others.
 import { html, useMemo, useState } from "../ui.js";
 import { get, patch, post } from "../api.js";
 import { go } from "../router.js";
 import { appId, currentApp, session, timeMode } from "../state.js";
 import { Badge } from "../components/badge.js";
 import { Dialog } from "../components/dialog.js";
-import { Field, Form, Submit, useForm } from "../components/form.js";
+import { Field, Form, NAME_PROBLEM, Submit, check, isName, useForm } from "../components/form.js";
 import { Icon } from "../components/icon.js";
 import { useLoad } from "../components/load.js";
 import { Page } from "../components/page.js";
@@ -40,25 +40,25 @@ export default function Apps() {
       },
       {
         key: "here",
-        title: "Shown now",
+        title: "Current",
         width: "8rem",
         card: "aside",
         cell: (a) =>
           a.id === here
-            ? html`<${Badge} tone="info" icon="check">Shown now<//>`
-            : html`<button type="button" class="button small" onClick=${() => open(a)}>Switch to it</button>`,
+            ? html`<${Badge} tone="info" icon="check">Current<//>`
+            : html`<button type="button" class="button small" onClick=${() => open(a)}>Switch</button>`,
       },
       {
         key: "id",
-        title: "Id",
+        title: "ID",
         width: "40%",
         card: "line",
         cell: (a) =>
-          html`<span class="id-cell"><code class="cut" title=${a.id}>${a.id}</code><${CopyButton} text=${a.id} label="Copy" what="Copy id" /></span>`,
+          html`<span class="id-cell"><code class="cut" title=${a.id}>${a.id}</code><${CopyButton} text=${a.id} label="Copy" what="Copy ID" /></span>`,
       },
       {
         key: "created",
-        title: "Made",
+        title: "Created",
         width: "8.5rem",
         card: "hide",
         className: "col-opt",
@@ -76,11 +76,11 @@ export default function Apps() {
     ],
     [timeMode.value, here],
   );
-  return html`<${Page} title="Apps" intro="Each app has its own webhooks, events, keys and log. A key acts in one app; X-App-Id names another for keys of scope admin." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({})}><${Icon} name="plus" />New app</button>`}>
+  return html`<${Page} title="Apps" intro="Each app has its own webhooks, events, keys and log. A key works in one app; keys with the admin scope can choose another with the X-App-Id header." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({})}><${Icon} name="plus" />New app</button>`}>
     <section class="card flush dense" aria-label="Apps">${
       list.error && !list.data
         ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
-        : html`<${DataTable} caption="Apps" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="apps" title="No app" />`} />`
+        : html`<${DataTable} caption="Apps" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="apps" title="No apps" />`} />`
     }</section>
     ${dialog && html`<${Name} app=${dialog.app} onClose=${() => setDialog(null)} onDone=${saved} />`}<//>`;
 }
@@ -89,12 +89,13 @@ function Name({ app, onClose, onDone }) {
   const form = useForm({
     initial: { name: app?.name ?? "" },
     submit: async ({ name }) => {
+      check({ name: isName(name.trim()) ? null : NAME_PROBLEM });
       const done = app
         ? await patch(`admin/api/apps/${encodeURIComponent(app.id)}`, { name: name.trim() })
         : await post("admin/api/apps", { name: name.trim() });
-      onDone(app ? `${app.name} is called ${done.name} now.` : `${done.name} is ready.`);
+      onDone(app ? `${app.name} renamed to ${done.name}.` : `${done.name} created.`);
     },
   });
-  return html`<${Dialog} title=${app ? "Rename app" : "New app"} onClose=${onClose}><${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${app ? "Rename" : "Make app"}<//>`}>
-    <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" hint=${app ? "Keys and links go by the id, which stays." : "A product, or an environment such as staging."} /><//><//>`;
+  return html`<${Dialog} title=${app ? "Rename app" : "New app"} onClose=${onClose}><${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${app ? "Rename" : "Create app"}<//>`}>
+    <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" hint=${app ? "Keys and links use the ID, which does not change." : "A product, or an environment such as staging."} /><//><//>`;
 }

@@ -1,7 +1,7 @@
 // The delivery log: one row for each attempt. The address holds search, filters, order, page and the open row.
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { PLACE, listOf, there } from "../ahead.js";
-import { get } from "../api.js";
+import { get, getAll } from "../api.js";
 import { amend, route } from "../router.js";
 import { appId, may, timeMode } from "../state.js";
 import { useKeys } from "../components/keyboard.js";
@@ -9,9 +9,11 @@ import { Lazy } from "../components/lazy.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Page } from "../components/page.js";
 import { DataTable, Pages } from "../components/table.js";
+import { webhookName } from "../components/webhook-picker.js";
 import { columnsOf } from "./deliveries/columns.js";
 import { choose, filterOf, inWords, moveOn } from "./deliveries/filter.js";
 import { useLive } from "./deliveries/live.js";
+import { usePaused } from "./deliveries/paused.js";
 import { Announce, Chosen, Export, LogLine, NoRows, Refusal } from "./deliveries/parts.js";
 import { Toolbar } from "./deliveries/toolbar.js";
 
@@ -29,17 +31,11 @@ export default function Deliveries() {
   const sort = query.get("sort");
   const onFirst = !query.get("page") && !query.get("cursor");
 
-  // The first rows were asked for before this module was here, and may be there already: then they are drawn at once.
+  // The first rows were requested before this module was loaded; if they are there already, they are rendered at once.
   const question = listOf(query, filter);
   const list = useLoad((signal) => get(...question, { signal }), [filter, asked], true, () => there(question));
   const ready = Boolean(list.data || list.error);
-  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data, [], ready);
-  const endpoints = useLoad(
-    async (signal) => (await get("v1/webhooks", { per_page: 200 }, { signal })).data,
-    [],
-    ready,
-  );
-  const policy = useLoad((signal) => get("admin/api/about", {}, { signal }), [], ready);
+  const types = useLoad((signal) => getAll("v1/event-types", {}, { signal }), [], ready);
   const jobs = useLoad(
     async (signal) =>
       (await get("v1/jobs", { per_page: 5 }, { signal })).data.find(
@@ -52,18 +48,25 @@ export default function Deliveries() {
   const live = useLive(filter, list.data?.data, ready && !list.error);
 
   const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
+  const due = Boolean(rows?.some(({ attributes: a }) => a.status === "pending" || a.next_retry_at));
+  const paused = usePaused(due);
+  const hooks = useLoad(
+    async (signal) => (await get("v1/webhooks", { per_page: 1 }, { signal })).meta.total,
+    [],
+    rows?.length === 0,
+  );
   const [fresh, setFresh] = useState(null);
   const [chosen, setChosen] = useState(() => new Map());
   const [cursor, setCursor] = useState(null);
   const open = query.get("open") ? Number(query.get("open")) : null;
   const searchRef = useRef(null);
 
-  // What is chosen belongs to the filter that it was chosen under.
+  // A selection belongs to the filter under which it was made.
   useEffect(() => {
     setChosen(new Map());
     setCursor(null);
   }, [wanted, appId.value]);
-  // A cursor of another filter or another day is of no use: begin anew.
+  // A cursor of another filter or another day is of no use: start at the first page.
   useEffect(() => {
     if (list.error?.fields?.cursor) amend({ cursor: null, page: null }, { replace: true });
   }, [list.error]);
@@ -85,7 +88,7 @@ export default function Deliveries() {
     setCursor(row.id);
     show(row.id, { replace: Boolean(open) });
   };
-  // A retried row stays where it is and says so; its new attempt is announced when it ends.
+  // A retried row stays where it is and says so; its new attempt is announced once it has finished.
   const superseded = (row) => {
     if (row?.attributes.status === "exhausted")
       live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } });
@@ -140,12 +143,11 @@ export default function Deliveries() {
   const columns = useMemo(
     () =>
       columnsOf({
-        endpoints: endpoints.data,
-        schedule: policy.data?.delivery?.retry_schedule,
+        paused,
         onOpen: (row) => act.current.openRow(row),
         onRetry: (row) => () => act.current.retried(row)(),
       }),
-    [endpoints.data, policy.data, timeMode.value],
+    [paused, timeMode.value],
   );
   const retryThese = async () => {
     if (!(await (await retries()).retryChosen([...chosen.values()]))) return;
@@ -153,7 +155,8 @@ export default function Deliveries() {
     setChosen(new Map());
   };
   const retryMatching = async () => {
-    if (!(await (await retries()).retryAll(filter, inWords(query, endpoints.data)))) return;
+    const name = filter.endpoint_id && (chosenName ?? (await webhookName(filter.endpoint_id)));
+    if (!(await (await retries()).retryAll(filter, inWords(query, name)))) return;
     setChosen(new Map());
     live.taken();
     list.reload();
@@ -163,13 +166,14 @@ export default function Deliveries() {
     await (await retries()).showRetry(jobs.data);
     jobs.reload();
   };
+  const chosenName = filter.endpoint_id ? rows?.[0]?.attributes.endpoint_name : undefined;
   const ofDelivery = (made) => rows?.filter((r) => r.attributes.delivery_id === made.attributes.delivery_id) ?? [];
 
   return html`<${Page}
-    title="Webhook Deliveries"
+    title="Webhook deliveries"
     actions=${may("admin") && html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}
   >
-    <${Toolbar} types=${types.data} endpoints=${endpoints.data} searchRef=${searchRef} />
+    <${Toolbar} types=${types.data} webhook=${chosenName} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
       <${LogLine} list=${list} live=${live} job=${jobs.data} onJob=${showJob} onNew=${showNew} />
       <${Announce} count=${live.news.size} />
@@ -180,7 +184,7 @@ export default function Deliveries() {
             caption="Delivery attempts, newest first unless sorted"
             columns=${columns}
             rows=${rows}
-            empty=${html`<${NoRows} query=${query} endpoints=${endpoints.data} />`}
+            empty=${html`<${NoRows} query=${query} webhooks=${hooks.data} />`}
             busy=${list.loading}
             skeleton=${12}
             sort=${sort}

@@ -21,7 +21,7 @@ export default function Delivery({ params }) {
   });
   return html`<${Page}
     title="Delivery ${params.id}"
-    back=${html`<a class="back" href=${href("webhook-deliveries")}><${Icon} name="left" size=${14} />Webhook Deliveries</a>`}
+    back=${html`<a class="back" href=${href("webhook-deliveries")}><${Icon} name="left" size=${14} />Webhook deliveries</a>`}
     actions=${html`<${CopyButton} text=${() => location.href} label="Link" what="Copy link" />`}
   >
     <div class="card">

@@ -1,6 +1,6 @@
-// What was posted, newest first. Type and time are in the address.
+// The events that were posted, newest first. Type and time are in the address.
 import { html, useMemo, useState } from "../ui.js";
-import { get } from "../api.js";
+import { get, getAll } from "../api.js";
 import { number } from "../format.js";
 import { go, href, route } from "../router.js";
 import { may, timeMode } from "../state.js";
@@ -26,7 +26,7 @@ export default function Events() {
     (signal) => get("v1/events", { event_type: type, since, until, page, cursor }, { signal }),
     [type, since, until, page, cursor],
   );
-  const types = useLoad(async (signal) => (await get("v1/event-types", { per_page: 200 }, { signal })).data);
+  const types = useLoad((signal) => getAll("v1/event-types", {}, { signal }));
   const onFirst = !page && !cursor;
   useEvery(10_000, list.reload, onFirst);
   const [sending, setSending] = useState(false);
@@ -58,11 +58,11 @@ export default function Events() {
         width: "7rem",
         card: "line",
         cell: ({ attributes: a }) =>
-          html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook wanted it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>`,
+          html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook subscribed to it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>`,
       },
       {
         key: "id",
-        title: "Id",
+        title: "ID",
         width: "26%",
         card: "hide",
         className: "col-opt",
@@ -80,8 +80,8 @@ export default function Events() {
   );
   const filtered = isFiltered(query);
   const nothing = filtered
-    ? html`<${EmptyState} title="Nothing matches" text="No event of this type and time is kept."><button type="button" class="button" onClick=${() => clear()}>Clear filters</button><//>`
-    : html`<${EmptyState} icon="events" title="No event yet" text="Post one with the API, or send one by hand. It goes to every webhook that wants its type.">${may("admin") && html`<button type="button" class="button primary" onClick=${() => setSending(true)}>Send an event</button>`}<a class="button" href=${new URL("../docs", document.baseURI).pathname} target="_blank">API documentation</a><//>`;
+    ? html`<${EmptyState} title="No matches" text="No event of this type and time is kept."><button type="button" class="button" onClick=${() => clear()}>Clear filters</button><//>`
+    : html`<${EmptyState} icon="events" title="No events yet" text="Post one with the API, or send one by hand. It goes to every webhook that subscribes to its type.">${may("admin") && html`<button type="button" class="button primary" onClick=${() => setSending(true)}>Send an event</button>`}<a class="button" href=${new URL("../docs", document.baseURI).pathname} target="_blank">API documentation</a><//>`;
   return html`<${Page} title="Events" actions=${may("admin") && html`<button type="button" class="button primary" onClick=${() => setSending(true)}><${Icon} name="plus" />Send an event</button>`}>
     <div class="toolbar" role="search" aria-label="Events"><${Choice} label="Event type" any="Any event" value=${type ?? ""} groups=${eventGroups(types.data, type)} onChange=${(v) => choose({ event_type: v })} />
       <${Range} query=${query} />

@@ -1,10 +1,10 @@
-// Every page: its address, its name, who sees it, and the module that is loaded when it is opened.
-// A module's default export is a component that gets `{params}`; the query is in `route` (router.js).
+// Every page: its address, title, role, and the module that is loaded when it is opened.
+// A module’s default export is a component that gets `{params}`; the query is in `route` (router.js).
 export const PAGES = [
   { path: "", title: "Overview", icon: "overview", load: () => import("./overview.js") },
   {
     path: "webhook-deliveries",
-    title: "Webhook Deliveries",
+    title: "Webhook deliveries",
     icon: "deliveries",
     load: () => import("./deliveries.js"),
   },
@@ -15,10 +15,10 @@ export const PAGES = [
   { path: "webhooks/new", role: "admin", load: () => import("./webhook-edit.js") },
   { path: "webhooks/:id", load: () => import("./webhook.js") },
   { path: "webhooks/:id/edit", role: "admin", load: () => import("./webhook-edit.js") },
-  { path: "keys", title: "API Keys", icon: "keys", role: "admin", load: () => import("./keys.js") },
+  { path: "keys", title: "API keys", icon: "keys", role: "admin", load: () => import("./keys.js") },
   { path: "users", title: "Users", icon: "users", role: "owner", load: () => import("./users.js") },
   { path: "apps", title: "Apps", icon: "apps", role: "owner", load: () => import("./apps.js") },
-  { path: "retention", title: "Retention Policies", icon: "retention", load: () => import("./retention.js") },
+  { path: "retention", title: "Retention policies", icon: "retention", load: () => import("./retention.js") },
   { path: "alerts", title: "Alerts", icon: "bell", load: () => import("./alerts.js") },
   { path: "logs", title: "Logs", icon: "logs", role: "owner", load: () => import("./logs.js") },
   { path: "about", title: "About", icon: "about", load: () => import("./about.js") },
@@ -27,7 +27,7 @@ export const PAGES = [
   { path: "setup/:token", open: true, load: () => import("./setup.js") },
 ];
 
-/** The entries of the side, null for a line between groups. */
+/** The entries of the side bar, null for a line between groups. */
 export const NAVIGATION = [
   "",
   "webhook-deliveries",

@@ -1,14 +1,14 @@
-// API keys of the app: who may do what, and since when nobody has used them.
+// API keys of the app: their scopes, and when they were last used.
 import { html, useMemo, useState } from "../ui.js";
 import { del, get, post } from "../api.js";
 import { may, now, timeMode } from "../state.js";
 import { Badge } from "../components/badge.js";
 import { Dialog, confirm } from "../components/dialog.js";
-import { Field, Form, Submit, useForm } from "../components/form.js";
+import { Field, Form, NAME_PROBLEM, Submit, check, isName, useForm } from "../components/form.js";
 import { Icon } from "../components/icon.js";
 import { useLoad } from "../components/load.js";
 import { Page } from "../components/page.js";
-import { SecretOnce } from "../components/secret.js";
+import { SecretOnce, useOnce } from "../components/secret.js";
 import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable } from "../components/table.js";
 import { CopyButton } from "../components/text.js";
@@ -17,17 +17,17 @@ import { toast } from "../components/toast.js";
 
 const SCOPES = [
   ["webhooks:read", "Read webhooks and the delivery log, send tests"],
-  ["webhooks:write", "Make and change webhooks, retry deliveries"],
-  ["webhooks:secrets", "See signing secrets later, in /api/v0"],
+  ["webhooks:write", "Create and change webhooks, retry deliveries"],
+  ["webhooks:secrets", "Read signing secrets (v0 API only)"],
   ["events:write", "Post events"],
   ["events:read", "Read events with their payloads"],
   ["admin", "Everything, in every app"],
 ];
 const LIVES = [
-  ["", "Until it is revoked"],
-  ["30d", "30 days"],
-  ["90d", "90 days"],
-  ["365d", "1 year"],
+  ["", "Never"],
+  ["30d", "In 30 days"],
+  ["90d", "In 90 days"],
+  ["365d", "In 1 year"],
 ];
 
 const stateOf = (key, at) =>
@@ -35,7 +35,7 @@ const stateOf = (key, at) =>
 
 export default function Keys() {
   const list = useLoad(async (signal) => (await get("admin/api/keys", {}, { signal })).data);
-  const [making, setMaking] = useState(false);
+  const [creating, setCreating] = useState(false);
   const [ended, setEnded] = useState(false);
   const revoke = async (key) => {
     const done = await confirm({
@@ -43,10 +43,10 @@ export default function Keys() {
       danger: true,
       action: "Revoke",
       act: () => del(`admin/api/keys/${encodeURIComponent(key.id)}`),
-      text: html`<p>Whatever uses <strong>${key.name}</strong> is refused from now on. This cannot be undone.</p>`,
+      text: html`<p>Programs that use <strong>${key.name}</strong> lose access immediately. This cannot be undone.</p>`,
     });
     if (done) {
-      toast(`${key.name} is revoked.`);
+      toast(`${key.name} revoked.`);
       list.reload();
     }
   };
@@ -105,7 +105,7 @@ export default function Keys() {
       },
       {
         key: "created",
-        title: "Made",
+        title: "Created",
         width: "6.2rem",
         card: "hide",
         className: "col-opt",
@@ -123,33 +123,38 @@ export default function Keys() {
     ],
     [timeMode.value],
   );
-  const nothing = html`<${EmptyState} icon="keys" title=${over ? "No active key" : "No key yet"} text="A program presents a key to post events and to use the API. Give each program its own, with the scopes it needs."><button type="button" class="button primary" onClick=${() => setMaking(true)}>Make a key</button><//>`;
-  return html`<${Page} title="API Keys" intro="Keys belong to one app and see only what is in it." actions=${html`<button type="button" class="button primary" onClick=${() => setMaking(true)}><${Icon} name="plus" />New key</button>`}>
+  const nothing = html`<${EmptyState} icon="keys" title=${over ? "No active keys" : "No keys yet"} text="Programs use a key to post events and to call the API. Give each program its own key with the scopes it needs."><button type="button" class="button primary" onClick=${() => setCreating(true)}>Create a key</button><//>`;
+  return html`<${Page} title="API keys" intro="A key can access only its own app." actions=${html`<button type="button" class="button primary" onClick=${() => setCreating(true)}><${Icon} name="plus" />New key</button>`}>
     <section class="card flush" aria-label="API keys">
       ${list.error && !list.data ? html`<${ErrorState} error=${list.error} retry=${list.reload} />` : html`<${DataTable} caption="API keys, newest first" columns=${columns} rows=${rows} empty=${nothing} busy=${list.loading} skeleton=${4} />`}
       ${over > 0 && html`<div class="pages"><button type="button" class="button quiet small" aria-pressed=${ended} onClick=${() => setEnded(!ended)}>${ended ? "Hide" : "Show"} ${over} revoked or expired</button></div>`}
     </section>
-    ${making && html`<${NewKey} onClose=${() => setMaking(false)} onMade=${list.reload} />`}<//>`;
+    ${creating && html`<${NewKey} onClose=${() => setCreating(false)} onCreated=${list.reload} />`}<//>`;
 }
 
-function NewKey({ onClose, onMade }) {
-  const [made, setMade] = useState(null);
+function NewKey({ onClose, onCreated }) {
+  const [created, setCreated] = useState(null);
+  const once = useOnce("key");
   const form = useForm({
     initial: { name: "", expires: "", scopes: ["events:write"] },
     submit: async ({ name, expires, scopes }) => {
-      setMade(await post("admin/api/keys", { name: name.trim(), scopes, ...(expires ? { expires } : {}) }));
-      onMade();
+      check({
+        name: isName(name.trim()) ? null : NAME_PROBLEM,
+        scopes: scopes.length ? null : "Choose at least one scope.",
+      });
+      setCreated(await post("admin/api/keys", { name: name.trim(), scopes, ...(expires ? { expires } : {}) }));
+      onCreated();
     },
   });
-  if (made) {
-    const example = `curl ${new URL("../v1/events", document.baseURI).href} \\\n  -H 'Authorization: Bearer ${made.token}' \\\n  -H 'Content-Type: application/json' \\\n  -d '{"event_type":"license.assigned","payload":{"license":"L-1"}}'`;
-    return html`<${Dialog} wide title="${made.name} is ready" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}>
-      <${SecretOnce} items=${[
-        ["Token, for Authorization: Bearer", made.token],
-        ["x-client-key", made.client_key],
-        ["x-client-secret", made.client_secret],
-      ]}>The secret is shown this once. Either the token or the pair of headers will do.<//>
-      ${made.scopes.some((s) => s === "events:write" || s === "admin") && html`<div class="body-view"><div class="body-bar"><span class="muted">A first event</span><${CopyButton} text=${example} what="Copy command" /></div><pre class="body-text wrap" tabindex="0" role="region" aria-label="Command"><code>${example}</code></pre></div>`}
+  if (created) {
+    const example = `curl ${new URL("../v1/events", document.baseURI).href} \\\n  -H 'Authorization: Bearer ${created.token}' \\\n  -H 'Content-Type: application/json' \\\n  -d '{"event_type":"license.assigned","payload":{"license":"L-1"}}'`;
+    return html`<${Dialog} wide title="${created.name} is ready" onClose=${onClose} sure=${once.sure} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}>
+      <${SecretOnce} once=${once} items=${[
+        ["Token, for Authorization: Bearer", created.token],
+        ["x-client-key", created.client_key, true],
+        ["x-client-secret", created.client_secret],
+      ]}>The secret is shown only once. Use either the bearer token or the two headers.<//>
+      ${created.scopes.some((s) => s === "events:write" || s === "admin") && html`<div class="body-view"><div class="body-bar"><span class="muted">A first event</span><${CopyButton} text=${example} what="Copy command" /></div><pre class="body-text wrap" tabindex="0" role="region" aria-label="Command"><code>${example}</code></pre></div>`}
     <//>`;
   }
   form.known.current.add("scopes");
@@ -162,10 +167,10 @@ function NewKey({ onClose, onMade }) {
         : [...form.values.scopes, scope],
     );
   return html`<${Dialog} title="New API key" onClose=${onClose}>
-    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Make key<//>`}>
-      <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" placeholder="Billing service" hint="What uses it, so that it can be told apart later." />
+    <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Create key<//>`}>
+      <${Field} form=${form} name="name" label="Name" maxlength="100" required autocomplete="off" placeholder="Billing service" hint="Helps you recognize this key later." />
       <fieldset class="field"><legend>Scopes</legend>${SCOPES.filter(([s]) => s !== "admin" || may("owner")).map(([scope, words]) => html`<label class="scope" key=${scope}><input type="checkbox" checked=${form.values.scopes.includes(scope)} aria-invalid=${error ? "true" : undefined} onChange=${() => toggle(scope)} /><span><code>${scope}</code><small class="muted">${words}</small></span></label>`)}
         ${error && html`<div class="field-error">${error}</div>`}</fieldset>
-      <${Field} form=${form} name="expires" label="Works for" as="select" options=${LIVES} />
+      <${Field} form=${form} name="expires" label="Expires" as="select" options=${LIVES} />
     <//><//>`;
 }

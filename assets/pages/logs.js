@@ -1,4 +1,4 @@
-// The activity log: who did what, and what the server did by itself.
+// The activity log: changes by people and by the server.
 import { html, useMemo, useState } from "../ui.js";
 import { get } from "../api.js";
 import { href, route } from "../router.js";
@@ -82,7 +82,7 @@ export default function Logs() {
     () => [
       {
         key: "what",
-        title: "What happened",
+        title: "Activity",
         card: "head",
         cell: (row) =>
           html`<div class="cell-two"><button type="button" class="plain-button cut" title=${row.attributes.summary} onClick=${() => setOpen(row)}>${row.attributes.summary}</button><small>${inWords(row.attributes.kind)}</small></div>`,
@@ -114,9 +114,9 @@ export default function Logs() {
     [timeMode.value],
   );
   const nothing = filtered
-    ? html`<${EmptyState} title="Nothing matches" text="Nothing of this kind and time is in the activity log."><button type="button" class="button" onClick=${off}>Clear filters</button><//>`
-    : html`<${EmptyState} icon="logs" title="Nothing happened yet" />`;
-  return html`<${Page} title="Logs" intro="Who changed what, in this app and on the whole server.">
+    ? html`<${EmptyState} title="No matches" text="No activity of this kind and time."><button type="button" class="button" onClick=${off}>Clear filters</button><//>`
+    : html`<${EmptyState} icon="logs" title="No activity yet" />`;
+  return html`<${Page} title="Logs" intro="Changes made in this app and on this server.">
     <div class="toolbar" role="search" aria-label="Activity"><${Choice} label="Kind" any="Any kind" value=${kind ?? ""} groups=${[...(kind && !Object.values(KINDS).flat().includes(kind) ? [[null, withCurrent([], kind)]] : []), ...Object.entries(KINDS).map(([name, kinds]) => [name, kinds.map((k) => [k, inWords(k)])])]} onChange=${(v) => choose({ kind: v })} />
       <${Range} query=${query} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${off}><${Icon} name="cross" size=${14} />Clear</button>`}
@@ -136,8 +136,8 @@ export default function Logs() {
 
 function Entry({ row: { attributes: a }, onClose }) {
   const webhook = a.details?.endpoint_id;
-  return html`<${Dialog} wide title=${inWords(a.kind)} onClose=${onClose} footer=${html`${webhook && a.kind !== "endpoint.deleted" && html`<a class="button" href=${href(`webhooks/${webhook}`)}>Open the webhook</a>`}<button type="button" class="button primary" onClick=${onClose}>Close</button>`}>
+  return html`<${Dialog} wide title=${inWords(a.kind)} onClose=${onClose} footer=${html`${webhook && a.kind !== "endpoint.deleted" && html`<a class="button" href=${href(`webhooks/${webhook}`)}>Open webhook</a>`}<button type="button" class="button primary" onClick=${onClose}>Close</button>`}>
     <p>${a.summary}</p>
-    <${Facts} items=${[["When", html`<${Time} at=${a.created_at} />`], ["By", actorOf(a.actor)], a.address && ["From address", a.address], ["Of", a.app_id ? "This app" : "The whole server"]]} />
+    <${Facts} items=${[["When", html`<${Time} at=${a.created_at} />`], ["By", actorOf(a.actor)], a.address && ["Address", a.address], ["Scope", a.app_id ? "This app" : "This server"]]} />
     ${a.details && Object.keys(a.details).length > 0 && html`<${JsonView} text=${JSON.stringify(a.details)} label="Details" />`}<//>`;
 }

@@ -1,4 +1,4 @@
-// How deliveries are doing: success, speed, what waits, and which webhooks need someone.
+// Success rate, response times, pending deliveries, and the webhooks that need attention.
 import { html, useState } from "../ui.js";
 import { get } from "../api.js";
 import { HEALTH, NONE, duration, number, percent, plural, span } from "../format.js";
@@ -76,8 +76,8 @@ export default function Overview() {
 function Figures({ stats, queue, webhooks }) {
   const t = stats?.totals;
   const decided = t ? t.delivered + t.exhausted : 0;
-  // Percentiles cannot be put together from steps; the newest step that has some speaks for itself.
-  const speed = stats?.series.findLast((s) => s.response_time_ms.p50 !== null)?.response_time_ms;
+  // Of the whole range: percentiles cannot be computed from those of its steps.
+  const speed = t?.response_time_ms;
   const waiting = queue?.oldest_due_at ? Math.max(0, now.value - Date.parse(queue.oldest_due_at)) : null;
   const log = (query) => href("webhook-deliveries", query);
   return html`<dl class="figures">
@@ -95,16 +95,15 @@ function Figures({ stats, queue, webhooks }) {
       name="Failed"
       value=${t && html`<a href=${log({ status: "exhausted" })}>${number(t.exhausted)}</a>`}
       tone=${t?.exhausted ? "bad" : ""}
-      below="nothing scheduled"
+      below="no retries left"
     />
     <${Figure}
       name="Response time, p95"
       value=${stats && rough(speed?.p95)}
       below=${stats && `median ${rough(speed?.p50)}`}
-      hint="Of the newest step of the chart that has deliveries"
     />
     <${Figure}
-      name="Waiting"
+      name="Pending"
       value=${queue && html`<a href=${log({ status: "pending" })}>${number(queue.pending)}</a>`}
       below=${queue && (waiting !== null && queue.due ? `${number(queue.due)} due${waiting < 2000 ? "" : ` for ${span(waiting)}`}` : `${number(queue.in_flight)} in flight`)}
     />
@@ -116,11 +115,11 @@ function Figures({ stats, queue, webhooks }) {
   </dl>`;
 }
 
-/** One decimal is enough for a figure that one glances at. */
+/** One decimal is enough here. */
 const rough = (ms) => (ms >= 1000 && ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms ?? null));
 
-function Figure({ name, value, below, tone, hint }) {
-  return html`<div class="figure ${tone ?? ""}" title=${hint}>
+function Figure({ name, value, below, tone }) {
+  return html`<div class="figure ${tone ?? ""}">
     <dt>${name}</dt>
     <dd>${value ?? html`<${Skeleton} width="4rem" height="1.4rem" />`}</dd>
     <dd class="below">${below ?? html`<${Skeleton} width="7rem" />`}</dd>
@@ -138,7 +137,7 @@ function Charts({ stats, step }) {
   const of = (pick) => stats.series.map(pick);
   return frame([
     html`<${Chart}
-      label="Deliveries decided per ${unit}"
+      label="Deliveries per ${unit} by final outcome"
       times=${times}
       step=${step}
       stacked
@@ -149,7 +148,7 @@ function Charts({ stats, step }) {
       ]}
     />`,
     html`<${Chart}
-      label="Time until the answer, per ${unit}"
+      label="Response time per ${unit}"
       times=${times}
       step=${step}
       say=${duration}
@@ -166,10 +165,10 @@ function Charts({ stats, step }) {
 function Attention({ list, webhooks }) {
   const none =
     webhooks && webhooks.active + webhooks.paused + webhooks.disabled === 0
-      ? html`<${EmptyState} icon="webhooks" title="No webhook yet" text="Make one to say where events go."
-          ><a class="button primary" href=${href("webhooks/new")}>Make a webhook</a><//
+      ? html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events."
+          ><a class="button primary" href=${href("webhooks/new")}>Create a webhook</a><//
         >`
-      : html`<p class="all-well"><${Icon} name="check" /> All webhooks are well.</p>`;
+      : html`<p class="all-well"><${Icon} name="check" /> All webhooks are healthy.</p>`;
   return html`<${Card} title="Needs attention" flush>
     ${
       !list
@@ -191,7 +190,7 @@ function Attention({ list, webhooks }) {
                     <a
                       class="button small"
                       href=${href("webhook-deliveries", { endpoint_id: w.id, status: w.status === "paused" ? "pending" : ["failed", "exhausted"] })}
-                      >${w.status === "paused" ? "Waiting" : "Failures"}</a
+                      >${w.status === "paused" ? "Pending" : "Failures"}</a
                     >
                   </li>`,
               )}
@@ -200,7 +199,7 @@ function Attention({ list, webhooks }) {
   <//>`;
 }
 
-/** Only the labels that are not well, each saying what it is about. */
+/** Only the labels that need attention, each with its subject. */
 const labels = (all) =>
   [
     [`Success ${all?.success_rate}`, all?.success_rate],

@@ -1,4 +1,4 @@
-// How long things are kept, how large they are, and the sweeper that removes what is older.
+// How long data is kept, its size, and the cleanup that removes older data.
 import { html, useState } from "../ui.js";
 import { get, post, put } from "../api.js";
 import { bytes, number, plural } from "../format.js";
@@ -15,12 +15,12 @@ import { toast } from "../components/toast.js";
 
 const PARTS = [
   ["logs", "Delivery log", "Attempts with their requests and responses."],
-  ["events", "Events", "What was posted, with its payload. One that still has a pending attempt stays."],
+  ["events", "Events", "Events and their payloads. Events with pending deliveries are kept."],
 ];
 const isForever = (value) => /^0/.test(value);
 const inWords = (value) => {
   const [, n, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(value) ?? [];
-  if (isForever(value)) return "for ever";
+  if (isForever(value)) return "forever";
   return unit ? plural(Number(n), { ms: "millisecond", s: "second", m: "minute", h: "hour", d: "day" }[unit]) : value;
 };
 
@@ -31,45 +31,45 @@ export default function Retention() {
   const sweep = async () => {
     let done;
     const swept = await confirm({
-      title: "Sweep now?",
-      action: "Sweep now",
+      title: "Clean up now?",
+      action: "Clean up now",
       act: async () => {
         done = (await post("v1/retention/sweep")).data.attributes;
       },
-      text: html`<p>Removes attempts and events that are older than their policy, in small steps. The sweeper does this by itself; it only happens sooner.</p>`,
+      text: html`<p>Removes attempts and events that are older than their policy. This also happens automatically; now it happens sooner.</p>`,
     });
     if (!swept) return;
     toast(
       done.attempts || done.events
         ? `Removed ${plural(done.attempts, "attempt")} and ${plural(done.events, "event")}.`
-        : "There was nothing to remove.",
+        : "Nothing to remove.",
     );
     load.reload();
   };
   if (!r)
-    return html`<${Page} title="Retention Policies">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`}<//>`;
+    return html`<${Page} title="Retention policies">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`}<//>`;
   const s = r.sizes;
-  return html`<${Page} title="Retention Policies" actions=${may("owner") && html`<button type="button" class="button" onClick=${sweep}><${Icon} name="retention" />Sweep now</button>`}>
-    ${r.held_back && html`<${Note} tone="warn"><strong>Nothing is removed at present.</strong> ${r.held_back}<//>`}
+  return html`<${Page} title="Retention policies" actions=${may("owner") && html`<button type="button" class="button" onClick=${sweep}><${Icon} name="retention" />Clean up now</button>`}>
+    ${r.held_back && html`<${Note} tone="warn"><strong>Cleanup is on hold.</strong> ${r.held_back}<//>`}
     ${load.error && html`<${Note} tone="bad">${load.error.message}<//>`}
     <${Card} title="Policy"><${Policy} key=${JSON.stringify([r.logs, r.events])} view=${r} onSaved=${load.reload} /><//>
     <${Card} title="Sizes"><${Facts} items=${[
       ["Database", html`<span class="num">${bytes(s.database_bytes)}</span>`],
-      ["Free inside it", html`<span class="num">${bytes(s.free_bytes)}</span>`],
+      ["Reusable space", html`<span class="num">${bytes(s.free_bytes)}</span>`],
       ["Attempts", html`about <span class="num">${number(s.attempts)}</span>`],
       ["Events", html`about <span class="num">${number(s.events)}</span>`],
       ["Oldest attempt", html`<${Time} at=${s.oldest_attempt_at} />`],
-    ]} /><p class="muted small gap">Of all apps together.</p><//>
-    <${Card} title="Sweeper"><${Facts} items=${[
+    ]} /><p class="muted small gap">Totals for all apps.</p><//>
+    <${Card} title="Cleanup"><${Facts} items=${[
       [
-        "Last sweep",
-        r.last_sweep ? html`<${Time} at=${r.last_sweep.at} />` : html`<span class="muted">None since the start</span>`,
+        "Last cleanup",
+        r.last_sweep ? html`<${Time} at=${r.last_sweep.at} />` : html`<span class="muted">None since the server started</span>`,
       ],
       r.last_sweep && [
-        "It removed",
+        "Removed",
         html`<span class="num">${plural(r.last_sweep.attempts, "attempt")}, ${plural(r.last_sweep.events, "event")}</span>`,
       ],
-      ["Next sweep", r.next_sweep_at ? html`<${Due} at=${r.next_sweep_at} />` : html`<span class="muted">–</span>`],
+      ["Next cleanup", r.next_sweep_at ? html`<${Due} at=${r.next_sweep_at} />` : html`<span class="muted">–</span>`],
     ]} /><//><//>`;
 }
 
@@ -86,33 +86,33 @@ function Policy({ view, onSaved }) {
       };
       if (shorter.length) {
         let refused = null;
-        // What is wrong with the values belongs beside the fields, so the question ends in either case.
+        // Errors belong next to the fields, so the question is closed in either case.
         const sure = await confirm({
-          title: "Keep less than now?",
+          title: "Keep data for a shorter time?",
           danger: true,
           action: "Keep less",
           act: () =>
             save().catch((e) => {
               refused = e;
             }),
-          text: html`<p>What is older than the new policy is removed at the next sweep, for good.</p>`,
+          text: html`<p>The next cleanup permanently removes everything older than the new policy.</p>`,
         });
         if (refused) throw refused;
         if (!sure) return;
       } else await save();
-      toast("The policy is changed.");
+      toast("Policy updated.");
       setEditing(false);
       onSaved();
     },
   });
   if (!editing) {
-    return html`<div class="stack"><dl class="policies">${PARTS.map(([name, title, what]) => html`<div><dt><strong>${title}</strong><small class="muted">${what}</small></dt><dd><span class="policy-value">${isForever(view[name].value) ? "Kept for ever" : `Kept for ${inWords(view[name].value)}`}</span> <${Source} source=${view[name].source} name=${name} /></dd></div>`)}</dl>
+    return html`<div class="stack"><dl class="policies">${PARTS.map(([name, title, what]) => html`<div><dt><strong>${title}</strong><small class="muted">${what}</small></dt><dd><span class="policy-value">${isForever(view[name].value) ? "Kept forever" : `Kept for ${inWords(view[name].value)}`}</span> <${Source} source=${view[name].source} name=${name} /></dd></div>`)}</dl>
       ${may("owner") && open.length > 0 && html`<div><button type="button" class="button" onClick=${() => setEditing(true)}>Change</button></div>`}</div>`;
   }
   return html`<${Form} form=${form} footer=${html`<${Submit} form=${form}>Save<//><button type="button" class="button" onClick=${() => setEditing(false)}>Cancel</button>`}><div class="two">
     ${PARTS.map(([name, title]) =>
       open.includes(name)
-        ? html`<${Field} form=${form} name=${name} label="Keep ${title.toLowerCase()} for" spellcheck="false" autocomplete="off" placeholder="30d" hint="A whole number and m, h or d; 0 = for ever; empty = the default." />`
+        ? html`<${Field} form=${form} name=${name} label="Keep ${title.toLowerCase()} for" spellcheck="false" autocomplete="off" placeholder="30d" hint="For example 12h or 30d. 0 keeps data forever; leave empty for the default." />`
         : html`<div class="field"><strong>Keep ${title.toLowerCase()} for</strong><span>${inWords(view[name].value)} <${Source} source="configuration" name=${name} /></span></div>`,
     )}</div><//>`;
 }
@@ -125,7 +125,7 @@ function lasts(value) {
 
 function Source({ source, name }) {
   if (source === "configuration")
-    return html`<${Badge} tone="info" icon="logs" hint="retention.${name} is set in the configuration, which goes before this page.">Set in the configuration<//>`;
+    return html`<${Badge} tone="info" icon="logs" hint="retention.${name} is set in the configuration, which takes precedence over this page.">Set in the configuration<//>`;
   return source === "page"
     ? html`<${Badge} tone="off" icon="account">Set here<//>`
     : html`<${Badge} tone="off" icon="minus">Default<//>`;

@@ -1,23 +1,23 @@
-// People who may sign in, and what each of them may do.
+// Users of the dashboard and their roles.
 import { html, useMemo, useState } from "../ui.js";
 import { del, get, patch, post } from "../api.js";
 import { session, timeMode } from "../state.js";
 import { Dialog, confirm } from "../components/dialog.js";
-import { Field, Form, Submit, useForm } from "../components/form.js";
+import { Field, Form, Submit, check, passwordProblem, useForm } from "../components/form.js";
 import { Icon } from "../components/icon.js";
 import { useLoad } from "../components/load.js";
 import { Menu } from "../components/menu.js";
 import { Page } from "../components/page.js";
-import { SecretOnce } from "../components/secret.js";
+import { SecretOnce, useOnce } from "../components/secret.js";
 import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable } from "../components/table.js";
 import { Time } from "../components/time.js";
 import { toast } from "../components/toast.js";
 
 const ROLES = [
-  ["viewer", "Viewer: reads, changes nothing"],
-  ["admin", "Admin: changes webhooks, retries, makes keys"],
-  ["owner", "Owner: also users, apps, retention"],
+  ["viewer", "Viewer: read-only"],
+  ["admin", "Admin: can also manage webhooks, keys and retries"],
+  ["owner", "Owner: can also manage users, apps and retention"],
 ];
 const path = (user) => `admin/api/users/${encodeURIComponent(user.id)}`;
 const word = (role) => role[0].toUpperCase() + role.slice(1);
@@ -32,10 +32,10 @@ export default function Users() {
       danger: true,
       action: "Delete",
       act: () => del(path(user)),
-      text: html`<p><strong>${user.email}</strong> is signed out everywhere and cannot sign in any more.</p>`,
+      text: html`<p><strong>${user.email}</strong> is signed out everywhere and can no longer sign in.</p>`,
     });
     if (done) {
-      toast(`${user.email} is deleted.`);
+      toast(`${user.email} deleted.`);
       list.reload();
     }
   };
@@ -43,7 +43,7 @@ export default function Users() {
     () => [
       {
         key: "email",
-        title: "E-mail",
+        title: "Email",
         card: "head",
         cell: (u) =>
           html`<span class="cut strong" title=${u.email}>${u.email}${u.email === me ? html` <span class="muted">(you)</span>` : ""}</span>`,
@@ -61,7 +61,7 @@ export default function Users() {
       },
       {
         key: "created",
-        title: "Made",
+        title: "Created",
         width: "9rem",
         card: "hide",
         className: "col-opt",
@@ -77,7 +77,7 @@ export default function Users() {
         cell: (u) =>
           html`<div class="row-actions"><${Menu} className="button quiet small icon-only" label="Actions for ${u.email}" items=${[
             { label: "Change role", icon: "users", run: () => setDialog({ role: u }) },
-            { label: "Set another password", icon: "keys", run: () => setDialog({ password: u }) },
+            { label: "Set a new password", icon: "keys", run: () => setDialog({ password: u }) },
             u.email !== me && null,
             u.email !== me && { label: "Delete", icon: "retention", danger: true, run: () => remove(u) },
           ].filter((i) => i !== false)} /></div>`,
@@ -91,13 +91,13 @@ export default function Users() {
     toast(text);
     list.reload();
   };
-  return html`<${Page} title="Users" intro="Who may sign in to this dashboard. Programs use API keys instead." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({ make: true })}><${Icon} name="plus" />New user</button>`}>
+  return html`<${Page} title="Users" intro="People who can sign in to this dashboard. Programs use API keys instead." actions=${html`<button type="button" class="button primary" onClick=${() => setDialog({ create: true })}><${Icon} name="plus" />New user</button>`}>
     <section class="card flush dense" aria-label="Users">${
       list.error && !list.data
         ? html`<${ErrorState} error=${list.error} retry=${list.reload} />`
-        : html`<${DataTable} caption="Users, by address" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="users" title="No user" />`} />`
+        : html`<${DataTable} caption="Users, by email" columns=${columns} rows=${list.data} busy=${list.loading} skeleton=${3} empty=${html`<${EmptyState} icon="users" title="No users" />`} />`
     }</section>
-    ${dialog?.make && html`<${NewUser} onClose=${close} onMade=${list.reload} />`}
+    ${dialog?.create && html`<${NewUser} onClose=${close} onCreated=${list.reload} />`}
     ${dialog?.role && html`<${Role} user=${dialog.role} onClose=${close} onDone=${changed} />`}
     ${dialog?.password && html`<${Password} user=${dialog.password} onClose=${close} onDone=${changed} />`}<//>`;
 }
@@ -105,26 +105,28 @@ export default function Users() {
 const buttons = (form, action, onClose) =>
   html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>${action}<//>`;
 
-function NewUser({ onClose, onMade }) {
-  const [made, setMade] = useState(null);
+function NewUser({ onClose, onCreated }) {
+  const [created, setCreated] = useState(null);
+  const once = useOnce("password");
   const form = useForm({
     initial: { email: "", role: "viewer", password: "" },
     submit: async ({ email, role, password }) => {
+      check({ email: email.trim() ? null : "Enter an email.", password: password ? passwordProblem(password) : null });
       const user = await post("admin/api/users", { email: email.trim(), role, ...(password ? { password } : {}) });
-      onMade();
-      if (user.password) setMade(user);
+      onCreated();
+      if (user.password) setCreated(user);
       else {
         onClose();
-        toast(`${user.email} may sign in.`);
+        toast(`${user.email} can sign in.`);
       }
     },
   });
-  if (made)
-    return html`<${Dialog} title="${made.email} may sign in" onClose=${onClose} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}><${SecretOnce} items=${[["Password", made.password]]}>Hand it over in a safe way. It is shown this once; it can be changed after the first sign-in.<//><//>`;
-  return html`<${Dialog} title="New user" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Make user", onClose)}>
-    <${Field} form=${form} name="email" label="E-mail" type="email" required autocomplete="off" />
+  if (created)
+    return html`<${Dialog} title="${created.email} can sign in" onClose=${onClose} sure=${once.sure} footer=${html`<button type="button" class="button primary" onClick=${onClose}>Done</button>`}><${SecretOnce} once=${once} items=${[["Password", created.password]]}>Pass it on in a safe way. It is shown only once and can be changed after the first sign-in.<//><//>`;
+  return html`<${Dialog} title="New user" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Create user", onClose)}>
+    <${Field} form=${form} name="email" label="Email" type="email" required autocomplete="off" />
     <${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} />
-    <${Field} form=${form} name="password" label="Password" optional type="password" autocomplete="new-password" hint="Without one, a password is made and shown once." /><//><//>`;
+    <${Field} form=${form} name="password" label="Password" optional type="password" autocomplete="new-password" hint="Leave empty to generate one. It is shown only once." /><//><//>`;
 }
 
 function Role({ user, onClose, onDone }) {
@@ -132,21 +134,22 @@ function Role({ user, onClose, onDone }) {
     initial: { role: user.role },
     submit: async ({ role }) => {
       await patch(path(user), { role });
-      onDone(`${user.email} is ${role} now.`);
+      onDone(`${user.email} now has the ${role} role.`);
     },
   });
   return html`<${Dialog} title="Change role" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Change role", onClose)}>
-    <p>Sessions of <strong>${user.email}</strong> end, so that the new role holds everywhere.</p><${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} /><//><//>`;
+    <p><strong>${user.email}</strong> is signed out everywhere, so that the new role applies at once.</p><${Field} form=${form} name="role" label="Role" as="select" options=${ROLES} /><//><//>`;
 }
 
 function Password({ user, onClose, onDone }) {
   const form = useForm({
     initial: { password: "" },
     submit: async ({ password }) => {
+      check({ password: passwordProblem(password) });
       await patch(path(user), { password });
-      onDone(`${user.email} has another password.`);
+      onDone(`${user.email} has a new password.`);
     },
   });
-  return html`<${Dialog} title="Set another password" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Set password", onClose)}>
-    <p>For <strong>${user.email}</strong>, whose sessions end.</p><${Field} form=${form} name="password" label="New password" type="password" autocomplete="new-password" required hint="10 characters or more." /><//><//>`;
+  return html`<${Dialog} title="Set a new password" onClose=${onClose}><${Form} form=${form} footer=${buttons(form, "Set password", onClose)}>
+    <p><strong>${user.email}</strong> is signed out everywhere.</p><${Field} form=${form} name="password" label="New password" type="password" autocomplete="new-password" required hint="At least 10 characters." /><//><//>`;
 }

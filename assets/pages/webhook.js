@@ -1,4 +1,4 @@
-// One webhook: what it is, how it is doing, and everything that can be done with it.
+// One webhook: its settings, its health, and all actions on it.
 import { html, useEffect, useState } from "../ui.js";
 import { get } from "../api.js";
 import { go, href, route } from "../router.js";
@@ -48,7 +48,7 @@ export default function Webhook({ params: { id } }) {
 
   const back = html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
   if (gone)
-    return html`<${Page} title="Webhook" back=${back}><${EmptyState} icon="webhooks" title="There is no such webhook" text="It belongs to another app, or it was deleted. Its rows in the delivery log are still there."><a class="button" href=${href("webhooks")}>All webhooks</a><a class="button" href=${href("webhook-deliveries", { endpoint_id: id })}>Its delivery log</a><//><//>`;
+    return html`<${Page} title="Webhook" back=${back}><${EmptyState} icon="webhooks" title="Webhook not found" text="It belongs to another app, or it was deleted. Its rows are still in the delivery log."><a class="button" href=${href("webhooks")}>All webhooks</a><a class="button" href=${href("webhook-deliveries", { endpoint_id: id })}>Its delivery log</a><//><//>`;
   if (!webhook.data)
     return html`<${Page} title="Webhook" back=${back}>${webhook.error ? html`<${ErrorState} error=${webhook.error} retry=${webhook.reload} />` : html`<${Card}><${Skeleton} lines=${6} /><//>`}<//>`;
 
@@ -61,7 +61,7 @@ export default function Webhook({ params: { id } }) {
   };
   const started = async (job) => {
     setDialog(null);
-    await showJob(job.id, `Recovering ${plural(job.attributes.matched, "delivery", "deliveries")}`);
+    await showJob(job.id, `Resending ${plural(job.attributes.matched, "event")}`);
     refresh();
   };
   const configured = about.data?.delivery;
@@ -73,7 +73,7 @@ export default function Webhook({ params: { id } }) {
     ${a.status === "disabled" && html`<button type="button" class="button primary" onClick=${() => become("active")}><${Icon} name="play" />Enable</button>`}
     <a class="button" href=${href(`webhooks/${id}/edit`)}>Edit</a>
     <${Menu} label="More actions" className="button icon-only" items=${[
-      { label: "Recover what was missed", icon: "redo", run: () => setDialog("recover") },
+      { label: "Resend missed events", icon: "redo", run: () => setDialog("recover") },
       { label: "Rotate signing secret", icon: "keys", run: () => setDialog("rotate") },
       null,
       a.status !== "disabled" && { label: "Disable", icon: "minus", run: () => become("disabled") },
@@ -101,18 +101,18 @@ export default function Webhook({ params: { id } }) {
           "Retries",
           html`<${ScheduleWords} waits=${a.retry_schedule ?? configured?.retry_schedule} configured=${!a.retry_schedule} />`,
         ],
-        ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">as configured</span>`],
-        ["Rate limit", a.rate_limit ? `${a.rate_limit} a second` : "None"],
-        ["Bodies", a.encrypted ? "Encrypted (JWE)" : "Sent as posted"],
-        a.consecutive_failures > 0 && ["Failures in a row", html`<span class="num">${a.consecutive_failures}</span>`],
-        ["Made", html`<${Time} at=${a.created_at} />`],
-        ["Changed", html`<${Time} at=${a.updated_at} />`],
+        ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">(default)</span>`],
+        ["Rate limit", a.rate_limit ? `${plural(a.rate_limit, "request")} per second` : "None"],
+        ["Payload encryption", a.encrypted ? "On (JWE)" : "Off"],
+        a.consecutive_failures > 0 && ["Consecutive failures", html`<span class="num">${a.consecutive_failures}</span>`],
+        ["Created", html`<${Time} at=${a.created_at} />`],
+        ["Updated", html`<${Time} at=${a.updated_at} />`],
       ]} />
       <${OwnHeaders} headers=${a.headers} />
     </div><//>
     <div class="columns">
       <div class="column"><${HealthCard} id=${id} load=${health} /></div>
-      <div class="column"><${TestCard} id=${id} types=${types.data} onTested=${recent.reload} /><${Recent} id=${id} load=${recent} /></div></div>
+      <div class="column"><${TestCard} id=${id} types=${types.data} onTested=${recent.reload} /><${Recent} id=${id} load=${recent} paused=${a.status === "paused"} /></div></div>
     <div id="verification"><${Verification} id=${id} /></div>
     ${dialog === "rotate" && html`<${Rotate} webhook=${row} onClose=${() => setDialog(null)} />`}
     ${dialog === "recover" && html`<${Recover} webhook=${row} onClose=${() => setDialog(null)} onStarted=${started} onEnable=${() => become("active")} />`}
@@ -122,16 +122,16 @@ export default function Webhook({ params: { id } }) {
 function StatusNote({ a, onRecover }) {
   const recover =
     onRecover &&
-    html` <button type="button" class="button small" onClick=${onRecover}>Recover what was missed</button>`;
+    html` <button type="button" class="button small" onClick=${onRecover}>Resend missed events</button>`;
   if (a.status === "disabled")
-    return html`<${Note} tone="bad"><strong>Disabled.</strong> ${a.status_reason ?? "A person disabled it."} New events make no delivery. ${recover}<//>`;
+    return html`<${Note} tone="bad"><strong>${a.status_reason ?? "Disabled by a person."}</strong> New events are not delivered. ${onRecover && "Fix the receiver, then click Enable and Resend missed events."} ${recover}<//>`;
   if (a.status === "paused")
-    return html`<${Note} tone="warn"><strong>Paused.</strong> Deliveries are queued and wait until it is resumed.<//>`;
+    return html`<${Note} tone="warn"><strong>Paused.</strong> Deliveries are queued until it is resumed.<//>`;
   return null;
 }
 
 function OwnHeaders({ headers }) {
   const all = Object.entries(headers ?? {});
   if (!all.length) return null;
-  return html`<details class="headers" open=${all.length < 4}><summary>Own headers (${all.length})</summary><dl>${all.map(([name, v]) => html`<div key=${name}><dt>${name}</dt><dd>${typeof v === "string" ? v : html`<span class="muted">secret, not shown</span>`}</dd></div>`)}</dl></details>`;
+  return html`<details class="headers" open=${all.length < 4}><summary>Custom headers (${all.length})</summary><dl>${all.map(([name, v]) => html`<div key=${name}><dt>${name}</dt><dd>${typeof v === "string" ? v : html`<span class="muted">secret, never shown</span>`}</dd></div>`)}</dl></details>`;
 }

@@ -1,4 +1,4 @@
-// All webhooks at a glance: status, how they are doing, their last day.
+// All webhooks at a glance: status, health, their last 24 hours.
 import { html, useMemo, useRef } from "../ui.js";
 import { get } from "../api.js";
 import { HEALTH, number, percent, plural } from "../format.js";
@@ -34,7 +34,7 @@ export default function Webhooks() {
       get("v1/webhooks", { page: asked[0], cursor: asked[1], status: asked[2], q: asked[3], per_page: 50 }, { signal }),
     asked,
   );
-  // What comes with a row arrives on its own: the list does not wait for figures.
+  // Figures are loaded on their own: the list does not wait for them.
   const health = useLoad(
     async (signal) => new Map((await get("admin/api/webhook-health", {}, { signal })).data.map((h) => [h.id, h])),
   );
@@ -61,12 +61,12 @@ export default function Webhooks() {
     [health.data, health.error, failures.data, failures.error, timeMode.value],
   );
   const filtered = asked[2] || asked[3];
-  const make =
+  const create =
     may("admin") && html`<a class="button primary" href=${href("webhooks/new")}><${Icon} name="plus" />New webhook</a>`;
   const nothing = filtered
-    ? html`<${EmptyState} title="Nothing matches" text="No webhook fits this search and this status."><button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button><//>`
-    : html`<${EmptyState} icon="webhooks" title="No webhook yet" text="A webhook says where events go: a URL and the event types it wants. The overview offers a built-in receiver for a first try.">${make}<a class="button" href=${href("")}>Get started</a><//>`;
-  return html`<${Page} title="Webhooks" actions=${make}>
+    ? html`<${EmptyState} title="No matches" text="No webhook matches this search and status."><button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button><//>`
+    : html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events. For a first try, the overview offers a built-in receiver.">${create}<a class="button" href=${href("")}>Get started</a><//>`;
+  return html`<${Page} title="Webhooks" actions=${create}>
     <div class="toolbar" role="search" aria-label="Webhooks"><${Search} inputRef=${searchRef} placeholder="Search name or URL" label="Search webhook name or URL" />
       <${Choice} label="Status" any="Any status" value=${asked[2] ?? ""} options=${STATUSES} onChange=${(v) => choose({ status: v })} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${() => clearAll()}><${Icon} name="cross" size=${14} />Clear</button>`}</div>
@@ -114,7 +114,7 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
         const h = of(row);
         if (!h) return waiting;
         const said = worthSaying(h.labels);
-        if (!said.length) return html`<span class="muted blank" title="Nothing has ended yet">–</span>`;
+        if (!said.length) return html`<span class="muted blank" title="No finished deliveries yet">–</span>`;
         return html`<span class="badges">${said.map(([word, label]) => html`<${StatusBadge} key=${word} of="health" status=${label} word=${word} quiet />`)}</span>`;
       },
     },
@@ -141,7 +141,7 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
         const h = of(row);
         return !h
           ? waiting
-          : html`<div class="day"><${Sparkline} series=${h.series} /><small class="num" title=${`${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed for good`}>${number(h.last_24h.events)}</small></div>`;
+          : html`<div class="day"><${Sparkline} series=${h.series} /><small class="num" title=${`${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed`}>${number(h.last_24h.events)}</small></div>`;
       },
     },
     {
@@ -154,7 +154,7 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
         const found = failures?.get(row.id);
         if (found === undefined)
           return unknown ? html`<span class="muted blank" title=${unknown.message}>–</span>` : waiting;
-        if (!found) return html`<span class="muted blank" title="No failed attempt is in the log">None</span>`;
+        if (!found) return html`<span class="muted blank" title="No failed attempts in the log">None</span>`;
         return html`<a class="dim" href=${href(`webhook-deliveries/${found.id}`)} title=${found.attributes.error_message}><span class="card-word">failed </span><${Time} at=${found.attributes.attempted_at ?? found.attributes.created_at} /></a>`;
       },
     },
@@ -194,7 +194,7 @@ const changesOf = ({ attributes: { status } }) =>
       ? [["active", "Resume", "play"]]
       : [["active", "Enable", "play"]];
 
-/** Success first; the other two only when they say something that success does not. */
+/** Success first; the other two only when they add something. */
 function worthSaying(labels) {
   const tone = (label) => HEALTH[label]?.tone;
   if (labels.success_rate === "unknown" && labels.activity === "idle") return [["Idle", "idle"]];

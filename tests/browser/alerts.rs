@@ -1,4 +1,4 @@
-//! Alerts are set up, tried and changed by those who may, and seen by the rest.
+//! Alert targets: admins create, test and edit them; viewers see them.
 
 use postrider::domain::Role;
 use serde_json::json;
@@ -7,55 +7,55 @@ use crate::stage::Stage;
 use crate::support::Reply;
 
 #[tokio::test]
-async fn a_target_is_made_tried_and_changed() {
+async fn an_alert_target_is_created_tested_edited_and_deleted() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Admin, "alerts").await;
-    page.sees("Nobody is told").await;
+    page.sees("No alert targets yet").await;
     page.press("New target").await;
-    page.choose("Kind of target", "Gotify").await;
+    page.choose("Type", "Gotify").await;
     page.fill("URL", &stage.receiver.url("/gotify")).await;
-    page.press("Make target").await;
+    page.press("Create target").await;
     page.sees_in(".field-error", "the token of an application in Gotify").await;
     page.fill("Token", "s3cret").await;
     page.fill("Name (optional)", "Phone").await;
-    page.press("Make target").await;
-    page.sees_in("tbody tr", "Never tried").await;
+    page.press("Create target").await;
+    page.sees_in("tbody tr", "Never").await;
     page.sees_in("tbody tr", "Everything").await;
 
     stage.receiver.reply_once(Reply::status(500));
     page.press("Send a test to Phone").await;
     page.choose("Alert", "Disk nearly full").await;
     page.press("Send test").await;
-    page.sees("It did not arrive: HTTP 500 Internal Server Error").await;
+    page.sees("Test failed: HTTP 500 Internal Server Error").await;
     page.press("Send test").await;
-    page.sees("It arrived").await;
+    page.sees("Test delivered to").await;
     let got = stage.receiver.next_n(2).await;
     assert_eq!((got[1].path.as_str(), got[1].header("x-gotify-key")), ("/gotify/message", Some("s3cret")));
     assert!(got[1].json()["title"].as_str().unwrap().starts_with("Test: Only 812 MiB"), "{:?}", got[1]);
     page.press("Close").await;
-    page.sees_in("tbody tr", "Arrived").await;
+    page.sees_in("tbody tr", "Sent").await;
 
     page.press("Actions for Phone").await;
-    page.press("Change").await;
-    page.sees_in("dialog", "Left empty, it stays").await;
+    page.press("Edit").await;
+    page.sees_in("dialog", "Leave empty to keep it").await;
     page.click("dialog input[type=checkbox]").await;
     page.fill("Deliveries are late after", "1h").await;
     page.press("Save").await;
     page.sees_in("tbody tr", "Webhook about to be disabled, Deliveries are late").await;
     page.press("Actions for Phone").await;
-    page.press("Switch off").await;
-    page.sees_in("tbody tr", "Switched off").await;
+    page.press("Disable").await;
+    page.sees_in("tbody tr", "Disabled").await;
     let list = stage.app.get("/admin/api/alerts").await.expect(200);
     assert_eq!((&list["data"][0]["queue_age"], &list["data"][0]["has_token"]), (&json!("1h"), &json!(true)));
     page.press("Actions for Phone").await;
     page.press("Delete").await;
     page.press("Delete").await;
-    page.sees("Nobody is told").await;
+    page.sees("No alert targets yet").await;
     page.close_despite(|c| c.contains("Failed to load resource") && c.contains("422")).await;
 }
 
 #[tokio::test]
-async fn a_viewer_sees_who_is_told_and_changes_nothing() {
+async fn a_viewer_sees_alert_targets_but_not_their_urls_and_edits_nothing() {
     let stage = Stage::set().await;
     let target = json!({ "name": "Phone", "form": "ntfy", "url": stage.receiver.url("/my-topic") });
     stage.app.post("/admin/api/alerts", target).await.expect(201);

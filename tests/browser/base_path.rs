@@ -1,4 +1,4 @@
-//! The dashboard below a base path, as behind a proxy that serves other things too.
+//! The dashboard below a base path, as behind a proxy that serves other things, too.
 
 use postrider::config::PublicUrl;
 use postrider::domain::Role;

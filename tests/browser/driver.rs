@@ -59,7 +59,7 @@ pub(crate) async fn browser() -> Client {
         "browserName": "chrome",
         // A prompt that nobody expects must not go away unseen.
         "unhandledPromptBehavior": "ignore",
-        "timeouts": { "script": 30_000, "pageLoad": 60_000 },
+        "timeouts": { "script": 120_000, "pageLoad": 60_000 },
         "goog:loggingPrefs": { "browser": "ALL" },
         "goog:chromeOptions": {
             "args": [

@@ -1,5 +1,5 @@
-//! What makes the first rows quick, as facts that hold on every machine: nothing is found out late that could
-//! have been known at once. How long it takes stands in `docs/benchmarks.md`.
+//! Why the first rows are fast, as facts that hold on every machine: nothing is requested late that could have been
+//! requested at once. Times are in `docs/benchmarks.md`.
 
 use postrider::domain::Role;
 use serde_json::{Value, json};
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::page::Page;
 use crate::stage::Stage;
 
-/// Scripts that were loaded although neither the page nor a click had named them.
+/// Scripts that were loaded without being named by the page.
 const UNNAMED: &str = "const named = [...document.querySelectorAll('link[rel=modulepreload],script[src]')].map((e) => e.href || e.src);
     return performance.getEntriesByType('resource').map((e) => e.name).filter((name) => name.endsWith('.js') && !named.includes(name));";
 
-/// How often each address of the API was asked for, without what runs on its own after the rows are there.
+/// The number of requests by address of the API.
 const ASKED: &str = "const asked = {};
     for (const { name } of performance.getEntriesByType('resource')) if (/api|v1/.test(new URL(name).pathname.slice(0, 11))) asked[name.slice(location.origin.length)] = (asked[name.slice(location.origin.length)] ?? 0) + 1;
     return asked;";
@@ -42,7 +42,7 @@ async fn every_script_of_the_first_pages_is_named_by_the_page_itself() {
 }
 
 #[tokio::test]
-async fn the_rows_are_asked_for_while_the_dashboard_is_still_loading() {
+async fn the_rows_are_requested_while_the_dashboard_is_still_loading() {
     let (_stage, page) = with_rows().await;
     page.cdp("Network.enable", json!({})).await;
     page.cdp("Network.setBlockedURLs", json!({ "urls": ["*/main.js", "*/api.js"] })).await;
@@ -55,7 +55,7 @@ async fn the_rows_are_asked_for_while_the_dashboard_is_still_loading() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_twice_for_the_first_rows() {
+async fn nothing_is_requested_twice_for_the_first_rows() {
     let (_stage, page) = with_rows().await;
     page.goto("webhook-deliveries").await;
     page.until("three rows", "all('tbody tr[data-key]').length === 3").await;
@@ -83,7 +83,7 @@ async fn how_long_they_take() {
     let given = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is given"));
     let page = Page::open(given("POSTRIDER_AT").trim_end_matches('/')).await;
     page.goto("sign-in").await;
-    page.fill("E-mail", &given("POSTRIDER_EMAIL")).await;
+    page.fill("Email", &given("POSTRIDER_EMAIL")).await;
     page.fill("Password", &given("POSTRIDER_PASSWORD")).await;
     page.press("Sign in").await;
     page.sees_in("h1", "Overview").await;
@@ -117,6 +117,6 @@ async fn how_long_they_take() {
             println!("| {name} | {cache} | {row:.0} | {drawn:.0} | {fastest:.0} – {slowest:.0} |");
         }
     }
-    // A bare answer has no icon, which the browser notes.
+    // A bare response has no icon, which the browser logs.
     page.close_despite(|complaint| complaint.contains("favicon")).await;
 }

@@ -1,4 +1,4 @@
-//! Text of others stays text: names, URLs, headers, payloads and answers that would be markup or scripts.
+//! Hostile text stays text: names, URLs, headers, payloads and responses that look like markup or scripts.
 
 use postrider::domain::Role;
 use serde_json::json;
@@ -23,9 +23,9 @@ async fn hostile_text_stays_inert_on_every_page_that_shows_it() {
     let name = format!("{IMG}{SCRIPT}{TURNED}");
     let name: String = name.chars().take(100).collect();
     let body = format!("{IMG}{SCRIPT}{TURNED}{{\"a\":1}}");
-    let answer = body.clone();
+    let response = body.clone();
     stage.receiver.reply_with(move |_| {
-        Reply::status(500).header("x-note", IMG).header("content-type", "text/html").body(answer.clone())
+        Reply::status(500).header("x-note", IMG).header("content-type", "text/html").body(response.clone())
     });
     let fields = json!({
         "name": name, "description": format!("{IMG}{SCRIPT}{TURNED}"), "retry_schedule": [],

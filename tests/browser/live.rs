@@ -1,4 +1,4 @@
-//! The log while it grows: what is new is announced and does not move what is being read.
+//! The delivery log while it grows: new rows are announced and do not move what is being read.
 
 use postrider::domain::Role;
 use serde_json::json;
@@ -10,7 +10,7 @@ const ROWS: &str = "return [...document.querySelectorAll('tbody tr[data-key]')]
     .map((r) => [r.dataset.key, r.getBoundingClientRect().top])";
 
 #[tokio::test]
-async fn new_rows_are_announced_and_nothing_moves_until_they_are_asked_for() {
+async fn new_rows_are_announced_and_nothing_moves_until_they_are_requested() {
     let stage = Stage::set().await;
     stage.webhook("Shop", "/shop").await;
     for n in 0..3 {
@@ -26,7 +26,7 @@ async fn new_rows_are_announced_and_nothing_moves_until_they_are_asked_for() {
     stage.ended_event("order.shipped", json!({ "order": 1 })).await;
     page.sees_in("button.news", "2 new").await;
     let spoken = "[...document.querySelectorAll('.sr-only[aria-live]')].some((e) => /^\\d new$/.test(e.innerText.trim()))";
-    page.until("words for those who listen", spoken).await;
+    page.until("words for screen readers", spoken).await;
     assert_eq!(page.js(ROWS, vec![]).await, before, "the rows stand where they stood");
 
     page.press("2 new").await;
@@ -37,7 +37,7 @@ async fn new_rows_are_announced_and_nothing_moves_until_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_row_that_waits_is_brought_up_to_date_in_its_place() {
+async fn a_pending_row_is_updated_in_place() {
     let stage = Stage::set().await;
     stage.webhook("Shop", "/shop").await;
     stage.ended_event("order.paid", json!({ "order": 0 })).await;

@@ -8,8 +8,8 @@
 //! * [`page`]: one browser; finds what a person would find, waits for it, never sleeps.
 //! * [`stage`]: the server, its people and a receiver.
 //!
-//! A test closes its page at the end, and that fails when the page has complained: an error in the
-//! console, a breach of the Content-Security-Policy, an exception.
+//! A test closes its page at the end, which fails if the page has complained: an error in the console, a violation of
+//! the Content-Security-Policy, an exception.
 
 #[path = "../it/support/mod.rs"]
 mod support;
@@ -20,6 +20,8 @@ mod stage;
 
 mod alerts;
 mod base_path;
+mod bodies;
+mod docs;
 mod every_page;
 mod export;
 mod first_rows;
@@ -27,10 +29,15 @@ mod hostile;
 mod keyboard;
 mod live;
 mod log_address;
+mod many_webhooks;
+mod outages;
+mod overview;
 mod protection;
 mod recovery;
 mod roles;
+mod rows;
 mod screenshots;
+mod secrets;
 mod signing_in;
 mod troubleshooting;
 mod verifying;

@@ -92,7 +92,7 @@ impl Page {
         all
     }
 
-    /// Opens a path of the dashboard (below `/admin/`) anew, and waits until it has a heading.
+    /// Loads a path of the dashboard (below `/admin/`), and waits until it has a heading.
     pub(crate) async fn goto(&self, path: &str) {
         self.load(path).await;
         self.until(&format!("the page {path:?}"), "all('h1').length > 0").await;
@@ -157,8 +157,8 @@ impl Page {
         format!("at {url}\n{}", text.map_or_else(|e| e.to_string(), |t| t.as_str().unwrap_or("").to_owned()))
     }
 
-    /// Waits for the element that an expression gives, and does something with it; what was drawn anew
-    /// in between is looked for again.
+    /// Waits for the element that an expression gives, and does something with it; what was
+    /// rendered again in between is looked for again.
     async fn act<T>(
         &self,
         what: &str,
@@ -211,6 +211,17 @@ impl Page {
             "[...labelled(args[0])?.options ?? []].some((o) => o.text === args[1]) && labelled(args[0])";
         let select = async |e: Element| e.select_by_label(option).await;
         self.act(label, expression, json!([label, option]), select).await;
+    }
+
+    /// Chooses in a field that searches: types the words and takes the option of that name.
+    pub(crate) async fn pick(&self, label: &str, option: &str) {
+        let type_into = async |e: Element| {
+            e.click().await?;
+            e.send_keys(option).await
+        };
+        self.act(label, "labelled(args)", json!(label), type_into).await;
+        let named = "all('[role=option]').find((e) => tidy(e.querySelector('.cut').innerText) === args)";
+        self.act(option, named, json!(option), async |e| e.click().await).await;
     }
 
     /// Waits until these words can be read somewhere on the page.

@@ -1,5 +1,4 @@
-//! What the browser keeps from happening because the server told it to: scripts that got in somehow, and
-//! pages of others that are open beside ours.
+//! Protection by the browser on the server’s orders: against injected scripts, and against pages of other origins.
 
 use postrider::domain::Role;
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ fn is_meant(complaint: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_gets_into_the_page_runs_nothing_and_reaches_nobody() {
+async fn injected_markup_runs_no_script_and_sends_nothing() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Owner, "").await;
     let script = r"
@@ -74,7 +73,7 @@ async fn signed_in_as(page: &Page) -> Value {
 }
 
 #[tokio::test]
-async fn a_page_of_somebody_else_beside_ours_can_neither_change_nor_read_nor_frame_anything() {
+async fn another_origin_can_neither_change_nor_read_nor_frame_anything() {
     let stage = Stage::set().await;
     let eve = stage.user(Role::Viewer).await;
     let page = stage.signed_in(Role::Owner, "").await;
@@ -113,7 +112,7 @@ async fn a_page_of_somebody_else_beside_ours_can_neither_change_nor_read_nor_fra
 }
 
 #[tokio::test]
-async fn a_link_on_another_site_opens_the_dashboard_and_brings_no_cookie_to_anything() {
+async fn a_link_on_another_site_opens_the_dashboard_without_sending_the_cookie() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Owner, "").await;
     let base = &stage.app.base;
@@ -132,7 +131,7 @@ async fn a_link_on_another_site_opens_the_dashboard_and_brings_no_cookie_to_anyt
 }
 
 #[tokio::test]
-async fn somebody_whose_role_changes_is_asked_to_sign_in_again() {
+async fn a_changed_role_asks_for_a_new_sign_in() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Admin, "webhooks").await;
     let users = stage.app.get("/admin/api/users").await.json();
@@ -145,7 +144,7 @@ async fn somebody_whose_role_changes_is_asked_to_sign_in_again() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_sessions_but_the_one_that_gave_it() {
+async fn a_new_password_ends_all_other_sessions() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Admin, "account").await;
     let elsewhere = Elsewhere::sign_in(&stage, PASSWORD).await;
@@ -154,7 +153,7 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_gave_it() {
     page.fill("Current password", PASSWORD).await;
     page.fill("New password", new).await;
     page.press("Change password").await;
-    page.sees("Your password is changed.").await;
+    page.sees("Password changed.").await;
     assert_eq!(elsewhere.status(&stage).await, 401, "it was open elsewhere, too");
     page.press("Webhooks").await;
     page.sees_in("h1", "Webhooks").await;
@@ -197,7 +196,7 @@ impl Elsewhere {
 }
 
 #[tokio::test]
-async fn who_guesses_at_the_sign_in_page_is_told_to_wait_and_gets_in_afterwards() {
+async fn guessing_at_the_sign_in_page_is_throttled_for_some_seconds() {
     let stage = Stage::set().await;
     let email = stage.user(Role::Viewer).await;
     let page = stage.page().await;
@@ -215,11 +214,14 @@ async fn who_guesses_at_the_sign_in_page_is_told_to_wait_and_gets_in_afterwards(
             done(statuses);
         })();"#;
     assert_eq!(page.js_later(guess, vec![json!(email)]).await, json!(vec![401; 10]));
-    page.fill("E-mail", &email).await;
+    page.fill("Email", &email).await;
     page.fill("Password", PASSWORD).await;
     page.press("Sign in").await;
-    page.sees_in(".note[role=alert]", "Try again in 6 seconds.").await;
-    stage.app.clock.advance_ms(6_000);
+    page.sees_in(".note[role=alert]", "Too many attempts. Try again in 6 seconds.").await;
+    stage.app.clock.advance_ms(5_000);
+    page.press("Sign in").await;
+    page.sees_in(".note[role=alert]", "Try again in 1 second.").await;
+    stage.app.clock.advance_ms(1_000);
     sign_in(&page, &email).await;
     page.close_despite(|c| c.contains("Failed to load resource") && (c.contains("401") || c.contains("429")))
         .await;

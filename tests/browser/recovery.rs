@@ -7,7 +7,7 @@ use crate::stage::Stage;
 use crate::support::{Receiver, Reply};
 
 #[tokio::test]
-async fn after_downtime_a_retry_from_the_row_arrives_and_is_seen_to_succeed() {
+async fn after_downtime_a_retry_from_the_row_is_delivered_and_shown() {
     let stage = Stage::set().await;
     let down = Receiver::down();
     let once = json!({ "name": "Orders", "retry_schedule": [], "events": ["order.*"] });
@@ -36,7 +36,7 @@ async fn after_downtime_a_retry_from_the_row_arrives_and_is_seen_to_succeed() {
     page.sees("order.paid to Orders is being sent: attempt 2.").await;
     page.until_with(
         "the old row",
-        "all(`tr[data-key=\"${args}\"]`)[0].innerText.includes('Retried')",
+        "all(`tr[data-key=\"${args}\"]`)[0].innerText.includes('Failed, retrying')",
         json!(id),
     )
     .await;
@@ -57,7 +57,7 @@ async fn after_downtime_a_retry_from_the_row_arrives_and_is_seen_to_succeed() {
 }
 
 #[tokio::test]
-async fn all_that_match_are_retried_after_a_count_and_a_yes_with_progress() {
+async fn all_that_match_are_retried_after_a_count_and_a_confirmation() {
     let stage = Stage::set().await;
     stage.receiver.reply(Reply::status(503));
     let wanted = stage.webhook("Orders", "/orders").await;
@@ -76,22 +76,22 @@ async fn all_that_match_are_retried_after_a_count_and_a_yes_with_progress() {
     page.press("Retry all 6 matching…").await;
     page.sees_in("dialog h2", "Retry 6 deliveries?").await;
     page.sees_in("dialog", "to Orders").await;
-    assert_eq!(stage.receiver.count(), sent, "nothing is sent before a yes");
+    assert_eq!(stage.receiver.count(), sent, "nothing is sent before the confirmation");
     page.press("Cancel").await;
     page.until("no dialog", "!document.querySelector('dialog')").await;
-    assert_eq!(stage.app.get("/v1/jobs").await.expect(200)["meta"]["total"], 0, "a no is a no");
+    assert_eq!(stage.app.get("/v1/jobs").await.expect(200)["meta"]["total"], 0, "Cancel starts no job");
 
     let hold = stage.receiver.hold();
     page.press("Retry all 6 matching…").await;
     page.press("Retry 6").await;
     page.until("the progress, at none", "all('[role=progressbar]')[0].getAttribute('aria-valuemax') === '6' && all('[role=progressbar]')[0].getAttribute('aria-valuenow') === '0'").await;
-    assert!(page.offers("Cancel what is not sent").await && page.offers("Leave it running").await);
+    assert!(page.offers("Cancel unsent deliveries").await && page.offers("Continue in background").await);
     hold.release();
     let all: Vec<_> = (0..6).map(|n| json!({ "order": n })).collect();
     let done =
         stage.app.rows_when(|rows| rows.iter().filter(|r| r["status"] == "delivered").count() == 6).await;
     assert!(done.iter().filter(|r| r["status"] == "delivered").all(|r| r["endpoint_id"] == wanted.as_str()));
-    page.sees_in("dialog", "Done: 6 of 6 deliveries arrived.").await;
+    page.sees_in("dialog", "Done: 6 of 6 deliveries succeeded.").await;
     page.press("Close").await;
 
     let again = stage.receiver.received().split_off(sent);

@@ -1,4 +1,4 @@
-//! What a role may do is what the page offers, and the server refuses the rest whatever the page offers.
+//! The page offers what a role may do, and the server refuses the rest whatever the page offers.
 
 use postrider::domain::Role;
 use serde_json::{Value, json};
@@ -32,10 +32,10 @@ async fn failed_row(stage: &Stage) -> i64 {
 }
 
 const READING: [&str; 7] =
-    ["Overview", "Webhook Deliveries", "Events", "Webhooks", "Retention Policies", "Alerts", "About"];
+    ["Overview", "Webhook deliveries", "Events", "Webhooks", "Retention policies", "Alerts", "About"];
 
 #[tokio::test]
-async fn a_viewer_reads_and_is_offered_nothing_else() {
+async fn a_viewer_reads_and_is_offered_no_changes() {
     let stage = Stage::set().await;
     let row = failed_row(&stage).await;
     let page = stage.signed_in(Role::Viewer, "webhook-deliveries").await;
@@ -56,7 +56,7 @@ async fn a_viewer_reads_and_is_offered_nothing_else() {
     assert_eq!(page.js(new, vec![]).await, 0);
     for closed in ["webhooks/new", "keys", "users", "apps", "logs"] {
         page.goto(closed).await;
-        page.sees("This needs another role").await;
+        page.sees("You need another role").await;
     }
 
     let new = json!({ "url": stage.receiver.url("/own"), "events": ["*"] });
@@ -70,14 +70,14 @@ async fn a_viewer_reads_and_is_offered_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_admin_mends_and_makes_but_manages_nobody() {
+async fn an_admin_retries_and_creates_but_manages_no_users() {
     let stage = Stage::set().await;
     let row = failed_row(&stage).await;
     let page = stage.signed_in(Role::Admin, "webhook-deliveries").await;
     page.sees_in("tbody tr", "order.paid").await;
     assert!(page.offers(&format!("Retry delivery {row}")).await && page.offers("Export").await);
     let mut offered = READING.to_vec();
-    offered.insert(4, "API Keys");
+    offered.insert(4, "API keys");
     assert_eq!(pages(&page).await, offered);
     page.goto("webhooks/new").await;
     page.until("the form", "all('form input').length > 0").await;
@@ -85,7 +85,7 @@ async fn an_admin_mends_and_makes_but_manages_nobody() {
     page.settled().await;
     for closed in ["users", "apps", "logs"] {
         page.goto(closed).await;
-        page.sees("This needs another role").await;
+        page.sees("You need another role").await;
     }
     let user = json!({ "email": "eve@example.com", "role": "owner" });
     assert_eq!(ask(&page, "POST", "admin/api/users", user).await, 403);
@@ -100,7 +100,7 @@ async fn an_owner_is_offered_everything() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Owner, "").await;
     let mut offered = READING.to_vec();
-    offered.splice(4..4, ["API Keys", "Users", "Apps"]);
+    offered.splice(4..4, ["API keys", "Users", "Apps"]);
     offered.insert(9, "Logs");
     assert_eq!(pages(&page).await, offered);
     for path in ["users", "apps", "logs", "keys"] {

@@ -1,4 +1,4 @@
-//! The pictures of the documentation: what `postrider demo` shows, photographed in light and dark. Run by
+//! The screenshots of the documentation: what `postrider demo` shows, in light and dark. Run by
 //! `docs/screenshots.sh`, never by the tests.
 
 use std::io::{BufRead as _, BufReader};
@@ -64,7 +64,7 @@ async fn photograph(page: &Page, name: &str, path: &str, ready: &str) {
     page.js("document.querySelector('aside.panel [aria-label=\"Response body\"]')?.scrollIntoView({ block: 'end' })", vec![]).await;
     for scheme in ["light", "dark"] {
         page.scheme(scheme).await;
-        // A chart is drawn anew in the colours of the scheme; two frames later it is on the screen.
+        // A chart is drawn again in the colors of the scheme; two frames later it is on the screen.
         page.js_later(
             "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))",
             vec![],
@@ -83,7 +83,7 @@ async fn the_main_pages_are_photographed() {
     let page = Page::open(&demo.base).await;
     page.goto("").await;
     page.sees_in("h1", "Sign in").await;
-    page.fill("E-mail", &demo.email).await;
+    page.fill("Email", &demo.email).await;
     page.fill("Password", &demo.password).await;
     page.press("Sign in").await;
     page.sees_in("h1", "Overview").await;
@@ -98,7 +98,7 @@ async fn the_main_pages_are_photographed() {
     photograph(&page, "webhooks", "webhooks", "Legacy ERP").await;
     let link = page.until("a link", "all('tbody a').find((a) => a.innerText === 'CRM sync')?.pathname").await;
     let path = link.as_str().expect("it is text").trim_start_matches("/admin/").to_owned();
-    photograph(&page, "webhook", &path, "What goes wrong").await;
+    photograph(&page, "webhook", &path, "Top errors").await;
     page.width(390).await;
     photograph(&page, "narrow", "webhook-deliveries?page=2", "Storefront").await;
     page.close().await;

@@ -1,4 +1,4 @@
-//! Coming in and going out: the set-up link, sign-in, sign-out.
+//! The set-up link, signing in, signing out.
 
 use postrider::domain::Role;
 use serde_json::json;
@@ -19,40 +19,72 @@ async fn status_of_the_api(page: &Page) -> u64 {
 }
 
 #[tokio::test]
-async fn the_set_up_link_makes_the_owner_once() {
+async fn the_set_up_link_creates_the_owner_once() {
     let stage = Stage::set().await;
     let page = stage.page().await;
     page.goto("").await;
-    page.sees("Nobody can sign in yet.").await;
+    page.sees("No users yet.").await;
 
     let link = stage.app.server().setup_link(&stage.app.config).await.expect("nobody is there yet");
     page.open_url(&link).await;
-    page.sees_in("h1", "Make the owner's account").await;
-    page.fill("E-mail", "ada@example.com").await;
+    page.sees_in("h1", "Create the owner account").await;
+    page.fill("Email", "ada@example.com").await;
     page.fill("Password", "short").await;
-    page.press("Make account").await;
-    page.sees_in(".field-error", "10 characters or more").await;
+    page.press("Create account").await;
+    page.sees_in(".field-error", "Use at least 10 characters.").await;
     page.fill("Password", PASSWORD).await;
-    page.press("Make account").await;
+    page.press("Create account").await;
     page.sees_in("nav#side", "owner").await;
     assert_eq!(page.address().await, "");
     page.press("Users").await;
     page.sees_in("h1", "Users").await;
 
-    // Whoever finds the link later gets nothing by it.
+    // Later, the link says so before anything is filled in, and leads to the sign-in.
     page.press("ada@example.com").await;
     page.press("Sign out").await;
     page.sees_in("h1", "Sign in").await;
     page.open_url(&link).await;
-    page.fill("E-mail", "eve@example.com").await;
+    page.sees_in("h1", "Already set up").await;
+    page.sees("postrider user reset-password --email").await;
+    assert_eq!(page.js("return document.querySelectorAll('input').length", vec![]).await, 0);
+    page.press("Sign in").await;
+    page.sees_in("h1", "Sign in").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_void_set_up_link_says_so_before_the_form_and_names_the_command() {
+    let stage = Stage::set().await;
+    let page = stage.page().await;
+    let old = stage.app.server().setup_link(&stage.app.config).await.expect("nobody is there yet");
+    let new = stage.app.server().setup_link(&stage.app.config).await.expect("nobody is there yet");
+    page.open_url(&old).await;
+    page.sees("This link is invalid, expired, or already used.").await;
+    page.sees("postrider user create --email you@example.com --role owner").await;
+    assert_eq!(page.js("return document.querySelectorAll('input').length", vec![]).await, 0);
+    // One that ends while its form is being filled in.
+    page.open_url(&new).await;
+    page.fill("Email", "ada@example.com").await;
     page.fill("Password", PASSWORD).await;
-    page.press("Make account").await;
-    page.sees("This link was used already").await;
+    stage.app.clock.advance_ms(postrider::domain::access::session::SETUP_MS);
+    page.press("Create account").await;
+    page.sees_in("h1", "This link does not work").await;
     page.close_despite(is_refusal).await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_and_the_right_one_leads_to_what_was_asked_for() {
+async fn a_forgotten_password_has_a_command() {
+    let stage = Stage::set().await;
+    stage.user(Role::Owner).await;
+    let page = stage.page().await;
+    page.goto("sign-in").await;
+    page.press("Forgot your password?").await;
+    page.sees("postrider user reset-password --email").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_the_right_one_opens_the_requested_page() {
     let stage = Stage::set().await;
     let email = stage.user(Role::Admin).await;
     let page = stage.page().await;
@@ -60,20 +92,20 @@ async fn a_wrong_password_is_refused_and_the_right_one_leads_to_what_was_asked_f
     page.sees_in("h1", "Sign in").await;
     assert!(page.address().await.starts_with("sign-in?next="));
     for (address, password) in [(email.as_str(), "wrong horse"), ("nobody@example.com", PASSWORD)] {
-        page.fill("E-mail", address).await;
+        page.fill("Email", address).await;
         page.fill("Password", password).await;
         page.press("Sign in").await;
-        page.sees_in(".note[role=alert]", "The e-mail address or the password is wrong.").await;
+        page.sees_in(".note[role=alert]", "Wrong email or password.").await;
     }
     assert_eq!(status_of_the_api(&page).await, 401);
     sign_in(&page, &email).await;
-    page.sees_in("h1", "Webhook Deliveries").await;
+    page.sees_in("h1", "Webhook deliveries").await;
     assert_eq!(page.address().await, "webhook-deliveries?status=exhausted&q=shop");
     page.close_despite(is_refusal).await;
 }
 
 #[tokio::test]
-async fn signing_out_ends_the_session_for_good() {
+async fn signing_out_ends_the_session() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Viewer, "webhook-deliveries").await;
     assert_eq!(status_of_the_api(&page).await, 200);

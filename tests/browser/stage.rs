@@ -40,22 +40,22 @@ impl Stage {
         Stage { app, receiver: Receiver::start().await }
     }
 
-    /// Makes somebody, called after their role.
+    /// Creates a user whose email is `<role>@example.com`.
     pub(crate) async fn user(&self, role: Role) -> String {
         let email = format!("{role}@example.com");
         let (store, now) = (self.app.server().store(), self.app.clock.now());
         users::create(&*store, &email, role, PASSWORD, &By::command_line(), now)
             .await
-            .expect("the user can be made");
+            .expect("the user can be created");
         email
     }
 
-    /// A browser that nobody has signed in with.
+    /// A browser in which nobody has signed in.
     pub(crate) async fn page(&self) -> Page {
         Page::open(&self.app.base).await
     }
 
-    /// Somebody new of this role, who has signed in through the page and is at `path`.
+    /// A page at `path`, after a new user of this role has signed in through the form.
     pub(crate) async fn signed_in(&self, role: Role, path: &str) -> Page {
         let email = self.user(role).await;
         let page = self.page().await;
@@ -64,13 +64,13 @@ impl Stage {
         page
     }
 
-    /// A webhook to the receiver that is tried once, so that a failure is for good.
+    /// A webhook to the receiver without retries.
     pub(crate) async fn webhook(&self, name: &str, path: &str) -> String {
         let fields = json!({ "name": name, "retry_schedule": [] });
         self.app.webhook(&self.receiver.url(path), fields).await.id
     }
 
-    /// Posts an event and waits until an attempt for it has ended.
+    /// Posts an event and waits until an attempt for it has finished.
     pub(crate) async fn ended_event(&self, event_type: &str, payload: Value) -> Value {
         let id = self.app.post_event(event_type, payload).await;
         self.app.row_when(|row| row["event_id"] == id.as_str() && row["status"] != "pending").await
@@ -80,7 +80,7 @@ impl Stage {
 /// Fills in the form of the page that asks for it, and waits until it is gone.
 pub(crate) async fn sign_in(page: &Page, email: &str) {
     page.sees_in("h1", "Sign in").await;
-    page.fill("E-mail", email).await;
+    page.fill("Email", email).await;
     page.fill("Password", PASSWORD).await;
     page.press("Sign in").await;
     page.until("the dashboard", "all('nav#side, header.bar').length > 0 && all('h1').length > 0").await;

@@ -24,7 +24,7 @@ async fn a_500_is_found_by_filter_and_its_response_body_and_payload_say_why() {
     stage.ended_event("license.renewed", json!({ "license": "L-2" })).await;
 
     let page = stage.signed_in(Role::Admin, "").await;
-    page.press("Webhook Deliveries").await;
+    page.press("Webhook deliveries").await;
     page.until("all attempts", "all('tbody tr[data-key]').length === 4").await;
     let titles = page.until("the columns", "all('thead th').map((e) => e.innerText.trim())").await;
     for column in ["Webhook", "Event", "Status", "Response Code", "Attempted At", "Actions"] {
@@ -33,7 +33,7 @@ async fn a_500_is_found_by_filter_and_its_response_body_and_payload_say_why() {
 
     page.choose("Status", "Failed").await;
     page.until("the failed ones", "all('tbody tr[data-key]').length === 2").await;
-    page.choose("Response code", "500").await;
+    page.choose("Response", "500").await;
     page.until("the one with 500", "all('tbody tr[data-key]').length === 1").await;
     let row = page.sees_in("tbody tr", "500").await;
     assert!(row.contains("license.assigned") && row.contains("Licences"), "{row}");

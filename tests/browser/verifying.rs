@@ -1,4 +1,4 @@
-//! "Why does my receiver refuse the signature?": what it got is pasted, and the page says the reason.
+//! "Why does my receiver reject the signature?": its request is pasted, and the page says the reason.
 
 use postrider::domain::Role;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::stage::Stage;
 
 #[tokio::test]
-async fn what_a_receiver_got_is_pasted_and_the_reason_comes_back() {
+async fn a_pasted_request_is_verified_and_the_reason_is_shown() {
     let stage = Stage::set().await;
     let id = stage.webhook("Shop", "/shop").await;
     stage.ended_event("order.paid", json!({ "order": 7 })).await;

@@ -1,4 +1,4 @@
-// What the log lines tell: shown to all, changed by those who may, until the server ends.
+// The level of the server’s log: shown to everybody, changed by admins, until the next restart.
 import { html } from "../../ui.js";
 import { get, put } from "../../api.js";
 import { may } from "../../state.js";
@@ -14,18 +14,18 @@ export function LogLevel() {
   const load = useLoad((signal) => get(ADDRESS, {}, { signal }));
   const view = load.data;
   if (!view)
-    return html`<${Card} title="Log lines">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Skeleton} lines=${2} />`}<//>`;
-  return html`<${Card} title="Log lines">${may("admin") ? html`<${Change} key=${view.level} view=${view} onSaved=${load.reload} />` : html`<p>Level: <code>${view.level}</code></p>`}<//>`;
+    return html`<${Card} title="Server log">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Skeleton} lines=${2} />`}<//>`;
+  return html`<${Card} title="Server log">${may("admin") ? html`<${Change} key=${view.level} view=${view} onSaved=${load.reload} />` : html`<p>Level: <code>${view.level}</code></p>`}<//>`;
 }
 
 function Change({ view, onSaved }) {
   const save = async (level) => {
     const done = await put(ADDRESS, { level });
-    toast(`The log level is ${done.level} now.`);
+    toast(`Log level set to ${done.level}.`);
     onSaved();
   };
   const form = useForm({ initial: { level: view.level }, submit: ({ level }) => save(level.trim()) });
-  const back = () => save(null).catch(() => form.run());
-  return html`<${Form} form=${form} footer=${html`<${Submit} form=${form}>Change<//>${view.level !== view.configured && html`<button type="button" class="button" onClick=${back}>Back to ${view.configured}</button>`}`}>
-    <${Field} form=${form} name="level" label="Log level" spellcheck="false" autocomplete="off" hint="off, error, warn, info, debug, trace, or such as info,postrider::delivery=debug. Until the server ends; the configuration says ${view.configured}." /><//>`;
+  const reset = () => save(null).catch(() => form.run());
+  return html`<${Form} form=${form} footer=${html`<${Submit} form=${form}>Change<//>${view.level !== view.configured && html`<button type="button" class="button" onClick=${reset}>Reset to ${view.configured}</button>`}`}>
+    <${Field} form=${form} name="level" label="Log level" spellcheck="false" autocomplete="off" hint="off, error, warn, info, debug, trace, or a filter such as info,postrider::delivery=debug. Resets to ${view.configured} (the configured level) on restart." /><//>`;
 }

@@ -1,4 +1,4 @@
-// The columns of the log, and what stands in a cell.
+// The columns of the delivery log and their cells.
 import { html } from "../../ui.js";
 import { ERRORS, duration } from "../../format.js";
 import { href } from "../../router.js";
@@ -6,13 +6,11 @@ import { may, timeMode } from "../../state.js";
 import { Code, StatusBadge } from "../../components/badge.js";
 import { Icon } from "../../components/icon.js";
 import { MiddleEllipsis } from "../../components/text.js";
-import { Due, Time } from "../../components/time.js";
+import { Time } from "../../components/time.js";
+import { DueUnless } from "./paused.js";
 
-/** `schedule` is the configured list of waits; a webhook may have its own. */
-export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
-  const own = new Map((endpoints ?? []).map((e) => [e.id, e.attributes.retry_schedule]));
-  const most = (a) => (own.get(a.endpoint_id) ?? schedule)?.length + 1 || null;
-  const paused = new Set((endpoints ?? []).filter((e) => e.attributes.status === "paused").map((e) => e.id));
+/** `paused` says of a webhook’s id whether it is paused. */
+export function columnsOf({ paused, onOpen, onRetry }) {
   const timeWidth = timeMode.value === "relative" ? "6.8rem" : "9rem";
   return [
     {
@@ -29,7 +27,7 @@ export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
     {
       key: "event",
       title: "Event",
-      width: "clamp(10.6rem, 13vw, 18rem)",
+      width: "clamp(9.8rem, 12vw, 18rem)",
       card: "line",
       cell: ({ attributes: a }) => html`<span class="cut mono" title=${a.event_type}>${a.event_type}</span>`,
     },
@@ -37,18 +35,18 @@ export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
       key: "status",
       title: "Status",
       sort: "status",
-      width: "7.6rem",
+      width: "9.2rem",
       card: "aside",
       cell: ({ attributes: a }) =>
         html`<${StatusBadge}
             status=${a.status}
-          />${a.next_retry_at && html`<small class="next">next <${Due} at=${a.next_retry_at} /></small>`}`,
+          />${a.next_retry_at && html`<small class="next"><${DueUnless} word="next" at=${a.next_retry_at} paused=${paused(a.endpoint_id)} /></small>`}`,
     },
     {
       key: "code",
       title: "Response Code",
       sort: "response_status",
-      width: "8.6rem",
+      width: "7.8rem",
       card: "line",
       className: "col-code",
       cell: ({ attributes: a }) =>
@@ -76,13 +74,9 @@ export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
       width: "4.6rem",
       card: "line",
       className: "col-opt",
-      cell: ({ attributes: a }) => {
-        const m = most(a);
-        return html`<span class="num"
-          ><span class="card-word">attempt </span
-          >${a.attempt}${m && a.attempt <= m ? html`<span class="muted"> of ${m}</span>` : ""}</span
-        >`;
-      },
+      // Not "of 4": a schedule may have been changed since, and a bulk retry starts it again.
+      cell: ({ attributes: a }) =>
+        html`<span class="num"><span class="card-word">attempt </span>${a.attempt}</span>`,
     },
     {
       key: "at",
@@ -93,11 +87,7 @@ export function columnsOf({ endpoints, schedule, onOpen, onRetry }) {
       cell: ({ attributes: a }) =>
         a.attempted_at
           ? html`<${Time} at=${a.attempted_at} />`
-          : a.status === "pending" && paused.has(a.endpoint_id)
-            ? html`<span class="muted" title="The webhook is paused: its deliveries are queued and wait.">paused</span>`
-            : a.status === "pending"
-              ? html`<span class="muted">due <${Due} at=${a.due_at} /></span>`
-              : html`<span class="muted">not sent</span>`,
+          : html`<span class="muted">${a.status === "pending" ? html`<${DueUnless} at=${a.due_at} paused=${paused(a.endpoint_id)} />` : "not sent"}</span>`,
     },
     {
       key: "actions",

@@ -1,7 +1,7 @@
-// One attempt in full: what was sent, what came back, and all attempts of its delivery. Used by the panel and by the page.
+// One attempt in full: request, response, and all attempts of its delivery. Used by the panel and by the page.
 import { cx, html, useEffect, useRef, useState } from "../../ui.js";
 import { get } from "../../api.js";
-import { ATTEMPT, ERRORS, TRIGGERS, duration } from "../../format.js";
+import { ATTEMPT, ERRORS, TRIGGERS, duration, plural } from "../../format.js";
 import { href } from "../../router.js";
 import { may } from "../../state.js";
 import { Code, StatusBadge } from "../../components/badge.js";
@@ -12,9 +12,10 @@ import { Facts } from "../../components/page.js";
 import { ErrorState, Note, Skeleton } from "../../components/states.js";
 import { CopyButton, MiddleEllipsis } from "../../components/text.js";
 import { Due, Time } from "../../components/time.js";
+import { DueUnless, usePaused } from "./paused.js";
 import { retryOne } from "./retry.js";
 
-/** Loads an attempt, and again every 2 seconds while something about its delivery is still to come soon. */
+/** Loads an attempt, and reloads it every 2 seconds while an attempt of its delivery is due soon. */
 export function useDelivery(id) {
   const load = useLoad(
     async (signal) => (await get(`v1/webhooks/deliveries/${encodeURIComponent(id)}`, {}, { signal })).data,
@@ -23,7 +24,8 @@ export function useDelivery(id) {
   const a = load.data?.attributes;
   const soon = a?.attempts?.some((x) => x.status === "pending" && Date.parse(x.due_at) - Date.now() < 5000);
   useEvery(2000, load.reload, Boolean(soon));
-  return load;
+  const paused = usePaused(Boolean(a?.attempts?.some((x) => x.status === "pending")));
+  return { ...load, paused: Boolean(a && paused(a.endpoint_id)) };
 }
 
 /** `onShow(id)` is called to show another attempt; without it the timeline links to permalinks. */
@@ -32,19 +34,19 @@ export function DeliveryDetail({ load, onShow, onRetried, wide }) {
   if (!row && error) {
     return error.status === 404
       ? html`<${ErrorState}
-          title="There is no such delivery"
-          error=${{ message: "It belongs to another app, or retention has removed it from the log." }}
+          title="Delivery not found"
+          error=${{ message: "It belongs to another app, or retention has removed it." }}
         />`
       : html`<${ErrorState} error=${error} retry=${load.reload} />`;
   }
   if (!row) return html`<div class="detail"><${Skeleton} lines=${3} /><${Skeleton} lines=${6} /></div>`;
   const a = row.attributes;
-  // Below the panel's heading, or below the page's.
+  // Heading levels: below the panel’s heading, or below the page’s.
   const H = wide ? { major: "h2", minor: "h3" } : { major: "h3", minor: "h4" };
   return html`<div class="detail">
     <${Summary} row=${row} load=${load} onShow=${onShow} onRetried=${onRetried} />
-    <${Failure} a=${a} />
-    <${Timeline} row=${row} onShow=${onShow} H=${H} />
+    <${Failure} a=${a} paused=${load.paused} />
+    <${Timeline} row=${row} onShow=${onShow} paused=${load.paused} H=${H} />
     <div class=${cx("exchange", wide && "wide")}><${Request} a=${a} H=${H} /><${Response} a=${a} H=${H} /></div>
   </div>`;
 }
@@ -55,11 +57,11 @@ function Summary({ row, load, onShow, onRetried }) {
   const [busy, setBusy] = useState(false);
   const retry = async () => {
     setBusy(true);
-    const made = await retryOne({ id: row.id, attributes: { ...a, status: newest.status } });
+    const created = await retryOne({ id: row.id, attributes: { ...a, status: newest.status } });
     setBusy(false);
-    if (!made) return;
-    onRetried?.(made);
-    if (onShow) onShow(made.id);
+    if (!created) return;
+    onRetried?.(created);
+    if (onShow) onShow(created.id);
     else load.reload();
   };
   return html`<div class="summary">
@@ -69,7 +71,7 @@ function Summary({ row, load, onShow, onRetried }) {
       >
       <span class="summary-actions">
         ${a.request && html`<${CopyButton} text=${() => curl(a.request)} label="Copy as curl" quiet=${false} />`}
-        ${may("admin") && html`<button type="button" class="button small ${newest.status === "exhausted" ? "primary" : ""}" aria-keyshortcuts="r" disabled=${busy || newest.status === "pending"} title=${newest.status === "pending" ? "An attempt is under way or scheduled already." : undefined} onClick=${retry}><${Icon} name="redo" size=${14} />${newest.status === "delivered" ? "Send again" : "Retry"}</button>`}
+        ${may("admin") && html`<button type="button" class="button small ${newest.status === "exhausted" ? "primary" : ""}" aria-keyshortcuts="r" disabled=${busy || newest.status === "pending"} title=${newest.status === "pending" ? "An attempt is already scheduled or in flight." : undefined} onClick=${retry}><${Icon} name="redo" size=${14} />${newest.status === "delivered" ? "Send again" : "Retry"}</button>`}
       </span>
     </div>
     <${Facts}
@@ -77,7 +79,7 @@ function Summary({ row, load, onShow, onRetried }) {
         ["Webhook", html`<a href=${href(`webhooks/${a.endpoint_id}`)}>${a.endpoint_name || "No name"}</a>`],
         ["Event", html`<span class="mono">${a.event_type}</span>`],
         [
-          "Response code",
+          "Response",
           html`<${Code}
             status=${a.response_status}
             kind=${a.error_kind ? (ERRORS[a.error_kind]?.[0] ?? a.error_kind) : null}
@@ -85,12 +87,12 @@ function Summary({ row, load, onShow, onRetried }) {
         ],
         a.attempted_at
           ? ["Attempted at", html`<${Time} at=${a.attempted_at} />`]
-          : ["Due", html`<${Due} at=${a.due_at} />`],
+          : ["Due", load.paused ? "When the webhook is resumed" : html`<${Due} at=${a.due_at} />`],
         a.response_time_ms !== null && ["Duration", html`<span class="num">${duration(a.response_time_ms)}</span>`],
-        ["Cause", TRIGGERS[a.trigger] ?? a.trigger],
+        ["Trigger", TRIGGERS[a.trigger] ?? a.trigger],
         a.validation_id && ["Validation", html`<span class="mono">${a.validation_id}</span>`],
         [
-          "Event id",
+          "Event ID",
           html`<a class="mono" href=${href(`events/${a.event_id}`)}
             ><${MiddleEllipsis} text=${a.event_id} tail=${8}
           /></a>`,
@@ -100,7 +102,7 @@ function Summary({ row, load, onShow, onRetried }) {
   </div>`;
 }
 
-function Failure({ a }) {
+function Failure({ a, paused }) {
   if (!a.error_kind) return null;
   const [name, meaning] = ERRORS[a.error_kind] ?? [a.error_kind, ""];
   const waiting = a.attempts.at(-1);
@@ -108,15 +110,15 @@ function Failure({ a }) {
     ><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong>${" "}${sentence(a.error_message, name) || meaning}
     ${
       a.status === "exhausted"
-        ? html`<br /><span>Nothing further is scheduled.</span>`
+        ? html`<br /><span>No retries left.</span>`
         : waiting.status === "pending" && waiting.id !== a.id
-          ? html`<br /><span>The next attempt is due <${Due} at=${waiting.due_at} />.</span>`
+          ? html`<br /><span>${paused ? "The webhook is paused. The next attempt is sent after it is resumed." : html`The next attempt is due <${Due} at=${waiting.due_at} />.`}</span>`
           : null
     }<//
   >`;
 }
 
-/** The server's message as a sentence of its own, without saying the name again. */
+/** The server’s message as a sentence, without repeating the name. */
 function sentence(message, name) {
   let text = message ?? "";
   if (text.toLowerCase().startsWith(name.toLowerCase())) text = text.slice(name.length).replace(/^[\s:,.]+/, "");
@@ -124,11 +126,16 @@ function sentence(message, name) {
   return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 }
 
-function Timeline({ row, onShow, H }) {
-  const { attempts } = row.attributes;
+/** Retries by hand may be many; the newest and the shown one say enough. */
+const LISTED = 50;
+
+function Timeline({ row, onShow, paused, H }) {
+  const all = row.attributes.attempts;
+  const attempts = all.filter((x, i) => i >= all.length - LISTED || x.id === row.id);
   return html`<section aria-label="Attempts">
     <${H.major}>Attempts<//>
     <ol class="timeline">
+      ${attempts.length < all.length && html`<li class="muted timeline-more">${plural(all.length - attempts.length, "earlier attempt")} not listed</li>`}
       ${attempts.map((x) => {
         const why = x.error_kind && x.error_kind !== "http_status" ? ERRORS[x.error_kind]?.[0] : null;
         const open = (e) => {
@@ -149,7 +156,7 @@ function Timeline({ row, onShow, H }) {
             /></span>
             <span class="muted timeline-cause">${TRIGGERS[x.trigger] ?? x.trigger}</span
             ><span class="timeline-time"
-              >${x.attempted_at ? html`<${Time} at=${x.attempted_at} />` : x.status === "pending" ? html`due <${Due} at=${x.due_at} />` : "not sent"}</span
+              >${x.attempted_at ? html`<${Time} at=${x.attempted_at} />` : x.status === "pending" ? html`<${DueUnless} at=${x.due_at} paused=${paused} />` : "not sent"}</span
             ></a
           >
         </li>`;
@@ -181,7 +188,7 @@ function Request({ a, H }) {
     <${H.major}>Request<//> ${
       !r
         ? html`<p class="muted">
-              ${a.status === "pending" ? "Not sent yet. What is sent will be shown here exactly." : "Nothing was sent."}
+              ${a.status === "pending" ? "Not sent yet. The exact request will appear here." : "Nothing was sent."}
             </p>
             <div class="line">
               <span class="method">POST</span><span class="mono anywhere">${a.endpoint_url}</span>
@@ -192,7 +199,7 @@ function Request({ a, H }) {
             </div>
             <${Headers} headers=${r.headers} label="Request headers" />
             <${H.minor} class="minor">Payload<//
-            ><${JsonView} text=${r.body} label="Payload" empty="The payload is not kept any more." />`
+            ><${JsonView} text=${r.body} label="Payload" empty="The payload is no longer kept." />`
     }
   </section>`;
 }
@@ -203,7 +210,7 @@ function Response({ a, H }) {
     <${H.major}>Response<//> ${
       !r
         ? html`<p class="muted">
-            ${a.status === "pending" ? "None yet." : a.request ? "No response arrived." : "Nothing was sent, so nothing came back."}
+            ${a.status === "pending" ? "None yet." : a.request ? "No response arrived." : "Nothing was sent, so there is no response."}
           </p>`
         : html`<div class="line">
               <${Code} status=${r.status} /><span class="muted num">in ${duration(a.response_time_ms)}</span>
@@ -220,7 +227,7 @@ function Response({ a, H }) {
   </section>`;
 }
 
-/** The request as a command for a shell: everything quoted, so that nothing in it is run. */
+/** The request as a shell command, with everything quoted so that the shell runs nothing in it. */
 export function curl({ method, url, headers, body }) {
   const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
   const lines = [`curl -X ${method} ${quoted(url)}`];
@@ -231,7 +238,7 @@ export function curl({ method, url, headers, body }) {
   return lines.join(" \\\n  ");
 }
 
-/** The panel beside the list; not modal, so that j and k go on through the list behind it. */
+/** The panel next to the list; not modal, so that j and k still move through the list behind it. */
 export function Panel({ id, onShow, onClose, onRetried }) {
   const heading = useRef(null);
   useEffect(() => {

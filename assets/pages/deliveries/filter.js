@@ -1,4 +1,4 @@
-// The filter of the log: the address says what is wanted, this says what the API is asked for.
+// The filter of the delivery log: reads it from the address and turns it into parameters of the API.
 import { FILTERS, plain } from "../../ahead.js";
 import { go, route } from "../../router.js";
 
@@ -11,8 +11,8 @@ export const RANGES = [
 const MS = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
 
 /**
- * Where "the last 24 hours" begin. It stays the same while one turns pages, because a cursor belongs to the exact
- * filter that it came from; asking for the first page again moves it on.
+ * Where "the last 24 hours" begin. It stays the same from page to page, because a cursor belongs to the exact filter
+ * that it came from; loading the first page again moves it on.
  */
 const begins = new Map();
 export const moveOn = () => begins.clear();
@@ -41,12 +41,12 @@ export function choose(changes, options) {
   }
   go(route.value.path, query, options);
 }
-/** Everything off; the order too, if it is meant to begin anew. */
+/** Clears all filters; with `order`, the sorting, too. */
 export const clear = ({ order } = {}) =>
   choose(Object.fromEntries([...FILTERS, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
 
-/** What bulk retry is told, in words. */
-export function inWords(query, endpoints) {
+/** The filter of a bulk retry in words; `webhook` is the name of the chosen one. */
+export function inWords(query, webhook) {
   const words = [];
   const add = (name, say) => {
     const v = query.getAll(name).filter(Boolean);
@@ -54,10 +54,10 @@ export function inWords(query, endpoints) {
   };
   add("q", ([v]) => `matching “${v}”`);
   add("event_type", ([v]) => `of ${v}`);
-  add("endpoint_id", ([v]) => `to ${endpoints?.find((e) => e.id === v)?.attributes.name || "one webhook"}`);
-  add("response_status", ([v]) => `answered with ${v}`);
-  add("error_kind", ([v]) => `that failed by ${v}`);
+  add("endpoint_id", () => `to ${webhook || "one webhook"}`);
+  add("response_status", ([v]) => `with response ${v}`);
+  add("error_kind", ([v]) => `that failed with ${v}`);
   add("last", ([v]) => `from the ${RANGES.find(([r]) => r === v)?.[1].toLowerCase() ?? v}`);
-  if (query.get("since") || query.get("until")) words.push("from the chosen time");
+  if (query.get("since") || query.get("until")) words.push("from the selected time");
   return words.join(", ");
 }

@@ -1,15 +1,15 @@
-// The log while it grows: counts what is new without moving what is being read, and brings shown rows up to date in place.
+// The delivery log while it grows: counts new rows without moving what is being read, and updates shown rows in place.
 import { useEffect, useRef, useState } from "../../ui.js";
 import { follow } from "../../api.js";
 import { appId } from "../../state.js";
 
-/** New rows are counted up to here; "1,000+" says enough. */
+/** New rows are counted up to here; beyond, "1,000+" is enough. */
 export const MANY = 1000;
 
 /**
  * `{news, changed, state, taken}`: ids that are not on the page, newer versions of rows that are, whether the stream is
- * "starting", "live" or "waiting", and what to call when the list was loaded anew. The stream rests while the page is hidden and then goes on
- * behind the last row it had. It begins when the list is there (`ready`).
+ * "starting", "live" or "waiting", and what to call when the list was reloaded. The stream pauses while the page is
+ * hidden and then continues after the last row it received. It starts when the list is there (`ready`).
  */
 export function useLive(filter, rows, ready) {
   const [news, setNews] = useState(() => new Set());
@@ -26,7 +26,7 @@ export function useLive(filter, rows, ready) {
     let arrived = [];
     setNews(new Set());
     setChanged(new Map());
-    // A busy server ends thousands of attempts a second; the page is drawn at most twice in one.
+    // A busy server finishes thousands of attempts a second; the page renders at most twice a second.
     const flush = () => {
       timer = 0;
       const rows = arrived;

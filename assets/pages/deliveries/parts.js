@@ -1,4 +1,4 @@
-// What stands around the rows of the log: the line above them, what is said when there are none, selection and export.
+// The parts around the rows of the delivery log: the line above them, empty states, selection and export.
 import { html, useEffect, useRef } from "../../ui.js";
 import { address, download } from "../../api.js";
 import { number, total } from "../../format.js";
@@ -14,7 +14,7 @@ import { MANY } from "./live.js";
 
 export const LIST = "v1/webhooks/deliveries";
 
-/** How many there are, whether news come in, what runs, and what is new. */
+/** The number of attempts, whether the stream is live, the running bulk retry, and the number of new rows. */
 export function LogLine({ list, live, job, onJob, onNew }) {
   const { meta } = list.data ?? {};
   const count = meta ? `${total(meta)} ${meta.total === 1 ? "attempt" : "attempts"}` : list.error ? "" : "Loading…";
@@ -22,7 +22,7 @@ export function LogLine({ list, live, job, onJob, onNew }) {
   return html`<div class="log-line">
     <div class="log-count"><span class="muted num" role="status">${count}</span><${LiveState} state=${live.state} /></div>
     <div class="log-live">
-      ${job && html`<button type="button" class="button small" onClick=${onJob}>Retry of ${number(job.attributes.matched)} runs</button>`}
+      ${job && html`<button type="button" class="button small" onClick=${onJob}>Retrying ${number(job.attributes.matched)}…</button>`}
       ${
         news > 0 &&
         html`<button type="button" class="button small news" onClick=${onNew}>
@@ -34,10 +34,10 @@ export function LogLine({ list, live, job, onJob, onNew }) {
   </div>`;
 }
 
-/** Why there are no rows, or no newer ones. */
+/** Why the rows could not be loaded or updated. */
 export function Refusal({ list }) {
   const { error, data, reload } = list;
-  // An address that asks for what there is not cannot be tried again as it is.
+  // An invalid filter fails again however often it is tried.
   const wrong = error.status === 422;
   const action = wrong
     ? html`<button type="button" class="button small" onClick=${() => clear({ order: true })}>Clear search and filters</button>`
@@ -46,28 +46,29 @@ export function Refusal({ list }) {
   return html`<p class="log-error" role="alert"><span>${error.message}</span>${action}</p>`;
 }
 
-export function NoRows({ query, endpoints }) {
+/** `webhooks` is how many there are, once that is known. */
+export function NoRows({ query, webhooks }) {
   if (isFiltered(query)) {
-    return html`<${EmptyState} title="Nothing matches" text="No attempt in the log fits this search and these filters.">
+    return html`<${EmptyState} title="No matches" text="No attempt in the log matches this search and these filters.">
       <button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button>
     <//>`;
   }
-  // What to do next depends on whether there is a webhook; until that is known, nothing is said.
-  if (!endpoints) return html`<div class="state"></div>`;
-  if (endpoints.length === 0) {
+  // The next step depends on whether there is a webhook; until that is known, nothing is shown.
+  if (webhooks === undefined) return html`<div class="state"></div>`;
+  if (webhooks === 0) {
     return html`<${EmptyState}
       icon="webhooks"
-      title="No webhook yet"
-      text="A webhook says where events go. Make one, or see a first delivery with the built-in receiver."
+      title="No webhooks yet"
+      text="A webhook tells Postrider where to send which events. Create one, or see a first delivery with the built-in receiver."
     >
       <a class="button primary" href=${href("")}>Get started</a>
-      <a class="button" href=${href("webhooks/new")}>Make a webhook</a>
+      <a class="button" href=${href("webhooks/new")}>Create a webhook</a>
     <//>`;
   }
   return html`<${EmptyState}
     icon="deliveries"
-    title="Nothing was delivered yet"
-    text="As soon as an event is posted that a webhook wants, its attempts appear here."
+    title="No deliveries yet"
+    text="Attempts appear here as soon as an event is posted that a webhook subscribes to."
   >
     <a class="button" href=${href("events")}>Send an event</a>
   <//>`;
@@ -78,12 +79,12 @@ function LiveState({ state }) {
   const word = live ? "Live" : state === "starting" ? "Connecting" : "Offline";
   return html`<span
     class="live ${live ? "on" : ""}"
-    title=${live ? "Ended attempts are announced as they happen." : "Waiting for the connection; it comes back by itself."}
+    title=${live ? "New attempts are announced as they finish." : "Reconnecting automatically."}
     ><span class="live-dot" aria-hidden="true"></span>${word}</span
   >`;
 }
 
-/** Said at most every few seconds, so that a busy log does not talk all the time. */
+/** For screen readers, at most every 15 seconds, so that a busy log does not talk all the time. */
 export function Announce({ count }) {
   const said = useRef({ at: 0, count: 0 });
   useEffect(() => {
@@ -113,14 +114,14 @@ export function Chosen({ count, meta, clear: none, retry, all }) {
 export function Export({ filter, sort, meta }) {
   const path = `${LIST}/export`;
   const save = async (format) => {
-    toast("The file is being made.");
+    toast("Preparing the file.");
     try {
       toast(`Saved ${await download(path, { ...filter, sort, format })}.`);
     } catch (error) {
       fail(error);
     }
   };
-  // A plain link streams to the disk; only another app's rows, and workbooks (which may be refused), come by request.
+  // A plain link streams to the disk; another app’s rows and workbooks (which may be refused) are requested here.
   const item = (format, label, hint) =>
     appId.value || format === "xlsx"
       ? { label, hint, icon: "download", run: () => save(format) }
@@ -129,10 +130,10 @@ export function Export({ filter, sort, meta }) {
     label="Export"
     button=${html`<${Icon} name="download" />Export<${Icon} name="down" size=${12} />`}
     items=${[
-      { heading: `${total(meta)} rows, as filtered and sorted` },
+      { heading: `${total(meta)} ${meta?.total === 1 ? "row" : "rows"}, as filtered and sorted` },
       item("csv", "CSV", "Any spreadsheet or script"),
       item("xlsx", "Excel workbook", "Typed cells, up to 20,000 rows"),
-      item("jsonl", "JSON lines", "One object a line"),
+      item("jsonl", "JSON lines", "One object per line"),
     ]}
   />`;
 }

@@ -1,4 +1,5 @@
-// Retrying: one delivery, the chosen ones, or all that match. What a retry means depends on the delivery's state, so it is said first.
+// Retries one delivery, the selected ones, or all that match. What a retry does depends on the delivery’s state, so
+// the person is told first.
 import { html } from "../../ui.js";
 import { get, post } from "../../api.js";
 import { number, plural } from "../../format.js";
@@ -10,14 +11,14 @@ import { fail, toast } from "../../components/toast.js";
 const retry = (id) => post(`v1/webhooks/deliveries/${id}/retry`);
 const deliveries = (n) => plural(n, "delivery", "deliveries");
 
-/** A row that was superseded does not know how its delivery stands: its newest attempt does. */
+/** A row with a later attempt does not know the state of its delivery: the newest attempt does. */
 async function withNewest(row) {
   if (row.attributes.status !== "failed") return row;
   const { data } = await get(`v1/webhooks/deliveries/${row.id}`);
   return { ...row, attributes: { ...row.attributes, status: data.attributes.attempts.at(-1).status } };
 }
 
-/** Runs `work` over all, four at a time. */
+/** Runs `work` on each item, four at a time. */
 async function each(all, work) {
   const next = all.values();
   const one = async () => {
@@ -26,7 +27,7 @@ async function each(all, work) {
   await Promise.all([one(), one(), one(), one()]);
 }
 
-/** Retries one. What had arrived already is only sent again when that is confirmed. Gives the new attempt, or null. */
+/** Retries one delivery. A delivered one is sent again only after confirmation. Gives the new attempt, or null. */
 export async function retryOne(given) {
   let row;
   try {
@@ -37,19 +38,19 @@ export async function retryOne(given) {
   }
   const { status, event_type: type, endpoint_name: name } = row.attributes;
   if (status === "pending") {
-    toast("The next attempt of this delivery is under way or scheduled already.");
+    toast("The next attempt of this delivery is already scheduled or in flight.");
     return null;
   }
-  let made = null;
+  let created = null;
   const act = async () => {
-    made = (await retry(row.id)).data;
+    created = (await retry(row.id)).data;
   };
   if (status === "delivered" || status === "cancelled") {
     const why =
       status === "delivered"
-        ? "It was delivered already. The receiver gets the same event once more, with the same id."
-        : "It was cancelled. It is sent now as a new delivery.";
-    if (!(await confirm({ title: "Send it again?", text: why, action: "Send again", act }))) return null;
+        ? "It was already delivered. The receiver gets the same event again, with the same id."
+        : "It was cancelled. It will be sent as a new delivery.";
+    if (!(await confirm({ title: "Send again?", text: why, action: "Send again", act }))) return null;
   } else {
     try {
       await act();
@@ -58,13 +59,13 @@ export async function retryOne(given) {
       return null;
     }
   }
-  toast(`${type}${name ? ` to ${name}` : ""} is being sent: attempt ${made.attributes.attempt}.`, {
-    action: { label: "View", href: href(`webhook-deliveries/${made.id}`) },
+  toast(`${type}${name ? ` to ${name}` : ""} is being sent: attempt ${created.attributes.attempt}.`, {
+    action: { label: "View", href: href(`webhook-deliveries/${created.id}`) },
   });
-  return made;
+  return created;
 }
 
-/** Retries the chosen rows, each delivery once. Gives how many were queued. */
+/** Retries the selected rows, each delivery once. Gives how many were queued. */
 export async function retryChosen(chosen) {
   const rows = [];
   try {
@@ -88,11 +89,11 @@ export async function retryChosen(chosen) {
   let queued = 0,
     busy = 0;
   const problems = [];
-  const text = html`<p>One attempt each, now, whatever the webhook's status.</p>
+  const text = html`<p>Sends one attempt for each now, whatever the webhook’s status.</p>
     <ul class="plain">
-      ${failed > 0 && html`<li>${deliveries(failed)} that failed: the next attempt</li>`}
-      ${again > 0 && html`<li>${deliveries(again)} that arrived or ${again === 1 ? "was" : "were"} cancelled: sent once more</li>`}
-      ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "waits" : "wait"} for an attempt already: left alone</li>`}
+      ${failed > 0 && html`<li>${deliveries(failed)} failed: sent as the next attempt</li>`}
+      ${again > 0 && html`<li>${deliveries(again)} ${again === 1 ? "was" : "were"} delivered or cancelled: sent again as ${again === 1 ? "a new delivery" : "new deliveries"}</li>`}
+      ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "is" : "are"} pending: skipped</li>`}
     </ul>`;
   const act = async () => {
     await each(todo, async (row) => {
@@ -108,18 +109,18 @@ export async function retryChosen(chosen) {
     if (problems.length) throw new Error(`${number(queued)} of ${number(todo.length)} queued. ${problems[0].message}`);
   };
   if (!todo.length) {
-    toast("All of them wait for an attempt already.");
+    toast("All of them are already pending.");
     return 0;
   }
   if (
     !(await confirm({ title: `Retry ${deliveries(todo.length)}?`, text, action: `Retry ${number(todo.length)}`, act }))
   )
     return queued;
-  toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} waited already` : ""}.`);
+  toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} already pending` : ""}.`);
   return queued;
 }
 
-/** Retries all that match: counts first, asks, then shows the progress. Gives true when it was started. */
+/** Retries all that match: counts, asks, then shows the progress. Gives true when it was started. */
 export async function retryAll(filter, words) {
   let matched;
   try {
@@ -130,7 +131,7 @@ export async function retryAll(filter, words) {
   }
   if (!matched) {
     toast(
-      "Nothing to retry here: bulk retry takes deliveries that failed for good, to webhooks that are not disabled.",
+      "Nothing to retry: bulk retry covers deliveries with no retries left, to webhooks that are not disabled.",
     );
     return false;
   }
@@ -138,12 +139,12 @@ export async function retryAll(filter, words) {
   const started = await confirm({
     title: `Retry ${deliveries(matched)}?`,
     text: html`<p>
-        Every delivery ${words ? html`<strong>${words}</strong> ` : ""}that failed for good is tried again, and if that
-        fails, by the webhook's whole schedule anew.
+        Retries every delivery ${words ? html`<strong>${words}</strong> ` : ""}that has no retries left. If a retry
+        fails, the webhook’s full retry schedule starts again.
       </p>
       <p class="muted">
-        What arrived, waits, or belongs to a disabled webhook is left alone. Fresh events go first. You can cancel while
-        it runs.
+        Delivered and pending deliveries and disabled webhooks are skipped. New events take priority. You can cancel at
+        any time.
       </p>`,
     action: `Retry ${number(matched)}`,
     act: async () => {

@@ -1,18 +1,20 @@
-// Search and filters of the log. Every choice goes to the address; nothing is kept here but what is being typed.
+// Search and filters of the delivery log. Every choice goes to the address; only text being typed is kept here.
 import { cx, html, useEffect, useRef, useState } from "../../ui.js";
 import { ATTEMPT, ERRORS, TRIGGERS, local, utc } from "../../format.js";
 import { route } from "../../router.js";
 import { timeMode } from "../../state.js";
 import { Icon } from "../../components/icon.js";
+import { WebhookPicker } from "../../components/webhook-picker.js";
 import { RANGES, choose, clear, isFiltered } from "./filter.js";
 
 const STATUSES = [
-  ["delivered", "Delivered"], ["failed,exhausted", "Failed"], ["exhausted", "Failed for good"], ["failed", "Failed, retried"], ["pending", "Pending"], ["cancelled", "Cancelled"],
+  ["delivered", "Delivered"], ["failed,exhausted", "All failures"], ["exhausted", "Failed"], ["failed", "Failed, will retry"], ["pending", "Pending"], ["cancelled", "Cancelled"],
 ];
 const CODES = [["2xx", "2xx success"], ["3xx", "3xx redirect"], ["4xx", "4xx client error"], ["5xx", "5xx server error"],
   ...[200, 201, 202, 204, 301, 302, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504].map((c) => [String(c), String(c)])];
 
-export function Toolbar({ types, endpoints, searchRef }) {
+/** `webhook` is the name of the chosen webhook, where the rows tell it. */
+export function Toolbar({ types, webhook, searchRef }) {
   const { query } = route.value;
   const [open, setOpen] = useState(false);
   const chosen = (name) => query.get(name) ?? "";
@@ -28,15 +30,15 @@ export function Toolbar({ types, endpoints, searchRef }) {
       ${isFiltered(query) && html`<button type="button" class="button quiet" onClick=${() => clear()}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-break"></span>
       <${Choice} label="Event" any="Any event" value=${chosen("event_type")} groups=${eventGroups(types, chosen("event_type"))} onChange=${(v) => choose({ event_type: v })} />
-      <${Choice} label="Webhook" any="Any webhook" value=${chosen("endpoint_id")} options=${withCurrent((endpoints ?? []).map((e) => [e.id, e.attributes.name || e.attributes.url]), chosen("endpoint_id"), endpoints ? "A deleted webhook" : "One webhook")} onChange=${(v) => choose({ endpoint_id: v })} />
-      <${Choice} label="Response code" any="Any code" value=${chosen("response_status")} options=${withCurrent(CODES, chosen("response_status"))} onChange=${(v) => choose({ response_status: v })} />
+      <${WebhookPicker} label="Webhook" any="Any webhook" value=${chosen("endpoint_id")} known=${webhook} onChange=${(v) => choose({ endpoint_id: v })} />
+      <${Choice} label="Response" any="Any response" value=${chosen("response_status")} options=${withCurrent(CODES, chosen("response_status"))} onChange=${(v) => choose({ response_status: v })} />
       <${Choice} label="Error" any="Any error" value=${chosen("error_kind")} options=${withCurrent(Object.entries(ERRORS).map(([k, [w]]) => [k, w]), chosen("error_kind"))} onChange=${(v) => choose({ error_kind: v })} />
-      <${Choice} label="Cause" any="Any cause" value=${chosen("trigger")} options=${withCurrent(Object.entries(TRIGGERS), chosen("trigger"))} onChange=${(v) => choose({ trigger: v })} />
+      <${Choice} label="Trigger" any="Any trigger" value=${chosen("trigger")} options=${withCurrent(Object.entries(TRIGGERS), chosen("trigger"))} onChange=${(v) => choose({ trigger: v })} />
     </div>
   </div>`;
 }
 
-/** What the address asks for is an option even if the page does not know it. */
+/** The value in the address is an option even if the page does not know it. */
 export const withCurrent = (options, value, words = value) => (!value || options.some(([v]) => v === value) ? options : [...options, [value, words]]);
 
 export function Search({ inputRef, placeholder = "Search webhook, URL or event", label = "Search webhook name, URL or event type" }) {
@@ -61,7 +63,7 @@ export function Choice({ label, any, value, options, groups, onChange }) {
     <option value="" selected=${!value}>${any}</option>${options?.map(option)}${groups?.map(([name, list]) => (name ? html`<optgroup label=${name}>${list.map(option)}</optgroup>` : list.map(option)))}</select>`;
 }
 
-/** Types below their category, the whole category first. */
+/** Event types grouped by category; each group starts with the whole category. */
 export function eventGroups(types, value) {
   const groups = new Map();
   for (const { attributes: { event_type: type, category } } of types ?? []) {
@@ -81,11 +83,11 @@ export function Range({ query }) {
     if (v !== "custom") choose({ last: v, since: null, until: null });
     else choose({ last: null, since: new Date(Math.floor(Date.now() / 60_000 - 60) * 60_000).toISOString() });
   };
-  return html`<${Choice} label="Time range" any="Any time" value=${value} options=${[...RANGES, ["custom", "From … to …"]]} onChange=${pick} />
+  return html`<${Choice} label="Time range" any="Any time" value=${value} options=${[...RANGES, ["custom", "Custom range"]]} onChange=${pick} />
     ${value === "custom" && html`<span class="range"><${Moment} label="From" name="since" query=${query} /><span class="muted">to</span><${Moment} label="To" name="until" query=${query} /><span class="muted small">${timeMode.value === "utc" ? "UTC" : "local time"}</span></span>`}`;
 }
 
-/** The browser's field knows no zone: it shows and takes UTC or local time as the switch says. */
+/** The browser’s field has no time zone: it shows and takes UTC or local time, as the switch says. */
 export function Moment({ label, name, query }) {
   const at = query.get(name);
   const shown = at && !Number.isNaN(Date.parse(at)) ? (timeMode.value === "utc" ? utc(at) : local(at)).slice(0, 16).replace(" ", "T") : "";

@@ -1,4 +1,4 @@
-// An event posted by hand. The payload goes out byte for byte as it is written.
+// Posts an event by hand. The payload is sent byte for byte as it was typed.
 import { html, useId } from "../../ui.js";
 import { ApiError, post } from "../../api.js";
 import { plural } from "../../format.js";
@@ -7,7 +7,7 @@ import { Dialog } from "../../components/dialog.js";
 import { Field, Form, Submit, useForm } from "../../components/form.js";
 import { toast } from "../../components/toast.js";
 
-/** `initial` may carry the type and payload of another event. */
+/** `initial` may hold the type and payload of another event. */
 export default function Send({ types, initial, onClose, onSent }) {
   const list = useId();
   const form = useForm({
@@ -25,9 +25,9 @@ export default function Send({ types, initial, onClose, onSent }) {
       const n = data.attributes.deliveries;
       toast(
         n
-          ? `${data.attributes.event_type} goes to ${plural(n, "webhook")}.`
-          : `${data.attributes.event_type} was taken, but no webhook wants it.`,
-        { action: { label: "Look at it", href: href(`events/${data.id}`) } },
+          ? `${data.attributes.event_type} was posted: ${plural(n, "delivery", "deliveries")}.`
+          : `${data.attributes.event_type} was accepted, but no webhook subscribes to it.`,
+        { action: { label: "View event", href: href(`events/${data.id}`) } },
       );
       onClose();
       if (onSent) onSent(data);
@@ -36,24 +36,24 @@ export default function Send({ types, initial, onClose, onSent }) {
   });
   return html`<${Dialog} wide title="Send an event" onClose=${onClose}>
     <${Form} form=${form} footer=${html`<button type="button" class="button" onClick=${onClose}>Cancel</button><${Submit} form=${form}>Send<//>`}>
-      <${Field} form=${form} name="event_type" label="Event type" placeholder="license.assigned" list=${list} maxlength="128" required spellcheck="false" autocapitalize="none" autocomplete="off" hint="It goes to every webhook that wants this type." />
+      <${Field} form=${form} name="event_type" label="Event type" placeholder="license.assigned" list=${list} maxlength="128" required spellcheck="false" autocapitalize="none" autocomplete="off" hint="Sent to every webhook that subscribes to this type." />
       <datalist id=${list}>${(types ?? []).map((t) => html`<option value=${t.attributes.event_type}></option>`)}</datalist>
-      <${Field} form=${form} name="payload" label="Payload" as="textarea" className="code" rows="10" spellcheck="false" hint="Any JSON value. It is stored and sent exactly as it stands here." />
-      <div class="two"><${Field} form=${form} name="resource_id" label="Resource" optional maxlength="255" spellcheck="false" autocomplete="off" hint="What the event is about." />
-        <${Field} form=${form} name="idempotency_key" label="Idempotency key" optional maxlength="255" spellcheck="false" autocomplete="off" hint="Sent twice within 24 hours, it counts once." /></div>
+      <${Field} form=${form} name="payload" label="Payload" as="textarea" className="code" rows="10" spellcheck="false" hint="Any JSON value. Stored and sent exactly as typed." />
+      <div class="two"><${Field} form=${form} name="resource_id" label="Resource" optional maxlength="255" spellcheck="false" autocomplete="off" hint="The object that the event is about." />
+        <${Field} form=${form} name="idempotency_key" label="Idempotency key" optional maxlength="255" spellcheck="false" autocomplete="off" hint="Posting the same key again within 24 hours creates no second event." /></div>
     <//><//>`;
 }
 
-/** The body is put together as text, so what is wrong with the payload is said here. */
+/** The body is assembled as text, so problems with the payload are found here. */
 function check({ event_type: type, payload }) {
   const wrong = [];
   if (!type.trim())
-    wrong.push({ detail: "Enter a type such as license.assigned.", source: { pointer: "/event_type" } });
+    wrong.push({ detail: "Enter an event type, such as license.assigned.", source: { pointer: "/event_type" } });
   try {
     JSON.parse(payload);
   } catch (e) {
     wrong.push({
-      detail: payload.trim() ? `Is not JSON: ${e.message}.` : "Enter a JSON value, {} at least.",
+      detail: payload.trim() ? `Not valid JSON: ${e.message}.` : "Enter a JSON value, such as {}.",
       source: { pointer: "/payload" },
     });
   }

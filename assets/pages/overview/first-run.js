@@ -1,4 +1,4 @@
-// The first minute: one click makes a receiver, posts an event and shows that it arrived with a signature that holds.
+// The first minute: one click creates a receiver, posts an event and shows its delivery with a verified signature.
 import { cx, html, useRef, useState } from "../../ui.js";
 import { get, post } from "../../api.js";
 import { duration } from "../../format.js";
@@ -43,9 +43,9 @@ export function FirstRun({ webhooks, onBegin, onDone }) {
   const some = webhooks && webhooks.active + webhooks.paused + webhooks.disabled > 0;
   return html`<${Card} title="Welcome: see a first delivery" className="first-run">
     <p>
-      Postrider sends events that you post to the webhooks that want them, signs each request, retries what fails and
-      keeps a log of every attempt.
-      ${may("admin") ? " Try the whole way with the receiver that is built in; nothing leaves this server." : " Nothing was delivered in this app yet; an admin can make the first webhook."}
+      Postrider sends the events that you post to the webhooks that subscribe to them, signs each request, retries
+      failed deliveries and logs every attempt.
+      ${may("admin") ? " Try it with the built-in receiver; nothing leaves this server." : " This app has no deliveries yet. An admin can create the first webhook."}
     </p>
     ${
       may("admin") &&
@@ -54,22 +54,22 @@ export function FirstRun({ webhooks, onBegin, onDone }) {
           at=${1}
           step=${step}
           error=${error}
-          title="Make the echo receiver"
-          text="A webhook that answers inside this process and checks the signature."
+          title="Create the echo receiver"
+          text="A webhook whose receiver runs inside this server and verifies the signature."
         />
         <${Step}
           at=${2}
           step=${step}
           error=${error}
           title="Post an event"
-          text=${html`<code>${EVENT.event_type}</code>, a small piece of JSON.`}
+          text=${html`<code>${EVENT.event_type}</code> with a small JSON payload.`}
         />
         <${Step}
           at=${3}
           step=${step}
           error=${error}
           title="See it delivered"
-          text=${row ? html`Answered with ${row.attributes.response_status} in ${duration(row.attributes.response_time_ms)}.` : "The attempt, its headers and the answer are in the log."}
+          text=${row ? html`Response ${row.attributes.response_status} in ${duration(row.attributes.response_time_ms)}.` : "The attempt, its headers and the response are in the log."}
         />
       </ol>`
     }
@@ -77,21 +77,21 @@ export function FirstRun({ webhooks, onBegin, onDone }) {
     ${
       row &&
       html`<${Note} tone=${row.attributes.status === "delivered" ? "ok" : "bad"}
-          >${row.attributes.status === "delivered" ? html`<strong>Delivered.</strong> The receiver verified the signature and answered:` : html`<strong>It did not arrive.</strong> ${row.attributes.error_message}`}<//
+          >${row.attributes.status === "delivered" ? html`<strong>Delivered.</strong> The receiver verified the signature and responded:` : html`<strong>Delivery failed.</strong> ${row.attributes.error_message}`}<//
         >
-        <${JsonView} text=${row.attributes.response_body} label="Answer" />`
+        <${JsonView} text=${row.attributes.response_body} label="Response" />`
     }
     <div class="page-actions">
       ${may("admin") && (step < 4 || error) && html`<button type="button" class="button primary" disabled=${step > 0 && step < 4 && !error} onClick=${run}>${error ? "Try again" : "Send a first event"}</button>`}
-      ${row && html`<a class="button primary" href=${href(`webhook-deliveries/${row.id}`)}>Look at the delivery</a>`}
-      ${may("admin") && html`<a class="button" href=${href("webhooks/new")}>Make ${some || row ? "a" : "your own"} webhook</a>`}
-      ${row && html`<a class="button" href=${href("keys")}>Make an API key</a>`}
+      ${row && html`<a class="button primary" href=${href(`webhook-deliveries/${row.id}`)}>View delivery</a>`}
+      ${may("admin") && html`<a class="button" href=${href("webhooks/new")}>Create ${some || row ? "a" : "your own"} webhook</a>`}
+      ${row && html`<a class="button" href=${href("keys")}>Create an API key</a>`}
       ${row && html`<button type="button" class="button quiet" onClick=${onDone}>Go to the overview</button>`}
     </div><//
   >`;
 }
 
-/** Waits until the event's attempt at the receiver is over; it is a matter of milliseconds. */
+/** Waits until the event’s attempt has finished, which takes milliseconds. */
 async function arrival(webhook, event) {
   for (let tries = 0; tries < 40; tries += 1) {
     const { data } = await get("v1/webhooks/deliveries", { endpoint_id: webhook, per_page: 10 });
@@ -100,7 +100,7 @@ async function arrival(webhook, event) {
     await pause(250);
   }
   throw new Error(
-    "The event was accepted, but no attempt has ended within ten seconds. The delivery log shows what happens.",
+    "The event was accepted, but no attempt finished within ten seconds. See the delivery log.",
   );
 }
 

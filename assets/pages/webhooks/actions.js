@@ -1,4 +1,4 @@
-// What can be done with a webhook, said and asked in the same way wherever it is done.
+// Actions on a webhook, with the same questions and messages on every page.
 import { html } from "../../ui.js";
 import { del, patch } from "../../api.js";
 import { confirm } from "../../components/dialog.js";
@@ -6,12 +6,12 @@ import { fail, toast } from "../../components/toast.js";
 
 const path = (id) => `v1/webhooks/${encodeURIComponent(id)}`;
 const DONE = {
-  active: "goes on",
-  paused: "is paused: deliveries are queued and wait",
-  disabled: "is disabled: new events make no delivery",
+  active: "enabled",
+  paused: "paused. Deliveries are queued until it is resumed",
+  disabled: "disabled. New events are not delivered",
 };
 
-/** Gives the webhook as it is then; null when nothing was changed. */
+/** Gives the changed webhook; null when nothing was changed. */
 export async function changeStatus(webhook, status) {
   const name = webhook.attributes.name || webhook.attributes.url;
   let changed = null;
@@ -24,7 +24,7 @@ export async function changeStatus(webhook, status) {
       danger: true,
       action: "Disable",
       act,
-      text: html`<p><strong>${name}</strong> gets no new deliveries, and those that wait are cancelled.</p><p class="muted">Pausing instead keeps them. After enabling it again, “Recover” brings back what was missed.</p>`,
+      text: html`<p><strong>${name}</strong> gets no new deliveries, and pending ones are cancelled.</p><p class="muted">Pausing keeps them instead. After enabling it again, “Resend missed events” sends what was missed.</p>`,
     });
   } else {
     try {
@@ -37,7 +37,7 @@ export async function changeStatus(webhook, status) {
   return changed;
 }
 
-/** Asks, then deletes. Gives true when it is gone. */
+/** Asks, then deletes. Gives true when it was deleted. */
 export function remove(webhook) {
   const name = webhook.attributes.name || webhook.attributes.url;
   return confirm({
@@ -45,6 +45,6 @@ export function remove(webhook) {
     danger: true,
     action: "Delete",
     act: () => del(path(webhook.id)),
-    text: html`<p><strong>${name}</strong> and its signing secret are removed for good, and what waits for it is cancelled.</p><p class="muted">Its rows in the delivery log stay until retention takes them.</p>`,
+    text: html`<p>Deletes <strong>${name}</strong> and its signing secret, and cancels its pending deliveries. This cannot be undone.</p><p class="muted">Its rows in the delivery log are kept until retention removes them.</p>`,
   });
 }

@@ -1,5 +1,5 @@
-// When each webhook of a list last failed. One page of the log says it of those that fail now; the others are asked
-// one by one, once, because what is older than that page does not change.
+// When each webhook of a list last failed. One page of the log covers those that fail now; the others are requested
+// one by one, once, because anything older than that page does not change.
 import { useRef } from "../../ui.js";
 import { get } from "../../api.js";
 import { useLoad } from "../../components/load.js";
@@ -25,7 +25,7 @@ export function useLastFailures(webhooks) {
             .filter((id) => !older.current.has(id))
             .map(async (id) => {
               const path = `v1/webhooks/${encodeURIComponent(id)}/deliveries`;
-              // One that was deleted meanwhile is no reason to say nothing of the others.
+              // One that was deleted meanwhile does not stop the others.
               const found = await get(path, { ...FAILED, per_page: 1 }, { signal }).catch(() => null);
               if (found) older.current.set(id, found.data[0] ?? null);
             }),

@@ -7,7 +7,7 @@ const MASK = "********";
 let next = 1;
 const empty = () => ({ key: next++, name: "", value: "", secret: false, kept: false });
 
-/** From the API's object to rows. A secret value stays where it is unless something else is written. */
+/** From the API’s object to rows. A secret value is kept unless another one is entered. */
 export const rowsOf = (headers) =>
   Object.entries(headers ?? {}).map(([name, v]) =>
     typeof v === "string" ? { ...empty(), name, value: v } : { ...empty(), name, secret: true, kept: true },
@@ -24,9 +24,9 @@ export function headersOf(rows) {
     if (!name && !row.value) continue;
     if (!name) refuse("Each header needs a name.");
     if (Object.keys(headers).some((other) => other.toLowerCase() === name.toLowerCase()))
-      refuse(`The header ${name} is there twice.`);
+      refuse(`The header ${name} is listed twice.`);
     if (row.kept && !row.secret && !row.value)
-      refuse(`Write the value of ${name} again: a secret one cannot be read back.`);
+      refuse(`Enter the value of ${name} again: secret values cannot be read back.`);
     headers[name] = row.secret ? { value: row.kept && !row.value ? MASK : row.value, secret: true } : row.value;
   }
   return headers;
@@ -55,6 +55,6 @@ export function HeadersField({ form }) {
         )}><${Icon} name="cross" size=${14} /></button></div>`,
     )}
     ${error && html`<div class="field-error" id="${id}-e">${error}</div>`}
-    <div><button type="button" class="button small" disabled=${rows.length >= 20} onClick=${() => form.set("headers", [...rows, empty()])}><${Icon} name="plus" size=${14} />Add a header</button></div>
-    <div class="field-hint">Sent with every request. A secret value is encrypted on disk and reads back as a mask.</div></fieldset>`;
+    <div><button type="button" class="button small" disabled=${rows.length >= 20} onClick=${() => form.set("headers", [...rows, empty()])}><${Icon} name="plus" size=${14} />Add header</button></div>
+    <div class="field-hint">Sent with every request. Secret values are stored encrypted and never shown again.</div></fieldset>`;
 }

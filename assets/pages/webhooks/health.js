@@ -1,4 +1,4 @@
-// The health of a webhook: figures, what goes wrong and how often, and what to do about it.
+// The health of a webhook: figures, its most frequent errors, and recommendations.
 import { html } from "../../ui.js";
 import { ERRORS, HEALTH, NONE, duration, number, percent, plural, short } from "../../format.js";
 import { href } from "../../router.js";
@@ -13,11 +13,13 @@ export function HealthCard({ id, load }) {
   if (!h)
     return html`<${Card} title="Health">${error ? html`<${ErrorState} error=${error} retry=${load.reload} />` : html`<${Skeleton} lines=${6} />`}<//>`;
   if (!h.totals.deliveries)
-    return html`<${Card} title="Health"><${EmptyState} icon="overview" title="Nothing to judge yet" text="As soon as deliveries have ended, their success, speed and errors are analysed here." /><//>`;
+    return html`<${Card} title="Health"><${EmptyState} icon="overview" title="No finished deliveries yet" text="Success rate, response times and errors appear here after the first deliveries." /><//>`;
   const t = h.response_time_ms;
   const last = lastFailure(h);
+  // The API’s advice for a disabled webhook names its own operations; the note at the top of the page names buttons.
+  const advice = h.recommendations.filter((text) => !/\bstatus to active\b/.test(text));
   return html`<${Card} title="Health" actions=${html`<span class="badges">${labelsOf(h.labels).map(([word, label]) => html`<${StatusBadge} of="health" status=${label} word=${word} />`)}</span>`}><div class="stack">
-    ${h.recommendations.length > 0 && html`<ul class="advice">${h.recommendations.map((text) => html`<li>${readable(text)}</li>`)}</ul>`}
+    ${advice.length > 0 && html`<ul class="advice">${advice.map((text) => html`<li>${readable(text)}</li>`)}</ul>`}
     <${Facts} items=${[
       [
         "Success rate",
@@ -25,10 +27,10 @@ export function HealthCard({ id, load }) {
       ],
       ["Deliveries", html`<span class="num">${number(h.totals.deliveries)}</span>`],
       [
-        "Failed for good",
+        "Failed",
         html`<a class="num" href=${href("webhook-deliveries", { endpoint_id: id, status: "exhausted" })}>${number(h.totals.exhausted)}</a>`,
       ],
-      ["Waiting", html`<span class="num">${number(h.totals.pending)}</span>`],
+      ["Pending", html`<span class="num">${number(h.totals.pending)}</span>`],
       [
         "Last 24 hours",
         html`<span class="num">${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed${h.last_24h.failure_rate ? ` (${percent(h.last_24h.failure_rate)})` : ""}</span>`,
@@ -51,7 +53,7 @@ export function HealthCard({ id, load }) {
     ].map(([word, ms]) => html`<div><dt>${word}</dt><dd class="num">${duration(ms)}</dd></div>`)}</dl>
     ${
       h.errors.length > 0 &&
-      html`<div><h3 class="part">What goes wrong</h3><ul class="error-list">${h.errors.slice(0, 8).map(
+      html`<div><h3 class="part">Top errors</h3><ul class="error-list">${h.errors.slice(0, 8).map(
         (e) => html`<li>
       <a class="num" href=${href("webhook-deliveries", { endpoint_id: id, error_kind: e.error_kind, response_status: e.response_status })}>${number(e.count)} ×</a>
       <span><strong>${e.response_status ? `HTTP ${e.response_status}` : (ERRORS[e.error_kind]?.[0] ?? e.error_kind)}</strong><small class="muted anywhere">${e.last_message}</small></span>
@@ -61,11 +63,11 @@ export function HealthCard({ id, load }) {
   </div><//>`;
 }
 
-/** The server's sentences name times as machines do; here they stand as everywhere else on the page. */
+/** The server’s sentences have RFC 3339 times; here they are shown like all times on the page. */
 const readable = (text) =>
   text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => short(at, timeMode.value === "utc" ? "utc" : "local"));
 
-/** When an attempt last failed, in whatever way; times of the same form compare as text. */
+/** When an attempt last failed, by any error; times of the same format compare as text. */
 const lastFailure = (h) => h.errors.map((e) => e.last_at).sort().at(-1) ?? null;
 
 const labelsOf = (l) =>
@@ -76,9 +78,9 @@ const labelsOf = (l) =>
   ].filter(([, label]) => label !== "unknown");
 const words = (label) => HEALTH[label]?.word.toLowerCase() ?? label;
 
-/** The change against the day before; `up` says what an increase means. */
+/** The change since the day before; `up` is the tone of an increase. */
 function Trend({ value, say, up }) {
   if (value === null || value === undefined || Math.abs(value) < 0.05) return null;
   const tone = value > 0 === (up === "ok") ? "ok" : "bad";
-  return html`<span class="trend ${tone} num" title="Last 24 hours against the 24 hours before">${value > 0 ? "+" : "−"}${say(Math.abs(value)) || NONE}</span>`;
+  return html`<span class="trend ${tone} num" title="Last 24 hours compared with the 24 hours before">${value > 0 ? "+" : "−"}${say(Math.abs(value)) || NONE}</span>`;
 }

@@ -1,9 +1,12 @@
-// Which events a webhook wants: picked from what has been posted so far, or typed.
+// The events that a webhook subscribes to: chosen from the types posted so far, or typed.
 import { cx, html, useId, useState } from "../../ui.js";
 import { number, plural } from "../../format.js";
 import { Icon } from "../../components/icon.js";
 
-/** Whether a pattern of the API covers a type; plain `*` leaves out the system's own events. */
+/** The most patterns of a webhook. */
+const MOST = 100;
+
+/** Whether a pattern of the API covers a type; plain `*` leaves out system events. */
 export function covers(pattern, type) {
   if (pattern === "*") return !type.startsWith("webhook_endpoint.");
   return pattern === type || (pattern.endsWith(".*") && type.startsWith(pattern.slice(0, -1)));
@@ -17,8 +20,8 @@ export function PatternField({ form, types }) {
   const error = form.errorOf("events");
   const set = (events) => form.set("events", events);
   const add = (more) => {
-    const fresh = more.split(/[\s,]+/).filter((p) => p && !chosen.includes(p));
-    if (fresh.length) set([...chosen, ...fresh]);
+    const all = new Set([...chosen, ...more.split(/[\s,]+/).filter(Boolean)]);
+    if (all.size > chosen.length) set([...all].slice(0, MOST));
     setText("");
   };
   const toggle = (pattern) =>
@@ -53,9 +56,9 @@ export function PatternField({ form, types }) {
         onInput=${(e) => setText(e.target.value)} onKeyDown=${keys} onBlur=${() => text.trim() && add(text)} />
       <datalist id="${id}-l">${known.map((t) => html`<option value=${t.event_type}></option>`)}</datalist></div>
     ${error && html`<div class="field-error" id="${id}-e">${error}</div>`}
-    <div class="field-hint" id="${id}-h">A type, a type followed by <code>.*</code> for everything below it, or <code>*</code> for all. Enter adds what is typed.${known.length > 0 && chosen.length > 0 ? ` These match ${number(matched)} of ${plural(known.length, "known type")}.` : ""}</div>
+    <div class="field-hint" id="${id}-h">A type, a type followed by <code>.*</code> for everything below it, or <code>*</code> for all. Press Enter to add.${known.length > 0 && chosen.length > 0 ? ` These match ${number(matched)} of ${plural(known.length, "known type")}.` : ""}</div>
     <div class="known-types" role="group" aria-label="Known event types">
-      <div class="chips">${choice("*", "All events")}${choice("webhook_endpoint.*", "Webhooks that get disabled", undefined, "The system's own events: webhook_endpoint.*")}</div>
+      <div class="chips">${choice("*", "All events")}${choice("webhook_endpoint.*", "Webhook disabled (system event)", undefined, "System events: webhook_endpoint.*")}</div>
       ${[...groups].sort(([a], [b]) => a.localeCompare(b)).map(([category, list]) => html`<div class="chips" key=${category}>${choice(`${category}.*`, `${category}.*`)}${list.filter((t) => t.event_type !== `${category}.*`).map((t) => choice(t.event_type, t.event_type, t.count, `${plural(t.count, "event")} so far`))}</div>`)}
     </div></div>`;
 }

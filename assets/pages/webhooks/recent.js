@@ -5,9 +5,10 @@ import { href } from "../../router.js";
 import { Code, StatusBadge } from "../../components/badge.js";
 import { Card } from "../../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../../components/states.js";
-import { Due, Time } from "../../components/time.js";
+import { Time } from "../../components/time.js";
+import { DueUnless } from "../deliveries/paused.js";
 
-export function Recent({ id, load }) {
+export function Recent({ id, load, paused }) {
   const { data: rows, error } = load;
   return html`<${Card} title="Recent deliveries" flush actions=${html`<a class="button small" href=${href("webhook-deliveries", { endpoint_id: id })}>Delivery log</a>`}>
     ${
@@ -16,12 +17,12 @@ export function Recent({ id, load }) {
           ? html`<${ErrorState} error=${error} retry=${load.reload} />`
           : html`<div class="padded"><${Skeleton} lines=${5} /></div>`
         : !rows.length
-          ? html`<${EmptyState} icon="deliveries" title="Nothing was sent yet" text="As soon as an event is posted that this webhook wants, its attempts appear here." />`
+          ? html`<${EmptyState} icon="deliveries" title="No deliveries yet" text="Attempts appear here as soon as an event is posted that this webhook subscribes to." />`
           : html`<ul class="recent">${rows.map(
               ({ id: row, attributes: a }) => html`<li key=${row}><a href=${href(`webhook-deliveries/${row}`)}>
         <${StatusBadge} status=${a.status} /><span class="mono cut" title=${a.event_type}>${a.event_type}</span>
         <${Code} status=${a.response_status} kind=${a.error_kind ? (ERRORS[a.error_kind]?.[0] ?? a.error_kind) : null} />
-        <span class="muted recent-time">${a.attempted_at ? html`<${Time} at=${a.attempted_at} />` : a.due_at ? html`due <${Due} at=${a.due_at} />` : "not sent"}</span></a></li>`,
+        <span class="muted recent-time">${a.attempted_at ? html`<${Time} at=${a.attempted_at} />` : a.due_at ? html`<${DueUnless} at=${a.due_at} paused=${paused} />` : "not sent"}</span></a></li>`,
             )}</ul>`
     }<//>`;
 }

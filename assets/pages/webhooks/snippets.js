@@ -1,6 +1,7 @@
-// How a receiver verifies what comes: the headers, what is signed, and code to paste.
+// How a receiver verifies requests: headers, signed content, and code to paste.
 import { html, useMemo, useState } from "../../ui.js";
 import { get } from "../../api.js";
+import { plural } from "../../format.js";
 import { useLoad } from "../../components/load.js";
 import { Card } from "../../components/page.js";
 import { ErrorState, Skeleton } from "../../components/states.js";
@@ -23,7 +24,7 @@ const PARTS = [
   ["check", "Check a request"],
 ];
 
-/** Code for the receiver, and beside it what tells why one refuses. */
+/** Verification code for the receiver, and a check of a rejected request. */
 export function Verification({ id }) {
   const [part, setPart] = useState("code");
   return html`<${Card} title="Verify signatures" className="verify"
@@ -54,8 +55,8 @@ function Shown({ v }) {
   const [wanted, setLanguage] = useState("node");
   const found = here.find((s) => s.language === wanted) ?? here[0];
   return html`<div class="stack">
-    <p class="muted">Code for the receiver. It reads the signing secret from the environment variable <code>${v.secret_variable}</code>; a timestamp may be ${v.tolerance_seconds / 60} minutes off.</p>
-    <select class="choice wide" aria-label="What the code does" value=${task} onChange=${(e) => setTask(e.target.value)}>${tasks.map((t) => html`<option value=${t} selected=${t === task}>${t}</option>`)}</select>
+    <p class="muted">Verification code for your receiver. It reads the signing secret from the environment variable <code>${v.secret_variable}</code>. Timestamps may be off by up to ${plural(v.tolerance_seconds / 60, "minute")}.</p>
+    <select class="choice wide" aria-label="Task of the code" value=${task} onChange=${(e) => setTask(e.target.value)}>${tasks.map((t) => html`<option value=${t} selected=${t === task}>${t}</option>`)}</select>
     <${Tabs} label="Language" tabs=${here.map((s) => [s.language, LANGUAGES[s.language] ?? s.language])} current=${found.language} onChange=${setLanguage}>
       <div class="body-view"><div class="body-bar"><span class="muted">${LANGUAGES[found.language] ?? found.language}</span><${CopyButton} text=${found.code} what="Copy code" /></div>
       <pre class="body-text" tabindex="0" role="region" aria-label="Code"><code>${found.code}</code></pre></div><//>

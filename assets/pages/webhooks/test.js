@@ -1,4 +1,4 @@
-// A test delivery, with its result in place. It counts neither for nor against the webhook.
+// A test delivery and its result. Tests do not affect health or statistics.
 import { html, useId, useState } from "../../ui.js";
 import { post } from "../../api.js";
 import { duration } from "../../format.js";
@@ -22,7 +22,7 @@ export function TestCard({ id, types, onTested }) {
         type.trim() ? { event_type: type.trim() } : {},
       );
       set({ busy: false, result: data.attributes, error: null });
-      announce(data.attributes.delivered ? "The test was delivered." : "The test was not delivered.");
+      announce(data.attributes.delivered ? "Test delivered." : "Test failed.");
       onTested?.();
     } catch (error) {
       set({ busy: false, result: null, error });
@@ -30,7 +30,7 @@ export function TestCard({ id, types, onTested }) {
   };
   const r = state.result;
   return html`<${Card} title="Test"><form class="stack" onSubmit=${run}>
-    <p class="muted">Sends a made-up event now, signed like any other. It counts nowhere.</p>
+    <p class="muted">Sends a signed test event now. Tests don’t affect health or statistics.</p>
     <div class="inline-form"><label class="sr-only" for=${field}>Event type of the test</label>
       <input id=${field} list="${field}-l" placeholder="webhook.test" value=${type} maxlength="128" spellcheck="false" autocapitalize="none" autocomplete="off" onInput=${(e) => setType(e.target.value)} />
       <datalist id="${field}-l">${(types ?? []).map((t) => html`<option value=${t.attributes.event_type}></option>`)}</datalist>
@@ -38,8 +38,8 @@ export function TestCard({ id, types, onTested }) {
     ${state.error && html`<${Note} tone="bad">${state.error.message}<//>`}
     ${
       r &&
-      html`<${Note} tone=${r.delivered ? "ok" : "bad"}><strong>${r.delivered ? "Delivered" : "Not delivered"}</strong>${r.http_status ? html`, answered with <span class="num">${r.http_status}</span>` : ""}${r.response_time_ms !== null ? html` in <span class="num">${duration(r.response_time_ms)}</span>` : ""}.
-      ${r.error && html`<br />${r.error}`} <a href=${href("webhook-deliveries", { endpoint_id: id, trigger: "test" })}>Look at it</a><//>`
+      html`<${Note} tone=${r.delivered ? "ok" : "bad"}><strong>${r.delivered ? "Test delivered" : "Test failed"}</strong>${r.http_status ? html`: the receiver responded with <span class="num">${r.http_status}</span>` : ""}${r.response_time_ms !== null ? html` ${r.http_status ? "in" : "after"} <span class="num">${duration(r.response_time_ms)}</span>` : ""}.
+      ${r.error && html`<br />${r.error}`} <a href=${href("webhook-deliveries", { endpoint_id: id, trigger: "test" })}>View delivery</a><//>`
     }
   </form><//>`;
 }

@@ -53,8 +53,8 @@ pub fn protect(path: &str, headers: &mut HeaderMap) {
 #[handler]
 pub(super) fn page(request: &Request, state: Data<&State>) -> Result<Response, Problem> {
     let path = request.uri().path();
-    let module = modules::of_page(path.strip_prefix("/admin").unwrap_or(path));
-    let page = filled(&state.base_path, module).ok_or_else(Problem::internal)?;
+    let shown = modules::page_at(path.strip_prefix("/admin").unwrap_or(path));
+    let page = filled(&state.base_path, shown).ok_or_else(Problem::internal)?;
     Ok(page.answer(request, REVALIDATE))
 }
 
@@ -72,8 +72,8 @@ pub(super) fn file(
     Ok(found.answer(request, FOR_EVER))
 }
 
-/// The page with its places filled in; `module` is that of the address, when it is loaded ahead.
-fn filled(base_path: &str, module: Option<&'static str>) -> Option<Arc<File>> {
+/// The page with its places filled in; `shown` is the page of the address, when its modules are loaded ahead.
+fn filled(base_path: &str, shown: Option<&'static str>) -> Option<Arc<File>> {
     #[derive(Default)]
     struct Made {
         hash: String,
@@ -86,11 +86,10 @@ fn filled(base_path: &str, module: Option<&'static str>) -> Option<Arc<File>> {
     if made.hash != files.hash() || made.base != base_path {
         *made = Made { hash: files.hash().to_owned(), base: base_path.to_owned(), ..Made::default() };
     }
-    if let Some(filled) = made.pages.get(&module) {
+    if let Some(filled) = made.pages.get(&shown) {
         return Some(filled.clone());
     }
-    let links: Vec<String> = modules::needed(&files, module)
-        .iter()
+    let links: Vec<String> = modules::of_page(shown)
         .map(|path| format!(r#"<link rel="modulepreload" href="{{{{assets}}}}/{path}">"#))
         .collect();
     let text = files.get(INDEX)?.text()?;
@@ -99,7 +98,7 @@ fn filled(base_path: &str, module: Option<&'static str>) -> Option<Arc<File>> {
         .replace("{{base}}", &escaped(base_path))
         .replace("{{assets}}", &format!("assets/{}", files.hash()));
     let filled = Arc::new(File::new("text/html; charset=utf-8", text));
-    made.pages.insert(module, filled.clone());
+    made.pages.insert(shown, filled.clone());
     Some(filled)
 }
 

@@ -15,6 +15,7 @@ mod alerts;
 mod assets;
 mod docs;
 mod keys;
+mod modules;
 mod operation;
 mod overview;
 mod session;
