@@ -78,7 +78,7 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, created_at, \
          due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, error_message, \
-         finished_seq) \
+         result_seq) \
          SELECT app, ?2 - id % ?3, id, type, \
          CASE id % 10 WHEN 0 THEN 'failed' WHEN 5 THEN 'exhausted' ELSE 'delivered' END, 'event', 1, 0, \
          created_at, created_at, created_at + 3, created_at + 3 + id % 700, \
@@ -103,7 +103,7 @@ fn fill(conn: &mut Connection, rows: i64, hooks: i64) -> rusqlite::Result<()> {
              max(created_at) FROM {table} WHERE id < (SELECT max(id) FROM {table}) >> 12 << 12 GROUP BY 1"
         ))?;
     }
-    tx.execute("UPDATE apps SET finished_count = (SELECT max(finished_seq) FROM attempts)", [])?;
+    tx.execute("UPDATE apps SET result_seq = (SELECT max(result_seq) FROM attempts)", [])?;
     tx.commit()?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

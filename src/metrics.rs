@@ -39,7 +39,7 @@ pub struct Metrics {
 /// The meters of each part.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    pub storage: Arc<sqlite::Meters>,
+    pub storage: Arc<sqlite::StoreMeters>,
     pub delivery: Arc<delivery::Meters>,
     pub backups: Arc<backup::Meters>,
 }

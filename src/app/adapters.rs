@@ -46,8 +46,8 @@ impl Dispatch for Delivery {
         self.jobs.notify_one();
     }
 
-    fn finished(&self) {
-        self.dispatcher.result_written();
+    fn result_committed(&self) {
+        self.dispatcher.result_committed();
     }
 
     async fn probe(

@@ -9,7 +9,7 @@ use crate::domain::attempts::bulk_job::{BulkJob, JobKind, Work};
 use crate::domain::filter::AttemptFilter;
 use crate::domain::{ActivityKind, EndpointId, EventId, Invalid, JobId, Timestamp};
 use crate::host::clock::Clock;
-use crate::store::{JobMade, NoJob, Page, PageRequest, Store};
+use crate::store::{JobCreation, NoJob, Page, PageRequest, Store};
 
 use crate::service::{Caller, Dispatch, Result, ServiceError};
 
@@ -74,8 +74,8 @@ impl Jobs {
         let (by, meant) = (caller.clone(), work.clone());
         let note = Box::new(move |job: &BulkJob| note(&by, &meant, job));
         match self.store.job_insert(caller.app_id, work, matched, now, note).await? {
-            JobMade::No(why) => Err(refusal(kind, why)),
-            JobMade::Made { job, queued, more } => {
+            JobCreation::Refused(why) => Err(refusal(kind, why)),
+            JobCreation::Created { job, queued, more } => {
                 self.dispatch.queued(&queued);
                 if more {
                     self.dispatch.job_waiting();

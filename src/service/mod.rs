@@ -37,8 +37,8 @@ pub trait Dispatch: Send + Sync {
     fn endpoint_changed(&self, endpoint: EndpointId);
     /// A bulk job has been made that is not wholly queued. A hint, too.
     fn job_waiting(&self);
-    /// Attempts have ended outside the queue: a hint for who follows the log.
-    fn finished(&self);
+    /// Results were committed outside the queue: a hint for clients of the live log.
+    fn result_committed(&self);
     /// Requests of an app that are in flight, tests included.
     fn in_flight(&self, app: AppId) -> u64;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and

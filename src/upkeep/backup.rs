@@ -20,7 +20,7 @@ use crate::host::clock::Clock;
 use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::meter::{Counter, Gauge};
 use crate::store::sqlite::engine::backup;
-use crate::store::sqlite::engine::backup::{About, Made};
+use crate::store::sqlite::engine::backup::{About, BackupSummary};
 use crate::store::{Store, StoreError};
 
 /// Why there is no backup, or nothing came back from one.
@@ -66,7 +66,7 @@ pub enum BackupError {
 }
 
 /// Copies the data that the configuration names to a new file. A server may be running on it.
-pub fn make(config: &Config, to: &Path, now: Timestamp) -> Result<Made, BackupError> {
+pub fn make(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummary, BackupError> {
     let dir = DataDir::existing(config);
     if !dir.database().exists() {
         return Err(BackupError::NoDatabase(dir.database().display().to_string()));
@@ -215,7 +215,7 @@ impl Inner {
         is_made
     }
 
-    fn make_file(&self, now: Timestamp) -> Result<(PathBuf, Made), BackupError> {
+    fn make_file(&self, now: Timestamp) -> Result<(PathBuf, BackupSummary), BackupError> {
         let directory = self.directory();
         DirBuilder::new()
             .recursive(true)

@@ -103,14 +103,13 @@ impl Dispatcher {
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// Changes with every result that has been written, and when something was cancelled. A hint, for
-    /// who wants to look again.
+    /// Changes with every committed result, and when something was cancelled. A hint to look again.
     pub fn results(&self) -> watch::Receiver<u64> {
         self.results.subscribe()
     }
 
-    /// Tells those who wait for results of one that did not go through here.
-    pub fn result_written(&self) {
+    /// Notifies of a result that was committed elsewhere.
+    pub fn result_committed(&self) {
         self.results.send_modify(|n| *n += 1);
     }
 

@@ -207,7 +207,7 @@ impl Endpoints {
                 break;
             }
         }
-        self.dispatch.finished();
+        self.dispatch.result_committed();
         Ok(())
     }
 

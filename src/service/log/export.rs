@@ -16,7 +16,7 @@ use crate::domain::{AppId, Timestamp};
 use crate::export::TextFormat;
 use crate::export::xlsx::XlsxError;
 use crate::host::clock::Clock;
-use crate::store::{AttemptFilter, ExportPage, ExportPlace, Sort, Store};
+use crate::store::{AttemptFilter, ExportPage, ExportPosition, Sort, Store};
 
 use crate::service::log::workbooks::Workbooks;
 use crate::service::{Caller, ServiceError};
@@ -133,7 +133,7 @@ impl Exports {
         let turn = self.xlsx_turn.clone().acquire_owned().await.map_err(|_| ExportError::Lost)?;
         let (pages, inbox) = mpsc::channel(1);
         let building = self.workbooks.start(inbox, turn).map_err(|_| ExportError::Lost)?;
-        let (mut left, mut next) = (max as usize, Some(ExportPlace::default()));
+        let (mut left, mut next) = (max as usize, Some(ExportPosition::default()));
         while let Some(place) = next {
             let page = walk.page(place).await?;
             // Rows may have been added since they were counted.
@@ -161,14 +161,14 @@ struct Walk {
 }
 
 impl Walk {
-    async fn page(&self, from: ExportPlace) -> crate::service::Result<ExportPage> {
+    async fn page(&self, from: ExportPosition) -> crate::service::Result<ExportPage> {
         Ok(self.store.export_page(self.app, self.filter.clone(), self.sort, from, PAGE).await?)
     }
 }
 
 /// A stream of pages. The first is read at once, so that what fails at the beginning is an error answer.
 async fn text(walk: Walk, format: TextFormat, running: Running) -> Result<Content, ExportError> {
-    let first = walk.page(ExportPlace::default()).await?;
+    let first = walk.page(ExportPosition::default()).await?;
     let mut chunk = format.head();
     chunk.extend(format.page(&first.rows));
     let rest = Rest { walk, format, next: first.next, _running: running };
@@ -193,6 +193,6 @@ async fn text(walk: Walk, format: TextFormat, running: Running) -> Result<Conten
 struct Rest {
     walk: Walk,
     format: TextFormat,
-    next: Option<ExportPlace>,
+    next: Option<ExportPosition>,
     _running: Running,
 }

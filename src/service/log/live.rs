@@ -1,7 +1,7 @@
 //! The live log: finished attempts as they end, each client with its own filter.
 //!
-//! A task for each client reads the table along the order of ends and hands rows to a bounded channel.
-//! That results were written is only a hint to look; what a client has seen is a place in the table, so
+//! A task for each client reads the table in the order of results and hands rows to a bounded channel.
+//! A notification of a result is only a hint to look; what a client has seen is a `result_seq` in the table, so
 //! going on behind a row leaves no gap, whatever ended out of order. What a client does not take is
 //! never piled up: when the channel stays full, the client is let go, and can come back and go on where
 //! it was.
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
 use crate::host::clock::Clock;
-use crate::store::{AttemptFilter, FinishPlace, Store, StoreError};
+use crate::store::{AttemptFilter, ResultSeq, Store, StoreError};
 
 use crate::service::{Caller, Result, ServiceError};
 
@@ -129,19 +129,19 @@ impl Live {
         let seat = Seat::take(app, &self.followers)
             .ok_or(ServiceError::Unavailable("Too many clients follow the log at this moment."))?;
         let known = match behind {
-            Some(id) => self.store.finished_place(app, id).await?,
+            Some(id) => self.store.result_seq_of(app, id).await?,
             None => None,
         };
-        let place = match known {
-            Some(place) => place,
-            None => self.store.finished_last(app).await?,
+        let result_seq = match known {
+            Some(result_seq) => result_seq,
+            None => self.store.result_seq_last(app).await?,
         };
         let (items, waiting) = mpsc::channel(WAITING);
         if behind.is_some() && known.is_none() {
             let _ = items.try_send(Item::Gap);
         }
         let (store, clock, results) = (self.store.clone(), self.clock.clone(), self.results.clone());
-        let follower = Follower { store, clock, results, app, filter, place, items, still_allowed };
+        let follower = Follower { store, clock, results, app, filter, result_seq, items, still_allowed };
         let stop = self.stop.clone();
         tokio::spawn(async move {
             follower.run(stop).await;
@@ -163,7 +163,7 @@ struct Follower {
     results: watch::Receiver<u64>,
     app: AppId,
     filter: AttemptFilter,
-    place: FinishPlace,
+    result_seq: ResultSeq,
     items: mpsc::Sender<Item>,
     still_allowed: StillAllowed,
 }
@@ -188,13 +188,13 @@ impl Follower {
             // Before reading: what is written meanwhile is a reason to look again.
             self.results.mark_unchanged();
             let (app, filter) = (self.app, self.filter.clone());
-            let page = self.store.finished_after(app, filter, self.place, PAGE).await?;
+            let page = self.store.results_after(app, filter, self.result_seq, PAGE).await?;
             for row in page.rows {
                 if !self.hand_over(Item::Row(Box::new(row))).await {
                     return Ok(());
                 }
             }
-            self.place = page.place;
+            self.result_seq = page.result_seq;
             if self.clock.now() >= alive_at {
                 if !(self.still_allowed)().await || !self.hand_over(Item::Alive).await {
                     return Ok(());

@@ -12,12 +12,12 @@ use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
 use crate::store::{AttemptFilter, LogKey, Result, Sort};
 
-/// The most rows of [`ExportPlace::ahead`]: 800 KB.
+/// The most rows of [`ExportPosition::ahead`]: 800 KB.
 pub const EXPORT_AHEAD: usize = 100_000;
 
 /// Where an export goes on; the default is the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExportPlace {
+pub struct ExportPosition {
     /// More is looked for behind this row; `None`: from the first one.
     pub after: Option<LogKey>,
     /// Rows that were found, in order, and are still to be read. Orders without an index are sorted
@@ -33,7 +33,7 @@ pub struct ExportPage {
     /// May be empty although there is more.
     pub rows: Vec<Attempt>,
     /// Where the next part begins; `None` at the end.
-    pub next: Option<ExportPlace>,
+    pub next: Option<ExportPosition>,
 }
 
 /// The log, from end to end.
@@ -49,7 +49,7 @@ pub trait ExportStore: Send + Sync {
         app: AppId,
         filter: AttemptFilter,
         sort: Sort,
-        from: ExportPlace,
+        from: ExportPosition,
         limit: u32,
     ) -> Result<ExportPage>;
 }

@@ -1,8 +1,8 @@
-//! Following the log: attempts in the order in which they end.
+//! Following the log: attempts in the order of their results.
 //!
-//! That is not the order of their ids, because a slow request ends behind later ones; so an id alone
-//! does not say what somebody has already seen. Storage numbers the ends of each app's attempts, in the
-//! transactions that end them.
+//! That is not the order of their ids, because the result of a slow request comes after those of later ones; so an
+//! id alone does not say what a follower has already seen. Storage numbers the results of each app's attempts, in
+//! the transactions that write them.
 
 use async_trait::async_trait;
 
@@ -10,34 +10,34 @@ use crate::domain::attempts::attempt::Attempt;
 use crate::domain::{AppId, AttemptId};
 use crate::store::{AttemptFilter, Result};
 
-/// A place in the order in which the attempts of an app end; larger is later.
+/// A position in the order in which the attempts of an app get their results; larger is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FinishPlace(pub i64);
+pub struct ResultSeq(pub i64);
 
-/// Attempts that have ended.
+/// Attempts that have a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FinishedPage {
-    /// In the order in which they ended; each as it is now.
+pub struct ResultPage {
+    /// In the order of their results; each as it is now.
     pub rows: Vec<Attempt>,
-    /// Up to where everything has been looked at.
-    pub place: FinishPlace,
-    /// Whether more had ended behind `place` by then.
+    /// Everything up to this position has been read.
+    pub result_seq: ResultSeq,
+    /// Whether there was more after `result_seq` by then.
     pub more: bool,
 }
 
-/// The order of ends.
+/// The order of results.
 #[async_trait]
 pub trait LiveStore: Send + Sync {
-    /// The place of the attempt that ended last; whatever ends from now on comes behind it.
-    async fn finished_last(&self, app: AppId) -> Result<FinishPlace>;
-    /// The place of an attempt; `None` when this app has none with this id, or it has not ended.
-    async fn finished_place(&self, app: AppId, id: AttemptId) -> Result<Option<FinishPlace>>;
-    /// Attempts that ended behind a place (cancelled ones too) and match, up to `limit`.
-    async fn finished_after(
+    /// The position of the last result; every later result comes after it.
+    async fn result_seq_last(&self, app: AppId) -> Result<ResultSeq>;
+    /// The position of an attempt; `None` when this app has no attempt with this id, or it has no result yet.
+    async fn result_seq_of(&self, app: AppId, id: AttemptId) -> Result<Option<ResultSeq>>;
+    /// Attempts whose results come after a position (cancelled ones too) and match, up to `limit`.
+    async fn results_after(
         &self,
         app: AppId,
         filter: AttemptFilter,
-        after: FinishPlace,
+        after: ResultSeq,
         limit: u32,
-    ) -> Result<FinishedPage>;
+    ) -> Result<ResultPage>;
 }

@@ -7,9 +7,9 @@ mod overview;
 mod recent;
 mod statistics;
 
-pub use export::{EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore};
+pub use export::{EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore};
 pub use list::{LogStore, Retried, TestDelivery};
-pub use live::{FinishPlace, FinishedPage, LiveStore};
+pub use live::{LiveStore, ResultPage, ResultSeq};
 pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
 pub use recent::RecentStore;
 pub use statistics::{

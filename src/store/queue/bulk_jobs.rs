@@ -34,9 +34,9 @@ pub enum NoJob {
 
 /// A job that has been made, or why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobMade {
-    No(NoJob),
-    Made {
+pub enum JobCreation {
+    Refused(NoJob),
+    Created {
         job: BulkJob,
         /// What its first step has made pending.
         queued: Vec<Queued>,
@@ -69,7 +69,7 @@ pub trait JobStore: Send + Sync {
         matched: u64,
         now: Timestamp,
         note: JobNote,
-    ) -> Result<JobMade>;
+    ) -> Result<JobCreation>;
     /// Does the next step of the oldest job that is not wholly queued.
     async fn job_step(&self, now: Timestamp) -> Result<JobStep>;
     /// The jobs of an app, newest first. The key is the storage's own order.

@@ -5,7 +5,7 @@ mod endpoints;
 mod events;
 mod pending;
 
-pub use bulk_jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
+pub use bulk_jobs::{JOB_STEP, JobCreation, JobNote, JobStep, JobStore, NoJob};
 pub use endpoints::{EndpointPatch, EndpointStore};
 pub use events::{Accepted, EventStore, EventTypeCount, NewEvent, Taken};
 pub use pending::{Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued};

@@ -23,7 +23,7 @@ use engine::{backup, error, migrations, pool};
 use people::apps;
 use queue::pending;
 
-pub use engine::meters::Meters;
+pub use engine::meters::StoreMeters;
 pub use engine::store::{Options, SqliteStore};
 
 impl SqliteStore {
@@ -45,7 +45,7 @@ impl SqliteStore {
         }
         migrations::run(&mut conn)?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("creating the first app", e))?;
-        let meters = Arc::new(Meters::default());
+        let meters = Arc::new(StoreMeters::default());
         pending::read_depth(&conn, &meters).map_err(|e| error::of("counting pending attempts", e))?;
         SqliteStore::start(conn, path, &options, meters)
     }

@@ -16,6 +16,7 @@ use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending};
 use super::upkeep::retention;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
     AppStore as _, EndpointStore as _, EventStore as _, LogStore as _, NewEvent, PageRequest,
@@ -106,7 +107,7 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, pending::DEPTH, "attempts_due");
             assert_quick(conn, counts::ADVANCE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, counts::LAST, "USING INTEGER PRIMARY KEY");
-            assert_quick(conn, finish::TARGET, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, finish::ENDPOINT_STATE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_LATER, "attempts_first");
             assert_quick(conn, &attempts::get_sql(), "USING INTEGER PRIMARY KEY");
@@ -187,10 +188,10 @@ async fn what_is_undone_is_not_counted() {
         store.write("adding", move |tx| {
             let new = attempts::NewAttempt {
                 first: None,
-                app: 1,
-                endpoint: 1,
-                event: 1,
-                kind: 1,
+                app: AppRow(1),
+                endpoint: EndpointRow(1),
+                event: EventRow(1),
+                kind: TypeRow(1),
                 trigger: crate::domain::Trigger::Event,
                 attempt: 1,
                 budget: crate::domain::Budget::Single,
@@ -269,13 +270,13 @@ async fn of_commands_that_share_a_savepoint_only_those_that_fail_are_undone() {
         store.ask(command::repeatable("adding", move |tx| {
             runs.fetch_add(1, Ordering::Relaxed);
             tx.execute("INSERT INTO apps (uid, name, created_at) VALUES (randomblob(16), ?1, 0)", [name])?;
-            tx.next_place(1)
+            tx.next_result_seq(AppRow(1))
         }))
     };
     let spoil = |panics: bool| {
         store.ask(command::repeatable("spoiling", move |tx| {
             tx.execute("UPDATE apps SET name = 'spoilt ' || id", [])?;
-            tx.next_place(1)?;
+            tx.next_result_seq(AppRow(1))?;
             if panics { panic!("on purpose") } else { Err::<(), _>(fault("on purpose")) }
         }))
     };
@@ -287,7 +288,7 @@ async fn of_commands_that_share_a_savepoint_only_those_that_fail_are_undone() {
         tokio::join!(add("a"), spoil(false), post(), add("b"), spoil(true), post(), add("c"), release);
     held.await.unwrap().unwrap();
     assert!(failed.is_err() && panicked.is_err() && first.is_ok() && second.is_ok());
-    assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), (1, 2, 3), "places without a gap");
+    assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), (1, 2, 3), "positions without a gap");
     assert_eq!(runs.load(Ordering::Relaxed), 4, "only `a` had run when the first one failed");
     let names: Vec<String> = store.app_list().await.unwrap().into_iter().map(|app| app.name).collect();
     assert_eq!(names, ["a", "b", "c", "default"]);

@@ -5,5 +5,5 @@ mod retention;
 mod secrets;
 
 pub use moving::{Import, MovingStore};
-pub use retention::{RetentionStore, Step};
+pub use retention::{RetentionStore, SweepStep};
 pub use secrets::{Reseal, Resealed, SealAgain, SecretsStore};

@@ -11,7 +11,7 @@ use crate::store::Result;
 
 /// What one step did, and where the next one goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct SweepStep {
     /// Rows that were removed.
     pub removed: u64,
     /// Where to go on; `None` when nothing is left to look at.
@@ -24,16 +24,22 @@ pub trait RetentionStore: Send + Sync {
     /// Removes deliveries, each as a whole, whose newest attempt was made before `before` and is not
     /// pending, with their details, and events that were only kept for them. A run of `limit` rows that
     /// are all younger, and some thousands after it too, ends the walk.
-    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step>;
+    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Takes the payloads of an app's events made before `before` that have no pending attempt. They are
     /// in no list from then on; their rows go when no attempt and no idempotency key refers to them.
-    async fn retention_events(&self, app: AppId, after: i64, before: Timestamp, limit: u32) -> Result<Step>;
+    async fn retention_events(
+        &self,
+        app: AppId,
+        after: i64,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<SweepStep>;
     /// Forgets idempotency keys that were first used at or before `before`.
-    async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<Step>;
+    async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Removes statistics by the minute from before `before`.
-    async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step>;
+    async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Removes entries of the activity log from before `before`.
-    async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<Step>;
+    async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Gives up to `pages` free pages back to the file system, as long as more than a tenth of the file
     /// is free; says how many pages went.
     async fn retention_shrink(&self, pages: u32) -> Result<u64>;

@@ -6,7 +6,7 @@ use postrider::store::*;
 use super::{World, answered, first_page, fresh, now};
 
 async fn walk(world: &World, filter: &AttemptFilter, sort: Sort, limit: u32) -> Vec<AttemptId> {
-    let (mut ids, mut next) = (vec![], Some(ExportPlace::default()));
+    let (mut ids, mut next) = (vec![], Some(ExportPosition::default()));
     while let Some(from) = next {
         let page = world.store.export_page(world.app, filter.clone(), sort, from, limit).await.unwrap();
         assert!(page.rows.len() <= limit as usize);
@@ -73,7 +73,7 @@ async fn an_export_goes_on_behind_any_row_in_every_order() {
         let all = world.list(AttemptFilter::default(), sort, first_page(200)).await.rows;
         for n in 1..all.len() {
             let page = world.list(AttemptFilter::default(), sort, first_page(n as u32)).await;
-            let from = ExportPlace { after: page.next, ..ExportPlace::default() };
+            let from = ExportPosition { after: page.next, ..ExportPosition::default() };
             let rest = world.store.export_page(world.app, AttemptFilter::default(), sort, from, 200).await;
             assert_eq!(rest.unwrap().rows, all[n..], "{sort:?} {n}");
         }
@@ -84,7 +84,7 @@ async fn an_export_goes_on_behind_any_row_in_every_order() {
 async fn in_the_default_order_nothing_is_repeated_or_left_out_while_rows_are_added() {
     let world = filled().await;
     let before = walk(&world, &AttemptFilter::default(), Sort::default(), 500).await;
-    let (mut ids, mut next) = (vec![], Some(ExportPlace::default()));
+    let (mut ids, mut next) = (vec![], Some(ExportPosition::default()));
     while let Some(from) = next {
         let filter = AttemptFilter::default();
         let page = world.store.export_page(world.app, filter, Sort::default(), from, 4).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_row_that_has_ceased_to_match_is_left_out() {
     let filter = AttemptFilter { status: vec![AttemptStatus::Pending], ..AttemptFilter::default() };
     let sort = Sort { field: SortField::CreatedAt, descending: false };
     let ids = walk(&world, &filter, sort, 500).await;
-    let first = world.store.export_page(world.app, filter.clone(), sort, ExportPlace::default(), 2).await;
+    let first = world.store.export_page(world.app, filter.clone(), sort, ExportPosition::default(), 2).await;
     let first = first.unwrap();
     assert_eq!(first.rows.len(), 2);
     world.finish(ids[2], answered(200, now())).await;
@@ -114,7 +114,7 @@ async fn a_row_that_has_ceased_to_match_is_left_out() {
 async fn an_app_exports_only_its_own_rows() {
     let world = filled().await;
     let other = world.add_app("other").await;
-    let (filter, from) = (AttemptFilter::default(), ExportPlace::default());
+    let (filter, from) = (AttemptFilter::default(), ExportPosition::default());
     let page = world.store.export_page(other, filter.clone(), Sort::default(), from, 10).await.unwrap();
     assert_eq!(page, ExportPage { rows: vec![], next: None });
     assert_eq!(world.store.export_count(other, filter, 10).await.unwrap(), 0);

@@ -162,8 +162,8 @@ async fn make_job(world: &World, work: Work) -> Option<MadeJob> {
     let note = Box::new(|_: &BulkJob| activity(ActivityKind::DeliveryBulkRetried));
     let counted = world.store.job_count(world.app, work.clone()).await.unwrap();
     let answer = world.store.job_insert(world.app, work, 0, now(), note).await.unwrap();
-    let (JobMade::Made { job, more: false, .. }, Ok(counted)) = (&answer, counted) else {
-        assert_eq!(answer, JobMade::No(counted.unwrap_err()));
+    let (JobCreation::Created { job, more: false, .. }, Ok(counted)) = (&answer, counted) else {
+        assert_eq!(answer, JobCreation::Refused(counted.unwrap_err()));
         return None;
     };
     let log = world.log().await;

@@ -26,7 +26,7 @@ impl World {
     async fn refused(&self, work: Work) -> NoJob {
         let counted = self.store.job_count(self.app, work.clone()).await.unwrap().unwrap_err();
         let made = self.store.job_insert(self.app, work, 0, now(), note()).await.unwrap();
-        assert_eq!(made, JobMade::No(counted));
+        assert_eq!(made, JobCreation::Refused(counted));
         counted
     }
 
@@ -34,8 +34,8 @@ impl World {
     async fn make(&self, work: Work) -> (BulkJob, Vec<Queued>, bool) {
         let matched = self.count(work.clone()).await;
         match self.store.job_insert(self.app, work, matched, now(), note()).await.unwrap() {
-            JobMade::Made { job, queued, more } => (job, queued, more),
-            JobMade::No(why) => panic!("{why:?}"),
+            JobCreation::Created { job, queued, more } => (job, queued, more),
+            JobCreation::Refused(why) => panic!("{why:?}"),
         }
     }
 

@@ -117,7 +117,7 @@ async fn minutes_go_and_hours_stay() {
         world.finish(taken[0].queued[0].attempt_id, answered(200, at)).await;
     }
     let (mut after, mut removed) = (0, 0);
-    while let Step { removed: gone, next: Some(next) } =
+    while let SweepStep { removed: gone, next: Some(next) } =
         world.store.retention_minutes(after, now().plus_ms(3 * 60_000), 2).await.unwrap()
     {
         (after, removed) = (next, removed + gone);

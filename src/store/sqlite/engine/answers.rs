@@ -10,12 +10,12 @@
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::store::sqlite::engine::command::{Command, Fate};
+use crate::store::sqlite::engine::command::{Command, CommitOutcome};
 
 /// The commands of a commit, in the order in which they ran, and what became of them.
 struct Settled {
     commands: Vec<Box<dyn Command>>,
-    fate: Fate,
+    outcome: CommitOutcome,
 }
 
 /// Where the writer leaves answers.
@@ -29,8 +29,8 @@ impl Answers {
         let task = runtime.map(|runtime| {
             let (task, mut settled) = mpsc::unbounded_channel::<Settled>();
             runtime.spawn(async move {
-                while let Some(Settled { commands, fate }) = settled.recv().await {
-                    answer(commands, &fate);
+                while let Some(Settled { commands, outcome }) = settled.recv().await {
+                    answer(commands, &outcome);
                 }
             });
             task
@@ -39,22 +39,22 @@ impl Answers {
     }
 
     /// Answers, after all that was given before.
-    pub(crate) fn give(&self, commands: Vec<Box<dyn Command>>, fate: Fate) {
-        let settled = Settled { commands, fate };
+    pub(crate) fn give(&self, commands: Vec<Box<dyn Command>>, outcome: CommitOutcome) {
+        let settled = Settled { commands, outcome };
         let left = match &self.task {
             // The runtime is gone, and with it nearly everyone who waited.
             Some(task) => task.send(settled).err().map(|unsent| unsent.0),
             None => Some(settled),
         };
-        if let Some(Settled { commands, fate }) = left {
-            answer(commands, &fate);
+        if let Some(Settled { commands, outcome }) = left {
+            answer(commands, &outcome);
         }
     }
 }
 
 /// Tells each what became of it.
-pub(crate) fn answer(commands: impl IntoIterator<Item = Box<dyn Command>>, fate: &Fate) {
+pub(crate) fn answer(commands: impl IntoIterator<Item = Box<dyn Command>>, outcome: &CommitOutcome) {
     for command in commands {
-        command.answer(fate);
+        command.answer(outcome);
     }
 }

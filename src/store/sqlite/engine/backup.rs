@@ -45,7 +45,7 @@ pub struct About {
 
 /// A backup that has been made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct BackupSummary {
     pub bytes: u64,
     pub events: u64,
     pub attempts: u64,
@@ -69,7 +69,7 @@ pub struct Manifest {
 /// # Errors
 /// What SQLite or the disk says, and [`StoreError::Damaged`] when the copy is not sound, as the database
 /// itself then is not. Nothing is left at `to` after an error.
-pub fn write(database: &Path, to: &Path, about: &About) -> Result<Made> {
+pub fn write(database: &Path, to: &Path, about: &About) -> Result<BackupSummary> {
     let draft = Draft::beside(to)?;
     {
         let source = source(database)?;
@@ -90,7 +90,7 @@ pub fn write(database: &Path, to: &Path, about: &About) -> Result<Made> {
     let (events, attempts) = (number("events")?, number("attempts")?);
     close(count)?;
     let bytes = draft.keep(to)?;
-    Ok(Made { bytes, events, attempts, has_key: about.key.is_some() })
+    Ok(BackupSummary { bytes, events, attempts, has_key: about.key.is_some() })
 }
 
 /// Takes a backup into `to`, which must not exist: copied, checked, and without what only backups have.

@@ -16,13 +16,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, EventType};
 use crate::store::Accepted;
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::fresh::{Fresh, Waiting};
-use crate::store::sqlite::engine::rows::read_patterns;
+use crate::store::sqlite::engine::fresh::{Fresh, FreshAttempt};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow, read_patterns};
 
 /// An endpoint, as far as events concern it.
 #[derive(Debug)]
-pub(crate) struct Wish {
-    pub(crate) row: i64,
+pub(crate) struct Subscription {
+    pub(crate) row: EndpointRow,
     pub(crate) id: EndpointId,
     pub(crate) status: EndpointStatus,
     pub(crate) events: Vec<EventPattern>,
@@ -31,15 +31,15 @@ pub(crate) struct Wish {
 /// The writer's memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// What follows from endpoints for others; see [`Cache::settle`].
+    /// What follows from endpoints for others; see [`Cache::after_commit`].
     fresh: Arc<Fresh>,
     /// Whether something was forgotten since then.
-    is_doubtful: bool,
+    is_stale: bool,
     /// First attempts of the transaction under way.
-    taken_in: Vec<Waiting>,
-    apps: HashMap<AppId, i64>,
-    wishes: HashMap<i64, Arc<Vec<Wish>>>,
-    types: HashMap<i64, HashMap<EventType, i64>>,
+    accepted: Vec<FreshAttempt>,
+    apps: HashMap<AppId, AppRow>,
+    subscriptions: HashMap<AppRow, Arc<Vec<Subscription>>>,
+    types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
 }
 
 /// Types of one app that are remembered. Who makes up a new type for every event pays for it.
@@ -48,24 +48,24 @@ const TYPES: usize = 1_000;
 impl Cache {
     /// Knows nothing yet.
     pub(crate) fn new(fresh: Arc<Fresh>) -> Cache {
-        let (taken_in, apps, wishes, types) = Default::default();
-        Cache { fresh, is_doubtful: false, taken_in, apps, wishes, types }
+        let (accepted, apps, subscriptions, types) = Default::default();
+        Cache { fresh, is_stale: false, accepted, apps, subscriptions, types }
     }
 
     /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of what
     /// was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
-    pub(crate) fn settle(&mut self) {
-        if std::mem::take(&mut self.is_doubtful) {
-            self.taken_in.clear();
+    pub(crate) fn after_commit(&mut self) {
+        if std::mem::take(&mut self.is_stale) {
+            self.accepted.clear();
             self.fresh.renew();
-        } else if !self.taken_in.is_empty() {
-            self.fresh.keep(self.taken_in.drain(..));
+        } else if !self.accepted.is_empty() {
+            self.fresh.keep(self.accepted.drain(..));
         }
     }
 
     /// Notes the first attempts of an event, which need not be read back when they are on disk.
-    pub(crate) fn taken_in(&mut self, accepted: &Accepted, payload: &Bytes) {
-        self.taken_in.extend(Waiting::of(accepted, payload));
+    pub(crate) fn accepted(&mut self, accepted: &Accepted, payload: &Bytes) {
+        self.accepted.extend(FreshAttempt::of(accepted, payload));
     }
 
     /// An attempt comes to its end.
@@ -75,21 +75,21 @@ impl Cache {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.is_doubtful = true;
-        self.taken_in.clear();
+        self.is_stale = true;
+        self.accepted.clear();
         self.apps.clear();
         self.types.clear();
-        self.wishes.clear();
+        self.subscriptions.clear();
     }
 
     /// Forgets endpoints.
     pub(crate) fn endpoints_changed(&mut self) {
-        self.is_doubtful = true;
-        self.wishes.clear();
+        self.is_stale = true;
+        self.subscriptions.clear();
     }
 
     /// The row of an app.
-    pub(crate) fn app(&mut self, conn: &Connection, app: AppId) -> rusqlite::Result<i64> {
+    pub(crate) fn app(&mut self, conn: &Connection, app: AppId) -> rusqlite::Result<AppRow> {
         if let Some(row) = self.apps.get(&app) {
             return Ok(*row);
         }
@@ -102,9 +102,9 @@ impl Cache {
     pub(crate) fn event_type(
         &mut self,
         conn: &Connection,
-        app: i64,
+        app: AppRow,
         event_type: &EventType,
-    ) -> rusqlite::Result<i64> {
+    ) -> rusqlite::Result<TypeRow> {
         let known = self.types.entry(app).or_default();
         if let Some(row) = known.get(event_type) {
             return Ok(*row);
@@ -118,31 +118,35 @@ impl Cache {
     }
 
     /// The endpoints of an app that events make deliveries for: not deleted, not disabled.
-    pub(crate) fn wishes(&mut self, conn: &Connection, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
-        if let Some(wishes) = self.wishes.get(&app) {
-            return Ok(wishes.clone());
+    pub(crate) fn subscriptions(
+        &mut self,
+        conn: &Connection,
+        app: AppRow,
+    ) -> rusqlite::Result<Arc<Vec<Subscription>>> {
+        if let Some(subscriptions) = self.subscriptions.get(&app) {
+            return Ok(subscriptions.clone());
         }
         let mut statement = conn.prepare_cached(
             "SELECT id, uid, status, events FROM endpoints
              WHERE app = ?1 AND deleted_at IS NULL AND status <> 'disabled' ORDER BY uid",
         )?;
-        let wishes = statement.query_map([app], |row| {
+        let subscriptions = statement.query_map([app], |row| {
             let events: String = row.get(3)?;
-            Ok(Wish {
+            Ok(Subscription {
                 row: row.get(0)?,
                 id: row.get(1)?,
                 status: row.get(2)?,
                 events: read_patterns(&events)?,
             })
         })?;
-        let wishes = Arc::new(wishes.collect::<rusqlite::Result<Vec<_>>>()?);
-        self.wishes.insert(app, wishes.clone());
-        Ok(wishes)
+        let subscriptions = Arc::new(subscriptions.collect::<rusqlite::Result<Vec<_>>>()?);
+        self.subscriptions.insert(app, subscriptions.clone());
+        Ok(subscriptions)
     }
 }
 
 /// The row of an event type, which is made when there is none.
-fn type_row(conn: &Connection, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
+fn type_row(conn: &Connection, app: AppRow, event_type: &EventType) -> rusqlite::Result<TypeRow> {
     let find = "SELECT id FROM event_types WHERE app = ?1 AND name = ?2";
     let found =
         conn.prepare_cached(find)?.query_row(params![app, event_type], |row| row.get(0)).optional()?;
@@ -151,10 +155,10 @@ fn type_row(conn: &Connection, app: i64, event_type: &EventType) -> rusqlite::Re
     }
     conn.prepare_cached("INSERT INTO event_types (app, name, count) VALUES (?1, ?2, 0)")?
         .execute(params![app, event_type])?;
-    Ok(conn.last_insert_rowid())
+    Ok(TypeRow(conn.last_insert_rowid()))
 }
 
 /// The row of an app, if there is such an app.
-pub(crate) fn app_row(conn: &Connection, app: AppId) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn app_row(conn: &Connection, app: AppId) -> rusqlite::Result<Option<AppRow>> {
     conn.prepare_cached("SELECT id FROM apps WHERE uid = ?1")?.query_row([app], |row| row.get(0)).optional()
 }

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::sqlite::engine::error;
-use crate::store::sqlite::engine::error::Class;
+use crate::store::sqlite::engine::error::ErrorClass;
 use crate::store::sqlite::engine::pool;
 use crate::store::{Result, StoreError};
 
@@ -31,7 +31,7 @@ const BEHIND_PAGES: i32 = 4 * WORTH_PAGES;
 const PASSES_MAX: u8 = 3;
 
 /// What a checkpoint met; `None`: nothing.
-pub(crate) type Trouble = Option<Class>;
+pub(crate) type Trouble = Option<ErrorClass>;
 
 /// What the writer knows of checkpoints.
 pub(crate) struct Checkpointer {
@@ -60,7 +60,7 @@ impl Checkpointer {
         let run = move || {
             while asked.recv().is_ok() {
                 let trouble = checkpoint(&conn, "PASSIVE");
-                if trouble == Some(Class::Broken) {
+                if trouble == Some(ErrorClass::Broken) {
                     broken.cancel();
                 }
                 if end.send(trouble).is_err() {

@@ -7,10 +7,11 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::{AppId, EventType};
-use crate::store::sqlite::engine::cache::{Cache, Wish};
+use crate::store::sqlite::engine::cache::{Cache, Subscription};
 use crate::store::sqlite::engine::counts::Counts;
 use crate::store::sqlite::engine::error;
-use crate::store::sqlite::engine::error::{Class, Fault};
+use crate::store::sqlite::engine::error::{ErrorClass, Fault};
+use crate::store::sqlite::engine::rows::{AppRow, TypeRow};
 use crate::store::{Result, StoreError};
 
 /// A transaction, as a command sees it.
@@ -30,23 +31,23 @@ impl std::ops::Deref for Tx<'_> {
 
 impl Tx<'_> {
     /// The row of an app.
-    pub(crate) fn app(&mut self, app: AppId) -> rusqlite::Result<i64> {
+    pub(crate) fn app(&mut self, app: AppId) -> rusqlite::Result<AppRow> {
         self.cache.app(self.conn, app)
     }
 
     /// The row of an event type, which is made when there is none.
-    pub(crate) fn event_type(&mut self, app: i64, event_type: &EventType) -> rusqlite::Result<i64> {
+    pub(crate) fn event_type(&mut self, app: AppRow, event_type: &EventType) -> rusqlite::Result<TypeRow> {
         self.cache.event_type(self.conn, app, event_type)
     }
 
-    /// The next place in the order in which an app's attempts end.
-    pub(crate) fn next_place(&mut self, app: i64) -> rusqlite::Result<i64> {
-        self.counts.next_place(self.conn, app)
+    /// The next number in the order of an app's results.
+    pub(crate) fn next_result_seq(&mut self, app: AppRow) -> rusqlite::Result<i64> {
+        self.counts.next_result_seq(self.conn, app)
     }
 
     /// What the endpoints of an app want.
-    pub(crate) fn wishes(&mut self, app: i64) -> rusqlite::Result<Arc<Vec<Wish>>> {
-        self.cache.wishes(self.conn, app)
+    pub(crate) fn subscriptions(&mut self, app: AppRow) -> rusqlite::Result<Arc<Vec<Subscription>>> {
+        self.cache.subscriptions(self.conn, app)
     }
 }
 
@@ -57,9 +58,9 @@ pub(crate) trait Command: Send {
     /// Whether it makes space.
     fn is_freeing(&self) -> bool;
     /// Does it; `Some` when it failed and must be undone.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class>;
-    /// Answers, when the fate of the group is known.
-    fn answer(self: Box<Self>, fate: &Fate);
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<ErrorClass>;
+    /// Answers, when the outcome of the group is known.
+    fn answer(self: Box<Self>, outcome: &CommitOutcome);
 }
 
 /// A command, and where its answer comes.
@@ -67,27 +68,27 @@ pub(crate) type Asked<T> = (Box<dyn Command>, oneshot::Receiver<Result<T>>);
 
 /// What became of a group.
 #[derive(Debug, Clone)]
-pub(crate) enum Fate {
+pub(crate) enum CommitOutcome {
     Committed,
-    Lost { doing: &'static str, class: Class, cause: Arc<rusqlite::Error> },
+    Lost { doing: &'static str, class: ErrorClass, cause: Arc<rusqlite::Error> },
 }
 
 /// Why the transaction is gone with all that was in it.
-pub(crate) struct Gone {
-    pub(crate) class: Class,
+pub(crate) struct Aborted {
+    pub(crate) class: ErrorClass,
     pub(crate) cause: rusqlite::Error,
 }
 
-impl From<rusqlite::Error> for Gone {
-    fn from(cause: rusqlite::Error) -> Gone {
-        Gone { class: error::classify(&cause), cause }
+impl From<rusqlite::Error> for Aborted {
+    fn from(cause: rusqlite::Error) -> Aborted {
+        Aborted { class: error::classify(&cause), cause }
     }
 }
 
-impl Fate {
-    pub(crate) fn lost(doing: &'static str, gone: impl Into<Gone>) -> Fate {
-        let Gone { class, cause } = gone.into();
-        Fate::Lost { doing, class, cause: Arc::new(cause) }
+impl CommitOutcome {
+    pub(crate) fn lost(doing: &'static str, gone: impl Into<Aborted>) -> CommitOutcome {
+        let Aborted { class, cause } = gone.into();
+        CommitOutcome::Lost { doing, class, cause: Arc::new(cause) }
     }
 }
 
@@ -161,7 +162,7 @@ where
         self.kind == Kind::Freeing
     }
 
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Class> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<ErrorClass> {
         // The savepoint undoes what a panic left half done, and the caches are cleared.
         let result = match catch_unwind(AssertUnwindSafe(|| (self.work)(tx))) {
             Ok(result) => result.map_err(|e| error::of(self.doing, e)),
@@ -172,26 +173,26 @@ where
         };
         match self.result.insert(result) {
             Ok(_) => None,
-            Err(StoreError::Full) => Some(Class::Full),
-            Err(StoreError::Overloaded) => Some(Class::Busy),
-            Err(_) => Some(Class::Other),
+            Err(StoreError::Full) => Some(ErrorClass::Full),
+            Err(StoreError::Overloaded) => Some(ErrorClass::Busy),
+            Err(_) => Some(ErrorClass::Other),
         }
     }
 
-    fn answer(self: Box<Self>, fate: &Fate) {
+    fn answer(self: Box<Self>, outcome: &CommitOutcome) {
         let Work { work, result, reply, .. } = *self;
         // First, because it may hold room for others.
         drop(work);
-        let result = match (result, fate) {
+        let result = match (result, outcome) {
             // What failed by itself has its own, better reason.
             (Some(Err(e)), _) => Err(e),
-            (Some(Ok(value)), Fate::Committed) => Ok(value),
-            (_, Fate::Lost { class: Class::Full, .. }) => Err(StoreError::Full),
-            (_, Fate::Lost { class: Class::Busy, .. }) => Err(StoreError::Overloaded),
-            (_, Fate::Lost { doing, cause, .. }) => {
+            (Some(Ok(value)), CommitOutcome::Committed) => Ok(value),
+            (_, CommitOutcome::Lost { class: ErrorClass::Full, .. }) => Err(StoreError::Full),
+            (_, CommitOutcome::Lost { class: ErrorClass::Busy, .. }) => Err(StoreError::Overloaded),
+            (_, CommitOutcome::Lost { doing, cause, .. }) => {
                 Err(StoreError::Failed { doing, source: Box::new(cause.clone()) })
             }
-            (None, Fate::Committed) => unreachable!("a group commits after all of it has run"),
+            (None, CommitOutcome::Committed) => unreachable!("a group commits after all of it has run"),
         };
         // Whoever asked may have gone away; what is done stays done.
         let _ = reply.send(result);

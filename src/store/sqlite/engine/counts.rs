@@ -16,10 +16,11 @@ use rusqlite::{Connection, params};
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Trigger};
 use crate::domain::values::histogram::{Bucket, bucket_of};
 use crate::domain::{ErrorKind, Timestamp};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 
 /// The number of the last attempt of an app that has a result.
-pub(crate) const LAST: &str = "SELECT finished_count FROM apps WHERE id = ?1";
-pub(crate) const ADVANCE: &str = "UPDATE apps SET finished_count = ?2 WHERE id = ?1";
+pub(crate) const LAST: &str = "SELECT result_seq FROM apps WHERE id = ?1";
+pub(crate) const ADVANCE: &str = "UPDATE apps SET result_seq = ?2 WHERE id = ?1";
 const POSTED: &str = "UPDATE event_types SET count = count + ?2, \
      last_seen_at = coalesce(max(last_seen_at, ?3), ?3) WHERE id = ?1";
 
@@ -29,7 +30,7 @@ pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// What statistics need to know of a row whose status changes, as it was before the change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    pub(crate) endpoint: i64,
+    pub(crate) endpoint: EndpointRow,
     pub(crate) status: AttemptStatus,
     pub(crate) trigger: Trigger,
     pub(crate) attempted_at: Option<Timestamp>,
@@ -42,21 +43,21 @@ enum Change {
     /// A row became pending (1), or no longer is (-1); tests too. It is in no table here either.
     Queue { by: i64 },
     /// A delivery was made.
-    Begun { endpoint: i64, at: Timestamp },
+    Begun { endpoint: EndpointRow, at: Timestamp },
     /// A delivery stands elsewhere.
-    Moved { endpoint: i64, from: AttemptStatus, to: AttemptStatus },
+    Moved { endpoint: EndpointRow, from: AttemptStatus, to: AttemptStatus },
     /// A delivery made at that time became exhausted (1), or no longer is (-1).
-    Failed { endpoint: i64, begun_at: Timestamp, by: i64 },
+    Failed { endpoint: EndpointRow, begun_at: Timestamp, by: i64 },
     /// A newest attempt with this response time was finished (1), or is no longer the newest (-1).
-    Newest { endpoint: i64, ms: u32, by: i64 },
+    Newest { endpoint: EndpointRow, ms: u32, by: i64 },
     /// An attempt sent at that time has ended.
-    Sent { endpoint: i64, at: Timestamp, counts: Sent },
+    Sent { endpoint: EndpointRow, at: Timestamp, counts: Sent },
     /// A client posted an event of this type.
-    Posted { kind: i64, at: Timestamp },
-    /// The app's attempts have ended up to this place.
-    Place { app: i64, place: i64 },
+    Posted { kind: TypeRow, at: Timestamp },
+    /// The app has results up to this one.
+    Result { app: AppRow, result_seq: i64 },
     /// An attempt has failed.
-    Error { endpoint: i64, kind: ErrorKind, response_status: u16, message: String, at: Timestamp },
+    Error { endpoint: EndpointRow, kind: ErrorKind, response_status: u16, message: String, at: Timestamp },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +72,8 @@ struct Sent {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     changes: Vec<Change>,
-    /// The last place that was given in each app's order of ends; empty when nothing is known.
-    places: HashMap<i64, i64>,
+    /// The last `result_seq` given in each app; empty when nothing is known.
+    result_seqs: HashMap<AppRow, i64>,
 }
 
 /// What a commit changes of the server as a whole.
@@ -98,24 +99,24 @@ impl Counts {
     }
 
     /// A delivery was made, pending.
-    pub(crate) fn begun(&mut self, endpoint: i64, trigger: Trigger, at: Timestamp) {
+    pub(crate) fn begun(&mut self, endpoint: EndpointRow, trigger: Trigger, at: Timestamp) {
         if trigger != Trigger::Test {
             self.changes.push(Change::Begun { endpoint, at });
         }
     }
 
     /// A client posted an event of this type.
-    pub(crate) fn posted(&mut self, kind: i64, at: Timestamp) {
+    pub(crate) fn posted(&mut self, kind: TypeRow, at: Timestamp) {
         self.changes.push(Change::Posted { kind, at });
     }
 
-    /// The next place in the order in which an app's attempts end ([`crate::store::sqlite::log::live`]).
-    pub(crate) fn next_place(&mut self, conn: &Connection, app: i64) -> rusqlite::Result<i64> {
-        let last = match self.places.get(&app) {
+    /// The next number in the order of an app's results ([`crate::store::sqlite::log::live`]).
+    pub(crate) fn next_result_seq(&mut self, conn: &Connection, app: AppRow) -> rusqlite::Result<i64> {
+        let last = match self.result_seqs.get(&app) {
             Some(last) => *last,
             None => {
                 let given = self.changes.iter().rev().find_map(|change| match change {
-                    Change::Place { app: of, place } if *of == app => Some(*place),
+                    Change::Result { app: of, result_seq } if *of == app => Some(*result_seq),
                     _ => None,
                 });
                 match given {
@@ -124,10 +125,10 @@ impl Counts {
                 }
             }
         };
-        let place = last + 1;
-        self.places.insert(app, place);
-        self.changes.push(Change::Place { app, place });
-        Ok(place)
+        let result_seq = last + 1;
+        self.result_seqs.insert(app, result_seq);
+        self.changes.push(Change::Result { app, result_seq });
+        Ok(result_seq)
     }
 
     /// A delivery's newest row was `from`, and now its newest row is `to`.
@@ -191,7 +192,7 @@ impl Counts {
         }
     }
 
-    /// A place to go back to.
+    /// The present state, to go back to.
     pub(crate) fn mark(&self) -> usize {
         self.changes.len()
     }
@@ -199,13 +200,13 @@ impl Counts {
     /// Forgets what was counted since a mark, because it was undone.
     pub(crate) fn undo_to(&mut self, mark: usize) {
         self.changes.truncate(mark);
-        self.places.clear();
+        self.result_seqs.clear();
     }
 
     /// Writes everything and forgets it.
     pub(crate) fn write(&mut self, conn: &Connection) -> rusqlite::Result<Tally> {
         // Another connection may go on from here before the next group.
-        self.places.clear();
+        self.result_seqs.clear();
         if self.changes.is_empty() {
             return Ok(Tally::default());
         }
@@ -250,16 +251,16 @@ struct SlotSums {
 struct Sums {
     queue: i64,
     events: u64,
-    totals: HashMap<i64, TotalSums>,
-    total_times: HashMap<(i64, Bucket), i64>,
-    errors: HashMap<(i64, ErrorKind, u16), (i64, String, Timestamp)>,
+    totals: HashMap<EndpointRow, TotalSums>,
+    total_times: HashMap<(EndpointRow, Bucket), i64>,
+    errors: HashMap<(EndpointRow, ErrorKind, u16), (i64, String, Timestamp)>,
     /// By type: how many events were posted, and when the last one was.
-    posted: HashMap<i64, (i64, Timestamp)>,
-    /// By app: the last place in the order of ends.
-    places: HashMap<i64, i64>,
+    posted: HashMap<TypeRow, (i64, Timestamp)>,
+    /// By app: the last `result_seq`.
+    result_seqs: HashMap<AppRow, i64>,
     /// By endpoint and minute; the hours are made of them.
-    minutes: HashMap<(i64, i64), SlotSums>,
-    minute_times: HashMap<(i64, i64, Bucket), i64>,
+    minutes: HashMap<(EndpointRow, i64), SlotSums>,
+    minute_times: HashMap<(EndpointRow, i64, Bucket), i64>,
 }
 
 impl Sums {
@@ -304,8 +305,8 @@ impl Sums {
                 self.events += 1;
                 *last_at = at.max(*last_at);
             }
-            Change::Place { app, place } => {
-                self.places.insert(app, place);
+            Change::Result { app, result_seq } => {
+                self.result_seqs.insert(app, result_seq);
             }
             Change::Error { endpoint, kind, response_status, message, at } => {
                 self.totals.entry(endpoint).or_default().failed_attempts += 1;
@@ -320,7 +321,7 @@ impl Sums {
         }
     }
 
-    fn sent(&mut self, endpoint: i64, at: Timestamp, counts: Sent) {
+    fn sent(&mut self, endpoint: EndpointRow, at: Timestamp, counts: Sent) {
         let total = self.totals.entry(endpoint).or_default();
         total.last_attempted_at = total.last_attempted_at.max(Some(at));
         let slot = self.slot(endpoint, at);
@@ -335,13 +336,13 @@ impl Sums {
         }
     }
 
-    fn slot(&mut self, endpoint: i64, at: Timestamp) -> &mut SlotSums {
+    fn slot(&mut self, endpoint: EndpointRow, at: Timestamp) -> &mut SlotSums {
         self.minutes.entry((endpoint, slot_of(at, MINUTE_MS))).or_default()
     }
 
     fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut hours: HashMap<(i64, i64), SlotSums> = HashMap::new();
-        let mut hour_times: HashMap<(i64, i64, Bucket), i64> = HashMap::new();
+        let mut hours: HashMap<(EndpointRow, i64), SlotSums> = HashMap::new();
+        let mut hour_times: HashMap<(EndpointRow, i64, Bucket), i64> = HashMap::new();
         for ((endpoint, minute), sums) in &self.minutes {
             let hour = hours.entry((*endpoint, minute.div_euclid(60))).or_default();
             hour.delivered += sums.delivered;
@@ -355,8 +356,8 @@ impl Sums {
         for ((endpoint, minute, bucket), count) in &self.minute_times {
             *hour_times.entry((*endpoint, minute.div_euclid(60), *bucket)).or_default() += count;
         }
-        for (app, place) in self.places {
-            conn.prepare_cached(ADVANCE)?.execute([app, place])?;
+        for (app, result_seq) in self.result_seqs {
+            conn.prepare_cached(ADVANCE)?.execute(params![app, result_seq])?;
         }
         for (kind, (count, last_at)) in self.posted {
             conn.prepare_cached(POSTED)?.execute(params![kind, count, last_at])?;
@@ -392,7 +393,7 @@ pub(crate) fn slot_of(time: Timestamp, unit_ms: i64) -> i64 {
     time.as_millis().div_euclid(unit_ms)
 }
 
-fn write_totals(conn: &Connection, totals: &HashMap<i64, TotalSums>) -> rusqlite::Result<()> {
+fn write_totals(conn: &Connection, totals: &HashMap<EndpointRow, TotalSums>) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "INSERT INTO totals (endpoint, deliveries, delivered, exhausted, pending, cancelled, \
          failed_attempts, response_count, response_ms_sum, response_ms_min, response_ms_max, \
@@ -455,7 +456,7 @@ const HOUR_SLOTS: &str = slots!("rollups", "hour");
 fn write_slots(
     conn: &Connection,
     sql: &'static str,
-    slots: &HashMap<(i64, i64), SlotSums>,
+    slots: &HashMap<(EndpointRow, i64), SlotSums>,
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(sql)?;
     for ((endpoint, slot), s) in slots {
@@ -482,7 +483,7 @@ const HOUR_TIMES: &str = "INSERT INTO rollup_times (endpoint, hour, bucket, coun
 fn write_times(
     conn: &Connection,
     sql: &'static str,
-    times: &HashMap<(i64, i64, Bucket), i64>,
+    times: &HashMap<(EndpointRow, i64, Bucket), i64>,
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(sql)?;
     for ((endpoint, slot, bucket), count) in times {

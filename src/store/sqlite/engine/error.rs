@@ -17,15 +17,15 @@ const IOERR_DIR_FSYNC: i32 = 10 | (5 << 8);
 /// The storage error for an error of SQLite.
 pub(crate) fn of(doing: &'static str, error: rusqlite::Error) -> StoreError {
     match classify(&error) {
-        Class::Full => StoreError::Full,
-        Class::Busy => StoreError::Overloaded,
-        Class::Broken | Class::Other => StoreError::Failed { doing, source: Box::new(error) },
+        ErrorClass::Full => StoreError::Full,
+        ErrorClass::Busy => StoreError::Overloaded,
+        ErrorClass::Broken | ErrorClass::Other => StoreError::Failed { doing, source: Box::new(error) },
     }
 }
 
 /// What kind of trouble an error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum ErrorClass {
     /// No space on the disk.
     Full,
     /// Another process held the lock for longer than we wait.
@@ -36,12 +36,12 @@ pub(crate) enum Class {
     Other,
 }
 
-pub(crate) fn classify(error: &rusqlite::Error) -> Class {
+pub(crate) fn classify(error: &rusqlite::Error) -> ErrorClass {
     match error.sqlite_error() {
-        Some(e) if e.code == ErrorCode::DiskFull || e.extended_code == IOERR_SHMSIZE => Class::Full,
-        Some(e) if e.code == ErrorCode::DatabaseBusy => Class::Busy,
-        Some(e) if matches!(e.extended_code, IOERR_FSYNC | IOERR_DIR_FSYNC) => Class::Broken,
-        _ => Class::Other,
+        Some(e) if e.code == ErrorCode::DiskFull || e.extended_code == IOERR_SHMSIZE => ErrorClass::Full,
+        Some(e) if e.code == ErrorCode::DatabaseBusy => ErrorClass::Busy,
+        Some(e) if matches!(e.extended_code, IOERR_FSYNC | IOERR_DIR_FSYNC) => ErrorClass::Broken,
+        _ => ErrorClass::Other,
     }
 }
 

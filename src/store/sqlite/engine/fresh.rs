@@ -1,4 +1,4 @@
-//! What has just been taken in, kept until it is sent, so that it need not be read back.
+//! What has just been taken in, memory until it is sent, so that it need not be read back.
 //!
 //! Nearly every attempt is sent a moment after its event is on disk. Reading it back took a thread, a
 //! snapshot and five tables, on a connection whose pages every commit makes stale. What this saves is in
@@ -27,7 +27,7 @@ use crate::store::{Accepted, LoadedAttempt};
 const HALF_BYTES: usize = 4 << 20;
 /// The same in attempts.
 const HALF_ATTEMPTS: usize = 4_096;
-/// Endpoints that are kept.
+/// Endpoints that are memory.
 const ENDPOINTS: usize = 1_000;
 
 /// A count of the changes that make what is known of endpoints and attempts doubtful.
@@ -36,7 +36,7 @@ pub(crate) struct Generation(u64);
 
 /// A first attempt on its way.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct FreshAttempt {
     id: AttemptId,
     event_id: EventId,
     event_type: EventType,
@@ -44,10 +44,13 @@ pub(crate) struct Waiting {
     endpoint: EndpointId,
 }
 
-impl Waiting {
+impl FreshAttempt {
     /// The first attempts of an event with this payload.
-    pub(crate) fn of<'a>(accepted: &'a Accepted, payload: &'a Bytes) -> impl Iterator<Item = Waiting> + 'a {
-        accepted.queued.iter().map(|queued| Waiting {
+    pub(crate) fn of<'a>(
+        accepted: &'a Accepted,
+        payload: &'a Bytes,
+    ) -> impl Iterator<Item = FreshAttempt> + 'a {
+        accepted.queued.iter().map(|queued| FreshAttempt {
             id: queued.attempt_id,
             event_id: accepted.event.id,
             event_type: accepted.event.event_type.clone(),
@@ -57,11 +60,11 @@ impl Waiting {
     }
 }
 
-/// What is kept. The attempts are in two halves: when the younger one is full, the older one is given up.
+/// What is memory. The attempts are in two halves: when the younger one is full, the older one is given up.
 #[derive(Debug, Default)]
-struct Kept {
-    young: HashMap<AttemptId, Waiting>,
-    old: HashMap<AttemptId, Waiting>,
+struct Memory {
+    young: HashMap<AttemptId, FreshAttempt>,
+    old: HashMap<AttemptId, FreshAttempt>,
     young_bytes: usize,
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
 }
@@ -70,13 +73,13 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
     generation: AtomicU64,
-    kept: Mutex<Kept>,
+    memory: Mutex<Memory>,
 }
 
 impl Fresh {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
         // Each change leaves it as right as it was.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present generation. Asked before what belongs to it is read.
@@ -86,34 +89,34 @@ impl Fresh {
 
     /// Begins a generation.
     pub(crate) fn renew(&self) {
-        let mut kept = self.kept();
+        let mut memory = self.memory();
         self.generation.fetch_add(1, Ordering::AcqRel);
-        *kept = Kept::default();
+        *memory = Memory::default();
     }
 
     /// Keeps first attempts that are on disk since the present generation. For the writer only, which begins
     /// generations.
-    pub(crate) fn keep(&self, committed: impl Iterator<Item = Waiting>) {
-        let mut kept = self.kept();
-        committed.for_each(|waiting| kept.push(waiting));
+    pub(crate) fn keep(&self, committed: impl Iterator<Item = FreshAttempt>) {
+        let mut memory = self.memory();
+        committed.for_each(|attempt| memory.push(attempt));
     }
 
     /// Keeps endpoints as jobs have them that were read in this generation.
     pub(crate) fn keep_endpoints(&self, generation: Generation, jobs: &[LoadedAttempt]) {
-        let mut kept = self.kept();
-        if self.generation() != generation || kept.endpoints.len() + jobs.len() > ENDPOINTS {
+        let mut memory = self.memory();
+        if self.generation() != generation || memory.endpoints.len() + jobs.len() > ENDPOINTS {
             return;
         }
         for job in jobs {
-            kept.endpoints.entry(job.endpoint.id).or_insert_with(|| job.endpoint.clone());
+            memory.endpoints.entry(job.endpoint.id).or_insert_with(|| job.endpoint.clone());
         }
     }
 
     /// Gives out what of `attempts` is here, and leaves in it what is to be read.
     pub(crate) fn take(&self, attempts: &mut Vec<AttemptId>) -> Vec<LoadedAttempt> {
         let mut jobs = Vec::with_capacity(attempts.len());
-        let mut kept = self.kept();
-        attempts.retain(|id| match kept.take(*id) {
+        let mut memory = self.memory();
+        attempts.retain(|id| match memory.take(*id) {
             Some(job) => {
                 jobs.push(job);
                 false
@@ -123,33 +126,33 @@ impl Fresh {
         jobs
     }
 
-    /// Forgets an attempt that has come to its end. For the writer only, which knows that it was kept before.
+    /// Forgets an attempt that has come to its end. For the writer only, which knows that it was memory before.
     pub(crate) fn forget(&self, id: AttemptId) {
-        let mut kept = self.kept();
-        let _ = kept.remove(id);
+        let mut memory = self.memory();
+        let _ = memory.remove(id);
     }
 }
 
-impl Kept {
-    fn push(&mut self, waiting: Waiting) {
+impl Memory {
+    fn push(&mut self, attempt: FreshAttempt) {
         if self.young.len() >= HALF_ATTEMPTS || self.young_bytes >= HALF_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes += waiting.payload.len();
-        self.young.insert(waiting.id, waiting);
+        self.young_bytes += attempt.payload.len();
+        self.young.insert(attempt.id, attempt);
     }
 
-    fn remove(&mut self, id: AttemptId) -> Option<Waiting> {
-        if let Some(waiting) = self.young.remove(&id) {
-            self.young_bytes -= waiting.payload.len();
-            return Some(waiting);
+    fn remove(&mut self, id: AttemptId) -> Option<FreshAttempt> {
+        if let Some(attempt) = self.young.remove(&id) {
+            self.young_bytes -= attempt.payload.len();
+            return Some(attempt);
         }
         self.old.remove(&id)
     }
 
     fn take(&mut self, id: AttemptId) -> Option<LoadedAttempt> {
-        let Waiting { event_id, event_type, payload, endpoint, .. } = self.remove(id)?;
+        let FreshAttempt { event_id, event_type, payload, endpoint, .. } = self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
         let budget = Budget::Schedule { used: 0 };
@@ -207,7 +210,7 @@ mod tests {
 
         fn keep(&self, id: i64, payload: &Bytes) -> Accepted {
             let accepted = self.accepted(id);
-            self.fresh.keep(Waiting::of(&accepted, payload));
+            self.fresh.keep(FreshAttempt::of(&accepted, payload));
             accepted
         }
 

@@ -12,7 +12,7 @@ const COMMIT_US: &[u64] = &[
 
 /// The meters of one open database.
 #[derive(Debug)]
-pub struct Meters {
+pub struct StoreMeters {
     /// Events of clients that are on disk; repetitions of an idempotency key are none.
     pub events_accepted: Counter,
     /// Attempts that are pending. Counted at the start and kept by every commit.
@@ -23,9 +23,9 @@ pub struct Meters {
     pub commit: Histogram,
 }
 
-impl Default for Meters {
-    fn default() -> Meters {
-        Meters {
+impl Default for StoreMeters {
+    fn default() -> StoreMeters {
+        StoreMeters {
             events_accepted: Counter::default(),
             queue_depth: Gauge::default(),
             group_size: Histogram::new(GROUP_SIZES, 1),

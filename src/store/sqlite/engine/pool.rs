@@ -49,7 +49,7 @@ pub(crate) fn empty_wal(conn: &Connection) -> Result<()> {
     let moved = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     let _ = conn.busy_timeout(Duration::from_millis(wait.into()));
     match moved {
-        Err(e) if error::classify(&e) == error::Class::Broken => {
+        Err(e) if error::classify(&e) == error::ErrorClass::Broken => {
             Err(error::of("moving what is in the WAL into the database", e))
         }
         _ => Ok(()),

@@ -121,6 +121,38 @@ impl ToSql for Sealed {
     }
 }
 
+/// Row numbers: what tables refer to each other by. Nothing outside of this storage sees them.
+macro_rules! row_numbers {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(pub(crate) i64);
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$name> {
+                value.as_i64().map($name)
+            }
+        }
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.0))
+            }
+        }
+    )*};
+}
+row_numbers!(
+    /// Of the table `apps`.
+    AppRow,
+    /// Of the table `endpoints`.
+    EndpointRow,
+    /// Of the table `events`.
+    EventRow,
+    /// Of the table `event_types`.
+    TypeRow,
+    /// Of the table `jobs`.
+    JobRow,
+);
+
 /// The budget that a `schedule_used` column means.
 pub(crate) fn budget(used: Option<u32>) -> Budget {
     used.map_or(Budget::Single, |used| Budget::Schedule { used })

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::store::sqlite::engine::command::{Asked, Tx};
-use crate::store::sqlite::engine::meters::Meters;
+use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
     answers, cache, checkpointer, command, error, fresh, pool, readers, reserve, writer,
@@ -64,7 +64,7 @@ pub struct SqliteStore {
     at_hand: Mutex<Option<Connection>>,
     pub(crate) waiting_bytes: Arc<AtomicUsize>,
     queue_bytes: usize,
-    meters: Arc<Meters>,
+    meters: Arc<StoreMeters>,
     pub(crate) fresh: Arc<fresh::Fresh>,
     broken: CancellationToken,
 }
@@ -75,7 +75,7 @@ impl SqliteStore {
         conn: Connection,
         path: &Path,
         options: &Options,
-        meters: Arc<Meters>,
+        meters: Arc<StoreMeters>,
     ) -> Result<Arc<SqliteStore>> {
         let readers = readers::Readers::new(path, options.readers, options.busy_timeout)?;
         let at_hand = pool::reader(path, options.busy_timeout)?;
@@ -83,7 +83,7 @@ impl SqliteStore {
         let broken = CancellationToken::new();
         let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout, broken.clone())?;
         let fresh = Arc::new(fresh::Fresh::default());
-        let parts = writer::Parts {
+        let parts = writer::WriterParts {
             group_max: options.group.max(1),
             meters: meters.clone(),
             cache: cache::Cache::new(fresh.clone()),
@@ -116,7 +116,7 @@ impl SqliteStore {
     }
 
     /// What it counts of itself.
-    pub fn meters(&self) -> Arc<Meters> {
+    pub fn meters(&self) -> Arc<StoreMeters> {
         self.meters.clone()
     }
 

@@ -34,11 +34,11 @@ use crate::store::sqlite::engine::answers::{Answers, answer};
 use crate::store::sqlite::engine::cache::Cache;
 use crate::store::sqlite::engine::checkpointer;
 use crate::store::sqlite::engine::checkpointer::{Checkpointer, Trouble};
-use crate::store::sqlite::engine::command::{Command, Fate, Gone, Tx};
+use crate::store::sqlite::engine::command::{Aborted, Command, CommitOutcome, Tx};
 use crate::store::sqlite::engine::counts::Counts;
 use crate::store::sqlite::engine::error;
-use crate::store::sqlite::engine::error::{Class, fault};
-use crate::store::sqlite::engine::meters::Meters;
+use crate::store::sqlite::engine::error::{ErrorClass, fault};
+use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::reserve::Reserve;
 
 /// What the writer is told.
@@ -56,10 +56,10 @@ thread_local! {
 }
 
 /// What the writer works with, besides its connection.
-pub(crate) struct Parts {
+pub(crate) struct WriterParts {
     /// The most commands in one commit.
     pub(crate) group_max: usize,
-    pub(crate) meters: Arc<Meters>,
+    pub(crate) meters: Arc<StoreMeters>,
     pub(crate) cache: Cache,
     pub(crate) checkpointer: Checkpointer,
     pub(crate) reserve: Reserve,
@@ -74,8 +74,8 @@ const CROWD: usize = 16;
 const GATHERING: Duration = Duration::from_micros(500);
 
 /// Writes until it is told to close, or until nobody is left to tell it anything.
-pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: Parts) {
-    let Parts { group_max, meters, cache, checkpointer, reserve, broken, answers } = parts;
+pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: WriterParts) {
+    let WriterParts { group_max, meters, cache, checkpointer, reserve, broken, answers } = parts;
     // Replaces SQLite's own checkpoint, which would run inside a commit.
     conn.wal_hook(Some(|_, pages| {
         WAL_PAGES.set(pages);
@@ -132,7 +132,7 @@ struct Writer {
     conn: Connection,
     cache: Cache,
     counts: Counts,
-    meters: Arc<Meters>,
+    meters: Arc<StoreMeters>,
     checkpointer: Checkpointer,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
@@ -152,8 +152,8 @@ impl Writer {
             let (freeing, others): (Vec<_>, Vec<_>) =
                 std::mem::take(group).into_iter().partition(|command| command.is_freeing());
             *group = freeing;
-            let full = Gone { class: Class::Full, cause: fault("what was set aside is in use") };
-            answer(others, &Fate::lost("waiting for space", full));
+            let full = Aborted { class: ErrorClass::Full, cause: fault("what was set aside is in use") };
+            answer(others, &CommitOutcome::lost("waiting for space", full));
         }
         if group.is_empty() {
             return;
@@ -174,7 +174,7 @@ impl Writer {
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
             self.look_at(error::classify(&e));
-            return answer(waiting, &Fate::lost("beginning a transaction", e));
+            return answer(waiting, &CommitOutcome::lost("beginning a transaction", e));
         }
         // How many of those that wait are to have a savepoint each, because sharing one went wrong.
         let mut apart = 0_usize;
@@ -201,30 +201,30 @@ impl Writer {
             // with it what ran before. The rest gets a transaction of its own.
             if let Err(gone) = done {
                 self.abandon();
-                answer(ran.drain(..), &Fate::lost("writing", gone));
+                answer(ran.drain(..), &CommitOutcome::lost("writing", gone));
                 if let Err(e) = self.begin() {
-                    return answer(waiting, &Fate::lost("beginning a transaction", e));
+                    return answer(waiting, &CommitOutcome::lost("beginning a transaction", e));
                 }
             }
         }
         let counted = self.counts.write(&self.conn);
         let started = tokio::time::Instant::now();
-        let fate = match counted.and_then(|tally| self.execute("COMMIT").map(|()| tally)) {
+        let outcome = match counted.and_then(|tally| self.execute("COMMIT").map(|()| tally)) {
             Ok(tally) => {
                 self.meters.group_size.observe(ran.len() as u64);
                 self.meters.commit.observe(started.elapsed().as_micros() as u64);
                 self.meters.events_accepted.inc_by(tally.events);
                 self.meters.queue_depth.inc_by(tally.pending);
-                Fate::Committed
+                CommitOutcome::Committed
             }
             Err(e) => {
                 self.look_at(error::classify(&e));
                 self.abandon();
-                Fate::lost("committing", e)
+                CommitOutcome::lost("committing", e)
             }
         };
-        self.cache.settle();
-        self.answers.give(ran, fate);
+        self.cache.after_commit();
+        self.answers.give(ran, outcome);
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
@@ -243,7 +243,7 @@ impl Writer {
         &mut self,
         commands: &mut [Box<dyn Command>],
         is_first: bool,
-    ) -> std::result::Result<bool, Gone> {
+    ) -> std::result::Result<bool, Aborted> {
         if !is_first {
             self.execute("SAVEPOINT command")?;
         }
@@ -261,7 +261,7 @@ impl Writer {
             self.cache.clear();
             self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
-                return Err(Gone { class, cause: fault("a command in the same commit failed badly") });
+                return Err(Aborted { class, cause: fault("a command in the same commit failed badly") });
             }
             if is_first {
                 self.execute("ROLLBACK")?;
@@ -277,14 +277,14 @@ impl Writer {
     }
 
     /// Notes what an error says about the disk.
-    fn look_at(&mut self, class: Class) {
-        self.is_full |= class == Class::Full;
-        self.is_broken |= class == Class::Broken;
+    fn look_at(&mut self, class: ErrorClass) {
+        self.is_full |= class == ErrorClass::Full;
+        self.is_broken |= class == ErrorClass::Broken;
     }
 
     /// Notes what a checkpoint says about the disk. What found no space was no command.
     fn look_at_disk(&mut self, trouble: Trouble) {
-        self.is_broken |= trouble == Some(Class::Broken);
+        self.is_broken |= trouble == Some(ErrorClass::Broken);
     }
 
     /// Makes sure that no transaction is open, and trusts nothing that was read in it.
@@ -304,7 +304,7 @@ impl Writer {
     /// main file, as if it were known to be good.
     fn refuse(self, group: Vec<Box<dyn Command>>, mut inbox: mpsc::Receiver<Message>) {
         tracing::error!("the disk did not take what was written (fsync failed); nothing more is written");
-        let lost = || Fate::lost("writing", fault("the disk has failed"));
+        let lost = || CommitOutcome::lost("writing", fault("the disk has failed"));
         answer(group, &lost());
         while let Some(message) = inbox.blocking_recv() {
             match message {
@@ -317,7 +317,7 @@ impl Writer {
     }
 
     fn close(mut self) {
-        if self.checkpointer.stop() == Some(Class::Broken) {
+        if self.checkpointer.stop() == Some(ErrorClass::Broken) {
             tracing::error!("the disk did not take the last checkpoint; what it was for stays in the WAL");
             std::mem::forget(self.conn);
             return;

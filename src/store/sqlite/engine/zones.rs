@@ -39,13 +39,13 @@ pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result
 
 /// A range of `created_at` in milliseconds, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct TimeRange {
     pub(crate) since: i64,
     pub(crate) until: i64,
 }
 
-impl Range {
-    pub(crate) const ALL: Range = Range { since: i64::MIN, until: i64::MAX };
+impl TimeRange {
+    pub(crate) const ALL: TimeRange = TimeRange { since: i64::MIN, until: i64::MAX };
 
     pub(crate) fn contains(self, created_at: i64) -> bool {
         (self.since..=self.until).contains(&created_at)
@@ -54,19 +54,19 @@ impl Range {
 
 /// Neighbouring ids, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct IdRange {
     pub(crate) from: i64,
     pub(crate) to: i64,
     /// Whether the rows must be looked at one by one; else all of them are in the range.
     pub(crate) mixed: bool,
 }
 
-impl Span {
-    pub(crate) const ALL: Span = Span { from: i64::MIN, to: i64::MAX, mixed: false };
+impl IdRange {
+    pub(crate) const ALL: IdRange = IdRange { from: i64::MIN, to: i64::MAX, mixed: false };
 
     /// The part of it with ids from `from` to `to`, if there is any.
-    pub(crate) fn within(self, from: i64, to: i64) -> Option<Span> {
-        let span = Span { from: self.from.max(from), to: self.to.min(to), ..self };
+    pub(crate) fn within(self, from: i64, to: i64) -> Option<IdRange> {
+        let span = IdRange { from: self.from.max(from), to: self.to.min(to), ..self };
         (span.from <= span.to).then_some(span)
     }
 }
@@ -77,10 +77,10 @@ pub(crate) struct Zones {
     bits: u32,
     first: i64,
     /// Of each zone, from the first on. A zone without rows contains no time.
-    times: Vec<Range>,
+    times: Vec<TimeRange>,
 }
 
-const EMPTY: Range = Range { since: i64::MAX, until: i64::MIN };
+const EMPTY: TimeRange = TimeRange { since: i64::MAX, until: i64::MIN };
 
 impl Zones {
     /// Reads the zones. What the table does not tell is looked up: the zone that is still being filled.
@@ -104,7 +104,7 @@ impl Zones {
         while let Some(row) = told.next()? {
             let this: i64 = row.get(0)?;
             fill(conn, table, bits, &mut zone, this, &mut times)?;
-            times.push(Range { since: row.get(1)?, until: row.get(2)? });
+            times.push(TimeRange { since: row.get(1)?, until: row.get(2)? });
             zone += 1;
         }
         fill(conn, table, bits, &mut zone, last + 1, &mut times)?;
@@ -112,8 +112,8 @@ impl Zones {
     }
 
     /// The ids that rows of a range can have, ascending.
-    pub(crate) fn spans(&self, range: Range) -> Vec<Span> {
-        let mut spans: Vec<Span> = Vec::new();
+    pub(crate) fn spans(&self, range: TimeRange) -> Vec<IdRange> {
+        let mut spans: Vec<IdRange> = Vec::new();
         for (zone, times) in (self.first..).zip(&self.times) {
             if times.since > range.until || times.until < range.since {
                 continue;
@@ -122,7 +122,7 @@ impl Zones {
             let (from, to) = (zone << self.bits, ((zone + 1) << self.bits) - 1);
             match spans.last_mut() {
                 Some(last) if last.to + 1 == from && last.mixed == mixed => last.to = to,
-                _ => spans.push(Span { from, to, mixed }),
+                _ => spans.push(IdRange { from, to, mixed }),
             }
         }
         spans
@@ -136,7 +136,7 @@ fn fill(
     bits: u32,
     zone: &mut i64,
     end: i64,
-    times: &mut Vec<Range>,
+    times: &mut Vec<TimeRange>,
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT min(created_at), max(created_at) FROM {table} WHERE id >= ?1 AND id < ?2"
@@ -145,7 +145,7 @@ fn fill(
         let found = statement.query_row([*zone << bits, (*zone + 1) << bits], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
         })?;
-        times.push(found.map_or(EMPTY, |(since, until)| Range { since, until }));
+        times.push(found.map_or(EMPTY, |(since, until)| TimeRange { since, until }));
         *zone += 1;
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! a test compares the two for every value there is.
 
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+use crate::store::sqlite::engine::rows::TypeRow;
 
 const RESPONSE_BITS: i64 = 0x3ff;
 const UNTIMED: i64 = 1 << 10;
@@ -33,13 +34,13 @@ pub(crate) struct Class(pub(crate) i64);
 
 impl Class {
     /// The classes of an event type: from the first number to before the second.
-    pub(crate) fn of_type(kind: i64) -> (Class, Class) {
-        (Class(kind << TYPE_AT), Class((kind + 1) << TYPE_AT))
+    pub(crate) fn of_type(kind: TypeRow) -> (Class, Class) {
+        (Class(kind.0 << TYPE_AT), Class((kind.0 + 1) << TYPE_AT))
     }
 
     /// The row of the event type.
-    pub(crate) fn kind(self) -> i64 {
-        self.0 >> TYPE_AT
+    pub(crate) fn kind(self) -> TypeRow {
+        TypeRow(self.0 >> TYPE_AT)
     }
 
     fn part(self, at: u32, bits: i64) -> usize {

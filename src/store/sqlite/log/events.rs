@@ -10,8 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use crate::domain::event::Event;
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::rows::{AppRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::store::SqliteStore;
-use crate::store::sqlite::engine::zones::{EVENTS, Range, Span, ZONE_BITS, Zones};
+use crate::store::sqlite::engine::zones::{EVENTS, IdRange, TimeRange, ZONE_BITS, Zones};
 use crate::store::sqlite::engine::{cache, command, rows};
 use crate::store::sqlite::queue::events::{event, take};
 use crate::store::sqlite::queue::{attempts, filter};
@@ -22,12 +23,12 @@ use crate::store::{
 
 /// Events of one type, or of all, with ids in a span.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stretch {
-    pub(crate) kind: Option<i64>,
-    pub(crate) span: Span,
+pub(crate) struct EventRange {
+    pub(crate) kind: Option<TypeRow>,
+    pub(crate) span: IdRange,
 }
 
-impl Stretch {
+impl EventRange {
     /// What a list shows: retention has not taken it, and it is no test.
     pub(crate) fn condition(self) -> String {
         let (index, of_kind) = match self.kind {
@@ -41,23 +42,23 @@ impl Stretch {
         )
     }
 
-    fn values(self, app: i64, limit: u64, range: Range) -> Vec<i64> {
+    fn values(self, app: AppRow, limit: u64, range: TimeRange) -> Vec<i64> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut values = vec![app, self.kind.unwrap_or_default(), self.span.from, self.span.to, limit];
+        let mut values = vec![app.0, self.kind.map_or(0, |kind| kind.0), self.span.from, self.span.to, limit];
         if self.span.mixed {
             values.extend([range.since, range.until]);
         }
         values
     }
 
-    fn count(self, conn: &Connection, app: i64, limit: u64, range: Range) -> rusqlite::Result<u64> {
+    fn count(self, conn: &Connection, app: AppRow, limit: u64, range: TimeRange) -> rusqlite::Result<u64> {
         let sql = format!("SELECT count(*) FROM (SELECT 1 {} LIMIT ?5)", self.condition());
         let values = self.values(app, limit, range);
         conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| rows::count(row, 0))
     }
 
     /// The newest ids.
-    fn ids(self, conn: &Connection, app: i64, limit: u64, range: Range) -> rusqlite::Result<Vec<i64>> {
+    fn ids(self, conn: &Connection, app: AppRow, limit: u64, range: TimeRange) -> rusqlite::Result<Vec<i64>> {
         let values = self.values(app, limit, range);
         conn.prepare_cached(&self.ids_sql())?.query_map(params_from_iter(values), |row| row.get(0))?.collect()
     }
@@ -79,12 +80,12 @@ pub(crate) fn list(
     bits: u32,
 ) -> rusqlite::Result<Page<Event, i64>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    let range = Range {
+    let range = TimeRange {
         since: wanted.since.map_or(i64::MIN, |since| since.as_millis()),
         until: wanted.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
     };
     let spans = match range {
-        Range::ALL => vec![Span::ALL],
+        TimeRange::ALL => vec![IdRange::ALL],
         _ => Zones::load(conn, EVENTS, bits)?.spans(range),
     };
     let kinds = match &wanted.event_type {
@@ -102,10 +103,11 @@ pub(crate) fn list(
         let mut left = most;
         for span in spans.iter().rev() {
             if counted <= TOTAL_CAP {
-                counted += Stretch { kind, span: *span }.count(conn, app, TOTAL_CAP + 1 - counted, range)?;
+                counted +=
+                    EventRange { kind, span: *span }.count(conn, app, TOTAL_CAP + 1 - counted, range)?;
             }
             if let Some(span) = span.within(i64::MIN, below).filter(|_| left > 0) {
-                let found = Stretch { kind, span }.ids(conn, app, left, range)?;
+                let found = EventRange { kind, span }.ids(conn, app, left, range)?;
                 left -= found.len() as u64;
                 ids.extend(found);
             }
@@ -132,7 +134,7 @@ fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<Ev
         .prepare_cached(GET)?
         .query_row(params![id, app], |row| {
             let payload: Option<Vec<u8>> = row.get(6)?;
-            Ok((row.get::<_, i64>(0)?, event(row, 1)?, payload.map(Bytes::from)))
+            Ok((row.get::<_, EventRow>(0)?, event(row, 1)?, payload.map(Bytes::from)))
         })
         .optional()?;
     let Some((row, event, payload)) = found else { return Ok(None) };
@@ -176,7 +178,7 @@ impl EventStore for SqliteStore {
             let _ = &reserved;
             let taken = take(tx, app, &events, now)?;
             if let Taken::All(accepted) = &taken {
-                accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.taken_in(a, &event.payload));
+                accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.accepted(a, &event.payload));
             }
             Ok(taken)
         });

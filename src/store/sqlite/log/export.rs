@@ -12,7 +12,7 @@ use crate::store::sqlite::log::plan::{Bounds, Plan};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
-    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPlace, ExportStore, Result, Sort, SortField,
+    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore, Result, Sort, SortField,
 };
 
 fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: u64) -> rusqlite::Result<u64> {
@@ -28,7 +28,7 @@ fn page(
     app: AppId,
     filter: &AttemptFilter,
     sort: Sort,
-    mut from: ExportPlace,
+    mut from: ExportPosition,
     limit: usize,
 ) -> rusqlite::Result<ExportPage> {
     let end = ExportPage { rows: vec![], next: None };
@@ -58,7 +58,7 @@ fn find_more(
     conn: &Connection,
     plan: &Plan,
     sort: Sort,
-    from: &mut ExportPlace,
+    from: &mut ExportPosition,
     limit: usize,
 ) -> rusqlite::Result<()> {
     let many = if sort.field == SortField::Id { limit } else { EXPORT_AHEAD };
@@ -82,7 +82,7 @@ impl ExportStore for SqliteStore {
         app: AppId,
         filter: AttemptFilter,
         sort: Sort,
-        from: ExportPlace,
+        from: ExportPosition,
         limit: u32,
     ) -> Result<ExportPage> {
         let limit = limit.max(1) as usize;

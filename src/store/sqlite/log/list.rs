@@ -8,6 +8,7 @@ use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response
 use crate::domain::{AppId, AttemptId, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
@@ -43,7 +44,7 @@ pub(crate) fn list(
 fn detail(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Option<AttemptDetail>> {
     let Some(row) = attempts::of_app(conn, app, id)? else { return Ok(None) };
     let attempt = attempts::list_row(conn, id)?;
-    let (request, response) = kept(conn, id, attempt.response_status)?.unwrap_or_default();
+    let (request, response) = exchange(conn, id, attempt.response_status)?.unwrap_or_default();
     let request_body = match &request {
         None => None,
         Some(Request { body: Some(body), .. }) => Some(body.clone()),
@@ -53,10 +54,10 @@ fn detail(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Opti
     Ok(Some(AttemptDetail { attempt, request, request_body, response, attempts }))
 }
 
-type Kept = (Option<Request>, Option<Response>);
+type Exchange = (Option<Request>, Option<Response>);
 
-/// What was sent and what came back, as far as it is kept.
-fn kept(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Result<Option<Kept>> {
+/// What was sent and what came back, as far as it was stored.
+fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Result<Option<Exchange>> {
     let headers = |text: Option<String>| text.as_deref().map(header_text::read).transpose();
     conn.prepare_cached(
         "SELECT request_url, request_headers, request_body, response_headers, response_body, \
@@ -83,7 +84,7 @@ fn kept(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Resu
     .optional()
 }
 
-fn payload(conn: &Connection, event: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+fn payload(conn: &Connection, event: EventRow) -> rusqlite::Result<Option<Vec<u8>>> {
     conn.prepare_cached("SELECT payload FROM events WHERE id = ?1")?.query_row([event], |row| row.get(0))
 }
 

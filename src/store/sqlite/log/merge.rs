@@ -6,7 +6,7 @@
 //! * created_at, which goes nearly with the id: the first rows by id are found, and then whatever can
 //!   come before the last of them, which the [zones](crate::store::sqlite::engine::zones) tell.
 //!
-//! A row of a [`Range`] of time is found in the first and the last way by its id. In the second the
+//! A row of a [`TimeRange`] of time is found in the first and the last way by its id. In the second the
 //! streams are walked past rows outside of the range; where few rows are inside, those are looked at
 //! one by one instead.
 
@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 use rusqlite::{Connection, params};
 
 use crate::domain::AttemptId;
-use crate::store::sqlite::engine::zones::{Range, Span};
+use crate::store::sqlite::engine::zones::{IdRange, TimeRange};
 use crate::store::sqlite::log::class::STATUSES;
 use crate::store::sqlite::log::plan::{Plan, Scope, Stream};
 use crate::store::{LogKey, Sort, SortField, SortValue};
@@ -160,7 +160,7 @@ impl Search<'_> {
     }
 
     /// Offers the rows of a stream that are all sorted by the same value.
-    fn walk_class(&mut self, stream: Stream, value: Option<i64>, spans: &[Span]) -> rusqlite::Result<()> {
+    fn walk_class(&mut self, stream: Stream, value: Option<i64>, spans: &[IdRange]) -> rusqlite::Result<()> {
         let (sort, range) = (self.sort, self.plan.range);
         let Some((from, to)) = self.ids_behind(value) else { return Ok(()) };
         let top = &mut self.top;
@@ -203,7 +203,7 @@ impl Search<'_> {
         let range = self.plan.range;
         let gather = self.plan.bounds.gather;
         let spans = self.plan.spans(self.conn, range)?;
-        if range != Range::ALL && self.plan.count(self.conn, gather + 1)? <= gather {
+        if range != TimeRange::ALL && self.plan.count(self.conn, gather + 1)? <= gather {
             for stream in self.plan.streams(self.conn, false)? {
                 self.gather(*stream, &spans, None)?;
             }
@@ -231,7 +231,7 @@ impl Search<'_> {
     }
 
     /// Offers every row of a stream that is in the range, or those of them behind a rank.
-    fn gather(&mut self, stream: Stream, spans: &[Span], walked: Option<Rank>) -> rusqlite::Result<()> {
+    fn gather(&mut self, stream: Stream, spans: &[IdRange], walked: Option<Rank>) -> rusqlite::Result<()> {
         let (sort, range, column) = (self.sort, self.plan.range, self.column());
         let top = &mut self.top;
         for span in spans {
@@ -248,7 +248,7 @@ impl Search<'_> {
     }
 
     /// Offers the rows of a stream in the order of the column, until they are too late.
-    fn walk_column(&mut self, stream: Stream, spans: &[Span]) -> rusqlite::Result<()> {
+    fn walk_column(&mut self, stream: Stream, spans: &[IdRange]) -> rusqlite::Result<()> {
         let (sort, range) = (self.sort, self.plan.range);
         let (mut least, mut most) = match stream.class {
             Some(class) if self.sort.field == SortField::AttemptedAt => {
@@ -280,7 +280,7 @@ impl Search<'_> {
     fn walk_values(
         &mut self,
         stream: Stream,
-        spans: &[Span],
+        spans: &[IdRange],
         values: (i64, i64),
         ids: (i64, i64),
     ) -> rusqlite::Result<bool> {
@@ -321,7 +321,7 @@ impl Search<'_> {
 
     /// After many rows outside of the range: looks at those inside one by one, if they are few. The
     /// stream has been walked up to a rank.
-    fn gather_if_few(&mut self, stream: Stream, spans: &[Span], walked: Rank) -> rusqlite::Result<bool> {
+    fn gather_if_few(&mut self, stream: Stream, spans: &[IdRange], walked: Rank) -> rusqlite::Result<bool> {
         let few = self.plan.bounds.gather_stream.min(self.to_gather);
         let inside = stream.count_all(self.conn, spans, self.plan.range, few + 1)?;
         if inside > few {
@@ -369,7 +369,7 @@ impl Search<'_> {
         let spans = self.plan.spans(self.conn, range)?;
         let top = &mut self.top;
         for span in spans.iter().filter_map(|span| span.within(ids.0, ids.1)) {
-            let span = Span { mixed: true, ..span };
+            let span = IdRange { mixed: true, ..span };
             for stream in streams {
                 walk(self.conn, *stream, span, sort.descending, Column::CreatedAt, |id, created_at, _| {
                     if created_at.is_some_and(|at| range.contains(at)) {
@@ -383,7 +383,12 @@ impl Search<'_> {
     }
 
     /// The first rows by id that are in a range and behind the place, as many as are asked for.
-    fn first_by_id(&self, streams: &[Stream], spans: &[Span], range: Range) -> rusqlite::Result<Vec<i64>> {
+    fn first_by_id(
+        &self,
+        streams: &[Stream],
+        spans: &[IdRange],
+        range: TimeRange,
+    ) -> rusqlite::Result<Vec<i64>> {
         let sort = self.sort;
         let mut first = Top::new(None, self.top.most);
         for stream in streams {
@@ -405,7 +410,7 @@ impl Search<'_> {
     }
 }
 
-fn in_direction(spans: &[Span], descending: bool) -> Box<dyn Iterator<Item = &Span> + '_> {
+fn in_direction(spans: &[IdRange], descending: bool) -> Box<dyn Iterator<Item = &IdRange> + '_> {
     if descending { Box::new(spans.iter().rev()) } else { Box::new(spans.iter()) }
 }
 
@@ -453,7 +458,7 @@ pub(crate) fn walk_sql(stream: Stream, descending: bool, column: Column) -> Stri
 fn walk(
     conn: &Connection,
     stream: Stream,
-    span: Span,
+    span: IdRange,
     descending: bool,
     column: Column,
     mut show: impl FnMut(i64, Option<i64>, Option<i64>) -> bool,

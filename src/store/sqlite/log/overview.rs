@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::{AppId, Timestamp};
 use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
+use crate::store::sqlite::engine::rows::AppRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::{DueFigures, EndpointBrief, HourCount, OverviewStore, Result, StorageFacts};
@@ -33,7 +34,7 @@ pub(crate) const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted \
      FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 \
      WHERE e.app = ?1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
 
-fn briefs(conn: &Connection, app: i64) -> rusqlite::Result<Vec<EndpointBrief>> {
+fn briefs(conn: &Connection, app: AppRow) -> rusqlite::Result<Vec<EndpointBrief>> {
     conn.prepare_cached(BRIEFS)?
         .query_map([app], |row| {
             Ok(EndpointBrief {
@@ -47,14 +48,14 @@ fn briefs(conn: &Connection, app: i64) -> rusqlite::Result<Vec<EndpointBrief>> {
         .collect()
 }
 
-fn due(conn: &Connection, app: i64, now: Timestamp, cap: u32) -> rusqlite::Result<DueFigures> {
+fn due(conn: &Connection, app: AppRow, now: Timestamp, cap: u32) -> rusqlite::Result<DueFigures> {
     let values = params![app, now, cap];
     let due = conn.prepare_cached(COUNT_DUE)?.query_row(values, |row| rows::count(row, 0))?;
     let oldest_due_at = conn.prepare_cached(OLDEST_DUE)?.query_row(values, |row| row.get(0))?;
     Ok(DueFigures { due: due.min(cap.into()), oldest_due_at })
 }
 
-fn hours(conn: &Connection, app: i64, since: Timestamp) -> rusqlite::Result<Vec<HourCount>> {
+fn hours(conn: &Connection, app: AppRow, since: Timestamp) -> rusqlite::Result<Vec<HourCount>> {
     conn.prepare_cached(HOURS)?
         .query_map(params![app, slot_of(since, HOUR_MS)], |row| {
             Ok(HourCount {

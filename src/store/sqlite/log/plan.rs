@@ -12,7 +12,8 @@ use std::cell::OnceCell;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
-use crate::store::sqlite::engine::zones::{ATTEMPTS, Range, Span, ZONE_BITS, Zones};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
+use crate::store::sqlite::engine::zones::{ATTEMPTS, IdRange, TimeRange, ZONE_BITS, Zones};
 use crate::store::sqlite::log::class::Class;
 use crate::store::sqlite::queue::endpoints;
 use crate::store::sqlite::queue::filter::{search, types};
@@ -43,8 +44,8 @@ impl Bounds {
 /// Whose rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    App(i64),
-    Endpoint(i64),
+    App(AppRow),
+    Endpoint(EndpointRow),
 }
 
 impl Scope {
@@ -58,7 +59,7 @@ impl Scope {
 
     pub(crate) fn row(self) -> i64 {
         match self {
-            Scope::App(row) | Scope::Endpoint(row) => row,
+            Scope::App(AppRow(row)) | Scope::Endpoint(EndpointRow(row)) => row,
         }
     }
 }
@@ -88,7 +89,7 @@ impl Stream {
     }
 
     /// Counts rows, up to `limit`.
-    fn count(self, conn: &Connection, span: Span, range: Range, limit: u64) -> rusqlite::Result<u64> {
+    fn count(self, conn: &Connection, span: IdRange, range: TimeRange, limit: u64) -> rusqlite::Result<u64> {
         let [scope, class] = self.lead();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [scope, class, span.from, span.to, limit, range.since, range.until];
@@ -111,8 +112,8 @@ impl Stream {
     pub(crate) fn count_all(
         self,
         conn: &Connection,
-        spans: &[Span],
-        range: Range,
+        spans: &[IdRange],
+        range: TimeRange,
         limit: u64,
     ) -> rusqlite::Result<u64> {
         let mut counted = 0;
@@ -130,12 +131,12 @@ impl Stream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kinds {
     Any,
-    Only(Vec<i64>),
-    Except(Vec<i64>),
+    Only(Vec<TypeRow>),
+    Except(Vec<TypeRow>),
 }
 
 impl Kinds {
-    fn admits(&self, kind: i64) -> bool {
+    fn admits(&self, kind: TypeRow) -> bool {
         match self {
             Kinds::Any => true,
             Kinds::Only(kinds) => kinds.binary_search(&kind).is_ok(),
@@ -146,21 +147,21 @@ impl Kinds {
 
 /// A scope and what of it is meant. The parts of a plan have no row in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
+struct ScopeSelection {
     scope: Scope,
     kinds: Kinds,
 }
 
 /// What a filter asks of the outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Wish {
+struct Selection {
     status: Vec<AttemptStatus>,
     response_status: Option<StatusFilter>,
     error_kind: Option<ErrorKind>,
     trigger: Option<Trigger>,
 }
 
-impl Wish {
+impl Selection {
     fn admits(&self, class: Class) -> bool {
         let status = || self.status.is_empty() || class.status().is_some_and(|s| self.status.contains(&s));
         let response = || match (self.response_status, class.response_status()) {
@@ -178,9 +179,9 @@ impl Wish {
 /// What a filter means in an app.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    parts: Vec<Part>,
-    wish: Wish,
-    pub(crate) range: Range,
+    parts: Vec<ScopeSelection>,
+    selection: Selection,
+    pub(crate) range: TimeRange,
     pub(crate) bounds: Bounds,
     /// The streams once they have been looked up, which count and page both ask for: whatever they may be, and by
     /// class. A plan lives no longer than the snapshot that it is read in.
@@ -191,11 +192,11 @@ impl Plan {
     /// Looks the filter's names up. `None`: it matches no row at all.
     pub(crate) fn of(
         conn: &Connection,
-        app: i64,
+        app: AppRow,
         filter: &AttemptFilter,
         bounds: Bounds,
     ) -> rusqlite::Result<Option<Plan>> {
-        let range = Range {
+        let range = TimeRange {
             since: filter.since.map_or(i64::MIN, |since| since.as_millis()),
             until: filter.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
         };
@@ -203,13 +204,13 @@ impl Plan {
         if parts.is_empty() || range.since > range.until {
             return Ok(None);
         }
-        let wish = Wish {
+        let selection = Selection {
             status: filter.status.clone(),
             response_status: filter.response_status,
             error_kind: filter.error_kind,
             trigger: filter.trigger,
         };
-        Ok(Some(Plan { parts, wish, range, bounds, streams: Default::default() }))
+        Ok(Some(Plan { parts, selection, range, bounds, streams: Default::default() }))
     }
 
     /// The streams that the filter lets through; the rows of each are of one class if `by_class`, or
@@ -224,9 +225,9 @@ impl Plan {
     }
 
     fn look_up(&self, conn: &Connection, by_class: bool) -> rusqlite::Result<Vec<Stream>> {
-        let any_outcome = self.wish == Wish::default();
+        let any_outcome = self.selection == Selection::default();
         let mut streams = Vec::new();
-        for Part { scope, kinds } in &self.parts {
+        for ScopeSelection { scope, kinds } in &self.parts {
             if any_outcome && *kinds == Kinds::Any && !by_class {
                 streams.push(Stream { scope: *scope, class: None });
                 continue;
@@ -242,16 +243,16 @@ impl Plan {
                     all
                 }
             };
-            let meant = classes.into_iter().filter(|c| kinds.admits(c.kind()) && self.wish.admits(*c));
+            let meant = classes.into_iter().filter(|c| kinds.admits(c.kind()) && self.selection.admits(*c));
             streams.extend(meant.map(|class| Stream { scope: *scope, class: Some(class) }));
         }
         Ok(streams)
     }
 
     /// The ids that rows of a range can have, ascending.
-    pub(crate) fn spans(&self, conn: &Connection, range: Range) -> rusqlite::Result<Vec<Span>> {
-        if range == Range::ALL {
-            return Ok(vec![Span::ALL]);
+    pub(crate) fn spans(&self, conn: &Connection, range: TimeRange) -> rusqlite::Result<Vec<IdRange>> {
+        if range == TimeRange::ALL {
+            return Ok(vec![IdRange::ALL]);
         }
         Ok(Zones::load(conn, ATTEMPTS, self.bounds.zone_bits)?.spans(range))
     }
@@ -271,7 +272,7 @@ impl Plan {
 }
 
 /// The scopes that endpoint, type and search text of a filter leave.
-fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Result<Vec<Part>> {
+fn parts(conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<Vec<ScopeSelection>> {
     let endpoint = match filter.endpoint {
         None => None,
         Some(id) => match endpoints::row_of(conn, app, id)? {
@@ -283,14 +284,18 @@ fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Resul
         Some(names) => Some(sorted(types(conn, app, names)?)),
         None => None,
     };
-    let only = |kinds: &Option<Vec<i64>>| kinds.clone().map_or(Kinds::Any, Kinds::Only);
-    let all = || Part { scope: endpoint.map_or(Scope::App(app), Scope::Endpoint), kinds: only(&asked) };
+    let only = |kinds: &Option<Vec<TypeRow>>| kinds.clone().map_or(Kinds::Any, Kinds::Only);
+    let all =
+        || ScopeSelection { scope: endpoint.map_or(Scope::App(app), Scope::Endpoint), kinds: only(&asked) };
     let parts = match &filter.q {
         None => vec![all()],
         Some(q) => {
             let (found, kinds) = search(conn, app, q)?;
             let named = endpoint.is_some_and(|row| found.contains(&row));
-            if named || is_all(conn, "endpoints", app, &found)? || is_all(conn, "event_types", app, &kinds)? {
+            if named
+                || is_all(conn, "endpoints", app, found.len())?
+                || is_all(conn, "event_types", app, kinds.len())?
+            {
                 vec![all()]
             } else {
                 let of_kind = sorted(match &asked {
@@ -298,7 +303,7 @@ fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Resul
                     None => kinds.clone(),
                 });
                 let scope = endpoint.map_or(Scope::App(app), Scope::Endpoint);
-                let mut parts = vec![Part { scope, kinds: Kinds::Only(of_kind.clone()) }];
+                let mut parts = vec![ScopeSelection { scope, kinds: Kinds::Only(of_kind.clone()) }];
                 if endpoint.is_none() {
                     // Of the endpoints that were found, what the first part has not got.
                     let kinds = match &asked {
@@ -308,7 +313,10 @@ fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Resul
                         None if of_kind.is_empty() => Kinds::Any,
                         None => Kinds::Except(of_kind),
                     };
-                    let rest = |row: &i64| Part { scope: Scope::Endpoint(*row), kinds: kinds.clone() };
+                    let rest = |row: &EndpointRow| ScopeSelection {
+                        scope: Scope::Endpoint(*row),
+                        kinds: kinds.clone(),
+                    };
                     parts.extend(found.iter().map(rest));
                 }
                 parts
@@ -318,16 +326,16 @@ fn parts(conn: &Connection, app: i64, filter: &AttemptFilter) -> rusqlite::Resul
     Ok(parts.into_iter().filter(|part| part.kinds != Kinds::Only(vec![])).collect())
 }
 
-fn sorted(mut rows: Vec<i64>) -> Vec<i64> {
+fn sorted(mut rows: Vec<TypeRow>) -> Vec<TypeRow> {
     rows.sort_unstable();
     rows
 }
 
 /// Whether so many are all that the app has.
-fn is_all(conn: &Connection, table: &str, app: i64, found: &[i64]) -> rusqlite::Result<bool> {
+fn is_all(conn: &Connection, table: &str, app: AppRow, found: usize) -> rusqlite::Result<bool> {
     let sql = format!("SELECT count(*) FROM {table} WHERE app = ?1");
     let all: i64 = conn.prepare_cached(&sql)?.query_row([app], |row| row.get(0))?;
-    Ok(found.len() as i64 == all)
+    Ok(found as i64 == all)
 }
 
 pub(crate) fn next_class_sql(scope: Scope) -> String {

@@ -8,6 +8,7 @@ use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::attempts::delivery::{DeliveryState, RecentDelivery};
 use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
 use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{RecentStore, Result};
@@ -28,8 +29,8 @@ macro_rules! of_rows {
 const FIRST: &str = of_rows!("id = ?1");
 pub(crate) const LATER: &str = of_rows!("first_id = ?1 ORDER BY id DESC LIMIT 2");
 
-/// A row, as far as it is told.
-struct Told {
+/// A row, as far as it is row_state.
+struct RowState {
     status: AttemptStatus,
     attempt: u32,
     response_status: Option<u16>,
@@ -38,8 +39,8 @@ struct Told {
     attempted_at: Option<Timestamp>,
 }
 
-fn told(row: &Row<'_>) -> rusqlite::Result<Told> {
-    Ok(Told {
+fn row_state(row: &Row<'_>) -> rusqlite::Result<RowState> {
+    Ok(RowState {
         status: row.get(0)?,
         attempt: row.get(1)?,
         response_status: row.get(2)?,
@@ -50,16 +51,16 @@ fn told(row: &Row<'_>) -> rusqlite::Result<Told> {
 }
 
 /// The newest rows of a delivery, two at most, newest first.
-fn newest(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Vec<Told>> {
-    let mut rows: Vec<Told> =
-        conn.prepare_cached(LATER)?.query_map([delivery], told)?.collect::<rusqlite::Result<_>>()?;
+fn newest(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Vec<RowState>> {
+    let mut rows: Vec<RowState> =
+        conn.prepare_cached(LATER)?.query_map([delivery], row_state)?.collect::<rusqlite::Result<_>>()?;
     if rows.len() < 2 {
-        rows.extend(conn.prepare_cached(FIRST)?.query_row([delivery], told).optional()?);
+        rows.extend(conn.prepare_cached(FIRST)?.query_row([delivery], row_state).optional()?);
     }
     Ok(rows)
 }
 
-fn recent(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<RecentDelivery>> {
+fn recent(conn: &Connection, endpoint: EndpointRow, limit: u32) -> rusqlite::Result<Vec<RecentDelivery>> {
     let mut statement = conn.prepare_cached(FIRSTS)?;
     let mut firsts = statement.query(params![endpoint, limit])?;
     let mut found = Vec::new();

@@ -1,4 +1,5 @@
-//! Reading statistics: sums of counts, never of rows of the log. [`crate::store::sqlite::engine::counts`] writes them.
+//! Reading statistics: sums of counts, never of rows of the log. [`crate::store::sqlite::engine::counts`]
+//! writes them.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
 use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::sqlite::log::class::Class;
@@ -75,8 +77,8 @@ fn whose(
 ) -> rusqlite::Result<Option<(i64, usize)>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
     match endpoint {
-        None => Ok(Some((app, 0))),
-        Some(id) => Ok(endpoints::row_of(conn, app, id)?.map(|row| (row, 1))),
+        None => Ok(Some((app.0, 0))),
+        Some(id) => Ok(endpoints::row_of(conn, app, id)?.map(|row| (row.0, 1))),
     }
 }
 
@@ -148,15 +150,20 @@ pub(crate) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum
          WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
 
 /// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
-fn stretch(endpoint: i64, since: Timestamp, until: Timestamp) -> [i64; 7] {
+fn stretch(endpoint: EndpointRow, since: Timestamp, until: Timestamp) -> [i64; 7] {
     let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
     let (since, until) = (up(since), up(until));
     let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
-    [endpoint, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
+    [endpoint.0, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
 }
 
 /// What happened from `since` to before `until`.
-fn window(conn: &Connection, endpoint: i64, since: Timestamp, until: Timestamp) -> rusqlite::Result<Point> {
+fn window(
+    conn: &Connection,
+    endpoint: EndpointRow,
+    since: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<Point> {
     let stretch = stretch(endpoint, since, until);
     conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
 }
@@ -200,7 +207,12 @@ pub(crate) const RECENT: &str = "SELECT count(*), coalesce(sum(s = 'exhausted'),
      (SELECT t.status AS s FROM attempts t WHERE t.endpoint = ?1 \
          AND t.status IN ('delivered', 'exhausted') AND t.trigger <> 'test' ORDER BY t.id DESC LIMIT 10)";
 
-fn figures(conn: &Connection, row: i64, id: EndpointId, now: Timestamp) -> rusqlite::Result<EndpointFigures> {
+fn figures(
+    conn: &Connection,
+    row: EndpointRow,
+    id: EndpointId,
+    now: Timestamp,
+) -> rusqlite::Result<EndpointFigures> {
     let (recent, recent_failed) = conn
         .prepare_cached(RECENT)?
         .query_row([row], |found| Ok((rows::count(found, 0)?, rows::count(found, 1)?)))?;
@@ -211,7 +223,7 @@ fn figures(conn: &Connection, row: i64, id: EndpointId, now: Timestamp) -> rusql
         })?;
     Ok(EndpointFigures {
         endpoint_id: id,
-        totals: totals(conn, (row, 1))?,
+        totals: totals(conn, (row.0, 1))?,
         recent,
         recent_failed,
         last_24h_deliveries,
@@ -240,7 +252,7 @@ fn of_endpoints(
     Ok(all)
 }
 
-fn errors(conn: &Connection, endpoint: i64, limit: u32) -> rusqlite::Result<Vec<ErrorCount>> {
+fn errors(conn: &Connection, endpoint: EndpointRow, limit: u32) -> rusqlite::Result<Vec<ErrorCount>> {
     conn.prepare_cached(
         "SELECT error_kind, response_status, count, last_message, last_at FROM total_errors \
          WHERE endpoint = ?1 ORDER BY count DESC, last_at DESC LIMIT ?2",
@@ -266,13 +278,13 @@ pub(crate) const FIRST_OF_CLASS: &str = "SELECT min(attempted_at) FROM attempts 
 
 /// Finds since when each error has been there without a success in between: a look at the end of each
 /// class of the endpoint's rows, of which there are some hundreds at most, however long the log is.
-fn since(conn: &Connection, endpoint: i64, errors: &mut [ErrorCount]) -> rusqlite::Result<()> {
+fn since(conn: &Connection, endpoint: EndpointRow, errors: &mut [ErrorCount]) -> rusqlite::Result<()> {
     let all = classes(conn, Scope::Endpoint(endpoint), Class(i64::MIN), Class(i64::MAX))?;
     let counts = |class: &&Class| class.is_attempted() && class.trigger() != Some(Trigger::Test);
     let mut last = conn.prepare_cached(LAST_OF_CLASS)?;
     let mut delivered_at = i64::MIN;
     for class in all.iter().filter(counts).filter(|c| c.status() == Some(AttemptStatus::Delivered)) {
-        let at: Option<i64> = last.query_row([endpoint, class.0], |row| row.get(0))?;
+        let at: Option<i64> = last.query_row([endpoint.0, class.0], |row| row.get(0))?;
         delivered_at = delivered_at.max(at.unwrap_or(i64::MIN));
     }
     let mut first = conn.prepare_cached(FIRST_OF_CLASS)?;
@@ -282,7 +294,7 @@ fn since(conn: &Connection, endpoint: i64, errors: &mut [ErrorCount]) -> rusqlit
             |class: &&Class| class.error_kind() == Some(error.kind) && class.response_status() == status;
         for class in all.iter().filter(counts).filter(is_such) {
             let at: Option<Timestamp> =
-                first.query_row([endpoint, class.0, delivered_at], |row| row.get(0))?;
+                first.query_row([endpoint.0, class.0, delivered_at], |row| row.get(0))?;
             error.since = match (error.since, at) {
                 (Some(known), Some(at)) => Some(known.min(at)),
                 (known, at) => known.or(at),
@@ -292,7 +304,7 @@ fn since(conn: &Connection, endpoint: i64, errors: &mut [ErrorCount]) -> rusqlit
     Ok(())
 }
 
-fn all_times(conn: &Connection, endpoint: i64) -> rusqlite::Result<Times> {
+fn all_times(conn: &Connection, endpoint: EndpointRow) -> rusqlite::Result<Times> {
     let extremes = conn
         .prepare_cached("SELECT response_ms_min, response_ms_max FROM totals WHERE endpoint = ?1")?
         .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -346,7 +358,8 @@ impl StatsStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<HealthFigures>> {
         self.read("reading the health of an endpoint", move |conn| {
-            let Some((row, _)) = whose(conn, app, Some(endpoint))? else { return Ok(None) };
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+            let Some(row) = endpoints::row_of(conn, app, endpoint)? else { return Ok(None) };
             let mut errors = errors(conn, row, most)?;
             since(conn, row, &mut errors)?;
             Ok(Some(HealthFigures {

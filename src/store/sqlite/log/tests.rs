@@ -7,11 +7,12 @@ use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 use crate::store::sqlite::engine::zones;
-use crate::store::sqlite::engine::zones::Span;
+use crate::store::sqlite::engine::zones::IdRange;
 use crate::store::sqlite::engine::{migrations, pool};
 use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::events::Stretch;
+use crate::store::sqlite::log::events::EventRange;
 use crate::store::sqlite::log::merge::{Column, column_sql, walk_sql};
 use crate::store::sqlite::log::plan::{Bounds, Scope, Stream, next_class_sql};
 use crate::store::sqlite::log::{events as event_list, list as log};
@@ -418,7 +419,7 @@ fn the_class_is_read_as_the_database_makes_it() {
     let world = disorder(5, 400);
     let mut statement = world.conn.prepare("SELECT class, type FROM attempts WHERE id = ?1").unwrap();
     for row in &world.rows {
-        let (class, kind): (i64, i64) =
+        let (class, kind): (i64, TypeRow) =
             statement.query_row([row.id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let class = Class(class);
         assert_eq!(class.kind(), kind);
@@ -466,7 +467,7 @@ fn every_name_has_a_class_of_its_own() {
     for code in [100, 204, 599, 999] {
         assert_eq!(class(status, trigger, None, code).response_status(), Some(i64::from(code)));
     }
-    assert_eq!(class(status, trigger, None, 100).kind(), 70_000);
+    assert_eq!(class(status, trigger, None, 100).kind(), TypeRow(70_000));
 }
 
 #[test]
@@ -533,15 +534,16 @@ fn every_way_to_read_the_log_is_led_by_an_index_to_its_last_column() {
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN attempts"), "{sql}\n{plan}");
         assert_eq!(reads_rows(&conn, sql), from_rows, "{sql}");
     };
-    for (kind, index) in
-        [(None, "events_app (app=? AND rowid>?"), (Some(1), "events_type (app=? AND type=? AND rowid>?")]
-    {
+    for (kind, index) in [
+        (None, "events_app (app=? AND rowid>?"),
+        (Some(TypeRow(1)), "events_type (app=? AND type=? AND rowid>?"),
+    ] {
         for mixed in [true, false] {
-            let sql = Stretch { kind, span: Span { mixed, ..Span::ALL } }.ids_sql();
+            let sql = EventRange { kind, span: IdRange { mixed, ..IdRange::ALL } }.ids_sql();
             expect(&sql, index, mixed || kind.is_none());
         }
     }
-    for (scope, lead) in [(Scope::App(1), "app"), (Scope::Endpoint(1), "endpoint")] {
+    for (scope, lead) in [(Scope::App(AppRow(1)), "app"), (Scope::Endpoint(EndpointRow(1)), "endpoint")] {
         let index = format!("INDEX attempts_{lead}_class ({lead}=? AND class>? AND class<?)");
         expect(&next_class_sql(scope), &index, false);
         for (class, index) in [

@@ -15,6 +15,7 @@ use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, JobRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::bulk_job_counts;
 
@@ -23,17 +24,17 @@ use crate::store::sqlite::queue::bulk_job_counts;
 pub(crate) struct NewAttempt {
     /// The delivery's first attempt; `None` for that one itself.
     pub(crate) first: Option<AttemptId>,
-    pub(crate) app: i64,
-    pub(crate) endpoint: i64,
-    pub(crate) event: i64,
-    pub(crate) kind: i64,
+    pub(crate) app: AppRow,
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
     pub(crate) trigger: Trigger,
     pub(crate) attempt: u32,
     pub(crate) budget: Budget,
     pub(crate) created_at: Timestamp,
     pub(crate) due_at: Timestamp,
     /// The bulk job it is part of.
-    pub(crate) job: Option<i64>,
+    pub(crate) job: Option<JobRow>,
 }
 
 /// Makes a pending row.
@@ -70,16 +71,16 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
 pub(crate) struct Stored {
     pub(crate) id: AttemptId,
     pub(crate) first: Option<AttemptId>,
-    pub(crate) app: i64,
-    pub(crate) endpoint: i64,
-    pub(crate) event: i64,
-    pub(crate) kind: i64,
+    pub(crate) app: AppRow,
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
     pub(crate) current: Current,
     pub(crate) created_at: Timestamp,
     pub(crate) attempted_at: Option<Timestamp>,
     pub(crate) response_time_ms: Option<u32>,
     /// The bulk job it is part of.
-    pub(crate) job: Option<i64>,
+    pub(crate) job: Option<JobRow>,
 }
 
 impl Stored {
@@ -194,9 +195,12 @@ pub(crate) fn begun_at(conn: &Connection, row: &Stored) -> rusqlite::Result<Time
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: AttemptId) -> rusqlite::Result<bool> {
     let Some(row) = get(tx, id)? else { return Ok(false) };
     let Ok(answer) = transition::apply(row.current, Input::Cancel) else { return Ok(false) };
-    let place = tx.next_place(row.app)?;
-    tx.prepare_cached("UPDATE attempts SET status = ?2, finished_seq = ?3 WHERE id = ?1")?
-        .execute(params![id, answer.status, place])?;
+    let result_seq = tx.next_result_seq(row.app)?;
+    tx.prepare_cached("UPDATE attempts SET status = ?2, result_seq = ?3 WHERE id = ?1")?.execute(params![
+        id,
+        answer.status,
+        result_seq
+    ])?;
     clear_next_retry(tx, &row)?;
     tx.counts.unqueued(row.counted());
     tx.counts.moved(row.counted(), answer.status);
@@ -211,7 +215,7 @@ pub(crate) fn supersede(
     row: &Stored,
     trigger: Trigger,
     budget: Budget,
-    job: Option<i64>,
+    job: Option<JobRow>,
     now: Timestamp,
 ) -> rusqlite::Result<(AttemptId, Next)> {
     let answer = transition::apply(row.current, Input::Supersede { trigger, budget, now });
@@ -269,7 +273,7 @@ pub(crate) fn of_delivery_sql() -> String {
 }
 
 /// The attempts of an event, over all endpoints, oldest first.
-pub(crate) fn of_event(conn: &Connection, event: i64) -> rusqlite::Result<Vec<AttemptSummary>> {
+pub(crate) fn of_event(conn: &Connection, event: EventRow) -> rusqlite::Result<Vec<AttemptSummary>> {
     conn.prepare_cached(&of_event_sql())?.query_map([event], summary)?.collect()
 }
 

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::store::sqlite::engine::rows::JobRow;
 
 /// An attempt has changed its status: counts the end of its delivery for the job that made it.
 pub(crate) fn attempt_changed(
     conn: &Connection,
-    job: Option<i64>,
+    job: Option<JobRow>,
     from: AttemptStatus,
     to: AttemptStatus,
 ) -> rusqlite::Result<()> {

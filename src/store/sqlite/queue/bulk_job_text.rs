@@ -1,4 +1,4 @@
-//! What a job is to do, as the JSON that is kept of it. Reading is strict, like that of every other
+//! What a job is to do, as the JSON that is stored of it. Reading is strict, like that of every other
 //! column: what does not read is an error, never a guess at which deliveries were meant.
 
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,18 @@ use crate::store::sqlite::engine::error::fault;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Kept {
-    Retry(KeptFilter),
+enum StoredWork {
+    Retry(StoredFilter),
     Recover { endpoint: String, since: i64, until: i64 },
     Replay { event: String, endpoint: Option<String> },
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptFilter {
+struct StoredFilter {
     endpoint: Option<String>,
     status: Vec<String>,
     event_type: Option<String>,
-    response_status: Option<KeptStatus>,
+    response_status: Option<StoredStatus>,
     error_kind: Option<String>,
     trigger: Option<String>,
     since: Option<i64>,
@@ -31,49 +31,50 @@ struct KeptFilter {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum KeptStatus {
+enum StoredStatus {
     Exactly(u16),
     Class(u16),
 }
 
 /// Writes what a job is to do.
 pub(crate) fn write_work(work: &Work) -> String {
-    let kept = match work {
-        Work::Retry(filter) => Kept::Retry(keep_filter(filter)),
-        Work::Recover { endpoint, since, until } => Kept::Recover {
+    let stored = match work {
+        Work::Retry(filter) => StoredWork::Retry(keep_filter(filter)),
+        Work::Recover { endpoint, since, until } => StoredWork::Recover {
             endpoint: endpoint.to_string(),
             since: since.as_millis(),
             until: until.as_millis(),
         },
-        Work::Replay { event, endpoint } => {
-            Kept::Replay { event: event.to_string(), endpoint: endpoint.as_ref().map(ToString::to_string) }
-        }
+        Work::Replay { event, endpoint } => StoredWork::Replay {
+            event: event.to_string(),
+            endpoint: endpoint.as_ref().map(ToString::to_string),
+        },
     };
-    serde_json::to_string(&kept).expect("strings and numbers are always JSON")
+    serde_json::to_string(&stored).expect("strings and numbers are always JSON")
 }
 
 /// The reverse of [`write_work`].
 pub(crate) fn read_work(text: &str) -> rusqlite::Result<Work> {
-    serde_json::from_str(text).ok().and_then(read).ok_or_else(|| fault("a kept job is damaged"))
+    serde_json::from_str(text).ok().and_then(read).ok_or_else(|| fault("a stored job is damaged"))
 }
 
-fn read(kept: Kept) -> Option<Work> {
-    Some(match kept {
-        Kept::Retry(filter) => Work::Retry(read_filter(filter)?),
-        Kept::Recover { endpoint, since, until } => Work::Recover {
+fn read(stored: StoredWork) -> Option<Work> {
+    Some(match stored {
+        StoredWork::Retry(filter) => Work::Retry(read_filter(filter)?),
+        StoredWork::Recover { endpoint, since, until } => Work::Recover {
             endpoint: endpoint.parse().ok()?,
             since: Timestamp::from_millis(since),
             until: Timestamp::from_millis(until),
         },
-        Kept::Replay { event, endpoint } => {
+        StoredWork::Replay { event, endpoint } => {
             let endpoint = all(endpoint, |id| id.parse().ok())?;
             Work::Replay { event: event.parse().ok()?, endpoint }
         }
     })
 }
 
-fn keep_filter(filter: &AttemptFilter) -> KeptFilter {
-    KeptFilter {
+fn keep_filter(filter: &AttemptFilter) -> StoredFilter {
+    StoredFilter {
         endpoint: filter.endpoint.as_ref().map(ToString::to_string),
         status: filter.status.iter().map(ToString::to_string).collect(),
         event_type: filter.event_type.as_ref().map(|wanted| match wanted {
@@ -81,8 +82,8 @@ fn keep_filter(filter: &AttemptFilter) -> KeptFilter {
             TypeFilter::Below(stem) => format!("{stem}.*"),
         }),
         response_status: filter.response_status.map(|wanted| match wanted {
-            StatusFilter::Exactly(status) => KeptStatus::Exactly(status),
-            StatusFilter::Class(class) => KeptStatus::Class(class),
+            StatusFilter::Exactly(status) => StoredStatus::Exactly(status),
+            StatusFilter::Class(class) => StoredStatus::Class(class),
         }),
         error_kind: filter.error_kind.as_ref().map(ToString::to_string),
         trigger: filter.trigger.as_ref().map(ToString::to_string),
@@ -92,24 +93,24 @@ fn keep_filter(filter: &AttemptFilter) -> KeptFilter {
     }
 }
 
-fn read_filter(kept: KeptFilter) -> Option<AttemptFilter> {
+fn read_filter(stored: StoredFilter) -> Option<AttemptFilter> {
     Some(AttemptFilter {
-        endpoint: all(kept.endpoint, |id| id.parse().ok())?,
-        status: kept.status.iter().map(|s| AttemptStatus::parse(s)).collect::<Option<_>>()?,
-        event_type: all(kept.event_type, |text| match EventPattern::parse(text).ok()? {
+        endpoint: all(stored.endpoint, |id| id.parse().ok())?,
+        status: stored.status.iter().map(|s| AttemptStatus::parse(s)).collect::<Option<_>>()?,
+        event_type: all(stored.event_type, |text| match EventPattern::parse(text).ok()? {
             EventPattern::All => None,
             EventPattern::Exactly(name) => Some(TypeFilter::Exactly(name)),
             EventPattern::Below(stem) => Some(TypeFilter::Below(stem)),
         })?,
-        response_status: kept.response_status.map(|wanted| match wanted {
-            KeptStatus::Exactly(status) => StatusFilter::Exactly(status),
-            KeptStatus::Class(class) => StatusFilter::Class(class),
+        response_status: stored.response_status.map(|wanted| match wanted {
+            StoredStatus::Exactly(status) => StatusFilter::Exactly(status),
+            StoredStatus::Class(class) => StatusFilter::Class(class),
         }),
-        error_kind: all(kept.error_kind, ErrorKind::parse)?,
-        trigger: all(kept.trigger, Trigger::parse)?,
-        since: kept.since.map(Timestamp::from_millis),
-        until: kept.until.map(Timestamp::from_millis),
-        q: kept.q,
+        error_kind: all(stored.error_kind, ErrorKind::parse)?,
+        trigger: all(stored.trigger, Trigger::parse)?,
+        since: stored.since.map(Timestamp::from_millis),
+        until: stored.until.map(Timestamp::from_millis),
+        q: stored.q,
     })
 }
 

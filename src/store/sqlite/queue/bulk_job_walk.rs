@@ -2,7 +2,7 @@
 //!
 //! A page looks at no more than [`JOB_STEP`] rows, whether they are meant or not, so its cost has a
 //! bound whatever the filter is; and it reads how things stand now, so what has become pending since
-//! the job was made is not queued again. The same walk counts (in a reader) and queues (in the writer).
+//! the job was made is not queued replayed. The same walk counts (in a reader) and queues (in the writer).
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -15,7 +15,7 @@ use crate::domain::pattern::any_matches;
 use crate::domain::{
     AttemptId, AttemptStatus, EndpointId, EndpointStatus, EventId, EventPattern, Origin, Timestamp,
 };
-use crate::store::sqlite::engine::rows::read_patterns;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow, read_patterns};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::{STORED, Stored};
 use crate::store::sqlite::queue::endpoints;
@@ -24,15 +24,15 @@ use crate::store::{JOB_STEP, NoJob};
 
 /// How far a walk has come: behind this row. `at` is 0 where the walk goes by id alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct WalkPosition {
     pub(crate) at: i64,
     pub(crate) id: i64,
 }
 
 /// The rows of a walk: behind `from`, up to the id `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
-    pub(crate) from: Place,
+pub(crate) struct WalkRange {
+    pub(crate) from: WalkPosition,
     pub(crate) to: i64,
 }
 
@@ -42,12 +42,12 @@ pub(crate) enum Item {
     /// This exhausted one goes on.
     GoOn(Stored),
     /// A new one is made.
-    New { event: i64, kind: i64, endpoint: i64 },
+    New { event: EventRow, kind: TypeRow, endpoint: EndpointRow },
 }
 
 impl Item {
     /// The row of the endpoint it goes to.
-    pub(crate) fn endpoint(&self) -> i64 {
+    pub(crate) fn endpoint(&self) -> EndpointRow {
         match self {
             Item::GoOn(row) => row.endpoint,
             Item::New { endpoint, .. } => *endpoint,
@@ -57,27 +57,27 @@ impl Item {
 
 /// What one look has found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct WalkStep {
     pub(crate) items: Vec<Item>,
     /// How far the look went.
-    pub(crate) at: Place,
+    pub(crate) at: WalkPosition,
     /// Whether there may be more rows behind.
     pub(crate) more: bool,
 }
 
-impl Found {
+impl WalkStep {
     /// The walk is over.
-    fn end(items: Vec<Item>, at: Place) -> Found {
-        Found { items, at, more: false }
+    fn end(items: Vec<Item>, at: WalkPosition) -> WalkStep {
+        WalkStep { items, at, more: false }
     }
 }
 
 /// The rows that a job made now walks over, or why there can be none.
 pub(crate) fn range(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     work: &Work,
-) -> rusqlite::Result<std::result::Result<Range, NoJob>> {
+) -> rusqlite::Result<std::result::Result<WalkRange, NoJob>> {
     let (at, sql) = match work {
         Work::Retry(_) => (0, "SELECT max(id) FROM attempts"),
         Work::Recover { endpoint, since, .. } => {
@@ -99,11 +99,16 @@ pub(crate) fn range(
         }
     };
     let to: Option<i64> = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(Ok(Range { from: Place { at, id: 0 }, to: to.unwrap_or(0) }))
+    Ok(Ok(WalkRange { from: WalkPosition { at, id: 0 }, to: to.unwrap_or(0) }))
 }
 
 /// Looks at the next rows of a walk.
-pub(crate) fn look(conn: &Connection, app: i64, work: &Work, range: Range) -> rusqlite::Result<Found> {
+pub(crate) fn look(
+    conn: &Connection,
+    app: AppRow,
+    work: &Work,
+    range: WalkRange,
+) -> rusqlite::Result<WalkStep> {
     match work {
         Work::Retry(filter) => exhausted(conn, app, filter, range),
         Work::Recover { endpoint, until, .. } => missed(conn, app, *endpoint, *until, range),
@@ -112,28 +117,28 @@ pub(crate) fn look(conn: &Connection, app: i64, work: &Work, range: Range) -> ru
 }
 
 /// An endpoint, as far as a job concerns it.
-struct Target {
-    row: i64,
+struct JobEndpoint {
+    row: EndpointRow,
     status: EndpointStatus,
     events: Vec<EventPattern>,
 }
 
 /// An endpoint that was not deleted.
-fn target(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<Target>> {
+fn target(conn: &Connection, app: AppRow, id: EndpointId) -> rusqlite::Result<Option<JobEndpoint>> {
     conn.prepare_cached(
         "SELECT id, status, events FROM endpoints WHERE uid = ?1 AND app = ?2 AND deleted_at IS NULL",
     )?
     .query_row(params![id, app], |row| {
         let events: String = row.get(2)?;
-        Ok(Target { row: row.get(0)?, status: row.get(1)?, events: read_patterns(&events)? })
+        Ok(JobEndpoint { row: row.get(0)?, status: row.get(1)?, events: read_patterns(&events)? })
     })
     .optional()
 }
 
-fn closed(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<NoJob>> {
+fn closed(conn: &Connection, app: AppRow, id: EndpointId) -> rusqlite::Result<Option<NoJob>> {
     Ok(match target(conn, app, id)? {
         None => Some(NoJob::EndpointNotFound),
-        Some(Target { status: EndpointStatus::Disabled, .. }) => Some(NoJob::EndpointDisabled),
+        Some(JobEndpoint { status: EndpointStatus::Disabled, .. }) => Some(NoJob::EndpointDisabled),
         Some(_) => None,
     })
 }
@@ -156,8 +161,13 @@ pub(crate) fn meant_sql(condition: &str) -> String {
     )
 }
 
-fn exhausted(conn: &Connection, app: i64, filter: &AttemptFilter, range: Range) -> rusqlite::Result<Found> {
-    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(Found::end(vec![], range.from)) };
+fn exhausted(
+    conn: &Connection,
+    app: AppRow,
+    filter: &AttemptFilter,
+    range: WalkRange,
+) -> rusqlite::Result<WalkStep> {
+    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(WalkStep::end(vec![], range.from)) };
     let ids: Vec<AttemptId> = conn
         .prepare_cached(EXHAUSTED)?
         .query_map(params![app, range.from.id, range.to, JOB_STEP], |row| row.get(0))?
@@ -170,8 +180,8 @@ fn exhausted(conn: &Connection, app: i64, filter: &AttemptFilter, range: Range) 
         let row = statement.query_row(params_from_iter(values), attempts::stored).optional()?;
         items.extend(row.map(Item::GoOn));
     }
-    let at = Place { at: 0, id: ids.last().map_or(range.from.id, |id| id.0) };
-    Ok(Found { items, at, more: ids.len() == JOB_STEP as usize })
+    let at = WalkPosition { at: 0, id: ids.last().map_or(range.from.id, |id| id.0) };
+    Ok(WalkStep { items, at, more: ids.len() == JOB_STEP as usize })
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -183,9 +193,9 @@ pub(crate) const EVENTS: &str = "SELECT v.id, v.created_at, v.type, y.name, v.or
      ORDER BY v.created_at, v.id LIMIT ?6";
 
 struct Candidate {
-    id: i64,
+    id: EventRow,
     at: i64,
-    kind: i64,
+    kind: TypeRow,
     event_type: EventType,
     origin: Origin,
     has_payload: bool,
@@ -193,13 +203,13 @@ struct Candidate {
 
 fn missed(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     endpoint: EndpointId,
     until: Timestamp,
-    range: Range,
-) -> rusqlite::Result<Found> {
+    range: WalkRange,
+) -> rusqlite::Result<WalkStep> {
     let target = target(conn, app, endpoint)?.filter(|t| t.status != EndpointStatus::Disabled);
-    let Some(target) = target else { return Ok(Found::end(vec![], range.from)) };
+    let Some(target) = target else { return Ok(WalkStep::end(vec![], range.from)) };
     let events = conn
         .prepare_cached(EVENTS)?
         .query_map(params![app, range.from.at, range.from.id, until, range.to, JOB_STEP], |row| {
@@ -223,12 +233,17 @@ fn missed(
             items.extend(missing(conn, event, target.row)?);
         }
     }
-    let at = events.last().map_or(range.from, |event| Place { at: event.at, id: event.id });
-    Ok(Found { items, at, more: events.len() == JOB_STEP as usize })
+    let at = events.last().map_or(range.from, |event| WalkPosition { at: event.at, id: event.id.0 });
+    Ok(WalkStep { items, at, more: events.len() == JOB_STEP as usize })
 }
 
 /// Whether it is a system event about this very endpoint.
-fn tells_of(conn: &Connection, event: i64, origin: Origin, endpoint: EndpointId) -> rusqlite::Result<bool> {
+fn tells_of(
+    conn: &Connection,
+    event: EventRow,
+    origin: Origin,
+    endpoint: EndpointId,
+) -> rusqlite::Result<bool> {
     if origin != Origin::System {
         return Ok(false);
     }
@@ -243,11 +258,11 @@ pub(crate) fn states_sql() -> String {
 }
 
 /// What the endpoint needs to get this event, by the newest of its deliveries there.
-fn missing(conn: &Connection, event: &Candidate, endpoint: i64) -> rusqlite::Result<Option<Item>> {
+fn missing(conn: &Connection, event: &Candidate, endpoint: EndpointRow) -> rusqlite::Result<Option<Item>> {
     // Exactly one row of a delivery is not failed: the one that says where it stands.
     let states = conn
         .prepare_cached(&states_sql())?
-        .query_map([event.id, endpoint], attempts::stored)?
+        .query_map(params![event.id, endpoint], attempts::stored)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let new = Item::New { event: event.id, kind: event.kind, endpoint };
     Ok(match states.into_iter().max_by_key(Stored::delivery) {
@@ -263,21 +278,21 @@ fn missing(conn: &Connection, event: &Candidate, endpoint: i64) -> rusqlite::Res
 // ---------------------------------------------------------------------------------------------
 // Replay
 
-struct Again {
-    row: i64,
-    kind: i64,
+struct ReplayedEvent {
+    row: EventRow,
+    kind: TypeRow,
     event_type: EventType,
     origin: Origin,
     has_payload: bool,
 }
 
-fn again(conn: &Connection, app: i64, event: EventId) -> rusqlite::Result<Option<Again>> {
+fn replayed(conn: &Connection, app: AppRow, event: EventId) -> rusqlite::Result<Option<ReplayedEvent>> {
     conn.prepare_cached(
         "SELECT v.id, v.type, y.name, v.origin, v.payload IS NOT NULL \
          FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2",
     )?
     .query_row(params![event, app], |row| {
-        Ok(Again {
+        Ok(ReplayedEvent {
             row: row.get(0)?,
             kind: row.get(1)?,
             event_type: row.get(2)?,
@@ -288,29 +303,29 @@ fn again(conn: &Connection, app: i64, event: EventId) -> rusqlite::Result<Option
     .optional()
 }
 
-fn unsendable(conn: &Connection, app: i64, event: EventId) -> rusqlite::Result<Option<NoJob>> {
-    Ok(match again(conn, app, event)? {
+fn unsendable(conn: &Connection, app: AppRow, event: EventId) -> rusqlite::Result<Option<NoJob>> {
+    Ok(match replayed(conn, app, event)? {
         None => Some(NoJob::EventNotFound),
-        Some(Again { origin: Origin::Test, .. }) => Some(NoJob::EventIsTest),
-        Some(Again { has_payload: false, .. }) => Some(NoJob::EventGone),
+        Some(ReplayedEvent { origin: Origin::Test, .. }) => Some(NoJob::EventIsTest),
+        Some(ReplayedEvent { has_payload: false, .. }) => Some(NoJob::EventGone),
         Some(_) => None,
     })
 }
 
 fn receivers(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     event: EventId,
     only: Option<EndpointId>,
-    range: Range,
-) -> rusqlite::Result<Found> {
-    let Some(event) = again(conn, app, event)?.filter(|event| event.has_payload) else {
-        return Ok(Found::end(vec![], range.from));
+    range: WalkRange,
+) -> rusqlite::Result<WalkStep> {
+    let Some(event) = replayed(conn, app, event)?.filter(|event| event.has_payload) else {
+        return Ok(WalkStep::end(vec![], range.from));
     };
     let new = |endpoint| Item::New { event: event.row, kind: event.kind, endpoint };
     if let Some(id) = only {
         let target = target(conn, app, id)?.filter(|t| t.status != EndpointStatus::Disabled);
-        return Ok(Found::end(target.map(|t| new(t.row)).into_iter().collect(), range.from));
+        return Ok(WalkStep::end(target.map(|t| new(t.row)).into_iter().collect(), range.from));
     }
     let mut statement = conn.prepare_cached(
         "SELECT id, uid, events FROM endpoints WHERE app = ?1 AND deleted_at IS NULL \
@@ -319,18 +334,18 @@ fn receivers(
     let mut rows = statement.query(params![app, range.from.id, range.to, JOB_STEP])?;
     let (mut items, mut at, mut seen) = (Vec::new(), range.from, 0);
     while let Some(row) = rows.next()? {
-        let (endpoint, id): (i64, EndpointId) = (row.get(0)?, row.get(1)?);
+        let (endpoint, id): (EndpointRow, EndpointId) = (row.get(0)?, row.get(1)?);
         let patterns = read_patterns(&row.get::<_, String>(2)?)?;
         if any_matches(&patterns, &event.event_type) && !tells_of(conn, event.row, event.origin, id)? {
             items.push(new(endpoint));
         }
-        (at.id, seen) = (endpoint, seen + 1);
+        (at.id, seen) = (endpoint.0, seen + 1);
     }
-    Ok(Found { items, at, more: seen == JOB_STEP })
+    Ok(WalkStep { items, at, more: seen == JOB_STEP })
 }
 
 /// Where an attempt of this endpoint is hinted at: nowhere unless it is active.
-pub(crate) fn open_endpoint(conn: &Connection, row: i64) -> rusqlite::Result<Option<EndpointId>> {
+pub(crate) fn open_endpoint(conn: &Connection, row: EndpointRow) -> rusqlite::Result<Option<EndpointId>> {
     let endpoint = endpoints::by_row(conn, row)?;
     Ok((endpoint.status == EndpointStatus::Active).then_some(endpoint.id))
 }

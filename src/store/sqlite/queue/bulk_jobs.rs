@@ -14,6 +14,7 @@ use crate::domain::attempts::bulk_job::{BulkJob, JobKind, JobStatus, Work};
 use crate::domain::{Activity, AppId, EndpointId, JobId, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, JobRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::sqlite::people::activity;
@@ -21,18 +22,18 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::bulk_job_text;
 use crate::store::sqlite::queue::bulk_job_walk;
-use crate::store::sqlite::queue::bulk_job_walk::{Item, Place, Range};
+use crate::store::sqlite::queue::bulk_job_walk::{Item, WalkPosition, WalkRange};
 use crate::store::{
-    JobMade, JobNote, JobStep, JobStore, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
+    JobCreation, JobNote, JobStep, JobStore, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
     TOTAL_CAP,
 };
 
 /// A job that is being queued.
 struct Walking {
-    row: i64,
-    app: i64,
+    row: JobRow,
+    app: AppRow,
     work: Work,
-    range: Range,
+    range: WalkRange,
 }
 
 pub(crate) const WALKING: &str = "SELECT id, app, work, walked_at, walked_id, walk_to FROM jobs \
@@ -43,12 +44,12 @@ fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
     conn.prepare_cached(WALKING)?
         .query_row([], |row| {
             let work: String = row.get(2)?;
-            let from = Place { at: row.get(3)?, id: row.get(4)? };
+            let from = WalkPosition { at: row.get(3)?, id: row.get(4)? };
             Ok(Walking {
                 row: row.get(0)?,
                 app: row.get(1)?,
                 work: bulk_job_text::read_work(&work)?,
-                range: Range { from, to: row.get(5)? },
+                range: WalkRange { from, to: row.get(5)? },
             })
         })
         .optional()
@@ -57,7 +58,7 @@ fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
 /// Queues the next rows of a job and notes how far it came.
 fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobStep> {
     let found = bulk_job_walk::look(tx, job.app, &job.work, job.range)?;
-    let mut hinted: HashMap<i64, Option<EndpointId>> = HashMap::new();
+    let mut hinted: HashMap<EndpointRow, Option<EndpointId>> = HashMap::new();
     let mut queued = Vec::with_capacity(found.items.len());
     for item in &found.items {
         let attempt_id = queue(tx, job, item, now)?;
@@ -118,11 +119,11 @@ fn insert(
     matched: u64,
     now: Timestamp,
     note: JobNote,
-) -> rusqlite::Result<JobMade> {
+) -> rusqlite::Result<JobCreation> {
     let app = tx.app(app)?;
     let range = match bulk_job_walk::range(tx, app, work)? {
         Ok(range) => range,
-        Err(why) => return Ok(JobMade::No(why)),
+        Err(why) => return Ok(JobCreation::Refused(why)),
     };
     // Jobs of an app are queued one after the other, so that what one means is not counted by the next.
     let wait: bool = tx.prepare_cached(IS_WALKING)?.query_row([app], |row| row.get(0))?;
@@ -142,14 +143,14 @@ fn insert(
         i64::try_from(matched).unwrap_or(i64::MAX),
         now
     ])?;
-    let row = tx.last_insert_rowid();
+    let row = JobRow(tx.last_insert_rowid());
     let first = match wait {
         true => JobStep { queued: vec![], more: true },
         false => step(tx, &Walking { row, app, work: work.clone(), range }, now)?,
     };
     let (_, job) = tx.prepare_cached(&get_sql("j.id = ?1"))?.query_row([row], read)?;
     activity::append(tx, &note(&job))?;
-    Ok(JobMade::Made { job, queued: first.queued, more: first.more })
+    Ok(JobCreation::Created { job, queued: first.queued, more: first.more })
 }
 
 fn cancel(conn: &Connection, app: AppId, id: JobId, entry: &Activity) -> rusqlite::Result<Option<bool>> {
@@ -172,7 +173,7 @@ pub(crate) fn get_sql(wanted: &str) -> String {
     )
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(i64, BulkJob)> {
+fn read(row: &Row<'_>) -> rusqlite::Result<(JobRow, BulkJob)> {
     let (kind, status): (JobKind, JobStatus) = (row.get(2)?, row.get(3)?);
     let job = BulkJob {
         id: Some(row.get(1)?),
@@ -187,7 +188,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, BulkJob)> {
     Ok((row.get(0)?, job))
 }
 
-fn get(conn: &Connection, app: AppId, id: JobId) -> rusqlite::Result<Option<(i64, BulkJob)>> {
+fn get(conn: &Connection, app: AppId, id: JobId) -> rusqlite::Result<Option<(JobRow, BulkJob)>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
     conn.prepare_cached(&get_sql("j.uid = ?1 AND j.app = ?2"))?.query_row(params![id, app], read).optional()
 }
@@ -207,7 +208,7 @@ fn list(conn: &Connection, app: AppId, page: &PageRequest<i64>) -> rusqlite::Res
         .prepare_cached(&get_sql(LIST))?
         .query_map(params![app, below, i64::from(page.per_page) + 1, offset], read)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let page = page_of(found, page.per_page, total(counted), |(id, _)| *id);
+    let page = page_of(found, page.per_page, total(counted), |(row, _)| row.0);
     let rows = page.rows.into_iter().map(|(_, job)| job).collect();
     Ok(Page { rows, total: page.total, next: page.next })
 }
@@ -247,7 +248,7 @@ impl JobStore for SqliteStore {
         matched: u64,
         now: Timestamp,
         note: JobNote,
-    ) -> Result<JobMade> {
+    ) -> Result<JobCreation> {
         self.write("making a job", move |tx| insert(tx, app, &work, matched, now, note)).await
     }
 

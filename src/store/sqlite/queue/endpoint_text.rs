@@ -18,7 +18,7 @@ pub(crate) fn write_patterns(patterns: &[EventPattern]) -> String {
 /// Reads waits separated by spaces.
 pub(crate) fn read_schedule(text: &str) -> rusqlite::Result<Schedule> {
     let waits = text.split_ascii_whitespace().map(read_span).collect::<rusqlite::Result<_>>()?;
-    Schedule::new(waits).map_err(|e| fault(format!("a kept schedule {e}")))
+    Schedule::new(waits).map_err(|e| fault(format!("a stored schedule {e}")))
 }
 
 pub(crate) fn write_schedule(schedule: &Schedule) -> String {
@@ -26,7 +26,7 @@ pub(crate) fn write_schedule(schedule: &Schedule) -> String {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptHeader {
+struct StoredHeader {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<String>,
@@ -35,56 +35,56 @@ struct KeptHeader {
 }
 
 pub(crate) fn write_headers(headers: &[EndpointHeader]) -> String {
-    let kept = headers.iter().map(|header| {
+    let stored = headers.iter().map(|header| {
         let name = header.name.clone();
         match &header.value {
-            HeaderValue::Plain(value) => KeptHeader { name, value: Some(value.clone()), sealed: None },
+            HeaderValue::Plain(value) => StoredHeader { name, value: Some(value.clone()), sealed: None },
             HeaderValue::Secret(sealed) => {
-                KeptHeader { name, value: None, sealed: Some(STANDARD.encode(&sealed.0)) }
+                StoredHeader { name, value: None, sealed: Some(STANDARD.encode(&sealed.0)) }
             }
         }
     });
-    json(&kept.collect::<Vec<_>>())
+    json(&stored.collect::<Vec<_>>())
 }
 
 pub(crate) fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
-    let kept: Vec<KeptHeader> = parse(text)?;
-    let read = |header: KeptHeader| {
+    let stored: Vec<StoredHeader> = parse(text)?;
+    let read = |header: StoredHeader| {
         let value = match (header.value, header.sealed) {
             (Some(value), _) => HeaderValue::Plain(value),
             (None, Some(sealed)) => HeaderValue::Secret(unseal_text(&sealed)?),
-            (None, None) => return Err(fault("a kept header has no value")),
+            (None, None) => return Err(fault("a stored header has no value")),
         };
         Ok(EndpointHeader { name: header.name, value })
     };
-    kept.into_iter().map(read).collect()
+    stored.into_iter().map(read).collect()
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptSecret {
+struct StoredSecret {
     sealed: String,
     valid_until: i64,
 }
 
 pub(crate) fn write_retired(secrets: &[RetiredSecret]) -> String {
-    let kept = secrets.iter().map(|retired| KeptSecret {
+    let stored = secrets.iter().map(|retired| StoredSecret {
         sealed: STANDARD.encode(&retired.secret.0),
         valid_until: retired.valid_until.as_millis(),
     });
-    json(&kept.collect::<Vec<_>>())
+    json(&stored.collect::<Vec<_>>())
 }
 
 pub(crate) fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
-    let kept: Vec<KeptSecret> = parse(text)?;
-    let read = |k: KeptSecret| {
+    let stored: Vec<StoredSecret> = parse(text)?;
+    let read = |k: StoredSecret| {
         let valid_until = Timestamp::from_millis(k.valid_until);
         Ok(RetiredSecret { secret: unseal_text(&k.sealed)?, valid_until })
     };
-    kept.into_iter().map(read).collect()
+    stored.into_iter().map(read).collect()
 }
 
 fn unseal_text(text: &str) -> rusqlite::Result<Sealed> {
-    STANDARD.decode(text).map(Sealed).map_err(|_| fault("a kept sealed value is damaged"))
+    STANDARD.decode(text).map(Sealed).map_err(|_| fault("a stored sealed value is damaged"))
 }
 
 fn json<T: Serialize>(value: &T) -> String {
@@ -92,7 +92,7 @@ fn json<T: Serialize>(value: &T) -> String {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(text).map_err(|_| fault("an endpoint's kept lists are damaged"))
+    serde_json::from_str(text).map_err(|_| fault("an endpoint's stored lists are damaged"))
 }
 
 #[cfg(test)]

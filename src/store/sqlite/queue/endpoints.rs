@@ -15,7 +15,7 @@ use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Seale
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
-use crate::store::sqlite::engine::rows::{read_patterns, read_span};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, read_patterns, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::endpoint_text::{
@@ -71,13 +71,17 @@ fn get(conn: &Connection, app: AppId, id: EndpointId) -> rusqlite::Result<Option
 }
 
 /// An endpoint by its row.
-pub(crate) fn by_row(conn: &Connection, row: i64) -> rusqlite::Result<Endpoint> {
+pub(crate) fn by_row(conn: &Connection, row: EndpointRow) -> rusqlite::Result<Endpoint> {
     let sql = format!("SELECT {COLUMNS} FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.id = ?1");
     conn.prepare_cached(&sql)?.query_row([row], endpoint)
 }
 
 /// The row of an endpoint of an app, deleted or not.
-pub(crate) fn row_of(conn: &Connection, app: i64, id: EndpointId) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn row_of(
+    conn: &Connection,
+    app: AppRow,
+    id: EndpointId,
+) -> rusqlite::Result<Option<EndpointRow>> {
     conn.prepare_cached("SELECT id FROM endpoints WHERE uid = ?1 AND app = ?2")?
         .query_row(params![id, app], |row| row.get(0))
         .optional()
@@ -254,7 +258,7 @@ fn list(
 ) -> rusqlite::Result<Page<Endpoint, EndpointId>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
     let mut wanted = "e.app = ? AND e.deleted_at IS NULL".to_owned();
-    let mut values = vec![Value::Integer(app)];
+    let mut values = vec![Value::Integer(app.0)];
     if let Some(status) = filter.status {
         wanted.push_str(" AND e.status = ?");
         values.push(Value::Text(status.as_str().to_owned()));

@@ -15,6 +15,7 @@ use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
@@ -22,7 +23,7 @@ use crate::store::{Accepted, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
 pub(crate) struct Incoming<'a> {
-    pub(crate) app: i64,
+    pub(crate) app: AppRow,
     pub(crate) event_type: &'a EventType,
     pub(crate) payload: &'a [u8],
     pub(crate) resource_id: Option<&'a str>,
@@ -34,25 +35,25 @@ pub(crate) struct Incoming<'a> {
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
     incoming: &Incoming<'_>,
-    except: Option<i64>,
-) -> rusqlite::Result<(i64, Accepted)> {
-    let wishes = tx.wishes(incoming.app)?;
+    except: Option<EndpointRow>,
+) -> rusqlite::Result<(EventRow, Accepted)> {
+    let subscriptions = tx.subscriptions(incoming.app)?;
     let wanted = || {
-        wishes
-            .iter()
-            .filter(|wish| Some(wish.row) != except && any_matches(&wish.events, incoming.event_type))
+        subscriptions.iter().filter(|subscription| {
+            Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
+        })
     };
     let kind = type_row(tx, incoming)?;
     let deliveries = u32::try_from(wanted().count()).unwrap_or(u32::MAX);
     let (row, event) = insert(tx, incoming, kind, deliveries)?;
     let mut queued = Vec::with_capacity(deliveries as usize);
-    for wish in wanted() {
+    for subscription in wanted() {
         let attempt_id = attempts::insert(
             tx,
             &NewAttempt {
                 first: None,
                 app: incoming.app,
-                endpoint: wish.row,
+                endpoint: subscription.row,
                 event: row,
                 kind,
                 trigger: Trigger::Event,
@@ -63,16 +64,22 @@ pub(crate) fn accept(
                 job: None,
             },
         )?;
-        if wish.status == EndpointStatus::Active {
+        if subscription.status == EndpointStatus::Active {
             let due_at = incoming.now;
-            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, single: false, bulk: false });
+            queued.push(Queued {
+                attempt_id,
+                endpoint_id: subscription.id,
+                due_at,
+                single: false,
+                bulk: false,
+            });
         }
     }
     Ok((row, Accepted { event, queued }))
 }
 
 /// The row of the event's type, which is made when it is new; what clients post is counted.
-pub(crate) fn type_row(tx: &mut Tx<'_>, incoming: &Incoming<'_>) -> rusqlite::Result<i64> {
+pub(crate) fn type_row(tx: &mut Tx<'_>, incoming: &Incoming<'_>) -> rusqlite::Result<TypeRow> {
     let kind = tx.event_type(incoming.app, incoming.event_type)?;
     if incoming.origin == Origin::Client {
         tx.counts.posted(kind, incoming.now);
@@ -84,9 +91,9 @@ pub(crate) fn type_row(tx: &mut Tx<'_>, incoming: &Incoming<'_>) -> rusqlite::Re
 pub(crate) fn insert(
     conn: &Connection,
     incoming: &Incoming<'_>,
-    kind: i64,
+    kind: TypeRow,
     deliveries: u32,
-) -> rusqlite::Result<(i64, Event)> {
+) -> rusqlite::Result<(EventRow, Event)> {
     let event = Event {
         id: EventId::new(incoming.now),
         event_type: incoming.event_type.clone(),
@@ -101,9 +108,9 @@ pub(crate) fn insert(
 pub(crate) fn insert_as(
     conn: &Connection,
     incoming: &Incoming<'_>,
-    kind: i64,
+    kind: TypeRow,
     event: &Event,
-) -> rusqlite::Result<i64> {
+) -> rusqlite::Result<EventRow> {
     conn.prepare_cached(
         "INSERT INTO events (uid, app, type, resource_id, origin, deliveries, created_at, payload) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -120,7 +127,7 @@ pub(crate) fn insert_as(
     ])?;
     let row = conn.last_insert_rowid();
     zones::entered(conn, zones::EVENTS, row)?;
-    Ok(row)
+    Ok(EventRow(row))
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -150,7 +157,7 @@ pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, v.uid, y.name, v.resource_
 /// What a key stands for, while it is remembered.
 fn remembered(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     key: &str,
     now: Timestamp,
 ) -> rusqlite::Result<Option<(Digest, Event)>> {
@@ -161,9 +168,9 @@ fn remembered(
 
 fn remember(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     key: &str,
-    event: i64,
+    event: EventRow,
     digest: &Digest,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -179,7 +186,7 @@ fn remember(
 /// before anything is written, because a batch is taken whole or not at all.
 fn conflict(
     conn: &Connection,
-    app: i64,
+    app: AppRow,
     events: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<Option<usize>> {

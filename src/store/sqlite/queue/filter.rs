@@ -4,10 +4,11 @@
 //! tables and go into the query as row numbers, so that the log itself is compared by numbers only.
 //! Lists are not read this way, because a condition may leave few rows of many: see [`crate::store::sqlite::log::plan`].
 
-use rusqlite::types::Value;
+use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
 
@@ -22,7 +23,7 @@ impl Wanted {
     /// What a filter means in an app.
     pub(crate) fn of(
         conn: &Connection,
-        app: i64,
+        app: AppRow,
         filter: &AttemptFilter,
     ) -> rusqlite::Result<Option<Wanted>> {
         let mut wanted = Wanted::default();
@@ -39,22 +40,32 @@ impl Wanted {
         };
         // One of the two leads, and its index gives the order.
         match (endpoint, &searched) {
-            (Some(endpoint), _) => wanted.and("endpoint = ?", [Value::Integer(endpoint)]),
+            (Some(endpoint), _) => wanted.and("endpoint = ?", [Value::Integer(endpoint.0)]),
             (None, Some((found, types))) if types.is_empty() && found.len() == 1 => {
-                wanted.and("endpoint = ?", [Value::Integer(found[0])]);
+                wanted.and("endpoint = ?", [Value::Integer(found[0].0)]);
             }
-            _ => wanted.and("app = ?", [Value::Integer(app)]),
+            _ => wanted.and("app = ?", [Value::Integer(app.0)]),
         }
         if let Some((found, types)) = &searched {
             if found.is_empty() && types.is_empty() {
                 return Ok(None);
             }
             // The plus keeps SQLite from leading with these, which would lose the order.
-            wanted.and(&format!("(+endpoint IN ({}) OR +type IN ({}))", numbers(found), numbers(types)), []);
+            wanted.and(
+                &format!(
+                    "(+endpoint IN ({}) OR +type IN ({}))",
+                    numbers(found.iter().map(|row| row.0)),
+                    numbers(types.iter().map(|row| row.0))
+                ),
+                [],
+            );
         }
         wanted.add_statuses(&filter.status);
         if let Some(names) = &filter.event_type {
-            wanted.and(&format!("+type IN ({})", numbers(&types(conn, app, names)?)), []);
+            wanted.and(
+                &format!("+type IN ({})", numbers(types(conn, app, names)?.iter().map(|row| row.0))),
+                [],
+            );
         }
         match filter.response_status {
             Some(StatusFilter::Exactly(status)) => wanted.and("response_status = ?", [number(status)]),
@@ -109,15 +120,15 @@ impl Wanted {
         (format!("SELECT 1 FROM attempts WHERE id = ? AND {}", self.condition), &self.values)
     }
 
-    /// Finds ids and places of what ended behind one place and up to another, in this order. The index is
+    /// Finds ids and positions of results after one position and up to another, in this order. The index is
     /// named because others look better to SQLite and would make it sort.
-    pub(crate) fn finished(&self, app: i64, after: i64, upto: i64, limit: i64) -> (String, Vec<Value>) {
+    pub(crate) fn results(&self, app: AppRow, after: i64, upto: i64, limit: i64) -> (String, Vec<Value>) {
         let sql = format!(
-            "SELECT id, finished_seq FROM attempts INDEXED BY attempts_finished \
-             WHERE app = ? AND finished_seq > ? AND finished_seq <= ? AND ({}) ORDER BY finished_seq LIMIT ?",
+            "SELECT id, result_seq FROM attempts INDEXED BY attempts_result \
+             WHERE app = ? AND result_seq > ? AND result_seq <= ? AND ({}) ORDER BY result_seq LIMIT ?",
             self.condition
         );
-        let mut values: Vec<Value> = [app, after, upto].map(Value::Integer).into();
+        let mut values: Vec<Value> = [app.0, after, upto].map(Value::Integer).into();
         values.extend(self.values.iter().cloned());
         values.push(Value::Integer(limit));
         (sql, values)
@@ -125,20 +136,27 @@ impl Wanted {
 }
 
 /// Endpoints (deleted ones too) and event types whose names contain a text.
-pub(crate) fn search(conn: &Connection, app: i64, q: &str) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
+pub(crate) fn search(
+    conn: &Connection,
+    app: AppRow,
+    q: &str,
+) -> rusqlite::Result<(Vec<EndpointRow>, Vec<TypeRow>)> {
     let q = q.to_lowercase();
-    let find = |sql: &str| -> rusqlite::Result<Vec<i64>> {
+    fn find<T: FromSql>(conn: &Connection, sql: &str, app: AppRow, q: &str) -> rusqlite::Result<Vec<T>> {
         conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
-    };
+    }
     let found = find(
+        conn,
         "SELECT id FROM endpoints WHERE app = ?1 AND (text_contains(name, ?2) OR text_contains(url, ?2))",
+        app,
+        &q,
     )?;
-    let types = find("SELECT id FROM event_types WHERE app = ?1 AND text_contains(name, ?2)")?;
+    let types = find(conn, "SELECT id FROM event_types WHERE app = ?1 AND text_contains(name, ?2)", app, &q)?;
     Ok((found, types))
 }
 
 /// The rows of the types that a filter means.
-pub(crate) fn types(conn: &Connection, app: i64, filter: &TypeFilter) -> rusqlite::Result<Vec<i64>> {
+pub(crate) fn types(conn: &Connection, app: AppRow, filter: &TypeFilter) -> rusqlite::Result<Vec<TypeRow>> {
     match filter {
         TypeFilter::Exactly(name) => {
             let found = conn
@@ -156,8 +174,8 @@ pub(crate) fn types(conn: &Connection, app: i64, filter: &TypeFilter) -> rusqlit
 }
 
 /// Row numbers as a list in SQL. They come from the database, so there is nothing to quote.
-fn numbers(rows: &[i64]) -> String {
-    rows.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
+fn numbers(rows: impl Iterator<Item = i64>) -> String {
+    rows.map(|row| row.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn number(n: u16) -> Value {

@@ -16,6 +16,7 @@ use crate::domain::attempts::transition::{Counter, Disable, EndpointNow, Input};
 use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
 use crate::domain::{AttemptId, EndpointId, EndpointStatus, EventType, Origin, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::Stored;
@@ -25,7 +26,7 @@ use crate::store::sqlite::queue::{bulk_job_counts, endpoint_text, endpoints, hea
 use crate::store::{FinishRules, Finished, Queued};
 
 /// The endpoint, as far as the end of an attempt concerns it.
-struct Target {
+struct EndpointState {
     id: EndpointId,
     /// `None` when it was deleted.
     status: Option<EndpointStatus>,
@@ -34,13 +35,13 @@ struct Target {
     schedule: Option<String>,
 }
 
-pub(crate) const TARGET: &str = "SELECT uid, status, deleted_at IS NOT NULL, consecutive_failures, retry_schedule FROM endpoints WHERE id = ?1";
+pub(crate) const ENDPOINT_STATE: &str = "SELECT uid, status, deleted_at IS NOT NULL, consecutive_failures, retry_schedule FROM endpoints WHERE id = ?1";
 
-fn target(conn: &Connection, row: i64) -> rusqlite::Result<Target> {
-    conn.prepare_cached(TARGET)?.query_row([row], |row| {
+fn state(conn: &Connection, row: EndpointRow) -> rusqlite::Result<EndpointState> {
+    conn.prepare_cached(ENDPOINT_STATE)?.query_row([row], |row| {
         let deleted: bool = row.get(2)?;
         let status: EndpointStatus = row.get(1)?;
-        Ok(Target {
+        Ok(EndpointState {
             id: row.get(0)?,
             status: (!deleted).then_some(status),
             failures: row.get(3)?,
@@ -57,13 +58,13 @@ pub(crate) fn finish(
     rules: &FinishRules,
 ) -> rusqlite::Result<Finished> {
     let Some(row) = attempts::get(tx, id)? else { return Ok(Finished::Stale) };
-    let target = target(tx, row.endpoint)?;
-    let schedule: Cow<'_, Schedule> = match &target.schedule {
+    let state = state(tx, row.endpoint)?;
+    let schedule: Cow<'_, Schedule> = match &state.schedule {
         Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
         None => Cow::Borrowed(&*rules.default_schedule),
     };
     let endpoint =
-        EndpointNow { status: target.status, consecutive_failures: target.failures, schedule: &schedule };
+        EndpointNow { status: state.status, consecutive_failures: state.failures, schedule: &schedule };
     let input = Input::Finish { outcome, endpoint, rules: rules.rules };
     let Ok(answer) = transition::apply(row.current, input) else { return Ok(Finished::Stale) };
 
@@ -77,16 +78,16 @@ pub(crate) fn finish(
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
         let (single, bulk) = (next.budget == Budget::Single, row.job.is_some());
-        queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, single, bulk });
+        queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, single, bulk });
     }
     bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
     let failures = match answer.counter {
-        Counter::Keep => target.failures,
+        Counter::Keep => state.failures,
         Counter::Clear => 0,
-        Counter::Increment => target.failures.saturating_add(1),
+        Counter::Increment => state.failures.saturating_add(1),
     };
     // Most attempts are delivered to endpoints that work; those need no write here.
-    if failures != target.failures {
+    if failures != state.failures {
         tx.prepare_cached("UPDATE endpoints SET consecutive_failures = ?2 WHERE id = ?1")?
             .execute(params![row.endpoint, failures])?;
     }
@@ -120,11 +121,11 @@ fn write_row(
     outcome: &Outcome,
     next_retry_at: Option<Timestamp>,
 ) -> rusqlite::Result<()> {
-    let place = tx.next_place(row.app)?;
+    let result_seq = tx.next_result_seq(row.app)?;
     tx.prepare_cached(
         "UPDATE attempts SET status = ?2, attempted_at = ?3, finished_at = ?4, response_status = ?5, \
          response_time_ms = ?6, error_kind = ?7, error_message = ?8, next_retry_at = ?9, \
-         finished_seq = ?10 WHERE id = ?1",
+         result_seq = ?10 WHERE id = ?1",
     )?
     .execute(params![
         row.id,
@@ -136,7 +137,7 @@ fn write_row(
         outcome.failure.as_ref().map(|failure| failure.kind),
         outcome.failure.as_ref().map(|failure| &failure.message),
         next_retry_at,
-        place
+        result_seq
     ])
     .map(|_| ())
 }

@@ -100,11 +100,11 @@ pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> r
         None => AttemptStatus::Delivered,
         Some(_) => AttemptStatus::Exhausted,
     };
-    let place = tx.next_place(app)?;
+    let result_seq = tx.next_result_seq(app)?;
     tx.prepare_cached(
         "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
          created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
-         error_message, finished_seq) \
+         error_message, result_seq) \
          VALUES (?1, ?2, ?3, ?4, ?5, 'test', 1, NULL, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
@@ -120,7 +120,7 @@ pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> r
         outcome.response_time_ms,
         outcome.failure.as_ref().map(|failure| failure.kind),
         outcome.failure.as_ref().map(|failure| &failure.message),
-        place
+        result_seq
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
     zones::entered(tx, zones::ATTEMPTS, id.0)?;

@@ -15,11 +15,12 @@ use crate::domain::attempts::attempt::Outcome;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::meters::Meters;
+use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::{attempts, endpoints, finish};
 
+use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::{
     Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued, Result,
 };
@@ -102,7 +103,7 @@ pub(crate) const DEPTH: &str = "SELECT \
      + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
 
 fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
-    let found: Option<(i64, Option<u32>, bool, bool)> = conn
+    let found: Option<(EndpointRow, Option<u32>, bool, bool)> = conn
         .prepare_cached(
             "SELECT id, rate_limit, status = 'active', consecutive_failures > 0 FROM endpoints \
              WHERE uid = ?1 AND deleted_at IS NULL",
@@ -122,7 +123,7 @@ fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> r
 /// What is due of one of an endpoint's two queues, whether there is more, and when the next one is due.
 fn due_of(
     conn: &Connection,
-    endpoint: i64,
+    endpoint: EndpointRow,
     bulk: bool,
     now: Timestamp,
     limit: u32,
@@ -144,7 +145,7 @@ fn due_of(
 }
 
 fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAttempt>> {
-    let mut known: HashMap<i64, Arc<Endpoint>> = HashMap::new();
+    let mut known: HashMap<EndpointRow, Arc<Endpoint>> = HashMap::new();
     let mut statement = conn.prepare_cached(LOAD)?;
     let mut jobs = Vec::with_capacity(ids.len());
     for id in ids {
@@ -201,7 +202,7 @@ fn oldest(conn: &Connection) -> rusqlite::Result<Oldest> {
 }
 
 /// Sets the meter by counting, once; from then on commits keep it.
-pub(crate) fn read_depth(conn: &Connection, meters: &Meters) -> rusqlite::Result<()> {
+pub(crate) fn read_depth(conn: &Connection, meters: &StoreMeters) -> rusqlite::Result<()> {
     let depth: i64 = conn.query_row(DEPTH, [i64::MAX], |row| row.get(0))?;
     meters.queue_depth.set(depth);
     Ok(())

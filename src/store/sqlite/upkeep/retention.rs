@@ -17,12 +17,12 @@ use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::read_span;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
-use crate::store::{Result, RetentionStore, Step};
+use crate::store::{Result, RetentionStore, SweepStep};
 
 /// A tenth of the file may stay free: it is used again soon.
 const FREE_SHARE: i64 = 10;
@@ -40,12 +40,12 @@ pub(crate) const NEXT_ATTEMPT: &str =
 pub(crate) const DELETE_LATER: &str = "DELETE FROM attempts WHERE first_id = ?1";
 pub(crate) const DELETE_FIRST: &str = "DELETE FROM attempts WHERE id = ?1";
 
-fn sweep_attempts(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> rusqlite::Result<Step> {
+fn sweep_attempts(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
     let walked: Vec<(AttemptId, bool, Timestamp)> = tx
         .prepare_cached(WALK_ATTEMPTS)?
         .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut step = Step { removed: 0, next: None };
+    let mut step = SweepStep { removed: 0, next: None };
     if walked.iter().all(|(_, _, created_at)| *created_at >= before) {
         if let Some((last, ..)) = walked.last() {
             step.next = look_ahead(tx, NEXT_ATTEMPT, params![last, LOOK_AHEAD, before])?;
@@ -99,10 +99,10 @@ fn sweep_events(
     after: i64,
     before: Timestamp,
     limit: u32,
-) -> rusqlite::Result<Step> {
-    let mut step = Step { removed: 0, next: None };
+) -> rusqlite::Result<SweepStep> {
+    let mut step = SweepStep { removed: 0, next: None };
     let Some(app) = cache::app_row(tx, app)? else { return Ok(step) };
-    let walked: Vec<(i64, Timestamp)> = tx
+    let walked: Vec<(EventRow, Timestamp)> = tx
         .prepare_cached(WALK_EVENTS)?
         .query_map(params![app, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
@@ -113,7 +113,7 @@ fn sweep_events(
         return Ok(step);
     }
     for (id, created_at) in walked {
-        step.next = Some(id);
+        step.next = Some(id.0);
         if created_at >= before || is(tx, HAS_PENDING, id)? {
             continue;
         }
@@ -130,12 +130,12 @@ fn look_ahead(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> ru
     Ok(found.map(|id| id - 1))
 }
 
-fn is(conn: &Connection, sql: &str, event: i64) -> rusqlite::Result<bool> {
+fn is(conn: &Connection, sql: &str, event: EventRow) -> rusqlite::Result<bool> {
     conn.prepare_cached(sql)?.query_row([event], |row| row.get(0))
 }
 
 /// Removes an event that has lost its payload, once nothing refers to it.
-fn drop_if_unused(conn: &Connection, event: i64) -> rusqlite::Result<()> {
+fn drop_if_unused(conn: &Connection, event: EventRow) -> rusqlite::Result<()> {
     let taken: Option<(bool, Timestamp)> = conn
         .prepare_cached("SELECT payload IS NULL, created_at FROM events WHERE id = ?1")?
         .query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -158,8 +158,8 @@ fn drop_if_unused(conn: &Connection, event: i64) -> rusqlite::Result<()> {
 pub(crate) const EXPIRED_KEYS: &str =
     "SELECT app, key, event FROM idempotency WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2";
 
-fn sweep_keys(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<Step> {
-    let expired: Vec<(i64, String, i64)> = tx
+fn sweep_keys(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
+    let expired: Vec<(AppRow, String, EventRow)> = tx
         .prepare_cached(EXPIRED_KEYS)?
         .query_map(params![before, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
@@ -172,8 +172,8 @@ fn sweep_keys(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Resul
 }
 
 /// A step of a walk that always starts at the oldest: there is more when the step was full.
-fn all_or_more(removed: usize, limit: u32) -> Step {
-    Step { removed: removed as u64, next: (removed >= limit as usize).then_some(0) }
+fn all_or_more(removed: usize, limit: u32) -> SweepStep {
+    SweepStep { removed: removed as u64, next: (removed >= limit as usize).then_some(0) }
 }
 
 pub(crate) const DELETE_MINUTES: &str = "DELETE FROM minutes WHERE endpoint = ?1 AND minute IN \
@@ -182,20 +182,20 @@ pub(crate) const DELETE_MINUTES: &str = "DELETE FROM minutes WHERE endpoint = ?1
 pub(crate) const DELETE_TIMES: &str = "DELETE FROM minute_times WHERE endpoint = ?1 AND minute < coalesce( \
      (SELECT min(minute) FROM minutes WHERE endpoint = ?1), ?2) AND minute < ?2";
 
-fn sweep_minutes(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> rusqlite::Result<Step> {
-    let endpoint: Option<i64> = tx
+fn sweep_minutes(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
+    let endpoint: Option<EndpointRow> = tx
         .prepare_cached("SELECT id FROM endpoints WHERE id > ?1 ORDER BY id LIMIT 1")?
         .query_row([after], |row| row.get(0))
         .optional()?;
-    let Some(endpoint) = endpoint else { return Ok(Step { removed: 0, next: None }) };
+    let Some(endpoint) = endpoint else { return Ok(SweepStep { removed: 0, next: None }) };
     let minute = slot_of(before, MINUTE_MS);
     let gone = tx.prepare_cached(DELETE_MINUTES)?.execute(params![endpoint, minute, limit])?;
     tx.prepare_cached(DELETE_TIMES)?.execute(params![endpoint, minute])?;
-    let next = if gone >= limit as usize { after } else { endpoint };
-    Ok(Step { removed: gone as u64, next: Some(next) })
+    let next = if gone >= limit as usize { after } else { endpoint.0 };
+    Ok(SweepStep { removed: gone as u64, next: Some(next) })
 }
 
-fn sweep_activity(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<Step> {
+fn sweep_activity(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
     let gone = tx
         .prepare_cached(
             "DELETE FROM activity WHERE id IN \
@@ -234,23 +234,29 @@ fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<Span>> {
 
 #[async_trait]
 impl RetentionStore for SqliteStore {
-    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
+    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("sweeping the log", move |tx| sweep_attempts(tx, after, before, limit)).await
     }
 
-    async fn retention_events(&self, app: AppId, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
+    async fn retention_events(
+        &self,
+        app: AppId,
+        after: i64,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<SweepStep> {
         self.write_freeing("sweeping events", move |tx| sweep_events(tx, app, after, before, limit)).await
     }
 
-    async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<Step> {
+    async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("forgetting idempotency keys", move |tx| sweep_keys(tx, before, limit)).await
     }
 
-    async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<Step> {
+    async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("sweeping statistics", move |tx| sweep_minutes(tx, after, before, limit)).await
     }
 
-    async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<Step> {
+    async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("sweeping the activity log", move |tx| sweep_activity(tx, before, limit)).await
     }
 
