@@ -1,7 +1,7 @@
 //! What the parts of a delivery cost by themselves: `cargo bench --bench parts`.
 //!
-//! Figures are of one machine; what they are for is the comparison before and after a change, and what a part is
-//! of the whole (`docs/benchmarks.md`).
+//! Figures are of one machine; what they are for is the comparison before and after a change, and what a part
+//! is of the whole (`docs/benchmarks.md`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What whoever posts events feels of a sweep that removes a million rows.
+//! How much a sweep of a million rows slows down posting events.
 //!
 //!     cargo bench --bench sweep
 //!     POSTRIDER_BENCH_RATE=500                             events a second
@@ -163,7 +163,7 @@ async fn measure(path: &std::path::Path) -> f64 {
             stopper.stop();
         }
     });
-    let swept = sweeper.sweep(None).await.expect("the sweep comes to its end");
+    let swept = sweeper.sweep(None).await.expect("the sweep finishes");
     stopping.abort();
     let took = (monotonic() - begun) as f64 / 1e9;
     let during = line("while sweeping", load.taken());
@@ -171,7 +171,7 @@ async fn measure(path: &std::path::Path) -> f64 {
     let after = line("after", load.taken());
     load.stop.store(true, Ordering::Relaxed);
     running.await.expect("the load ends");
-    // What is under way is let finish.
+    // Requests in flight may finish.
     tokio::time::sleep(Duration::from_secs(3)).await;
     store.close().await;
     let quiet = before.max(after);

@@ -67,8 +67,9 @@ impl Sweep for Sweeping {
     async fn sweep(&self, by: &By) -> service::Result<Swept> {
         match self.0.sweep(Some((&by.actor, by.address.as_deref()))).await {
             Ok(swept) => Ok(Swept { attempts: swept.attempts, events: swept.events }),
-            Err(error @ SweepError::Held { .. }) => Err(ServiceError::Conflict(format!(
-                "Nothing was removed: {error}. Set the clock right, or restart with serve --accept-clock."
+            Err(error @ SweepError::ClockJumped { .. }) => Err(ServiceError::Conflict(format!(
+                "Nothing was removed: {error}. {}",
+                crate::upkeep::retention::ADVICE
             ))),
             Err(SweepError::Store(error)) => Err(error.into()),
         }

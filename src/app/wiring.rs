@@ -95,7 +95,11 @@ pub(super) fn assemble(
     let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
     let dispatch: Arc<dyn Dispatch> =
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
-    let rules = InputRules { policy: policy.clone(), signing_headers: config.signing.headers.clone() };
+    let rules = InputRules {
+        policy: policy.clone(),
+        signing_headers: config.signing.headers.clone(),
+        endpoints_per_app: config.limits.endpoints_per_app,
+    };
     let prefix = config.auth.key_prefix.clone();
     let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
     let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());

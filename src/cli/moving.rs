@@ -118,6 +118,7 @@ fn take(document: &Document, notes: Vec<String>, dry_run: bool, config: &Config)
     let rules = InputRules {
         policy: NetworkPolicy::new(config.network.allow.clone()),
         signing_headers: config.signing.headers.clone(),
+        endpoints_per_app: config.limits.endpoints_per_app,
     };
     storage::with(config, async |store| take_with(document, notes, dry_run, store, &vault, &rules).await)
 }

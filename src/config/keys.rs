@@ -148,6 +148,7 @@ pub static KEYS: &[KeySpec] = &[
         "256KiB",
         "The largest payload of an event.",
     ),
+    key("limits.endpoints_per_app", Kind::Count { min: 1, max: U32 }, "5000", "The most webhooks of an app."),
     key(
         "http.trusted_proxies",
         Kind::Nets,

@@ -124,6 +124,8 @@ pub struct Limits {
     pub events_per_second: u32,
     /// Bytes of an event's payload.
     pub event_size: usize,
+    /// Endpoints of an app, deleted ones left out.
+    pub endpoints_per_app: u32,
 }
 
 /// Who stands in between.
@@ -256,6 +258,7 @@ impl Config {
                 requests_per_minute: s.get("limits.requests_per_minute"),
                 events_per_second: s.get("limits.events_per_second"),
                 event_size: s.get("limits.event_size"),
+                endpoints_per_app: s.get("limits.endpoints_per_app"),
             },
             http: Http { trusted_proxies: s.get("http.trusted_proxies") },
             tls: match (s.get("tls.certificate"), s.get("tls.key")) {

@@ -121,7 +121,7 @@ impl Play<'_> {
             let details = serde_json::json!({ "endpoint_id": id.to_string() });
             let by = By::command_line();
             let activity = by.activity(ActivityKind::EndpointCreated, Some(self.app), summary, details, at);
-            self.store.endpoint_insert(endpoint, activity).await?;
+            self.store.endpoint_insert(endpoint, u32::MAX, activity).await?;
             self.parts.insert(id, part);
             made.push((part, id, secret));
         }

@@ -22,6 +22,8 @@ pub const DESCRIPTION_MAX_CHARS: usize = 500;
 pub const HEADERS_MAX: usize = 20;
 /// The longest header value, in bytes.
 pub const HEADER_VALUE_MAX: usize = 8 * 1_024;
+/// The longest sum of all header values of an endpoint, in bytes: every attempt carries and logs them.
+pub const HEADER_VALUES_MAX: usize = 16 * 1_024;
 /// The longest header name, in bytes.
 pub const HEADER_NAME_MAX: usize = 128;
 /// The longest timeout that can be set, in milliseconds.
@@ -265,6 +267,14 @@ pub fn check_header_value(value: &str) -> Result<(), String> {
     }
     if value.trim_matches([' ', '\t']) != value {
         return Err("begins or ends with white space, which would not arrive".to_owned());
+    }
+    Ok(())
+}
+
+/// Checks the sum of the lengths of an endpoint's header values. The error is a sentence for the caller.
+pub fn check_header_values(bytes: usize) -> Result<(), String> {
+    if bytes > HEADER_VALUES_MAX {
+        return Err(format!("has {bytes} bytes of values in all; at most {HEADER_VALUES_MAX} are possible"));
     }
     Ok(())
 }

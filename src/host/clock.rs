@@ -5,8 +5,8 @@
 //! Network timeouts are the one exception: they belong to tokio's own timer, because a real socket
 //! does not follow a fake clock.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
@@ -19,6 +19,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Completes when [`Clock::now`] has reached `at`; at once if it already has.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
+    /// Milliseconds that have passed since some start, whatever the time of day is set to meanwhile.
+    fn passed_ms(&self) -> i64;
+    /// Whether the system says that it keeps the time of day synchronized with others.
+    fn is_synchronized(&self) -> bool;
     /// Completes after so many milliseconds, whatever the time of day is set to meanwhile.
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()>;
 }
@@ -56,6 +60,19 @@ impl Clock for SystemClock {
         })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn passed_ms(&self) -> i64 {
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        let passed = START.get_or_init(std::time::Instant::now).elapsed();
+        i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn is_synchronized(&self) -> bool {
+        // systemd-timesyncd creates it with the first answer of a time server after the system's start. The kernel's
+        // own flag (adjtimex) needs a system call that no safe crate here offers.
+        std::path::Path::new("/run/systemd/timesync/synchronized").exists()
+    }
+
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(std::time::Duration::from_millis(ms.into())))
     }
@@ -78,13 +95,19 @@ pub struct FakeClock {
     now: AtomicI64,
     /// What has passed, which goes on when the time of day is set back.
     passed: AtomicI64,
+    is_synchronized: AtomicBool,
     moved: Notify,
 }
 
 impl FakeClock {
     /// A clock that stands at `now`.
     pub fn new(now: Timestamp) -> FakeClock {
-        FakeClock { now: AtomicI64::new(now.as_millis()), passed: AtomicI64::new(0), moved: Notify::new() }
+        FakeClock {
+            now: AtomicI64::new(now.as_millis()),
+            passed: AtomicI64::new(0),
+            is_synchronized: AtomicBool::new(false),
+            moved: Notify::new(),
+        }
     }
 
     /// Moves the clock forward and wakes whoever was waiting for a time it has now reached.
@@ -92,6 +115,11 @@ impl FakeClock {
         self.now.fetch_add(ms, Ordering::SeqCst);
         self.passed.fetch_add(ms, Ordering::SeqCst);
         self.moved.notify_waiters();
+    }
+
+    /// What [`Clock::is_synchronized`] says from now on.
+    pub fn set_synchronized(&self, is_synchronized: bool) {
+        self.is_synchronized.store(is_synchronized, Ordering::SeqCst);
     }
 
     /// Sets the time of day, forward or back, as an administrator does; nothing passes by that.
@@ -118,6 +146,14 @@ impl FakeClock {
 }
 
 impl Clock for FakeClock {
+    fn passed_ms(&self) -> i64 {
+        self.passed.load(Ordering::SeqCst)
+    }
+
+    fn is_synchronized(&self) -> bool {
+        self.is_synchronized.load(Ordering::SeqCst)
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.now.load(Ordering::SeqCst))
     }

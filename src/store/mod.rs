@@ -7,7 +7,8 @@
 //! * `now` is always a parameter; times cross as [`crate::domain::Timestamp`].
 //! * A method that returns `Ok` has made its change durable.
 //! * No truth lives only in memory. Wake-ups ([`Queued`]) are hints; the table is the truth.
-//! * How an attempt changes is asked of [`crate::domain::attempts::transition::apply`], inside the transaction.
+//! * How an attempt changes is asked of [`crate::domain::attempts::transition::apply`], inside the
+//!   transaction.
 //! * Nothing of the implementation (connections, SQL, its errors' types) appears here.
 //!
 //! `tests/it/store/` holds the conformance suite, written against these traits.

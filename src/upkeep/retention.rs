@@ -7,9 +7,9 @@
 //! pending is never removed.
 //!
 //! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
-//! is more than a day ahead of it, nothing is removed and a person is waited for: either the clock is set
-//! right, or the server is started with `serve --accept-clock`. (A server that was off for longer than a
-//! day looks the same, and is asked about too.)
+//! is more than a day ahead of it, nothing is removed until the clock can be trusted: the system says that it
+//! is synchronized, or it has kept pace with the monotonic clock for an hour ([`Steadiness`]), or somebody starts
+//! the server with `serve --accept-clock`. (A server that was off for a weekend looks the same as a wrong clock.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,12 @@ use crate::store::{MINUTES_KEPT_MS, Store, StoreError};
 const EVERY_MS: i64 = 3_600_000;
 /// How far the clock may be ahead of the latest time seen.
 const TRUSTED_MS: i64 = 86_400_000;
+/// How long the clock must keep pace before it is trusted by itself.
+const STEADY_MS: i64 = 3_600_000;
+/// How far it may be off meanwhile: time servers correct small errors in steps.
+const OFF_MS: i64 = 2_000;
+/// How often that is looked at.
+const LOOK_EVERY_MS: u32 = 60_000;
 /// How long the activity log is kept: a year.
 pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
 /// Rows of a step while others write: it takes about as long as a commit does anyway.
@@ -96,7 +102,7 @@ pub struct Swept {
 pub enum SweepError {
     /// The clock is too far ahead of what was seen last.
     #[error("the clock says {now}, more than a day after {seen}, the latest time that this server has seen")]
-    Held { now: Timestamp, seen: Timestamp },
+    ClockJumped { now: Timestamp, seen: Timestamp },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -106,6 +112,7 @@ pub enum SweepError {
 enum What {
     Keys,
     Attempts,
+    HeaderValues,
     Events(AppId),
     Minutes,
     Activity,
@@ -122,6 +129,7 @@ struct Inner {
     state: std::sync::Mutex<SweeperState>,
     /// One sweep at a time. Holds whether it has been told that sweeps are held.
     turn: Mutex<bool>,
+    steadiness: std::sync::Mutex<Steadiness>,
     stop: CancellationToken,
 }
 
@@ -129,7 +137,8 @@ impl Sweeper {
     /// Joins the parts; nothing runs yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, rules: Rules) -> Sweeper {
         let (stop, state) = (CancellationToken::new(), std::sync::Mutex::default());
-        Sweeper(Arc::new(Inner { store, clock, rules, state, turn: Mutex::new(false), stop }))
+        let steadiness = std::sync::Mutex::new(Steadiness::new(&*clock));
+        Sweeper(Arc::new(Inner { store, clock, rules, state, turn: Mutex::new(false), steadiness, stop }))
     }
 
     /// What is known of sweeps since the start.
@@ -154,17 +163,35 @@ impl Sweeper {
                 let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
                 sweeper.note(|state| state.next_at = Some(next));
                 match sweeper.sweep(None).await {
-                    Ok(_) | Err(SweepError::Held { .. } | SweepError::Store(StoreError::Closed)) => {}
+                    Ok(_) | Err(SweepError::ClockJumped { .. } | SweepError::Store(StoreError::Closed)) => {}
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "a retention sweep failed");
                     }
                 }
                 tokio::select! {
                     () = sweeper.0.clock.sleep_until(next) => {}
+                    () = sweeper.clock_trusted() => {}
                     () = sweeper.0.stop.cancelled() => {}
                 }
             }
         })
+    }
+
+    /// Watches the clock, and completes when sweeps were held back and need not be any more.
+    async fn clock_trusted(&self) {
+        loop {
+            self.0.clock.sleep_ms(LOOK_EVERY_MS).await;
+            if self.is_clock_trusted() && self.state().held_back.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the clock is right as far as this machine can tell.
+    fn is_clock_trusted(&self) -> bool {
+        let clock = &*self.0.clock;
+        let steady_ms = self.0.steadiness.lock().expect("no panic happens while this is held").look(clock);
+        steady_ms >= STEADY_MS || clock.is_synchronized()
     }
 
     /// Ends after the step that is under way.
@@ -176,23 +203,14 @@ impl Sweeper {
     pub async fn accept_clock(&self) -> Result<(), StoreError> {
         let (store, now) = (&self.0.store, self.0.clock.now());
         let seen = store.clock_seen().await?;
-        let was_held = seen.is_some_and(|seen| is_ahead(now, seen));
-        let entry = was_held.then(|| Activity {
-            kind: ActivityKind::RetentionClockAccepted,
-            app_id: None,
-            actor: Actor::CommandLine.to_string(),
-            address: None,
-            summary: format!("The clock was accepted: it is {now}."),
-            details: json!({ "now": now.to_string(), "seen": seen.map(|t| t.to_string()) }),
-            created_at: now,
-        });
-        store.clock_note(now, true, entry).await
+        let jumped = seen.filter(|seen| is_ahead(now, *seen));
+        store.clock_note(now, true, jumped.map(|seen| accepted(&Actor::CommandLine, now, seen))).await
     }
 
     /// Sweeps once; `by` is who asked for it, with an address, or nobody: it is time.
     ///
     /// # Errors
-    /// [`SweepError::Held`] when the clock is not to be trusted; nothing was removed then.
+    /// [`SweepError::ClockJumped`] when the clock is not to be trusted; nothing was removed then.
     pub async fn sweep(&self, by: Option<(&Actor, Option<&str>)>) -> Result<Swept, SweepError> {
         let mut told = self.0.turn.lock().await;
         let now = self.0.clock.now();
@@ -200,13 +218,16 @@ impl Sweeper {
         if let Some(seen) = store.clock_seen().await?
             && is_ahead(now, seen)
         {
-            if !*told {
-                self.tell_held(now, seen).await?;
-                *told = true;
+            if !self.is_clock_trusted() {
+                if !*told {
+                    self.tell_held(now, seen).await?;
+                    *told = true;
+                }
+                let held = SweepError::ClockJumped { now, seen };
+                self.note(|state| state.held_back = Some(format!("{held}. {ADVICE}")));
+                return Err(held);
             }
-            let held = SweepError::Held { now, seen };
-            self.note(|state| state.held_back = Some(format!("{held}.")));
-            return Err(held);
+            store.clock_note(now, true, Some(accepted(&Actor::System, now, seen))).await?;
         }
         *told = false;
         store.clock_note(now, false, None).await?;
@@ -224,6 +245,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         self.walk(What::Keys, now).await?;
         swept.attempts = self.walk(What::Attempts, now).await?;
+        self.walk(What::HeaderValues, now).await?;
         for app in store.app_list().await? {
             swept.events += self.walk(What::Events(app.id), now).await?;
         }
@@ -245,6 +267,8 @@ impl Sweeper {
     async fn kept_ms(&self, what: What) -> Result<Option<i64>, StoreError> {
         Ok(match what {
             What::Keys => Some(IDEMPOTENCY_MS),
+            // They go with the attempts that carried them.
+            What::HeaderValues => Some(0),
             What::Attempts => self.policy().await?.logs_ms,
             What::Events(_) => self.policy().await?.events_ms,
             What::Minutes => Some(MINUTES_KEPT_MS),
@@ -263,6 +287,7 @@ impl Sweeper {
             let done = match what {
                 What::Keys => store.retention_keys(before, rows).await?,
                 What::Attempts => store.retention_attempts(after, before, rows).await?,
+                What::HeaderValues => store.retention_header_values(rows).await?,
                 What::Events(app) => store.retention_events(app, after, before, rows).await?,
                 What::Minutes => store.retention_minutes(after, before, rows).await?,
                 What::Activity => store.retention_activity(before, rows).await?,
@@ -288,9 +313,9 @@ impl Sweeper {
 
     async fn tell_held(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {
         tracing::error!(
-            %now, %seen,
-            "retention is held: the clock is more than a day ahead of the latest time seen; set it right, \
-             or restart with serve --accept-clock"
+            %now,
+            %seen,
+            "retention is held back: the clock is more than a day ahead of the latest time seen; {ADVICE}"
         );
         let entry = Activity {
             kind: ActivityKind::RetentionHeld,
@@ -298,8 +323,7 @@ impl Sweeper {
             actor: Actor::System.to_string(),
             address: None,
             summary: format!(
-                "Nothing is removed: the clock says {now}, more than a day after {seen}. Set it right, or \
-                 restart with serve --accept-clock."
+                "Nothing is removed: the clock says {now}, more than a day after {seen}. {ADVICE}"
             ),
             details: json!({ "now": now.to_string(), "seen": seen.to_string() }),
             created_at: now,
@@ -351,6 +375,46 @@ impl Pace {
         self.is_alone = written.saturating_sub(self.written) <= 1;
         self.written = written;
         (took * if self.is_alone { REST_ALONE } else { REST }).min(REST_MAX)
+    }
+}
+
+/// What can be done about a clock that is not trusted.
+pub const ADVICE: &str = "Sweeping starts again by itself after an hour with a steady clock. If the clock is wrong, set \
+     it right; if it is right, serve --accept-clock starts sweeping at once.";
+
+fn accepted(by: &Actor, now: Timestamp, seen: Timestamp) -> Activity {
+    Activity {
+        kind: ActivityKind::RetentionClockAccepted,
+        app_id: None,
+        actor: by.to_string(),
+        address: None,
+        summary: format!("The clock was accepted: it is {now}."),
+        details: json!({ "now": now.to_string(), "seen": seen.to_string() }),
+        created_at: now,
+    }
+}
+
+/// Since when the time of day has kept pace with the monotonic clock.
+#[derive(Debug)]
+struct Steadiness {
+    passed_ms: i64,
+    now: Timestamp,
+}
+
+impl Steadiness {
+    fn new(clock: &dyn Clock) -> Steadiness {
+        Steadiness { passed_ms: clock.passed_ms(), now: clock.now() }
+    }
+
+    /// For how long it has; starts again when the time of day was set meanwhile.
+    fn look(&mut self, clock: &dyn Clock) -> i64 {
+        let passed = clock.passed_ms() - self.passed_ms;
+        let moved = clock.now().as_millis() - self.now.as_millis();
+        if (moved - passed).abs() > OFF_MS {
+            *self = Steadiness::new(clock);
+            return 0;
+        }
+        passed
     }
 }
 

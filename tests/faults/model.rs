@@ -215,7 +215,7 @@ impl World {
             let settings = endpoints::settings("http://receiver.example/", &[&format!("type{n}")]);
             let endpoint = endpoints::endpoint(app, settings, start_time());
             let id = endpoint.id;
-            life.runtime.block_on(life.store.endpoint_insert(endpoint, activity())).unwrap();
+            life.runtime.block_on(life.store.endpoint_insert(endpoint, u32::MAX, activity())).unwrap();
             id
         };
         let endpoints: Vec<_> = (0..ENDPOINTS).map(make).collect();

@@ -291,7 +291,8 @@ async fn a_clock_that_jumps_removes_nothing_until_a_person_accepts_it() {
     app.post_event("a", json!(1)).await;
     app.row_when(is("delivered")).await;
     sweep(&app).await;
-    app.clock.advance_ms(90 * DAY);
+    let right = postrider::host::clock::Clock::now(&*app.clock);
+    app.clock.set(right.plus_ms(90 * DAY));
     for _ in 0..2 {
         let refused = app.post("/v1/retention/sweep", json!({})).await;
         assert_eq!(refused.problems(409).len(), 1);
@@ -315,9 +316,42 @@ async fn a_clock_that_is_set_right_again_ends_the_hold() {
     let app = short_memory().await;
     sweep(&app).await;
     let right = postrider::host::clock::Clock::now(&*app.clock);
-    app.clock.advance_ms(DAY + 1);
+    app.clock.set(right.plus_ms(DAY + 1));
     app.post("/v1/retention/sweep", json!({})).await.problems(409);
     app.clock.set(right.plus_ms(DAY));
+    sweep(&app).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumped_is_trusted_after_an_hour_at_a_steady_pace() {
+    let app = short_memory().await;
+    app.post_event("a", json!(1)).await;
+    sweep(&app).await;
+    let right = postrider::host::clock::Clock::now(&*app.clock);
+    app.clock.set(right.plus_ms(90 * DAY));
+    app.post("/v1/retention/sweep", json!({})).await.problems(409);
+    app.clock.advance_ms(HOUR / 2);
+    // Set once more: the hour begins again.
+    let right = postrider::host::clock::Clock::now(&*app.clock);
+    app.clock.set(right.plus_ms(60_000));
+    app.post("/v1/retention/sweep", json!({})).await.problems(409);
+    app.clock.advance_ms(HOUR / 2);
+    app.post("/v1/retention/sweep", json!({})).await.problems(409);
+    app.clock.advance_ms(HOUR / 2);
+    sweep(&app).await;
+    assert_eq!(app.get("/v1/events").await.expect(200)["meta"]["total"], 0);
+    let accepted = app.get("/v1/activity?kind=retention.clock_accepted").await.expect(200);
+    assert_eq!(accepted["data"][0]["attributes"]["actor"], "system");
+}
+
+#[tokio::test]
+async fn a_clock_that_the_system_keeps_synchronized_is_trusted_at_once() {
+    let app = short_memory().await;
+    sweep(&app).await;
+    let right = postrider::host::clock::Clock::now(&*app.clock);
+    app.clock.set(right.plus_ms(90 * DAY));
+    app.post("/v1/retention/sweep", json!({})).await.problems(409);
+    app.clock.set_synchronized(true);
     sweep(&app).await;
 }
 

@@ -183,7 +183,7 @@ pub struct EndpointBody {
     #[oai(validator(min_items = 1, max_items = 100))]
     events: Option<Vec<String>>,
     /// Up to 20: name → string, or name → `{"value","secret":true}`. Writing the mask `********` keeps a
-    /// secret value. A value has up to 8 KiB.
+    /// secret value. A value has up to 8 KiB, all values together up to 16 KiB.
     headers: Option<Any<Value>>,
     /// Whether bodies are sent as JWE (`dir`, `A256GCM`).
     encrypted: Option<bool>,
@@ -475,7 +475,7 @@ pub struct EventAttributes {
     pub deliveries: u32,
     /// RFC 3339, UTC.
     pub created_at: String,
-    /// The payload. In the detail only; null when retention has removed it.
+    /// The payload. In the detail only.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Any<Value>>,

@@ -58,6 +58,8 @@ pub struct InputRules {
     pub policy: NetworkPolicy,
     /// The configured names of the plain HMAC headers.
     pub signing_headers: Vec<String>,
+    /// The most endpoints of an app.
+    pub endpoints_per_app: u32,
 }
 
 impl EndpointInput {
@@ -139,6 +141,11 @@ fn check_headers(headers: &[(String, HeaderInput)], rules: &InputRules, fail: Fa
         if let Err(message) = endpoint::check_header_value(value) {
             fail(pointer, message);
         }
+    }
+    let values =
+        headers.iter().map(|(_, HeaderInput::Plain(value) | HeaderInput::Secret(value))| value.len());
+    if let Err(message) = endpoint::check_header_values(values.sum()) {
+        fail("/headers".into(), message);
     }
 }
 

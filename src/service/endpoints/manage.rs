@@ -105,7 +105,12 @@ impl Endpoints {
         };
         let activity =
             self.note(caller, ActivityKind::EndpointCreated, "created", &endpoint.settings.name, id);
-        self.store.endpoint_insert(endpoint.clone(), activity).await?;
+        let most = self.rules.endpoints_per_app;
+        if !self.store.endpoint_insert(endpoint.clone(), most, activity).await? {
+            return Err(ServiceError::Conflict(format!(
+                "The app has {most} webhooks, which is the limit (limits.endpoints_per_app); delete one first."
+            )));
+        }
         Ok((endpoint, secret))
     }
 
@@ -299,13 +304,18 @@ impl Endpoints {
         headers: Vec<(String, HeaderInput)>,
         current: &[EndpointHeader],
     ) -> Result<Vec<EndpointHeader>> {
-        let mut errors = Vec::new();
+        let (mut errors, mut bytes) = (Vec::new(), 0);
         let sealed = headers
             .into_iter()
             .filter_map(|(name, value)| {
                 let value = match value {
                     HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
-                        Some(sealed) => HeaderValue::Secret(sealed),
+                        Some(sealed) => {
+                            // One that does not open is refused when it is sent.
+                            let opened = self.vault.open_header(id, &name, &sealed);
+                            bytes += opened.map_or(0, |value| value.len());
+                            HeaderValue::Secret(sealed)
+                        }
                         None => {
                             let message =
                                 "is masked, but there is no secret value to keep; write the value itself";
@@ -315,13 +325,20 @@ impl Endpoints {
                         }
                     },
                     HeaderInput::Secret(text) => {
+                        bytes += text.len();
                         HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
                     }
-                    HeaderInput::Plain(text) => HeaderValue::Plain(text),
+                    HeaderInput::Plain(text) => {
+                        bytes += text.len();
+                        HeaderValue::Plain(text)
+                    }
                 };
                 Some(EndpointHeader { name, value })
             })
             .collect();
+        if let Err(message) = endpoint::check_header_values(bytes) {
+            errors.push(FieldError::new("/headers", message));
+        }
         if errors.is_empty() { Ok(sealed) } else { Err(Invalid(errors).into()) }
     }
 

@@ -1,7 +1,7 @@
 //! Takes the document in: first a plan with everything that is wrong or worth saying, then all of it at
 //! once. What is there already and is the same stays untouched, so that taking in twice changes nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -89,7 +89,27 @@ impl Importer<'_> {
                 }
             }
         }
+        self.check_limit(&mut plan).await?;
         Ok(plan)
+    }
+
+    /// Refuses more endpoints in an app than there may be.
+    async fn check_limit(&self, plan: &mut Plan) -> Result<()> {
+        let most = self.rules.endpoints_per_app as usize;
+        let mut new: BTreeMap<AppId, usize> = BTreeMap::new();
+        for endpoint in &plan.new_endpoints {
+            *new.entry(endpoint.app_id).or_default() += 1;
+        }
+        for (app, new) in new {
+            let there = self.store.endpoint_briefs(app).await?.len();
+            if there + new > most {
+                plan.problems.push(format!(
+                    "apps/{app}: would have {} webhooks; at most {most} are possible (limits.endpoints_per_app)",
+                    there + new
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Writes all of a plan that has no problems.

@@ -21,7 +21,7 @@ pub struct ExportPosition {
     /// More is looked for behind this row; `None`: from the first one.
     pub after: Option<LogKey>,
     /// Rows that were found, in order, and are still to be read. Orders without an index are sorted
-    /// anew each time more is looked for, so then many are found at once, up to [`EXPORT_AHEAD`].
+    /// again each time more is looked for, so then many are found at once, up to [`EXPORT_AHEAD`].
     pub ahead: VecDeque<AttemptId>,
     /// Whether there is nothing behind `ahead`.
     pub is_last: bool,

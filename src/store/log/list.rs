@@ -9,12 +9,12 @@ use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Outcome};
 use crate::domain::{AppId, AttemptId, EndpointId, EventId, Timestamp};
 use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Queued, Result, Sort};
 
-/// What became of a wish to send again.
+/// The result of a manual retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retried {
     /// No such attempt in this app.
     NotFound,
-    /// The delivery is under way already.
+    /// The delivery is pending already.
     Pending,
     /// The endpoint was deleted; there is nowhere to send.
     EndpointDeleted,

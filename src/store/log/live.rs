@@ -1,8 +1,8 @@
 //! Following the log: attempts in the order of their results.
 //!
-//! That is not the order of their ids, because the result of a slow request comes after those of later ones; so an
-//! id alone does not say what a follower has already seen. Storage numbers the results of each app's attempts, in
-//! the transactions that write them.
+//! That is not the order of their ids, because the result of a slow request comes after those of later ones;
+//! so an id alone does not say what a follower has already seen. Storage numbers the results of each app's
+//! attempts, in the transactions that write them.
 
 use async_trait::async_trait;
 

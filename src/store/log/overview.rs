@@ -1,4 +1,4 @@
-//! What an overview shows: all endpoints of an app at once, what waits, and how large it all is. None of
+//! What an overview shows: all endpoints of an app, pending deliveries, and how large storage is. None of
 //! it walks over the log.
 
 use async_trait::async_trait;
@@ -60,7 +60,7 @@ pub trait OverviewStore: Send + Sync {
     async fn endpoint_briefs(&self, app: AppId) -> Result<Vec<EndpointBrief>>;
     /// What an app's active endpoints are to be sent at `now`; counts no further than `cap`.
     async fn due_figures(&self, app: AppId, now: Timestamp, cap: u32) -> Result<DueFigures>;
-    /// The hours of an app's endpoints in which something was delivered or failed for good, from `since`
+    /// The hours of an app's endpoints in which something was delivered or exhausted, from `since`
     /// (a whole hour) on, in no order. Deleted endpoints are left out.
     async fn endpoint_hours(&self, app: AppId, since: Timestamp) -> Result<Vec<HourCount>>;
     /// How large storage is, over all apps.

@@ -10,7 +10,7 @@ use crate::domain::values::histogram::Bucket;
 use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
 use crate::store::Result;
 
-/// How long counts by the minute are kept, in ms; those by the hour are kept for ever.
+/// How long counts by the minute are kept, in ms; those by the hour are kept forever.
 pub const MINUTES_KEPT_MS: i64 = 7 * 86_400_000;
 
 /// What happened in a stretch of time.
@@ -110,7 +110,7 @@ pub struct HealthFigures {
 pub trait StatsStore: Send + Sync {
     /// Steps of `step_ms` over an app's endpoints (deleted ones included) or one of them: those in which
     /// something happened, by their start, from `since` to before `until`. `step_ms` is whole minutes, and
-    /// `since` and `until` are multiples of it. Whole hours reach back for ever, finer steps for
+    /// `since` and `until` are multiples of it. Whole hours reach back without limit, finer steps for
     /// [`MINUTES_KEPT_MS`].
     async fn stats_points(
         &self,

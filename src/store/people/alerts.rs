@@ -32,7 +32,7 @@ pub trait AlertStore: Send + Sync {
     async fn alert_target_list(&self) -> Result<Vec<AlertTarget>>;
     /// One of them.
     async fn alert_target_get(&self, id: AlertTargetId) -> Result<Option<AlertTarget>>;
-    /// Writes a target anew, its last try left out; `false` when there is none.
+    /// Replaces a target, except its last try; `false` when there is none.
     async fn alert_target_update(&self, target: AlertTarget, activity: Activity) -> Result<bool>;
     /// Deletes a target with what was told to it; `false` when there is none.
     async fn alert_target_delete(&self, id: AlertTargetId, activity: Activity) -> Result<bool>;

@@ -1,7 +1,7 @@
 //! Users with their sessions, and the set-up link for the first of them.
 //!
-//! A session ends when the password or the role changes or the user is deleted, in the same transaction. A set-up
-//! link creates the first user and is void as soon as there is a user, whoever created them.
+//! A session ends when the password or the role changes or the user is deleted, in the same transaction. A
+//! set-up link creates the first user and is void as soon as there is any user.
 
 use async_trait::async_trait;
 

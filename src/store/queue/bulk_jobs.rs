@@ -78,7 +78,7 @@ pub trait JobStore: Send + Sync {
     async fn job_get(&self, app: AppId, id: JobId) -> Result<Option<BulkJob>>;
     /// Stops a job that is running: nothing more is queued, and nothing of it that is not yet being sent
     /// will be. Its pending attempts are cancelled later, in steps, by
-    /// [`crate::store::QueueStore::queue_cancel`]. `None` when there is no such job; `false` when it was at its
-    /// end already.
+    /// [`crate::store::QueueStore::queue_cancel`]. `None` when there is no such job; `false` when it was at
+    /// its end already.
     async fn job_cancel(&self, app: AppId, id: JobId, activity: Activity) -> Result<Option<bool>>;
 }

@@ -46,8 +46,8 @@ impl EndpointPatch {
 /// Endpoints. Those that were deleted are not found by any method here.
 #[async_trait]
 pub trait EndpointStore: Send + Sync {
-    /// Keeps a new endpoint.
-    async fn endpoint_insert(&self, endpoint: Endpoint, activity: Activity) -> Result<()>;
+    /// Inserts a new endpoint; `false` when its app has `most` endpoints already, deleted ones left out.
+    async fn endpoint_insert(&self, endpoint: Endpoint, most: u32, activity: Activity) -> Result<bool>;
     /// An endpoint of this app.
     async fn endpoint_get(&self, app: AppId, id: EndpointId) -> Result<Option<Endpoint>>;
     /// Endpoints of an app, newest first (descending id).

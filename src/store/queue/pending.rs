@@ -19,7 +19,7 @@ pub struct Queued {
     pub attempt_id: AttemptId,
     pub endpoint_id: EndpointId,
     pub due_at: Timestamp,
-    /// A single shot, which goes before everything else.
+    /// A single shot, which takes precedence over everything else.
     pub single: bool,
     /// Part of a bulk job, which goes behind everything else of its endpoint.
     pub bulk: bool,
@@ -36,7 +36,7 @@ pub struct EndpointQueue {
 /// When the earliest pending attempts are, or were, due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oldest {
-    /// Of all, those that wait for a paused endpoint included.
+    /// Of all, pending attempts of paused endpoints included.
     pub of_all: Option<Timestamp>,
     /// Of those that are to be sent when they are due.
     pub of_active: Option<Timestamp>,
@@ -120,7 +120,8 @@ pub trait QueueStore: Send + Sync {
         rules: FinishRules,
     ) -> Result<Finished>;
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
-    /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person asked for them after.
+    /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person
+    /// asked for them after.
     async fn queue_cancel(&self, limit: u32) -> Result<u32>;
     /// Since when attempts have been due, at endpoints that are active or paused; `None` when nothing is
     /// pending. The cost follows the number of endpoints that have something pending.

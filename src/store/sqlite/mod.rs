@@ -19,9 +19,9 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
-use engine::{backup, error, migrations, pool};
+use engine::{backup, error, migrations, pool, schema};
 use people::apps;
-use queue::pending;
+use queue::{fan_outs, pending};
 
 pub use engine::meters::StoreMeters;
 pub use engine::store::{Options, SqliteStore};
@@ -44,9 +44,17 @@ impl SqliteStore {
             tracing::info!(from = found, to, %copy, "the database is brought up to date");
         }
         migrations::run(&mut conn)?;
+        // Not before: migrations write the schema as text.
+        schema::distrust(&conn).map_err(|e| error::of("setting up the database", e))?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("creating the first app", e))?;
         let meters = Arc::new(StoreMeters::default());
         pending::read_depth(&conn, &meters).map_err(|e| error::of("counting pending attempts", e))?;
-        SqliteStore::start(conn, path, &options, meters)
+        let is_open = fan_outs::any(&conn).map_err(|e| error::of("looking for open fan-outs", e))?;
+        let store = SqliteStore::start(conn, path, &options, meters)?;
+        fan_outs::start(&store);
+        if is_open {
+            store.fan_outs.wake();
+        }
+        Ok(store)
     }
 }

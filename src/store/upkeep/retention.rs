@@ -1,5 +1,5 @@
 //! Taking away what has grown old, in small steps: one call is one transaction that removes a bounded
-//! number of rows, so that whoever else writes waits for a few milliseconds at most.
+//! number of rows, so that other writes wait for a few milliseconds at most.
 //!
 //! Statistics by the hour and totals are never taken.
 
@@ -36,6 +36,9 @@ pub trait RetentionStore: Send + Sync {
     ) -> Result<SweepStep>;
     /// Forgets idempotency keys that were first used at or before `before`.
     async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
+    /// Removes long header values that were stored once for many attempts and that no attempt refers to any
+    /// more.
+    async fn retention_header_values(&self, limit: u32) -> Result<SweepStep>;
     /// Removes statistics by the minute from before `before`.
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Removes entries of the activity log from before `before`.

@@ -158,7 +158,7 @@ impl Bench {
             json!({}),
             start_time(),
         );
-        self.store.endpoint_insert(endpoint, activity).await.unwrap();
+        self.store.endpoint_insert(endpoint, u32::MAX, activity).await.unwrap();
         id
     }
 

@@ -84,7 +84,11 @@ async fn a_second_process_may_write_beside() {
     assert_eq!(world.post("a").await.len(), 0);
     // What the other one changes must not be hidden by anything that this one remembers.
     beside
-        .endpoint_insert(an_endpoint(world.app, settings(&["*"])), activity(ActivityKind::EndpointCreated))
+        .endpoint_insert(
+            an_endpoint(world.app, settings(&["*"])),
+            u32::MAX,
+            activity(ActivityKind::EndpointCreated),
+        )
         .await
         .unwrap();
     assert_eq!(world.post("a").await.len(), 1);

@@ -86,7 +86,7 @@ async fn a_bulk_retry_lets_exhausted_deliveries_go_on_and_nothing_else() {
         Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), single: false, bulk: true };
     assert_eq!(queued, [hint]);
 
-    // The whole schedule anew, and the numbers go on.
+    // The whole schedule again, and the numbers go on.
     let retry = world.fail(next.id).await;
     let row = world.attempt(retry).await;
     assert_eq!((row.attempt, row.trigger), (5, Trigger::Retry));
@@ -105,7 +105,7 @@ async fn a_repeated_bulk_retry_doubles_nothing() {
     let (again, none, _) = world.make(all()).await;
     assert_eq!((counts(&again), none), ((JobStatus::Done, [0, 0, 0, 0]), vec![]));
     assert_eq!(world.log().await.len(), rows);
-    // Once that has failed for good, it is meant again.
+    // Once that is exhausted, the filter selects it again.
     world.fail_for_good(queued[0].attempt_id).await;
     assert_eq!(world.count(all()).await, 1);
 }
@@ -292,7 +292,7 @@ async fn a_large_job_goes_in_steps_and_from_where_it_was_after_a_restart() {
     let (job, queued, more) = world.make(all()).await;
     assert_eq!((queued.len(), more), (1_000, true));
     assert_eq!(counts(&job), (JobStatus::Running, [2_500, 1_000, 0, 0]));
-    // What fails for good meanwhile was not meant when the job was made.
+    // What is exhausted meanwhile was not selected when the job was created.
     let fresh = world.post_one("a").await;
     let Finished::Done { .. } = world.finish(fresh, answered(410, now())).await else { panic!() };
     world.set_status(endpoint, EndpointStatus::Active).await;

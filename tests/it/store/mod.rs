@@ -59,7 +59,7 @@ pub(crate) async fn fresh() -> World {
     World { store, sqlite, dir, app }
 }
 
-/// The same files, opened anew after an orderly end.
+/// The same files, opened again after an orderly end.
 pub(crate) async fn reopen(world: World) -> World {
     world.sqlite.close().await;
     let World { dir, app, store, sqlite } = world;
@@ -158,7 +158,7 @@ impl World {
 
     pub(crate) async fn add(&self, endpoint: Endpoint) -> Endpoint {
         let kind = ActivityKind::EndpointCreated;
-        self.store.endpoint_insert(endpoint.clone(), activity(kind)).await.unwrap();
+        self.store.endpoint_insert(endpoint.clone(), u32::MAX, activity(kind)).await.unwrap();
         endpoint
     }
 

@@ -1,4 +1,4 @@
-//! All endpoints at once, what waits, sizes, and what the Retention page says.
+//! All endpoints of an app, due deliveries, sizes, and what the Retention page says.
 
 use super::*;
 use postrider::domain::retention::PagePolicy;

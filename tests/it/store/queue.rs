@@ -95,7 +95,8 @@ async fn single_shots_are_a_queue_of_their_own() {
     assert_eq!(world.attempt(attempt.id).await.status, AttemptStatus::Cancelled);
 }
 
-/// Whoever posted an event may be the last to hear that it is on disk: others have sent it by then.
+/// The client that posted an event may be the last to learn that it is on disk: it may have been sent by
+/// then.
 #[tokio::test]
 async fn what_was_sent_before_its_post_was_answered_is_not_loaded_again() {
     let world = fresh().await;

@@ -175,5 +175,5 @@ async fn a_setup_link_makes_one_user_and_is_void_when_there_is_one() {
     assert!(!world.store.setup_is_open(token("link"), now()).await.unwrap());
     world.add_user("ada@example.com", Role::Owner).await;
     world.store.user_delete(eve.id, activity(ActivityKind::UserDeleted)).await.unwrap();
-    assert!(!world.store.setup_is_open(token("link"), now()).await.unwrap(), "for good");
+    assert!(!world.store.setup_is_open(token("link"), now()).await.unwrap(), "it stays void");
 }

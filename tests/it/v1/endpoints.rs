@@ -506,3 +506,32 @@ async fn times_are_utc_to_the_millisecond() {
     let hook = app.webhook(URL, json!({})).await;
     assert_eq!(app.webhook_attributes(&hook.id).await["created_at"], "2026-03-01T12:00:00.007Z");
 }
+
+#[tokio::test]
+async fn an_app_has_at_most_so_many_webhooks() {
+    let app = TestApp::with(|config| config.limits.endpoints_per_app = 2).await;
+    let first = app.post("/v1/webhooks", with(json!({}))).await.expect(201);
+    app.post("/api/v0/webhooks", json!({ "url": URL, "events": ["*"] })).await;
+    app.post("/v1/webhooks", with(json!({}))).await.problems(409);
+    assert_eq!(app.get("/v1/webhooks").await.json()["meta"]["total"], 2);
+    assert_eq!(app.post("/api/v0/webhooks", json!({ "url": URL, "events": ["*"] })).await.status, 409);
+    let path = format!("/v1/webhooks/{}", first["data"]["id"].as_str().unwrap());
+    app.delete(&path).await.expect(204);
+    app.post("/v1/webhooks", with(json!({}))).await.expect(201);
+}
+
+#[tokio::test]
+async fn header_values_have_a_limit_in_sum_whatever_is_kept_of_them() {
+    let app = TestApp::start().await;
+    let long = "v".repeat(8 * 1_024);
+    let three = json!({ "headers": { "X-A": long, "X-B": long, "X-C": "1" } });
+    assert_invalid(&app.post("/v1/webhooks", with(three)).await, vec!["/headers"]);
+    let secret = json!({ "value": long, "secret": true });
+    let made = app.post("/v1/webhooks", with(json!({ "headers": { "X-A": secret, "X-B": secret } }))).await;
+    let path = format!("/v1/webhooks/{}", made.expect(201)["data"]["id"].as_str().unwrap());
+    let masked = json!({ "value": "********", "secret": true });
+    let more = json!({ "headers": { "X-A": masked, "X-B": masked, "X-C": "1" } });
+    assert_invalid(&app.with_json(Method::PATCH, &path, more).await, vec!["/headers"]);
+    let kept = json!({ "headers": { "X-A": masked, "X-C": "1" } });
+    app.with_json(Method::PATCH, &path, kept).await.expect(200);
+}

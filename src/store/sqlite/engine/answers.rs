@@ -1,11 +1,11 @@
-//! The answers of a commit reach those who wait for them all at once.
+//! Wakes all callers of a commit from one task.
 //!
-//! Whoever waits does so on a thread of the runtime. Woken one by one from the writer's thread, each would take its way
-//! through the queue that the runtime's threads share, and many a system call to wake one of them up. So a task of the
-//! runtime is given all answers of a commit in one message and wakes their owners from inside, while the writer goes
-//! on. What it buys: at a fan-out of ten 15,700 deliveries a second instead of 13,400 (docs/benchmarks.md).
+//! Callers wait on threads of the runtime. If the writer woke them one by one, each would pass through the
+//! runtime's shared queue, often with a system call to wake a thread. So a task of the runtime gets all
+//! answers of a commit in one message and wakes the callers from inside the runtime, while the writer goes
+//! on: 15,700 deliveries a second instead of 13,400 at a fan-out of ten (docs/benchmarks.md).
 //!
-//! Where there is no runtime, as in commands that write once and end, the writer answers by itself.
+//! Without a runtime, as in commands that write once and exit, the writer answers by itself.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -24,7 +24,8 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Answers on this runtime. Not bounded: how much may wait for the writer is, and nothing is here that was not there.
+    /// Answers on this runtime. Not bounded: how much may wait for the writer is, and nothing is here that
+    /// was not there.
     pub(crate) fn on(runtime: Option<Handle>) -> Answers {
         let task = runtime.map(|runtime| {
             let (task, mut settled) = mpsc::unbounded_channel::<Settled>();

@@ -20,7 +20,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::domain::{EndpointId, Sealed, Timestamp};
-use crate::store::sqlite::engine::{error, migrations};
+use crate::store::sqlite::engine::{error, migrations, schema};
 use crate::store::{Result, StoreError};
 
 /// The table that only backups have: `name` and `value`, both text.
@@ -107,9 +107,11 @@ pub fn restore<E: From<StoreError>>(
     let draft = Draft::beside(to)?;
     fs::copy(from, draft.path()).map_err(|e| failed("copying the backup", e))?;
     let mut conn = open(draft.path())?;
-    let manifest = manifest(&conn)?;
+    has_schema(&conn)?;
     migrations::check(&conn)?;
+    schema::check(&conn, Some(TABLE))?;
     sound(&conn, "integrity_check")?;
+    let manifest = manifest(&conn)?;
     judge(&manifest)?;
     strip(&mut conn).map_err(|e| error::of("taking the key out of the copy", e))?;
     close(conn)?;
@@ -141,7 +143,11 @@ fn source(database: &Path) -> Result<Connection> {
 fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|e| error::of("opening the database", e))?;
-    conn.busy_timeout(BUSY).map_err(|e| error::of("opening the database", e))?;
+    let set_up = || {
+        conn.busy_timeout(BUSY)?;
+        schema::distrust(&conn)
+    };
+    set_up().map_err(|e| error::of("opening the database", e))?;
     Ok(conn)
 }
 
@@ -203,11 +209,16 @@ fn manifest(conn: &Connection) -> Result<Manifest> {
         let sample = if has("endpoints")? { sample()? } else { None };
         Ok(Manifest { version: fact(VERSION)?, created_at: fact(CREATED_AT)?, key: fact(KEY)?, sample })
     };
+    read().map_err(|e| error::of("reading what the backup is", e))
+}
+
+/// Refuses what is no database of this program.
+fn has_schema(conn: &Connection) -> Result<()> {
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(no_database)?;
     if version == 0 {
         return Err(StoreError::Damaged { what: "it is no database of postrider".to_owned() });
     }
-    read().map_err(|e| error::of("reading what the backup is", e))
+    Ok(())
 }
 
 /// Removes what only backups have, and overwrites where it was.

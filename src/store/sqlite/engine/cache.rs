@@ -1,11 +1,10 @@
-//! What the writer remembers between commands, so that taking in an event need not read it again:
-//! which row an app and a type have, and what endpoints want.
+//! What the writer remembers between commands, so that accepting an event need not read it again: the rows of
+//! apps and event types, and which endpoints subscribe to what.
 //!
-//! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when
-//! another connection has committed anything. It is never the truth.
+//! Never authoritative. It is cleared whenever it could be wrong: on every write to an endpoint, on every
+//! error, and when another connection has committed anything.
 //!
-//! What follows from a commit for those who send ([`Fresh`]) goes through here, too: what it has taken in, what has
-//! come to its end, and that endpoints have changed.
+//! It also collects what a commit means for [`Fresh`]: accepted events, finished attempts, changed endpoints.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, EventType};
 use crate::store::Accepted;
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::fan_outs::FanOuts;
 use crate::store::sqlite::engine::fresh::{Fresh, FreshAttempt};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow, read_patterns};
 
@@ -31,11 +31,15 @@ pub(crate) struct Subscription {
 /// The writer's memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
+    /// Who waits for events that are written in steps.
+    fan_outs: Arc<FanOuts>,
+    /// Whether the transaction opened a fan-out.
+    has_fan_out: bool,
     /// What follows from endpoints for others; see [`Cache::after_commit`].
     fresh: Arc<Fresh>,
     /// Whether something was forgotten since then.
     is_stale: bool,
-    /// First attempts of the transaction under way.
+    /// First attempts of the open transaction.
     accepted: Vec<FreshAttempt>,
     apps: HashMap<AppId, AppRow>,
     subscriptions: HashMap<AppRow, Arc<Vec<Subscription>>>,
@@ -47,14 +51,17 @@ const TYPES: usize = 1_000;
 
 impl Cache {
     /// Knows nothing yet.
-    pub(crate) fn new(fresh: Arc<Fresh>) -> Cache {
+    pub(crate) fn new(fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
         let (accepted, apps, subscriptions, types) = Default::default();
-        Cache { fresh, is_stale: false, accepted, apps, subscriptions, types }
+        Cache { fan_outs, has_fan_out: false, fresh, is_stale: false, accepted, apps, subscriptions, types }
     }
 
-    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of what
-    /// was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
+    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of
+    /// what was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
     pub(crate) fn after_commit(&mut self) {
+        if std::mem::take(&mut self.has_fan_out) {
+            self.fan_outs.wake();
+        }
         if std::mem::take(&mut self.is_stale) {
             self.accepted.clear();
             self.fresh.renew();
@@ -68,7 +75,17 @@ impl Cache {
         self.accepted.extend(FreshAttempt::of(accepted, payload));
     }
 
-    /// An attempt comes to its end.
+    /// The transaction has opened a fan-out.
+    pub(crate) fn fan_out_opened(&mut self) {
+        self.has_fan_out = true;
+    }
+
+    /// Open fan-outs.
+    pub(crate) fn fan_outs(&self) -> &FanOuts {
+        &self.fan_outs
+    }
+
+    /// An attempt gets its result.
     pub(crate) fn ended(&self, id: AttemptId) {
         self.fresh.forget(id);
     }

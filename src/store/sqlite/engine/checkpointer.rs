@@ -4,7 +4,8 @@
 //! the slowest of a hundred posts had waited for. Made beside the writer it never gets to the end of a WAL
 //! that goes on growing, and a WAL starts over only when all of it has been moved. So the long part is done
 //! here, and then the writer moves the little that came meanwhile ([`Checkpointer::after_commit`]).
-//! Only when much has come during one pass does the writer wait for it, so that the WAL cannot grow for ever.
+//! Only when much has come during one pass does the writer wait for it, so that the WAL cannot grow without
+//! limit.
 //!
 //! One that fails costs only disk space, and the next one makes up for it; unless the disk itself has failed.
 
@@ -24,7 +25,7 @@ use crate::store::{Result, StoreError};
 /// Pages in the WAL from which a checkpoint is worth its cost, and by which it must have grown before
 /// another is tried (a reader may have held the last one up).
 const WORTH_PAGES: i32 = 1_000;
-/// Pages that may come while a pass is under way. Where the disk keeps up with that less well than with the writer,
+/// Pages that may be added during a pass. Where the disk keeps up with that less well than with the writer,
 /// the writer waits: what the WAL takes has a limit.
 const BEHIND_PAGES: i32 = 4 * WORTH_PAGES;
 /// How often the long part is done again, because as much as is worth a checkpoint has come meanwhile.
@@ -101,7 +102,7 @@ impl Checkpointer {
         None
     }
 
-    /// Asks for a pass, whatever is in the WAL, unless one is under way.
+    /// Asks for a pass, whatever is in the WAL, unless one is running.
     pub(crate) fn begin(&mut self, pages: i32) {
         let Some(ask) = &self.ask else { return };
         if !self.is_running && ask.try_send(()).is_ok() {
@@ -141,7 +142,7 @@ impl Checkpointer {
         self.ended.recv().ok().flatten()
     }
 
-    /// Waits for the pass that is under way, and ends the thread.
+    /// Waits for the running pass, and ends the thread.
     pub(crate) fn stop(&mut self) -> Trouble {
         let trouble = self.wait();
         drop(self.ask.take());

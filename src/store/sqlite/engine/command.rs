@@ -1,4 +1,5 @@
-//! What the writer is given to do: a closure that writes in a transaction, with someone who waits for its result.
+//! What the writer is given to do: a closure that writes in a transaction, with someone who waits for its
+//! result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -194,7 +195,7 @@ where
             }
             (None, CommitOutcome::Committed) => unreachable!("a group commits after all of it has run"),
         };
-        // Whoever asked may have gone away; what is done stays done.
+        // The caller may have gone away; the write stays.
         let _ = reply.send(result);
     }
 }

@@ -5,7 +5,7 @@
 //! statements once for each endpoint. Nothing is at risk: the counts are written in the transaction of
 //! the rows they count, and when that is undone they are forgotten ([`Counts::undo_to`]).
 //!
-//! The rules that the counts keep are written beside the tables. Whoever makes a row of the log, or
+//! The rules that the counts keep are written beside the tables. Code that inserts a row of the log, or
 //! changes the status of one, tells it here: [`Counts::begun`], [`Counts::moved`], [`Counts::ended`],
 //! [`Counts::superseded`]. Tests must be left out by the callers' rows: each method looks at the trigger.
 

@@ -1,17 +1,15 @@
-//! What has just been taken in, memory until it is sent, so that it need not be read back.
+//! Payloads and endpoints of just-accepted events, kept until they are sent.
 //!
 //! Nearly every attempt is sent a moment after its event is on disk. Reading it back took a thread, a
-//! snapshot and five tables, on a connection whose pages every commit makes stale. What this saves is in
+//! snapshot and five tables, on a connection whose pages every commit makes stale. The figures are in
 //! `docs/benchmarks.md`.
 //!
-//! It is never the truth, and it must not outlive a change of it. What is here was pending, and its endpoint
-//! as it is here, in a certain *generation*. The writer begins a new one, with nothing in it, whenever
-//! something was written to endpoints, after an error, and when another process has committed: after its
-//! commit, and before anyone is told of it. What belongs to an earlier generation is not let in. Whatever is
-//! not here is in the table.
+//! A cache, never authoritative. Entries belong to a *generation*; the writer starts a new, empty one after
+//! any change to endpoints, an error, or a commit by another process: after COMMIT, before anyone is
+//! notified. Puts for an older generation are dropped. What is not here is in the table.
 //!
-//! Attempts are put in by the writer too, between the commit of their event and that of their result: whoever
-//! posted may hear of the first after the second, and what came in then would be sent again.
+//! Only the writer puts attempts in, between the commit of the event and that of the result: a client that
+//! posted may learn of the first after the second, and what it put in then would be sent twice.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +25,7 @@ use crate::store::{Accepted, LoadedAttempt};
 const HALF_BYTES: usize = 4 << 20;
 /// The same in attempts.
 const HALF_ATTEMPTS: usize = 4_096;
-/// Endpoints that are memory.
+/// The most endpoints.
 const ENDPOINTS: usize = 1_000;
 
 /// A count of the changes that make what is known of endpoints and attempts doubtful.
@@ -60,7 +58,7 @@ impl FreshAttempt {
     }
 }
 
-/// What is memory. The attempts are in two halves: when the younger one is full, the older one is given up.
+/// The entries. The attempts are in two halves: when the younger one is full, the older one is dropped.
 #[derive(Debug, Default)]
 struct Memory {
     young: HashMap<AttemptId, FreshAttempt>,
@@ -69,7 +67,7 @@ struct Memory {
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
 }
 
-/// The memory, which the writer and those who load share.
+/// The cache, shared by the writer and the reads that load attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
     generation: AtomicU64,
@@ -126,7 +124,7 @@ impl Fresh {
         jobs
     }
 
-    /// Forgets an attempt that has come to its end. For the writer only, which knows that it was memory before.
+    /// Drops an attempt that has its result. For the writer only, which knows that it was put in before.
     pub(crate) fn forget(&self, id: AttemptId) {
         let mut memory = self.memory();
         let _ = memory.remove(id);

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::store::Result;
-use crate::store::sqlite::engine::{error, migrations, pool};
+use crate::store::sqlite::engine::{error, migrations, pool, schema};
 
 /// Lines of SQLite's own check that are reported.
 const LINES: u32 = 20;
@@ -67,8 +67,11 @@ pub fn inspect(database: &Path, busy_timeout: std::time::Duration) -> Result<Ins
         source: Box::new(e),
     })?;
     migrations::check(&conn)?;
+    let different = schema::differences(&conn, None)?;
     let snapshot = conn.transaction().map_err(|e| error::of("reading the database", e))?;
-    look(&snapshot).map_err(|e| error::of("checking the database", e))
+    let mut inspection = look(&snapshot).map_err(|e| error::of("checking the database", e))?;
+    inspection.problems.splice(0..0, different);
+    Ok(inspection)
 }
 
 fn look(conn: &Connection) -> rusqlite::Result<Inspection> {

@@ -1,4 +1,4 @@
-//! What storage counts of itself. Truth is in the tables; this is for those who watch.
+//! Metrics of storage. Kept in memory; nothing is decided by them.
 
 use crate::host::meter::{Counter, Gauge, Histogram};
 

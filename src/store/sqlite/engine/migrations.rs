@@ -21,6 +21,8 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0008_alerts.sql")),
     M::up(include_str!("migrations/0009_cheap_writes.sql")),
     M::up(include_str!("migrations/0010_result_seq.sql")),
+    M::up(include_str!("migrations/0011_fan_outs.sql")),
+    M::up(include_str!("migrations/0012_header_values.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -49,7 +51,16 @@ pub(crate) fn run(conn: &mut Connection) -> Result<()> {
     Err(StoreError::Failed { doing: "bringing the database up to date", source: Box::new(cause) })
 }
 
-fn version(conn: &Connection) -> Result<i64> {
+/// Brings an empty database to a version that this program knows.
+pub(crate) fn run_to(conn: &mut Connection, version: i64) -> Result<()> {
+    let version = usize::try_from(version).unwrap_or_default();
+    MIGRATIONS
+        .to_version(conn, version)
+        .map_err(|e| StoreError::Failed { doing: "creating a schema", source: Box::new(e) })
+}
+
+/// The version of a database's schema; 0 when there is none.
+pub(crate) fn version(conn: &Connection) -> Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|e| error::of("reading the database's version", e))
 }

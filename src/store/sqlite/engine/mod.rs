@@ -1,12 +1,16 @@
 //! How SQLite is driven, whatever is stored in it.
 //!
 //! * [`store`]: the open database that all traits are implemented for.
-//! * [`writer`]: the one thread that writes, many [`command`]s to a commit; [`answers`] holds their replies until it.
+//! * [`writer`]: the one thread that writes, many [`command`]s to a commit; [`answers`] holds their replies
+//!   until it.
 //! * [`checkpointer`]: moves the WAL into the database file between commits. [`reserve`]: the ballast file.
 //! * [`readers`]: the few threads that read; [`pool`]: how connections are set up.
 //! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
-//! * [`counts`]: roll-ups that every commit adds to. [`zones`]: which row numbers a range of time can have. [`meters`]: what is counted about the engine itself.
-//! * [`migrations`]: the schema. [`backup`], [`inspect`]: whole-file work.
+//! * [`fan_outs`]: who waits for events that are written in steps.
+//! * [`counts`]: roll-ups that every commit adds to. [`zones`]: which row numbers a range of time can have.
+//!   [`meters`]: what is counted about the engine itself.
+//! * [`migrations`]: the schema. [`schema`]: whether a file has it, and nothing else. [`backup`],
+//!   [`inspect`]: whole-file work.
 //! * [`rows`], [`paging`], [`error`]: values in columns, pages, SQLite's errors.
 //!
 //! The engine is the lowest room of the backend: it uses none of the others.
@@ -18,6 +22,7 @@ pub(super) mod checkpointer;
 pub(super) mod command;
 pub(super) mod counts;
 pub(super) mod error;
+pub(super) mod fan_outs;
 pub(super) mod fresh;
 pub mod inspect;
 pub(super) mod meters;
@@ -27,6 +32,7 @@ pub(super) mod pool;
 pub(super) mod readers;
 pub(super) mod reserve;
 pub(super) mod rows;
+pub(super) mod schema;
 pub(super) mod store;
 pub(super) mod writer;
 pub(super) mod zones;

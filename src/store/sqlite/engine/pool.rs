@@ -11,7 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::sqlite::engine::error;
+use crate::store::sqlite::engine::{error, schema};
 use crate::store::{Result, StoreError};
 
 /// Kept pages of a connection that reads, in KiB.
@@ -40,8 +40,8 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection> 
     Ok(conn)
 }
 
-/// Moves what an earlier process has left in the WAL into the main file, and syncs both. After a failed fsync the
-/// WAL may be whole in memory and not on the disk; what is added behind such a gap would be lost with it.
+/// Moves what an earlier process has left in the WAL into the main file, and syncs both. After a failed fsync
+/// the WAL may be whole in memory and not on the disk; what is added behind such a gap would be lost with it.
 pub(crate) fn empty_wal(conn: &Connection) -> Result<()> {
     // Readers of another process are not waited for, and on a full disk it stays as it is.
     let wait = conn.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0)).unwrap_or(0);
@@ -73,7 +73,7 @@ fn make_private(path: &Path) -> Result<()> {
 }
 
 fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
-    // Before anything is written: it cannot be changed afterwards without writing the file anew, and
+    // Before anything is written: it cannot be changed afterwards without rewriting the file, and
     // on a file in use it would only wait for the lock.
     if conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0 {
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -104,6 +104,7 @@ fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
 const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 fn set_up_reader(conn: &Connection, path: &Path, busy_timeout: Duration) -> rusqlite::Result<()> {
+    schema::distrust(conn)?;
     conn.busy_timeout(busy_timeout)?;
     keep_temporary_beside(conn, path);
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
@@ -112,9 +113,9 @@ fn set_up_reader(conn: &Connection, path: &Path, busy_timeout: Duration) -> rusq
     conn.pragma_update(None, "query_only", true)
 }
 
-/// Has SQLite keep what does not fit into memory while it sorts in the directory of the database. In a container there
-/// may be no other one that can be written to, and what is in it should not pass through one that is for everybody.
-/// These files have no name once they are open. Holds for the whole process.
+/// Has SQLite keep what does not fit into memory while it sorts in the directory of the database. In a
+/// container there may be no other one that can be written to, and what is in it should not pass through one
+/// that is for everybody. These files have no name once they are open. Holds for the whole process.
 fn keep_temporary_beside(conn: &Connection, path: &Path) {
     if let Some(dir) = path.parent().and_then(Path::to_str).filter(|dir| !dir.is_empty()) {
         // Nothing can be written there: then where SQLite likes, if anywhere.
@@ -133,6 +134,7 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection> 
 pub(crate) fn checkpointer(path: &Path, busy_timeout: Duration) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, READER).map_err(|e| error::of("opening checkpoints", e))?;
     let set_up = || {
+        schema::distrust(&conn)?;
         conn.busy_timeout(busy_timeout)?;
         // As the writer: what is moved is on disk before the WAL starts over.
         conn.pragma_update(None, "synchronous", "FULL")?;
@@ -159,7 +161,7 @@ pub(crate) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<P
 }
 
 /// A transaction that reads: all its statements see the same state. rusqlite's own prepares its two
-/// statements anew each time, which takes longer than most reads.
+/// statements each time, which takes longer than most reads.
 pub(crate) struct Snapshot<'a>(&'a Connection);
 
 impl Snapshot<'_> {

@@ -1,10 +1,7 @@
-//! What reads, each in a snapshot of its own, on a few threads that are for nothing else.
+//! Reads, each in a snapshot of its own, on a fixed number of threads.
 //!
-//! The runtime's own threads for what blocks would do, but they may be five hundred, and a new one starts
-//! whenever a read is asked for in the moment between the end of the one before and its thread's rest. All of
-//! them are then used in turn, so none is ever idle for long enough to end: under load some fifty came
-//! together. What a read has taken memory for is freed on other threads, and goes back to the one that took
-//! it; so each of the fifty held some pages that nobody else could have. Figures in docs/benchmarks.md.
+//! Tokio's blocking pool may grow to 500 threads; under load about 50 were created and kept alive, each
+//! holding freed SQLite pages in its own malloc arena. A fixed pool of four avoids that (docs/benchmarks.md).
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,7 +69,7 @@ impl Readers {
 
     /// Waits for those that read, and closes their connections.
     pub(crate) async fn close(&self) {
-        // Once every permit is here, no read is under way.
+        // Once every permit is here, no read is running.
         if let Ok(all) = self.permits.acquire_many(self.count).await {
             self.permits.close();
             all.forget();

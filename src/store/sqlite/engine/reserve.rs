@@ -1,8 +1,9 @@
 //! Space that is set aside for making space.
 //!
-//! To remove rows takes space as well: the changed pages go to the WAL first. So a file of some megabytes lies
-//! beside the database, and when the disk is full and something is to be removed, it is deleted and the removal
-//! tried again. Until it can be made again, only what frees space is written, so that nobody else uses it up.
+//! To remove rows takes space as well: the changed pages go to the WAL first. So a file of some megabytes
+//! lies beside the database, and when the disk is full and something is to be removed, it is deleted and the
+//! removal tried again. Until it can be made again, only what frees space is written, so that nobody else
+//! uses it up.
 //!
 //! Where there is no room for it at the start there is none, and nothing else is different.
 

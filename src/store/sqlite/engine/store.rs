@@ -1,5 +1,5 @@
-//! The open database: the writer's inbox, the readers, and how work reaches either. The rooms above implement the
-//! storage traits on it.
+//! The open database: the writer's inbox, the readers, and how work reaches either. The rooms above implement
+//! the storage traits on it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::domain::Timestamp;
 use crate::store::sqlite::engine::command::{Asked, Tx};
+use crate::store::sqlite::engine::fan_outs::FanOuts;
 use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
@@ -66,6 +67,10 @@ pub struct SqliteStore {
     queue_bytes: usize,
     meters: Arc<StoreMeters>,
     pub(crate) fresh: Arc<fresh::Fresh>,
+    pub(crate) fan_outs: Arc<FanOuts>,
+    /// Cancelled when the store is closed or dropped.
+    pub(crate) stopped: CancellationToken,
+    _stop: DropGuard,
     broken: CancellationToken,
 }
 
@@ -83,10 +88,12 @@ impl SqliteStore {
         let broken = CancellationToken::new();
         let checkpointer = checkpointer::Checkpointer::start(path, options.busy_timeout, broken.clone())?;
         let fresh = Arc::new(fresh::Fresh::default());
+        let fan_outs = Arc::new(FanOuts::default());
+        let stopped = CancellationToken::new();
         let parts = writer::WriterParts {
             group_max: options.group.max(1),
             meters: meters.clone(),
-            cache: cache::Cache::new(fresh.clone()),
+            cache: cache::Cache::new(fresh.clone(), fan_outs.clone()),
             checkpointer,
             reserve: reserve::Reserve::beside(path, options.reserve_bytes),
             broken: broken.clone(),
@@ -105,12 +112,15 @@ impl SqliteStore {
             queue_bytes: options.queue_bytes,
             meters,
             fresh,
+            fan_outs,
+            _stop: stopped.clone().drop_guard(),
+            stopped,
             broken,
         }))
     }
 
-    /// Waits until the disk fails: an fsync did not succeed. Nothing is written from then on, and only a new start
-    /// knows what is on the disk.
+    /// Waits until the disk fails: an fsync did not succeed. Nothing is written from then on, and only a new
+    /// start knows what is on the disk.
     pub async fn broken(&self) {
         self.broken.cancelled().await;
     }
@@ -123,6 +133,7 @@ impl SqliteStore {
     /// Writes what is waiting, moves everything into the main file and closes it. Calls that come
     /// later get [`StoreError::Closed`]; closing twice does nothing.
     pub async fn close(&self) {
+        self.stopped.cancel();
         self.readers.close().await;
         drop(self.lock_at_hand().take());
         let _ = self.inbox.send(Message::Close).await;
@@ -215,7 +226,8 @@ impl SqliteStore {
     }
 }
 
-async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+/// Waits for the answer of the writer.
+pub(crate) async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
     // The writer answers everything it has taken; without an answer it had ended before.
     answer.await.unwrap_or(Err(StoreError::Closed))
 }

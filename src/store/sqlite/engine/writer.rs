@@ -1,25 +1,25 @@
 //! The one thread that writes, with group commit.
 //!
-//! A commit costs an fsync, whatever is in it. So the writer takes all commands that are waiting, runs each in
-//! a savepoint, commits once, and answers all of them after ([`crate::store::sqlite::engine::answers`]). A command that fails undoes
-//! its own savepoint only; when the commit fails, all of the group have failed. It waits for no more to come,
-//! unless there was a crowd just before.
+//! A commit costs an fsync, whatever is in it. So the writer takes all waiting commands, runs each in a
+//! savepoint, commits once, and answers all of them after ([`crate::store::sqlite::engine::answers`]). A
+//! command that fails undoes only its own savepoint; when the commit fails, the whole group fails. The writer
+//! waits for no further commands, unless the last group was large. A transaction ends early when it has
+//! changed [`LARGE`] rows, so that the rest can be answered sooner.
 //!
-//! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly
-//! all that is written, can be run again; so those that stand next to each other share one. If one of
-//! them fails, which is rare, all of them are undone and run again each in its own. What runs first in a
-//! transaction needs none: to undo it is to begin anew.
+//! For a savepoint SQLite copies every page before its first change. Events and results, which are nearly all
+//! writes, can be run again; so neighbors of this kind share a savepoint. If one of them fails, which is
+//! rare, all of them are undone and run again, each in its own. The first commands of a transaction need
+//! none: undoing them is starting over.
 //!
-//! A full disk refuses what would need more of it, and only that. When something is to be removed then, what
-//! was set aside is given up for it ([`crate::store::sqlite::engine::reserve`]).
+//! A full disk refuses only what needs more space. When something is to be removed then, the ballast file is
+//! given up for it ([`crate::store::sqlite::engine::reserve`]).
 //!
-//! A failed fsync ends all writing for good. What the disk holds is unknown then, and a later fsync that
-//! succeeds says nothing about what the failed one was for; only a new start, which reads what is really
-//! there, knows more.
+//! A failed fsync ends all writing. What the disk holds is unknown then, and a later fsync that succeeds says
+//! nothing about the pages of the failed one; only a new start, which reads what is really there, knows more.
 //!
-//! Checkpoints never run inside a commit; nearly all of their work is done beside the writer
-//! ([`crate::store::sqlite::engine::checkpointer`]). The writer must not be blocked by anything but the disk and another process's
-//! lock.
+//! Checkpoints never run inside a commit; nearly all of their work is done by another thread
+//! ([`crate::store::sqlite::engine::checkpointer`]). Nothing but the disk and another process's lock may
+//! block the writer.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -68,9 +68,12 @@ pub(crate) struct WriterParts {
     pub(crate) answers: Answers,
 }
 
+/// So many changed rows end a transaction, although more commands wait: about half a second of the writer.
+const LARGE: u64 = 10_000;
 /// So many commands in a commit mean that more are about to come.
 const CROWD: usize = 16;
-/// How long a crowd is let grow. Most pages of a commit are the same, whether it has sixteen commands or fifty.
+/// How long a crowd is let grow. Most pages of a commit are the same, whether it has sixteen commands or
+/// fifty.
 const GATHERING: Duration = Duration::from_micros(500);
 
 /// Writes until it is told to close, or until nobody is left to tell it anything.
@@ -89,6 +92,7 @@ pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: W
         checkpointer,
         reserve,
         data_version: 0,
+        changes_before: 0,
         is_full: false,
         is_broken: false,
         answers,
@@ -136,8 +140,10 @@ struct Writer {
     checkpointer: Checkpointer,
     /// SQLite's count of other connections' commits, as it was seen last.
     data_version: i64,
+    /// Rows that the connection had changed when the transaction began.
+    changes_before: u64,
     reserve: Reserve,
-    /// Whether something of the group under way was refused for want of space.
+    /// Whether a command of the present group was refused for want of space.
     is_full: bool,
     /// Whether the disk has failed.
     is_broken: bool,
@@ -171,23 +177,32 @@ impl Writer {
 
     fn commit_all(&mut self, group: &mut Vec<Box<dyn Command>>) {
         let mut waiting = VecDeque::from(std::mem::take(group));
+        while !waiting.is_empty() {
+            if self.is_broken {
+                return answer(waiting, &CommitOutcome::lost("writing", fault("the disk has failed")));
+            }
+            self.commit_some(&mut waiting);
+        }
+    }
+
+    /// Runs commands and commits them: all of them, or as many as fit into one transaction.
+    fn commit_some(&mut self, waiting: &mut VecDeque<Box<dyn Command>>) {
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
             self.look_at(error::classify(&e));
-            return answer(waiting, &CommitOutcome::lost("beginning a transaction", e));
+            return answer(waiting.drain(..), &CommitOutcome::lost("beginning a transaction", e));
         }
-        // How many of those that wait are to have a savepoint each, because sharing one went wrong.
+        // How many of the next commands get a savepoint each, because sharing one failed.
         let mut apart = 0_usize;
-        while !waiting.is_empty() {
+        while !waiting.is_empty() && !self.is_large() {
             let shared =
                 if apart == 0 { waiting.iter().take_while(|c| c.is_repeatable()).count() } else { 0 };
             let is_first = ran.is_empty();
             let done = if shared > 1 {
                 let done = self.run_together(&mut waiting.make_contiguous()[..shared], is_first);
-                if matches!(done, Ok(true)) {
-                    ran.extend(waiting.drain(..shared));
-                } else {
-                    apart = shared;
+                match done {
+                    Ok(Some(count)) => ran.extend(waiting.drain(..count)),
+                    _ => apart = shared,
                 }
                 done
             } else {
@@ -203,7 +218,7 @@ impl Writer {
                 self.abandon();
                 answer(ran.drain(..), &CommitOutcome::lost("writing", gone));
                 if let Err(e) = self.begin() {
-                    return answer(waiting, &CommitOutcome::lost("beginning a transaction", e));
+                    return answer(waiting.drain(..), &CommitOutcome::lost("beginning a transaction", e));
                 }
             }
         }
@@ -227,8 +242,14 @@ impl Writer {
         self.answers.give(ran, outcome);
     }
 
+    /// Whether the transaction has changed so many rows that it ends before the next command.
+    fn is_large(&self) -> bool {
+        self.conn.total_changes() - self.changes_before >= LARGE
+    }
+
     fn begin(&mut self) -> rusqlite::Result<()> {
         self.execute("BEGIN IMMEDIATE")?;
+        self.changes_before = self.conn.total_changes();
         let seen = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if seen != self.data_version {
             self.data_version = seen;
@@ -237,19 +258,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before. When one
-    /// of them fails, all of them are undone: `false`.
+    /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before,
+    /// until the transaction is large; how many ran. When one of them fails, all of them are undone: `None`.
     fn run_together(
         &mut self,
         commands: &mut [Box<dyn Command>],
         is_first: bool,
-    ) -> std::result::Result<bool, Aborted> {
+    ) -> std::result::Result<Option<usize>, Aborted> {
         if !is_first {
             self.execute("SAVEPOINT command")?;
         }
         let mark = self.counts.mark();
-        let mut failed = None;
+        let (mut failed, mut ran) = (None, 0);
         for command in commands {
+            if ran > 0 && self.is_large() {
+                break;
+            }
+            ran += 1;
             let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, counts: &mut self.counts };
             failed = command.run(&mut tx);
             if failed.is_some() {
@@ -273,7 +298,7 @@ impl Writer {
         if !is_first {
             self.execute("RELEASE command")?;
         }
-        Ok(failed.is_none())
+        Ok(failed.is_none().then_some(ran))
     }
 
     /// Notes what an error says about the disk.
@@ -300,8 +325,8 @@ impl Writer {
         self.conn.prepare_cached(sql)?.execute([]).map(|_| ())
     }
 
-    /// Writes nothing any more. The connection is not closed either: that would move what is in the WAL into the
-    /// main file, as if it were known to be good.
+    /// Writes nothing any more. The connection is not closed either: that would move what is in the WAL into
+    /// the main file, as if it were known to be good.
     fn refuse(self, group: Vec<Box<dyn Command>>, mut inbox: mpsc::Receiver<Message>) {
         tracing::error!("the disk did not take what was written (fsync failed); nothing more is written");
         let lost = || CommitOutcome::lost("writing", fault("the disk has failed"));

@@ -20,8 +20,8 @@ pub(crate) struct Zoned {
 pub(crate) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones" };
 pub(crate) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones" };
 
-/// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer only;
-/// a trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
+/// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer
+/// only; a trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
 pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result<()> {
     if id & ((1 << ZONE_BITS) - 1) != 0 {
         return Ok(());

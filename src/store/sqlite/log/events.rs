@@ -1,4 +1,5 @@
-//! Events: their list, single events, event types. Accepting them is in [`crate::store::sqlite::queue::events`].
+//! Events: their list, single events, event types. Accepting them is in
+//! [`crate::store::sqlite::queue::events`].
 //!
 //! The list is read as the delivery log is: by the id, within a type where one is asked for, and a range of
 //! time is found by the [zones](crate::store::sqlite::engine::zones) of ids it can be in.
@@ -126,7 +127,7 @@ pub(crate) fn list(
 // Single events, and types
 
 pub(crate) const GET: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, v.payload \
-     FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2";
+     FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2 AND v.payload IS NOT NULL";
 
 fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
@@ -176,13 +177,20 @@ impl EventStore for SqliteStore {
         let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
-            let taken = take(tx, app, &events, now)?;
+            let (taken, open) = take(tx, app, &events, now)?;
             if let Taken::All(accepted) = &taken {
                 accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.accepted(a, &event.payload));
             }
-            Ok(taken)
+            Ok((taken, open))
         });
-        self.ask(take).await
+        let (mut taken, open) = self.ask(take).await?;
+        // The events are on disk; a caller that goes away now changes nothing.
+        for (index, attempts) in open {
+            if let (Taken::All(accepted), Ok(queued)) = (&mut taken, attempts.await) {
+                accepted[index].queued = queued;
+            }
+        }
+        Ok(taken)
     }
 
     async fn event_list(

@@ -12,7 +12,7 @@ use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
-use crate::store::sqlite::queue::{attempts, header_text, manual};
+use crate::store::sqlite::queue::{attempts, header_text, header_values, manual};
 use crate::store::{
     AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, Sort, Start, TOTAL_CAP, TestDelivery,
 };
@@ -44,12 +44,14 @@ pub(crate) fn list(
 fn detail(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Option<AttemptDetail>> {
     let Some(row) = attempts::of_app(conn, app, id)? else { return Ok(None) };
     let attempt = attempts::list_row(conn, id)?;
-    let (request, response) = exchange(conn, id, attempt.response_status)?.unwrap_or_default();
-    let request_body = match &request {
-        None => None,
-        Some(Request { body: Some(body), .. }) => Some(body.clone()),
-        Some(_) => payload(conn, row.event)?,
-    };
+    let (mut request, response) = exchange(conn, id, attempt.response_status)?.unwrap_or_default();
+    let mut request_body = None;
+    if let Some(request) = &mut request {
+        // What retention has taken is not shown as it was sent, either.
+        let payload = payload(conn, row.event)?;
+        request.body = request.body.take().filter(|_| payload.is_some());
+        request_body = request.body.clone().or(payload);
+    }
     let attempts = attempts::of_delivery(conn, row.delivery())?;
     Ok(Some(AttemptDetail { attempt, request, request_body, response, attempts }))
 }
@@ -64,19 +66,21 @@ fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::
          response_truncated FROM attempt_details WHERE attempt = ?1",
     )?
     .query_row([id], |row| {
-        let request = match row.get(0)? {
+        let request = match row.get("request_url")? {
             None => None,
             Some(url) => {
-                Some(Request { url, headers: headers(row.get(1)?)?.unwrap_or_default(), body: row.get(2)? })
+                let headers = headers(row.get("request_headers")?)?.unwrap_or_default();
+                let headers = header_values::resolve(conn, headers)?;
+                Some(Request { url, headers, body: row.get("request_body")? })
             }
         };
         let response = match status {
             None => None,
             Some(status) => Some(Response {
                 status,
-                headers: headers(row.get(3)?)?.unwrap_or_default(),
-                body: row.get::<_, Option<Vec<u8>>>(4)?.unwrap_or_default(),
-                body_truncated: row.get::<_, Option<bool>>(5)?.unwrap_or_default(),
+                headers: headers(row.get("response_headers")?)?.unwrap_or_default(),
+                body: row.get::<_, Option<Vec<u8>>>("response_body")?.unwrap_or_default(),
+                body_truncated: row.get::<_, Option<bool>>("response_truncated")?.unwrap_or_default(),
             }),
         };
         Ok((request, response))

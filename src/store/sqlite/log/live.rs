@@ -1,5 +1,5 @@
-//! Reading the log in the order of results. [`crate::store::sqlite::engine::counts`] numbers them and writes the last
-//! number of each app once with every group.
+//! Reading the log in the order of results. [`crate::store::sqlite::engine::counts`] numbers them and writes
+//! the last number of each app once with every group.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};

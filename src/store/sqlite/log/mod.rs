@@ -1,7 +1,7 @@
 //! Reading the log: lists, exports, the live stream, statistics. No SQL here writes.
 //!
-//! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`] says what an index covers,
-//!   [`merge`] joins several streams in order.
+//! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`] says what an index
+//!   covers, [`merge`] joins several streams in order.
 //! * [`events`]: the list of events. [`export`], [`live`], [`recent`]: other ways to read the log.
 //! * [`overview`], [`statistics`]: figures from the roll-ups.
 

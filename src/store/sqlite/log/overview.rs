@@ -1,4 +1,4 @@
-//! All endpoints of an app at once, what waits, and how large the file is.
+//! All endpoints of an app, due deliveries, and how large the file is.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};

@@ -5,7 +5,8 @@
 //! are read, for as long as they come before what has been found. The cost follows the page, and how
 //! many classes there are; never how many rows the log has, nor how many a filter matches.
 //!
-//! This file says which streams there are and counts them; [`crate::store::sqlite::log::merge`] puts them in order.
+//! This file says which streams there are and counts them; [`crate::store::sqlite::log::merge`] puts them in
+//! order.
 
 use std::cell::OnceCell;
 
@@ -183,8 +184,8 @@ pub(crate) struct Plan {
     selection: Selection,
     pub(crate) range: TimeRange,
     pub(crate) bounds: Bounds,
-    /// The streams once they have been looked up, which count and page both ask for: whatever they may be, and by
-    /// class. A plan lives no longer than the snapshot that it is read in.
+    /// The streams once they have been looked up, which count and page both ask for: whatever they may be,
+    /// and by class. A plan lives no longer than the snapshot that it is read in.
     streams: [OnceCell<Vec<Stream>>; 2],
 }
 

@@ -29,7 +29,7 @@ macro_rules! of_rows {
 const FIRST: &str = of_rows!("id = ?1");
 pub(crate) const LATER: &str = of_rows!("first_id = ?1 ORDER BY id DESC LIMIT 2");
 
-/// A row, as far as it is row_state.
+/// A row, as far as it is shown.
 struct RowState {
     status: AttemptStatus,
     attempt: u32,

@@ -1,4 +1,4 @@
-//! What a job is to do, as the JSON that is stored of it. Reading is strict, like that of every other
+//! What a job is to do, as JSON. Reading is strict, like that of every other
 //! column: what does not read is an error, never a guess at which deliveries were meant.
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //!
 //! A page looks at no more than [`JOB_STEP`] rows, whether they are meant or not, so its cost has a
 //! bound whatever the filter is; and it reads how things stand now, so what has become pending since
-//! the job was made is not queued replayed. The same walk counts (in a reader) and queues (in the writer).
+//! the job was created is not queued again. The same walk counts (in a reader) and queues (in the writer).
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};

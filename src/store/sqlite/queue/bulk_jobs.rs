@@ -1,8 +1,8 @@
 //! Bulk jobs: made, stepped, counted, stopped.
 //!
 //! A job's counters are written in the transactions of what they count: a step that queues, an attempt
-//! that ends ([`crate::store::sqlite::queue::bulk_job_counts`]). So they are exact after a crash, stay when retention takes the
-//! rows, and say when the job is done without asking the log.
+//! that ends ([`crate::store::sqlite::queue::bulk_job_counts`]). So they are exact after a crash, stay when
+//! retention takes the rows, and say when the job is done without asking the log.
 
 use std::collections::HashMap;
 

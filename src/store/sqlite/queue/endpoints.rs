@@ -157,11 +157,19 @@ fn change(endpoint: &mut Endpoint, patch: EndpointPatch, now: Timestamp) {
 
 #[async_trait]
 impl EndpointStore for SqliteStore {
-    async fn endpoint_insert(&self, endpoint: Endpoint, activity: Activity) -> Result<()> {
-        self.write("making an endpoint", move |tx| {
+    async fn endpoint_insert(&self, endpoint: Endpoint, most: u32, activity: Activity) -> Result<bool> {
+        self.write("creating an endpoint", move |tx| {
+            let app = tx.app(endpoint.app_id)?;
+            let count: u32 = tx
+                .prepare_cached("SELECT count(*) FROM endpoints WHERE app = ?1 AND deleted_at IS NULL")?
+                .query_row([app], |row| row.get(0))?;
+            if count >= most {
+                return Ok(false);
+            }
             tx.cache.endpoints_changed();
             insert(tx, &endpoint)?;
-            activity::append(tx, &activity)
+            activity::append(tx, &activity)?;
+            Ok(true)
         })
         .await
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 
 use crate::domain::EventType;
 use crate::domain::attempts::attempt::{Budget, Trigger};
@@ -19,6 +20,7 @@ use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow}
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
+use crate::store::sqlite::queue::fan_outs;
 use crate::store::{Accepted, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
@@ -31,23 +33,38 @@ pub(crate) struct Incoming<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Takes in an event and makes its first attempts, at all endpoints that want it but `except`.
+/// An event that has been accepted.
+pub(crate) struct Acceptance {
+    pub(crate) row: EventRow,
+    pub(crate) accepted: Accepted,
+    /// Whether its attempts are still to be written, by [`fan_outs`].
+    pub(crate) is_open: bool,
+}
+
+/// Accepts an event and creates its first attempts, for all subscribed endpoints except `except`. `room` is
+/// how many attempts the command may still write; an event with more of them is written in steps.
 pub(crate) fn accept(
     tx: &mut Tx<'_>,
     incoming: &Incoming<'_>,
     except: Option<EndpointRow>,
-) -> rusqlite::Result<(EventRow, Accepted)> {
+    room: &mut usize,
+) -> rusqlite::Result<Acceptance> {
     let subscriptions = tx.subscriptions(incoming.app)?;
-    let wanted = || {
+    let subscribed = || {
         subscriptions.iter().filter(|subscription| {
             Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
         })
     };
     let kind = type_row(tx, incoming)?;
-    let deliveries = u32::try_from(wanted().count()).unwrap_or(u32::MAX);
-    let (row, event) = insert(tx, incoming, kind, deliveries)?;
-    let mut queued = Vec::with_capacity(deliveries as usize);
-    for subscription in wanted() {
+    let count = subscribed().count();
+    let (row, event) = insert(tx, incoming, kind, u32::try_from(count).unwrap_or(u32::MAX))?;
+    if count > *room && tx.cache.fan_outs().is_running() {
+        fan_outs::open(tx, incoming.app, row, subscribed().map(|subscription| subscription.row))?;
+        return Ok(Acceptance { row, accepted: Accepted { event, queued: vec![] }, is_open: true });
+    }
+    *room = room.saturating_sub(count);
+    let mut queued = Vec::with_capacity(count);
+    for subscription in subscribed() {
         let attempt_id = attempts::insert(
             tx,
             &NewAttempt {
@@ -65,17 +82,11 @@ pub(crate) fn accept(
             },
         )?;
         if subscription.status == EndpointStatus::Active {
-            let due_at = incoming.now;
-            queued.push(Queued {
-                attempt_id,
-                endpoint_id: subscription.id,
-                due_at,
-                single: false,
-                bulk: false,
-            });
+            let (endpoint_id, due_at) = (subscription.id, incoming.now);
+            queued.push(Queued { attempt_id, endpoint_id, due_at, single: false, bulk: false });
         }
     }
-    Ok((row, Accepted { event, queued }))
+    Ok(Acceptance { row, accepted: Accepted { event, queued }, is_open: false })
 }
 
 /// The row of the event's type, which is made when it is new; what clients post is counted.
@@ -206,17 +217,22 @@ fn conflict(
     Ok(None)
 }
 
+/// The attempts of one event of a batch, which are written in steps: its index, and where its hints arrive.
+pub(crate) type OpenFanOut = (usize, oneshot::Receiver<Vec<Queued>>);
+
+/// Accepts a batch, whole or not at all.
 pub(crate) fn take(
     tx: &mut Tx<'_>,
     app: AppId,
     events: &[NewEvent],
     now: Timestamp,
-) -> rusqlite::Result<Taken> {
+) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
     let app = tx.app(app)?;
     if let Some(index) = conflict(tx, app, events, now)? {
-        return Ok(Taken::KeyConflict { index });
+        return Ok((Taken::KeyConflict { index }, vec![]));
     }
     let mut all = Vec::with_capacity(events.len());
+    let (mut open, mut room) = (Vec::new(), fan_outs::AT_ONCE);
     for new in events {
         let key = new.idempotency_key.as_deref();
         if let Some(key) = key
@@ -233,13 +249,16 @@ pub(crate) fn take(
             origin: Origin::Client,
             now,
         };
-        let (row, accepted) = accept(tx, &incoming, None)?;
+        let Acceptance { row, accepted, is_open } = accept(tx, &incoming, None, &mut room)?;
+        if is_open {
+            open.push((all.len(), tx.cache.fan_outs().wait_for(row)));
+        }
         if let Some(key) = key {
             remember(tx, app, key, row, &digest(new), now)?;
         }
         all.push(accepted);
     }
-    Ok(Taken::All(all))
+    Ok((Taken::All(all), open))
 }
 
 /// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.

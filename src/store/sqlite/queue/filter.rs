@@ -1,8 +1,10 @@
-//! The delivery log's filters as conditions on a row, for whoever walks the log in an order of their own.
+//! The delivery log's filters as conditions on a row, for code that walks the log in another order than a
+//! list.
 //!
 //! Names in a filter (an endpoint, event types, the search text) are first looked up in their small
 //! tables and go into the query as row numbers, so that the log itself is compared by numbers only.
-//! Lists are not read this way, because a condition may leave few rows of many: see [`crate::store::sqlite::log::plan`].
+//! Lists are not read this way, because a condition may leave few rows of many: see
+//! [`crate::store::sqlite::log::plan`].
 
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension as _, params};

@@ -22,7 +22,9 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::Stored;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
-use crate::store::sqlite::queue::{bulk_job_counts, endpoint_text, endpoints, header_text};
+use crate::store::sqlite::queue::{
+    bulk_job_counts, endpoint_text, endpoints, fan_outs, header_text, header_values,
+};
 use crate::store::{FinishRules, Finished, Queued};
 
 /// The endpoint, as far as the end of an attempt concerns it.
@@ -148,6 +150,13 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
     if request.is_none() && response.is_none() {
         return Ok(());
     }
+    let request_headers = match request {
+        None => None,
+        Some(request) => {
+            let short = header_values::put(conn, id, &request.headers)?;
+            Some(header_text::write(short.as_ref().unwrap_or(&request.headers)))
+        }
+    };
     conn.prepare_cached(
         "INSERT INTO attempt_details (attempt, request_url, request_headers, request_body, \
          response_headers, response_truncated, response_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -155,7 +164,7 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
     .execute(params![
         id,
         request.map(|request| &request.url),
-        request.map(|request| header_text::write(&request.headers)),
+        request_headers,
         request.and_then(|request| request.body.as_deref()),
         response.map(|response| header_text::write(&response.headers)),
         response.map(|response| response.body_truncated),
@@ -205,6 +214,6 @@ fn switch_off(
         origin: Origin::System,
         now: at,
     };
-    let (_, accepted) = events::accept(tx, &incoming, Some(row.endpoint))?;
-    Ok(accepted.queued)
+    let mut room = fan_outs::AT_ONCE;
+    Ok(events::accept(tx, &incoming, Some(row.endpoint), &mut room)?.accepted.queued)
 }

@@ -2,9 +2,10 @@
 //! delivery's row.
 //!
 //! A line is a header: a letter that stands for a name of the list below, and the value; or `:name:value`.
-//! A value never holds a line break, because HTTP does not allow it; should one all the same, or a name hold a
-//! colon, the headers are kept as JSON pairs, `[["name","value"]]`. So were all of them before, and are still
-//! read. Names are as they came, in whatever case: only those that are just as in the list get its letter.
+//! A value never holds a line break, because HTTP does not allow it; should one all the same, or a name hold
+//! a colon, the headers are kept as JSON pairs, `[["name","value"]]`. So were all of them before, and are
+//! still read. Names are as they came, in whatever case: only those that are just as in the list get its
+//! letter.
 
 use crate::domain::Headers;
 use crate::store::sqlite::engine::error::fault;

@@ -1,11 +1,14 @@
 //! Everything that creates, sends and finishes attempts.
 //!
-//! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_text`], [`header_text`]: their columns of text.
+//! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_text`], [`header_text`]: their
+//!   columns of text. [`header_values`]: long header values, each kept once.
+//! * [`fan_outs`]: the attempts of events for very many endpoints, written in steps.
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
-//! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked for.
+//! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
+//!   for.
 //! * [`filter`]: the log's filters as conditions in SQL.
-//! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of a step,
-//!   [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
+//! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of
+//!   a step, [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
 
 pub(super) mod attempts;
 pub(super) mod bulk_job_counts;
@@ -15,8 +18,10 @@ pub(super) mod bulk_jobs;
 pub(super) mod endpoint_text;
 pub(super) mod endpoints;
 pub(super) mod events;
+pub(super) mod fan_outs;
 pub(super) mod filter;
 pub(super) mod finish;
 pub(super) mod header_text;
+pub(super) mod header_values;
 pub(super) mod manual;
 pub(super) mod pending;

@@ -82,7 +82,7 @@ pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.u
      AND (p.status = 'active' OR t.schedule_used IS NULL) \
      AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = t.job AND j.status = 'cancelled')";
 
-/// What waits at endpoints that get nothing any more.
+/// Pending attempts of endpoints that are disabled or deleted.
 pub(crate) const LOST: &str = concat!(
     endpoints_with_pending!(),
     "SELECT t.id FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
@@ -93,7 +93,7 @@ pub(crate) const LOST: &str = concat!(
 pub(crate) const LOST_SINGLES: &str = "SELECT t.id FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
      WHERE t.status = 'pending' AND t.schedule_used IS NULL AND p.deleted_at IS NOT NULL LIMIT ?1";
 
-/// What is pending of jobs that were stopped.
+/// Pending attempts of bulk jobs that were stopped.
 pub(crate) const LOST_BULK: &str = "SELECT t.id FROM jobs j \
      CROSS JOIN attempts t ON t.job = j.id AND t.status = 'pending' AND t.job IS NOT NULL \
      WHERE j.status = 'cancelled' AND j.queued > j.delivered + j.exhausted + j.cancelled LIMIT ?1";

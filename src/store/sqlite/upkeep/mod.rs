@@ -1,4 +1,5 @@
-//! Work on everything that is stored: [`retention`], re-encryption of [`secrets`], and [`moving`] (export and import).
+//! Work on everything that is stored: [`retention`], re-encryption of [`secrets`], and [`moving`] (export and
+//! import).
 
 pub(super) mod moving;
 pub(super) mod retention;

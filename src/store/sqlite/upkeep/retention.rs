@@ -21,7 +21,7 @@ use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, read_spa
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::{attempts, header_values};
 use crate::store::{Result, RetentionStore, SweepStep};
 
 /// A tenth of the file may stay free: it is used again soon.
@@ -250,6 +250,14 @@ impl RetentionStore for SqliteStore {
 
     async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("forgetting idempotency keys", move |tx| sweep_keys(tx, before, limit)).await
+    }
+
+    async fn retention_header_values(&self, limit: u32) -> Result<SweepStep> {
+        self.write_freeing("sweeping header values", move |tx| {
+            let removed = header_values::sweep(tx, limit)?;
+            Ok(SweepStep { removed, next: (removed >= u64::from(limit)).then_some(0) })
+        })
+        .await
     }
 
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {

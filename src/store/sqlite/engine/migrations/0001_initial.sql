@@ -32,7 +32,7 @@ CREATE TABLE users (
 ) STRICT;
 
 -- No CHECK on the kind: every new feature brings new kinds, and a CHECK can only be changed by writing
--- the table anew.
+-- the whole table again.
 CREATE TABLE activity (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     kind       TEXT NOT NULL,
@@ -139,7 +139,7 @@ CREATE INDEX attempts_endpoint ON attempts (endpoint);
 CREATE INDEX attempts_event ON attempts (event);
 -- Most deliveries have one row only, so this holds few.
 CREATE INDEX attempts_first ON attempts (first_id) WHERE first_id IS NOT NULL;
--- What failed for good is looked for often and is rare.
+-- Exhausted rows are looked for often and are rare.
 CREATE INDEX attempts_exhausted ON attempts (app) WHERE status = 'exhausted';
 
 -- What only the detail of an attempt shows, apart from the row, so that scanning the log stays quick.

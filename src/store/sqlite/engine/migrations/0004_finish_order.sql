@@ -1,5 +1,5 @@
 -- The order in which an app's attempts end, which is not the order of their ids: a request that takes
--- long ends behind later ones. Whoever follows the log live goes on behind a row in this order. It is
+-- long ends behind later ones. A client of the live log goes on behind a row in this order. It is
 -- given in the transaction that ends the attempt, so nothing is ever put in before what has been seen.
 --
 -- The count is kept on its own and not taken from the largest in use, because that one may be removed
