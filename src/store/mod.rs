@@ -74,6 +74,7 @@ pub trait Store:
     + ExportStore
     + LiveStore
     + QueueStore
+    + ShardStore
     + RecentStore
     + StatsStore
     + RetentionStore
@@ -96,6 +97,7 @@ impl<T> Store for T where
         + ExportStore
         + LiveStore
         + QueueStore
+        + ShardStore
         + StatsStore
         + RecentStore
         + RetentionStore

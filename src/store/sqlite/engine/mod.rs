@@ -7,6 +7,7 @@
 //! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
 //! * [`counts`]: roll-ups that every commit adds to. [`zones`]: which row numbers a range of time can have. [`meters`]: what is counted about the engine itself.
 //! * [`migrations`]: the schema. [`backup`], [`inspect`]: whole-file work.
+//! * [`epochs`]: how often each shard has changed hands.
 //! * [`rows`], [`paging`], [`error`]: values in columns, pages, SQLite's errors.
 //!
 //! The engine is the lowest room of the backend: it uses none of the others.
@@ -17,6 +18,7 @@ pub(super) mod cache;
 pub(super) mod checkpointer;
 pub(super) mod command;
 pub(super) mod counts;
+pub(super) mod epochs;
 pub(super) mod error;
 pub(super) mod fresh;
 pub mod inspect;

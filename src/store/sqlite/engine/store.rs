@@ -17,7 +17,7 @@ use crate::store::sqlite::engine::command::{Asked, Tx};
 use crate::store::sqlite::engine::meters::Meters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
-    answers, cache, checkpointer, command, error, fresh, pool, readers, reserve, writer,
+    answers, cache, checkpointer, command, epochs, error, fresh, pool, readers, reserve, writer,
 };
 use crate::store::{Result, StoreError};
 
@@ -66,6 +66,7 @@ pub struct SqliteStore {
     queue_bytes: usize,
     meters: Arc<Meters>,
     pub(crate) fresh: Arc<fresh::Fresh>,
+    pub(crate) epochs: Arc<epochs::ShardEpochs>,
     broken: CancellationToken,
 }
 
@@ -105,6 +106,7 @@ impl SqliteStore {
             queue_bytes: options.queue_bytes,
             meters,
             fresh,
+            epochs: Arc::default(),
             broken,
         }))
     }

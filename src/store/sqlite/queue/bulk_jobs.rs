@@ -23,7 +23,7 @@ use crate::store::sqlite::queue::bulk_job_text;
 use crate::store::sqlite::queue::bulk_job_walk;
 use crate::store::sqlite::queue::bulk_job_walk::{Item, Place, Range};
 use crate::store::{
-    JobMade, JobNote, JobStep, JobStore, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
+    JobMade, JobNote, JobStep, JobStore, Line, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
     TOTAL_CAP,
 };
 
@@ -67,7 +67,7 @@ fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobS
             None => *hinted.entry(row).or_insert(bulk_job_walk::open_endpoint(tx, row)?),
         };
         if let Some(endpoint_id) = endpoint {
-            queued.push(Queued { attempt_id, endpoint_id, due_at: now, single: false, bulk: true });
+            queued.push(Queued { attempt_id, endpoint_id, due_at: now, line: Line::Bulk });
         }
     }
     tx.prepare_cached(

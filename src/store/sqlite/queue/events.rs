@@ -18,7 +18,7 @@ use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
-use crate::store::{Accepted, NewEvent, Queued, Taken};
+use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
 pub(crate) struct Incoming<'a> {
@@ -65,7 +65,7 @@ pub(crate) fn accept(
         )?;
         if wish.status == EndpointStatus::Active {
             let due_at = incoming.now;
-            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, single: false, bulk: false });
+            queued.push(Queued { attempt_id, endpoint_id: wish.id, due_at, line: Line::Fresh });
         }
     }
     Ok((row, Accepted { event, queued }))

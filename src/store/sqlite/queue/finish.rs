@@ -22,7 +22,7 @@ use crate::store::sqlite::queue::attempts::Stored;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
 use crate::store::sqlite::queue::{bulk_job_counts, endpoint_text, endpoints, header_text};
-use crate::store::{FinishRules, Finished, Queued};
+use crate::store::{FinishRules, Finished, Line, Queued};
 
 /// The endpoint, as far as the end of an attempt concerns it.
 struct Target {
@@ -49,15 +49,19 @@ fn target(conn: &Connection, row: i64) -> rusqlite::Result<Target> {
     })
 }
 
-/// Writes the end of an attempt.
+/// Writes the end of an attempt, unless its endpoint's shard has changed hands since it was sent.
 pub(crate) fn finish(
     tx: &mut Tx<'_>,
     id: AttemptId,
     outcome: &Outcome,
     rules: &FinishRules,
+    is_current: impl Fn(EndpointId) -> bool,
 ) -> rusqlite::Result<Finished> {
     let Some(row) = attempts::get(tx, id)? else { return Ok(Finished::Stale) };
     let target = target(tx, row.endpoint)?;
+    if !is_current(target.id) {
+        return Ok(Finished::StaleEpoch);
+    }
     let schedule: Cow<'_, Schedule> = match &target.schedule {
         Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
         None => Cow::Borrowed(&*rules.default_schedule),
@@ -76,8 +80,12 @@ pub(crate) fn finish(
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
-        let (single, bulk) = (next.budget == Budget::Single, row.job.is_some());
-        queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, single, bulk });
+        let line = match next.budget {
+            Budget::Single => Line::Single,
+            _ if row.job.is_some() => Line::Bulk,
+            _ => Line::Fresh,
+        };
+        queued.push(Queued { attempt_id, endpoint_id: target.id, due_at: next.due_at, line });
     }
     bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
     let failures = match answer.counter {

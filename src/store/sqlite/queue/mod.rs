@@ -2,6 +2,7 @@
 //!
 //! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_text`], [`header_text`]: their columns of text.
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
+//! * [`shards`]: the epochs of shards.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked for.
 //! * [`filter`]: the log's filters as conditions in SQL.
 //! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of a step,
@@ -20,3 +21,4 @@ pub(super) mod finish;
 pub(super) mod header_text;
 pub(super) mod manual;
 pub(super) mod pending;
+pub(super) mod shards;
