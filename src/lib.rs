@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | [`domain`] | types and rules | use async, I/O, HTTP or SQL |
 //! | [`store`] | traits: one method is one intent is one transaction; [`store::sqlite`] implements them | expose a connection or an SQL type |
+//! | [`cluster`] | the seams for several nodes: ownership, signals, leadership | query storage |
 //! | [`service`] | the use cases, once for all surfaces | know HTTP or SQL |
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | transport, reading requests, documents, and the thin surfaces `v1`, `v0`, `admin` | use storage |
@@ -76,6 +77,7 @@
 pub mod app;
 pub mod bench;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod delivery;
 pub mod demo;

@@ -1,14 +1,13 @@
-//! What one part asks for and another does, joined: services know delivery, sweeps, alerts, logs and metrics only
-//! by the traits here, and those know nothing of services.
+//! What one part asks for and another does, joined: services know delivery, sweeps, alerts, logs and metrics
+//! only by the traits here, and those know nothing of services.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
 
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::domain::alert::{AlertTarget, AlertTry};
-use crate::domain::{AlertKind, AppId, AttemptId, EndpointId, Outcome, Timestamp};
+use crate::domain::{AlertKind, AppId, AttemptId, Outcome, Timestamp};
 use crate::http::Readiness;
 use crate::http::metrics::Exposition;
 use crate::metrics::Metrics;
@@ -17,45 +16,26 @@ use crate::service::log_level::LogControl;
 use crate::service::operations::{Sweep, SweepState, Swept};
 use crate::service::{self, By, Dispatch, ServiceError};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{LoadedAttempt, Queued, StatsStore as _, StoreError};
+use crate::store::{LoadedAttempt, StatsStore as _, StoreError};
 use crate::trace::logging;
 use crate::upkeep::alerts::Alerts;
 use crate::upkeep::retention::{SweepError, Sweeper, SweeperState};
 
 /// Delivery, as the services see it.
-pub(super) struct Delivery {
-    pub(super) dispatcher: Dispatcher,
-    pub(super) jobs: Arc<Notify>,
-}
+pub(super) struct Delivery(pub(super) Dispatcher);
 
 #[async_trait]
 impl Dispatch for Delivery {
-    fn queued(&self, queued: &[Queued]) {
-        self.dispatcher.queued(queued);
-    }
-
     fn in_flight(&self, app: AppId) -> u64 {
-        self.dispatcher.meters().in_flight_of(app)
+        self.0.meters().in_flight_of(app)
     }
 
-    fn endpoint_changed(&self, endpoint: EndpointId) {
-        self.dispatcher.endpoint_changed(endpoint);
-    }
-
-    fn job_waiting(&self) {
-        self.jobs.notify_one();
-    }
-
-    fn result_committed(&self) {
-        self.dispatcher.result_committed();
-    }
-
-    async fn probe(
+    async fn send_test(
         &self,
-        job: LoadedAttempt,
+        test: LoadedAttempt,
         created_at: Timestamp,
-    ) -> Result<(AttemptId, Outcome), StoreError> {
-        self.dispatcher.probe(job, created_at).await
+    ) -> Result<Option<(AttemptId, Outcome)>, StoreError> {
+        self.0.send_test(test, created_at).await
     }
 }
 
@@ -87,7 +67,7 @@ pub(super) struct Telling(pub(super) Alerts);
 
 #[async_trait]
 impl Messenger for Telling {
-    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry {
+    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> Option<AlertTry> {
         self.0.test(target, kind).await
     }
 }

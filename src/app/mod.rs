@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::LocalSignals;
 use crate::config::{Config, Listen};
 use crate::delivery::SenderError;
-use crate::delivery::scheduling::bulk_jobs::JobRunner;
+use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::ActivityKind;
@@ -113,7 +114,8 @@ pub struct Server {
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
-    jobs: JobRunner,
+    signals: Arc<LocalSignals>,
+    jobs: BulkJobRunner,
     services: Services,
     sweeper: Sweeper,
     sweeping: JoinHandle<()>,
@@ -164,7 +166,7 @@ impl Server {
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
         let parts = assemble(config, &world, store.clone(), vault, &address, stop_http.clone())?;
-        let (dispatcher, jobs) = (parts.dispatcher, parts.jobs);
+        let (dispatcher, signals, jobs) = (parts.dispatcher, parts.signals, parts.jobs);
         let services = parts.state.services.clone();
         let sweeper = parts.sweeper;
         if accept_clock {
@@ -186,6 +188,7 @@ impl Server {
             store,
             clock: world.clock,
             dispatcher,
+            signals,
             jobs,
             services,
             sweeper,
@@ -252,7 +255,7 @@ impl Server {
 
     /// Changes with every result of an attempt that has been written.
     pub fn results(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.dispatcher.results()
+        self.signals.results()
     }
 
     /// Changes with every look for what people should be told.

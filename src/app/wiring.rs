@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{Delivery, Figures, LogLines, Ready, Sweeping, Telling};
 use super::{StartError, World};
+use crate::cluster::{AlwaysLeader, Leadership, LocalSignals, Ownership, Signals};
 use crate::config::{self, Config, Listen, PublicUrl};
 use crate::delivery::courier::RetryPolicy;
-use crate::delivery::scheduling::bulk_jobs::JobRunner;
-use crate::delivery::scheduling::dispatcher::{Dispatcher, Limits};
+use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
+use crate::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use crate::delivery::{Sender, SenderConfig};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
@@ -48,7 +49,8 @@ use crate::upkeep::retention::Sweeper;
 pub(super) struct Parts {
     pub(super) state: State,
     pub(super) dispatcher: Dispatcher,
-    pub(super) jobs: JobRunner,
+    pub(super) signals: Arc<LocalSignals>,
+    pub(super) jobs: BulkJobRunner,
     pub(super) sweeper: Sweeper,
     pub(super) backups: Scheduled,
     pub(super) alerts: Alerts,
@@ -79,40 +81,57 @@ pub(super) fn assemble(
         jitter: config.delivery.jitter,
         disable_after_failures: config.delivery.disable_after_failures,
     };
-    let limits = Limits {
+    let limits = SlotLimits {
         concurrency: config.delivery.concurrency,
         endpoint_concurrency: config.delivery.endpoint_concurrency,
     };
     let shared: Arc<dyn Store> = store.clone();
-    let dispatcher = Dispatcher::start(
+    let (local, queue) = LocalSignals::new();
+    let signals: Arc<dyn Signals> = local.clone();
+    let leadership: Arc<dyn Leadership> = Arc::new(AlwaysLeader::default());
+    let deps = DispatcherDeps {
+        store: shared.clone(),
+        clock: clock.clone(),
+        chance: world.chance.clone(),
+        transport: sender.clone(),
+        ownership: Ownership::of_everything(),
+        signals: signals.clone(),
+        queue,
+    };
+    let dispatcher = Dispatcher::start(deps, retry_policy, limits);
+    let jobs = BulkJobRunner::start(
         shared.clone(),
         clock.clone(),
-        world.chance.clone(),
-        sender.clone(),
-        retry_policy,
-        limits,
+        leadership.clone(),
+        signals.clone(),
+        local.bulk_jobs(),
     );
-    let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
-    let dispatch: Arc<dyn Dispatch> =
-        Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
+    let dispatch: Arc<dyn Dispatch> = Arc::new(Delivery(dispatcher.clone()));
     let rules = InputRules {
         policy: policy.clone(),
         signing_headers: config.signing.headers.clone(),
         endpoints_per_app: config.limits.endpoints_per_app,
     };
     let prefix = config.auth.key_prefix.clone();
-    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
+    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), signals.clone(), prefix.clone()));
     let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
-    let alerts =
-        Alerts::new(shared.clone(), clock.clone(), vault.clone(), sender, backups.clone(), watched(config));
+    let alerts = Alerts::new(
+        shared.clone(),
+        clock.clone(),
+        vault.clone(),
+        sender,
+        backups.clone(),
+        leadership.clone(),
+        watched(config),
+    );
     let sources =
         Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
     let database = config.data_dir.join(crate::host::data_dir::DATABASE);
     let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
     let rules_of_retention = retention_rules(config);
-    let sweeper = Sweeper::new(shared.clone(), clock.clone(), rules_of_retention.clone());
+    let sweeper = Sweeper::new(shared.clone(), clock.clone(), leadership, rules_of_retention.clone());
     let sweep: Arc<dyn Sweep> = Arc::new(Sweeping(sweeper.clone()));
-    let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone()));
+    let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone(), signals.clone()));
     let services = Services {
         auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
         sessions,
@@ -136,23 +155,30 @@ pub(super) fn assemble(
             Arc::new(Telling(alerts.clone())),
             policy,
         )),
-        endpoints: Arc::new(Endpoints::new(shared.clone(), clock.clone(), vault, dispatch.clone(), rules)),
+        endpoints: Arc::new(Endpoints::new(
+            shared.clone(),
+            clock.clone(),
+            vault,
+            dispatch.clone(),
+            signals.clone(),
+            rules,
+        )),
         events: Arc::new(Events::new(
             shared.clone(),
             clock.clone(),
-            dispatch.clone(),
+            signals.clone(),
             config.limits.event_size,
         )),
-        live: Arc::new(Live::new(shared.clone(), clock.clone(), dispatcher.results(), stop_http)),
+        live: Arc::new(Live::new(shared.clone(), clock.clone(), local.results(), local.access(), stop_http)),
         exports: Arc::new(Exports::new(
             shared.clone(),
             clock.clone(),
             config.export.xlsx_max_rows,
             Workbooks::new(world.workbook_maker.clone()),
         )),
-        jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), dispatch.clone())),
-        overviews: Arc::new(Overviews::new(shared.clone(), clock.clone(), dispatch.clone())),
-        deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), dispatch)),
+        jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), signals.clone())),
+        overviews: Arc::new(Overviews::new(shared.clone(), clock.clone(), dispatch)),
+        deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), signals)),
         statistics: Arc::new(Statistics::new(shared.clone(), clock.clone())),
         retention: Arc::new(Retention::new(shared.clone(), clock.clone(), sweep.clone(), rules_of_retention)),
         about: Arc::new(About::new(shared.clone(), facts(config, address, clock.now()))),
@@ -174,7 +200,7 @@ pub(super) fn assemble(
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
     let state = State::new(http::Parts { services, readiness, base_path, is_https, metrics });
-    Ok(Parts { state, dispatcher, jobs, sweeper, backups, alerts })
+    Ok(Parts { state, dispatcher, signals: local, jobs, sweeper, backups, alerts })
 }
 
 /// How long the configuration keeps things, and whether a person said so.

@@ -1,9 +1,9 @@
-//! Carries attempts from the table to the receiver and their results back.
+//! Loads attempts, has them sent, and commits their results.
 //!
-//! An attempt is loaded, sent, and its result written; the sender never holds a transaction. A slot is
-//! free as soon as the answer is there, before the result is on disk, because a commit takes longer
-//! than a fast receiver. A result is never dropped: while it cannot be written (a full disk) it is
-//! tried again and again, and the dispatcher is told, so that nothing more is sent meanwhile.
+//! The sender never holds a transaction. A slot is free as soon as the response is there, before the result
+//! is committed, because a commit takes longer than a fast receiver. A result is never dropped: if it cannot
+//! be committed (a full disk), the courier retries until it can, and reports it, so that the scheduler sends
+//! nothing meanwhile.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,133 +16,135 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::cluster::Ownership;
 use crate::domain::attempts::attempt::{Failure, Request};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
-use crate::domain::{AttemptId, EndpointId, ErrorKind, Outcome, Timestamp, Trigger};
+use crate::domain::{AttemptId, EndpointId, Epoch, ErrorKind, Outcome, Timestamp, Trigger};
 use crate::host::clock::{Chance, Clock};
 use crate::store::{FinishRules, Finished, LoadedAttempt, Store, StoreError, TestDelivery};
 use crate::trace;
 
-use super::meters::{Ended, Meters};
+use super::meters::{AttemptSummary, Meters};
 
-/// How long to wait before a result that could not be written is tried again, in milliseconds.
-const WRITE_AGAIN_MS: u32 = 500;
+/// How long to wait before the commit of a result is retried, in milliseconds.
+const COMMIT_AGAIN_MS: u32 = 500;
 
 /// Makes one request. [`crate::delivery::sending::sender::Sender`] does it over the network.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends, and says what became of it; never fails. What is sent is noted in `flight` before the
-    /// first byte leaves, because this may be dropped at any moment after.
-    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome;
+    /// Sends one attempt. Every failure is part of the outcome. The request is noted in `flight` before the
+    /// first byte leaves, because this future may be dropped at any later moment.
+    async fn send(&self, attempt: &LoadedAttempt, flight: &InFlight) -> Outcome;
 }
 
-/// What is known of a request before its end. Whoever waits for the end holds it, so that a request
-/// whose end nobody saw is in the log as it was sent all the same.
+/// What is known of a request while it is in flight. The courier holds it, so that an interrupted request is
+/// logged exactly as it was sent.
 #[derive(Debug, Default)]
 pub struct InFlight(Mutex<Option<(Timestamp, Request)>>);
 
 impl InFlight {
-    /// Notes the request that is about to be sent, and when it was begun.
+    /// Notes the request that is about to be sent, and when it was started.
     pub fn note(&self, attempted_at: Timestamp, request: Request) {
         *self.noted() = Some((attempted_at, request));
     }
 
-    /// Gives out what was noted, if anything was.
+    /// Takes what was noted, if anything.
     pub fn take(&self) -> Option<(Timestamp, Request)> {
         self.noted().take()
     }
 
     fn noted(&self) -> MutexGuard<'_, Option<(Timestamp, Request)>> {
-        // What it holds is replaced as a whole, so it is right even after a panic.
+        // The value is replaced as a whole, so it is consistent even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the dispatcher is told.
-pub(super) enum Report {
-    /// The row was no longer to be sent, or sending has ended.
-    NotSent { id: AttemptId, endpoint: EndpointId },
-    /// Storage did not give the row.
-    LoadFailed { id: AttemptId, endpoint: EndpointId },
-    /// The request is done; the slot is free.
-    Sent { id: AttemptId, endpoint: EndpointId, timed_out: bool },
-    /// Storage did not take a result; it is tried again until it does.
-    Stuck,
-    /// The result is on disk. `was_stuck`: after a [`Report::Stuck`].
-    Written { id: AttemptId, endpoint: EndpointId, finished: Finished, was_stuck: bool },
+/// An attempt to send, and the epoch in which its shard is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed {
+    pub(super) id: AttemptId,
+    pub(super) endpoint: EndpointId,
+    pub(super) epoch: Epoch,
 }
 
-/// The policy for what follows a failure.
+/// The progress of an attempt, for the scheduler.
+pub(super) enum CourierReport {
+    /// The attempt is no longer pending, its shard is no longer held, or the program is stopping.
+    NotSent { id: AttemptId, endpoint: EndpointId },
+    /// Storage failed to load the attempt.
+    LoadFailed { id: AttemptId, endpoint: EndpointId },
+    /// The request is finished; the slot is free.
+    Sent { id: AttemptId, endpoint: EndpointId, timed_out: bool },
+    /// Storage failed to commit a result; the courier retries.
+    Stuck,
+    /// The result is committed. `was_stuck`: after a [`CourierReport::Stuck`].
+    Committed { id: AttemptId, endpoint: EndpointId, finished: Finished, was_stuck: bool },
+}
+
+/// What follows a failed attempt.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
     /// For endpoints that have no schedule of their own.
     pub schedule: Arc<Schedule>,
-    /// Share of a wait by which it may be longer: 0.1 = 10 %.
+    /// Random extra delay added to each wait, as a fraction: 0.1 = up to 10 %.
     pub jitter: f64,
     /// Failed attempts in a row that disable an endpoint; 0 = never.
     pub disable_after_failures: u32,
 }
 
-/// Loads, sends, writes.
+/// Loads, sends, commits.
 pub(super) struct Courier {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    chance: Arc<dyn Chance>,
-    transport: Arc<dyn Transport>,
-    policy: RetryPolicy,
+    deps: CourierDeps,
     meters: Arc<Meters>,
-    /// Cancelled when nothing more is to be sent.
-    stop: CancellationToken,
-    /// Cancelled when the time for an orderly stop is over: requests in flight are interrupted.
-    interrupt: CancellationToken,
+}
+
+/// What the courier works with.
+pub(super) struct CourierDeps {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) chance: Arc<dyn Chance>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) policy: RetryPolicy,
+    pub(super) ownership: Arc<Ownership>,
+    /// Cancelled when nothing more may be sent.
+    pub(super) stop: CancellationToken,
+    /// Cancelled when the time for an orderly stop is over: interrupts requests in flight.
+    pub(super) interrupt: CancellationToken,
 }
 
 impl Courier {
-    /// Joins the parts.
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
-        transport: Arc<dyn Transport>,
-        policy: RetryPolicy,
-        stop: CancellationToken,
-        interrupt: CancellationToken,
-    ) -> Courier {
-        let meters = Arc::new(Meters::default());
-        Courier { store, clock, chance, transport, policy, meters, stop, interrupt }
+    /// A courier with new counters.
+    pub(super) fn new(deps: CourierDeps) -> Courier {
+        Courier { deps, meters: Arc::new(Meters::default()) }
     }
 
-    /// What it counts of itself.
+    /// Its counters.
     pub(super) fn meters(&self) -> Arc<Meters> {
         self.meters.clone()
     }
 
-    /// Loads a batch and sends each of it in a task of its own. Ends when the last one has been written.
-    pub(super) async fn carry<F, Fut>(
-        self: Arc<Self>,
-        batch: Vec<(AttemptId, EndpointId)>,
-        tasks: &TaskTracker,
-        report: F,
-    ) where
-        F: Fn(Report) -> Fut + Clone + Send + Sync + 'static,
+    /// Loads a batch and sends each attempt in a task of its own. Returns when the last result is committed.
+    pub(super) async fn carry<F, Fut>(self: Arc<Self>, batch: Vec<Claimed>, tasks: &TaskTracker, report: F)
+    where
+        F: Fn(CourierReport) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send,
     {
         match self.load(&batch).await {
-            Ok(jobs) => self.send_all(batch, jobs, tasks, report).await,
-            // One row that cannot be read must not hold up the others.
+            Ok(loaded) => self.send_all(batch, loaded, tasks, report).await,
+            // One row that cannot be read must not block the others.
             Err(_) if batch.len() > 1 => {
-                let (mut readable, mut jobs) = (Vec::new(), Vec::new());
+                let (mut readable, mut loaded) = (Vec::new(), Vec::new());
                 for one in batch {
                     match self.load(&[one]).await {
-                        Ok(job) => {
+                        Ok(attempt) => {
                             readable.push(one);
-                            jobs.extend(job);
+                            loaded.extend(attempt);
                         }
                         Err(error) => not_loaded(one, &error, &report).await,
                     }
                 }
-                self.send_all(readable, jobs, tasks, report).await;
+                self.send_all(readable, loaded, tasks, report).await;
             }
             Err(error) => {
                 for one in batch {
@@ -152,105 +154,119 @@ impl Courier {
         }
     }
 
-    async fn load(&self, batch: &[(AttemptId, EndpointId)]) -> Result<Vec<LoadedAttempt>, StoreError> {
-        self.store.queue_load(batch.iter().map(|(id, _)| *id).collect()).await
+    async fn load(&self, batch: &[Claimed]) -> Result<Vec<LoadedAttempt>, StoreError> {
+        self.deps.store.queue_load(batch.iter().map(|claimed| claimed.id).collect()).await
     }
 
     async fn send_all<F, Fut>(
         self: Arc<Self>,
-        batch: Vec<(AttemptId, EndpointId)>,
-        jobs: Vec<LoadedAttempt>,
+        batch: Vec<Claimed>,
+        loaded: Vec<LoadedAttempt>,
         tasks: &TaskTracker,
         report: F,
     ) where
-        F: Fn(Report) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(CourierReport) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send,
     {
-        let mut jobs: HashMap<_, _> = jobs.into_iter().map(|j| (j.id, j)).collect();
+        let mut loaded: HashMap<_, _> = loaded.into_iter().map(|attempt| (attempt.id, attempt)).collect();
         let mut last = None;
-        for (id, endpoint) in batch {
-            match jobs.remove(&id) {
-                Some(job) if !self.stop.is_cancelled() => {
-                    if let Some(job) = last.replace(job) {
+        for Claimed { id, endpoint, epoch } in batch {
+            match loaded.remove(&id) {
+                Some(attempt) => {
+                    if let Some((attempt, epoch)) = last.replace((attempt, epoch)) {
                         let (courier, report) = (self.clone(), report.clone());
-                        tasks.spawn(async move { courier.deliver(job, report).await });
+                        tasks.spawn(async move { courier.deliver(attempt, epoch, report).await });
                     }
                 }
-                _ => report(Report::NotSent { id, endpoint }).await,
+                None => report(CourierReport::NotSent { id, endpoint }).await,
             }
         }
-        // The last one, which is often the only one, has this task.
-        if let Some(job) = last {
-            self.deliver(job, report).await;
+        // The last one, which is often the only one, runs in this task.
+        if let Some((attempt, epoch)) = last {
+            self.deliver(attempt, epoch, report).await;
         }
     }
 
-    async fn deliver<F, Fut>(&self, job: LoadedAttempt, report: F)
+    /// Whether a request may be started: the program is not stopping, and the shard has not changed hands.
+    fn may_send(&self, endpoint: EndpointId, epoch: Epoch) -> bool {
+        !self.deps.stop.is_cancelled() && self.deps.ownership.epoch_of(endpoint) == Some(epoch)
+    }
+
+    async fn deliver<F, Fut>(&self, attempt: LoadedAttempt, epoch: Epoch, report: F)
     where
-        F: Fn(Report) -> Fut,
+        F: Fn(CourierReport) -> Fut,
         Fut: Future<Output = ()>,
     {
-        let (id, endpoint) = (job.id, job.endpoint.id);
+        let (id, endpoint) = (attempt.id, attempt.endpoint.id);
+        if !self.may_send(endpoint, epoch) {
+            return report(CourierReport::NotSent { id, endpoint }).await;
+        }
         let span = trace::attempt(trace::Attempt {
             attempt_id: id.0,
-            attempt: job.attempt,
+            attempt: attempt.attempt,
             endpoint_id: &endpoint,
-            event_id: &job.event_id,
-            event_type: job.event_type.as_str(),
+            event_id: &attempt.event_id,
+            event_type: attempt.event_type.as_str(),
         });
-        let outcome = self.send(&job).instrument(span.clone()).await;
+        let outcome = self.send(&attempt).instrument(span.clone()).await;
         let failure = outcome.failure.as_ref().map(|f| (f.kind.as_str(), f.message.as_str()));
         trace::attempt_ended(&span, outcome.response.as_ref().map(|r| r.status), failure);
         drop(span);
-        let ended = Ended::from(&outcome);
-        log(&job, &outcome);
-        drop(job);
-        report(Report::Sent { id, endpoint, timed_out: ended.kind == Some(ErrorKind::Timeout) }).await;
-        let (finished, was_stuck) = self.write(id, Arc::new(outcome), &report).await;
-        if let Finished::Done { status, .. } = &finished {
-            self.meters.ended(*status, &ended);
+        let summary = AttemptSummary::from(&outcome);
+        log(&attempt, &outcome);
+        drop(attempt);
+        report(CourierReport::Sent { id, endpoint, timed_out: summary.kind == Some(ErrorKind::Timeout) })
+            .await;
+        let (finished, was_stuck) = self.commit(id, Arc::new(outcome), epoch, &report).await;
+        match &finished {
+            Finished::Done { status, .. } => self.meters.count(*status, &summary),
+            Finished::StaleEpoch => {
+                self.deps.ownership.refused(endpoint, epoch);
+                tracing::warn!(attempt_id = id.0, endpoint_id = %endpoint, %epoch, "{STALE_EPOCH}");
+            }
+            Finished::Stale => {}
         }
-        report(Report::Written { id, endpoint, finished, was_stuck }).await;
+        report(CourierReport::Committed { id, endpoint, finished, was_stuck }).await;
     }
 
-    /// Makes one request outside the queue, and puts it in the log as a test that was asked for at
-    /// `created_at`. Fails when the log could not be written, although the request was made.
-    pub(super) async fn probe(
+    /// Makes one request outside the queue and logs it as a test that was requested at `created_at`. An error
+    /// means that the request was made, but could not be logged.
+    pub(super) async fn send_test(
         &self,
-        job: LoadedAttempt,
+        attempt: LoadedAttempt,
         created_at: Timestamp,
     ) -> Result<(AttemptId, Outcome), StoreError> {
-        let outcome = self.send(&job).await;
-        let (app, endpoint_id) = (job.endpoint.app_id, job.endpoint.id);
+        let outcome = self.send(&attempt).await;
+        let (app, endpoint_id) = (attempt.endpoint.app_id, attempt.endpoint.id);
         let test = TestDelivery {
             endpoint_id,
-            event_id: job.event_id,
-            event_type: job.event_type,
-            payload: job.payload,
+            event_id: attempt.event_id,
+            event_type: attempt.event_type,
+            payload: attempt.payload,
             created_at,
             outcome: outcome.clone(),
         };
-        let recorded = self.store.test_record(app, test).await;
+        let recorded = self.deps.store.test_record(app, test).await;
         if let Err(error) = &recorded {
-            // The client may be gone; then nobody else hears of it.
-            tracing::error!(%error, %endpoint_id, "a test was sent, but could not be written to the log");
+            // The client may be gone; then this line is the only trace of the request.
+            tracing::error!(%error, %endpoint_id, "a test was sent, but could not be logged");
         }
         recorded.map(|id| (id, outcome))
     }
 
-    /// Makes the request; it ends with an outcome in any case.
-    async fn send(&self, job: &LoadedAttempt) -> Outcome {
-        let _flying = self.meters.fly(job.endpoint.app_id);
-        let started_at = self.clock.now();
+    /// Makes the request. There is always an outcome.
+    async fn send(&self, attempt: &LoadedAttempt) -> Outcome {
+        let _in_flight = self.meters.count_in_flight(attempt.endpoint.app_id);
+        let started_at = self.deps.clock.now();
         let flight = InFlight::default();
-        // A panic must cost neither the slot nor the delivery.
-        let sending = AssertUnwindSafe(self.transport.send(job, &flight)).catch_unwind();
+        // A panic must lose neither the slot nor the delivery.
+        let sending = AssertUnwindSafe(self.deps.transport.send(attempt, &flight)).catch_unwind();
         let (kind, message) = tokio::select! {
             outcome = sending => match outcome {
                 Ok(outcome) => return outcome,
                 Err(_) => (ErrorKind::Protocol, PANICKED),
             },
-            () = self.interrupt.cancelled() => match job.trigger {
+            () = self.deps.interrupt.cancelled() => match attempt.trigger {
                 Trigger::Test => (ErrorKind::Interrupted, TEST_INTERRUPTED),
                 _ => (ErrorKind::Interrupted, INTERRUPTED),
             },
@@ -261,7 +277,7 @@ impl Courier {
         };
         Outcome {
             attempted_at: Some(attempted_at),
-            finished_at: self.clock.now(),
+            finished_at: self.deps.clock.now(),
             response_time_ms: None,
             request,
             response: None,
@@ -270,34 +286,40 @@ impl Courier {
         }
     }
 
-    /// Writes a result, however long it takes. Says, too, whether it was reported as stuck.
-    async fn write<F, Fut>(&self, id: AttemptId, outcome: Arc<Outcome>, report: &F) -> (Finished, bool)
+    /// Commits a result, however long it takes; also says whether it was reported as stuck.
+    async fn commit<F, Fut>(
+        &self,
+        id: AttemptId,
+        outcome: Arc<Outcome>,
+        epoch: Epoch,
+        report: &F,
+    ) -> (Finished, bool)
     where
-        F: Fn(Report) -> Fut,
+        F: Fn(CourierReport) -> Fut,
         Fut: Future<Output = ()>,
     {
         let mut stuck = false;
         loop {
             let rules = Rules {
-                disable_after_failures: self.policy.disable_after_failures,
-                jitter: self.policy.jitter,
-                // Chance is a question to the system; only a wait for the next attempt needs it.
-                unit: if outcome.failure.is_some() { self.chance.unit() } else { 0.0 },
+                disable_after_failures: self.deps.policy.disable_after_failures,
+                jitter: self.deps.policy.jitter,
+                // A random number costs a system call; only a retry needs one.
+                unit: if outcome.failure.is_some() { self.deps.chance.unit() } else { 0.0 },
             };
-            let rules = FinishRules { rules, default_schedule: self.policy.schedule.clone() };
-            match self.store.attempt_finish(id, outcome.clone(), rules).await {
+            let rules = FinishRules { rules, default_schedule: self.deps.policy.schedule.clone() };
+            match self.deps.store.attempt_finish(id, outcome.clone(), rules, epoch).await {
                 Ok(finished) => return (finished, stuck),
-                // After the orderly end of storage the row stays pending and is sent again: at least once.
+                // Storage was closed by the stop: the row stays pending and is sent again (at least once).
                 Err(StoreError::Closed) => return (Finished::Stale, stuck),
                 Err(error) => {
                     if !stuck {
-                        tracing::error!(%error, attempt_id = id.0, "a result could not be written; it is tried again until it can");
+                        tracing::error!(%error, attempt_id = id.0, "a result could not be committed; retrying until it can");
                         stuck = true;
-                        report(Report::Stuck).await;
+                        report(CourierReport::Stuck).await;
                     }
                     tokio::select! {
-                        () = self.clock.sleep_ms(WRITE_AGAIN_MS) => {}
-                        () = self.interrupt.cancelled() => return (Finished::Stale, stuck),
+                        () = self.deps.clock.sleep_ms(COMMIT_AGAIN_MS) => {}
+                        () = self.deps.interrupt.cancelled() => return (Finished::Stale, stuck),
                     }
                 }
             }
@@ -305,21 +327,23 @@ impl Courier {
     }
 }
 
-async fn not_loaded<F, Fut>((id, endpoint): (AttemptId, EndpointId), error: &StoreError, report: &F)
+async fn not_loaded<F, Fut>(Claimed { id, endpoint, .. }: Claimed, error: &StoreError, report: &F)
 where
-    F: Fn(Report) -> Fut,
+    F: Fn(CourierReport) -> Fut,
     Fut: Future<Output = ()>,
 {
     tracing::warn!(%error, attempt_id = id.0, "an attempt could not be loaded");
-    report(Report::LoadFailed { id, endpoint }).await;
+    report(CourierReport::LoadFailed { id, endpoint }).await;
 }
 
+const STALE_EPOCH: &str =
+    "a result was discarded: the endpoint has moved to another node meanwhile, which sends the attempt again";
 const INTERRUPTED: &str = "Postrider was stopped while the request was in flight; it is sent again at once.";
 const TEST_INTERRUPTED: &str = "Postrider was stopped while the request was in flight.";
-const PANICKED: &str = "Postrider itself failed while it was sending; its log says where. Please report it.";
+const PANICKED: &str = "Postrider itself failed while sending; see its log for where. Please report it.";
 
-fn log(job: &LoadedAttempt, outcome: &Outcome) {
-    let (attempt_id, endpoint_id, attempt) = (job.id.0, job.endpoint.id, job.attempt);
+fn log(attempt: &LoadedAttempt, outcome: &Outcome) {
+    let (attempt_id, endpoint_id, attempt) = (attempt.id.0, attempt.endpoint.id, attempt.attempt);
     let duration_ms = outcome.response_time_ms;
     let status = outcome.response.as_ref().map(|r| r.status);
     match &outcome.failure {

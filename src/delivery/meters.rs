@@ -1,4 +1,4 @@
-//! What delivery counts of itself, test deliveries apart: those count nowhere.
+//! Counters of delivery. Test deliveries count nowhere, except while they are in flight.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use crate::domain::AppId;
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Outcome};
 use crate::host::meter::{Counter, Gauge, Histogram};
 
-/// Milliseconds of an attempt; the longest timeout is 30 s.
+/// Bucket limits for the duration of an attempt, in milliseconds. The longest timeout is 30 s.
 const DURATION_MS: &[u64] =
     &[5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 30_000, 60_000];
 
@@ -18,11 +18,11 @@ pub struct Meters {
     /// By [`ErrorKind::ALL`].
     failed: Vec<Counter>,
     exhausted: Vec<Counter>,
-    /// How long attempts took, shown in seconds.
+    /// Durations of attempts, exported in seconds.
     pub duration: Histogram,
     /// Requests in flight, tests included.
     pub in_flight: Gauge,
-    /// The same by app; those that have none are not in it.
+    /// The same by app; apps without any are left out.
     by_app: Mutex<HashMap<AppId, u64>>,
 }
 
@@ -41,10 +41,10 @@ impl Default for Meters {
 }
 
 impl Meters {
-    /// Counts an attempt whose end is written.
-    pub(super) fn ended(&self, status: AttemptStatus, outcome: &Ended) {
+    /// Counts an attempt whose result is committed.
+    pub(super) fn count(&self, status: AttemptStatus, attempt: &AttemptSummary) {
         let by_kind = |counters: &[Counter]| {
-            let place = ErrorKind::ALL.iter().position(|kind| Some(*kind) == outcome.kind);
+            let place = ErrorKind::ALL.iter().position(|kind| Some(*kind) == attempt.kind);
             if let Some(counter) = place.and_then(|place| counters.get(place)) {
                 counter.inc();
             }
@@ -57,12 +57,12 @@ impl Meters {
             AttemptStatus::Exhausted => by_kind(&self.exhausted),
             AttemptStatus::Pending | AttemptStatus::Cancelled => return,
         }
-        if let Some(ms) = outcome.duration_ms {
+        if let Some(ms) = attempt.duration_ms {
             self.duration.observe(ms);
         }
     }
 
-    /// How many attempts ended so: the outcome, why if it is no success, and the number.
+    /// Number of finished attempts, by status and kind of error.
     pub fn attempts(&self) -> Vec<(AttemptStatus, Option<ErrorKind>, u64)> {
         let by_kind = |status, counters: &[Counter]| -> Vec<_> {
             let kinds = ErrorKind::ALL.iter().zip(counters);
@@ -74,11 +74,11 @@ impl Meters {
         all
     }
 
-    /// Counts a request as in flight for as long as what it gives lives.
-    pub(super) fn fly(self: &Arc<Self>, app: AppId) -> Flying {
+    /// Counts a request as in flight until the guard is dropped.
+    pub(super) fn count_in_flight(self: &Arc<Self>, app: AppId) -> InFlightGuard {
         self.in_flight.inc();
         *self.by_app.lock().expect("no panic happens while this is held").entry(app).or_default() += 1;
-        Flying(self.clone(), app)
+        InFlightGuard(self.clone(), app)
     }
 
     /// Requests of an app that are in flight, tests included.
@@ -88,34 +88,34 @@ impl Meters {
     }
 }
 
-/// What the meters need of an outcome, which is written elsewhere meanwhile.
+/// What the counters need of an outcome, which is moved to the writer meanwhile.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct AttemptSummary {
     pub(super) kind: Option<ErrorKind>,
-    /// From the first byte sent to the end; `None` when nothing was sent.
+    /// From the first byte sent to the end of the response; `None` when nothing was sent.
     duration_ms: Option<u64>,
 }
 
-impl From<&Outcome> for Ended {
-    fn from(outcome: &Outcome) -> Ended {
+impl From<&Outcome> for AttemptSummary {
+    fn from(outcome: &Outcome) -> AttemptSummary {
         let took = |at: crate::domain::Timestamp| outcome.finished_at.as_millis() - at.as_millis();
-        Ended {
+        AttemptSummary {
             kind: outcome.failure.as_ref().map(|failure| failure.kind),
             duration_ms: outcome.attempted_at.map(|at| u64::try_from(took(at)).unwrap_or(0)),
         }
     }
 }
 
-/// A request in flight.
-pub(super) struct Flying(Arc<Meters>, AppId);
+/// Counts one request as in flight.
+pub(super) struct InFlightGuard(Arc<Meters>, AppId);
 
-impl Drop for Flying {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.dec();
         let mut by_app = self.0.by_app.lock().expect("no panic happens while this is held");
-        if let Some(flying) = by_app.get_mut(&self.1) {
-            *flying -= 1;
-            if *flying == 0 {
+        if let Some(in_flight) = by_app.get_mut(&self.1) {
+            *in_flight -= 1;
+            if *in_flight == 0 {
                 by_app.remove(&self.1);
             }
         }

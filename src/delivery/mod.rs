@@ -3,7 +3,7 @@
 //! * [`scheduling`] decides which attempt is sent next, and when.
 //! * [`courier`] loads an attempt, has it sent, and commits its result.
 //! * [`sending`] makes one request.
-//! * [`meters`] counts.
+//! * [`meters`] counts. [`test_slots`] limits tests in flight.
 //!
 //! Delivery knows storage and the domain; no HTTP surface and no service.
 
@@ -14,3 +14,4 @@ pub mod courier;
 pub mod meters;
 pub mod scheduling;
 pub mod sending;
+pub mod test_slots;

@@ -23,7 +23,7 @@ use crate::domain::attempts::attempt::{Outcome, Request, Response};
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::EndpointSettings;
 use crate::domain::{
-    ActivityKind, AppId, AttemptId, Endpoint, EndpointId, EndpointStatus, EventPattern, EventType,
+    ActivityKind, AppId, AttemptId, Endpoint, EndpointId, EndpointStatus, Epoch, EventPattern, EventType,
     SigningSecret, Timestamp,
 };
 use crate::host::vault::Vault;
@@ -214,8 +214,9 @@ impl Play<'_> {
             ends.push((job.id, outcome, rules));
         }
         let store = self.store.clone();
-        let ended =
-            ends.into_iter().map(|(id, outcome, rules)| store.attempt_finish(id, outcome.into(), rules));
+        let ended = ends
+            .into_iter()
+            .map(|(id, outcome, rules)| store.attempt_finish(id, outcome.into(), rules, Epoch::FIRST));
         for finished in try_join_all(ended).await? {
             if let Finished::Done { queued, disabled, .. } = finished {
                 self.queue(queued);

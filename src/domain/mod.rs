@@ -7,6 +7,7 @@
 //! * [`filter`]: which rows of a list are selected, and their order.
 //! * [`health`]: how an endpoint is doing. [`alert`]: what people are notified of.
 //! * [`retention`]: how long data is kept, and who decides.
+//! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
 //! * [`values`]: ids, times, durations, headers, histograms, pages.
 
@@ -21,6 +22,7 @@ pub mod health;
 pub mod network;
 pub mod pattern;
 pub mod retention;
+pub mod shard;
 pub mod signing;
 pub mod values;
 
@@ -37,6 +39,7 @@ pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::Origin;
 pub use event_type::EventType;
 pub use pattern::EventPattern;
+pub use shard::{Epoch, Shard, ShardSet};
 pub use signing::secret::{Sealed, SigningSecret};
 pub use values::headers::Headers;
 pub use values::ids::{AlertTargetId, AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};

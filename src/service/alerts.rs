@@ -22,11 +22,14 @@ const DISK_FREE_MIB: u32 = 1_024;
 /// The shortest age: it is looked at once a minute.
 const QUEUE_AGE_MIN_MS: u64 = 60_000;
 
+/// When a test that was refused because too many are in flight may be requested again, in seconds.
+const TEST_AGAIN_SECS: u64 = 1;
+
 /// What the service needs of who tells. `crate::app` joins the two.
 #[async_trait]
 pub trait Messenger: Send + Sync {
-    /// Sends an example of a kind, and says what became of it.
-    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry;
+    /// Sends an example of a kind, and says what became of it; `None` if too many tests are in flight.
+    async fn test(&self, target: &AlertTarget, kind: AlertKind) -> Option<AlertTry>;
 }
 
 /// What a client wants a target to be: fields that it gave. `Some(None)` for `null`.
@@ -136,7 +139,8 @@ impl AlertTargets {
     /// Sends an example of a kind to a target, whether it is enabled and wants it or not.
     pub async fn test(&self, id: AlertTargetId, kind: AlertKind) -> Result<AlertTry> {
         let target = self.get(id).await?;
-        Ok(self.messenger.test(&target, kind).await)
+        let tried = self.messenger.test(&target, kind).await;
+        tried.ok_or(ServiceError::RateLimited { retry_after_secs: TEST_AGAIN_SECS })
     }
 
     /// Puts what was given in the place of what was there; all problems at once.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::cluster::Signals;
 use crate::domain::attempts::bulk_job::{BulkJob, JobKind, Work};
 use crate::domain::filter::AttemptFilter;
 use crate::domain::{ActivityKind, EndpointId, EventId, Invalid, JobId, Timestamp};
 use crate::host::clock::Clock;
 use crate::store::{JobCreation, NoJob, Page, PageRequest, Store};
 
-use crate::service::{Caller, Dispatch, Result, ServiceError};
+use crate::service::{Caller, Result, ServiceError};
 
 /// Pending attempts that are cancelled in one transaction.
 const CANCEL_STEP: u32 = 1_000;
@@ -22,13 +23,13 @@ const CANCEL_STEPS: u32 = 100;
 pub struct Jobs {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    dispatch: Arc<dyn Dispatch>,
+    signals: Arc<dyn Signals>,
 }
 
 impl Jobs {
     /// Joins the parts.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, dispatch: Arc<dyn Dispatch>) -> Jobs {
-        Jobs { store, clock, dispatch }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Jobs {
+        Jobs { store, clock, signals }
     }
 
     /// Lets every exhausted delivery go on that matches the filter.
@@ -76,9 +77,9 @@ impl Jobs {
         match self.store.job_insert(caller.app_id, work, matched, now, note).await? {
             JobCreation::Refused(why) => Err(refusal(kind, why)),
             JobCreation::Created { job, queued, more } => {
-                self.dispatch.queued(&queued);
+                self.signals.queued(&queued);
                 if more {
-                    self.dispatch.job_waiting();
+                    self.signals.bulk_job_waiting();
                 }
                 Ok(job)
             }

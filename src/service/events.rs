@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::cluster::Signals;
 use crate::domain::EventType;
 use crate::domain::event::{BATCH_MAX, Event, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
 use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
 use crate::store::{EventDetail, EventFilter, NewEvent, Page, PageRequest, Store, Taken};
 
-use super::{Caller, Dispatch, Result, ServiceError};
+use super::{Caller, Result, ServiceError};
 
 /// An event as a client gives it.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct EventInput {
 pub struct Events {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    dispatch: Arc<dyn Dispatch>,
+    signals: Arc<dyn Signals>,
     /// The largest payload, in bytes.
     size_limit: usize,
 }
@@ -36,10 +37,10 @@ impl Events {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        dispatch: Arc<dyn Dispatch>,
+        signals: Arc<dyn Signals>,
         size_limit: usize,
     ) -> Events {
-        Events { store, clock, dispatch, size_limit }
+        Events { store, clock, signals, size_limit }
     }
 
     /// The largest payload, in bytes.
@@ -82,7 +83,7 @@ impl Events {
             Taken::All(accepted) => Ok(accepted
                 .into_iter()
                 .map(|a| {
-                    self.dispatch.queued(&a.queued);
+                    self.signals.queued(&a.queued);
                     a.event
                 })
                 .collect()),

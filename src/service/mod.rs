@@ -10,9 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
+    Activity, ActivityKind, Actor, AppId, AttemptId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
-use crate::store::{LoadedAttempt, Queued, StoreError};
+use crate::store::{LoadedAttempt, StoreError};
 
 pub mod about;
 pub mod alerts;
@@ -28,26 +28,20 @@ pub mod operations;
 pub mod people;
 pub mod retention;
 
-/// What the services need of delivery. Delivery implements it; `crate::app` joins the two.
+/// What the services ask of delivery. Delivery implements it; `crate::app` joins the two. Hints go by
+/// [`crate::cluster::Signals`] instead.
 #[async_trait]
 pub trait Dispatch: Send + Sync {
-    /// These attempts have just become pending. A hint: losing it costs time, never a delivery.
-    fn queued(&self, queued: &[Queued]);
-    /// The endpoint's status or settings have changed.
-    fn endpoint_changed(&self, endpoint: EndpointId);
-    /// A bulk job has been made that is not wholly queued. A hint, too.
-    fn job_waiting(&self);
-    /// Results were committed outside the queue: a hint for clients of the live log.
-    fn result_committed(&self);
     /// Requests of an app that are in flight, tests included.
     fn in_flight(&self, app: AppId) -> u64;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
-    /// says what became of it. Both are done to their end even if the caller is dropped meanwhile.
-    async fn probe(
+    /// gives the outcome; `None` if too many tests are in flight. Both are finished even if the caller is dropped
+    /// meanwhile.
+    async fn send_test(
         &self,
         job: LoadedAttempt,
         created_at: Timestamp,
-    ) -> std::result::Result<(AttemptId, Outcome), StoreError>;
+    ) -> std::result::Result<Option<(AttemptId, Outcome)>, StoreError>;
 }
 
 /// Who makes a change: for the activity log, and for what may be handed out.

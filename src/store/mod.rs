@@ -75,6 +75,7 @@ pub trait Store:
     + ExportStore
     + LiveStore
     + QueueStore
+    + ShardStore
     + RecentStore
     + StatsStore
     + RetentionStore
@@ -97,6 +98,7 @@ impl<T> Store for T where
         + ExportStore
         + LiveStore
         + QueueStore
+        + ShardStore
         + StatsStore
         + RecentStore
         + RetentionStore

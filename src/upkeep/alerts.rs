@@ -20,8 +20,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::cluster::Leadership;
 use crate::delivery::Sender;
 use crate::delivery::sending::headers;
+use crate::delivery::test_slots::TestSlots;
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::alert::{Alert, AlertTarget, AlertTry, SILENCE_MS, Told, Trouble, Webhook};
 use crate::domain::{Activity, ActivityKind, Actor, AlertKind, AlertTargetId, EndpointStatus, Timestamp};
@@ -63,10 +65,12 @@ struct Inner {
     vault: Arc<Vault>,
     sender: Arc<Sender>,
     backups: Scheduled,
+    leadership: Arc<dyn Leadership>,
     watched: Watched,
     /// What was told last. Storage has it as well, but a full disk must not make alerts repeat themselves.
     told: Mutex<Option<HashMap<Key, Told>>>,
     looks: watch::Sender<u64>,
+    test_slots: TestSlots<AlertTargetId>,
     stop: CancellationToken,
 }
 
@@ -94,10 +98,24 @@ impl Alerts {
         vault: Arc<Vault>,
         sender: Arc<Sender>,
         backups: Scheduled,
+        leadership: Arc<dyn Leadership>,
         watched: Watched,
     ) -> Alerts {
         let (told, looks, stop) = (Mutex::default(), watch::Sender::new(0), CancellationToken::new());
-        Alerts(Arc::new(Inner { store, clock, vault, sender, backups, watched, told, looks, stop }))
+        let test_slots = TestSlots::default();
+        Alerts(Arc::new(Inner {
+            store,
+            clock,
+            vault,
+            sender,
+            backups,
+            leadership,
+            watched,
+            told,
+            looks,
+            test_slots,
+            stop,
+        }))
     }
 
     /// Looks once a minute, the first time a minute from now, until [`Alerts::stop`].
@@ -140,18 +158,25 @@ impl Alerts {
         self.0.looks.subscribe()
     }
 
-    /// Sends an example of a kind to a target, whatever was told before, and says what became of it.
-    pub async fn test(&self, target: &AlertTarget, kind: AlertKind) -> AlertTry {
+    /// Sends an example of a kind to a target, whatever was told before, and says what became of it; `None` if
+    /// too many tests are in flight.
+    pub async fn test(&self, target: &AlertTarget, kind: AlertKind) -> Option<AlertTry> {
+        let _slot = self.0.test_slots.take(target.id)?;
         let (now, dashboard) = (self.0.clock.now(), self.0.watched.dashboard.as_deref());
         let alert = Trouble::example(kind, now).alert(dashboard, now).as_test(dashboard);
         let tried = self.0.send(target, &alert).await;
         self.0.note(target, tried.clone(), None, None).await;
-        tried
+        Some(tried)
     }
 }
 
 impl Inner {
     async fn look(&self) -> Result<(), StoreError> {
+        if !self.leadership.is_leader() {
+            // What another node notifies of meanwhile is read again from storage.
+            *self.told.lock().await = None;
+            return Ok(());
+        }
         let mut targets = self.store.alert_target_list().await?;
         targets.retain(|target| target.is_enabled);
         if targets.is_empty() {

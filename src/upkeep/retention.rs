@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Leadership;
 use crate::domain::access::activity::{Activity, ActivityKind, Actor};
 use crate::domain::event::IDEMPOTENCY_MS;
 use crate::domain::retention::{PagePolicy, Rules};
@@ -125,6 +126,7 @@ pub struct Sweeper(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    leadership: Arc<dyn Leadership>,
     rules: Rules,
     state: std::sync::Mutex<SweeperState>,
     /// One sweep at a time. Holds whether it has been told that sweeps are held.
@@ -135,10 +137,16 @@ struct Inner {
 
 impl Sweeper {
     /// Joins the parts; nothing runs yet.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, rules: Rules) -> Sweeper {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        leadership: Arc<dyn Leadership>,
+        rules: Rules,
+    ) -> Sweeper {
         let (stop, state) = (CancellationToken::new(), std::sync::Mutex::default());
         let steadiness = std::sync::Mutex::new(Steadiness::new(&*clock));
-        Sweeper(Arc::new(Inner { store, clock, rules, state, turn: Mutex::new(false), steadiness, stop }))
+        let turn = Mutex::new(false);
+        Sweeper(Arc::new(Inner { store, clock, leadership, rules, state, turn, steadiness, stop }))
     }
 
     /// What is known of sweeps since the start.
@@ -159,11 +167,17 @@ impl Sweeper {
     pub fn start(&self) -> JoinHandle<()> {
         let sweeper = self.clone();
         tokio::spawn(async move {
+            let mut leads = sweeper.0.leadership.watch();
             while !sweeper.0.stop.is_cancelled() {
                 let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
                 sweeper.note(|state| state.next_at = Some(next));
-                match sweeper.sweep(None).await {
-                    Ok(_) | Err(SweepError::ClockJumped { .. } | SweepError::Store(StoreError::Closed)) => {}
+                let is_leader = *leads.borrow_and_update();
+                let swept = match is_leader {
+                    true => sweeper.sweep(None).await.map(drop),
+                    false => Ok(()),
+                };
+                match swept {
+                    Ok(()) | Err(SweepError::ClockJumped { .. } | SweepError::Store(StoreError::Closed)) => {}
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "a retention sweep failed");
                     }
@@ -171,6 +185,7 @@ impl Sweeper {
                 tokio::select! {
                     () = sweeper.0.clock.sleep_until(next) => {}
                     () = sweeper.clock_trusted() => {}
+                    Ok(()) = leads.changed() => {}
                     () = sweeper.0.stop.cancelled() => {}
                 }
             }

@@ -1,5 +1,5 @@
-//! What the database of a dead server holds. It looks at a copy, so that the next start finds the files just as
-//! the last one left them, WAL and all.
+//! Checks the database of a server that has ended. It reads a copy, so that the next start finds the files,
+//! the WAL included, as the server left them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,7 +67,7 @@ pub(crate) fn audit(data: &Path) -> Audit {
 }
 
 impl Audit {
-    /// Those of the names that are not there, or whose delivery nobody would ever send.
+    /// Names that are missing, or whose delivery would never be sent.
     pub(crate) fn lost<'a>(&self, names: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
         names.filter(|name| self.deliveries.get(*name).is_none_or(|found| found.owners != 1)).collect()
     }

@@ -1,5 +1,5 @@
-//! A million deliveries are waiting when the server is killed: the next start is as quick as ever, memory stays
-//! small until all of it is sent, and what is fresh does not stand behind it.
+//! A million deliveries are pending when the server is killed: the next start takes no longer than usual,
+//! memory stays small until all are sent, and fresh events do not wait behind them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn set_all(running: &Running, ids: &[String], status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_slows_neither_the_start_nor_what_is_fresh() {
+async fn a_backlog_slows_neither_the_start_nor_fresh_events() {
     // A busy machine may be given less.
     let count = given("POSTRIDER_FAULTS_BACKLOG").unwrap_or(form(20_000, 1_000_000));
     let endpoints = given("POSTRIDER_FAULTS_ENDPOINTS").unwrap_or(ENDPOINTS);

@@ -1,4 +1,4 @@
-//! A backup that is made under load holds everything that was accepted before it began.
+//! A backup under load has every event that was accepted before it started.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::sink::Sink;
 use crate::{form, say};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_under_load_holds_every_event_that_was_accepted_before_it() {
+async fn a_backup_under_load_has_every_event_accepted_before_it() {
     let mut program = Program::new();
     let sink = Sink::start().await;
     let token = program.key().await;
@@ -41,7 +41,7 @@ async fn a_backup_under_load_holds_every_event_that_was_accepted_before_it() {
         assert!(lost.is_empty(), "backup {n}: of {} are not in it: {lost:?}", before.len());
         held = before.len();
         if n == backups {
-            // The restored server goes on with what was pending.
+            // The restored server sends what was pending.
             let (restored, _) = program.serve(&token).await;
             restored.drained().await;
             restored.stop().await;

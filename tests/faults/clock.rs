@@ -1,5 +1,6 @@
-//! The time of day jumps: forward an hour, a day, to 2099, and back to 1970. What is fresh is sent, what waits for a
-//! retry is sent once and not its whole schedule at once, and nothing is swept because of a wrong clock.
+//! The time of day jumps: forward an hour, a day, to 2099, and back to 1970. Fresh events are sent, a
+//! delivery that waits for a retry is sent once and not its whole schedule at once, and nothing is swept
+//! because of a wrong clock.
 
 use postrider::domain::Timestamp;
 use postrider::host::clock::Clock as _;
@@ -40,7 +41,7 @@ async fn goes_on(app: &TestApp, receiver: &Receiver, what: &str) {
 }
 
 #[tokio::test]
-async fn after_a_jump_forward_each_retry_comes_once_and_the_log_stays() {
+async fn after_a_jump_forward_each_retry_is_sent_once_and_the_log_is_kept() {
     let jumps = [
         ("an hour", start_time().plus_ms(60 * MINUTE_MS)),
         ("a day", start_time().plus_ms(24 * 60 * MINUTE_MS)),
@@ -74,7 +75,7 @@ async fn after_a_jump_forward_each_retry_comes_once_and_the_log_stays() {
 }
 
 #[tokio::test]
-async fn after_a_jump_back_what_is_fresh_is_sent_and_retries_go_on_when_the_clock_is_right() {
+async fn after_a_jump_back_fresh_events_are_sent_and_retries_continue_when_the_clock_is_right() {
     for (what, to) in [
         ("an hour back", start_time().plus_ms(-60 * MINUTE_MS)),
         ("1970", Timestamp::parse("1970-01-01T00:00:30Z").unwrap()),

@@ -1,5 +1,5 @@
-//! `kill -9` at a random moment, again and again: nothing that was answered with 202 is lost, nothing that was
-//! finished is sent again, and the next start is quick.
+//! `kill -9` at random moments: no accepted event is lost, no finished attempt is sent again, and the next
+//! start is quick.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,11 +27,11 @@ struct Figures {
     most_overdue: usize,
 }
 
-/// Kills of one directory. With each it is looked at as a whole, so it is not to grow for ever.
+/// Kills of one directory. Each kill is followed by a check of all of it, so it must not grow without limit.
 const KILLS_OF_A_LIFE: u64 = 25;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_it_loses_nothing_and_repeats_only_what_was_in_flight() {
+async fn repeated_kills_lose_nothing_and_repeat_only_requests_in_flight() {
     let mut dice = Dice::of("crash");
     let mut figures = Figures::default();
     let kills = form(4, 100);
@@ -41,7 +41,7 @@ async fn killed_again_and_again_it_loses_nothing_and_repeats_only_what_was_in_fl
     report(kills, &figures);
 }
 
-/// One directory, and a server that is killed in it again and again.
+/// One directory, in which a server is killed repeatedly.
 async fn live(kills: Range<u64>, dice: &mut Dice, figures: &mut Figures) {
     let program = Program::new();
     // Some are refused at first, so that there are retries as well.
@@ -81,7 +81,7 @@ async fn live(kills: Range<u64>, dice: &mut Dice, figures: &mut Figures) {
     figures.accepted += ledger.len();
 }
 
-/// Looks at what a kill has left: all that was accepted is there. Notes what is pending.
+/// Checks the files after a kill: every accepted event is there. Notes what is pending.
 fn after_a_kill(program: &Program, ledger: &BTreeSet<String>, pending: &mut BTreeMap<String, u32>) -> Audit {
     let found = audit(&program.data());
     let lost = found.lost(ledger.iter());
@@ -113,8 +113,8 @@ async fn overdue_arrives(found: &Audit, sink: &Sink, figures: &mut Figures) {
     assert!(took < form(Duration::from_secs(10), Duration::from_secs(1)), "{} took {took:?}", overdue.len());
 }
 
-/// An event comes once for each of its attempts, and once more for each kill at which it was pending. Gives how
-/// many came more often than they have attempts.
+/// An event comes once for each of its attempts, and once more for each kill at which it was pending. Gives
+/// how many came more often than they have attempts.
 fn only_what_was_in_flight_came_again(
     end: &Audit,
     sink: &Sink,

@@ -1,12 +1,12 @@
-//! A disk as it is after the power was cut: what was synced is there, and of the rest whatever chance left.
+//! The contents of a disk after a power cut: everything synced, and a random part of the rest.
 //!
-//! It is played from the journal of `shim.c`, by the rules of POSIX and no kinder ones: a file's bytes are safe
-//! after an fsync of the file, its name after an fsync of the directory, and of what was not synced each sector
-//! of 512 bytes may be there or not, in any order. So this shows what kill -9 cannot: the kernel keeps what a
-//! killed process has written, whether it was synced or not.
+//! It is rebuilt from the journal of `shim.c` by what POSIX promises and no more: a file's bytes are safe
+//! after an fsync of the file, its name after an fsync of the directory, and of what was not synced each
+//! sector of 512 bytes may be there or not, in any order. So this shows what kill -9 cannot: the kernel keeps
+//! what a killed process has written, whether it was synced or not.
 //!
-//! A failed fsync means that what it was for is lost, and that a later one that succeeds does not bring it back:
-//! that is how Linux does it.
+//! After a failed fsync its data is lost, and a later fsync that succeeds does not bring it back, as on
+//! Linux.
 
 use std::collections::BTreeMap;
 use std::fs;

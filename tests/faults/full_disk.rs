@@ -185,17 +185,17 @@ async fn full_and_free_again(wants_shim: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_events_and_loses_no_result_and_goes_on_when_there_is_space() {
+async fn a_full_disk_refuses_events_loses_no_result_and_recovers_when_there_is_space() {
     full_and_free_again(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_it_does_where_no_disk_can_be_mounted() {
+async fn a_simulated_full_disk_refuses_events_loses_no_result_and_recovers() {
     full_and_free_again(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_the_sweeper_makes_the_space_that_it_needs_itself() {
+async fn on_a_full_disk_the_sweeper_frees_the_space_that_it_needs() {
     let mut program = Program::new();
     program.set("POSTRIDER_RETENTION__LOGS", "1s");
     program.set("POSTRIDER_RETENTION__EVENTS", "1s");
@@ -236,7 +236,7 @@ async fn on_a_full_disk_the_sweeper_makes_the_space_that_it_needs_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_failed_fsync_nothing_is_promised_any_more_and_a_new_start_is_clean() {
+async fn after_a_failed_fsync_nothing_more_is_accepted_and_a_restart_is_clean() {
     let mut program = Program::new();
     let journal = program.dir().join("journal");
     let shim = Shim::new(&program.disk, program.dir(), Some(&journal));
@@ -258,8 +258,8 @@ async fn after_a_failed_fsync_nothing_is_promised_any_more_and_a_new_start_is_cl
     assert!(shim.get(Number::SyncsFailed) > 0);
     assert!(ledger.refused.iter().all(|status| [500, 503].contains(status)), "{:?}", ledger.refused);
 
-    // What was answered while the disk was well is there, and what is answered after the new start, too, although
-    // the kernel still shows the lost part of the WAL to whoever reads it.
+    // What was answered while the disk was well is there, and what is answered after the new start, too,
+    // although the kernel still shows the lost part of the WAL to every reader.
     let (running, _) = program.serve(&token).await;
     let mut accepted = ledger.accepted;
     let mut load = Load::start(&running, "after");

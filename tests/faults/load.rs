@@ -1,4 +1,4 @@
-//! Clients that post at the same time and keep a ledger: every event whose 202 came is in it.
+//! Concurrent clients that keep a ledger of every event whose 202 arrived.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub(crate) fn event(name: &str, kind: usize, padding: usize) -> serde_json::Valu
     })
 }
 
-/// What was promised.
+/// What was accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) accepted: BTreeSet<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Lets them post until the server is gone or [`Load::end`]. Names begin with `prefix`; events go to all
+    /// Posts until the server is gone or [`Load::end`]. Names begin with `prefix`; events go to all
     /// types in turn.
     pub(crate) fn start(running: &Running, prefix: &str) -> Load {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
@@ -97,7 +97,7 @@ impl Load {
         self.ledger.lock().unwrap().accepted.clone()
     }
 
-    /// Lets the clients end, and gives the ledger.
+    /// Stops the clients and gives the ledger.
     pub(crate) async fn end(mut self) -> Ledger {
         self.stop.store(1, Ordering::Relaxed);
         while self.clients.join_next().await.is_some() {}

@@ -1,18 +1,19 @@
-//! Faults: what this program promises when the world around it breaks, measured on the real program.
+//! Fault tests: what this program promises when its environment fails, measured on the real program.
 //!
-//! Each test starts the server as a process of its own, takes something away from it (its life, the power, space
-//! on the disk, an answer, the right time) and counts what was lost. Each prints its figures and its seed. What
-//! is promised, and the figures of the last full run, are in `docs/reliability.md`.
+//! Each test starts the server as a process of its own, injects a fault (kill, power cut, full disk, hanging
+//! receiver, wrong clock) and counts what was lost. Each prints its figures and its seed. The promises, and
+//! the figures of the last full run, are in `docs/reliability.md`.
 //!
 //! By default every test runs in a short form, with limits that a busy machine keeps. The full form is
 //!
 //! `tests/faults.sh`, which runs them one after the other on a release build (`POSTRIDER_FAULTS=full`,
-//! `POSTRIDER_FAULTS_BIN=target/release/postrider`), and `POSTRIDER_FAULTS_SEED=n` repeats the choices of an earlier run.
+//! `POSTRIDER_FAULTS_BIN=target/release/postrider`), and `POSTRIDER_FAULTS_SEED=n` repeats the choices of an
+//! earlier run.
 //!
 //! * [`program`]: the server as a process. [`load`]: clients that keep a ledger of what was accepted.
-//!   [`sink`]: the receiver that counts. [`audit`]: what the database of a dead server holds.
-//! * [`shim`] and `shim.c`: a layer below the server that loses power, runs full and fails. [`disk`]: what a disk
-//!   holds that kept nothing but what was synced.
+//!   [`sink`]: the receiver that counts. [`audit`]: checks the database of a server that has ended.
+//! * [`shim`] and `shim.c`: a layer below the server that simulates power cuts, full disks and failing ones.
+//!   [`disk`]: the contents of a disk after a power cut.
 
 #[path = "../it/support/mod.rs"]
 mod support;
@@ -37,7 +38,7 @@ mod trace;
 
 use std::sync::OnceLock;
 
-/// Whether the full form is asked for, with its strict limits.
+/// Whether this is the full form, with its strict limits.
 fn is_full() -> bool {
     std::env::var("POSTRIDER_FAULTS").is_ok_and(|form| form == "full")
 }
@@ -52,7 +53,7 @@ fn say(topic: &str, figures: impl std::fmt::Display) {
     println!("{topic} ({}): {figures}", form("short", "full"));
 }
 
-/// Chance that can be repeated: splitmix64.
+/// A reproducible random number generator: splitmix64.
 #[derive(Debug, Clone)]
 struct Dice(u64);
 

@@ -1,13 +1,17 @@
-//! Random operations on the dispatcher, the storage and a receiver, with a crash as one of them, against a model
-//! that knows what must be true after each:
+//! Random operations on the dispatcher, the storage and a receiver, a crash among them, checked after each
+//! against a model:
 //!
-//! * every accepted delivery has an owner: one row of it, and only one, is pending or at its end;
-//! * what is due is sent, whatever went before;
-//! * no attempt is finished twice, and none is sent after it was finished, nor twice in one life;
-//! * an endpoint's failure counter is what its answers say.
+//! * every accepted delivery has exactly one row that is pending or final;
+//! * whatever is due is sent;
+//! * no attempt is finished twice, none is sent after it was finished, and none twice in one epoch of its shard
+//!   (between two crashes, if the shard does not move);
+//! * an endpoint's failure counter follows from its responses.
 //!
-//! A crash takes the dispatcher away in the middle of whatever it does, with its requests in the air. What the disk
-//! holds then is the matter of [`crate::crash`] and [`crate::power`].
+//! Two dispatchers share the storage. A shard moves between them in good order, or is taken from one that does
+//! not know yet and goes on sending.
+//!
+//! A crash drops the dispatchers at any moment, with its requests in flight. [`crate::crash`] and
+//! [`crate::power`] check what the disk holds after one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,22 +20,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use postrider::cluster::{LocalSignals, Ownership, Signals as _};
 use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
-use postrider::delivery::scheduling::dispatcher::{Dispatcher, Limits};
+use postrider::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::attempts::attempt::{Attempt, Failure, Response};
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
-    Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, ErrorKind,
-    EventType, Headers, Outcome, Span,
+    Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, Epoch,
+    ErrorKind, EventType, Headers, Outcome, Shard, Span,
 };
 use postrider::host::clock::{Clock as _, FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
     AppStore as _, EndpointPatch, EndpointStore as _, EventStore as _, LoadedAttempt, LogStore as _,
-    NewEvent, Retried, Store, Taken,
+    NewEvent, Retried, ShardStore as _, Taken,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -71,8 +77,13 @@ enum Step {
         endpoint: usize,
         status: EndpointStatus,
     },
+    /// The shard of an endpoint moves to the other node; `in_order` if its holder stops sending before.
+    Move {
+        endpoint: usize,
+        in_order: bool,
+    },
     Crash,
-    /// The answer and the crash race: the result may be on disk or not.
+    /// The response and the crash race: the result may be on disk or not.
     AnswerAndCrash {
         pick: usize,
         code: u16,
@@ -82,46 +93,58 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let code = || prop_oneof![4 => Just(200u16), 4 => Just(500), 1 => Just(410)];
     let status = prop_oneof![4 => Just(EndpointStatus::Active), 1 => Just(EndpointStatus::Paused)];
-    let any = || 0usize..1_000;
+    let pick = || 0usize..1_000;
     prop_oneof![
         5 => (0..ENDPOINTS, 1usize..4).prop_map(|(endpoint, count)| Step::Post { endpoint, count }),
-        8 => (any(), code()).prop_map(|(pick, code)| Step::Answer { pick, code }),
-        2 => any().prop_map(|pick| Step::TimeOut { pick }),
+        8 => (pick(), code()).prop_map(|(pick, code)| Step::Answer { pick, code }),
+        2 => pick().prop_map(|pick| Step::TimeOut { pick }),
         3 => (1i64..90).prop_map(|seconds| Step::Pass { seconds }),
-        2 => any().prop_map(|pick| Step::Retry { pick }),
+        2 => pick().prop_map(|pick| Step::Retry { pick }),
         2 => (0..ENDPOINTS, status).prop_map(|(endpoint, status)| Step::Status { endpoint, status }),
+        2 => (0..ENDPOINTS, any::<bool>()).prop_map(|(endpoint, in_order)| Step::Move { endpoint, in_order }),
         1 => Just(Step::Crash),
-        1 => (any(), code()).prop_map(|(pick, code)| Step::AnswerAndCrash { pick, code }),
+        1 => (pick(), code()).prop_map(|(pick, code)| Step::AnswerAndCrash { pick, code }),
     ]
 }
 
-/// A request in the air.
+/// A request in flight.
 struct Flight {
     id: AttemptId,
+    /// The shard of its endpoint, and the epoch in which it was sent.
+    shard: Shard,
+    epoch: Epoch,
     end: oneshot::Sender<Option<u16>>,
 }
 
-/// The network of one life.
+/// The network between two crashes.
 #[derive(Default)]
 struct Air {
     flights: Mutex<Vec<Flight>>,
-    /// What was sent in this life, and what is sent twice in it.
-    sent: Mutex<(BTreeSet<AttemptId>, Vec<AttemptId>)>,
+    /// Attempts sent since the last crash, with their epochs, and those sent twice in one epoch.
+    sent: Mutex<(BTreeSet<(AttemptId, Epoch)>, Vec<AttemptId>)>,
     arrived: Notify,
 }
 
+/// The network, as one node uses it.
+struct NodeAir {
+    air: Arc<Air>,
+    ownership: Arc<Ownership>,
+}
+
 #[async_trait]
-impl Transport for Air {
+impl Transport for NodeAir {
     async fn send(&self, job: &LoadedAttempt, _: &InFlight) -> Outcome {
         let (end, wait) = oneshot::channel();
+        let shard = Shard::of(job.endpoint.id);
+        let epoch = self.ownership.epoch_of(job.endpoint.id).expect("a node sends only what it holds");
         {
-            let (sent, twice) = &mut *self.sent.lock().unwrap();
-            if !sent.insert(job.id) {
+            let (sent, twice) = &mut *self.air.sent.lock().unwrap();
+            if !sent.insert((job.id, epoch)) {
                 twice.push(job.id);
             }
         }
-        self.flights.lock().unwrap().push(Flight { id: job.id, end });
-        self.arrived.notify_one();
+        self.air.flights.lock().unwrap().push(Flight { id: job.id, shard, epoch, end });
+        self.air.arrived.notify_one();
         let status = wait.await.unwrap_or(None);
         let failure = match status {
             Some(200) => None,
@@ -145,12 +168,48 @@ impl Transport for Air {
     }
 }
 
-/// From a start to a crash.
+/// The program from a start to a crash.
 struct Life {
     runtime: tokio::runtime::Runtime,
     store: Arc<SqliteStore>,
     air: Arc<Air>,
-    dispatcher: Dispatcher,
+    nodes: [Node; 2],
+    /// Which node holds a shard, of those that have moved; the others are held by the first.
+    holders: BTreeMap<Shard, usize>,
+}
+
+/// One of two dispatchers.
+struct Node {
+    ownership: Arc<Ownership>,
+    signals: Arc<LocalSignals>,
+    _dispatcher: Dispatcher,
+}
+
+impl Node {
+    fn start(
+        ownership: Arc<Ownership>,
+        air: &Arc<Air>,
+        store: &Arc<SqliteStore>,
+        clock: &Arc<FakeClock>,
+    ) -> Node {
+        let (signals, queue) = LocalSignals::new();
+        let deps = DispatcherDeps {
+            store: store.clone(),
+            clock: clock.clone(),
+            chance: Arc::new(FakeChance::new(0.0)),
+            transport: Arc::new(NodeAir { air: air.clone(), ownership: ownership.clone() }),
+            ownership: ownership.clone(),
+            signals: signals.clone(),
+            queue,
+        };
+        let policy = RetryPolicy {
+            schedule: Arc::new(Schedule::new(vec![Span::from_secs(20), Span::from_secs(60)]).unwrap()),
+            jitter: 0.0,
+            disable_after_failures: DISABLE_AFTER,
+        };
+        let limits = SlotLimits { concurrency: SLOTS, endpoint_concurrency: SLOTS_EACH };
+        Node { ownership, signals, _dispatcher: Dispatcher::start(deps, policy, limits) }
+    }
 }
 
 impl Life {
@@ -158,38 +217,49 @@ impl Life {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = SqliteStore::open(path, Options::new(start_time())).unwrap();
         let air = Arc::new(Air::default());
-        let policy = RetryPolicy {
-            schedule: Arc::new(Schedule::new(vec![Span::from_secs(20), Span::from_secs(60)]).unwrap()),
-            jitter: 0.0,
-            disable_after_failures: DISABLE_AFTER,
-        };
-        let limits = Limits { concurrency: SLOTS, endpoint_concurrency: SLOTS_EACH };
-        let shared: Arc<dyn Store> = store.clone();
-        let dispatcher = {
+        let nodes = {
             let _inside = runtime.enter();
-            let chance = Arc::new(FakeChance::new(0.0));
-            Dispatcher::start(shared, clock.clone(), chance, air.clone(), policy, limits)
+            [Ownership::of_everything(), Ownership::of_nothing()]
+                .map(|ownership| Node::start(ownership, &air, &store, clock))
         };
-        Life { runtime, store, air, dispatcher }
+        Life { runtime, store, air, nodes, holders: BTreeMap::new() }
     }
 
-    /// Ends it without a word to the dispatcher.
+    /// Moves a shard to the other node.
+    fn move_shard(&mut self, shard: Shard, in_order: bool) {
+        let holder = self.holders.entry(shard).or_default();
+        let (from, to) = (&self.nodes[*holder], &self.nodes[1 - *holder]);
+        if in_order {
+            from.ownership.withdraw(shard);
+        }
+        let epoch = self.runtime.block_on(self.store.shard_take(shard)).unwrap();
+        to.ownership.grant(shard, epoch);
+        *holder = 1 - *holder;
+    }
+
+    /// Whether the result of a request still counts.
+    fn is_current(&self, flight: &Flight) -> bool {
+        let epoch = self.store.shard_epoch(flight.shard).now_or_never().expect("it is in memory");
+        epoch.unwrap() == flight.epoch
+    }
+
+    /// Ends it without stopping the dispatchers.
     fn crash(self) {
         self.runtime.block_on(self.store.close());
         self.runtime.shutdown_background();
     }
 }
 
-/// What must be true.
+/// The expected state.
 #[derive(Debug, Default)]
 struct Model {
     /// Failed attempts in a row, by endpoint.
     failures: BTreeMap<EndpointId, u32>,
     /// First attempts of everything that was accepted.
     accepted: BTreeSet<AttemptId>,
-    /// The end of each attempt that has one.
+    /// The result of each finished attempt.
     ended: BTreeMap<AttemptId, (AttemptStatus, Option<u16>)>,
-    /// Attempts that were asked to be sent again by a person.
+    /// Attempts that were retried manually.
     superseded: BTreeSet<AttemptId>,
 }
 
@@ -201,11 +271,14 @@ struct World {
     endpoints: Vec<EndpointId>,
     model: Model,
     crashes: usize,
+    moves: usize,
+    /// Results of requests whose shard had moved.
+    stale: usize,
 }
 
 impl World {
     fn new() -> World {
-        // Commits wait for the disk, and here nothing depends on it.
+        // In memory, because nothing here depends on the disk and commits would wait for it.
         let memory = Path::new("/dev/shm");
         let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let clock = Arc::new(FakeClock::new(start_time()));
@@ -220,7 +293,7 @@ impl World {
         };
         let endpoints: Vec<_> = (0..ENDPOINTS).map(make).collect();
         let model = Model { failures: endpoints.iter().map(|id| (*id, 0)).collect(), ..Model::default() };
-        World { place, clock, life: Some(life), app, endpoints, model, crashes: 0 }
+        World { place, clock, life: Some(life), app, endpoints, model, crashes: 0, moves: 0, stale: 0 }
     }
 
     fn life(&self) -> &Life {
@@ -239,10 +312,19 @@ impl World {
             Step::Pass { seconds } => self.clock.advance_ms(seconds * 1_000),
             Step::Retry { pick } => self.retry(*pick),
             Step::Status { endpoint, status } => self.set_status(*endpoint, *status),
+            Step::Move { endpoint, in_order } => {
+                let shard = Shard::of(self.endpoints[*endpoint]);
+                self.life.as_mut().expect("a crash is followed by a start").move_shard(shard, *in_order);
+                self.moves += 1;
+            }
             Step::Crash => self.crash(),
             Step::AnswerAndCrash { pick, code } => {
-                let flight = self.flight(*pick);
-                let Some(Flight { id, end }) = flight else { return };
+                let Some(flight) = self.flight(*pick) else { return };
+                if !self.life().is_current(&flight) {
+                    flight.end.send(Some(*code)).ok();
+                    return self.crash();
+                }
+                let Flight { id, end, .. } = flight;
                 let before = self.row(id);
                 end.send(Some(*code)).ok();
                 self.crash();
@@ -252,6 +334,12 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Sends a signal to both nodes.
+    fn signal(&self, send: impl Fn(&LocalSignals)) {
+        let _inside = self.life().runtime.enter();
+        self.life().nodes.iter().for_each(|node| send(&node.signals));
     }
 
     fn post(&mut self, endpoint: usize, count: usize) {
@@ -264,20 +352,20 @@ impl World {
         let events = (0..count).map(event).collect();
         let taken = self.wait(self.life().store.event_insert(self.app, events, self.clock.now())).unwrap();
         let Taken::All(all) = taken else { panic!("there are no keys") };
-        // Those of a paused endpoint wait and are not told of.
+        // Deliveries of a paused endpoint are pending, but there is no hint.
         self.model.accepted.extend(all.iter().flat_map(|one| &one.queued).map(|queued| queued.attempt_id));
         let queued: Vec<_> = all.into_iter().flat_map(|one| one.queued).collect();
-        self.wait(async { self.life().dispatcher.queued(&queued) });
+        self.signal(|signals| signals.queued(&queued));
     }
 
-    /// One of those in the air. If there is none although something is due, it is waited for.
+    /// One of the requests in flight. Waits for one if there is none although something is due.
     fn flight(&self, pick: usize) -> Option<Flight> {
         let air = self.life().air.clone();
         let is_empty = || air.flights.lock().unwrap().is_empty();
         if is_empty() && self.something_is_due() {
             self.wait(in_time("a request for what is due", async {
                 while is_empty() {
-                    // The table is looked at every few seconds of the clock that the test moves.
+                    // The table is polled every few seconds of the clock that the test advances.
                     if tokio::time::timeout(Duration::from_millis(50), air.arrived.notified()).await.is_err()
                     {
                         self.clock.advance_ms(5_000);
@@ -306,9 +394,17 @@ impl World {
     }
 
     fn answer(&mut self, pick: usize, code: Option<u16>) {
-        let Some(Flight { id, end }) = self.flight(pick) else { return };
+        let Some(flight) = self.flight(pick) else { return };
+        if !self.life().is_current(&flight) {
+            // The result is discarded, so there is nothing to wait for.
+            flight.end.send(code).ok();
+            self.stale += 1;
+            return;
+        }
+        let Flight { id, shard, end, .. } = flight;
         let before = self.row(id);
-        let mut results = self.life().dispatcher.results();
+        let holder = self.life().holders.get(&shard).copied().unwrap_or(0);
+        let mut results = self.life().nodes[holder].signals.results();
         results.mark_unchanged();
         end.send(code).ok();
         let after = self.wait(in_time("the result", async {
@@ -317,21 +413,21 @@ impl World {
                 if has_ended(&row) {
                     return row;
                 }
-                // Something else may have been written at the same time.
+                // The change may have been another result.
                 tokio::time::timeout(Duration::from_millis(20), results.changed()).await.ok();
             }
         }));
         self.ended(&before, &after, code);
     }
 
-    /// Notes the end of an attempt, and what it means for its endpoint.
+    /// Records the result of an attempt, and its effect on its endpoint.
     fn ended(&mut self, before: &Attempt, after: &Attempt, code: Option<u16>) {
         assert_eq!(after.response_status, code, "{after:?}");
         let endpoint = self.endpoint(after.endpoint_id);
         let failures = self.model.failures.get_mut(&after.endpoint_id).unwrap();
         let counted = if code == Some(200) { 0 } else { *failures + 1 };
-        // What was cancelled while it was in the air does not count. That happens some time after the endpoint was
-        // disabled, so of these only the storage knows.
+        // An attempt that was cancelled while in flight does not count. Cancelling follows the disabling some
+        // time later, so only the storage knows which ones.
         let was_disabled =
             endpoint.status == EndpointStatus::Disabled && endpoint.consecutive_failures == *failures;
         if before.status == AttemptStatus::Pending && !was_disabled {
@@ -349,7 +445,7 @@ impl World {
         }
         let exhausted = log.iter().filter(|other| other.delivery_id == row.delivery_id);
         self.model.superseded.extend(exhausted.map(|row| row.id));
-        self.wait(async { self.life().dispatcher.queued(&[queued]) });
+        self.signal(|signals| signals.queued(&[queued]));
     }
 
     fn set_status(&mut self, endpoint: usize, status: EndpointStatus) {
@@ -360,7 +456,7 @@ impl World {
         if status == EndpointStatus::Active {
             self.model.failures.insert(id, 0);
         }
-        self.wait(async { self.life().dispatcher.endpoint_changed(id) });
+        self.signal(|signals| signals.endpoint_changed(id));
     }
 
     fn crash(&mut self) {
@@ -406,7 +502,7 @@ impl World {
             self.ends_once(row);
         }
         for id in &self.model.accepted {
-            assert_eq!(owners.get(id), Some(&1), "delivery {id:?} has not one owner");
+            assert_eq!(owners.get(id), Some(&1), "delivery {id:?} does not have exactly one open row");
         }
         for (id, failures) in &self.model.failures {
             let found = self.endpoint(*id);
@@ -424,7 +520,7 @@ impl World {
         }
         let end = (row.status, row.response_status);
         let known = *self.model.ended.entry(row.id).or_insert(end);
-        // What was exhausted becomes failed when somebody lets the delivery go on.
+        // An exhausted attempt becomes failed when its delivery is retried.
         let went_on =
             known == (Exhausted, end.1) && end.0 == Failed && self.model.superseded.contains(&row.id);
         assert!(known == end || went_on, "{row:?} had ended as {known:?}");
@@ -433,17 +529,17 @@ impl World {
 
     fn sent_once(&self) {
         let (_, twice) = &*self.life().air.sent.lock().unwrap();
-        assert!(twice.is_empty(), "sent twice in one life: {twice:?}");
+        assert!(twice.is_empty(), "sent twice in one epoch: {twice:?}");
         for flight in &*self.life().air.flights.lock().unwrap() {
             assert!(
-                !self.model.ended.contains_key(&flight.id),
-                "{:?} is in the air after its end",
+                !self.model.ended.contains_key(&flight.id) || !self.life().is_current(flight),
+                "{:?} is in flight after its result",
                 flight.id
             );
         }
     }
 
-    /// Lets everything come to its end.
+    /// Finishes everything that is pending.
     fn drain(&mut self) {
         for endpoint in 0..ENDPOINTS {
             self.set_status(endpoint, EndpointStatus::Active);
@@ -466,14 +562,24 @@ fn activity() -> Activity {
     By::system().activity(ActivityKind::EndpointCreated, None, String::new(), json!({}), start_time())
 }
 
+/// The sums of all runs.
+#[derive(Default)]
+struct Figures {
+    steps: usize,
+    crashes: usize,
+    moves: usize,
+    stale: usize,
+    attempts: usize,
+}
+
 #[test]
-fn whatever_happens_every_delivery_has_an_owner_and_every_attempt_one_end() {
+fn every_delivery_has_one_owner_and_every_attempt_one_result() {
     let mut dice = Dice::of("model");
     let seed: Vec<u8> = (0..4).flat_map(|_| dice.next().to_le_bytes()).collect();
     let cases = form(25, 1_000);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let figures = Mutex::new((0, 0, 0));
+    let figures = Mutex::new(Figures::default());
     let steps = proptest::collection::vec(step(), STEPS);
     let done = runner.run(&steps, |steps| {
         let mut world = World::new();
@@ -482,20 +588,26 @@ fn whatever_happens_every_delivery_has_an_owner_and_every_attempt_one_end() {
             world.check();
         }
         world.drain();
-        let (all, crashes, attempts) = &mut *figures.lock().unwrap();
-        (*all, *crashes, *attempts) =
-            (*all + steps.len(), *crashes + world.crashes, *attempts + world.model.ended.len());
+        let mut all = figures.lock().unwrap();
+        all.steps += steps.len();
+        all.crashes += world.crashes;
+        all.moves += world.moves;
+        all.stale += world.stale;
+        all.attempts += world.model.ended.len();
+        drop(all);
         world.life.take().expect("it lives").crash();
         Ok(())
     });
     if let Err(error) = done {
         panic!("{error}");
     }
-    let (steps, crashes, attempts) = *figures.lock().unwrap();
+    let Figures { steps, crashes, moves, stale, attempts } = figures.into_inner().unwrap();
+    assert!(moves == 0 || stale > 0, "no shard moved while a request was in flight");
     say(
         "model",
         format!(
-            "{steps} steps with {crashes} crashes and {attempts} attempts: every one owned, none ended twice"
+            "{steps} steps with {crashes} crashes, {moves} moves of shards, {stale} stale results and {attempts} \
+             attempts: each with one owner, none finished twice"
         ),
     );
 }

@@ -1,4 +1,4 @@
-//! The power is cut: what was answered with 202 was synced, or it is lost.
+//! Power cuts: every event whose 202 was sent must be on the disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -55,7 +55,7 @@ fn moments(journal: &[Entry], count: u64, dice: &mut Dice) -> BTreeSet<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_is_there_whenever_the_power_is_cut() {
+async fn every_accepted_event_survives_a_power_cut_at_any_moment() {
     let mut dice = Dice::of("power");
     let (program, journal) = program_without_power();
     let mut disk = Disk::of(&program.disk);
@@ -112,7 +112,7 @@ async fn what_was_answered_is_there_whenever_the_power_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_every_power_cut_the_server_starts_and_delivers_what_it_had_promised() {
+async fn after_every_power_cut_the_server_starts_and_delivers_every_accepted_event() {
     let mut dice = Dice::of("power-cycles");
     let (program, journal) = program_without_power();
     let sink = Sink::start().await;
@@ -176,7 +176,7 @@ async fn a_first_start_that_lost_power_can_be_repeated() {
 
 /// What a command has made when it ends with 0 is there after a cut: a backup, and what it was restored to.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_and_a_restore_that_have_ended_are_on_the_disk() {
+async fn a_finished_backup_or_restore_is_on_the_disk() {
     let mut dice = Dice::of("power-backup");
     let (mut program, journal) = program_without_power();
     let sink = Sink::start().await;

@@ -1,4 +1,4 @@
-//! The server as a process: started, looked at from outside, and killed.
+//! The server as a process: starts it, queries it, kills it.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -56,7 +56,7 @@ impl Program {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Where a test puts what is not the program's.
+    /// Where a test puts its own files.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -82,7 +82,7 @@ impl Program {
         command
     }
 
-    /// Runs a command to its end, which must be a good one; gives its output.
+    /// Runs a command that must succeed; gives its output.
     pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         let (code, output) = self.end_of(arguments).await;
         assert_eq!(code, Some(0), "{}", self.log());
@@ -97,7 +97,7 @@ impl Program {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Makes a key with all scopes.
+    /// Creates a key with all scopes.
     pub(crate) async fn key(&self) -> String {
         let made = self.run(&["key", "create", "--name", "faults", "--scope", "admin", "--json"]).await;
         serde_json::from_str::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned()
@@ -114,7 +114,7 @@ impl Program {
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (tell, told) = tokio::sync::oneshot::channel();
-        // It is read to its end, so that nothing the server says hits a closed pipe.
+        // Read to the end, so that the server never writes to a closed pipe.
         std::thread::spawn(move || {
             let mut tell = Some(tell);
             for line in stdout.lines().map_while(Result::ok) {
@@ -172,7 +172,7 @@ impl Running {
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
     }
 
-    /// Makes a webhook for the events of one type; gives its id.
+    /// Creates a webhook for the events of one type; gives its id.
     pub(crate) async fn webhook(&self, url: &str, event_type: &str, fields: Value) -> String {
         let mut body = json!({ "url": url, "events": [event_type] });
         for (name, value) in fields.as_object().into_iter().flatten() {
@@ -193,7 +193,7 @@ impl Running {
 
     /// Waits until nothing is pending.
     pub(crate) async fn drained(&self) {
-        in_time("the end of the queue", async {
+        in_time("an empty queue", async {
             while self.metric("postrider_queue_depth").await > 0.0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -201,14 +201,14 @@ impl Running {
         .await;
     }
 
-    /// The most memory that it has had so far, in KiB.
+    /// The peak of its memory so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
-    /// The time of processors that it has taken so far.
+    /// The CPU time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
@@ -242,7 +242,7 @@ impl Running {
         in_time("the end of the server", waiting).await.unwrap()
     }
 
-    /// SIGTERM, and a good end.
+    /// Sends SIGTERM; the exit code must be 0.
     pub(crate) async fn stop(self) {
         self.signal("TERM");
         assert_eq!(self.ended().await, Some(0));

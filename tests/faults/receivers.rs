@@ -1,4 +1,5 @@
-//! Receivers of the worst kinds: each fails as what it is, none costs memory, and none costs its neighbours time.
+//! Receivers of the worst kinds: each fails as what it is, none costs memory, and none costs its neighbours
+//! time.
 
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ fn program(trusted: &Authority) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bad_receiver_fails_as_what_it_is_and_costs_no_memory() {
+async fn every_bad_receiver_gets_the_right_error_kind_and_costs_no_memory() {
     let trusted = Authority::new();
     let (zoo, program) = (Zoo::open(&trusted).await, program(&trusted));
     let token = program.key().await;
@@ -213,9 +214,11 @@ const PACE: Duration = Duration::from_millis(10);
 const OTHER_PACE: Duration = Duration::from_micros(9_700);
 /// The most when 200 requests begin in the same moment; more than their work, far less than a timeout.
 const AT_ONCE: Duration = Duration::from_millis(750);
-/// The same for a debug build on a busy machine, to which 600 requests are work; without protection it is 5 s.
+/// The same for a debug build on a busy machine, to which 600 requests are work; without protection it is 5
+/// s.
 const AT_ONCE_SHORT: Duration = Duration::from_secs(3);
-/// By then how the resting endpoints answered is no longer known from their lanes: they are forgotten every 5 s.
+/// By then how the resting endpoints answered is no longer known from their lanes: they are forgotten every 5
+/// s.
 const REST: Duration = Duration::from_secs(6);
 const HEALTHY: usize = 20;
 const UNHEALTHY: usize = 200;
@@ -226,8 +229,8 @@ fn p99(mut waits: Vec<Duration>) -> Duration {
     waits[waits.len() * 99 / 100]
 }
 
-/// How long the healthy wait alone, beside others that get as many events, and beside others that get an event
-/// all at once; measured in turn, so that a busy machine is busy for all of them alike.
+/// How long the healthy wait alone, beside others that get as many events, and beside others that get an
+/// event all at once; measured in turn, so that a busy machine is busy for all of them alike.
 struct Beside {
     running: Running,
     sink: Sink,
@@ -241,7 +244,7 @@ impl Beside {
     /// A server with the healthy webhooks and these.
     async fn start(program: &Program, token: &str, others: impl Iterator<Item = &String>) -> Beside {
         let (sink, (running, _)) = (Sink::start().await, program.serve(token).await);
-        // By a name, as everybody has one: whoever looks names up must have time for it.
+        // By a name, because real receivers have one: looking names up must not be held up.
         let healthy = sink.url("/").replace("127.0.0.1", "localhost");
         for n in 0..HEALTHY {
             running.webhook(&healthy, &format!("healthy.kind{n}"), json!({})).await;
@@ -298,8 +301,8 @@ impl Beside {
 
 /// Which of the bad ones cost what: no limit, but where to look when the test below fails.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a table for those who look for a cause"]
-async fn two_hundred_of_each_kind_in_turn() {
+#[ignore = "a table for finding a cause"]
+async fn two_hundred_bad_receivers_of_each_kind_in_turn() {
     let trusted = Authority::new();
     let mut programs = std::iter::from_fn(|| Some(program(&trusted))).take(1 + KINDS).collect::<Vec<_>>();
     let zoo = caged(trusted).await;
@@ -379,7 +382,8 @@ async fn two_hundred_bad_receivers_do_not_slow_twenty_healthy_ones() {
     twenty_healthy_beside_two_hundred(what, &program, trusted, |_| true, rounds, limits).await;
 }
 
-/// Of all kinds those that hold a slot for as long as a request may take; and there are fewer slots than of them.
+/// Of all kinds those that hold a slot for as long as a request may take; and there are fewer slots than of
+/// them.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_receivers_that_hang_do_not_slow_twenty_healthy_ones() {
     let trusted = Authority::new();
@@ -389,6 +393,6 @@ async fn two_hundred_receivers_that_hang_do_not_slow_twenty_healthy_ones() {
         ["never answers", "TLS that stalls", "a byte a second", "a name that hangs"].contains(&what)
     };
     let (what, rounds) = ("200 that hang beside 20 healthy", form((1, 300), (3, 600)));
-    // Whoever waits behind one of them waits for 2 s.
+    // A delivery behind one of them would wait for 2 s.
     twenty_healthy_beside_two_hundred(what, &program, trusted, hangs, rounds, (loose, AT_ONCE)).await;
 }

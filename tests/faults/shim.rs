@@ -1,4 +1,5 @@
-//! The layer below the server, `shim.c`: compiled once, put under a program, and steered while that runs.
+//! The layer below the server, `shim.c`: compiled once, preloaded into a program, and controlled while it
+//! runs.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What the layer is told and what it counts; the numbers are their places in its file.
+/// Settings and counters of the layer; the numbers are their offsets in its control file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Number {
     FailSync = 0,
@@ -52,12 +53,12 @@ impl Shim {
         Shim { control: File::options().read(true).write(true).open(&path).unwrap(), env }
     }
 
-    /// Tells it a number; it counts from the next call on.
+    /// Sets a number; it takes effect with the next call.
     pub(crate) fn set(&self, number: Number, value: i64) {
         self.control.write_all_at(&value.to_le_bytes(), number as u64 * 8).unwrap();
     }
 
-    /// A number that it was told, or has counted.
+    /// Reads a setting or a counter.
     pub(crate) fn get(&self, number: Number) -> i64 {
         let mut bytes = [0; 8];
         self.control.read_exact_at(&mut bytes, number as u64 * 8).unwrap();

@@ -1,4 +1,4 @@
-//! SIGTERM while receivers keep requests: the server ends in time, and what was interrupted counts against nobody.
+//! SIGTERM while receivers hang: the server ends in time, and interrupted attempts do not count as failures.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn body(n: usize, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_with_fifty_in_flight_ends_in_time_and_loses_and_counts_nothing() {
+async fn a_stop_with_fifty_requests_in_flight_ends_in_time_and_loses_and_counts_nothing() {
     let mut program = Program::new();
     // Longer than the server waits for them at its end.
     program.set("POSTRIDER_DELIVERY__TIMEOUT", "30s");

@@ -1,5 +1,5 @@
-//! The system calls of a short run, as `strace` sees them: every 202 leaves after the WAL that holds its event was
-//! synced. This is about the calls that the kernel really got; [`crate::power`] is about what follows from them.
+//! The system calls of a short run, as `strace` sees them: every 202 leaves after the WAL that holds its
+//! event was synced. This checks the calls that the kernel got; [`crate::power`] checks their consequences.
 
 use std::collections::BTreeMap;
 use std::fs;

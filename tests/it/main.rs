@@ -3,6 +3,7 @@
 mod admin;
 mod backups;
 mod cli;
+mod cluster;
 mod delivery;
 mod dispatcher;
 mod export;

@@ -279,6 +279,20 @@ async fn a_sign_of_life_comes_and_a_revoked_key_ends_with_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_revoked_over_the_api_ends_its_stream_at_once_and_no_other() {
+    let app = TestApp::start().await;
+    let (token, other) = (app.key("webhooks:read", None).await, app.key("webhooks:read", None).await);
+    let mut client = Client::open_as(&app, &token, "", None).await;
+    let mut stays = Client::open_as(&app, &other, "", None).await;
+    let id = token.split('_').nth(1).unwrap();
+    app.delete(&format!("/admin/api/keys/{id}")).await.expect(204);
+    // The clock stands still, so no sign of life is due.
+    assert_eq!(client.block().await, None);
+    app.clock.advance_ms(ALIVE_EVERY_MS);
+    assert_eq!(field(&stays.block().await.unwrap(), ""), Some("alive"));
+}
+
+#[tokio::test]
 async fn an_app_sees_only_its_own_rows() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;

@@ -1,38 +1,26 @@
-//! Which attempts are in memory: in a lane, in flight, or sent and not yet written. What is here is not
-//! taken from the table a second time.
+//! Attempts currently held in memory: queued in a lane, in flight, or sent but not yet committed. Refills
+//! skip them.
 
 use std::collections::hash_map::{Entry, HashMap};
 
 use crate::domain::AttemptId;
+use crate::store::Line;
 
-/// Single shots held in memory, over all endpoints; more stay in the table for now.
+/// Single shots held in memory, over all endpoints. More stay in the table until a poll finds them.
 const SINGLES_MAX: usize = 4_096;
-
-/// What kind of attempt is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    Single,
-    Fresh,
-    Bulk,
-}
 
 /// The claimed attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    claimed: HashMap<AttemptId, Claim>,
+    claimed: HashMap<AttemptId, Line>,
     /// How many of these are single shots.
     singles: usize,
 }
 
 impl Claims {
-    /// Whether it is claimed.
+    /// Whether the attempt is claimed.
     pub(crate) fn contains(&self, id: AttemptId) -> bool {
         self.claimed.contains_key(&id)
-    }
-
-    /// Whether it is claimed, and of a bulk job.
-    pub(crate) fn is_bulk(&self, id: AttemptId) -> bool {
-        self.claimed.get(&id) == Some(&Claim::Bulk)
     }
 
     /// How many single shots are claimed.
@@ -40,37 +28,64 @@ impl Claims {
         self.singles
     }
 
-    /// Whether there is room for one more single shot.
+    /// Whether one more single shot may be claimed.
     pub(crate) fn has_room_for_singles(&self) -> bool {
         self.singles < SINGLES_MAX
     }
 
-    /// Claims a single shot, unless it is claimed or there is no room; says whether it did.
-    pub(crate) fn take_single(&mut self, id: AttemptId) -> bool {
-        let takes = self.has_room_for_singles() && self.insert(id, Claim::Single);
-        self.singles += usize::from(takes);
-        takes
-    }
-
-    /// Claims an attempt of the schedule, unless it is claimed; says whether it did.
-    pub(crate) fn take(&mut self, id: AttemptId, bulk: bool) -> bool {
-        self.insert(id, if bulk { Claim::Bulk } else { Claim::Fresh })
-    }
-
-    /// Gives it up.
-    pub(crate) fn give_up(&mut self, id: AttemptId) {
-        if self.claimed.remove(&id) == Some(Claim::Single) {
-            self.singles -= 1;
+    /// Claims an attempt. False if it is claimed already, or if it is a single shot and there is no room for
+    /// more.
+    pub(crate) fn claim(&mut self, id: AttemptId, line: Line) -> bool {
+        let is_single = line == Line::Single;
+        if is_single && !self.has_room_for_singles() {
+            return false;
         }
-    }
-
-    fn insert(&mut self, id: AttemptId, claim: Claim) -> bool {
         match self.claimed.entry(id) {
             Entry::Occupied(_) => false,
             Entry::Vacant(free) => {
-                free.insert(claim);
+                free.insert(line);
+                self.singles += usize::from(is_single);
                 true
             }
         }
+    }
+
+    /// Releases an attempt; gives its line if it was claimed.
+    pub(crate) fn release(&mut self, id: AttemptId) -> Option<Line> {
+        let line = self.claimed.remove(&id);
+        self.singles -= usize::from(line == Some(Line::Single));
+        line
+    }
+
+    /// The line of a claimed attempt.
+    pub(crate) fn line(&self, id: AttemptId) -> Option<Line> {
+        self.claimed.get(&id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_claimed_once_until_it_is_released() {
+        let mut claims = Claims::default();
+        assert!(claims.claim(AttemptId(1), Line::Bulk));
+        assert!(!claims.claim(AttemptId(1), Line::Fresh), "a refill skips it");
+        assert_eq!(claims.release(AttemptId(1)), Some(Line::Bulk));
+        assert_eq!(claims.release(AttemptId(1)), None);
+        assert!(claims.claim(AttemptId(1), Line::Fresh));
+    }
+
+    #[test]
+    fn single_shots_have_a_limit_and_the_others_do_not() {
+        let mut claims = Claims::default();
+        let max = SINGLES_MAX as i64;
+        assert!((0..max).all(|id| claims.claim(AttemptId(id), Line::Single)));
+        assert!(!claims.claim(AttemptId(max), Line::Single));
+        assert!(claims.claim(AttemptId(max), Line::Fresh));
+        claims.release(AttemptId(0));
+        assert!(claims.claim(AttemptId(0), Line::Single));
+        assert_eq!(claims.singles(), SINGLES_MAX);
     }
 }

@@ -1,151 +1,131 @@
-//! Delivery, as the rest of the program holds it: started, told what has changed, asked for a probe,
-//! stopped.
+//! The handle of delivery for the rest of the program: start, tests, stop.
 //!
-//! What is sent next is decided in a task of its own ([`crate::delivery::scheduling::scheduler`]), which takes messages from
-//! here. They are hints: when too many wait they are dropped, and the table is asked instead.
+//! The scheduler runs in a task of its own ([`crate::delivery::scheduling::scheduler`]). Hints reach it by
+//! [`crate::cluster::signals`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::{Ownership, QueueSignals, Signals};
 use crate::domain::{AttemptId, EndpointId, Outcome, Timestamp};
 use crate::host::clock::{Chance, Clock};
-use crate::store::{LoadedAttempt, Queued, Store, StoreError};
+use crate::store::{LoadedAttempt, Store, StoreError};
 
-use crate::delivery::courier::{Courier, RetryPolicy, Transport};
+use crate::delivery::courier::{Courier, CourierDeps, RetryPolicy, Transport};
 use crate::delivery::meters::Meters;
-use crate::delivery::scheduling::messages::{MESSAGES, Message};
-use crate::delivery::scheduling::scheduler::{Parts, Scheduler};
+use crate::delivery::scheduling::messages::INBOX_SIZE;
+use crate::delivery::scheduling::scheduler::{Scheduler, SchedulerDeps};
+use crate::delivery::test_slots::TestSlots;
 
-pub use crate::delivery::scheduling::slots::Limits;
+pub use crate::delivery::scheduling::slots::SlotLimits;
 
-/// The running dispatcher, as others see it.
+/// What the dispatcher works with.
+pub struct DispatcherDeps {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub transport: Arc<dyn Transport>,
+    pub ownership: Arc<Ownership>,
+    pub signals: Arc<dyn Signals>,
+    /// The listening end of its signals.
+    pub queue: QueueSignals,
+}
+
+/// A handle to the running dispatcher.
 #[derive(Clone)]
 pub struct Dispatcher {
-    messages: mpsc::Sender<Message>,
-    missed: Arc<AtomicBool>,
     courier: Arc<Courier>,
+    signals: Arc<dyn Signals>,
     stop: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
     ready: watch::Receiver<bool>,
-    results: Arc<watch::Sender<u64>>,
+    test_slots: Arc<TestSlots<EndpointId>>,
 }
 
 impl Dispatcher {
-    /// Starts it. Sending begins once the table has been read for the first time.
-    pub fn start(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
-        transport: Arc<dyn Transport>,
-        policy: RetryPolicy,
-        limits: Limits,
-    ) -> Dispatcher {
-        let (messages, inbox) = mpsc::channel(MESSAGES);
+    /// Starts the scheduler and the courier. Sending begins after the first poll.
+    pub fn start(deps: DispatcherDeps, policy: RetryPolicy, limits: SlotLimits) -> Dispatcher {
+        let DispatcherDeps { store, clock, chance, transport, ownership, signals, queue } = deps;
+        let (messages, inbox) = mpsc::channel(INBOX_SIZE);
         let (ready_tx, ready) = watch::channel(false);
-        let results = Arc::new(watch::Sender::new(0));
-        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let courier = Arc::new(Courier::new(
-            store.clone(),
-            clock.clone(),
+        let (stop, abort, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let courier = Arc::new(Courier::new(CourierDeps {
+            store: store.clone(),
+            clock: clock.clone(),
             chance,
             transport,
             policy,
-            stop.clone(),
-            abort.clone(),
-        ));
-        let (tasks, missed) = (TaskTracker::new(), Arc::new(AtomicBool::new(false)));
-        let scheduler = Scheduler::new(Parts {
+            ownership: ownership.clone(),
+            stop: stop.clone(),
+            interrupt: abort.clone(),
+        }));
+        let scheduler = Scheduler::new(SchedulerDeps {
             store,
             clock,
             courier: courier.clone(),
             limits,
-            messages: messages.clone(),
+            messages,
             tasks: tasks.clone(),
             abort: abort.clone(),
             ready: ready_tx,
-            results: results.clone(),
+            signals: signals.clone(),
+            ownership,
         });
-        tasks.spawn(scheduler.run(inbox, missed.clone(), stop.clone()));
-        Dispatcher { messages, missed, courier, stop, abort, tasks, ready, results }
+        tasks.spawn(scheduler.run(inbox, queue, stop.clone()));
+        Dispatcher { courier, signals, stop, abort, tasks, ready, test_slots: Arc::default() }
     }
 
-    /// What delivery counts of itself.
+    /// The counters of delivery.
     pub fn meters(&self) -> Arc<Meters> {
         self.courier.meters()
     }
 
-    /// Tells of attempts that have just become pending.
-    pub fn queued(&self, queued: &[Queued]) {
-        if !queued.is_empty() {
-            self.tell(Message::Queued(queued.to_vec()));
-        }
-    }
-
-    /// Tells that an endpoint's status or settings have changed.
-    pub fn endpoint_changed(&self, endpoint: EndpointId) {
-        self.tell(Message::EndpointChanged(endpoint));
-    }
-
-    /// Whether the table has been read and sending has begun.
+    /// Whether the first poll is done and sending has begun.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
 
     /// Waits until [`Dispatcher::is_ready`].
     pub async fn ready(&self) {
-        // The sender lives as long as the dispatcher; when it is gone there is nothing to wait for.
+        // The sending end lives as long as the scheduler; when it is gone there is nothing to wait for.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// Changes with every committed result, and when something was cancelled. A hint to look again.
-    pub fn results(&self) -> watch::Receiver<u64> {
-        self.results.subscribe()
-    }
-
-    /// Notifies of a result that was committed elsewhere.
-    pub fn result_committed(&self) {
-        self.results.send_modify(|n| *n += 1);
-    }
-
-    /// Makes one request outside the queue, whatever its endpoint's status, and puts it in the log as a
-    /// test. Goes on to its end when nobody waits for it any more: what was sent is in the log.
-    /// Fails when the log could not be written.
-    pub async fn probe(
+    /// Makes one request outside the queue, whatever its endpoint's status, and logs it as a test. Continues
+    /// when the caller is gone, so that every request is in the log. `None` if too many tests are in flight.
+    /// An error means that it could not be logged.
+    pub async fn send_test(
         &self,
-        job: LoadedAttempt,
+        test: LoadedAttempt,
         created_at: Timestamp,
-    ) -> Result<(AttemptId, Outcome), StoreError> {
-        let (courier, results) = (self.courier.clone(), self.results.clone());
-        let probe = self.tasks.spawn(async move {
-            let probed = courier.probe(job, created_at).await;
-            results.send_modify(|n| *n += 1);
-            probed
+    ) -> Result<Option<(AttemptId, Outcome)>, StoreError> {
+        let Some(slot) = self.test_slots.take(test.endpoint.id) else { return Ok(None) };
+        let (courier, signals) = (self.courier.clone(), self.signals.clone());
+        let sending = self.tasks.spawn(async move {
+            let sent = courier.send_test(test, created_at).await;
+            signals.result_committed();
+            drop(slot);
+            sent
         });
-        probe
-            .await
-            .unwrap_or_else(|error| Err(StoreError::Failed { doing: "sending a test", source: error.into() }))
+        match sending.await {
+            Ok(sent) => sent.map(Some),
+            Err(error) => Err(StoreError::Failed { doing: "sending a test", source: error.into() }),
+        }
     }
 
-    /// Starts nothing more by itself, waits for what is in flight for at most `grace`, then interrupts it, and
-    /// returns when every result is written. May be called again for what was asked for meanwhile.
+    /// Starts no further attempt, waits up to `grace` for those in flight, then interrupts them, and returns
+    /// when every result is committed. May be called again, for tests that were requested meanwhile.
     pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             self.abort.cancel();
             self.tasks.wait().await;
-        }
-    }
-
-    fn tell(&self, message: Message) {
-        if self.messages.try_send(message).is_err() {
-            self.missed.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -1,33 +1,34 @@
-//! What the scheduler is told, by whom it works for and by the tasks it has started.
+//! The scheduler's inbox: results of the tasks that it started. Hints come by [`crate::cluster::signals`]
+//! instead, which may be lost; these may not.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::EndpointId;
-use crate::store::{Due, Queued, StoreError};
+use crate::store::{Due, StoreError};
 
-use crate::delivery::courier::Report;
+use crate::delivery::courier::CourierReport;
 use crate::delivery::scheduling::poll::Poll;
 
-/// Messages that may wait; more hints are dropped, and the table is asked instead.
-pub(crate) const MESSAGES: usize = 8_192;
+/// Size of the inbox. When it is full, the tasks wait.
+pub(crate) const INBOX_SIZE: usize = 8_192;
 
-/// Something for the scheduler to know.
-pub(crate) enum Message {
-    /// These attempts have become pending.
-    Queued(Vec<Queued>),
-    /// An endpoint's status or settings have changed.
-    EndpointChanged(EndpointId),
-    /// What is due at an endpoint, after it was asked for.
+/// A message to the scheduler.
+pub(crate) enum SchedulerMessage {
+    /// What is due at an endpoint: the result of a refill.
     Refilled(EndpointId, Result<Due, StoreError>),
-    /// What the table says, after it was asked.
+    /// The result of a poll.
     Polled(Result<Poll, StoreError>),
-    /// What became of an attempt that was to be sent.
-    Reported(Report),
+    /// The progress of an attempt that is being sent.
+    Reported(CourierReport),
 }
 
-/// Tells the scheduler; when it has stopped, nobody needs to know.
-pub(crate) async fn send(messages: &mpsc::Sender<Message>, abort: &CancellationToken, message: Message) {
+/// Sends a message to the scheduler. When it has stopped, the message is dropped: nobody needs it.
+pub(crate) async fn send(
+    messages: &mpsc::Sender<SchedulerMessage>,
+    abort: &CancellationToken,
+    message: SchedulerMessage,
+) {
     tokio::select! {
         _ = messages.send(message) => {}
         () = abort.cancelled() => {}

@@ -1,92 +1,91 @@
-//! The requests in flight, over all endpoints, by how their endpoints have been answering.
+//! Requests in flight, over all endpoints, counted by how responsive their endpoints are.
 //!
-//! Endpoints that time out may hold half of all slots, and together with those that are not known yet
-//! all but a quarter; so there is always room for those that answer, however many are dead. Bulk work
-//! may hold half of all slots, wherever it goes. Pure numbers: the lanes say what runs, this says what
-//! may.
+//! Unresponsive endpoints may hold half of all slots, and together with unknown ones all but a quarter. So
+//! responsive endpoints always find free slots, however many others are down. Bulk work may hold half of all
+//! slots at any endpoint. Pure numbers: lanes know what is in flight, this knows what may be.
 
-use crate::delivery::scheduling::lane::Manner;
+use crate::delivery::scheduling::lane::Responsiveness;
 
-/// How many requests may run.
+/// How many requests may be in flight.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// In all.
+pub struct SlotLimits {
+    /// In total.
     pub concurrency: usize,
     /// To one endpoint.
     pub endpoint_concurrency: usize,
 }
 
-/// The slots.
+/// The slots in use.
 #[derive(Debug)]
 pub(crate) struct Slots {
     limit: usize,
-    new: usize,
-    answering: usize,
-    slow: usize,
+    unknown: usize,
+    responsive: usize,
+    unresponsive: usize,
     /// Of all these, how many are bulk work.
     bulk: usize,
 }
 
 impl Slots {
-    /// `limit` requests in all; at least one.
+    /// `limit` requests in total; at least one.
     pub(crate) fn new(limit: usize) -> Slots {
-        Slots { limit: limit.max(1), new: 0, answering: 0, slow: 0, bulk: 0 }
+        Slots { limit: limit.max(1), unknown: 0, responsive: 0, unresponsive: 0, bulk: 0 }
     }
 
-    /// Whether all are taken.
+    /// Whether all slots are in use.
     pub(crate) fn are_full(&self) -> bool {
-        self.new + self.answering + self.slow >= self.limit
+        self.unknown + self.responsive + self.unresponsive >= self.limit
     }
 
-    /// Whether there is one for an endpoint of this manner.
-    pub(crate) fn has_room_for(&self, manner: Manner) -> bool {
-        let slow_limit = (self.limit / 2).max(1);
+    /// Whether an endpoint of this class may have one more.
+    pub(crate) fn has_room_for(&self, class: Responsiveness) -> bool {
+        let unresponsive_limit = (self.limit / 2).max(1);
         let unproven_limit = self.limit - self.limit / 4;
-        let unproven = self.new + self.slow < unproven_limit;
+        let unproven = self.unknown + self.unresponsive < unproven_limit;
         !self.are_full()
-            && match manner {
-                Manner::Answering => true,
-                Manner::New => unproven,
-                Manner::Slow => unproven && self.slow < slow_limit,
+            && match class {
+                Responsiveness::Responsive => true,
+                Responsiveness::Unknown => unproven,
+                Responsiveness::Unresponsive => unproven && self.unresponsive < unresponsive_limit,
             }
     }
 
-    /// Whether bulk work may take one more.
+    /// Whether bulk work may have one more.
     pub(crate) fn has_room_for_bulk(&self) -> bool {
         self.bulk < (self.limit / 2).max(1)
     }
 
-    /// Notes that a slot was taken for bulk work.
+    /// Counts a slot as used by bulk work.
     pub(crate) fn take_bulk(&mut self) {
         self.bulk += 1;
     }
 
-    /// Notes that a slot of bulk work was given back.
+    /// Counts a slot as no longer used by bulk work.
     pub(crate) fn give_back_bulk(&mut self) {
         self.bulk -= 1;
     }
 
-    /// Takes one.
-    pub(crate) fn take(&mut self, manner: Manner) {
-        *self.of(manner) += 1;
+    /// Takes a slot.
+    pub(crate) fn take(&mut self, class: Responsiveness) {
+        *self.of(class) += 1;
     }
 
-    /// Gives one back.
-    pub(crate) fn give_back(&mut self, manner: Manner) {
-        *self.of(manner) -= 1;
+    /// Gives a slot back.
+    pub(crate) fn give_back(&mut self, class: Responsiveness) {
+        *self.of(class) -= 1;
     }
 
-    /// An endpoint with `running` requests in flight is of another manner now.
-    pub(crate) fn turn(&mut self, running: usize, from: Manner, to: Manner) {
-        *self.of(from) -= running;
-        *self.of(to) += running;
+    /// Moves an endpoint's `in_flight` requests from one class to another.
+    pub(crate) fn reclassify(&mut self, in_flight: usize, from: Responsiveness, to: Responsiveness) {
+        *self.of(from) -= in_flight;
+        *self.of(to) += in_flight;
     }
 
-    fn of(&mut self, manner: Manner) -> &mut usize {
-        match manner {
-            Manner::New => &mut self.new,
-            Manner::Answering => &mut self.answering,
-            Manner::Slow => &mut self.slow,
+    fn of(&mut self, class: Responsiveness) -> &mut usize {
+        match class {
+            Responsiveness::Unknown => &mut self.unknown,
+            Responsiveness::Responsive => &mut self.responsive,
+            Responsiveness::Unresponsive => &mut self.unresponsive,
         }
     }
 }
@@ -95,36 +94,40 @@ impl Slots {
 mod tests {
     use super::*;
 
-    fn fill(slots: &mut Slots, manner: Manner) -> usize {
+    fn fill(slots: &mut Slots, class: Responsiveness) -> usize {
         let mut taken = 0;
-        while slots.has_room_for(manner) {
-            slots.take(manner);
+        while slots.has_room_for(class) {
+            slots.take(class);
             taken += 1;
         }
         taken
     }
 
     #[test]
-    fn the_dead_leave_room_for_the_living() {
-        for (limit, slow, new, answering) in [(256, 128, 64, 64), (8, 4, 2, 2), (4, 2, 1, 1), (3, 1, 2, 0)] {
+    fn unresponsive_endpoints_leave_slots_for_others() {
+        use Responsiveness::{Responsive, Unknown, Unresponsive};
+        for (limit, unresponsive, unknown, responsive) in
+            [(256, 128, 64, 64), (8, 4, 2, 2), (4, 2, 1, 1), (3, 1, 2, 0)]
+        {
             let mut slots = Slots::new(limit);
-            let taken = [Manner::Slow, Manner::New, Manner::Answering].map(|m| fill(&mut slots, m));
-            assert_eq!(taken, [slow, new, answering], "{limit}");
+            let taken = [Unresponsive, Unknown, Responsive].map(|class| fill(&mut slots, class));
+            assert_eq!(taken, [unresponsive, unknown, responsive], "{limit}");
             assert!(slots.are_full());
         }
-        assert_eq!(fill(&mut Slots::new(1), Manner::Slow), 1);
-        assert_eq!(fill(&mut Slots::new(2), Manner::New), 2);
-        assert_eq!(fill(&mut Slots::new(2), Manner::Answering), 2);
+        assert_eq!(fill(&mut Slots::new(1), Unresponsive), 1);
+        assert_eq!(fill(&mut Slots::new(2), Unknown), 2);
+        assert_eq!(fill(&mut Slots::new(2), Responsive), 2);
     }
 
     #[test]
-    fn what_runs_turns_with_its_endpoint() {
+    fn requests_in_flight_change_class_with_their_endpoint() {
+        use Responsiveness::{Responsive, Unresponsive};
         let mut slots = Slots::new(8);
-        fill(&mut slots, Manner::Answering);
-        slots.give_back(Manner::Answering);
-        slots.turn(7, Manner::Answering, Manner::Slow);
-        assert!(!slots.has_room_for(Manner::Slow) && slots.has_room_for(Manner::Answering));
-        slots.turn(7, Manner::Slow, Manner::Answering);
-        assert!(slots.has_room_for(Manner::Slow));
+        fill(&mut slots, Responsive);
+        slots.give_back(Responsive);
+        slots.reclassify(7, Responsive, Unresponsive);
+        assert!(!slots.has_room_for(Unresponsive) && slots.has_room_for(Responsive));
+        slots.reclassify(7, Unresponsive, Responsive);
+        assert!(slots.has_room_for(Unresponsive));
     }
 }

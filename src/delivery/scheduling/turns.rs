@@ -1,50 +1,50 @@
-//! Whose turn it is, among endpoints.
+//! The order in which endpoints get their turns.
 //!
-//! Those that have something waiting are served in turn. One that had nothing has its first turn before all others:
-//! else an event for it would wait until each endpoint with a backlog had sent one. After that turn it stands at the
-//! end of the line whether it has more or not, so that nobody has two first turns in one round (as new flows in
-//! FQ-CoDel, RFC 8290). However many are new, one of the others has every ninth turn.
+//! Endpoints with pending attempts are served round-robin. An endpoint that just became non-empty goes to a
+//! priority queue for one turn (as new flows in FQ-CoDel, RFC 8290), so its event does not wait behind every
+//! backlog. After that turn it goes to the end of the regular queue even if its lane is empty, so that it
+//! cannot have two priority turns in one round. After eight priority turns one regular turn is served.
 
 use std::collections::VecDeque;
 
 use crate::domain::EndpointId;
 
-/// Endpoints in the order of their turns. Each stands here once at the most, for which its lane is asked.
+/// A queue of endpoints. Each is in it at most once; the lane keeps track of that.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
-    newcomers: VecDeque<EndpointId>,
-    others: VecDeque<EndpointId>,
-    /// Newcomers since the turn of another.
-    in_a_row: u8,
+    priority: VecDeque<EndpointId>,
+    regular: VecDeque<EndpointId>,
+    /// Priority turns since the last regular one.
+    priority_in_a_row: u8,
 }
 
-/// How many newcomers have their turn before one of the others has.
-const IN_A_ROW: u8 = 8;
+/// How many priority turns are served before a regular one.
+const PRIORITY_IN_A_ROW: u8 = 8;
 
 impl Turns {
-    /// Puts one at the end, of all or of those that had nothing waiting before.
-    pub(crate) fn push(&mut self, endpoint: EndpointId, is_new: bool) {
-        let line = if is_new { &mut self.newcomers } else { &mut self.others };
-        line.push_back(endpoint);
+    /// Appends an endpoint to the priority queue or to the regular one.
+    pub(crate) fn push(&mut self, endpoint: EndpointId, has_priority: bool) {
+        let queue = if has_priority { &mut self.priority } else { &mut self.regular };
+        queue.push_back(endpoint);
     }
 
-    /// Whose turn it is, and whether as a newcomer.
+    /// The endpoint whose turn it is, and whether this is a priority turn.
     pub(crate) fn pop(&mut self) -> Option<(EndpointId, bool)> {
-        if (self.in_a_row < IN_A_ROW || self.others.is_empty())
-            && let Some(newcomer) = self.newcomers.pop_front()
+        if (self.priority_in_a_row < PRIORITY_IN_A_ROW || self.regular.is_empty())
+            && let Some(endpoint) = self.priority.pop_front()
         {
-            self.in_a_row = self.in_a_row.saturating_add(1);
-            return Some((newcomer, true));
+            self.priority_in_a_row = self.priority_in_a_row.saturating_add(1);
+            return Some((endpoint, true));
         }
-        self.in_a_row = 0;
-        self.others.pop_front().map(|endpoint| (endpoint, false))
+        self.priority_in_a_row = 0;
+        self.regular.pop_front().map(|endpoint| (endpoint, false))
     }
 }
 
 impl Extend<EndpointId> for Turns {
-    /// Puts them at the end of all.
+    /// Appends endpoints to the regular queue.
     fn extend<I: IntoIterator<Item = EndpointId>>(&mut self, endpoints: I) {
-        self.others.extend(endpoints);
+        self.regular.extend(endpoints);
     }
 }
 
@@ -53,10 +53,13 @@ mod tests {
     use super::*;
     use crate::domain::Timestamp;
 
+    fn id(n: i64) -> EndpointId {
+        EndpointId::new(Timestamp::from_millis(1_700_000_000_000 + n))
+    }
+
     #[test]
-    fn newcomers_come_first_and_each_line_in_its_order() {
-        let ids: Vec<_> =
-            (0..4).map(|n| EndpointId::new(Timestamp::from_millis(1_700_000_000_000 + n))).collect();
+    fn priority_turns_come_first_and_each_queue_keeps_its_order() {
+        let ids: Vec<_> = (0..4).map(id).collect();
         let mut turns = Turns::default();
         turns.push(ids[0], false);
         turns.push(ids[1], true);
@@ -67,16 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn the_others_have_a_turn_however_many_are_new() {
-        let id = |n: i64| EndpointId::new(Timestamp::from_millis(1_700_000_000_000 + n));
+    fn one_turn_in_nine_is_regular_however_many_have_priority() {
         let mut turns = Turns::default();
         for n in 0..20 {
             turns.push(id(n), true);
             turns.push(id(100 + n), false);
         }
-        let is_new: Vec<_> = std::iter::from_fn(|| turns.pop()).map(|(_, is_new)| is_new).collect();
-        assert_eq!(is_new.len(), 40);
-        let others: Vec<_> = (0..24).filter(|n| !is_new[*n]).collect();
-        assert_eq!(others, [8, 17, 22, 23]);
+        let has_priority: Vec<_> = std::iter::from_fn(|| turns.pop()).map(|(_, priority)| priority).collect();
+        assert_eq!(has_priority.len(), 40);
+        let regular: Vec<_> = (0..24).filter(|n| !has_priority[*n]).collect();
+        assert_eq!(regular, [8, 17, 22, 23]);
     }
 }

@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod bulk_job;
 pub mod delivery;
+pub mod hold;
 pub mod retry;
 pub mod retry_after;
 pub mod transition;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use url::Url;
 
+use crate::cluster::Signals;
 use crate::domain::EventType;
 use crate::domain::endpoint::{
     self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
@@ -30,12 +31,16 @@ const CANCEL_STEP: u32 = 1_000;
 /// Steps that a request waits for; the dispatcher goes on with the rest.
 const CANCEL_STEPS: u32 = 10;
 
+/// When a test that was refused because too many are in flight may be requested again, in seconds.
+const TEST_AGAIN_SECS: u64 = 1;
+
 /// The use cases of endpoints.
 pub struct Endpoints {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
     dispatch: Arc<dyn Dispatch>,
+    signals: Arc<dyn Signals>,
     rules: InputRules,
     /// Held by who looks for the webhook to the built-in receiver, and may make it.
     echo: tokio::sync::Mutex<()>,
@@ -53,9 +58,10 @@ impl Endpoints {
         clock: Arc<dyn Clock>,
         vault: Arc<Vault>,
         dispatch: Arc<dyn Dispatch>,
+        signals: Arc<dyn Signals>,
         rules: InputRules,
     ) -> Endpoints {
-        Endpoints { store, clock, vault, dispatch, rules, echo: tokio::sync::Mutex::new(()) }
+        Endpoints { store, clock, vault, dispatch, signals, rules, echo: tokio::sync::Mutex::new(()) }
     }
 
     /// What input is checked against.
@@ -188,7 +194,7 @@ impl Endpoints {
         if updated.status == EndpointStatus::Disabled && current.status != EndpointStatus::Disabled {
             self.cancel_pending().await?;
         }
-        self.dispatch.endpoint_changed(current.id);
+        self.signals.endpoint_changed(current.id);
         Ok(updated)
     }
 
@@ -201,7 +207,7 @@ impl Endpoints {
             return Err(ServiceError::NotFound("webhook"));
         }
         self.cancel_pending().await?;
-        self.dispatch.endpoint_changed(id);
+        self.signals.endpoint_changed(id);
         Ok(())
     }
 
@@ -212,7 +218,7 @@ impl Endpoints {
                 break;
             }
         }
-        self.dispatch.result_committed();
+        self.signals.result_committed();
         Ok(())
     }
 
@@ -239,12 +245,15 @@ impl Endpoints {
             .endpoint_rotate(caller.app_id, id, sealed, retire_at, now, activity)
             .await?
             .ok_or(ServiceError::NotFound("webhook"))?;
-        self.dispatch.endpoint_changed(id);
+        self.signals.endpoint_changed(id);
         Ok((endpoint, secret))
     }
 
     /// Sends a synthetic event at once, whatever the endpoint's status, and logs it as a test. Gives the
     /// row of the log, and what became of it. It is logged even if the caller is gone before that.
+    ///
+    /// # Errors
+    /// [`ServiceError::RateLimited`] while two tests to this endpoint, or twenty in total, are in flight.
     pub async fn test(
         &self,
         caller: &Caller,
@@ -271,7 +280,8 @@ impl Endpoints {
             payload: bytes::Bytes::from(payload.to_string()),
             endpoint: Arc::new(endpoint),
         };
-        Ok(self.dispatch.probe(job, now).await?)
+        let sent = self.dispatch.send_test(job, now).await?;
+        sent.ok_or(ServiceError::RateLimited { retry_after_secs: TEST_AGAIN_SECS })
     }
 
     fn settings(

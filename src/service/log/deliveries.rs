@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::cluster::Signals;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail};
 use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
 use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, Sort, Store};
 
-use crate::service::{Caller, Dispatch, Result, ServiceError};
+use crate::service::{Caller, Result, ServiceError};
 
 /// The use cases of the log.
 pub struct Deliveries {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    dispatch: Arc<dyn Dispatch>,
+    signals: Arc<dyn Signals>,
 }
 
 impl Deliveries {
     /// Joins the parts.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, dispatch: Arc<dyn Dispatch>) -> Deliveries {
-        Deliveries { store, clock, dispatch }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Deliveries {
+        Deliveries { store, clock, signals }
     }
 
     /// A page of the log. A filter for an endpoint that is not there, or not this app's, finds nothing.
@@ -55,7 +56,7 @@ impl Deliveries {
                 conflict("The event's payload was removed by the retention policy; there is nothing to send.")
             }
             Retried::Queued(attempt, queued) => {
-                self.dispatch.queued(&[queued]);
+                self.signals.queued(&[queued]);
                 Ok(*attempt)
             }
         }

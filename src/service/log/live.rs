@@ -59,6 +59,7 @@ pub struct Live {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     results: watch::Receiver<u64>,
+    access: watch::Receiver<u64>,
     stop: CancellationToken,
     followers: Arc<Followers>,
 }
@@ -100,15 +101,17 @@ impl Drop for Seat {
 }
 
 impl Live {
-    /// `results` changes when results may have been written; `stop` ends everything.
+    /// `results` changes when results may have been committed, `access` when a caller may have lost its rights; `stop`
+    /// ends everything.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         results: watch::Receiver<u64>,
+        access: watch::Receiver<u64>,
         stop: CancellationToken,
     ) -> Live {
         let followers = Followers { of: Mutex::default(), all: watch::Sender::new(0) };
-        Live { store, clock, results, stop, followers: Arc::new(followers) }
+        Live { store, clock, results, access, stop, followers: Arc::new(followers) }
     }
 
     /// How many follow.
@@ -141,7 +144,9 @@ impl Live {
             let _ = items.try_send(Item::Gap);
         }
         let (store, clock, results) = (self.store.clone(), self.clock.clone(), self.results.clone());
-        let follower = Follower { store, clock, results, app, filter, result_seq, items, still_allowed };
+        let access = self.access.clone();
+        let follower =
+            Follower { store, clock, results, access, app, filter, result_seq, items, still_allowed };
         let stop = self.stop.clone();
         tokio::spawn(async move {
             follower.run(stop).await;
@@ -161,6 +166,7 @@ struct Follower {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     results: watch::Receiver<u64>,
+    access: watch::Receiver<u64>,
     app: AppId,
     filter: AttemptFilter,
     result_seq: ResultSeq,
@@ -209,6 +215,11 @@ impl Follower {
                     Ok(()) => tokio::time::sleep(TOGETHER).await,
                     Err(_) => return Ok(()),
                 },
+                Ok(()) = self.access.changed() => {
+                    if !(self.still_allowed)().await {
+                        return Ok(());
+                    }
+                }
                 () = self.clock.sleep_until(alive_at) => {}
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::cluster::Signals;
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::access::user::PASSWORD_MIN_CHARS;
 use crate::domain::{
@@ -25,6 +26,7 @@ use crate::store::{AppRenamed, Store, UserChange};
 pub struct Accounts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    signals: Arc<dyn Signals>,
     prefix: String,
 }
 
@@ -39,8 +41,13 @@ pub struct KeyInput {
 
 impl Accounts {
     /// `prefix` is the configured `auth.key_prefix`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, prefix: String) -> Accounts {
-        Accounts { store, clock, prefix }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        signals: Arc<dyn Signals>,
+        prefix: String,
+    ) -> Accounts {
+        Accounts { store, clock, signals, prefix }
     }
 
     /// What keys begin with.
@@ -102,7 +109,9 @@ impl Accounts {
             activity.push(by.activity(ActivityKind::UserPasswordReset, None, summary, details, now));
             hash = Some(users::hash(password).await);
         }
-        changed(self.store.user_change(id, role, hash, None, activity).await?)
+        let user = changed(self.store.user_change(id, role, hash, None, activity).await?)?;
+        self.signals.access_changed();
+        Ok(user)
     }
 
     /// Deletes somebody else.
@@ -115,7 +124,9 @@ impl Accounts {
         let summary = format!("User {} was deleted", user.email);
         let details = json!({ "email": user.email, "role": user.role.as_str() });
         let activity = by.activity(ActivityKind::UserDeleted, None, summary, details, self.clock.now());
-        changed(self.store.user_delete(id, activity).await?).map(|_| ())
+        changed(self.store.user_delete(id, activity).await?)?;
+        self.signals.access_changed();
+        Ok(())
     }
 
     // --------------------------------------------------------------------------------------- apps
@@ -178,7 +189,9 @@ impl Accounts {
             return Err(ServiceError::Forbidden(scope));
         }
         let revoked = keys::revoke(&*self.store, bare, &self.prefix, &caller.by, self.clock.now()).await;
-        revoked.map(|_| ()).map_err(of_key)
+        revoked.map_err(of_key)?;
+        self.signals.access_changed();
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::cluster::Signals;
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::access::session::{SETUP_MS, TOKEN_BYTES, USER_AGENT_MAX_CHARS};
 use crate::domain::access::user::normal_email;
@@ -52,13 +53,14 @@ pub struct SetUp<'a> {
 pub struct Sessions {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    signals: Arc<dyn Signals>,
     throttle: Throttle,
 }
 
 impl Sessions {
     /// Joins the parts.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Sessions {
-        Sessions { store, clock, throttle: Throttle::default() }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Sessions {
+        Sessions { store, clock, signals, throttle: Throttle::default() }
     }
 
     /// Whether there is no user yet.
@@ -169,6 +171,7 @@ impl Sessions {
         let summary = format!("{} signed out", session.user.email);
         let activity = by.activity(ActivityKind::UserSignedOut, None, summary, json!({}), self.clock.now());
         self.store.session_end(session.id, None, activity).await?;
+        self.signals.access_changed();
         Ok(())
     }
 
@@ -207,7 +210,10 @@ impl Sessions {
         let kind = ActivityKind::UserPasswordChanged;
         let activity = vec![by.activity(kind, None, summary, details, self.clock.now())];
         match self.store.user_change(user.id, None, Some(hash), Some(session.id), activity).await? {
-            UserChange::Done(_) => Ok(()),
+            UserChange::Done(_) => {
+                self.signals.access_changed();
+                Ok(())
+            }
             UserChange::NotFound | UserChange::LastOwner => Err(ServiceError::Unauthorized),
         }
     }
@@ -228,6 +234,7 @@ impl Sessions {
         let details = json!({ "session_id": id.to_string(), "email": ended.user.email });
         let activity = by.activity(ActivityKind::SessionRevoked, None, summary, details, self.clock.now());
         if self.store.session_end(id, whose(session), activity).await? {
+            self.signals.access_changed();
             Ok(())
         } else {
             Err(ServiceError::NotFound("session"))

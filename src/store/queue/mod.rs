@@ -1,11 +1,15 @@
-//! Endpoints, events, the pending attempts between them, and bulk jobs.
+//! Endpoints, events, the pending attempts between them, bulk jobs, and the epochs of shards.
 
 mod bulk_jobs;
 mod endpoints;
 mod events;
 mod pending;
+mod shards;
 
 pub use bulk_jobs::{JOB_STEP, JobCreation, JobNote, JobStep, JobStore, NoJob};
 pub use endpoints::{EndpointPatch, EndpointStore};
 pub use events::{Accepted, EventStore, EventTypeCount, NewEvent, Taken};
-pub use pending::{Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued};
+pub use pending::{
+    Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
+};
+pub use shards::ShardStore;

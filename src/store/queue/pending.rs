@@ -10,7 +10,7 @@ use crate::domain::attempts::attempt::{AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::Endpoint;
-use crate::domain::{AttemptId, EndpointId, EventId, Timestamp};
+use crate::domain::{AttemptId, EndpointId, Epoch, EventId, ShardSet, Timestamp};
 use crate::store::Result;
 
 /// An attempt that has just become pending: a hint for the dispatcher.
@@ -19,10 +19,19 @@ pub struct Queued {
     pub attempt_id: AttemptId,
     pub endpoint_id: EndpointId,
     pub due_at: Timestamp,
-    /// A single shot, which takes precedence over everything else.
-    pub single: bool,
-    /// Part of a bulk job, which goes behind everything else of its endpoint.
-    pub bulk: bool,
+    pub line: Line,
+}
+
+/// The line of its endpoint in which a pending attempt is scheduled. They are served in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// A single shot: a person asked for this one request, so it is sent at once, whatever the endpoint's
+    /// status.
+    Single,
+    /// First attempts of new events, and their retries.
+    Fresh,
+    /// Part of a bulk job.
+    Bulk,
 }
 
 /// An endpoint that has pending attempts and may be sent to.
@@ -95,29 +104,35 @@ pub enum Finished {
     },
     /// The row was finished before, or is gone; nothing was changed.
     Stale,
+    /// The shard of the endpoint has changed hands since the request was sent; nothing was changed, and the
+    /// new holder sends the attempt again.
+    StaleEpoch,
 }
 
 /// The pending rows, as the dispatcher sees them.
 #[async_trait]
 pub trait QueueStore: Send + Sync {
-    /// The active endpoints (not paused, disabled or deleted) that have pending attempts, single
-    /// shots apart; the cost follows their number, not that of the attempts.
-    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>>;
+    /// The active endpoints (not paused, disabled or deleted) of these shards that have pending attempts,
+    /// single shots apart; the cost follows their number, not that of the attempts.
+    async fn queue_endpoints(&self, shards: ShardSet) -> Result<Vec<EndpointQueue>>;
     /// What is due at an endpoint, single shots apart; nothing unless it is active. `limit` holds for
     /// fresh attempts and for bulk ones each.
     async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due>;
-    /// Single shots that are due, over all endpoints, in the order of (due_at, id).
-    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>>;
+    /// Single shots that are due, over all endpoints of these shards, in the order of (due_at, id).
+    async fn queue_singles(&self, now: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<Queued>>;
     /// What is needed to send these attempts, in any order. Those that are no longer pending, whose
     /// endpoint is deleted or is not active (single shots apart), or whose job was stopped, are left out.
     async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<LoadedAttempt>>;
     /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
-    /// status, the roll-ups, and what a disabling brings with it, in one transaction.
+    /// status, the roll-ups, and what a disabling brings with it, in one transaction. `epoch` is the one in
+    /// which the shard of the endpoint was held when the request was sent; if the shard has changed hands
+    /// since, nothing is written ([`Finished::StaleEpoch`]).
     async fn attempt_finish(
         &self,
         id: AttemptId,
         outcome: Arc<Outcome>,
         rules: FinishRules,
+        epoch: Epoch,
     ) -> Result<Finished>;
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person

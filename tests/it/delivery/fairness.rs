@@ -1,4 +1,4 @@
-//! One endpoint's trouble is no other's, and what an endpoint is spared.
+//! A failing endpoint does not delay others, and rate limits are kept.
 
 use super::*;
 
@@ -17,14 +17,14 @@ async fn an_endpoint_that_hangs_delays_no_other() {
         app.post_event("a.b", json!(n)).await;
     }
     working.next_n(40).await;
-    assert_eq!(hanging.count(), 1, "one that has never answered gets one slot");
+    assert_eq!(hanging.count(), 1, "an endpoint of unknown responsiveness gets one slot");
     hold.release();
     let rows = app.rows_when(|rows| rows.iter().all(|row| row["status"] == "delivered")).await;
     assert_eq!(rows.len(), 80);
 }
 
 #[tokio::test]
-async fn many_retries_by_hand_of_one_dead_endpoint_leave_room_for_others() {
+async fn many_manual_retries_of_one_failing_endpoint_leave_slots_for_others() {
     let app = TestApp::with(|config| {
         config.delivery.concurrency = 8;
         config.delivery.endpoint_concurrency = 4;
@@ -55,7 +55,7 @@ async fn many_retries_by_hand_of_one_dead_endpoint_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn an_endpoints_rate_is_kept() {
+async fn the_rate_limit_of_an_endpoint_is_kept() {
     let app = TestApp::start().await;
     let (slow, other) = (Receiver::start().await, Receiver::start().await);
     let fields = json!({ "rate_limit": 4, "events": ["slow.*"] });
@@ -69,7 +69,7 @@ async fn an_endpoints_rate_is_kept() {
         let delivered = |rows: &[Value]| rows.iter().filter(|row| row["status"] == "delivered").count();
         app.rows_when(|rows| delivered(rows) == 2 * n - 1).await;
         app.clock.advance_ms(249);
-        // Another endpoint shows that everything that could be sent has been.
+        // A delivery to another endpoint shows that everything that may be sent has been sent.
         app.post_event("other.b", json!(n)).await;
         other.next().await;
         app.rows_when(|rows| delivered(rows) == 2 * n).await;

@@ -1,9 +1,9 @@
-//! Encrypted bodies, opened by a JOSE library that is not ours: jwcrypto for Python.
+//! Encrypted payloads, decrypted by an independent JOSE library: jwcrypto for Python.
 //!
-//! No Rust crate would do as well: josekit brings OpenSSL with it, biscuit and its offspring switch on
-//! `serde_json/preserve_order`, which would change how the whole server writes JSON in tests and only
-//! there. What jwcrypto makes is a known answer in the tests of the encryption itself, which always run;
-//! the code that receivers are given opens the same bodies with four more implementations.
+//! No Rust crate fits: josekit needs OpenSSL, and biscuit and its forks enable `serde_json/preserve_order`,
+//! which would change how the whole server writes JSON in tests and only there. The unit tests of the
+//! encryption, which always run, have an output of jwcrypto as a known answer, and the receiver snippets
+//! decrypt the same payloads with four more implementations.
 
 use super::*;
 use crate::support::programs::{has_python_with, run};
@@ -25,7 +25,7 @@ sys.stdout.buffer.write(token.payload)
 "#;
 
 #[tokio::test]
-async fn a_jose_library_opens_what_is_sent() {
+async fn a_jose_library_decrypts_the_payload() {
     if !has_python_with("jwcrypto").await {
         return;
     }
@@ -45,7 +45,7 @@ async fn a_jose_library_opens_what_is_sent() {
 }
 
 #[tokio::test]
-async fn the_log_shows_what_was_sent_and_the_event_what_was_meant() {
+async fn the_log_shows_the_encrypted_body_and_the_event_the_plain_one() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/"), json!({ "encrypted": true })).await;
@@ -53,7 +53,7 @@ async fn the_log_shows_what_was_sent_and_the_event_what_was_meant() {
     let sent = receiver.next().await.body;
     let row = app.row_when(|row| row["status"] == "delivered").await;
     let path = format!("/v1/webhooks/deliveries/{}", row["id"]);
-    // Who may read deliveries sees the JWE, and nothing of the payload.
+    // A key that may only read deliveries sees the JWE and nothing of the payload.
     let reader = app.key("webhooks:read", None).await;
     let answer = send(app.request_as(&reader, Method::GET, &path)).await;
     assert!(!answer.text.contains("4111"));
@@ -62,7 +62,7 @@ async fn the_log_shows_what_was_sent_and_the_event_what_was_meant() {
     assert_eq!(request["headers"]["content-type"], "application/jose");
     let event_path = format!("/v1/events/{event}");
     assert_eq!(send(app.request_as(&reader, Method::GET, &event_path)).await.status, 403);
-    // Who may read events finds the payload through the row's event_id.
+    // A key that may read events finds the payload by the row's event_id.
     let events = app.key("webhooks:read,events:read", None).await;
     let detail = send(app.request_as(&events, Method::GET, &path)).await.attributes();
     let event_path = format!("/v1/events/{}", detail["event_id"].as_str().unwrap());

@@ -1,8 +1,8 @@
-//! Retries by hand: what happens for each status of a delivery (section 1 of the contract).
+//! Manual retries: what happens for each status of a delivery (section 1 of the contract).
 
 use super::*;
 
-/// A server and a receiver that answers 500, with one delivery that is exhausted.
+/// A server with one exhausted delivery, and a receiver that responds with 500.
 async fn exhausted() -> (TestApp, Receiver, Webhook, Value) {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
@@ -14,9 +14,9 @@ async fn exhausted() -> (TestApp, Receiver, Webhook, Value) {
 }
 
 #[tokio::test]
-async fn an_exhausted_delivery_goes_on_with_one_attempt() {
+async fn an_exhausted_delivery_gets_one_more_attempt() {
     let (app, receiver, hook, row) = exhausted().await;
-    // A schedule makes no difference to it.
+    // The schedule does not matter.
     patch(&app, &hook, json!({ "retry_schedule": ["1s"] })).await;
     let made = retry(&app, &row).await.expect(202);
     let attributes = &made["data"]["attributes"];
@@ -29,7 +29,7 @@ async fn an_exhausted_delivery_goes_on_with_one_attempt() {
     app.clock.advance_ms(86_400_000);
     assert_eq!((app.rows().await.len(), receiver.count()), (2, 2), "nothing more is scheduled");
 
-    // Any row may be named, and it goes on as often as it is asked for.
+    // Any row may be named, any number of times.
     receiver.reply(Reply::ok());
     retry(&app, &row).await.expect(202);
     let rows = app.rows_when(|rows| rows[0]["status"] == "delivered").await;
@@ -53,7 +53,7 @@ async fn a_pending_delivery_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_delivered_one_is_sent_again_as_a_new_delivery() {
+async fn retrying_a_delivered_delivery_makes_a_new_one() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["1s"] })).await;
@@ -70,7 +70,7 @@ async fn a_delivered_one_is_sent_again_as_a_new_delivery() {
     let ids: Vec<_> =
         receiver.received().iter().map(|r| r.header("webhook-id").unwrap().to_owned()).collect();
     assert_eq!(ids, [event.clone(), event]);
-    // The new one has a life of its own.
+    // The new delivery is independent of the old one.
     receiver.reply(Reply::ok());
     retry(&app, &rows[0]).await.expect(202);
     let rows = app.rows_when(|rows| rows[0]["status"] == "delivered").await;
@@ -79,7 +79,7 @@ async fn a_delivered_one_is_sent_again_as_a_new_delivery() {
 }
 
 #[tokio::test]
-async fn a_cancelled_one_is_sent_as_a_new_delivery_even_while_the_endpoint_is_disabled() {
+async fn retrying_a_cancelled_delivery_makes_a_new_one_although_the_endpoint_is_disabled() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     receiver.reply_once(Reply::status(500));
@@ -97,7 +97,7 @@ async fn a_cancelled_one_is_sent_as_a_new_delivery_even_while_the_endpoint_is_di
 }
 
 #[tokio::test]
-async fn paused_and_disabled_endpoints_are_asked_at_once_and_keep_their_status() {
+async fn a_manual_retry_is_sent_at_once_to_paused_and_disabled_endpoints_and_keeps_their_status() {
     for status in ["paused", "disabled"] {
         for answer in [200, 410, 500] {
             let (app, receiver, hook, row) = exhausted().await;
@@ -113,7 +113,7 @@ async fn paused_and_disabled_endpoints_are_asked_at_once_and_keep_their_status()
 }
 
 #[tokio::test]
-async fn it_does_not_disable_an_active_endpoint() {
+async fn a_failed_manual_retry_does_not_disable_an_active_endpoint() {
     let app = TestApp::with(|config| config.delivery.disable_after_failures = 2).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));

@@ -18,12 +18,12 @@ mod stop;
 mod switching_off;
 mod tests;
 
-/// The statuses of these rows, in their order: newest first.
+/// The statuses of these rows, newest first.
 fn statuses(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["status"].as_str().expect("a row has a status")).collect()
 }
 
-/// Checks that exactly one row of each delivery is not `failed`, and that its rows count up.
+/// Checks that exactly one row of each delivery is not `failed`, and that attempt numbers are consecutive.
 #[track_caller]
 fn assert_chains(rows: &[Value]) {
     let mut deliveries: HashMap<i64, Vec<&Value>> = HashMap::new();
@@ -34,7 +34,11 @@ fn assert_chains(rows: &[Value]) {
         chain.reverse();
         let open = chain.iter().filter(|row| row["status"] != "failed").count();
         assert_eq!(open, 1, "delivery {id}: {chain:#?}");
-        assert_ne!(chain[chain.len() - 1]["status"], "failed", "the newest one decides");
+        assert_ne!(
+            chain[chain.len() - 1]["status"],
+            "failed",
+            "the newest row has the status of the delivery"
+        );
         assert_eq!(chain[0]["id"], id);
         for (i, row) in chain.iter().enumerate() {
             assert_eq!(row["attempt"], i + 1, "{chain:#?}");
@@ -42,13 +46,13 @@ fn assert_chains(rows: &[Value]) {
     }
 }
 
-/// Changes a webhook.
+/// Updates a webhook.
 async fn patch(app: &TestApp, hook: &Webhook, fields: Value) -> Value {
     let changed = app.with_json(Method::PATCH, &format!("/v1/webhooks/{}", hook.id), fields).await;
     changed.expect(200)["data"]["attributes"].clone()
 }
 
-/// Asks for a retry of this row.
+/// Requests a retry of this row.
 async fn retry(app: &TestApp, row: &Value) -> crate::support::app::Answer {
     send(app.request(Method::POST, &format!("/v1/webhooks/deliveries/{}/retry", row["id"]))).await
 }

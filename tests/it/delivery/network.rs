@@ -9,7 +9,7 @@ fn exhausted(rows: &[Value]) -> bool {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_a_private_address_is_blocked_and_nothing_is_sent() {
+async fn a_name_that_resolves_to_a_private_address_is_blocked_and_nothing_is_sent() {
     let receiver = Receiver::start().await;
     let lookup = |host: &str| -> std::io::Result<Vec<IpAddr>> {
         Ok(match host {
@@ -35,11 +35,11 @@ async fn a_name_that_leads_to_a_private_address_is_blocked_and_nothing_is_sent()
 }
 
 #[tokio::test]
-async fn a_name_is_judged_anew_before_every_attempt() {
+async fn a_name_is_checked_again_before_every_attempt() {
     let receiver = Receiver::start().await;
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let lookup = move |_: &str| -> std::io::Result<Vec<IpAddr>> {
-        // Judged once and resolved once for the first attempt; from then on it leads elsewhere.
+        // Resolved to an allowed address for the first attempt, and to a blocked one from then on.
         let first = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2;
         Ok(vec![if first { "127.0.0.1" } else { "10.0.0.1" }.parse().unwrap()])
     };
@@ -54,7 +54,7 @@ async fn a_name_is_judged_anew_before_every_attempt() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_allowed_once_is_blocked_when_it_is_no_more() {
+async fn an_address_that_is_no_longer_allowed_is_blocked() {
     let receiver = Receiver::start().await;
     let app = TestApp::start().await;
     app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;

@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again, and how its rows tell.
+//! When a failed delivery is retried, and what its rows show.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn due(rows: &[Value]) -> &str {
     rows[0]["due_at"].as_str().unwrap_or_else(|| panic!("the newest row is pending: {rows:#?}"))
 }
 
-/// A delivery whose first attempt has failed with this answer; its rows.
+/// The rows of a delivery whose first attempt failed with this response.
 async fn failed_once(app: &TestApp, receiver: &Receiver, answer: Reply) -> Vec<Value> {
     receiver.reply_once(answer);
     app.webhook(&receiver.url("/"), json!({})).await;
@@ -33,7 +33,7 @@ async fn the_default_schedule_is_three_retries_after_2_8_and_20_minutes() {
         assert_eq!((&rows[0]["attempted_at"], &rows[0]["next_retry_at"]), (&Value::Null, &Value::Null));
         assert_eq!(rows[0]["trigger"], "retry");
         assert_eq!((&rows[1]["next_retry_at"], &rows[1]["due_at"]), (&json!(due_at), &Value::Null));
-        assert_eq!(rows[0]["created_at"], rows[1]["attempted_at"], "made when it was scheduled");
+        assert_eq!(rows[0]["created_at"], rows[1]["attempted_at"], "created when it was scheduled");
         assert!(rows[2..].iter().all(|row| row["next_retry_at"].is_null()), "{rows:#?}");
         app.clock.advance_ms(minutes * 60_000 - 1);
         assert_eq!(app.rows().await, rows);
@@ -52,7 +52,7 @@ async fn the_default_schedule_is_three_retries_after_2_8_and_20_minutes() {
 }
 
 #[tokio::test]
-async fn a_retry_that_succeeds_ends_the_delivery() {
+async fn a_retry_that_succeeds_finishes_the_delivery() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     failed_once(&app, &receiver, Reply::status(503)).await;
@@ -66,7 +66,7 @@ async fn a_retry_that_succeeds_ends_the_delivery() {
 }
 
 #[tokio::test]
-async fn jitter_delays_by_up_to_its_share() {
+async fn jitter_delays_a_retry_by_up_to_its_fraction() {
     let app = TestApp::with(|config| config.delivery.jitter = 0.1).await;
     let receiver = Receiver::start().await;
     app.chance.set(0.5);
@@ -75,7 +75,7 @@ async fn jitter_delays_by_up_to_its_share() {
 }
 
 #[tokio::test]
-async fn an_endpoints_own_schedule_goes_before_the_configured_one() {
+async fn the_schedule_of_an_endpoint_takes_precedence_over_the_configured_one() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
@@ -98,7 +98,7 @@ async fn an_endpoints_own_schedule_goes_before_the_configured_one() {
 }
 
 #[tokio::test]
-async fn a_receiver_can_ask_for_a_later_retry_and_not_for_a_sooner_one() {
+async fn retry_after_moves_a_retry_later_and_never_earlier() {
     for (status, wish, expected) in [
         (429, "300", "2026-03-01T12:05:00.000Z"),
         (503, "300", "2026-03-01T12:05:00.000Z"),
@@ -137,7 +137,7 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_stops_nothing_but_what_is_due_later() {
+async fn a_clock_that_is_set_back_delays_only_retries_due_later() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/"), json!({ "rate_limit": 1 })).await;
@@ -145,7 +145,7 @@ async fn a_clock_that_is_set_back_stops_nothing_but_what_is_due_later() {
     receiver.next().await;
     app.post_event("a.b", json!(2)).await;
     app.clock.set(postrider::domain::Timestamp::parse("2026-03-01T08:00:00Z").unwrap());
-    // The regular look at the table goes by the time that passes.
+    // The regular poll goes by monotonic time.
     app.clock.advance_ms(5_000);
     app.post_event("a.b", json!(3)).await;
     receiver.next().await;

@@ -1,4 +1,4 @@
-//! What a receiver gets, and how it knows where it is from.
+//! The request that a receiver gets, and how its signature is verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use sha2::Sha256;
 use super::*;
 use crate::support::receiver::Received;
 
-/// Whether the published library of Standard Webhooks makes one of the request's signatures.
+/// Whether the published library of Standard Webhooks produces one of the request's signatures.
 fn is_signed_by(got: &Received, secret: &str) -> bool {
     let timestamp = got.header("webhook-timestamp").unwrap().parse().expect("whole seconds");
     let library = standardwebhooks::Webhook::new(secret).unwrap();
@@ -16,7 +16,7 @@ fn is_signed_by(got: &Received, secret: &str) -> bool {
     got.header("webhook-signature").unwrap().split(' ').any(|one| one == signature)
 }
 
-/// The plain signature, computed here and not with the server's code.
+/// The plain signature, computed without the server's code.
 fn plain(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
@@ -28,7 +28,7 @@ fn signatures(got: &Received) -> usize {
 }
 
 #[tokio::test]
-async fn an_event_arrives_byte_for_byte_and_a_receiver_can_tell_who_sent_it() {
+async fn an_event_arrives_byte_for_byte_and_its_signature_verifies() {
     let app = TestApp::with(|config| {
         config.signing.headers = vec!["X-Signature-MexCep".to_owned(), "X-Second".to_owned()];
     })
@@ -37,7 +37,7 @@ async fn an_event_arrives_byte_for_byte_and_a_receiver_can_tell_who_sent_it() {
     let fields = json!({ "events": ["license.*"], "headers": { "X-Own": "mine" } });
     let hook = app.webhook(&receiver.url("/hook?x=1"), fields).await;
     let payload = "{ \"z\": 1.0,\n  \"a\": 12345678901234567890123 , \"é\":\"\\u00e9\" }";
-    // The library judges the age of a request by the real time.
+    // The library compares the timestamp with the real time.
     app.clock.set(postrider::host::clock::Clock::now(&postrider::host::clock::SystemClock));
     let event = post_raw(&app, "license.assigned", payload).await;
 
@@ -61,7 +61,7 @@ async fn an_event_arrives_byte_for_byte_and_a_receiver_can_tell_who_sent_it() {
 }
 
 #[tokio::test]
-async fn the_id_stays_over_attempts_and_the_timestamp_is_the_attempts_own() {
+async fn all_attempts_have_the_same_id_and_each_its_own_timestamp() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     receiver.reply_once(Reply::status(500));
@@ -126,7 +126,7 @@ async fn a_rotation_without_a_body_overlaps_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_encrypted_endpoint_gets_what_only_its_secret_opens() {
+async fn an_encrypted_payload_opens_only_with_the_secret_of_its_endpoint() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({ "encrypted": true })).await;

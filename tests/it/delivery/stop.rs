@@ -1,14 +1,14 @@
-//! What an orderly stop does to what is in flight.
+//! What an orderly stop does with requests in flight.
 
 use std::time::Duration;
 
 use super::*;
 
-/// Long enough never to pass unless something hangs.
+/// Never reached unless something hangs.
 const LONG: Duration = Duration::from_secs(25);
 
 #[tokio::test]
-async fn what_is_in_flight_finishes_and_is_not_sent_again() {
+async fn a_request_in_flight_finishes_and_is_not_sent_again() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/"), json!({})).await;
@@ -23,7 +23,7 @@ async fn what_is_in_flight_finishes_and_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_request_of_a_client_that_is_under_way_is_answered() {
+async fn a_client_that_waits_for_a_test_gets_its_response() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
@@ -42,7 +42,7 @@ async fn a_request_of_a_client_that_is_under_way_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_interrupted_does_not_count_and_goes_on_at_once() {
+async fn an_interrupted_attempt_does_not_count_and_is_retried_at_once() {
     let app = TestApp::with(|config| config.delivery.disable_after_failures = 1).await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["1h"] })).await;
@@ -66,7 +66,7 @@ async fn what_is_interrupted_does_not_count_and_goes_on_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_interrupted_is_in_the_log_as_it_was_sent() {
+async fn an_interrupted_attempt_is_logged_as_it_was_sent() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/hook"), json!({})).await;
@@ -107,7 +107,7 @@ async fn an_interrupted_attempt_uses_up_no_step_of_the_schedule() {
 }
 
 #[tokio::test]
-async fn what_came_due_while_the_server_was_down_is_sent_at_the_start() {
+async fn deliveries_that_came_due_while_the_server_was_down_are_sent_at_the_start() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     receiver.reply_once(Reply::status(500));

@@ -1,4 +1,4 @@
-//! Endpoints that fail until they are switched off, and those that a person pauses, disables, deletes.
+//! Endpoints that are disabled because they fail, and those that a person pauses, disables or deletes.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn status(app: &TestApp, hook: &Webhook) -> (String, i64, Value) {
 }
 
 #[tokio::test]
-async fn the_failure_that_reaches_the_limit_disables_and_tells() {
+async fn the_failure_that_reaches_the_limit_disables_the_endpoint_and_emits_an_event() {
     let app = TestApp::with(|config| config.delivery.disable_after_failures = 3).await;
     let (receiver, watcher, other) =
         (Receiver::start().await, Receiver::start().await, Receiver::start().await);
@@ -47,7 +47,7 @@ async fn the_failure_that_reaches_the_limit_disables_and_tells() {
     let entry = entries.iter().find(|e| e.kind == postrider::domain::ActivityKind::EndpointDisabled);
     assert!(entry.unwrap().details.to_string().contains(&hook.id));
 
-    // `*` is not for the system's events, and a disabled endpoint gets no new ones.
+    // `*` does not match system events, and a disabled endpoint gets no new events.
     let before = receiver.count();
     app.post_event("a.b", json!(2)).await;
     app.rows_when(|rows| rows.iter().all(|row| row["status"] != "pending")).await;
@@ -101,7 +101,7 @@ async fn a_2xx_clears_the_counter_and_a_test_does_not_touch_it() {
 }
 
 #[tokio::test]
-async fn zero_means_never() {
+async fn a_limit_of_zero_never_disables() {
     let app = TestApp::with(|config| config.delivery.disable_after_failures = 0).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
@@ -111,7 +111,7 @@ async fn zero_means_never() {
 }
 
 #[tokio::test]
-async fn a_paused_endpoints_deliveries_wait_until_it_is_resumed() {
+async fn deliveries_of_a_paused_endpoint_stay_pending_until_it_is_resumed() {
     let app = TestApp::start().await;
     let (receiver, other) = (Receiver::start().await, Receiver::start().await);
     receiver.reply_once(Reply::status(500));
@@ -120,7 +120,7 @@ async fn a_paused_endpoints_deliveries_wait_until_it_is_resumed() {
     app.rows_when(|rows| statuses(rows) == ["pending", "failed"]).await;
     patch(&app, &hook, json!({ "status": "paused" })).await;
     app.post_event("a.b", json!(2)).await;
-    // The retry comes due; another endpoint shows that sending goes on.
+    // The retry comes due; a delivery to another endpoint shows that the dispatcher has had its turn.
     app.clock.advance_ms(120_000);
     app.webhook(&other.url("/"), json!({})).await;
     app.post_event("a.b", json!(3)).await;
@@ -137,7 +137,7 @@ async fn a_paused_endpoints_deliveries_wait_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn resuming_sends_what_waited_in_order_and_at_once() {
+async fn resuming_sends_pending_deliveries_in_order_and_at_once() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({ "status": "paused" })).await;
@@ -152,7 +152,7 @@ async fn resuming_sends_what_waited_in_order_and_at_once() {
 }
 
 #[tokio::test]
-async fn pausing_and_resuming_again_and_again_loses_nothing() {
+async fn pausing_and_resuming_repeatedly_loses_nothing() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
@@ -160,13 +160,13 @@ async fn pausing_and_resuming_again_and_again_loses_nothing() {
         patch(&app, &hook, json!({ "status": "paused" })).await;
         app.post_event("a.b", json!(n)).await;
         patch(&app, &hook, json!({ "status": "active" })).await;
-        // Without the clock, no regular look at the table helps out.
+        // The clock stands still, so no poll can make up for a lost hint.
         app.rows_when(|rows| rows.len() == n + 1 && rows[0]["status"] == "delivered").await;
     }
 }
 
 #[tokio::test]
-async fn disabling_cancels_what_is_pending_and_re_enabling_clears_the_counter() {
+async fn disabling_cancels_pending_deliveries_and_enabling_clears_the_counter() {
     let app = TestApp::with(|config| config.delivery.disable_after_failures = 2).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
@@ -194,7 +194,7 @@ async fn disabling_cancels_what_is_pending_and_re_enabling_clears_the_counter() 
 }
 
 #[tokio::test]
-async fn deleting_cancels_what_is_pending_and_the_log_stays() {
+async fn deleting_cancels_pending_deliveries_and_keeps_the_log() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
@@ -211,7 +211,7 @@ async fn deleting_cancels_what_is_pending_and_the_log_stays() {
 }
 
 #[tokio::test]
-async fn what_is_in_flight_when_its_endpoint_goes_is_told_as_it_happened() {
+async fn the_result_of_a_request_in_flight_is_logged_after_its_endpoint_is_deleted() {
     for (answer, expected) in [(Reply::ok(), "delivered"), (Reply::status(500), "exhausted")] {
         for disable in [false, true] {
             let app = TestApp::start().await;

@@ -35,11 +35,11 @@ async fn a_test_is_sent_at_once_in_every_status_and_changes_nothing() {
     assert_eq!(rows.len(), 9);
     assert!(rows.iter().all(|row| row["trigger"] == "test" && row["attempt"] == 1));
     assert_chains(&rows);
-    assert_eq!(app.get("/v1/events").await.expect(200)["data"], json!([]), "they are not events of the app");
+    assert_eq!(app.get("/v1/events").await.expect(200)["data"], json!([]), "tests are not events of the app");
 }
 
 #[tokio::test]
-async fn a_test_takes_an_event_type_and_tells_when_nobody_is_there() {
+async fn a_test_takes_an_event_type_and_reports_an_unreachable_receiver() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
@@ -53,7 +53,7 @@ async fn a_test_takes_an_event_type_and_tells_when_nobody_is_there() {
     assert!(result["error"].is_string(), "{result}");
 }
 
-/// Asks for a test and hangs up while the receiver has the request; returns when the server knows.
+/// Requests a test and hangs up while it is in flight; returns when the server has noticed.
 async fn test_and_hang_up(app: &TestApp, receiver: &Receiver, hook: &Webhook) {
     let mut client = TcpStream::connect(app.server().address().to_string()).await.unwrap();
     let head = format!(
@@ -66,11 +66,11 @@ async fn test_and_hang_up(app: &TestApp, receiver: &Receiver, hook: &Webhook) {
     client.shutdown().await.unwrap();
     let mut answer = Vec::new();
     in_time("the end of the connection", client.read_to_end(&mut answer)).await.ok();
-    assert_eq!(answer, b"", "the server gave the request up");
+    assert_eq!(answer, b"", "the server has closed the connection");
 }
 
 #[tokio::test]
-async fn a_test_is_in_the_log_although_its_client_has_hung_up() {
+async fn a_test_is_logged_although_its_client_has_hung_up() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
@@ -95,7 +95,7 @@ async fn a_stop_waits_for_a_test_whose_client_has_hung_up() {
 }
 
 #[tokio::test]
-async fn a_test_that_a_stop_interrupts_is_in_the_log_as_it_was_sent() {
+async fn a_test_that_a_stop_interrupts_is_logged_as_it_was_sent() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/hook"), json!({})).await;
@@ -122,4 +122,51 @@ async fn a_test_that_is_sent_again_still_counts_nowhere() {
     app.rows_when(|rows| statuses(rows) == ["exhausted", "failed"]).await;
     let now = app.webhook_attributes(&hook.id).await;
     assert_eq!((&now["status"], &now["consecutive_failures"]), (&json!("active"), &json!(0)));
+}
+
+#[tokio::test]
+async fn two_tests_to_one_webhook_may_be_in_flight_and_a_third_is_429() {
+    let app = TestApp::start().await;
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let hook = app.webhook(&receiver.url("/"), json!({})).await;
+    let second = app.webhook(&other.url("/"), json!({})).await;
+    let hold = receiver.hold();
+    let path = format!("/v1/webhooks/{}/test", hook.id);
+    let request = || json_body(app.request(Method::POST, &path), "{}");
+    let waiting = [tokio::spawn(send(request())), tokio::spawn(send(request()))];
+    receiver.next_n(2).await;
+    let refused = app.post(&path, json!({})).await;
+    assert_eq!(refused.problems(429)[0].0, "rate_limit_exceeded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(
+        test(&app, &second, json!({})).await["delivered"],
+        true,
+        "another webhook has slots of its own"
+    );
+    hold.release();
+    for test in waiting {
+        in_time("the response", test).await.unwrap().expect(200);
+    }
+    assert_eq!(test(&app, &hook, json!({})).await["delivered"], true, "the slots are free again");
+    assert_eq!(receiver.count(), 3);
+}
+
+#[tokio::test]
+async fn twenty_tests_may_be_in_flight_in_total_also_when_their_clients_have_hung_up() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let hold = receiver.hold();
+    let mut hooks = Vec::new();
+    for n in 0..11 {
+        hooks.push(app.webhook(&receiver.url(&format!("/{n}")), json!({})).await);
+    }
+    for hook in &hooks[..10] {
+        test_and_hang_up(&app, &receiver, hook).await;
+        test_and_hang_up(&app, &receiver, hook).await;
+    }
+    let path = format!("/v1/webhooks/{}/test", hooks[10].id);
+    assert_eq!(app.post(&path, json!({})).await.problems(429)[0].0, "rate_limit_exceeded");
+    hold.release();
+    app.rows_when(|rows| rows.len() == 20).await;
+    assert_eq!(test(&app, &hooks[10], json!({})).await["delivered"], true);
 }

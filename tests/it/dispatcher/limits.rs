@@ -1,13 +1,13 @@
-//! How many requests are in flight, and for whom there is room.
+//! How many requests are in flight, and which endpoints get the slots.
 
 use super::*;
 
 #[tokio::test]
-async fn the_limits_are_used_and_never_exceeded() {
+async fn all_slots_are_used_and_never_exceeded() {
     let bench = Bench::new(5, 2).await;
     let mut endpoints = Vec::new();
     for name in ["a", "b", "c"] {
-        endpoints.push(bench.answering(name).await);
+        endpoints.push(bench.responsive(name).await);
     }
     for name in ["a", "b", "c"] {
         bench.post(name, 20).await;
@@ -23,13 +23,13 @@ async fn the_limits_are_used_and_never_exceeded() {
         while let Ok(flight) = bench.flights.lock().await.try_recv() {
             flights.push(flight);
         }
-        // Not always the oldest one ends first.
+        // They finish in a mixed order.
         let at = (n * 7) % flights.len();
         flights.swap_remove(at).ends(End::Answer(if n % 3 == 0 { 500 } else { 200 }));
     }
     assert_eq!(bench.counts(None).1, 5);
     assert!(endpoints.iter().all(|id| bench.counts(Some(*id)).1 == 2));
-    bench.dispatcher.stop(Duration::from_secs(20)).await;
+    bench.node.dispatcher.stop(Duration::from_secs(20)).await;
     for id in endpoints {
         let statuses = bench.statuses(id).await;
         let delivered = statuses.iter().filter(|s| **s == AttemptStatus::Delivered).count();
@@ -39,9 +39,9 @@ async fn the_limits_are_used_and_never_exceeded() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_times_out_gets_one_slot_until_it_answers() {
+async fn an_unresponsive_endpoint_gets_one_slot_until_it_responds() {
     let bench = Bench::new(20, 4).await;
-    let (slow, other) = (bench.answering("slow").await, bench.answering("other").await);
+    let (slow, other) = (bench.responsive("slow").await, bench.responsive("other").await);
     bench.post("slow", 12).await;
     for flight in bench.flights_to(slow, 4).await {
         flight.ends(End::Timeout);
@@ -60,34 +60,34 @@ async fn an_endpoint_that_times_out_gets_one_slot_until_it_answers() {
 }
 
 #[tokio::test]
-async fn however_many_are_dead_those_that_answer_have_room() {
+async fn responsive_endpoints_find_free_slots_however_many_are_unresponsive() {
     let bench = Bench::new(8, 4).await;
-    let alive = bench.answering("alive").await;
+    let responsive = bench.responsive("responsive").await;
     for n in 0..30 {
-        bench.endpoint(&format!("dead.n{n}")).await;
+        bench.endpoint(&format!("down.n{n}")).await;
     }
-    let dead_types: Vec<_> = (0..30).map(|n| format!("dead.n{n}")).collect();
-    for name in &dead_types {
+    let down_types: Vec<_> = (0..30).map(|n| format!("down.n{n}")).collect();
+    for name in &down_types {
         bench.post(name, 3).await;
     }
     for _ in 0..3 {
-        // Those that are not known yet, and later those that are slow, take all they may have.
-        let mut dead = vec![bench.flight().await, bench.flight().await, bench.flight().await];
-        bench.post("alive", 1).await;
+        // Unknown endpoints, and later unresponsive ones, take all slots that they may have.
+        let mut unresponsive = vec![bench.flight().await, bench.flight().await, bench.flight().await];
+        bench.post("responsive", 1).await;
         loop {
             let flight = bench.flight().await;
-            if flight.endpoint == alive {
+            if flight.endpoint == responsive {
                 flight.ends(End::Answer(200));
                 break;
             }
-            dead.push(flight);
+            unresponsive.push(flight);
         }
-        assert!(dead.len() <= 6, "two slots are for those that answer");
-        for flight in dead {
+        assert!(unresponsive.len() <= 6, "two slots are reserved for responsive endpoints");
+        for flight in unresponsive {
             flight.ends(End::Timeout);
         }
     }
-    // All of them get their turn all the same.
+    // Every unresponsive endpoint still gets its turn.
     let mut seen = std::collections::HashSet::new();
     while seen.len() < 30 {
         let flight = bench.flight().await;
@@ -97,53 +97,53 @@ async fn however_many_are_dead_those_that_answer_have_room() {
 }
 
 #[tokio::test]
-async fn one_that_answers_has_room_after_a_rest_too() {
+async fn an_endpoint_stays_responsive_after_its_idle_lane_was_dropped() {
     let bench = Bench::new(8, 4).await;
-    let alive = bench.answering("alive").await;
+    let responsive = bench.responsive("responsive").await;
     let other = bench.endpoint("other").await;
-    // What only a look at the table finds shows that there was one, after which idle lanes are forgotten.
-    bench.post_untold("other", 1).await;
+    // An event without a hint arrives only after a poll, and a poll drops idle lanes.
+    bench.post_without_hint("other", 1).await;
     bench.clock.advance_ms(5_000);
     let found = bench.flight_to(other).await;
     for n in 0..30 {
-        bench.endpoint(&format!("dead.n{n}")).await;
+        bench.endpoint(&format!("down.n{n}")).await;
     }
     for n in 0..30 {
-        bench.post(&format!("dead.n{n}"), 1).await;
+        bench.post(&format!("down.n{n}"), 1).await;
     }
-    // With the one above all slots for those that are not known.
-    let mut dead = vec![found];
-    while dead.len() < 6 {
-        dead.push(bench.flight().await);
+    // With the one above, these are all slots for unknown endpoints.
+    let mut unresponsive = vec![found];
+    while unresponsive.len() < 6 {
+        unresponsive.push(bench.flight().await);
     }
-    bench.post("alive", 1).await;
-    bench.flight_to(alive).await.ends(End::Answer(200));
-    dead.into_iter().for_each(|flight| flight.ends(End::Timeout));
+    bench.post("responsive", 1).await;
+    bench.flight_to(responsive).await.ends(End::Answer(200));
+    unresponsive.into_iter().for_each(|flight| flight.ends(End::Timeout));
 }
 
 #[tokio::test]
-async fn after_a_restart_those_that_failed_leave_room_for_those_that_did_not() {
+async fn after_a_restart_endpoints_that_failed_leave_slots_for_others() {
     let bench = Bench::new(8, 4).await;
     for n in 0..30 {
-        bench.endpoint_with(&format!("dead.n{n}"), 1).await;
+        bench.endpoint_with(&format!("down.n{n}"), 1).await;
     }
     for n in 0..30 {
-        bench.post(&format!("dead.n{n}"), 1).await;
+        bench.post(&format!("down.n{n}"), 1).await;
     }
-    let mut dead = Vec::new();
-    while dead.len() < 4 {
-        dead.push(bench.flight().await);
+    let mut unresponsive = Vec::new();
+    while unresponsive.len() < 4 {
+        unresponsive.push(bench.flight().await);
     }
     let fresh = bench.endpoint("fresh").await;
     bench.post("fresh", 1).await;
     bench.flight_to(fresh).await.ends(End::Answer(200));
-    dead.into_iter().for_each(|flight| flight.ends(End::Timeout));
+    unresponsive.into_iter().for_each(|flight| flight.ends(End::Timeout));
 }
 
 #[tokio::test]
 async fn endpoints_are_served_in_turn() {
     let bench = Bench::new(1, 1).await;
-    let (many, few) = (bench.answering("many").await, bench.answering("few").await);
+    let (many, few) = (bench.responsive("many").await, bench.responsive("few").await);
     bench.post("many", 100).await;
     let first = bench.flight_to(many).await;
     bench.post("few", 3).await;
@@ -160,7 +160,7 @@ async fn endpoints_are_served_in_turn() {
 #[tokio::test]
 async fn a_backlog_larger_than_the_window_is_sent_whole_and_in_order() {
     let bench = Bench::new(1, 1).await;
-    let endpoint = bench.answering("a").await;
+    let endpoint = bench.responsive("a").await;
     bench.post("a", 1_500).await;
     for n in 0..1_500 {
         let flight = bench.flight_to(endpoint).await;
@@ -170,13 +170,13 @@ async fn a_backlog_larger_than_the_window_is_sent_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn one_that_had_nothing_waiting_does_not_stand_behind_every_backlog() {
+async fn a_newly_active_endpoint_does_not_wait_behind_every_backlog() {
     let bench = Bench::new(1, 1).await;
     let mut busy = Vec::new();
     for name in ["a", "b", "c"] {
-        busy.push(bench.answering(name).await);
+        busy.push(bench.responsive(name).await);
     }
-    let quiet = bench.answering("quiet").await;
+    let quiet = bench.responsive("quiet").await;
     for name in ["a", "b", "c"] {
         bench.post(name, 6).await;
     }
@@ -187,7 +187,7 @@ async fn one_that_had_nothing_waiting_does_not_stand_behind_every_backlog() {
     bench.post("quiet", 1).await;
     first.ends(End::Answer(200));
     let second = bench.flight_to(quiet).await;
-    // Once in a round: whoever has something all the time is served in turn.
+    // One priority turn in a round: an endpoint that is never empty is served in turn.
     bench.post("quiet", 2).await;
     second.ends(End::Answer(200));
     for endpoint in [busy[1], busy[2], busy[0], quiet, busy[1], busy[2], busy[0], quiet] {

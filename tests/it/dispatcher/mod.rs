@@ -1,5 +1,5 @@
-//! The dispatcher over real storage, with a transport in place of the network: each request waits until
-//! the test says how it ends.
+//! The dispatcher over real storage, with a transport in place of the network: each request stays in flight
+//! until the test ends it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use postrider::cluster::{LocalSignals, Ownership, Signals as _};
 use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
-use postrider::delivery::scheduling::dispatcher::{Dispatcher, Limits};
+use postrider::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::attempts::attempt::{Attempt, Failure, Request, Response};
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
-    ActivityKind, AppId, AttemptStatus, EndpointId, ErrorKind, EventType, Headers, Outcome, Span,
+    ActivityKind, AppId, AttemptId, AttemptStatus, EndpointId, Epoch, ErrorKind, EventType, Headers, Outcome,
+    Span,
 };
 use postrider::host::clock::{FakeChance, FakeClock};
 use postrider::service::By;
@@ -31,6 +33,7 @@ use crate::support::app::start_time;
 use crate::support::{endpoints, in_time};
 
 mod limits;
+mod ownership;
 mod trouble;
 
 /// How a request ends.
@@ -43,7 +46,10 @@ enum End {
 
 /// A request that is in flight.
 struct Flight {
+    id: AttemptId,
     endpoint: EndpointId,
+    /// In which it was sent.
+    epoch: Epoch,
     payload: Bytes,
     end: oneshot::Sender<End>,
 }
@@ -54,10 +60,11 @@ impl Flight {
     }
 }
 
-/// In place of the network.
+/// The transport of the test.
 struct Sky {
+    ownership: Arc<Ownership>,
     flights: mpsc::UnboundedSender<Flight>,
-    /// In flight now and at most so far; by endpoint, and in all under `None`.
+    /// Requests in flight now and at most so far, by endpoint; the total is under `None`.
     counts: Mutex<HashMap<Option<EndpointId>, (usize, usize)>>,
 }
 
@@ -80,8 +87,9 @@ impl Transport for Sky {
         self.count(endpoint, 1);
         let url = job.endpoint.settings.url.clone();
         flight.note(start_time(), Request { url, headers: Headers::default(), body: None });
-        self.flights.send(Flight { endpoint, payload: job.payload.clone(), end }).ok();
-        let end = wait.await.expect("the test says how it ends");
+        let epoch = self.ownership.epoch_of(endpoint).expect("a node sends only what it holds");
+        self.flights.send(Flight { id: job.id, endpoint, epoch, payload: job.payload.clone(), end }).ok();
+        let end = wait.await.expect("the test ends it");
         self.count(endpoint, -1);
         let (status, kind) = match end {
             End::Panic => panic!("on purpose"),
@@ -107,14 +115,49 @@ impl Transport for Sky {
     }
 }
 
-/// A dispatcher with all it needs.
+/// A dispatcher with its transport and its signals.
+struct Node {
+    sky: Arc<Sky>,
+    ownership: Arc<Ownership>,
+    signals: Arc<LocalSignals>,
+    dispatcher: Dispatcher,
+}
+
+impl Node {
+    fn start(
+        ownership: Arc<Ownership>,
+        store: Arc<dyn Store>,
+        clock: Arc<FakeClock>,
+        flights: mpsc::UnboundedSender<Flight>,
+        limits: SlotLimits,
+    ) -> Node {
+        let sky = Arc::new(Sky { ownership: ownership.clone(), flights, counts: Mutex::default() });
+        let policy = RetryPolicy {
+            schedule: Arc::new(Schedule::new(vec![Span::from_secs(60)]).unwrap()),
+            jitter: 0.0,
+            disable_after_failures: 0,
+        };
+        let (signals, queue) = LocalSignals::new();
+        let deps = DispatcherDeps {
+            store,
+            clock,
+            chance: Arc::new(FakeChance::new(0.0)),
+            transport: sky.clone(),
+            ownership: ownership.clone(),
+            signals: signals.clone(),
+            queue,
+        };
+        Node { sky, ownership, signals, dispatcher: Dispatcher::start(deps, policy, limits) }
+    }
+}
+
+/// A dispatcher with its store, clock and transport.
 struct Bench {
     dir: TempDir,
     store: Arc<SqliteStore>,
     clock: Arc<FakeClock>,
-    sky: Arc<Sky>,
     flights: AsyncMutex<mpsc::UnboundedReceiver<Flight>>,
-    dispatcher: Dispatcher,
+    node: Node,
     app: AppId,
 }
 
@@ -126,26 +169,27 @@ impl Bench {
         let app = store.app_find(DEFAULT_APP).await.unwrap().unwrap().id;
         let clock = Arc::new(FakeClock::new(start_time()));
         let (flights_tx, flights) = mpsc::unbounded_channel();
-        let sky = Arc::new(Sky { flights: flights_tx, counts: Mutex::default() });
-        let policy = RetryPolicy {
-            schedule: Arc::new(Schedule::new(vec![Span::from_secs(60)]).unwrap()),
-            jitter: 0.0,
-            disable_after_failures: 0,
-        };
-        let limits = Limits { concurrency, endpoint_concurrency };
-        let shared: Arc<dyn Store> = store.clone();
-        let chance = Arc::new(FakeChance::new(0.0));
-        let dispatcher = Dispatcher::start(shared, clock.clone(), chance, sky.clone(), policy, limits);
-        in_time("readiness", dispatcher.ready()).await;
-        Bench { dir, store, clock, sky, flights: AsyncMutex::new(flights), dispatcher, app }
+        let limits = SlotLimits { concurrency, endpoint_concurrency };
+        let node = Node::start(Ownership::of_everything(), store.clone(), clock.clone(), flights_tx, limits);
+        in_time("readiness", node.dispatcher.ready()).await;
+        Bench { dir, store, clock, flights: AsyncMutex::new(flights), node, app }
     }
 
-    /// An endpoint that wants this type of events.
+    /// A second dispatcher over the same store, which holds no shard yet.
+    async fn another_node(&self, limits: SlotLimits) -> Node {
+        let flights = self.node.sky.flights.clone();
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let node = Node::start(Ownership::of_nothing(), store, clock, flights, limits);
+        in_time("readiness", node.dispatcher.ready()).await;
+        node
+    }
+
+    /// An endpoint that subscribes to this event type.
     async fn endpoint(&self, event_type: &str) -> EndpointId {
         self.endpoint_with(event_type, 0).await
     }
 
-    /// The same, and so many attempts in a row have failed.
+    /// The same, with so many failed attempts in a row.
     async fn endpoint_with(&self, event_type: &str, consecutive_failures: u32) -> EndpointId {
         let settings = endpoints::settings("http://receiver.example/", &[event_type]);
         let mut endpoint = endpoints::endpoint(self.app, settings, start_time());
@@ -162,8 +206,8 @@ impl Bench {
         id
     }
 
-    /// The same, and it has answered once.
-    async fn answering(&self, event_type: &str) -> EndpointId {
+    /// The same, and its first request got a response.
+    async fn responsive(&self, event_type: &str) -> EndpointId {
         let endpoint = self.endpoint(event_type).await;
         self.post(event_type, 1).await;
         self.flight_to(endpoint).await.ends(End::Answer(200));
@@ -171,15 +215,15 @@ impl Bench {
         endpoint
     }
 
-    /// Takes in so many events of this type, with their number as payload; the dispatcher is told.
+    /// Inserts so many events of this type, with their number as payload, and hints at them.
     async fn post(&self, event_type: &str, n: usize) -> Vec<Queued> {
-        let queued = self.post_untold(event_type, n).await;
-        self.dispatcher.queued(&queued);
+        let queued = self.post_without_hint(event_type, n).await;
+        self.node.signals.queued(&queued);
         queued
     }
 
-    /// The same, but the dispatcher has to find them in the table.
-    async fn post_untold(&self, event_type: &str, n: usize) -> Vec<Queued> {
+    /// The same without a hint: the dispatcher has to find them in the table.
+    async fn post_without_hint(&self, event_type: &str, n: usize) -> Vec<Queued> {
         let event = |i: usize| NewEvent {
             event_type: EventType::parse(event_type).unwrap(),
             payload: Bytes::from(i.to_string()),
@@ -212,14 +256,14 @@ impl Bench {
         flights
     }
 
-    /// How many requests to an endpoint, or in all, are in flight, and were at most.
+    /// How many requests to an endpoint, or in total, are in flight, and were at most.
     fn counts(&self, endpoint: Option<EndpointId>) -> (usize, usize) {
-        self.sky.counts.lock().unwrap().get(&endpoint).copied().unwrap_or_default()
+        self.node.sky.counts.lock().unwrap().get(&endpoint).copied().unwrap_or_default()
     }
 
     /// Waits until so many attempts of an endpoint have this status.
     async fn finished(&self, n: usize, status: AttemptStatus, endpoint: EndpointId) {
-        let mut results = self.dispatcher.results();
+        let mut results = self.node.signals.results();
         in_time("the results", async {
             loop {
                 results.mark_unchanged();

@@ -1,13 +1,13 @@
-//! Panics, storage that refuses, clocks that jump.
+//! The dispatcher when sending panics, storage refuses results, or the clock jumps.
 
 use postrider::store::{QueueStore as _, StoreError};
 
 use super::*;
 
 #[tokio::test]
-async fn a_panic_while_sending_costs_neither_the_slot_nor_the_delivery() {
+async fn a_panic_while_sending_loses_neither_the_slot_nor_the_delivery() {
     let bench = Bench::new(1, 1).await;
-    let endpoint = bench.answering("a").await;
+    let endpoint = bench.responsive("a").await;
     bench.post("a", 2).await;
     bench.flight_to(endpoint).await.ends(End::Panic);
     bench.flight_to(endpoint).await.ends(End::Answer(200));
@@ -15,16 +15,16 @@ async fn a_panic_while_sending_costs_neither_the_slot_nor_the_delivery() {
     let rows = bench.rows(endpoint).await;
     let failed = rows.iter().find(|row| row.status == AttemptStatus::Failed).unwrap();
     let detail = bench.store.attempt_get(bench.app, failed.id).await.unwrap().unwrap();
-    assert_eq!(detail.request.unwrap().url, "http://receiver.example/", "it may have been sent");
+    assert_eq!(detail.request.unwrap().url, "http://receiver.example/", "the request may have been sent");
     bench.clock.advance_ms(60_000);
     let again = bench.flight_to(endpoint).await;
     assert_eq!(again.payload, "0");
 }
 
 #[tokio::test]
-async fn while_results_cannot_be_written_nothing_is_sent_and_then_everything_goes_on() {
+async fn nothing_is_sent_while_results_cannot_be_committed_and_sending_resumes_afterwards() {
     let bench = Bench::new(4, 1).await;
-    let (a, b) = (bench.answering("a").await, bench.answering("b").await);
+    let (a, b) = (bench.responsive("a").await, bench.responsive("b").await);
     bench.post("a", 20).await;
     bench.post("b", 20).await;
     let first = [bench.flight().await, bench.flight().await];
@@ -36,7 +36,7 @@ async fn while_results_cannot_be_written_nothing_is_sent_and_then_everything_goe
     }
     let (mut sent, mut quiet) = (2, 0);
     while quiet < 3 && sent < 40 {
-        // The writer answers in order: what was to be written before this is refused by now.
+        // The writer works in order, so the results queued before this command have been refused by now.
         assert!(matches!(bench.store.queue_cancel(1).await, Err(StoreError::Overloaded)));
         quiet += 1;
         while let Ok(flight) = bench.flights.lock().await.try_recv() {
@@ -44,7 +44,7 @@ async fn while_results_cannot_be_written_nothing_is_sent_and_then_everything_goe
             (sent, quiet) = (sent + 1, 0);
         }
     }
-    assert!(sent < 10, "{sent} were sent although no result could be written");
+    assert!(sent < 10, "{sent} were sent although no result could be committed");
     other.execute_batch("ROLLBACK").unwrap();
     bench.clock.advance_ms(500);
     while sent < 40 {
@@ -56,13 +56,13 @@ async fn while_results_cannot_be_written_nothing_is_sent_and_then_everything_goe
 }
 
 #[tokio::test]
-async fn what_nobody_told_the_dispatcher_is_found_although_the_clock_was_set_back() {
+async fn an_attempt_without_a_hint_is_found_although_the_clock_was_set_back() {
     let bench = Bench::new(4, 1).await;
-    let endpoint = bench.answering("a").await;
+    let endpoint = bench.responsive("a").await;
     bench.post("a", 1).await;
     bench.flight_to(endpoint).await.ends(End::Answer(500));
     bench.finished(1, AttemptStatus::Failed, endpoint).await;
-    // Events are dated by the client of the store here, so they are due whatever the clock says.
+    // The test dates this event itself, so it is due whatever the clock says.
     bench.clock.set(start_time());
     let forgotten = NewEvent {
         event_type: EventType::parse("a").unwrap(),
@@ -80,10 +80,10 @@ async fn what_nobody_told_the_dispatcher_is_found_although_the_clock_was_set_bac
 #[tokio::test]
 async fn a_stop_sends_nothing_more_and_leaves_the_rest_pending() {
     let bench = Bench::new(1, 1).await;
-    let endpoint = bench.answering("a").await;
+    let endpoint = bench.responsive("a").await;
     bench.post("a", 5).await;
     let flight = bench.flight_to(endpoint).await;
-    let dispatcher = bench.dispatcher.clone();
+    let dispatcher = bench.node.dispatcher.clone();
     let stopping = tokio::spawn(async move { dispatcher.stop(Duration::from_secs(20)).await });
     tokio::task::yield_now().await;
     flight.ends(End::Answer(200));

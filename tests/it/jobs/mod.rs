@@ -1,4 +1,4 @@
-//! Recovery work over many deliveries (sections 1, 5 and 8 of the contract), through the whole server.
+//! Bulk jobs (sections 1, 5 and 8 of the contract), through the whole server.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::support::app::{Answer, Webhook, json_body, send, start_time};
 use crate::support::{HANGS_AFTER, Receiver, Reply, TestApp};
 
-/// A server whose endpoints are never switched off for failing.
+/// A server that never disables failing endpoints.
 async fn patient() -> TestApp {
     TestApp::with(|config| config.delivery.disable_after_failures = 0).await
 }
 
-/// Posts events that fail for good at the receiver, which answers 200 from then on.
+/// Posts events whose deliveries are exhausted; the receiver responds with 200 from then on.
 async fn exhausted(app: &TestApp, receiver: &Receiver, fields: Value, types: &[&str]) -> Webhook {
     receiver.reply(Reply::status(500));
     let mut with = json!({ "retry_schedule": [] });
@@ -44,7 +44,7 @@ fn job(answer: Answer) -> (String, Value) {
     (id, body["data"]["attributes"].clone())
 }
 
-/// Waits until a job is as `wanted`. It is looked at after every result.
+/// Waits until a job is as `wanted`; reads it after every result.
 async fn job_when(app: &TestApp, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut results = app.server().results();
     let path = format!("/v1/jobs/{id}");
@@ -77,7 +77,7 @@ fn statuses(rows: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_bulk_retry_sends_what_is_exhausted_again_and_ends_as_done() {
+async fn a_bulk_retry_sends_exhausted_deliveries_again_and_ends_as_done() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     exhausted(&app, &receiver, json!({}), &["a.b", "a.c", "d.e"]).await;
@@ -111,7 +111,7 @@ async fn a_bulk_retry_that_fails_again_follows_the_whole_schedule() {
 }
 
 #[tokio::test]
-async fn filters_are_those_of_the_log_and_a_dry_run_only_counts() {
+async fn the_filters_of_the_log_apply_and_a_dry_run_only_counts() {
     let app = patient().await;
     let (one, two) = (Receiver::start().await, Receiver::start().await);
     let first = exhausted(&app, &one, json!({ "events": ["a.*"] }), &["a.b", "a.c"]).await;
@@ -193,7 +193,7 @@ async fn every_bad_field_is_named() {
 }
 
 #[tokio::test]
-async fn repeating_a_request_does_not_double_what_is_pending() {
+async fn repeating_a_request_does_not_duplicate_pending_deliveries() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted(&app, &receiver, json!({}), &["a.b", "a.c"]).await;
@@ -213,7 +213,7 @@ async fn repeating_a_request_does_not_double_what_is_pending() {
 }
 
 #[tokio::test]
-async fn recovery_brings_back_what_came_while_the_webhook_was_disabled() {
+async fn recovery_sends_events_that_came_while_the_webhook_was_disabled() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted(&app, &receiver, json!({ "events": ["a.*"] }), &["a.exhausted"]).await;
@@ -304,20 +304,24 @@ async fn a_fresh_event_overtakes_a_large_job() {
     let before = receiver.count();
     let hold = receiver.hold();
     let (id, _) = job(retry(&app, json!({})).await);
-    // The job has taken all the slots it may have, and some 1,490 rows wait.
+    // The job has taken all slots that it may have, and some 1,490 rows are due.
     for _ in 0..5 {
         receiver.next().await;
     }
     app.post_event("fresh.one", json!(1)).await;
     let next = receiver.next().await;
-    assert_eq!(next.header("x-webhook-event"), Some("fresh.one"), "while not one of the job was answered");
+    assert_eq!(
+        next.header("x-webhook-event"),
+        Some("fresh.one"),
+        "before any request of the job got a response"
+    );
     assert_eq!(receiver.count() - before, 6, "the job leaves half of the slots free");
     hold.release();
     assert_eq!(numbers(&job_when(&app, &id, is_done).await), [1_500, 1_500, 1_500, 0]);
 }
 
 #[tokio::test]
-async fn jobs_over_many_webhooks_hold_half_of_all_slots_and_take_turns() {
+async fn jobs_over_many_webhooks_get_half_of_all_slots_in_turn() {
     let app = TestApp::with(|config| {
         config.delivery.disable_after_failures = 0;
         config.delivery.concurrency = 4;
@@ -334,17 +338,16 @@ async fn jobs_over_many_webhooks_hold_half_of_all_slots_and_take_turns() {
     let hold = receiver.hold();
     let (id, _) = job(retry(&app, json!({})).await);
     receiver.next_n(2).await;
-    // Another endpoint finds a slot, though eight of the job could be in flight.
+    // Another endpoint finds a free slot, although the job has work for all of them.
     app.post_event("fresh", json!(1)).await;
     other.next().await;
     assert_eq!(receiver.count(), 10);
     hold.release();
-    // The clock stands still: nothing but the end of others brings the rest on its way.
+    // The clock stands still: only finished requests start the others.
     assert_eq!(numbers(&job_when(&app, &id, is_done).await), [8, 8, 8, 0]);
 }
 
-/// One webhook at which so many deliveries have failed for good; every request that led there has been
-/// taken from the receiver.
+/// One webhook with so many exhausted deliveries; the receiver has no unread request.
 async fn exhausted_many(app: &TestApp, receiver: &Receiver, n: usize) -> Webhook {
     receiver.reply(Reply::status(500));
     let hook = app.webhook(&receiver.url("/hook"), json!({ "retry_schedule": [] })).await;
@@ -384,7 +387,7 @@ async fn a_stopped_job_sends_nothing_more() {
     hold.release();
     let end = job_when(&app, &id, |job| job["delivered"] == 5).await;
     assert_eq!(end["status"], "cancelled");
-    // Whatever was not in flight is cancelled, or was never queued and is exhausted still.
+    // Deliveries that were not in flight are cancelled, or were never queued and are still exhausted.
     let count = async |status: &str| {
         app.get(&format!("/v1/webhooks/deliveries?status={status}")).await.expect(200)["meta"]["total"]
             .as_u64()
@@ -400,7 +403,7 @@ async fn a_stopped_job_sends_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_after_a_restart_and_sends_each_once() {
+async fn a_job_continues_after_a_restart_and_sends_each_delivery_once() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted_many(&app, &receiver, 2_500).await;
@@ -416,7 +419,7 @@ async fn a_job_goes_on_after_a_restart_and_sends_each_once() {
 }
 
 #[tokio::test]
-async fn jobs_belong_to_their_app_and_ask_for_their_scopes() {
+async fn jobs_belong_to_their_app_and_require_their_scopes() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted(&app, &receiver, json!({}), &["a.b"]).await;
@@ -455,7 +458,7 @@ async fn jobs_belong_to_their_app_and_ask_for_their_scopes() {
 }
 
 #[tokio::test]
-async fn a_paused_webhook_gets_bulk_work_when_it_goes_on() {
+async fn a_paused_webhook_gets_bulk_work_when_it_is_resumed() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted(&app, &receiver, json!({}), &["a.b"]).await;
@@ -468,7 +471,7 @@ async fn a_paused_webhook_gets_bulk_work_when_it_goes_on() {
 }
 
 #[tokio::test]
-async fn what_was_done_is_in_the_activity_log_with_its_counts() {
+async fn bulk_jobs_are_in_the_activity_log_with_their_counts() {
     let app = patient().await;
     let receiver = Receiver::start().await;
     let hook = exhausted(&app, &receiver, json!({}), &["a.b"]).await;

@@ -56,7 +56,8 @@ async fn a_closed_store_says_so() {
     assert!(matches!(world.store.ping().await, Err(StoreError::Closed)));
     let write = world.store.event_insert(world.app, vec![an_event("a", "1")], now()).await;
     assert!(matches!(write, Err(StoreError::Closed)));
-    let finish = world.store.attempt_finish(AttemptId(1), answered(200, now()).into(), rules()).await;
+    let finish =
+        world.store.attempt_finish(AttemptId(1), answered(200, now()).into(), rules(), Epoch::FIRST).await;
     assert!(matches!(finish, Err(StoreError::Closed)));
 }
 

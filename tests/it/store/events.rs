@@ -15,7 +15,8 @@ async fn an_event_goes_to_every_endpoint_that_wants_it() {
     world.add_endpoint(&["a", "b.*", "webhook_endpoint.*"]).await;
     let accepted = world.take(vec![an_event("a.b", "{}")], now()).await.remove(0);
     assert_eq!(accepted.event.deliveries, 2);
-    let queued: Vec<_> = accepted.queued.iter().map(|q| (q.endpoint_id, q.due_at, q.single)).collect();
+    let queued: Vec<_> =
+        accepted.queued.iter().map(|q| (q.endpoint_id, q.due_at, q.line == Line::Single)).collect();
     assert_eq!(queued, [(all, now(), false), (below, now(), false)]);
     let row = world.attempt(accepted.queued[1].attempt_id).await;
     assert_eq!((row.endpoint_id, row.event_id, row.attempt), (below, accepted.event.id, 1));

@@ -39,7 +39,7 @@ async fn a_failure_schedules_the_next_attempt() {
     assert_eq!((status, disabled, queued.len()), (AttemptStatus::Failed, false, 1));
     let due_at = finished_at.plus_ms(60_000);
     let attempt_id = queued[0].attempt_id;
-    assert_eq!(queued[0], Queued { attempt_id, endpoint_id: endpoint, due_at, single: false, bulk: false });
+    assert_eq!(queued[0], Queued { attempt_id, endpoint_id: endpoint, due_at, line: Line::Fresh });
     let row = world.attempt(attempt_id).await;
     assert_eq!((row.attempt, row.trigger, row.status), (2, Trigger::Retry, AttemptStatus::Pending));
     assert_eq!((row.delivery_id, row.due_at, row.created_at), (first, Some(due_at), finished_at));
@@ -148,7 +148,9 @@ async fn the_attempt_that_reaches_the_limit_switches_its_endpoint_off() {
     let entry = world.store.activity_recent(1).await.unwrap().remove(0);
     assert_eq!((entry.kind, entry.actor.as_str()), (ActivityKind::EndpointDisabled, "system"));
     assert_eq!(entry.app_id, Some(world.app));
-    assert!(world.store.queue_endpoints().await.unwrap().iter().all(|q| q.endpoint_id != failing));
+    assert!(
+        world.store.queue_endpoints(ShardSet::ALL).await.unwrap().iter().all(|q| q.endpoint_id != failing)
+    );
     assert_eq!(world.post("a").await.len(), 1, "only to the one that wants all");
 }
 

@@ -51,7 +51,12 @@ impl World {
     /// Like [`World::exhaust`], at an endpoint that is never switched off for it.
     async fn fail_for_good(&self, mut id: AttemptId) -> AttemptId {
         loop {
-            match self.store.attempt_finish(id, answered(500, now()).into(), patient()).await.unwrap() {
+            match self
+                .store
+                .attempt_finish(id, answered(500, now()).into(), patient(), Epoch::FIRST)
+                .await
+                .unwrap()
+            {
                 Finished::Done { status: AttemptStatus::Failed, queued, .. } => id = queued[0].attempt_id,
                 _ => return id,
             }
@@ -82,8 +87,7 @@ async fn a_bulk_retry_lets_exhausted_deliveries_go_on_and_nothing_else() {
     let next = world.attempt(queued[0].attempt_id).await;
     assert_eq!((old.status, old.next_retry_at), (AttemptStatus::Failed, Some(now())));
     assert_eq!((next.attempt, next.trigger, next.delivery_id), (4, Trigger::Manual, old.delivery_id));
-    let hint =
-        Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), single: false, bulk: true };
+    let hint = Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), line: Line::Bulk };
     assert_eq!(queued, [hint]);
 
     // The whole schedule again, and the numbers go on.
@@ -274,10 +278,9 @@ async fn many_exhausted(world: &World, n: usize) -> EndpointId {
         let batch = left.min(1_000);
         left -= batch;
         let accepted = world.take(vec![an_event("a", "1"); batch], now()).await;
-        let finish = accepted
-            .iter()
-            .flat_map(|a| &a.queued)
-            .map(|hint| world.store.attempt_finish(hint.attempt_id, answered(500, now()).into(), patient()));
+        let finish = accepted.iter().flat_map(|a| &a.queued).map(|hint| {
+            world.store.attempt_finish(hint.attempt_id, answered(500, now()).into(), patient(), Epoch::FIRST)
+        });
         for finished in futures_util::future::join_all(finish).await {
             finished.unwrap();
         }
@@ -411,7 +414,7 @@ async fn bulk_rows_are_a_queue_of_their_own() {
     assert_eq!((due.attempts, due.bulk), (vec![fresh], vec![queued[0].attempt_id]));
     let due = world.store.queue_due(id, now(), 0).await.unwrap();
     assert_eq!((due.more, due.more_bulk, due.next_due), (false, true, Some(now().plus_ms(5))));
-    assert_eq!(world.store.queue_endpoints().await.unwrap()[0].earliest, now());
+    assert_eq!(world.store.queue_endpoints(ShardSet::ALL).await.unwrap()[0].earliest, now());
     assert_eq!(world.store.queue_depth(9).await.unwrap(), 2);
 }
 

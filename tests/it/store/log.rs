@@ -218,7 +218,7 @@ async fn an_exhausted_delivery_goes_on_by_any_of_its_rows() {
     assert_eq!((next.status, next.due_at), (AttemptStatus::Pending, Some(now())));
     assert_eq!(
         queued,
-        Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), single: true, bulk: false }
+        Queued { attempt_id: next.id, endpoint_id: endpoint, due_at: now(), line: Line::Single }
     );
     let old = world.attempt(last).await;
     assert_eq!((old.status, old.next_retry_at), (AttemptStatus::Failed, Some(now())));

@@ -204,7 +204,7 @@ impl World {
     }
 
     pub(crate) async fn finish(&self, id: AttemptId, outcome: Outcome) -> Finished {
-        self.store.attempt_finish(id, outcome.into(), rules()).await.unwrap()
+        self.store.attempt_finish(id, outcome.into(), rules(), Epoch::FIRST).await.unwrap()
     }
 
     /// Finishes an attempt, and gives the retry that this leads to.

@@ -46,7 +46,7 @@ async fn what_is_due_is_counted_up_to_a_cap_without_what_a_paused_endpoint_holds
     assert_eq!(world.due(later).await, (2, Some(now())));
     let single = world.exhaust(retry).await;
     let Retried::Queued(_, queued) = world.retry(single).await else { panic!("it can be retried") };
-    assert!(queued.single);
+    assert_eq!(queued.line, Line::Single);
     assert_eq!(world.due(now()).await.0, 2, "a single shot is due as well");
     let other = world.add_app("other").await;
     assert_eq!(world.store.due_figures(other, later, 100).await.unwrap(), DueFigures::default());

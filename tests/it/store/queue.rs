@@ -13,17 +13,17 @@ async fn active_endpoints_with_work_are_found_with_their_earliest_time() {
     for (name, at) in [("a", 50), ("a", 20), ("b", 30)] {
         world.take(vec![an_event(name, "1")], now().plus_ms(at)).await;
     }
-    let mut found = world.store.queue_endpoints().await.unwrap();
+    let mut found = world.store.queue_endpoints(ShardSet::ALL).await.unwrap();
     found.sort_by_key(|queue| queue.endpoint_id);
     let expected = [(one, 20), (two, 30)]
         .map(|(endpoint_id, at)| EndpointQueue { endpoint_id, earliest: now().plus_ms(at) });
     assert_eq!(found, expected);
     world.set_status(one, EndpointStatus::Paused).await;
     world.set_status(two, EndpointStatus::Disabled).await;
-    assert_eq!(world.store.queue_endpoints().await.unwrap(), []);
+    assert_eq!(world.store.queue_endpoints(ShardSet::ALL).await.unwrap(), []);
     world.set_status(one, EndpointStatus::Active).await;
     world.delete(two).await;
-    assert_eq!(world.store.queue_endpoints().await.unwrap(), expected[..1]);
+    assert_eq!(world.store.queue_endpoints(ShardSet::ALL).await.unwrap(), expected[..1]);
 }
 
 #[tokio::test]
@@ -77,14 +77,11 @@ async fn single_shots_are_a_queue_of_their_own() {
     world.finish(first, answered(200, now())).await;
     world.set_status(id, EndpointStatus::Disabled).await;
     let Retried::Queued(attempt, queued) = world.retry(first).await else { panic!() };
-    assert_eq!(
-        queued,
-        Queued { attempt_id: attempt.id, endpoint_id: id, due_at: now(), single: true, bulk: false }
-    );
-    let singles = async |at| world.store.queue_singles(now().plus_ms(at), 9).await.unwrap();
+    assert_eq!(queued, Queued { attempt_id: attempt.id, endpoint_id: id, due_at: now(), line: Line::Single });
+    let singles = async |at| world.store.queue_singles(now().plus_ms(at), 9, ShardSet::ALL).await.unwrap();
     assert_eq!(singles(-1).await, []);
     assert_eq!(singles(0).await, [queued]);
-    assert_eq!(world.store.queue_endpoints().await.unwrap(), []);
+    assert_eq!(world.store.queue_endpoints(ShardSet::ALL).await.unwrap(), []);
     assert_eq!(world.store.queue_cancel(9).await.unwrap(), 0, "a person asked for it");
     let job = world.store.queue_load(vec![attempt.id]).await.unwrap().remove(0);
     assert_eq!((job.budget, job.trigger), (Budget::Single, Trigger::Manual));

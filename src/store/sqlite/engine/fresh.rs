@@ -172,8 +172,8 @@ mod tests {
     use super::*;
     use crate::domain::event::Event;
     use crate::domain::{AppId, Timestamp};
-    use crate::store::Queued;
     use crate::store::sqlite::tests::{endpoint, now};
+    use crate::store::{Line, Queued};
 
     struct World {
         fresh: Fresh,
@@ -200,8 +200,7 @@ mod tests {
                     attempt_id: AttemptId(id),
                     endpoint_id: self.endpoint.id,
                     due_at: created_at,
-                    single: false,
-                    bulk: false,
+                    line: Line::Fresh,
                 }],
             }
         }

@@ -6,7 +6,7 @@
 //! * [`checkpointer`]: moves the WAL into the database file between commits. [`reserve`]: the ballast file.
 //! * [`readers`]: the few threads that read; [`pool`]: how connections are set up.
 //! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
-//! * [`fan_outs`]: who waits for events that are written in steps.
+//! * [`epochs`]: how often each shard has changed hands. [`fan_outs`]: who waits for events that are written in steps.
 //! * [`counts`]: roll-ups that every commit adds to. [`zones`]: which row numbers a range of time can have.
 //!   [`meters`]: what is counted about the engine itself.
 //! * [`migrations`]: the schema. [`schema`]: whether a file has it, and nothing else. [`backup`],
@@ -21,6 +21,7 @@ pub(super) mod cache;
 pub(super) mod checkpointer;
 pub(super) mod command;
 pub(super) mod counts;
+pub(super) mod epochs;
 pub(super) mod error;
 pub(super) mod fan_outs;
 pub(super) mod fresh;

@@ -18,7 +18,7 @@ use crate::store::sqlite::engine::fan_outs::FanOuts;
 use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
-    answers, cache, checkpointer, command, error, fresh, pool, readers, reserve, writer,
+    answers, cache, checkpointer, command, epochs, error, fresh, pool, readers, reserve, writer,
 };
 use crate::store::{Result, StoreError};
 
@@ -71,6 +71,7 @@ pub struct SqliteStore {
     /// Cancelled when the store is closed or dropped.
     pub(crate) stopped: CancellationToken,
     _stop: DropGuard,
+    pub(crate) epochs: Arc<epochs::ShardEpochs>,
     broken: CancellationToken,
 }
 
@@ -115,6 +116,7 @@ impl SqliteStore {
             fan_outs,
             _stop: stopped.clone().drop_guard(),
             stopped,
+            epochs: Arc::default(),
             broken,
         }))
     }

@@ -24,8 +24,8 @@ use crate::store::sqlite::queue::bulk_job_text;
 use crate::store::sqlite::queue::bulk_job_walk;
 use crate::store::sqlite::queue::bulk_job_walk::{Item, WalkPosition, WalkRange};
 use crate::store::{
-    JobCreation, JobNote, JobStep, JobStore, NoJob, Page, PageRequest, Queued, Result, Start, StoreError,
-    TOTAL_CAP,
+    JobCreation, JobNote, JobStep, JobStore, Line, NoJob, Page, PageRequest, Queued, Result, Start,
+    StoreError, TOTAL_CAP,
 };
 
 /// A job that is being queued.
@@ -68,7 +68,7 @@ fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobS
             None => *hinted.entry(row).or_insert(bulk_job_walk::open_endpoint(tx, row)?),
         };
         if let Some(endpoint_id) = endpoint {
-            queued.push(Queued { attempt_id, endpoint_id, due_at: now, single: false, bulk: true });
+            queued.push(Queued { attempt_id, endpoint_id, due_at: now, line: Line::Bulk });
         }
     }
     tx.prepare_cached(

@@ -21,7 +21,7 @@ use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
-use crate::store::{Accepted, NewEvent, Queued, Taken};
+use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
 pub(crate) struct Incoming<'a> {
@@ -83,7 +83,7 @@ pub(crate) fn accept(
         )?;
         if subscription.status == EndpointStatus::Active {
             let (endpoint_id, due_at) = (subscription.id, incoming.now);
-            queued.push(Queued { attempt_id, endpoint_id, due_at, single: false, bulk: false });
+            queued.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh });
         }
     }
     Ok(Acceptance { row, accepted: Accepted { event, queued }, is_open: false })

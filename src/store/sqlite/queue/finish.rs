@@ -25,7 +25,7 @@ use crate::store::sqlite::queue::events::Incoming;
 use crate::store::sqlite::queue::{
     bulk_job_counts, endpoint_text, endpoints, fan_outs, header_text, header_values,
 };
-use crate::store::{FinishRules, Finished, Queued};
+use crate::store::{FinishRules, Finished, Line, Queued};
 
 /// The endpoint, as far as the end of an attempt concerns it.
 struct EndpointState {
@@ -52,15 +52,19 @@ fn state(conn: &Connection, row: EndpointRow) -> rusqlite::Result<EndpointState>
     })
 }
 
-/// Writes the end of an attempt.
+/// Writes the end of an attempt, unless its endpoint's shard has changed hands since it was sent.
 pub(crate) fn finish(
     tx: &mut Tx<'_>,
     id: AttemptId,
     outcome: &Outcome,
     rules: &FinishRules,
+    is_current: impl Fn(EndpointId) -> bool,
 ) -> rusqlite::Result<Finished> {
     let Some(row) = attempts::get(tx, id)? else { return Ok(Finished::Stale) };
     let state = state(tx, row.endpoint)?;
+    if !is_current(state.id) {
+        return Ok(Finished::StaleEpoch);
+    }
     let schedule: Cow<'_, Schedule> = match &state.schedule {
         Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
         None => Cow::Borrowed(&*rules.default_schedule),
@@ -79,8 +83,12 @@ pub(crate) fn finish(
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
-        let (single, bulk) = (next.budget == Budget::Single, row.job.is_some());
-        queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, single, bulk });
+        let line = match next.budget {
+            Budget::Single => Line::Single,
+            _ if row.job.is_some() => Line::Bulk,
+            _ => Line::Fresh,
+        };
+        queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, line });
     }
     bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
     let failures = match answer.counter {

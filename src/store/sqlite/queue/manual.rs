@@ -16,7 +16,7 @@ use crate::store::sqlite::queue::endpoints::row_of;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
 use crate::store::sqlite::queue::finish::write_details;
-use crate::store::{Queued, Retried, TestDelivery};
+use crate::store::{Line, Queued, Retried, TestDelivery};
 
 /// Sends a delivery again; see [`crate::store::LogStore::attempt_retry`].
 pub(crate) fn retry(
@@ -70,7 +70,7 @@ pub(crate) fn retry(
     };
     activity::append(tx, entry)?;
     let attempt = attempts::list_row(tx, attempt_id)?;
-    let queued = Queued { attempt_id, endpoint_id, due_at: now, single: true, bulk: false };
+    let queued = Queued { attempt_id, endpoint_id, due_at: now, line: Line::Single };
     Ok(Retried::Queued(Box::new(attempt), queued))
 }
 

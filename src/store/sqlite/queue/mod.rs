@@ -4,6 +4,7 @@
 //!   columns of text. [`header_values`]: long header values, each kept once.
 //! * [`fan_outs`]: the attempts of events for very many endpoints, written in steps.
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
+//! * [`shards`]: the epochs of shards.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
 //! * [`filter`]: the log's filters as conditions in SQL.
@@ -25,3 +26,4 @@ pub(super) mod header_text;
 pub(super) mod header_values;
 pub(super) mod manual;
 pub(super) mod pending;
+pub(super) mod shards;

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::Outcome;
-use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
+use crate::domain::{
+    AttemptId, Endpoint, EndpointId, Epoch, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
+};
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::meters::StoreMeters;
@@ -22,7 +24,7 @@ use crate::store::sqlite::queue::{attempts, endpoints, finish};
 
 use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::{
-    Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued, Result,
+    Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued, Result,
 };
 
 /// The endpoints that have something in `attempts_due`, one step down the index for each: the
@@ -73,7 +75,7 @@ pub(crate) const DUE: &str = "SELECT t.id, t.due_at FROM attempts t \
 pub(crate) const SINGLES: &str = "SELECT t.id, p.uid, t.due_at \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
      WHERE t.status = 'pending' AND t.schedule_used IS NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
-     ORDER BY t.due_at, t.id LIMIT ?2";
+     ORDER BY t.due_at, t.id";
 
 pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
@@ -225,15 +227,18 @@ fn cancel(tx: &mut Tx<'_>, limit: u32) -> rusqlite::Result<u32> {
 
 #[async_trait]
 impl QueueStore for SqliteStore {
-    async fn queue_endpoints(&self) -> Result<Vec<EndpointQueue>> {
-        self.read("looking for work", |conn| {
+    async fn queue_endpoints(&self, shards: ShardSet) -> Result<Vec<EndpointQueue>> {
+        self.read("looking for work", move |conn| {
             let mut statement = conn.prepare_cached(ENDPOINTS)?;
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let (fresh, bulk): (Option<Timestamp>, Option<Timestamp>) = (row.get(1)?, row.get(2)?);
-                if let Some(earliest) = fresh.into_iter().chain(bulk).min() {
-                    found.push(EndpointQueue { endpoint_id: row.get(0)?, earliest });
+                let endpoint_id = row.get(0)?;
+                if let Some(earliest) = fresh.into_iter().chain(bulk).min()
+                    && shards.contains_endpoint(endpoint_id)
+                {
+                    found.push(EndpointQueue { endpoint_id, earliest });
                 }
             }
             Ok(found)
@@ -245,14 +250,20 @@ impl QueueStore for SqliteStore {
         self.read("looking for what is due", move |conn| due(conn, endpoint, now, limit)).await
     }
 
-    async fn queue_singles(&self, now: Timestamp, limit: u32) -> Result<Vec<Queued>> {
+    async fn queue_singles(&self, now: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<Queued>> {
         self.read("looking for single shots", move |conn| {
-            conn.prepare_cached(SINGLES)?
-                .query_map(params![now, limit], |row| {
-                    let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    Ok(Queued { attempt_id, endpoint_id, due_at, single: true, bulk: false })
-                })?
-                .collect()
+            let mut statement = conn.prepare_cached(SINGLES)?;
+            let mut rows = statement.query(params![now])?;
+            let mut found = Vec::new();
+            while found.len() < limit as usize
+                && let Some(row) = rows.next()?
+            {
+                let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                if shards.contains_endpoint(endpoint_id) {
+                    found.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Single });
+                }
+            }
+            Ok(found)
         })
         .await
     }
@@ -273,10 +284,13 @@ impl QueueStore for SqliteStore {
         id: AttemptId,
         outcome: Arc<Outcome>,
         rules: FinishRules,
+        epoch: Epoch,
     ) -> Result<Finished> {
+        let epochs = self.epochs.clone();
         let finish = command::repeatable("writing a result", move |tx| {
             tx.cache.ended(id);
-            finish::finish(tx, id, &outcome, &rules)
+            let is_current = |endpoint| epochs.of(Shard::of(endpoint)) == epoch;
+            finish::finish(tx, id, &outcome, &rules, is_current)
         });
         self.ask_patiently(finish).await
     }

@@ -1,5 +1,5 @@
-//! When the dispatcher looks at which lane again: one entry for each lane at most, so that it does not
-//! grow with what happens.
+//! When the scheduler has to update which lane. At most one entry for each lane, so memory does not grow with
+//! the number of changes.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,25 @@ use crate::delivery::scheduling::lane::Lane;
 
 /// The lanes that wait for a time.
 #[derive(Debug, Default)]
-pub(crate) struct Wakes(BTreeSet<(Timestamp, EndpointId)>);
+pub(crate) struct Timers(BTreeSet<(Timestamp, EndpointId)>);
 
-impl Wakes {
-    /// Brings the entry of a lane up to what the lane waits for.
+impl Timers {
+    /// Moves the lane's timer to the earlier of its `due_at` and `not_before`.
     pub(crate) fn update(&mut self, endpoint: EndpointId, lane: &mut Lane) {
         let at = match (lane.due_at, lane.not_before) {
             (Some(due), Some(not_before)) => Some(due.min(not_before)),
             (due, not_before) => due.or(not_before),
         };
-        if lane.wake_at == at {
+        if lane.timer_at == at {
             return;
         }
-        if let Some(old) = lane.wake_at {
+        if let Some(old) = lane.timer_at {
             self.0.remove(&(old, endpoint));
         }
         if let Some(new) = at {
             self.0.insert((new, endpoint));
         }
-        lane.wake_at = at;
+        lane.timer_at = at;
     }
 
     /// The earliest time.
@@ -35,7 +35,7 @@ impl Wakes {
         self.0.first().map(|(at, _)| *at)
     }
 
-    /// The lanes whose time has come, which are to be brought up to date after.
+    /// The lanes whose time has come. The caller calls [`Timers::update`] for each of them.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<EndpointId> {
         self.0.iter().take_while(|(at, _)| *at <= now).map(|(_, endpoint)| *endpoint).collect()
     }
@@ -44,26 +44,26 @@ impl Wakes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::scheduling::lane::Manner;
+    use crate::delivery::scheduling::lane::Responsiveness;
 
     #[test]
     fn a_lane_has_one_entry_however_often_it_changes() {
         let at = Timestamp::from_millis;
-        let (mut wakes, mut lane, endpoint) =
-            (Wakes::default(), Lane::new(Manner::New), EndpointId::new(at(0)));
+        let (mut timers, mut lane, endpoint) =
+            (Timers::default(), Lane::new(Responsiveness::Unknown), EndpointId::new(at(0)));
         lane.due_at = Some(at(1_000));
-        wakes.update(endpoint, &mut lane);
+        timers.update(endpoint, &mut lane);
         for ms in 1..100 {
             lane.not_before = Some(at(ms));
-            wakes.update(endpoint, &mut lane);
-            assert_eq!((wakes.next(), wakes.0.len()), (Some(at(ms)), 1));
+            timers.update(endpoint, &mut lane);
+            assert_eq!((timers.next(), timers.0.len()), (Some(at(ms)), 1));
         }
         lane.not_before = None;
-        wakes.update(endpoint, &mut lane);
-        assert_eq!(wakes.due(at(999)), []);
-        assert_eq!(wakes.due(at(1_000)), [endpoint]);
+        timers.update(endpoint, &mut lane);
+        assert_eq!(timers.due(at(999)), []);
+        assert_eq!(timers.due(at(1_000)), [endpoint]);
         lane.due_at = None;
-        wakes.update(endpoint, &mut lane);
-        assert_eq!(wakes.next(), None);
+        timers.update(endpoint, &mut lane);
+        assert_eq!(timers.next(), None);
     }
 }

@@ -1,0 +1,22 @@
+//! What a node has to know of the others: three seams that carry everything that is not one process.
+//!
+//! * [`ownership`]: for which endpoints this node sends.
+//! * [`signals`]: hints that something has happened.
+//! * [`leadership`]: whether this node runs what runs once.
+//!
+//! With one process on one SQLite file they cost nothing: all shards at epoch 0, channels within the process,
+//! always the leader. Storage that several nodes share brings other implementations (leases and notifications
+//! in its database).
+//!
+//! This is a room of its own, between storage and the rest, because delivery, upkeep and services all use it,
+//! and storage must not know who listens. No truth lives here: a signal may be lost, and a node that wrongly
+//! believes to hold a shard is told so by storage, which refuses its result. The room must not query storage
+//! nor start tasks.
+
+pub mod leadership;
+pub mod ownership;
+pub mod signals;
+
+pub use leadership::{AlwaysLeader, Leadership};
+pub use ownership::Ownership;
+pub use signals::{LocalSignals, QueueSignal, QueueSignals, Signals};

@@ -1,0 +1,147 @@
+//! Queries the table: refills for one lane, and polls for all endpoints.
+
+use crate::domain::{EndpointId, Timestamp};
+use crate::store::{Due, Line, StoreError};
+
+use super::{POLL_EVERY_MS, Polling, Scheduler};
+use crate::delivery::scheduling::lane::{Lane, Responsiveness};
+use crate::delivery::scheduling::messages::{SchedulerMessage, send};
+use crate::delivery::scheduling::poll::{Poll, poll};
+
+/// Single shots read by one poll.
+const SINGLES_AT_ONCE: usize = 256;
+/// For how many endpoints without a lane the responsiveness is kept: some megabytes.
+const RESPONSIVENESS_MAX: usize = 100_000;
+/// How many refills run at the same time. Few, because others read, too.
+const REFILLS_AT_ONCE: usize = 3;
+
+impl Scheduler {
+    /// Starts refills of those whose turn it is.
+    pub(super) fn start_refills(&mut self) {
+        while self.running_refills < REFILLS_AT_ONCE {
+            let Some((endpoint, _)) = self.refill_queue.pop() else { return };
+            let window_size = self.window_size();
+            let Some(lane) = self.lanes.get_mut(&endpoint) else { continue };
+            let Some(limit) = lane.start_refill(window_size) else { continue };
+            self.running_refills += 1;
+            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+            let (store, now) = (self.deps.store.clone(), self.deps.clock.now());
+            let (messages, abort) = (self.deps.messages.clone(), self.deps.abort.clone());
+            self.deps.tasks.spawn(async move {
+                let due = store.queue_due(endpoint, now, limit).await;
+                send(&messages, &abort, SchedulerMessage::Refilled(endpoint, due)).await;
+            });
+        }
+    }
+
+    pub(super) fn refilled(&mut self, endpoint: EndpointId, due: Result<Due, StoreError>) {
+        let is_held = self.holds(endpoint);
+        let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
+        if !is_held {
+            return lane.refill_failed();
+        }
+        let mut due = match due {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, endpoint_id = %endpoint, "the queue of an endpoint could not be read");
+                lane.refill_failed();
+                let retry_at = self.deps.clock.now().plus_ms(POLL_EVERY_MS.into());
+                return self.due_later(endpoint, retry_at);
+            }
+        };
+        due.attempts.retain(|id| self.claims.claim(*id, Line::Fresh));
+        due.bulk.retain(|id| self.claims.claim(*id, Line::Bulk));
+        let next_due = due.next_due;
+        for hint in lane.refilled(due) {
+            self.take_due(endpoint, hint);
+        }
+        if let Some(at) = next_due {
+            self.due_later(endpoint, at);
+        }
+        self.update_lane(endpoint);
+    }
+
+    pub(super) fn start_poll(&mut self) {
+        if self.polling != Polling::Idle {
+            self.polling = Polling::RunningStale;
+            return;
+        }
+        self.polling = Polling::Running;
+        let (store, now) = (self.deps.store.clone(), self.deps.clock.now());
+        let (messages, abort) = (self.deps.messages.clone(), self.deps.abort.clone());
+        let held = self.deps.ownership.held();
+        // Claimed ones are still pending in the table and come first.
+        let singles =
+            if self.claims.has_room_for_singles() { SINGLES_AT_ONCE + self.claims.singles() } else { 0 };
+        self.deps.tasks.spawn(async move {
+            let poll = poll(&*store, now, held, singles).await;
+            send(&messages, &abort, SchedulerMessage::Polled(poll)).await;
+        });
+    }
+
+    pub(super) fn polled(&mut self, poll: Result<Poll, StoreError>) {
+        let now = self.deps.clock.now();
+        let was_stale = self.polling == Polling::RunningStale;
+        (self.polling, self.poll_ended) = (Polling::Idle, true);
+        let poll = match poll {
+            Ok(poll) => poll,
+            Err(error) => return tracing::warn!(%error, "the queue could not be read"),
+        };
+        if poll.cancelled > 0 {
+            self.deps.signals.result_committed();
+        }
+        self.drop_idle_lanes(now);
+        self.reschedule_after_clock_change(now);
+        self.take_hints(&poll.singles);
+        // The poll may be older than a change of ownership.
+        let held = poll
+            .endpoints
+            .into_iter()
+            .filter(|queue| self.deps.ownership.epoch_of(queue.endpoint_id).is_some());
+        let (later, due): (Vec<_>, Vec<_>) = held.partition(|queue| queue.earliest > now);
+        for queue in later {
+            self.due_later(queue.endpoint_id, queue.earliest);
+        }
+        // All lanes first: the size of a window depends on their number.
+        for queue in &due {
+            let is_known = self.lanes.contains_key(&queue.endpoint_id);
+            let lane = self.lane(queue.endpoint_id);
+            lane.mark_stale();
+            // A new lane gets no priority: its attempts may have been pending since before a restart.
+            lane.was_idle &= is_known;
+        }
+        for queue in due {
+            self.update_lane(queue.endpoint_id);
+        }
+        if was_stale || poll.more {
+            self.start_poll();
+        }
+        self.deps.ready.send_replace(true);
+    }
+
+    /// Drops idle lanes, but keeps their responsiveness: otherwise a responsive endpoint would compete for
+    /// slots with all unknown ones.
+    fn drop_idle_lanes(&mut self, now: Timestamp) {
+        if self.responsiveness.len() > RESPONSIVENESS_MAX {
+            self.responsiveness.clear();
+        }
+        self.lanes.retain(|endpoint, lane| {
+            let is_idle = lane.is_idle(now);
+            if is_idle && lane.responsiveness != Responsiveness::Unknown {
+                self.responsiveness.insert(*endpoint, lane.responsiveness);
+            }
+            !is_idle
+        });
+    }
+
+    /// A lane that waits longer than any delay we set was scheduled before the clock was set back;
+    /// reschedules it.
+    fn reschedule_after_clock_change(&mut self, now: Timestamp) {
+        let latest = now.plus_ms(POLL_EVERY_MS.into());
+        let is_late = |lane: &Lane| lane.not_before.is_some_and(|at| at > latest);
+        let late: Vec<_> = self.lanes.iter().filter(|(_, l)| is_late(l)).map(|(id, _)| *id).collect();
+        for endpoint in late {
+            self.hold_back(endpoint, now);
+        }
+    }
+}
