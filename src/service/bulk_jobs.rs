@@ -112,7 +112,7 @@ impl Jobs {
                 break;
             }
         }
-        self.dispatch.finished();
+        self.signals.result_committed();
         Ok(())
     }
 }
