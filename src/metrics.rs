@@ -1,10 +1,10 @@
-//! What `/metrics` shows: the meters that each part keeps, and what is asked for at the moment.
+//! The content of `/metrics`: the meters of each part, and some values read at the time of the scrape.
 //!
-//! Nothing here runs between two scrapes. A scrape reads atomics, asks storage one question whose cost
-//! follows the number of endpoints with work, looks at the sizes of files and at `/proc`.
+//! Nothing runs between scrapes. A scrape reads atomics, runs one storage query whose cost follows the number
+//! of endpoints with pending attempts, and reads file sizes and `/proc`.
 //!
-//! Names follow the conventions of Prometheus: base units, `_total` for what only grows. The library
-//! writes OpenMetrics; [`plain`] makes the older text format of it, which every tool reads.
+//! Names follow the conventions of Prometheus: base units, `_total` for counters. The library writes
+//! OpenMetrics; [`plain`] converts it to the older text format that every tool reads.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,45 +22,52 @@ use prometheus_client::registry::Registry;
 use crate::delivery;
 use crate::domain::Timestamp;
 use crate::host::clock::Clock;
-use crate::host::meter::Histogram;
+use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
 use crate::store::{Oldest, Store, StoreError, sqlite};
 use crate::upkeep::backup;
 
-/// Where the figures come from.
+/// The sources of the metrics.
 pub struct Metrics {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     database: PathBuf,
-    sources: Sources,
+    sources: MeterSources,
     started_at: Timestamp,
 }
 
 /// The meters of each part.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub struct MeterSources {
     pub storage: Arc<sqlite::StoreMeters>,
     pub delivery: Arc<delivery::Meters>,
-    pub backups: Arc<backup::Meters>,
+    pub backups: Arc<backup::BackupMeters>,
+    /// Log lines dropped because nobody read stderr.
+    pub log_lines_dropped: Counter,
 }
 
 impl Metrics {
-    /// `database` is the main file of storage, whose size is shown.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, database: PathBuf, sources: Sources) -> Metrics {
-        // `/proc` may be shut to all but the process itself, which hides when the machine was started.
+    /// `database` is the main file of storage, for its size.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        database: PathBuf,
+        sources: MeterSources,
+    ) -> Metrics {
+        // Not from `/proc`, which may hide the boot time.
         let started_at = clock.now();
         Metrics { store, clock, database, sources, started_at }
     }
 
-    /// All figures as they are now, in OpenMetrics text.
+    /// All current values in OpenMetrics text.
     ///
     /// # Errors
-    /// What storage says when it cannot be asked.
+    /// When the storage query fails.
     pub async fn openmetrics(&self) -> Result<String, StoreError> {
         let oldest = self.store.queue_oldest().await?;
         let database = self.database.clone();
-        let looked = tokio::task::spawn_blocking(move || (sizes(&database), Process::own()));
-        let ((database_bytes, wal_bytes), process) = looked.await.unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || (sizes(&database), Process::own()));
+        let ((database_bytes, wal_bytes), process) = read.await.unwrap_or_default();
         let scrape = Scrape {
             sources: self.sources.clone(),
             oldest,
@@ -86,7 +93,7 @@ impl Metrics {
     }
 }
 
-/// Bytes of the database file and of its write-ahead log.
+/// Sizes of the database file and of its write-ahead log.
 fn sizes(database: &Path) -> (u64, u64) {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let mut wal = database.as_os_str().to_owned();
@@ -94,7 +101,7 @@ fn sizes(database: &Path) -> (u64, u64) {
     (size(database), size(Path::new(&wal)))
 }
 
-/// The older format names a counter by its sample, has no units and no end mark.
+/// The older format names a counter by its sample and has no units and no end mark.
 fn plain(openmetrics: &str) -> String {
     let counter = |line: &str| {
         line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")).map(str::to_owned)
@@ -116,10 +123,10 @@ fn plain(openmetrics: &str) -> String {
     text
 }
 
-/// The figures of one moment.
+/// The values of one scrape.
 #[derive(Debug)]
 struct Scrape {
-    sources: Sources,
+    sources: MeterSources,
     oldest: Oldest,
     now: Timestamp,
     database_bytes: u64,
@@ -140,12 +147,8 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn product(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Sources { storage, delivery, .. } = &self.sources;
-        page.counter(
-            "postrider_events_accepted",
-            "Events that clients posted and that are on disk",
-            storage.events_accepted.get() as f64,
-        )?;
+        let MeterSources { storage, delivery, .. } = &self.sources;
+        page.counter("postrider_events_accepted", "Accepted events", storage.events_accepted.get() as f64)?;
         page.attempts(delivery)?;
         page.histogram(
             "postrider_attempt_duration_seconds",
@@ -154,26 +157,26 @@ impl Scrape {
         )?;
         page.gauge(
             "postrider_queue_depth",
-            "Attempts that are pending: due, waiting for a retry, or in flight",
+            "Pending attempts: due, scheduled, or in flight",
             storage.queue_depth.get() as f64,
         )?;
-        // What is due in the future is no more late than an empty queue.
+        // Attempts due in the future are not late.
         let age = |due: Option<Timestamp>| {
             due.map_or(0.0, |due| (self.now.as_millis() - due.as_millis()).max(0) as f64 / 1_000.0)
         };
         page.gauge(
             "postrider_queue_oldest_pending_seconds",
-            "For how long the oldest pending attempt has been due, at paused endpoints too",
+            "Time since the oldest pending attempt was due, including paused endpoints",
             age(self.oldest.of_all),
         )?;
         page.gauge(
             "postrider_queue_lag_seconds",
-            "For how long the oldest pending attempt of an active endpoint has been due",
+            "Time since the oldest pending attempt of an active endpoint was due",
             age(self.oldest.of_active),
         )?;
         page.gauge(
             "postrider_in_flight",
-            "Requests to receivers that are under way, tests included",
+            "Requests to receivers in flight, including tests",
             delivery.in_flight.get() as f64,
         )
     }
@@ -181,12 +184,12 @@ impl Scrape {
     fn storage(&self, page: &mut Page<'_>) -> fmt::Result {
         page.histogram(
             "postrider_writer_group_size",
-            "Commands that share a commit",
+            "Commands per commit",
             &self.sources.storage.group_size,
         )?;
         page.histogram(
             "postrider_writer_commit_seconds",
-            "How long a commit takes, fsync included",
+            "Duration of a commit, including fsync",
             &self.sources.storage.commit,
         )?;
         page.gauge(
@@ -203,7 +206,7 @@ impl Scrape {
 
     fn backups(&self, page: &mut Page<'_>) -> fmt::Result {
         let backups = &self.sources.backups;
-        page.counter("postrider_backups", "Scheduled backups that were made", backups.made.get() as f64)?;
+        page.counter("postrider_backups", "Scheduled backups created", backups.created.get() as f64)?;
         page.counter(
             "postrider_backup_failures",
             "Scheduled backups that failed",
@@ -211,29 +214,34 @@ impl Scrape {
         )?;
         page.gauge(
             "postrider_backup_last_success_timestamp_seconds",
-            "When this process made the last scheduled backup, in seconds since 1970; 0: not yet",
+            "Time of the last scheduled backup of this process, in seconds since 1970; 0 = none",
             backups.last_at.get() as f64,
         )
     }
 
     fn process(&self, page: &mut Page<'_>) -> fmt::Result {
         let p = &self.process;
+        page.counter(
+            "postrider_log_lines_dropped",
+            "Log lines dropped because stderr was not read",
+            self.sources.log_lines_dropped.get() as f64,
+        )?;
         page.info("postrider_build", "The running version", env!("CARGO_PKG_VERSION"))?;
         page.gauge("process_resident_memory_bytes", "Resident memory", p.resident_bytes as f64)?;
         page.gauge("process_virtual_memory_bytes", "Virtual memory", p.virtual_bytes as f64)?;
-        page.counter("process_cpu_seconds", "Time of processors used, user and system", p.cpu_seconds)?;
+        page.counter("process_cpu_seconds", "CPU time used, user and system", p.cpu_seconds)?;
         page.gauge("process_open_fds", "Open file descriptors", p.open_fds as f64)?;
-        page.gauge("process_max_fds", "Most open file descriptors", p.max_fds as f64)?;
+        page.gauge("process_max_fds", "Limit of open file descriptors", p.max_fds as f64)?;
         page.gauge("process_threads", "Threads", p.threads as f64)?;
         page.gauge(
             "process_start_time_seconds",
-            "Start, in seconds since 1970",
+            "Start time, in seconds since 1970",
             self.started_at.as_millis() as f64 / 1_000.0,
         )
     }
 }
 
-/// The page as it is written.
+/// The page during encoding.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
@@ -261,7 +269,7 @@ impl Page<'_> {
     }
 
     fn attempts(&mut self, delivery: &delivery::Meters) -> fmt::Result {
-        let help = "Attempts that have ended, by outcome and by what went wrong; tests apart";
+        let help = "Finished attempts by outcome and error kind, without tests";
         let mut encoder = self.0.encode_descriptor("postrider_attempts", help, None, MetricType::Counter)?;
         for (status, kind, count) in delivery.attempts() {
             let labels =

@@ -1,5 +1,5 @@
-//! What one part asks for and another does, joined: services know delivery, sweeps, alerts, logs and metrics
-//! only by the traits here, and those know nothing of services.
+//! Adapters between services and the parts that implement their traits: delivery, sweeps, alerts, logs and
+//! metrics, which know nothing of services.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::upkeep::alerts::Alerts;
 use crate::upkeep::retention::{SweepError, Sweeper, SweeperState};
 
 /// Delivery, as the services see it.
-pub(super) struct Delivery(pub(super) Dispatcher);
+pub(super) struct Delivering(pub(super) Dispatcher);
 
 #[async_trait]
-impl Dispatch for Delivery {
+impl Dispatch for Delivering {
     fn in_flight(&self, app: AppId) -> u64 {
         self.0.meters().in_flight_of(app)
     }
@@ -48,7 +48,7 @@ impl Sweep for Sweeping {
         match self.0.sweep(Some((&by.actor, by.address.as_deref()))).await {
             Ok(swept) => Ok(Swept { attempts: swept.attempts, events: swept.events }),
             Err(error @ SweepError::ClockJumped { .. }) => Err(ServiceError::Conflict(format!(
-                "Nothing was removed: {error}. {}",
+                "Nothing was deleted: {error}. {}",
                 crate::upkeep::retention::ADVICE
             ))),
             Err(SweepError::Store(error)) => Err(error.into()),
@@ -63,19 +63,19 @@ impl Sweep for Sweeping {
 }
 
 /// Alerts, as the services see them.
-pub(super) struct Telling(pub(super) Alerts);
+pub(super) struct AlertSender(pub(super) Alerts);
 
 #[async_trait]
-impl Messenger for Telling {
+impl Messenger for AlertSender {
     async fn test(&self, target: &AlertTarget, kind: AlertKind) -> Option<AlertTry> {
         self.0.test(target, kind).await
     }
 }
 
 /// Log lines, as the services see them.
-pub(super) struct LogLines;
+pub(super) struct Logging;
 
-impl LogControl for LogLines {
+impl LogControl for Logging {
     fn level(&self) -> Option<String> {
         logging::level()
     }
@@ -86,10 +86,10 @@ impl LogControl for LogLines {
 }
 
 /// Metrics, as the HTTP surface sees them.
-pub(super) struct Figures(pub(super) Metrics);
+pub(super) struct MetricsText(pub(super) Metrics);
 
 #[async_trait]
-impl Exposition for Figures {
+impl Exposition for MetricsText {
     async fn text(&self, openmetrics: bool) -> Result<String, String> {
         let text = if openmetrics { self.0.openmetrics().await } else { self.0.text().await };
         text.map_err(|error| error.to_string())

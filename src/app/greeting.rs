@@ -1,14 +1,14 @@
-//! What a person reads after the start: where everything is, and lines that work when they are pasted
-//! into another terminal, in whichever directory that is, or outside the container.
+//! The greeting after the start: addresses, and commands that work when they are pasted into another
+//! terminal, in any directory, or outside the container.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, KEYS, Listen, Origin};
+use crate::host::output_queue;
 
-/// Prints it. Nobody may be there to read it; the server serves all the same.
+/// Prints the greeting without waiting for a reader.
 pub(super) fn print(config: &Config, address: &Listen, setup: Option<&str>) {
     let program = std::env::args_os().next().unwrap_or_else(|| OsString::from("postrider"));
     let program = quoted(&from_anywhere(Path::new(&program)));
@@ -17,8 +17,9 @@ pub(super) fn print(config: &Config, address: &Listen, setup: Option<&str>) {
         None => program,
     };
     let text = text(config, address, setup, &program);
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Some(stdout) = output_queue::stdout() {
+        stdout.send(text.into_bytes());
+    }
 }
 
 fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -> String {
@@ -35,9 +36,9 @@ fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -
         version = env!("CARGO_PKG_VERSION"),
     );
     if let Some(link) = setup {
-        let said = "\nNobody can sign in yet. This link makes the owner, once, within 30 minutes:";
+        let notice = "\nNo users yet. Open this link within 30 minutes to create the owner account:";
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{said}\n  {link}");
+        let _ = writeln!(text, "{notice}\n  {link}");
     }
     let data = quoted(&data);
     let file = config_file(config).map_or(String::new(), |file| format!(" --config {}", quoted(&file)));
@@ -48,8 +49,8 @@ fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -
     let _ = write!(
         text,
         "
-To make a key, a webhook and an event, paste this into another terminal:
-  export TOKEN=$({program}{file} --data {data} key create --name first --scope admin --json | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')
+To create a key, a webhook and an event, paste this into another terminal:
+  export TOKEN=$({program}{file} --data {data} key create --name first --scope admin --quiet)
   {curl} {base}/v1/webhooks -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"url\":\"https://example.com/hook\",\"events\":[\"*\"]}}'
   {curl} {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
@@ -60,14 +61,13 @@ To make a key, a webhook and an event, paste this into another terminal:
     text
 }
 
-/// The container's name, when this program is all that runs in one: a person's other terminal is outside, and
-/// the image has no shell.
+/// The container's id, when this process is PID 1 of one: the other terminal is outside, and the image has no
+/// shell.
 fn container() -> Option<OsString> {
     if std::process::id() == 1 { std::env::var_os("HOSTNAME").filter(|name| !name.is_empty()) } else { None }
 }
 
-/// A name that leads to the program from any directory; without a slash it is looked up in `PATH`, which
-/// needs no directory.
+/// A path of the program that works in any directory; without a slash the program is found in `PATH`.
 fn from_anywhere(program: &Path) -> PathBuf {
     if program.components().count() > 1 { absolute(program) } else { program.to_owned() }
 }
@@ -78,7 +78,7 @@ fn absolute(path: &Path) -> PathBuf {
     absolute.components().collect()
 }
 
-/// The configuration file, if anything comes from one: it may say how keys begin.
+/// The configuration file, if any key comes from one: it may set the prefix of keys.
 fn config_file(config: &Config) -> Option<PathBuf> {
     KEYS.iter().find_map(|key| match config.origin(key.name) {
         Origin::File(path) => Some(absolute(path)),
@@ -86,7 +86,7 @@ fn config_file(config: &Config) -> Option<PathBuf> {
     })
 }
 
-/// A path as a shell takes it.
+/// A path quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_quoted_when_a_shell_would_take_it_apart() {
+    fn special_characters_in_a_path_are_quoted() {
         for (path, shell) in
             [("/srv/a-b_1.2", "/srv/a-b_1.2"), ("/a b", "'/a b'"), ("/it's", r"'/it'\''s'"), ("", "''")]
         {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_the_path_keeps_its_name_and_another_one_gets_all_of_it() {
+    fn a_program_in_the_path_keeps_its_name_and_others_become_absolute() {
         assert_eq!(from_anywhere(Path::new("postrider")), Path::new("postrider"));
         let here = std::env::current_dir().unwrap();
         assert_eq!(from_anywhere(Path::new("./a/../postrider")), here.join("a/../postrider"));

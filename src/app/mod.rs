@@ -1,7 +1,7 @@
-//! The server put together: what is started, in which order, and how it ends.
+//! Start and stop of the server, in order.
 //!
-//! Start: data directory and its lock, storage, dispatcher, HTTP. End, the other way round: no new
-//! connections and no new attempts, then up to 20 seconds for what is under way, then storage.
+//! Start: data directory and lock, storage, dispatcher, HTTP. Stop, in reverse: no new connections and
+//! attempts, up to 20 seconds for those in flight, then storage.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::ActivityKind;
 use crate::host::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError, ServeLock};
+use crate::host::io_error::reason;
+use crate::host::vault::Vault;
 use crate::http;
 use crate::http::transport::listener::Listener;
 use crate::http::transport::proxies::Proxies;
@@ -30,7 +32,7 @@ use crate::service::{By, Services};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{ActivityStore as _, StatsStore as _, Store, StoreError};
 use crate::upkeep::alerts::Alerts;
-use crate::upkeep::backup::Scheduled;
+use crate::upkeep::backup::BackupSchedule;
 use crate::upkeep::retention::Sweeper;
 
 mod adapters;
@@ -39,58 +41,54 @@ mod process;
 pub mod systemd;
 mod wiring;
 
-pub use process::{Signals, serve};
+pub use process::{Request, Signals, raise_open_files, serve};
 use wiring::assemble;
 
-/// How long to wait before the lock of the data directory is tried again, and how often.
-const LOCK_AGAIN: Duration = Duration::from_millis(20);
+/// Wait between tries to take the lock of the data directory, and number of tries.
+const LOCK_WAIT: Duration = Duration::from_millis(20);
 const LOCK_TRIES: u32 = 100;
-/// What is set aside on the disk: room for some steps of a sweep.
+/// Reserved disk space: enough for some steps of a sweep.
 const RESERVE_BYTES: usize = 4 << 20;
-/// How long what is in flight, deliveries and requests of clients alike, may take when the server stops.
+/// How long deliveries and requests in flight may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
-/// Why the server did not start.
+/// The reason why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot listen on {address}: choose another address with listen (--listen)")]
-    Listen {
-        address: Listen,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the socket that was handed over (LISTEN_FDS) cannot be used")]
-    HandedOver(#[source] std::io::Error),
+    #[error("cannot listen on {address}: {reason}. {advice}")]
+    Listen { address: Listen, reason: String, advice: &'static str },
+    #[error("the socket passed by the service manager (LISTEN_FDS) cannot be used")]
+    PassedSocket(#[source] std::io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Sender(#[from] SenderError),
-    /// It had started; storage can no longer promise anything.
+    /// After the start: storage can no longer guarantee durability.
     #[error(
-        "the disk did not take what was written (fsync failed); the server has ended, because nobody knows what the \
-         disk holds now. What was answered with 202 before is safe; look after the disk, then start again"
+        "fsync failed: the disk did not confirm a write, so the server has stopped. Events accepted with 202 before are \
+         safe. Check the disk, then start the server again"
     )]
     DiskFailed,
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
 }
 
-/// What a server takes from the world, so that tests can give it another one.
+/// The environment of a server, so that tests can replace it.
 #[derive(Clone)]
 pub struct World {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub lookup: Arc<dyn Lookup>,
-    /// The program that makes workbooks: this one, as a process of its own. `None`: the server does.
+    /// The program that builds workbooks: this program in another process. `None`: the server builds them.
     pub workbook_maker: Option<PathBuf>,
 }
 
 impl World {
-    /// The real one.
+    /// The real environment.
     pub fn real() -> World {
         World {
             clock: Arc::new(SystemClock),
@@ -101,7 +99,7 @@ impl World {
     }
 }
 
-/// The file of this program. On Linux by a name that stays right when an upgrade replaces the file.
+/// The file of this program. On Linux by a path that stays valid when an upgrade replaces the file.
 fn this_program() -> Option<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Some(running) } else { std::env::current_exe().ok() }
@@ -119,42 +117,44 @@ pub struct Server {
     services: Services,
     sweeper: Sweeper,
     sweeping: JoinHandle<()>,
-    backups: Scheduled,
+    backups: BackupSchedule,
     backing_up: JoinHandle<()>,
     alerts: Alerts,
     alerting: JoinHandle<()>,
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
+    dir: DataDir,
     _lock: ServeLock,
 }
 
 impl Server {
-    /// Starts a server and returns when it answers requests; sending begins a moment later, see
+    /// Starts a server and returns when it accepts requests; sending starts a moment later, see
     /// [`Server::ready`].
     pub async fn start(config: &Config, world: World) -> Result<Server, StartError> {
         Server::start_with(config, world, false).await
     }
 
-    /// Like [`Server::start`]; with `accept_clock` a person has said that the clock is right.
+    /// Like [`Server::start`]; `accept_clock`: the operator confirms that the clock is right.
     pub async fn start_with(config: &Config, world: World, accept_clock: bool) -> Result<Server, StartError> {
         Server::start_at(config, world, accept_clock, None).await
     }
 
-    /// Like [`Server::start_with`], at a socket that was handed over, if there is one.
+    /// Like [`Server::start_with`], on a passed socket, if there is one.
     pub async fn start_at(
         config: &Config,
         world: World,
         accept_clock: bool,
-        handed_over: Option<Listener>,
+        passed: Option<Listener>,
     ) -> Result<Server, StartError> {
         let dir = DataDir::open(config)?;
-        let lock = take(&dir).await?;
+        let lock = lock(&dir).await?;
         let vault = Arc::new(dir.vault()?);
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
-        let (listener, address) = listen(&config.listen, handed_over).await?;
+        let (listener, address) = listen(&config.listen, passed).await?;
         let options = Options { reserve_bytes: RESERVE_BYTES, ..Options::new(world.clock.now()) };
         let store = SqliteStore::open(&dir.database(), options)?;
+        prove_key(&*store, &vault, &dir).await?;
         let activity = By::system().activity(
             ActivityKind::ServerStarted,
             None,
@@ -182,6 +182,9 @@ impl Server {
         let door = Door { listener, tls: tls.clone(), proxies };
         let http =
             tokio::spawn(http::transport::server::serve(door, app, stop_http.clone(), abort_http.clone()));
+        if let Err(error) = dir.note_url(&config.public_base_at(address.clone())) {
+            tracing::warn!(%error, "cannot note the server's URL for commands");
+        }
         Ok(Server {
             address,
             tls,
@@ -200,22 +203,23 @@ impl Server {
             http,
             stop_http,
             abort_http,
+            dir,
             _lock: lock,
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> Listen {
         self.address.clone()
     }
 
-    /// Reads the certificate's files again. After an error the old ones stay in use.
+    /// Reads the certificate files again. After an error the old certificate stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.tls.as_ref().map_or(Ok(()), Tls::reload)
     }
 
-    /// Whether it can do its work, as `/readyz` says.
-    pub async fn is_well(&self) -> bool {
+    /// Whether it is ready, as in `/readyz`.
+    pub async fn is_healthy(&self) -> bool {
         self.store.ping().await.is_ok() && self.dispatcher.is_ready()
     }
 
@@ -224,7 +228,7 @@ impl Server {
         self.store.clone()
     }
 
-    /// A one-time link that makes the first user, when there is none; earlier links are void.
+    /// A one-time link to create the first user, if there is none; earlier links become invalid.
     pub async fn setup_link(&self, config: &Config) -> Option<String> {
         match self.services.sessions.issue_setup().await {
             Ok(token) => {
@@ -232,43 +236,43 @@ impl Server {
                 token.map(|token| format!("{base}/admin/setup/{}", token.as_str()))
             }
             Err(error) => {
-                tracing::warn!(%error, "the set-up link could not be made");
+                tracing::warn!(%error, "cannot create the setup link");
                 None
             }
         }
     }
 
-    /// Its services, for what runs in the same process.
+    /// Its services, for code in the same process.
     pub fn services(&self) -> &Services {
         &self.services
     }
 
-    /// Waits until the disk fails. Nothing can be promised from then on, and an orderly stop cannot be noted.
+    /// Waits until the disk fails. From then on nothing is durable, and an orderly stop cannot be recorded.
     pub async fn disk_failed(&self) {
         self.store.broken().await;
     }
 
-    /// Waits until it sends what is due.
+    /// Waits until it sends due attempts.
     pub async fn ready(&self) {
         self.dispatcher.ready().await;
     }
 
-    /// Changes with every result of an attempt that has been written.
+    /// Changes with every committed result of an attempt.
     pub fn results(&self) -> tokio::sync::watch::Receiver<u64> {
         self.signals.results()
     }
 
-    /// Changes with every look for what people should be told.
-    pub fn alert_looks(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.alerts.looks()
+    /// Changes after every check for alerts.
+    pub fn alert_checks(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.alerts.checks()
     }
 
-    /// Stops in order: nothing new, up to 20 seconds for what is under way, then storage.
+    /// Stops in order: nothing new, up to 20 seconds for requests in flight, then storage.
     pub async fn stop(self) {
         self.stop_with(STOP_GRACE).await;
     }
 
-    /// Like [`Server::stop`], with another time for what is under way.
+    /// Like [`Server::stop`], with another time for requests in flight.
     pub async fn stop_with(mut self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.stop_http.cancel();
@@ -292,7 +296,7 @@ impl Server {
             self.backing_up,
             self.alerting
         );
-        // A client may have asked for a test while the rest was ending, and hung up.
+        // A client may have requested a test during the stop and disconnected.
         self.dispatcher.stop(deadline.saturating_duration_since(Instant::now())).await;
         let parts = [
             ("the HTTP server", http),
@@ -302,7 +306,7 @@ impl Server {
         ];
         for (name, ended) in parts {
             if let Err(error) = ended {
-                tracing::error!(%error, name, "a part of the server ended badly");
+                tracing::error!(%error, name, "a part of the server failed");
             }
         }
         let activity = By::system().activity(
@@ -313,28 +317,52 @@ impl Server {
             self.clock.now(),
         );
         if let Err(error) = self.store.activity_append(activity).await {
-            tracing::warn!(%error, "the stop could not be noted");
+            tracing::warn!(%error, "cannot record the stop");
         }
         self.store.close().await;
+        self.dir.forget_url();
     }
 }
 
-/// Takes the directory. A server that was killed has it until the system has taken that one down, which may
-/// be a moment after the next one starts; so this asks again for two seconds.
-async fn take(dir: &DataDir) -> Result<ServeLock, DataDirError> {
+/// Refuses a database that was written with another encryption key, and stores the check value in one that has none.
+async fn prove_key(store: &dyn Store, vault: &Vault, dir: &DataDir) -> Result<(), StartError> {
+    let evidence = store.secrets_key_evidence().await?;
+    if !vault.opens(&evidence) {
+        return Err(dir.wrong_key().into());
+    }
+    if evidence.check.is_none() {
+        store.secrets_put_key_check(vault.seal_key_check()).await?;
+    }
+    Ok(())
+}
+
+/// Takes the lock. After a kill the system may release it a moment after the next server starts; so this
+/// tries for two seconds.
+async fn lock(dir: &DataDir) -> Result<ServeLock, DataDirError> {
     for _ in 0..LOCK_TRIES {
         match dir.lock() {
-            Err(DataDirError::InUse(_)) => tokio::time::sleep(LOCK_AGAIN).await,
+            Err(DataDirError::InUse(_)) => tokio::time::sleep(LOCK_WAIT).await,
             taken_or_failed => return taken_or_failed,
         }
     }
     dir.lock()
 }
 
-/// The socket, and where it is: a port that was left to the system is known then.
-async fn listen(at: &Listen, handed_over: Option<Listener>) -> Result<(Listener, Listen), StartError> {
-    let failed = |source| StartError::Listen { address: at.clone(), source };
-    let listener = match (handed_over, at) {
+/// The socket and its address, with the port if the system chose it.
+async fn listen(at: &Listen, passed: Option<Listener>) -> Result<(Listener, Listen), StartError> {
+    let failed = |error: std::io::Error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "Stop the other program or choose another address with --listen."
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "Choose a port from 1024 on with --listen, or allow this one (CAP_NET_BIND_SERVICE)."
+            }
+            _ => "Choose another address with --listen.",
+        };
+        StartError::Listen { address: at.clone(), reason: reason(&error), advice }
+    };
+    let listener = match (passed, at) {
         (Some(listener), _) => listener,
         (None, Listen::Tcp(address)) => Listener::tcp(*address).await.map_err(failed)?,
         (None, Listen::Unix(path)) => Listener::unix(path).map_err(failed)?,
@@ -351,7 +379,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_directory_that_is_given_up_within_a_moment_is_taken() {
+    async fn a_lock_that_is_released_within_a_moment_is_taken() {
         let parent = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.data_dir = parent.path().join("data");
@@ -361,9 +389,9 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             drop(held);
         };
-        let (taken, ()) = tokio::join!(take(&dir), release);
+        let (taken, ()) = tokio::join!(lock(&dir), release);
         assert!(taken.is_ok());
-        // For as long as it is held, nobody else has it.
-        assert!(matches!(take(&dir).await, Err(DataDirError::InUse(_))));
+        // While it is held, nobody else gets it.
+        assert!(matches!(lock(&dir).await, Err(DataDirError::InUse(_))));
     }
 }

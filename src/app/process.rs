@@ -1,23 +1,26 @@
-//! The server as a process: what it says, which signals it obeys, and that the service manager hears of it.
+//! The server as a process: greeting, signals, and notifications to the service manager.
 
 use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Server, StartError, World, greeting};
 use crate::app::systemd;
 use crate::config::Config;
+use crate::host::process;
 
-/// Runs a server until the process is told to stop, and says on stdout how to use it.
-/// `accept_clock`: a person says that the clock is right.
-pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError> {
-    let signals = Signals::listen()?;
-    let handed_over = systemd::listener().map_err(StartError::HandedOver)?;
-    let server = Server::start_at(&config, World::real(), accept_clock, handed_over).await?;
+/// Runs a server until SIGTERM or SIGINT, and prints the greeting on stdout. `accept_clock`: the operator
+/// confirms that the clock is right.
+pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Result<(), StartError> {
+    raise_open_files(&config);
+    let passed = systemd::listener().map_err(StartError::PassedSocket)?;
+    let server = Server::start_at(&config, World::real(), accept_clock, passed).await?;
     let setup = server.setup_link(&config).await;
     greeting::print(&config, &server.address(), setup.as_deref());
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
     systemd::ready();
-    let signal = tend(&server, signals).await?;
+    let signal = supervise(&server, signals).await?;
     tracing::info!(signal, "stopping");
     systemd::stopping();
     server.stop().await;
@@ -25,29 +28,38 @@ pub async fn serve(config: Config, accept_clock: bool) -> Result<(), StartError>
     Ok(())
 }
 
-/// Waits until the process is told to stop. Meanwhile the service manager is told that the server is
-/// alive, and a SIGHUP has the certificate read again.
-async fn tend(server: &Server, signals: Signals) -> Result<&'static str, StartError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+/// Open files besides requests in flight: the database, clients of the API, the log.
+const OTHER_FILES: u64 = 256;
+
+/// Raises the soft limit of open files to the hard one: many systems start programs with 1,024, and every client
+/// and every delivery takes one.
+pub fn raise_open_files(config: &Config) {
+    let needed = u64::try_from(config.delivery.concurrency).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    match process::raise_open_files() {
+        Ok(limit) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "the limit of open files is too low for delivery.concurrency; raise it (ulimit -n, LimitNOFILE=)"
+        ),
+        Ok(limit) => tracing::debug!(limit, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// Waits for a signal to stop. Meanwhile it notifies the watchdog, and SIGHUP reloads the certificate.
+async fn supervise(server: &Server, mut signals: Signals) -> Result<&'static str, StartError> {
     let watched = systemd::watch_every();
-    // Without a watchdog it never ticks.
+    // Polled only with a watchdog.
     let mut pulse = tokio::time::interval(watched.unwrap_or(Duration::from_secs(3_600)));
-    let stop = signals.received();
-    tokio::pin!(stop);
     loop {
         tokio::select! {
-            signal = &mut stop => return Ok(signal),
-            () = server.disk_failed() => return Err(StartError::DiskFailed),
-            _ = hangup.recv() => match server.reload() {
-                Ok(()) => tracing::info!("SIGHUP: what is read from files is up to date"),
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "the certificate could not be read again; the old one stays in use");
-                }
+            request = signals.next() => match request {
+                Request::Stop(signal) => return Ok(signal),
+                Request::Reload => reload(server),
             },
+            () = server.disk_failed() => return Err(StartError::DiskFailed),
             _ = pulse.tick(), if watched.is_some() => {
-                if server.is_well().await {
+                if server.is_healthy().await {
                     systemd::alive();
                 }
             }
@@ -55,27 +67,53 @@ async fn tend(server: &Server, signals: Signals) -> Result<&'static str, StartEr
     }
 }
 
-/// SIGTERM and SIGINT.
+fn reload(server: &Server) {
+    match server.reload() {
+        Ok(()) => tracing::info!("SIGHUP: the certificate files were read again"),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "the certificate could not be read again; the old one stays in use");
+        }
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP.
 pub struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Stop, by the signal of this name.
+    Stop(&'static str),
+    /// Read the certificate files again.
+    Reload,
 }
 
 impl Signals {
-    /// Begins to listen; from now on the signals no longer end the process by themselves.
+    /// Installs the handlers; from now on the signals no longer end the process by themselves. Those that come
+    /// during the start are handled after it. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler.
     pub fn listen() -> Result<Signals, StartError> {
-        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(StartError::Signals);
         Ok(Signals {
-            terminate: signal(SignalKind::terminate()).map_err(StartError::Signals)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(StartError::Signals)?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for one of them and says which.
-    pub async fn received(mut self) -> &'static str {
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Request::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Request::Stop("SIGINT"),
+            _ = self.hangup.recv() => Request::Reload,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What the service manager tells and is told: sockets it has opened, readiness, the end, signs of life.
+//! The protocol of the service manager: sockets passed to us, readiness, stopping, the watchdog.
 //!
-//! Without one there is nothing in the environment, and everything here does nothing.
+//! Without a service manager the environment variables are missing, and everything here does nothing.
 
 use std::io;
 use std::time::Duration;
@@ -10,55 +10,51 @@ use sd_notify::NotifyState;
 
 use crate::http::transport::listener::Listener;
 
-/// The socket that was handed over (`LISTEN_FDS`), which then counts instead of `listen`. Must be called
-/// in a runtime.
+/// The socket passed by the service manager (`LISTEN_FDS`), which replaces `listen`. Must be called in a
+/// runtime.
 ///
 /// # Errors
-/// When what was handed over is no socket that listens.
+/// When the passed socket does not listen.
 pub fn listener() -> io::Result<Option<Listener>> {
-    let mut handed_over = ListenFd::from_env();
-    if handed_over.len() == 0 {
+    let mut passed = ListenFd::from_env();
+    if passed.len() == 0 {
         return Ok(None);
     }
-    if handed_over.len() > 1 {
-        tracing::warn!(
-            sockets = handed_over.len(),
-            "more than one socket was handed over; the first is used"
-        );
+    if passed.len() > 1 {
+        tracing::warn!(sockets = passed.len(), "more than one socket was passed; using the first");
     }
-    // One of another kind is left where it is.
-    if let Ok(Some(socket)) = handed_over.take_tcp_listener(0) {
+    // A socket of another kind is left in place.
+    if let Ok(Some(socket)) = passed.take_tcp_listener(0) {
         return Listener::inherited_tcp(socket).map(Some);
     }
-    match handed_over.take_unix_listener(0)? {
+    match passed.take_unix_listener(0)? {
         Some(socket) => Listener::inherited_unix(socket).map(Some),
         None => Ok(None),
     }
 }
 
-/// Tells that requests are answered and deliveries sent.
+/// Notifies: the server is ready.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// Tells that the end has begun.
+/// Notifies: the server is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// Tells that the process works.
+/// Notifies: the process is alive.
 pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+    notify(&[NotifyState::Watchdog]);
 }
 
-/// How often [`alive`] is to be told: twice in the time after which the manager would act. `None` when it
-/// does not watch.
+/// The interval for [`alive`]: half of the watchdog's timeout. `None` without a watchdog.
 pub fn watch_every() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|within| within / 2)
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(%error, "cannot notify the service manager");
     }
 }

@@ -1,11 +1,11 @@
-//! What the server is made of: each part with what it needs, from the configuration.
+//! The wiring of the server: builds each part from the configuration.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::adapters::{Delivery, Figures, LogLines, Ready, Sweeping, Telling};
+use super::adapters::{AlertSender, Delivering, Logging, MetricsText, Ready, Sweeping};
 use super::{StartError, World};
 use crate::cluster::{AlwaysLeader, Leadership, LocalSignals, Ownership, Signals};
 use crate::config::{self, Config, Listen, PublicUrl};
@@ -16,10 +16,11 @@ use crate::delivery::{Sender, SenderConfig};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
+use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::http::metrics::Access;
 use crate::http::{self, State};
-use crate::metrics::{Metrics, Sources};
+use crate::metrics::{MeterSources, Metrics};
 use crate::service::about::{About, Facts};
 use crate::service::alerts::AlertTargets;
 use crate::service::bulk_jobs::Jobs;
@@ -42,21 +43,54 @@ use crate::service::retention::Retention;
 use crate::service::{self, Dispatch, Services};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::trace::logging;
 use crate::upkeep::alerts::{Alerts, Watched};
-use crate::upkeep::backup::Scheduled;
+use crate::upkeep::backup::BackupSchedule;
 use crate::upkeep::retention::Sweeper;
 
+/// The parts of a server, before HTTP is started.
 pub(super) struct Parts {
     pub(super) state: State,
     pub(super) dispatcher: Dispatcher,
     pub(super) signals: Arc<LocalSignals>,
     pub(super) jobs: BulkJobRunner,
     pub(super) sweeper: Sweeper,
-    pub(super) backups: Scheduled,
+    pub(super) backups: BackupSchedule,
     pub(super) alerts: Alerts,
 }
 
-/// Joins services and delivery over one storage.
+/// Dependencies that most parts share.
+struct Deps<'a> {
+    config: &'a Config,
+    world: &'a World,
+    address: &'a Listen,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+    policy: NetworkPolicy,
+}
+
+/// Delivery, running.
+struct Running {
+    dispatcher: Dispatcher,
+    jobs: BulkJobRunner,
+    sender: Arc<Sender>,
+    dispatch: Arc<dyn Dispatch>,
+    local: Arc<LocalSignals>,
+    signals: Arc<dyn Signals>,
+    leadership: Arc<dyn Leadership>,
+}
+
+/// Upkeep, not started yet.
+struct Upkeep {
+    backups: BackupSchedule,
+    alerts: Alerts,
+    sweeper: Sweeper,
+    sweep: Arc<dyn Sweep>,
+    rules: Rules,
+}
+
+/// Starts delivery and builds the services over one storage.
 pub(super) fn assemble(
     config: &Config,
     world: &World,
@@ -65,145 +99,144 @@ pub(super) fn assemble(
     address: &Listen,
     stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
-    let policy = NetworkPolicy::new(config.network.allow.clone());
-    let sender_config = SenderConfig {
-        timeout: config.delivery.timeout.clone(),
-        connect_timeout: config.delivery.connect_timeout.clone(),
-        response_body_limit: config.delivery.response_body_limit,
-        signing_headers: config.signing.headers.clone(),
-        policy: policy.clone(),
+    let (clock, policy) = (world.clock.clone(), NetworkPolicy::new(config.network.allow.clone()));
+    let deps = Deps { config, world, address, store: store.clone(), clock, vault, policy };
+    let delivery = deps.start_delivery()?;
+    let upkeep = deps.upkeep(&delivery);
+    let sources = MeterSources {
+        storage: store.meters(),
+        delivery: delivery.dispatcher.meters(),
+        backups: upkeep.backups.meters(),
+        log_lines_dropped: logging::dropped(),
     };
-    let clock = world.clock.clone();
-    let sender =
-        Arc::new(Sender::with_lookup(sender_config, clock.clone(), vault.clone(), world.lookup.clone())?);
-    let retry_policy = RetryPolicy {
-        schedule: Arc::new(config.delivery.retry_schedule.clone()),
-        jitter: config.delivery.jitter,
-        disable_after_failures: config.delivery.disable_after_failures,
-    };
-    let limits = SlotLimits {
-        concurrency: config.delivery.concurrency,
-        endpoint_concurrency: config.delivery.endpoint_concurrency,
-    };
-    let shared: Arc<dyn Store> = store.clone();
-    let (local, queue) = LocalSignals::new();
-    let signals: Arc<dyn Signals> = local.clone();
-    let leadership: Arc<dyn Leadership> = Arc::new(AlwaysLeader::default());
-    let deps = DispatcherDeps {
-        store: shared.clone(),
-        clock: clock.clone(),
-        chance: world.chance.clone(),
-        transport: sender.clone(),
-        ownership: Ownership::of_everything(),
-        signals: signals.clone(),
-        queue,
-    };
-    let dispatcher = Dispatcher::start(deps, retry_policy, limits);
-    let jobs = BulkJobRunner::start(
-        shared.clone(),
-        clock.clone(),
-        leadership.clone(),
-        signals.clone(),
-        local.bulk_jobs(),
-    );
-    let dispatch: Arc<dyn Dispatch> = Arc::new(Delivery(dispatcher.clone()));
-    let rules = InputRules {
-        policy: policy.clone(),
-        signing_headers: config.signing.headers.clone(),
-        endpoints_per_app: config.limits.endpoints_per_app,
-    };
-    let prefix = config.auth.key_prefix.clone();
-    let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), signals.clone(), prefix.clone()));
-    let backups = Scheduled::new(config.clone(), shared.clone(), clock.clone());
-    let alerts = Alerts::new(
-        shared.clone(),
-        clock.clone(),
-        vault.clone(),
-        sender,
-        backups.clone(),
-        leadership.clone(),
-        watched(config),
-    );
-    let sources =
-        Sources { storage: store.meters(), delivery: dispatcher.meters(), backups: backups.meters() };
-    let database = config.data_dir.join(crate::host::data_dir::DATABASE);
-    let metrics = Metrics::new(shared.clone(), clock.clone(), database, sources);
-    let rules_of_retention = retention_rules(config);
-    let sweeper = Sweeper::new(shared.clone(), clock.clone(), leadership, rules_of_retention.clone());
-    let sweep: Arc<dyn Sweep> = Arc::new(Sweeping(sweeper.clone()));
-    let sessions = Arc::new(Sessions::new(shared.clone(), clock.clone(), signals.clone()));
-    let services = Services {
-        auth: Arc::new(Auth::new(shared.clone(), clock.clone(), prefix, sessions.clone())),
-        sessions,
-        verification: Arc::new(Verification::new(
-            shared.clone(),
-            clock.clone(),
-            vault.clone(),
-            config.signing.headers.clone(),
-        )),
-        accounts,
-        log_level: Arc::new(LogLevel::new(
-            shared.clone(),
-            clock.clone(),
-            Arc::new(LogLines),
-            config.log.level.clone(),
-        )),
-        alerts: Arc::new(AlertTargets::new(
-            shared.clone(),
-            clock.clone(),
-            vault.clone(),
-            Arc::new(Telling(alerts.clone())),
-            policy,
-        )),
-        endpoints: Arc::new(Endpoints::new(
-            shared.clone(),
-            clock.clone(),
-            vault,
-            dispatch.clone(),
-            signals.clone(),
-            rules,
-        )),
-        events: Arc::new(Events::new(
-            shared.clone(),
-            clock.clone(),
-            signals.clone(),
-            config.limits.event_size,
-        )),
-        live: Arc::new(Live::new(shared.clone(), clock.clone(), local.results(), local.access(), stop_http)),
-        exports: Arc::new(Exports::new(
-            shared.clone(),
-            clock.clone(),
-            config.export.xlsx_max_rows,
-            Workbooks::new(world.workbook_maker.clone()),
-        )),
-        jobs: Arc::new(Jobs::new(shared.clone(), clock.clone(), signals.clone())),
-        overviews: Arc::new(Overviews::new(shared.clone(), clock.clone(), dispatch)),
-        deliveries: Arc::new(Deliveries::new(shared.clone(), clock.clone(), signals)),
-        statistics: Arc::new(Statistics::new(shared.clone(), clock.clone())),
-        retention: Arc::new(Retention::new(shared.clone(), clock.clone(), sweep.clone(), rules_of_retention)),
-        about: Arc::new(About::new(shared.clone(), facts(config, address, clock.now()))),
-        operations: Arc::new(Operations::new(shared, sweep)),
-        limits: Arc::new(service::people::limits::Limits::new(
-            clock,
-            config.limits.requests_per_minute,
-            config.limits.events_per_second,
-        )),
-    };
+    let metrics = deps.metrics(sources);
+    let services = deps.services(&delivery, &upkeep, stop_http);
+    let Running { dispatcher, jobs, local, .. } = delivery;
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
-    let metrics = http::metrics::Metrics {
-        access: Access {
-            token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),
-            allow: config.metrics.allow.clone(),
-        },
-        source: Arc::new(Figures(metrics)),
-    };
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
     let state = State::new(http::Parts { services, readiness, base_path, is_https, metrics });
+    let Upkeep { backups, alerts, sweeper, .. } = upkeep;
     Ok(Parts { state, dispatcher, signals: local, jobs, sweeper, backups, alerts })
 }
 
-/// How long the configuration keeps things, and whether a person said so.
+impl Deps<'_> {
+    fn start_delivery(&self) -> Result<Running, StartError> {
+        let Deps { config, world, store, clock, .. } = self;
+        let sender_config = SenderConfig {
+            timeout: config.delivery.timeout.clone(),
+            connect_timeout: config.delivery.connect_timeout.clone(),
+            response_body_limit: config.delivery.response_body_limit,
+            signing_headers: config.signing.headers.clone(),
+            policy: self.policy.clone(),
+        };
+        let lookup = world.lookup.clone();
+        let sender = Arc::new(Sender::with_lookup(sender_config, clock.clone(), self.vault.clone(), lookup)?);
+        let retry_policy = RetryPolicy {
+            schedule: Arc::new(config.delivery.retry_schedule.clone()),
+            jitter: config.delivery.jitter,
+            disable_after_failures: config.delivery.disable_after_failures,
+        };
+        let limits = SlotLimits {
+            concurrency: config.delivery.concurrency,
+            endpoint_concurrency: config.delivery.endpoint_concurrency,
+        };
+        let (local, queue) = LocalSignals::new();
+        let signals: Arc<dyn Signals> = local.clone();
+        let leadership: Arc<dyn Leadership> = Arc::new(AlwaysLeader::default());
+        let deps = DispatcherDeps {
+            store: store.clone(),
+            clock: clock.clone(),
+            chance: world.chance.clone(),
+            transport: sender.clone(),
+            ownership: Ownership::of_everything(),
+            signals: signals.clone(),
+            queue,
+        };
+        let dispatcher = Dispatcher::start(deps, retry_policy, limits);
+        let jobs = BulkJobRunner::start(
+            store.clone(),
+            clock.clone(),
+            leadership.clone(),
+            signals.clone(),
+            local.bulk_jobs(),
+        );
+        let dispatch: Arc<dyn Dispatch> = Arc::new(Delivering(dispatcher.clone()));
+        Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, leadership })
+    }
+
+    fn upkeep(&self, delivery: &Running) -> Upkeep {
+        let Deps { config, store, clock, .. } = self;
+        let backups = BackupSchedule::new((*config).clone(), store.clone(), clock.clone());
+        let alerts = Alerts::new(
+            store.clone(),
+            clock.clone(),
+            self.vault.clone(),
+            delivery.sender.clone(),
+            backups.clone(),
+            delivery.leadership.clone(),
+            watched(config),
+        );
+        let rules = retention_rules(config);
+        let sweeper = Sweeper::new(store.clone(), clock.clone(), delivery.leadership.clone(), rules.clone());
+        let sweep: Arc<dyn Sweep> = Arc::new(Sweeping(sweeper.clone()));
+        Upkeep { backups, alerts, sweeper, sweep, rules }
+    }
+
+    fn metrics(&self, sources: MeterSources) -> http::metrics::Metrics {
+        let config = self.config;
+        let database = config.data_dir.join(crate::host::data_dir::DATABASE);
+        let metrics = Metrics::new(self.store.clone(), self.clock.clone(), database, sources);
+        http::metrics::Metrics {
+            access: Access {
+                token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),
+                allow: config.metrics.allow.clone(),
+            },
+            source: Arc::new(MetricsText(metrics)),
+        }
+    }
+
+    fn services(&self, delivery: &Running, upkeep: &Upkeep, stop_http: CancellationToken) -> Services {
+        let Deps { config, store, clock, vault, .. } = self;
+        let (store, clock, vault) = (|| store.clone(), || clock.clone(), || vault.clone());
+        let (prefix, signing) = (|| config.auth.key_prefix.clone(), || config.signing.headers.clone());
+        let (dispatch, sweep) = (|| delivery.dispatch.clone(), || upkeep.sweep.clone());
+        let (alerts, signals) = (Arc::new(AlertSender(upkeep.alerts.clone())), || delivery.signals.clone());
+        let (results, access) = (delivery.local.results(), delivery.local.access());
+        let rules = InputRules {
+            policy: self.policy.clone(),
+            signing_headers: signing(),
+            endpoints_per_app: config.limits.endpoints_per_app,
+        };
+        let workbooks = Workbooks::new(self.world.workbook_maker.clone());
+        let (max_rows, level) = (config.export.xlsx_max_rows, config.log.level.clone());
+        let (per_minute, per_second) = (config.limits.requests_per_minute, config.limits.events_per_second);
+        let facts = facts(config, self.address, self.clock.now());
+        let sessions = Arc::new(Sessions::new(store(), clock(), signals()));
+        Services {
+            auth: Arc::new(Auth::new(store(), clock(), prefix(), sessions.clone())),
+            sessions,
+            verification: Arc::new(Verification::new(store(), clock(), vault(), signing())),
+            accounts: Arc::new(Accounts::new(store(), clock(), signals(), prefix())),
+            log_level: Arc::new(LogLevel::new(store(), clock(), Arc::new(Logging), level)),
+            alerts: Arc::new(AlertTargets::new(store(), clock(), vault(), alerts, self.policy.clone())),
+            endpoints: Arc::new(Endpoints::new(store(), clock(), vault(), dispatch(), signals(), rules)),
+            events: Arc::new(Events::new(store(), clock(), signals(), config.limits.event_size)),
+            live: Arc::new(Live::new(store(), clock(), results, access, stop_http)),
+            exports: Arc::new(Exports::new(store(), clock(), max_rows, workbooks)),
+            jobs: Arc::new(Jobs::new(store(), clock(), signals())),
+            overviews: Arc::new(Overviews::new(store(), clock(), dispatch())),
+            deliveries: Arc::new(Deliveries::new(store(), clock(), signals())),
+            statistics: Arc::new(Statistics::new(store(), clock())),
+            retention: Arc::new(Retention::new(store(), clock(), sweep(), upkeep.rules.clone())),
+            about: Arc::new(About::new(store(), facts)),
+            operations: Arc::new(Operations::new(store(), sweep())),
+            limits: Arc::new(service::people::limits::Limits::new(clock(), per_minute, per_second)),
+        }
+    }
+}
+
+/// The configured retention, and whether it is set explicitly.
 fn retention_rules(config: &Config) -> Rules {
     let rule = |key: &str, span: &Span| Rule {
         span: span.clone(),
@@ -215,7 +248,7 @@ fn retention_rules(config: &Config) -> Rules {
     }
 }
 
-/// What alerts are about, besides storage.
+/// What alerts check besides storage.
 fn watched(config: &Config) -> Watched {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let mut directories = vec![absolute(&config.data_dir)];
@@ -227,7 +260,7 @@ fn watched(config: &Config) -> Watched {
     }
 }
 
-/// What the server tells of itself.
+/// The facts on the dashboard's About page.
 fn facts(config: &Config, address: &Listen, started_at: Timestamp) -> Facts {
     let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());

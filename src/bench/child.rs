@@ -1,4 +1,4 @@
-//! The server under measurement: this program once more, in a process of its own.
+//! The measured server: this program in another process.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -12,19 +12,19 @@ use tokio::time::Instant;
 use super::load;
 use crate::host::process::Process as Figures;
 
-/// How long it may take to start, and to stop.
+/// Timeout of the start and of the stop.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked whether it is ready.
-const LOOK: Duration = Duration::from_millis(10);
+/// Interval between checks.
+const POLL: Duration = Duration::from_millis(10);
 
-/// Why there is no server.
+/// The reason why the server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
     #[error("the server could not be started")]
     Start(#[from] io::Error),
     #[error("the server did not start: {0}")]
     Ended(String),
-    #[error("a key could not be made: {0}")]
+    #[error("cannot create a key: {0}")]
     Key(String),
     #[error("the server was not ready within {} s", PATIENCE.as_secs())]
     NotReady,
@@ -42,13 +42,13 @@ pub(super) struct Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Neither fails but for a process that has ended and was waited for.
+        // Both fail only for a process that has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// This program with a data directory and nothing of our environment, which may configure it.
+/// This program with a data directory and an empty environment, which could configure it.
 fn program(data: &Path) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env_clear().env("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8").arg("--data").arg(data);
@@ -57,14 +57,14 @@ fn program(data: &Path) -> io::Result<Command> {
 }
 
 impl Child {
-    /// Starts one in a directory, and waits until it is ready.
+    /// Starts a server in a directory and waits until it is ready.
     pub(super) async fn start(directory: &Path) -> Result<Child, ChildError> {
         let data = directory.join("data");
         let log = directory.join("log");
         let mut command = program(&data)?;
         command.args(["--listen", "127.0.0.1:0", "serve"]);
         let mut process = command.stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
-        let stdout = process.stdout.take().expect("it was asked for");
+        let stdout = process.stdout.take().expect("stdout is piped");
         let found = tokio::task::spawn_blocking(move || address_in(BufReader::new(stdout)));
         let address = found.await.ok().flatten();
         let mut child = Child {
@@ -78,13 +78,13 @@ impl Child {
                 std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned(),
             ));
         }
-        child.token = make_key(&child.data)?;
+        child.token = create_key(&child.data)?;
         let begun = Instant::now();
         while !load::is_ready(child.address).await {
             if begun.elapsed() > PATIENCE {
                 return Err(ChildError::NotReady);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         Ok(child)
     }
@@ -93,7 +93,7 @@ impl Child {
         self.address
     }
 
-    /// A key that may do everything.
+    /// A token with scope admin.
     pub(super) fn token(&self) -> &str {
         &self.token
     }
@@ -102,7 +102,7 @@ impl Child {
         Figures::of(self.process.id())
     }
 
-    /// Stops it in an orderly way; says how many bytes its database has then.
+    /// Stops it and returns the size of its database in bytes.
     pub(super) async fn stop(mut self) -> Result<u64, ChildError> {
         let pid = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
@@ -113,21 +113,21 @@ impl Child {
             if begun.elapsed() > PATIENCE {
                 return Err(ChildError::NotStopped);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         Ok(std::fs::metadata(self.data.join(crate::host::data_dir::DATABASE))?.len())
     }
 }
 
-/// Where it listens, as it says at its start; what it says after that is let go.
-fn address_in(mut said: impl io::BufRead + Send + 'static) -> Option<SocketAddr> {
+/// The address in the server's greeting; the rest of its output is discarded.
+fn address_in(mut output: impl io::BufRead + Send + 'static) -> Option<SocketAddr> {
     let mut line = String::new();
-    while said.read_line(&mut line).ok()? > 0 {
+    while output.read_line(&mut line).ok()? > 0 {
         let health = line.trim().strip_prefix("health").map(str::trim_start);
         if let Some(url) = health.and_then(|rest| url::Url::parse(rest).ok()) {
             let _ = std::thread::Builder::new()
                 .name("bench-stdout".to_owned())
-                .spawn(move || io::copy(&mut said, &mut io::sink()));
+                .spawn(move || io::copy(&mut output, &mut io::sink()));
             return url.socket_addrs(|| None).ok()?.into_iter().next();
         }
         line.clear();
@@ -135,14 +135,14 @@ fn address_in(mut said: impl io::BufRead + Send + 'static) -> Option<SocketAddr>
     None
 }
 
-fn make_key(data: &Path) -> Result<String, ChildError> {
-    let made =
+fn create_key(data: &Path) -> Result<String, ChildError> {
+    let created =
         program(data)?.args(["key", "create", "--name", "bench", "--scope", "admin", "--json"]).output()?;
-    let key: Option<serde_json::Value> = serde_json::from_slice(&made.stdout).ok();
+    let key: Option<serde_json::Value> = serde_json::from_slice(&created.stdout).ok();
     let token = key.as_ref().and_then(|key| key["token"].as_str());
     token
         .map(str::to_owned)
-        .ok_or_else(|| ChildError::Key(String::from_utf8_lossy(&made.stderr).into_owned()))
+        .ok_or_else(|| ChildError::Key(String::from_utf8_lossy(&created.stderr).into_owned()))
 }
 
 #[cfg(test)]
@@ -150,9 +150,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_found_in_what_the_server_says() {
-        let said = "Postrider 0.1.0\n  data       /d\n  health     http://127.0.0.1:4711/healthz\nmore\n";
-        let found = address_in(io::Cursor::new(said));
+    fn the_address_is_read_from_the_greeting() {
+        let greeting = "Postrider 0.1.0\n  data       /d\n  health     http://127.0.0.1:4711/healthz\nmore\n";
+        let found = address_in(io::Cursor::new(greeting));
         assert_eq!(found, Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
         assert_eq!(address_in(io::Cursor::new("error: no\n")), None);
     }

@@ -1,4 +1,4 @@
-//! Who posts: some connections, each with one request after the other.
+//! The load generator: several connections, each sending one request after another.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use tokio::task::JoinSet;
 
 use super::tally::Tally;
 
-/// What stands before the number of an event in its payload.
+/// The text before the number of an event in its payload.
 const MARK: &[u8] = b"\"bench_event\":";
 
-/// Why a request got no answer that is of use.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     #[error("no connection")]
     Connect(#[from] std::io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
-    #[error("the request could not be made")]
+    #[error("invalid request")]
     Invalid(#[from] hyper::http::Error),
-    #[error("{path} was answered with {status}: {body}")]
+    #[error("{path} responded with {status}: {body}")]
     Refused { path: String, status: StatusCode, body: String },
-    #[error("a client ended by itself")]
+    #[error("a client task failed")]
     Ended(#[from] tokio::task::JoinError),
 }
 
@@ -36,7 +36,7 @@ pub enum RequestError {
 #[derive(Debug, Clone)]
 pub(super) struct Posting<'a> {
     pub(super) address: SocketAddr,
-    /// `None`: to the receiver itself.
+    /// `None`: directly to the receiver.
     pub(super) token: Option<&'a str>,
     pub(super) clients: usize,
     pub(super) batch: usize,
@@ -44,7 +44,7 @@ pub(super) struct Posting<'a> {
 }
 
 impl Posting<'_> {
-    /// Posts all events of the tally; says how many were not accepted.
+    /// Posts all events of the tally and returns the number of rejected ones.
     pub(super) async fn run(&self, tally: &Arc<Tally>) -> Result<usize, RequestError> {
         let next = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
@@ -83,8 +83,8 @@ impl Posting<'_> {
     }
 }
 
-/// Makes a webhook that wants everything.
-pub(super) async fn make_webhook(address: SocketAddr, token: &str, url: &str) -> Result<(), RequestError> {
+/// Creates a webhook for all event types.
+pub(super) async fn create_webhook(address: SocketAddr, token: &str, url: &str) -> Result<(), RequestError> {
     let body = serde_json::json!({ "url": url, "events": ["*"] }).to_string();
     let path = "/v1/webhooks";
     match Client::connect(address, Some(token)).await?.post(path, body).await? {
@@ -96,7 +96,7 @@ pub(super) async fn make_webhook(address: SocketAddr, token: &str, url: &str) ->
     }
 }
 
-/// Whether it is ready to work.
+/// Whether the server is ready.
 pub(super) async fn is_ready(address: SocketAddr) -> bool {
     let asked = async {
         let mut client = Client::connect(address, None).await?;
@@ -118,7 +118,7 @@ impl Client {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // How it ended is told to whoever waits for an answer.
+        // The pending request gets its error.
         tokio::spawn(connection);
         let authorization = token.map(|token| format!("Bearer {token}"));
         Ok(Client { sender, host: address.to_string(), authorization })
@@ -139,17 +139,17 @@ impl Client {
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), RequestError> {
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 }
 
-/// A payload of about so many bytes that says which event it is.
+/// A payload of about `size` bytes with the number of its event.
 fn payload(event: usize, size: usize) -> String {
     let mark = std::str::from_utf8(MARK).expect("it is ASCII");
     let head = format!("{{{mark}{event},\"filler\":\"");
-    // Not by the width of a format, which writes character by character: a load must cost little.
+    // Not by a format width, which writes character by character: the load must be cheap.
     let filler = "x".repeat(size.saturating_sub(head.len() + 2));
     [&head, &filler, "\"}"].concat()
 }
@@ -163,7 +163,7 @@ fn batch_of(events: std::ops::Range<usize>, size: usize) -> String {
     ["{\"events\":[", &events.join(","), "]}"].concat()
 }
 
-/// Which event a payload is of.
+/// The number of the event in a payload.
 pub(super) fn number_in(payload: &[u8]) -> Option<usize> {
     let at = payload.windows(MARK.len()).position(|window| window == MARK)?;
     let digits = payload[at + MARK.len()..].iter().take_while(|b| b.is_ascii_digit());
@@ -176,14 +176,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_has_its_size_and_tells_its_event() {
-        let made = payload(1_234, 1_024);
-        assert_eq!(made.len(), 1_024);
+    fn a_payload_has_its_size_and_its_event_number() {
+        let built = payload(1_234, 1_024);
+        assert_eq!(built.len(), 1_024);
         assert!(
             serde_json::from_str::<serde_json::Value>(&batch_of(3..5, 64)).unwrap()["events"][1].is_object()
         );
         assert_eq!(number_in(envelope(1_234, 100).as_bytes()), Some(1_234));
-        assert_eq!(number_in(payload(7, 0).as_bytes()), Some(7), "too small a size is made up for");
+        assert_eq!(number_in(payload(7, 0).as_bytes()), Some(7), "a size that is too small is ignored");
         assert_eq!(number_in(b"{}"), None);
     }
 }

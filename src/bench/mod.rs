@@ -1,12 +1,11 @@
-//! `postrider bench`: what this machine can do.
+//! `postrider bench`: measures this machine.
 //!
-//! The server runs as it does for everyone, in a process of its own (so that its processor time and memory
-//! are its own) and in a throw-away directory, with the default configuration but for one thing: it may
-//! reach loopback. Who posts and who receives are here, as cheap as they can be: [`load`], [`receiver`].
-//! First the same requests go straight to the receiver; how many times as fast that is says how much of the
-//! machine's pace is left.
+//! The server runs in a process of its own (to measure its CPU time and memory) and in a temporary
+//! directory, with the default configuration except that deliveries may reach loopback. The load generator
+//! and the receiver run in this process and are as cheap as possible: [`load`], [`receiver`]. First the
+//! same requests go directly to the receiver, as a reference.
 //!
-//! Times and rates are of this machine in this minute. They are compared with others of the same run only.
+//! The figures depend on the machine and the moment. Compare them only within one run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,40 +22,40 @@ mod tally;
 
 use child::Child;
 pub use child::ChildError;
-pub use report::{Report, Times};
+pub use report::{BenchReport, Latencies};
 use tally::Tally;
 
 use crate::host::disk::fsync_ms;
-use crate::host::throw_away::ThrowAway;
+use crate::host::temp_directory::TempDirectory;
 
-/// How long nothing may arrive before what is missing is given up.
+/// The run ends when nothing arrives for this long.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After the last arrival, until the last results are written.
+/// After the last arrival, until the last results are committed.
 const SETTLES: Duration = Duration::from_millis(500);
 
-/// What is to be measured.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct BenchPlan {
     /// Events to post.
     pub events: usize,
-    /// Connections that post at the same time.
+    /// Concurrent connections that post.
     pub clients: usize,
-    /// Webhooks that want each event.
+    /// Webhooks per event.
     pub endpoints: usize,
-    /// Events of one request; 1 = one by one (`POST /v1/events`), more = `POST /v1/events/batch`.
+    /// Events per request; 1 = `POST /v1/events`, more = `POST /v1/events/batch`.
     pub batch: usize,
-    /// Bytes of a payload.
+    /// Payload size in bytes.
     pub payload: usize,
-    /// Where the throw-away directory is made: the disk that is measured.
+    /// Parent of the temporary directory: the disk that is measured.
     pub parent: PathBuf,
-    /// Whether progress is shown on stderr.
+    /// Whether to show a progress bar on stderr.
     pub shows_progress: bool,
 }
 
-/// Why there is no result.
+/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    #[error("nothing can be written to {}; name another place with --data", .0.display())]
+    #[error("cannot write to {}. Choose another directory with --data", .0.display())]
     Directory(PathBuf, #[source] std::io::Error),
     #[error("the receiver could not be started")]
     Receiver(#[source] std::io::Error),
@@ -66,20 +65,21 @@ pub enum BenchError {
     Request(#[from] load::RequestError),
 }
 
-/// Measures. Takes as long as it takes; nothing of it stays but the result.
-pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
+/// Runs the benchmark. Leaves nothing behind but the result.
+pub async fn run(plan: &BenchPlan) -> Result<BenchReport, BenchError> {
     let in_parent = |e| BenchError::Directory(plan.parent.clone(), e);
-    let directory = ThrowAway::make_in(&plan.parent, "bench").map_err(in_parent)?;
+    let directory = TempDirectory::create_in(&plan.parent, "bench").map_err(in_parent)?;
     let fsync_ms = fsync_ms(&directory.path().join("probe")).map_err(in_parent)?;
 
     let direct_tally = Arc::new(Tally::new(plan.events, 1));
-    let direct = straight(plan, &direct_tally).await?;
+    let direct = direct(plan, &direct_tally).await?;
 
     let child = Child::start(directory.path()).await?;
     let tally = Arc::new(Tally::new(plan.events, plan.endpoints));
     let receiver = receiver::start(tally.clone()).await.map_err(BenchError::Receiver)?;
     for endpoint in 0..plan.endpoints {
-        load::make_webhook(child.address(), child.token(), &format!("http://{receiver}/{endpoint}")).await?;
+        load::create_webhook(child.address(), child.token(), &format!("http://{receiver}/{endpoint}"))
+            .await?;
     }
     let cpu_before = child.figures().cpu_seconds;
     let posting = load::Posting {
@@ -98,7 +98,7 @@ pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
     tokio::time::sleep(SETTLES).await;
     let figures = child.figures();
     let disk_bytes = child.stop().await?;
-    Ok(Report::new(report::Measured {
+    Ok(BenchReport::new(report::Measurements {
         plan,
         tally: &tally,
         refused,
@@ -111,8 +111,8 @@ pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
     }))
 }
 
-/// Requests a second when nothing is between those who post and the receiver.
-async fn straight(plan: &Plan, tally: &Arc<Tally>) -> Result<f64, BenchError> {
+/// Requests a second directly to the receiver.
+async fn direct(plan: &BenchPlan, tally: &Arc<Tally>) -> Result<f64, BenchError> {
     let address = receiver::start(tally.clone()).await.map_err(BenchError::Receiver)?;
     let posting =
         load::Posting { address, token: None, clients: plan.clients, batch: 1, payload: plan.payload };

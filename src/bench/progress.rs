@@ -1,4 +1,4 @@
-//! A bar on stderr, for as long as it is held.
+//! A progress bar on stderr.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::tally::Tally;
 const EVERY: Duration = Duration::from_millis(200);
 const WIDTH: usize = 30;
 
-/// The bar; it is wiped away when this is dropped.
+/// The bar; dropping it clears the line.
 pub(super) struct Progress(JoinHandle<()>);
 
 impl Drop for Progress {
@@ -21,7 +21,7 @@ impl Drop for Progress {
     }
 }
 
-/// Shows how far a run is.
+/// Shows the progress of a run.
 pub(super) fn show(tally: Arc<Tally>) -> Progress {
     Progress(tokio::spawn(async move {
         loop {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_fills_up() {
+    fn the_bar_shows_the_share_of_deliveries() {
         assert_eq!(bar(0, 10), format!("[{}] 0 of 10 delivered", " ".repeat(30)));
         assert_eq!(bar(5, 10), format!("[{}{}] 5 of 10 delivered", "=".repeat(15), " ".repeat(15)));
         assert_eq!(bar(10, 10), format!("[{}] 10 of 10 delivered", "=".repeat(30)));

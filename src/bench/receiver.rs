@@ -1,4 +1,4 @@
-//! Who receives: answers 200 to everything, and tells the tally which event it was.
+//! The receiver: responds with 200 and reports each event to the tally.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::load::number_in;
 use super::tally::Tally;
 
-/// Starts one on a port of the system's choice. It ends with the runtime.
+/// Starts one on a free port. It ends with the runtime.
 pub(super) async fn start(tally: Arc<Tally>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -27,7 +27,7 @@ pub(super) async fn start(tally: Arc<Tally>) -> std::io::Result<SocketAddr> {
             let tally = tally.clone();
             let service = service_fn(move |request| receive(request, tally.clone()));
             tokio::spawn(async move {
-                // A connection that ends early is seen by who sends.
+                // The sender sees a connection that ends early.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }

@@ -1,5 +1,5 @@
-//! When each event was posted, accepted, and first arrived at each webhook. Without locks: it is written for
-//! every request.
+//! The times at which each event was posted, accepted and first delivered to each webhook. It is written for
+//! every request, so it has no locks.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long the next arrival is waited for before it is asked again whether all are there.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval between checks for completion.
+const POLL: Duration = Duration::from_millis(100);
 
-/// The times of one run, in nanoseconds since its begin; 0 = not yet.
+/// The times of one run, in nanoseconds since its start; 0 = not yet.
 #[derive(Debug)]
 pub(super) struct Tally {
     begun: Instant,
     endpoints: usize,
     posted: Vec<AtomicU64>,
     accepted: Vec<AtomicU64>,
-    /// For each event its endpoints.
+    /// For each event, its endpoints.
     arrived: Vec<AtomicU64>,
     accepted_count: AtomicUsize,
     arrived_count: AtomicUsize,
-    again: AtomicUsize,
+    duplicates: AtomicUsize,
     last_arrival: AtomicU64,
     all_arrived: Notify,
 }
@@ -40,7 +40,7 @@ impl Tally {
             arrived: zeros(events * endpoints),
             accepted_count: AtomicUsize::new(0),
             arrived_count: AtomicUsize::new(0),
-            again: AtomicUsize::new(0),
+            duplicates: AtomicUsize::new(0),
             last_arrival: AtomicU64::new(0),
             all_arrived: Notify::new(),
         }
@@ -63,14 +63,14 @@ impl Tally {
         self.accepted_count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes an arrival. One that is not of this run is passed over.
+    /// Records an arrival. One of another run is ignored.
     pub(super) fn arrive(&self, event: usize, endpoint: usize) {
         if event >= self.events() || endpoint >= self.endpoints {
             return;
         }
         let (now, place) = (self.now(), &self.arrived[event * self.endpoints + endpoint]);
         if place.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            self.again.fetch_add(1, Ordering::Relaxed);
+            self.duplicates.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.last_arrival.fetch_max(now, Ordering::Relaxed);
@@ -88,21 +88,21 @@ impl Tally {
         self.arrived_count.load(Ordering::Relaxed)
     }
 
-    /// First arrivals that there are to be.
+    /// Expected first arrivals.
     pub(super) fn expected(&self) -> usize {
         self.arrived.len()
     }
 
     /// Arrivals after the first.
     pub(super) fn duplicates(&self) -> usize {
-        self.again.load(Ordering::Relaxed)
+        self.duplicates.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything that was accepted has arrived, or until nothing has for `patience`.
+    /// Waits until everything accepted has arrived, or until nothing has arrived for `patience`.
     pub(super) async fn wait(&self, patience: Duration) {
         let (mut seen, mut since) = (self.arrived(), Instant::now());
         while self.arrived() < self.accepted() * self.endpoints && since.elapsed() < patience {
-            let _ = tokio::time::timeout(LOOK, self.all_arrived.notified()).await;
+            let _ = tokio::time::timeout(POLL, self.all_arrived.notified()).await;
             if self.arrived() != seen {
                 (seen, since) = (self.arrived(), Instant::now());
             }
@@ -116,7 +116,7 @@ impl Tally {
         last.saturating_sub(first.unwrap_or(0)) as f64 / 1e9
     }
 
-    /// From post to 202, of those that were accepted, in ms, ascending.
+    /// From post to 202 of accepted events, in ms, ascending.
     pub(super) fn until_accepted(&self) -> Vec<f64> {
         let pairs = self.posted.iter().zip(&self.accepted);
         lengths(pairs.map(|(from, to)| (from.load(Ordering::Relaxed), to.load(Ordering::Relaxed))))
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn first_arrivals_count_and_others_are_duplicates() {
+    async fn first_arrivals_count_and_later_ones_are_duplicates() {
         let tally = Tally::new(2, 2);
         tally.post(0);
         tokio::time::advance(Duration::from_millis(3)).await;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_arrive_is_given_up() {
+    async fn the_wait_ends_when_nothing_arrives() {
         let tally = Tally::new(1, 1);
         tally.post(0);
         tally.accept(0);

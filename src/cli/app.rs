@@ -11,21 +11,21 @@ use crate::service::By;
 use crate::service::people::apps;
 use crate::store::Store;
 
-/// What to do with apps.
+/// Commands on apps.
 #[derive(Debug, Subcommand)]
 pub enum AppCommand {
-    /// Make an app
+    /// Create an app
     Create {
-        /// A name that no other app has
+        /// A unique name
         #[arg(long)]
         name: String,
-        /// Print one JSON object for programs
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
     /// List all apps by name
     List {
-        /// Print a JSON array for programs
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },

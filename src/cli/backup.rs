@@ -1,11 +1,12 @@
-//! `backup`, `restore`, `check`: the data as a file, back again, and whether it is sound.
+//! `backup`, `restore`, `check`: all data to a file, from a file, and a check of the database.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{CliError, output};
+use super::output::counted;
+use super::{CliError, output, storage};
 use crate::config::Config;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
@@ -15,38 +16,43 @@ use crate::upkeep::backup::BackupError;
 use crate::upkeep::restore;
 use crate::upkeep::restore::Restored;
 
-/// How long another process's lock is waited for.
+/// How long to wait for a lock of another process.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Runs `backup FILE`. A server may be running meanwhile.
-pub(super) fn make(config: &Config, to: &Path) -> Result<(), CliError> {
-    let made = backup::make(config, to, SystemClock.now())?;
-    let key = if made.has_key {
-        "It holds the encryption key: keep it as safe as the data."
+/// Runs `backup FILE`. Safe while a server runs.
+pub(super) fn create(config: &Config, to: &Path) -> Result<(), CliError> {
+    let created = backup::create(config, to, SystemClock.now())?;
+    let key = if created.has_key {
+        "It contains the encryption key. Protect it like the data itself."
     } else {
-        "It does not hold the encryption key, which is configured: keep that too."
+        "It does not contain the encryption key, which is configured. Keep a copy of that key as well."
     };
     output::print(&format!(
         "backed up {} events and {} attempts to {} ({})\n{key}\n",
-        made.events,
-        made.attempts,
+        created.events,
+        created.attempts,
         to.display(),
-        size(made.bytes)
+        size(created.bytes)
     ))
 }
 
 /// Runs `restore FILE`.
 pub(super) fn restore(config: &Config, from: &Path) -> Result<(), CliError> {
-    let Restored { manifest, kept } = restore::restore(config, from, SystemClock.now())?;
+    let Restored { manifest, replaced } = restore::restore(config, from, SystemClock.now())?;
     let of = match (&manifest.created_at, &manifest.version) {
         (Some(at), Some(version)) => format!("the backup of {at} by Postrider {version}"),
         _ => format!("the database {}", from.display()),
     };
     let data = config.data_dir.display();
-    let kept = kept.map_or(String::new(), |kept| {
-        format!("What was there before is in {}; remove it when you are content.\n", kept.display())
+    let replaced = replaced.map_or(String::new(), |replaced| {
+        format!(
+            "The previous data was moved to {}; delete it when you no longer need it.\n",
+            replaced.display()
+        )
     });
-    output::print(&format!("restored {of} into {data}\n{kept}Start it: postrider --data {data}\n"))
+    output::print(&format!(
+        "restored {of} into {data}\n{replaced}Start the server: postrider --data {data}\n"
+    ))
 }
 
 /// Runs `check`.
@@ -54,9 +60,14 @@ pub(super) fn check(config: &Config, as_json: bool) -> Result<(), CliError> {
     let database = DataDir::existing(config).database();
     if !database.exists() {
         return Err(CliError::Usage(format!(
-            "there is nothing to check: {} does not exist; check data_dir (--data)",
+            "nothing to check: {} does not exist. Name the right data directory with --data",
             database.display()
         )));
+    }
+    let dir = DataDir::existing(config);
+    // A database whose key is lost can still be checked.
+    if let Ok(vault) = dir.vault() {
+        storage::prove_key(&dir, &vault)?;
     }
     let found = inspect(&database, BUSY)?;
     if as_json {
@@ -67,7 +78,8 @@ pub(super) fn check(config: &Config, as_json: bool) -> Result<(), CliError> {
     match found.problems.len() {
         0 => Ok(()),
         n => Err(CliError::Failed(format!(
-            "{n} problems were found in {}; restore the newest backup that check finds sound",
+            "found {} in {}. Restore the newest backup that passes this check",
+            counted(n, "problem"),
             database.display()
         ))),
     }
@@ -96,7 +108,7 @@ fn as_text(found: &Inspection, database: &Path) -> String {
         database.display(),
         found.version,
         if found.version < found.known {
-            format!(" (the next start brings it to {})", found.known)
+            format!(" (the next start upgrades it to {})", found.known)
         } else {
             String::new()
         },
@@ -113,12 +125,12 @@ fn as_text(found: &Inspection, database: &Path) -> String {
         text += &format!("problem: {problem}\n");
     }
     if found.problems.is_empty() {
-        text += "sound: no damage, and nothing refers to what is gone\n";
+        text += "OK: no corruption, no dangling references\n";
     }
     text
 }
 
-/// Bytes for people.
+/// Bytes as people read them.
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),
@@ -136,9 +148,10 @@ impl From<BackupError> for CliError {
             | BackupError::NotEmpty(_)
             | BackupError::KeyMissing
             | BackupError::WrongKey => CliError::Usage(error.to_string()),
-            BackupError::Unwritable { .. } | BackupError::Unreadable { .. } | BackupError::Aside { .. } => {
-                CliError::Backup(error)
-            }
+            BackupError::Unwritable { .. }
+            | BackupError::Unreadable { .. }
+            | BackupError::NotABackup { .. }
+            | BackupError::Aside { .. } => CliError::Backup(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `bench`: what this machine can do.
+//! `bench`: measures this machine.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -6,36 +6,36 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, output, serve};
-use crate::bench::{self, Plan};
+use crate::bench::{self, BenchPlan};
 use crate::config::Config;
 
-/// What to measure.
+/// Flags of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchOptions {
     /// Events to post
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub events: u32,
-    /// Connections that post at the same time
+    /// Concurrent connections that post
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub clients: u32,
-    /// Webhooks that get each event
+    /// Webhooks per event
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub endpoints: u32,
-    /// Events of one request; with 1 each is posted by itself
+    /// Events per request; 1 = POST /v1/events
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub batch: u32,
-    /// Bytes of a payload
+    /// Payload size in bytes
     #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub payload: u32,
-    /// Print one JSON object for programs
+    /// Print a JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(options: &BenchOptions, config: &Config) -> Result<(), CliError> {
-    let number = |n: u32| usize::try_from(n).expect("it is bounded by its range");
-    let plan = Plan {
+    let number = |n: u32| usize::try_from(n).expect("the argument's range bounds it");
+    let plan = BenchPlan {
         events: number(options.events),
         clients: number(options.clients),
         endpoints: number(options.endpoints),
@@ -52,12 +52,15 @@ pub(super) fn run(options: &BenchOptions, config: &Config) -> Result<(), CliErro
         output::print(&report.text())?;
     }
     if report.missing > 0 {
-        return Err(CliError::Failed(format!("{} deliveries did not arrive", report.missing)));
+        return Err(CliError::Failed(format!(
+            "{} did not arrive",
+            super::output::counted(report.missing, "delivery")
+        )));
     }
     Ok(())
 }
 
-/// The data directory, or the nearest one above it that is there: what is measured is its disk.
+/// The data directory, or its nearest existing ancestor: its disk is measured.
 fn disk_of(data_dir: &Path) -> PathBuf {
     let here = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     here.ancestors().find(|dir| dir.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned)

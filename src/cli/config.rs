@@ -1,27 +1,43 @@
-//! `config`: whether the configuration is right, and what it comes to. Neither touches the data
-//! directory.
+//! `config`: checks and shows the configuration. Nothing is created in the data directory.
 
 use clap::Subcommand;
 
-use super::{CliError, output};
-use crate::config::{Config, reference};
+use super::{CliError, output, storage};
+use crate::config::{Config, Problems, reference};
+use crate::host::data_dir::DataDir;
 
-/// What to do with the configuration.
+/// Commands on the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say whether the configuration is fine, or all that is wrong with it
-    Check,
-    /// Show each key with its value and where that comes from; secrets are hidden
+    /// Check the configuration and report all problems
+    Check {
+        /// Treat warnings, such as unknown environment variables, as errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Show each key with its value and origin; secrets are hidden
     Dump,
-    /// Print all keys with form, default and environment variable, as Markdown
+    /// Print all keys with format, default and environment variable, as Markdown
     Reference,
 }
 
-/// Runs the command. A configuration that is not fine has been reported before this.
+/// Runs the command. Problems of the configuration were reported before this.
 pub(super) fn run(command: ConfigCommand, config: &Config) -> Result<(), CliError> {
     match command {
-        ConfigCommand::Check => output::print("configuration is fine\n"),
+        ConfigCommand::Check { strict } => check(config, strict),
         ConfigCommand::Dump => output::print(&config.dump()),
         ConfigCommand::Reference => output::print(&reference::markdown()),
     }
+}
+
+/// Besides the configuration itself, checks that its key is the one of the database, if there is one.
+fn check(config: &Config, strict: bool) -> Result<(), CliError> {
+    if strict && !config.warnings.is_empty() {
+        return Err(Problems(config.warnings.clone()).into());
+    }
+    let dir = DataDir::existing(config);
+    if dir.database().exists() {
+        storage::prove_key(&dir, &dir.vault()?)?;
+    }
+    output::print("configuration is fine\n")
 }

@@ -1,6 +1,6 @@
-//! `demo`: the product at work, in a throw-away data directory.
+//! `demo`: a temporary server with sample data.
 
-use super::{CliError, serve};
+use super::{CliError, output, serve};
 use crate::config::Config;
 use crate::demo;
 use crate::trace::logging;
@@ -8,6 +8,7 @@ use crate::trace::logging;
 /// Runs the command.
 pub(super) fn run(config: Config) -> Result<(), CliError> {
     logging::init(&config);
-    serve::runtime()?.block_on(demo::run(config))?;
-    Ok(())
+    let result = serve::runtime()?.block_on(demo::run(config));
+    output::flush();
+    Ok(result?)
 }

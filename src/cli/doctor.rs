@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong with this machine, or on the way to an endpoint.
+//! `doctor`: diagnoses this machine, or the connection to an endpoint.
 
 use clap::Args;
 use url::Url;
@@ -8,14 +8,15 @@ use crate::config::Config;
 use crate::doctor::{self, Finding, endpoint, machine};
 use crate::domain::{Endpoint, EndpointId};
 use crate::host::clock::{Clock, SystemClock};
+use crate::host::data_dir::DataDir;
 use crate::store::Store;
 
-/// What to look at.
+/// Flags of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorOptions {
-    /// A webhook, by its id, which gets a signed test; or any URL, which gets none
+    /// Id of a webhook (it gets a signed test request), or any URL (no request is sent)
     pub endpoint: Option<String>,
-    /// Print one JSON object for programs
+    /// Print a JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -31,8 +32,14 @@ pub(super) fn run(options: &DoctorOptions, config: &Config) -> Result<(), CliErr
     } else {
         output::print(&doctor::text(&found))?;
     }
-    if doctor::has_problem(&found) {
-        return Err(CliError::Failed("something does not work; see above".to_owned()));
+    // The one problem that only the configuration can fix has its exit code.
+    let dir = DataDir::existing(config);
+    if let (true, Ok(vault)) = (dir.database().exists(), dir.vault()) {
+        storage::prove_key(&dir, &vault)?;
+    }
+    if doctor::problems(&found) > 0 {
+        let failed = output::counted(doctor::problems(&found), "check");
+        return Err(CliError::Failed(format!("{failed} failed, see above")));
     }
     Ok(())
 }
@@ -42,16 +49,16 @@ fn examine(name: &str, config: &Config) -> Result<Vec<Finding>, CliError> {
         let found = storage::with(config, async |store| find(store, id).await)?;
         return match found {
             Some(found) => Ok(serve::runtime()?.block_on(endpoint::examine(config, found))),
-            None => Err(CliError::Usage(format!("there is no webhook with the id {name}"))),
+            None => {
+                Err(CliError::Usage(format!("no webhook has the id {name}; list them with GET /v1/webhooks")))
+            }
         };
     }
     match Url::parse(name) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
             Ok(serve::runtime()?.block_on(endpoint::examine_url(config, &url)))
         }
-        _ => {
-            Err(CliError::Usage(format!("{name:?} is neither the id of a webhook nor an http or https URL")))
-        }
+        _ => Err(CliError::Usage(format!("{name:?} is neither a webhook id nor an http or https URL"))),
     }
 }
 

@@ -15,37 +15,37 @@ use crate::service::people::users::UserError;
 use crate::store::StoreError;
 use crate::upkeep::backup::BackupError;
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     #[error(transparent)]
     Config(#[from] Problems),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// What was asked for makes no sense, whatever the state of things.
+    /// Wrong usage: the command line must change.
     #[error("{0}")]
     Usage(String),
-    /// Anything that went wrong while running.
+    /// Any other failure while running.
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The server did not start.
     #[error(transparent)]
     Start(StartError),
     /// A file could not be written or read.
     #[error(transparent)]
     Backup(BackupError),
-    /// The demo did not run.
+    /// The demo failed.
     #[error(transparent)]
     Demo(DemoError),
-    /// Nothing could be measured.
+    /// The benchmark failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
 }
 
 impl CliError {
-    /// 2 for what a person must change in command or configuration, else 1.
+    /// 2 when the command line or the configuration must change, else 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
@@ -59,7 +59,7 @@ impl CliError {
         }
     }
 
-    /// What a person reads: the error with its causes; the problems of a configuration a line each.
+    /// The text for people: the error with its causes, or one line for each problem of a configuration.
     pub fn report(&self) -> String {
         if let CliError::Config(problems) = self {
             return problems.to_string();
@@ -68,7 +68,7 @@ impl CliError {
     }
 }
 
-/// An error and what led to it.
+/// An error with its causes.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -86,10 +86,24 @@ impl From<StartError> for CliError {
             StartError::Store(error) => error.into(),
             StartError::Tls(error) => CliError::Usage(with_causes(&error)),
             StartError::Listen { .. }
-            | StartError::HandedOver(_)
+            | StartError::PassedSocket(_)
             | StartError::Sender(_)
             | StartError::DiskFailed
             | StartError::Signals(_) => CliError::Start(error),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> CliError {
+        match error {
+            // At the start, and in commands, nothing else keeps storage busy for longer than its own waits.
+            StoreError::Overloaded => CliError::Failed(
+                "the database is locked by another process. Close what has it open, such as sqlite3 or a backup \
+                 tool, and try again"
+                    .to_owned(),
+            ),
+            error => CliError::Store(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what shells and readers of manuals want, made from the command line itself.
+//! `completions` and `man`, generated from the definition of the command line.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -9,7 +9,7 @@ use super::{Cli, CliError, output};
 pub(super) fn completions(shell: Shell) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "postrider", &mut script);
-    output::print(&String::from_utf8_lossy(&script))
+    output::print_exactly(&String::from_utf8_lossy(&script))
 }
 
 /// Prints the manual page, one section for each command.
@@ -28,5 +28,5 @@ pub(super) fn man() -> Result<(), CliError> {
         let text = String::from_utf8_lossy(&options).replace(".SH OPTIONS\n", "");
         page.extend(text.into_bytes());
     }
-    output::print(&String::from_utf8_lossy(&page))
+    output::print_exactly(&String::from_utf8_lossy(&page))
 }

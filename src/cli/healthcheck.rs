@@ -1,9 +1,9 @@
-//! `healthcheck`: for containers without curl. Exit code 0 when the server at the configured address
-//! says that it is alive.
+//! `healthcheck`: for containers without curl. Exit code 0 when the server at the configured address is
+//! alive.
 //!
-//! It speaks just enough HTTP for that: one request to our own server needs no client that knows proxies
-//! and redirects. Over TLS any certificate will do: it is asked whether the server at our own address is
-//! alive, not who it is, and the certificate bears another name than that address.
+//! It implements one HTTP request by hand: a request to our own server needs no proxies and no redirects.
+//! Over TLS it accepts any certificate: the question is whether the server is alive, and the certificate
+//! has another name than the local address.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -19,10 +19,10 @@ use super::{CliError, output};
 use crate::config::{Config, Listen};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The first line of an answer is `HTTP/1.1 200 OK`; only its status matters.
+/// The first line of a response is `HTTP/1.1 200 OK`; only the status matters.
 const STATUS_LINE_BYTES: u64 = 64;
 
-/// Asks the server.
+/// Runs the command.
 pub(super) fn run(config: &Config) -> Result<(), CliError> {
     let address = config.local_address();
     let url = match (&address, &config.tls) {
@@ -31,8 +31,8 @@ pub(super) fn run(config: &Config) -> Result<(), CliError> {
         (Listen::Unix(_), _) => format!("/healthz at {address}"),
     };
     match status(&address, config.tls.is_some()) {
-        Ok(200) => output::print(&format!("healthy: {url} answered 200\n")),
-        Ok(status) => Err(CliError::Failed(format!("unhealthy: {url} answered {status}"))),
+        Ok(200) => output::print(&format!("healthy: {url} responded with 200\n")),
+        Ok(status) => Err(CliError::Failed(format!("unhealthy: {url} responded with {status}"))),
         Err(e) => Err(CliError::Failed(format!("unhealthy: {url} cannot be reached: {e}"))),
     }
 }
@@ -43,51 +43,51 @@ fn status(address: &Listen, tls: bool) -> io::Result<u16> {
             let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             stream.set_write_timeout(Some(TIMEOUT))?;
-            ask_by(stream, tls)
+            request_over(stream, tls)
         }
         Listen::Unix(path) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
             stream.set_write_timeout(Some(TIMEOUT))?;
-            ask_by(stream, tls)
+            request_over(stream, tls)
         }
     }
 }
 
-fn ask_by(stream: impl Read + Write, tls: bool) -> io::Result<u16> {
+fn request_over(stream: impl Read + Write, tls: bool) -> io::Result<u16> {
     if !tls {
-        return ask(stream);
+        return request(stream);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Any))
+        .with_custom_certificate_verifier(Arc::new(AcceptAny))
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    ask(StreamOwned::new(connection, stream))
+    request(StreamOwned::new(connection, stream))
 }
 
-/// Makes the request.
-fn ask(mut stream: impl Read + Write) -> io::Result<u16> {
+/// Sends the request and reads the status.
+fn request(mut stream: impl Read + Write) -> io::Result<u16> {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     stream.flush()?;
     let mut head = Vec::new();
-    // Reads on when it is interrupted, as by a container that is paused.
+    // Continues after an interruption, such as a paused container.
     BufReader::new(stream.take(STATUS_LINE_BYTES)).read_until(b'\n', &mut head)?;
     let head = String::from_utf8_lossy(&head);
     let status =
         head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    status.ok_or_else(|| io::Error::other("the answer is not HTTP"))
+    status.ok_or_else(|| io::Error::other("the response is not HTTP"))
 }
 
-/// Takes any certificate.
+/// Accepts any certificate.
 #[derive(Debug)]
-struct Any;
+struct AcceptAny;
 
-impl ServerCertVerifier for Any {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    fn status_of(answer: &'static str) -> io::Result<u16> {
+    fn status_of(response: &'static str) -> io::Result<u16> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0u8; 1_024];
             let _ = stream.read(&mut request).unwrap();
-            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
         });
         let status = status(&address.into(), false);
         server.join().unwrap();
@@ -149,7 +149,7 @@ mod tests {
         assert!(status_of("").is_err());
     }
 
-    /// Says "interrupted" before each byte of its answer.
+    /// Returns "interrupted" before each byte of its response.
     struct Interrupted(&'static [u8], bool);
 
     impl Read for Interrupted {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interruption_is_not_taken_for_a_server_that_does_not_answer() {
-        assert_eq!(ask(Interrupted(b"HTTP/1.1 200 OK\r\n\r\n", false)).unwrap(), 200);
+    fn an_interrupted_read_is_retried() {
+        assert_eq!(request(Interrupted(b"HTTP/1.1 200 OK\r\n\r\n", false)).unwrap(), 200);
     }
 }

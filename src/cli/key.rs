@@ -1,4 +1,4 @@
-//! `key`: API keys. Changes hold at once, also for a server that is running.
+//! `key`: API keys. Changes take effect at once, also on a running server.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -15,24 +15,24 @@ use crate::service::people::keys;
 use crate::service::people::keys::{CreatedKey, NewKey};
 use crate::store::Store;
 
-/// What to do with keys.
+/// Commands on keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key; its secret is shown this once
+    /// Create a key; its secret is shown only once
     Create {
-        /// What the key is for, for people
+        /// A label, such as "billing service"
         #[arg(long)]
         name: String,
-        /// What the key may do: names separated by commas
+        /// Scopes, separated by commas
         #[arg(long, value_name = "SCOPE[,SCOPE…]", required = true, value_parser = scopes)]
         scope: Vec<Scopes>,
-        /// The app it belongs to
+        /// App that owns the key
         #[arg(long, value_name = "NAME_OR_ID", default_value = DEFAULT_APP)]
         app: String,
-        /// How long it works, such as 90d; without it, until it is revoked
+        /// Lifetime, such as 90d (default: never expires)
         #[arg(long, value_name = "DURATION", value_parser = lifetime)]
         expires: Option<Span>,
-        /// Print one JSON object for programs
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
         /// Print the token alone
@@ -41,15 +41,15 @@ pub enum KeyCommand {
     },
     /// List all keys, newest first
     List {
-        /// Print a JSON array for programs
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// End a key
+    /// Revoke a key
     Revoke {
-        /// The key's id, with or without the prefix
+        /// Id of the key, with or without the prefix
         id: String,
-        /// Print one JSON object for programs
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
@@ -60,7 +60,7 @@ fn scopes(text: &str) -> Result<Scopes, String> {
     match Scopes::parse_list(text) {
         Ok(scopes) if !scopes.is_empty() => Ok(scopes),
         Ok(_) => Err(format!("expected one or more of {}", names())),
-        Err(name) => Err(format!("{name:?} is no scope; there are {}", names())),
+        Err(name) => Err(format!("{name:?} is not a scope; known scopes: {}", names())),
     }
 }
 
@@ -87,7 +87,7 @@ async fn run_with(command: KeyCommand, config: &Config, store: &dyn Store) -> Re
                 output::print(&format!("{}\n", created.token(prefix)))
             } else {
                 let app = apps::find(store, &created.key.app_id.to_string()).await?;
-                output::print(&created_text(&created, prefix, &app, &config.public_base()))
+                output::print(&created_text(&created, prefix, &app, &output::base(config)))
             }
         }
         KeyCommand::List { json } => {
@@ -105,7 +105,7 @@ async fn run_with(command: KeyCommand, config: &Config, store: &dyn Store) -> Re
                 output::print_json(&key_json(&key, prefix, &apps::list(store).await?))
             } else {
                 let shown = client_key(prefix, &key.id);
-                output::print(&format!("revoked {shown}: it opens nothing any more\n"))
+                output::print(&format!("revoked {shown}\n"))
             }
         }
     }
@@ -128,7 +128,7 @@ fn created_json(created: &CreatedKey, prefix: &str) -> Value {
 
 fn created_text(created: &CreatedKey, prefix: &str, app: &App, base: &str) -> String {
     let token = created.token(prefix);
-    // A first request that the key can do.
+    // A first request that this key is allowed to make.
     let hint =
         if created.key.scopes.allows(Scope::WebhooksRead) || !created.key.scopes.allows(Scope::EventsWrite) {
             format!("curl -H 'Authorization: Bearer {token}' {base}/v1/webhooks")
@@ -139,7 +139,7 @@ fn created_text(created: &CreatedKey, prefix: &str, app: &App, base: &str) -> St
             )
         };
     format!(
-        "Key for app {app}, with {scopes}{expires}. Keep the secret now: it is not shown again.\n\n\
+        "Key for app {app} with scopes {scopes}{expires}. Save the secret now: it is shown only once.\n\n\
          token            {token}\n\
          or, in two headers:\n\
          x-client-key     {client_key}\n\
@@ -147,8 +147,10 @@ fn created_text(created: &CreatedKey, prefix: &str, app: &App, base: &str) -> St
          Try it:\n  {hint}\n",
         app = app.name,
         scopes = created.key.scopes,
-        expires =
-            created.key.expires_at.map_or(String::new(), |at| format!(", until {}", output::time(Some(at)))),
+        expires = created
+            .key
+            .expires_at
+            .map_or(String::new(), |at| format!(", valid until {}", output::time(Some(at)))),
         client_key = created.client_key(prefix),
         secret = created.secret,
     )
@@ -176,7 +178,7 @@ fn app_name<'a>(key: &Key, apps: &'a [App]) -> Option<&'a str> {
 
 fn list_text(keys: &[Key], apps: &[App], prefix: &str, now: Timestamp) -> String {
     if keys.is_empty() {
-        return "there is no key yet; make one with\n  postrider key create --name my-key --scope webhooks:read,webhooks:write,events:write\n"
+        return "No keys yet. Create one:\n  postrider key create --name my-key --scope webhooks:read,webhooks:write,events:write\n"
             .to_owned();
     }
     let rows: Vec<_> = keys

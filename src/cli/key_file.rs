@@ -11,10 +11,10 @@ use crate::host::data_dir::DataDir;
 use crate::service::By;
 use crate::store::Reseal;
 
-/// What to do with the key file.
+/// Commands on the key file.
 #[derive(Debug, Subcommand)]
 pub enum KeyFileCommand {
-    /// Encrypt all secrets with another key; the server must be stopped. Backups made before keep the old one
+    /// Encrypt all secrets with a new key (stop the server first); older backups keep the old key
     Rotate,
 }
 
@@ -24,20 +24,22 @@ pub(super) fn run(command: KeyFileCommand, config: &Config) -> Result<(), CliErr
     let dir = DataDir::existing(config);
     if !dir.database().exists() {
         return Err(CliError::Usage(format!(
-            "there is no key to rotate: {} does not exist; check data_dir (--data)",
+            "no key to rotate: {} does not exist. Name the right data directory with --data",
             dir.database().display()
         )));
     }
-    let _lock = dir.lock()?;
-    // From here to the end both keys open: whenever this is interrupted, servers start and doing it
-    // again ends it.
+    let _lock = dir.lock_for_command()?;
+    storage::prove_key(&dir, &dir.vault()?)?;
+    // From here to the end both keys decrypt: after an interruption servers start, and a second run
+    // completes the rotation.
     dir.begin_rotation()?;
     let vault = dir.vault()?;
     let summary = "The key file was rotated".to_owned();
     let now = SystemClock.now();
     let activity = By::command_line().activity(ActivityKind::KeyFileRotated, None, summary, json!({}), now);
-    let for_alerts = dir.vault()?;
+    let (for_alerts, key_check) = (dir.vault()?, vault.seal_key_check());
     let reseal = Reseal {
+        key_check,
         endpoint: Box::new(move |endpoint| vault.reseal(endpoint).map_err(|e| e.to_string())),
         alert_target: Box::new(move |target| for_alerts.reseal_alert(target).map_err(|e| e.to_string())),
     };
@@ -46,10 +48,10 @@ pub(super) fn run(command: KeyFileCommand, config: &Config) -> Result<(), CliErr
     })?;
     dir.end_rotation()?;
     output::print(&format!(
-        "rotated {}: the secrets of {} webhooks and {} alert targets are encrypted with another key\n\
-         Make a backup; those made before hold the old key and go on working with it.\n",
+        "rotated {}: the secrets of {} and {} are now encrypted with a new key\n\
+         Create a backup now. Older backups contain the old key and can still be restored.\n",
         dir.key_file().display(),
-        changed.endpoints,
-        changed.alert_targets
+        output::counted(changed.endpoints, "webhook"),
+        output::counted(changed.alert_targets, "alert target")
     ))
 }

@@ -1,7 +1,7 @@
-//! The command line: one file a command. Here is what they share: the flags, the way from a command to
-//! its code, and the exit codes.
+//! The command line: one file a command. This file has what they share: the global flags, the dispatch to
+//! the commands, and the exit codes.
 //!
-//! What was asked for goes to stdout and everything else to stderr. Exit codes: 0 fine, 1 failed while
+//! Requested output goes to stdout, everything else to stderr. Exit codes: 0 success, 1 failed while
 //! running, 2 bad usage or configuration.
 
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ mod user;
 
 pub use error::CliError;
 
-/// Postrider delivers webhooks: it takes in events, signs them, sends them, retries, and keeps a log.
+/// Self-hosted webhook delivery: one binary, one SQLite file
 #[derive(Debug, Parser)]
 #[command(name = "postrider", version, about)]
 pub struct Cli {
@@ -43,86 +43,86 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// Flags that every command takes.
+/// Flags of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The configuration file (TOML); POSTRIDER_CONFIG names it too
+    /// Configuration file in TOML (overrides POSTRIDER_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The data directory; goes before data_dir of environment and file
+    /// Data directory (overrides POSTRIDER_DATA_DIR and data_dir)
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<String>,
-    /// The address to listen on; goes before listen of environment and file
+    /// Address to listen on (overrides POSTRIDER_LISTEN and listen)
     #[arg(long, global = true, value_name = "ADDR")]
     pub listen: Option<String>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server (what happens without a command, too)
+    /// Run the server (default)
     Serve(serve::ServeOptions),
-    /// See it at work: a server with a receiver, a webhook and events, in a throw-away data directory
+    /// Run a temporary server with sample data, a receiver and a webhook
     Demo,
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Change the key that encrypts secrets at rest
+    /// Rotate the key that encrypts secrets at rest
     #[command(subcommand)]
     KeyFile(key_file::KeyFileCommand),
-    /// Make and list the people who may sign in to the dashboard
+    /// Create and list users of the dashboard
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Make and list apps, the owners of endpoints, events and keys
+    /// Create and list apps, the owners of webhooks, events and keys
     #[command(subcommand)]
     App(app::AppCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Print the OpenAPI document of a surface
+    /// Print the OpenAPI document of an API
     Openapi {
         #[arg(default_value = "v1")]
         surface: openapi::Surface,
     },
-    /// Copy all data to a new file, for its owner only; the server may be running
+    /// Back up all data to a new file (mode 0600); safe while the server runs
     Backup {
-        /// The file to write, which must not exist
+        /// File to write; it must not exist
         file: PathBuf,
     },
-    /// Bring a backup back; what the data directory holds is kept beside
+    /// Restore a backup; existing data is moved aside, not deleted
     Restore {
-        /// The backup
+        /// Backup file
         file: PathBuf,
     },
-    /// Write apps, webhooks and keys as JSON, for another server; events and the log are not in it
+    /// Export apps, webhooks and keys as JSON for another server (no events, no log)
     Export(moving::ExportOptions),
-    /// Take in what export has written: all of it or nothing; once more changes nothing
+    /// Import an export file (all or nothing; safe to repeat)
     Import(moving::ImportOptions),
-    /// Take in the applications and endpoints of a Svix server, with their signing secrets
+    /// Import applications and endpoints from Svix, including signing secrets
     ImportSvix(moving::SvixOptions),
-    /// Look at every page of the database: whether it is sound, and how big what is in it is
+    /// Check the database for corruption and show what is in it
     Check {
         /// Print one JSON object for programs
         #[arg(long)]
         json: bool,
     },
-    /// Say in plain words whether this machine is fit, and what is wrong on the way to a webhook
+    /// Diagnose this machine, or the connection to a webhook
     Doctor(doctor::DoctorOptions),
-    /// Measure what this machine can do: the server with a load and a receiver, in a throw-away directory
+    /// Benchmark this machine with a temporary server, load generator and receiver
     Bench(bench::BenchOptions),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff)
     Man,
-    /// Make a workbook of the rows on stdin; for the server itself
+    /// Build a workbook from the rows on stdin; for the server itself
     #[command(hide = true)]
     MakeWorkbook,
-    /// Ask the server at the configured address whether it is alive
+    /// Check that the server at the configured address is alive
     Healthcheck,
 }
 
 impl Global {
-    /// What the configuration is read from, in this process.
+    /// The sources of the configuration in this process.
     fn sources(&self) -> Sources {
         let flag = |flag, key, value: &Option<String>| value.clone().map(|value| (flag, key, value));
         Sources {
@@ -136,24 +136,31 @@ impl Global {
     }
 }
 
-/// Runs what the process was started for.
+/// Runs the command of this process.
 pub fn main() -> ExitCode {
-    // Usage errors, --help and --version end the process in here, with 2, 0 and 0.
+    // Usage errors, --help and --version end the process here, with 2, 0 and 0.
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", error.report());
+            output::message(&error.report());
             error.exit_code()
         }
     }
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {
-    // Each command says whether it needs a configuration.
-    let config = || Config::load(&cli.global.sources());
+    // Each command decides whether it needs a configuration.
+    let load = || Config::load(&cli.global.sources());
+    let config = || {
+        let config = load()?;
+        for warning in &config.warnings {
+            output::message(&format!("warning: {warning}"));
+        }
+        Ok::<_, CliError>(config)
+    };
     match cli.command.unwrap_or(Command::Serve(serve::ServeOptions::default())) {
-        Command::Serve(options) => serve::run(config()?, &options),
+        Command::Serve(options) => serve::run(load, &options),
         Command::Demo => demo::run(config()?),
         Command::Openapi { surface } => openapi::run(surface, &config()?),
         Command::Key(command) => key::run(command, &config()?),
@@ -161,11 +168,11 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::User(command) => user::run(command, &config()?),
         Command::App(command) => app::run(command, &config()?),
         Command::Config(command) => config::run(command, &config()?),
-        Command::Backup { file } => backup::make(&config()?, &file),
+        Command::Backup { file } => backup::create(&config()?, &file),
         Command::Restore { file } => backup::restore(&config()?, &file),
-        Command::Export(options) => moving::give_out(&options, &config()?),
-        Command::Import(options) => moving::take_in(&options, &config()?),
-        Command::ImportSvix(options) => moving::take_from_svix(&options, &config()?),
+        Command::Export(options) => moving::export_to(&options, &config()?),
+        Command::Import(options) => moving::import_from(&options, &config()?),
+        Command::ImportSvix(options) => moving::import_svix(&options, &config()?),
         Command::Check { json } => backup::check(&config()?, json),
         Command::Doctor(options) => doctor::run(&options, &config()?),
         Command::Bench(options) => bench::run(&options, &config()?),

@@ -1,5 +1,5 @@
-//! `export`, `import` and `import-svix`: apps, webhooks and keys out of one server and into another. They
-//! work beside a running server.
+//! `export`, `import` and `import-svix`: move apps, webhooks and keys between servers. They work while a
+//! server runs.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{CliError, output, storage, svix};
 use crate::config::Config;
+use crate::domain::Scope;
 use crate::domain::network::NetworkPolicy;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
@@ -24,48 +25,51 @@ use crate::store::Store;
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportOptions {
-    /// Put signing secrets and secret header values in it, in clear
+    /// Include signing secrets and secret header values, in clear text
     #[arg(long)]
     pub with_secrets: bool,
-    /// The file to write, for its owner only, which must not exist; without it, standard output
+    /// File to write (mode 0600); it must not exist (default: standard output)
     pub file: Option<PathBuf>,
 }
 
 /// Flags of `import`.
 #[derive(Debug, Args)]
 pub struct ImportOptions {
-    /// Say what would be done, and do nothing
+    /// Report what would change, without changing it
     #[arg(long)]
     pub dry_run: bool,
-    /// The file to read; - is standard input
+    /// Accept keys with the scope admin, which may do everything on this server
+    #[arg(long)]
+    pub allow_admin_keys: bool,
+    /// File to read, - for standard input
     pub file: PathBuf,
 }
 
 /// Flags of `import-svix`.
 #[derive(Debug, Args)]
 pub struct SvixOptions {
-    /// Where Svix is: the address of its API, without /api/v1
+    /// Base URL of the Svix API, without /api/v1
     #[arg(long)]
     pub url: String,
-    /// A token of Svix's API; others on this machine can see it in the list of processes
-    #[arg(long, required_unless_present = "token_file")]
+    /// Svix API token; other users of this machine can read it in the process list, so prefer --token-file
+    #[arg(long)]
     pub token: Option<String>,
-    /// A file that holds the token
+    /// File with the Svix API token
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
-    /// Say what would be done, and do nothing
+    /// Report what would change, without changing it
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Writes everything that can be moved.
-pub(super) fn give_out(options: &ExportOptions, config: &Config) -> Result<(), CliError> {
-    let vault = DataDir::open(config)?.vault()?;
+/// Runs `export`.
+pub(super) fn export_to(options: &ExportOptions, config: &Config) -> Result<(), CliError> {
+    let vault = storage::vault(config)?;
     let vault = options.with_secrets.then_some(&vault);
     let document = storage::with(config, async |store| Ok(export(store, vault, SystemClock.now()).await?))?;
     let text = serde_json::to_string_pretty(&document).expect("a document is plain JSON") + "\n";
     match &options.file {
-        None => output::print(&text),
+        None => output::print_exactly(&text),
         Some(path) => {
             let failed =
                 |e: io::Error| CliError::Failed(format!("{} cannot be written: {e}", path.display()));
@@ -76,33 +80,63 @@ pub(super) fn give_out(options: &ExportOptions, config: &Config) -> Result<(), C
             let keys: usize = document.apps.iter().map(|app| app.keys.len()).sum();
             let apps = document.apps.len();
             let path = path.display();
-            output::print(&format!("exported {apps} apps, {webhooks} webhooks, {keys} keys to {path}\n"))
+            output::print(&format!(
+                "exported {}, {}, {} to {path}\n",
+                output::counted(apps, "app"),
+                output::counted(webhooks, "webhook"),
+                output::counted(keys, "key")
+            ))
         }
     }
 }
 
-/// Takes in what [`give_out`] has written.
-pub(super) fn take_in(options: &ImportOptions, config: &Config) -> Result<(), CliError> {
+/// Runs `import`.
+pub(super) fn import_from(options: &ImportOptions, config: &Config) -> Result<(), CliError> {
     let text = read(&options.file)
         .map_err(|e| CliError::Failed(format!("{} cannot be read: {e}", options.file.display())))?;
     let document = import::read(&text).map_err(CliError::Failed)?;
-    take(&document, Vec::new(), options.dry_run, config)
+    let admin_keys = admin_keys(&document);
+    if !admin_keys.is_empty() && !options.allow_admin_keys {
+        return Err(CliError::Failed(format!(
+            "nothing was imported. These keys have the scope admin: {}. If you trust the file, add \
+             --allow-admin-keys",
+            admin_keys.join(", ")
+        )));
+    }
+    import_document(&document, Vec::new(), options.dry_run, config)
 }
 
-/// Takes in what a Svix server has.
-pub(super) fn take_from_svix(options: &SvixOptions, config: &Config) -> Result<(), CliError> {
+/// Runs `import-svix`.
+pub(super) fn import_svix(options: &SvixOptions, config: &Config) -> Result<(), CliError> {
+    // Before Svix is read, which takes a while.
+    DataDir::open_existing(config)?;
     let token = match (&options.token, &options.token_file) {
         (Some(token), _) => token.clone(),
         (None, Some(file)) => read(file)
             .map_err(|e| CliError::Failed(format!("{} cannot be read: {e}", file.display())))?
             .trim()
             .to_owned(),
-        (None, None) => return Err(CliError::Usage("--token or --token-file is needed".to_owned())),
+        (None, None) => {
+            return Err(CliError::Usage("name a file with the Svix API token: --token-file FILE".to_owned()));
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::Failed(format!("cannot start: {e}")))?;
     let (document, notes) = runtime.block_on(svix::read(&options.url, &token)).map_err(CliError::Failed)?;
-    take(&document, notes, options.dry_run, config)
+    import_document(&document, notes, options.dry_run, config)
+}
+
+/// The places of keys that may do everything.
+fn admin_keys(document: &Document) -> Vec<String> {
+    let is_admin = |key: &serde_json::Value| {
+        let scopes = key["scopes"].as_array();
+        scopes.is_some_and(|scopes| scopes.iter().any(|scope| scope == Scope::Admin.as_str()))
+    };
+    let places = document.apps.iter().enumerate().flat_map(|(i, app)| {
+        let keys = app.keys.iter().enumerate().filter(move |(_, key)| is_admin(key));
+        keys.map(move |(n, _)| format!("apps/{i}/keys/{n}"))
+    });
+    places.collect()
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -113,17 +147,22 @@ fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-fn take(document: &Document, notes: Vec<String>, dry_run: bool, config: &Config) -> Result<(), CliError> {
-    let vault = DataDir::open(config)?.vault()?;
+fn import_document(
+    document: &Document,
+    notes: Vec<String>,
+    dry_run: bool,
+    config: &Config,
+) -> Result<(), CliError> {
+    let vault = storage::vault(config)?;
     let rules = InputRules {
         policy: NetworkPolicy::new(config.network.allow.clone()),
         signing_headers: config.signing.headers.clone(),
         endpoints_per_app: config.limits.endpoints_per_app,
     };
-    storage::with(config, async |store| take_with(document, notes, dry_run, store, &vault, &rules).await)
+    storage::with(config, async |store| plan_and_apply(document, notes, dry_run, store, &vault, &rules).await)
 }
 
-async fn take_with(
+async fn plan_and_apply(
     document: &Document,
     notes: Vec<String>,
     dry_run: bool,
@@ -134,12 +173,12 @@ async fn take_with(
     let importer = Importer { store, vault, rules, now: SystemClock.now() };
     let plan = importer.plan(document).await?;
     for note in notes.iter().chain(&plan.notes) {
-        eprintln!("note: {note}");
+        output::message(&format!("note: {note}"));
     }
     if !plan.problems.is_empty() {
-        let n = plan.problems.len();
+        let n = output::counted(plan.problems.len(), "problem");
         let all = plan.problems.join("\n  ");
-        return Err(CliError::Failed(format!("nothing was imported; {n} to mend:\n  {all}")));
+        return Err(CliError::Failed(format!("nothing was imported. Fix {n}:\n  {all}")));
     }
     let text = summary(&plan, dry_run);
     if !dry_run {
@@ -151,7 +190,7 @@ async fn take_with(
 fn summary(plan: &Plan, dry_run: bool) -> String {
     let line = |name: &str, count: Count| {
         let Count { new, changed, same } = count;
-        format!("  {name:<9} {new} new, {changed} changed, {same} as they are\n")
+        format!("  {name:<9} {new} new, {changed} changed, {same} unchanged\n")
     };
     let head = if dry_run { "would import:\n" } else { "imported:\n" };
     head.to_owned() + &line("apps", plan.apps) + &line("webhooks", plan.webhooks) + &line("keys", plan.keys)

@@ -1,4 +1,4 @@
-//! `openapi`: print the OpenAPI document of a surface, without a server.
+//! `openapi`: prints the OpenAPI document of an API, without a server.
 
 use clap::ValueEnum;
 
@@ -6,14 +6,14 @@ use super::{CliError, output};
 use crate::config::Config;
 use crate::http;
 
-/// A surface that has a document.
+/// An API that has a document.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Surface {
-    /// The main surface
+    /// The main API
     V1,
-    /// The surface of Devdraft's API
+    /// The Devdraft-compatible API
     V0,
-    /// The dashboard's surface
+    /// The API of the dashboard
     Admin,
 }
 
@@ -24,5 +24,5 @@ pub(super) fn run(surface: Surface, config: &Config) -> Result<(), CliError> {
         Surface::V0 => http::openapi_v0(config.base_path()),
         Surface::Admin => http::openapi_admin(config.base_path()),
     };
-    output::print(&format!("{document:#}\n"))
+    output::print_exactly(&format!("{document:#}\n"))
 }

@@ -1,24 +1,33 @@
-//! `serve`: run the server until the process is told to stop.
+//! `serve`: runs the server until SIGTERM or SIGINT.
 
 use clap::Args;
 
-use super::CliError;
-use crate::config::Config;
+use super::{CliError, output};
+use crate::config::{Config, Problems};
 use crate::trace::logging;
 use crate::{app, trace};
 
 /// Flags of `serve`.
 #[derive(Debug, Default, Args)]
 pub struct ServeOptions {
-    /// Trust the clock although it is more than a day ahead of what this server has seen last: retention
-    /// removes nothing until then
+    /// Accept a clock that is more than a day ahead of the last time this server has seen; until then
+    /// retention deletes nothing
     #[arg(long)]
     pub accept_clock: bool,
 }
 
-/// Runs the command.
-pub(super) fn run(config: Config, options: &ServeOptions) -> Result<(), CliError> {
+/// Runs the command. The handlers of signals are installed before anything else, so that a signal during the
+/// start is not lost and does not end the process.
+pub(super) fn run(
+    config: impl FnOnce() -> Result<Config, Problems>,
+    options: &ServeOptions,
+) -> Result<(), CliError> {
     let runtime = runtime()?;
+    let signals = {
+        let _inside = runtime.enter();
+        app::Signals::listen()?
+    };
+    let config = config()?;
     #[cfg(not(feature = "otel"))]
     logging::init(&config);
     #[cfg(feature = "otel")]
@@ -26,16 +35,20 @@ pub(super) fn run(config: Config, options: &ServeOptions) -> Result<(), CliError
         let _inside = runtime.enter();
         logging::init_with_traces(&config, collector_client()?);
     }
-    let result = runtime.block_on(app::serve(config, options.accept_clock));
-    // Their collector is asked by the runtime, which still runs.
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let result = runtime.block_on(app::serve(config, signals, options.accept_clock));
+    // The exporter needs the runtime, which still runs.
     trace::finish();
-    // Everything has been waited for that should be. A look-up of a name that hangs in the operating
-    // system cannot be ended and must not hold up the exit.
+    // All tasks that matter have finished. A name lookup that hangs in the operating system cannot be
+    // cancelled and must not delay the exit.
     runtime.shutdown_timeout(LEFTOVERS);
+    output::flush();
     Ok(result?)
 }
 
-/// What sends traces. The operator chooses the collector, so the network policy does not hold for it.
+/// The client that sends traces. The operator chooses the collector, so the network policy does not apply.
 #[cfg(feature = "otel")]
 fn collector_client() -> Result<reqwest::Client, CliError> {
     use crate::delivery::Guard;
@@ -48,7 +61,7 @@ fn collector_client() -> Result<reqwest::Client, CliError> {
     client::build(guard, &Span::from_secs(5)).map_err(|e| CliError::Failed(format!("cannot start: {e}")))
 }
 
-/// How long threads that cannot be interrupted may take at the end.
+/// How long to wait at the end for threads that cannot be interrupted.
 const LEFTOVERS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The server's runtime: a worker for each core.

@@ -1,21 +1,23 @@
-//! How commands that run beside the server get at its storage: they open the same files, without the
-//! server's lock.
+//! Storage for commands that may run while the server runs: they open the same files, without the server's
+//! lock.
 
 use super::CliError;
 use crate::config::Config;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
+use crate::host::vault::Vault;
 use crate::store::Store;
+use crate::store::sqlite::upkeep::key_check;
 use crate::store::sqlite::{Options, SqliteStore};
 
-/// Runs `work` with the configured storage and closes that afterwards. Data directory, key file and
-/// database are made as far as they are missing, so that keys and users can be made before the server
-/// first starts. A lost key file does not matter here: nothing is opened with it.
+/// Runs `work` with the configured storage and closes that afterwards. The data directory must exist; key file and
+/// database are created if they are missing, so that keys and users can be created before the server first
+/// starts. A lost key file does not matter here: nothing is decrypted.
 pub(super) fn with<T>(
     config: &Config,
     work: impl AsyncFnOnce(&dyn Store) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let dir = DataDir::open(config)?;
+    let dir = DataDir::open_existing(config)?;
     // One thread, and one reader, are enough for what a command does.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::Failed(format!("cannot start: {e}")))?;
@@ -26,4 +28,21 @@ pub(super) fn with<T>(
         store.close().await;
         done
     })
+}
+
+/// The vault of the data directory, for commands that encrypt or decrypt. Refuses a key that is not the
+/// database's.
+pub(super) fn vault(config: &Config) -> Result<Vault, CliError> {
+    let dir = DataDir::open_existing(config)?;
+    let vault = dir.vault()?;
+    prove_key(&dir, &vault)?;
+    Ok(vault)
+}
+
+/// Refuses a database that was written with another encryption key.
+pub(super) fn prove_key(dir: &DataDir, vault: &Vault) -> Result<(), CliError> {
+    if dir.database().exists() && !vault.opens(&key_check::of_file(&dir.database())?) {
+        return Err(dir.wrong_key().into());
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
-//! Reads what a Svix server has (its API v1, as of 1.x) into a document that can be taken in.
+//! Reads a Svix server (API v1, as of 1.x) into a document for import.
 //!
-//! Applications become apps, endpoints webhooks, with their secrets, so that receivers go on as they are:
-//! Svix's own libraries verify the headers of Standard Webhooks too. What has no counterpart here is named
-//! in a note and left out.
+//! Applications become apps, and endpoints become webhooks with their secrets, so receivers need no change:
+//! Svix's libraries verify Standard Webhooks headers too. Settings without a counterpart are left out, each
+//! with a note.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -20,13 +20,14 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::{Span, Timestamp};
 use crate::service::moving::document::{AppPart, Document, FORM, HeaderPart, WebhookPart};
 
-/// How many there are to a page; Svix gives no more than 250.
+/// Items per page; Svix allows at most 250.
 const PER_PAGE: u32 = 100;
-/// For connecting, and for a whole request.
+/// Seconds to connect.
 const CONNECT: u32 = 10;
+/// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is made again that Svix answers with 429.
-const AGAIN: u32 = 5;
+/// Requests sent before a 429 is an error.
+const TRIES: u32 = 5;
 
 /// A page of a list.
 #[derive(Deserialize)]
@@ -56,6 +57,8 @@ struct Endpoint {
     #[serde(default)]
     disabled: bool,
     filter_types: Option<Vec<String>>,
+    /// The name of `filterTypes` in newer versions.
+    event_types: Option<Vec<String>>,
     channels: Option<Vec<String>>,
     rate_limit: Option<i64>,
     created_at: Option<String>,
@@ -80,10 +83,10 @@ struct Svix<'a> {
     token: &'a str,
 }
 
-/// Reads everything; the notes say what was left out. The error is a sentence.
+/// Reads everything; the notes name what was left out. The error is a sentence.
 pub(super) async fn read(url: &str, token: &str) -> Result<(Document, Vec<String>), String> {
-    let base = Url::parse(url).map_err(|e| format!("--url {url:?} is no URL: {e}"))?;
-    // Whoever types the address decides where it leads; the guard is for what others type.
+    let base = Url::parse(url).map_err(|e| format!("--url {url:?} is not a URL: {e}"))?;
+    // The operator chose this address; the guard is for URLs of tenants.
     let anywhere = ["0.0.0.0/0", "::/0"].map(|net| net.parse().expect("these are networks"));
     let guard = Guard::new(NetworkPolicy::new(anywhere.to_vec()));
     let client = client::build(guard, &Span::from_secs(CONNECT)).map_err(|e| e.to_string())?;
@@ -102,7 +105,7 @@ pub(super) async fn read(url: &str, token: &str) -> Result<(Document, Vec<String
             name = format!("{name} ({other})");
             names.insert(name.clone());
             notes.push(format!(
-                "{place}: another one is called {:?} as well; this one is {name:?}",
+                "{place}: another application is also named {:?}; imported as {name:?}",
                 application.name
             ));
         }
@@ -133,20 +136,24 @@ impl Svix<'_> {
         let found: Headers = self.get(&format!("{path}/headers/")).await?;
         if let Some(channels) = endpoint.channels.filter(|channels| !channels.is_empty()) {
             let channels = channels.join(", ");
-            notes.push(format!("{place}: there are no channels here; left out: {channels}"));
+            notes.push(format!("{place}: channels are not supported; left out: {channels}"));
         }
         for name in &found.sensitive {
-            notes.push(format!("{place}: Svix does not tell the value of the header {name}; set it by hand"));
+            notes.push(format!(
+                "{place}: Svix does not reveal the value of the header {name}; set it yourself"
+            ));
         }
         let headers = found.headers.into_iter().filter(|(name, _)| {
             !found.sensitive.iter().any(|sensitive| sensitive.eq_ignore_ascii_case(name))
         });
+        let lists = [endpoint.filter_types, endpoint.event_types];
+        let event_types = lists.into_iter().flatten().find(|types| !types.is_empty());
         Ok(WebhookPart {
             id: Some(id_of(&endpoint.id, endpoint.created_at.as_deref())),
             name: endpoint.uid,
             url: endpoint.url,
             description: Some(endpoint.description).filter(|text| !text.is_empty()),
-            events: endpoint.filter_types.filter(|types| !types.is_empty()).unwrap_or(vec!["*".to_owned()]),
+            events: event_types.unwrap_or(vec!["*".to_owned()]),
             headers: headers.map(|(name, value)| (name, HeaderPart::Plain(value))).collect(),
             encrypted: false,
             retry_schedule: None,
@@ -158,7 +165,7 @@ impl Svix<'_> {
         })
     }
 
-    /// All of a list, page by page.
+    /// A whole list, page by page.
     async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, String> {
         let (mut all, mut after): (_, Option<String>) = (Vec::new(), None);
         loop {
@@ -171,7 +178,7 @@ impl Svix<'_> {
             }
             let page: List<T> = self.get(&query).await?;
             all.extend(page.data);
-            // A server that gives the same place again would be asked for ever.
+            // A server that returns the same cursor again would loop forever.
             if page.done || page.iterator.is_none() || page.iterator == after {
                 return Ok(all);
             }
@@ -180,37 +187,37 @@ impl Svix<'_> {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        for _ in 0..AGAIN {
+        for _ in 0..TRIES {
             let url = format!("{}{path}", self.base);
             let request = self.client.get(&url).bearer_auth(self.token).timeout(TIMEOUT);
-            let answer = request
-                .send()
-                .await
-                .map_err(|e| format!("Svix cannot be reached at {url}: {}", cause(&e)))?;
-            let status = answer.status();
-            let wait = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+            let response =
+                request.send().await.map_err(|e| format!("cannot reach Svix at {url}: {}", cause(&e)))?;
+            let status = response.status();
+            let wait = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
             if status == StatusCode::TOO_MANY_REQUESTS {
                 tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1).min(60))).await;
                 continue;
             }
-            let text =
-                answer.text().await.map_err(|e| format!("the answer of {url} broke off: {}", cause(&e)))?;
+            let text = response
+                .text()
+                .await
+                .map_err(|e| format!("the response of {url} was cut off: {}", cause(&e)))?;
             if !status.is_success() {
                 let hint = match status.as_u16() {
-                    401 | 403 => "; is the token right?",
-                    404 => "; is this Svix?",
+                    401 | 403 => "; check the token (--token-file)",
+                    404 => "; check --url: is this a Svix server?",
                     _ => "",
                 };
-                return Err(format!("Svix answered {} to {path}{hint}", status.as_u16()));
+                return Err(format!("Svix responded with {} to {path}{hint}", status.as_u16()));
             }
             return serde_json::from_str(&text)
-                .map_err(|e| format!("the answer to {path} is not what Svix sends: {e}"));
+                .map_err(|e| format!("the response to {path} is not in Svix's format: {e}"));
         }
-        Err(format!("Svix answers 429 to {path} again and again; try later"))
+        Err(format!("Svix keeps responding with 429 to {path}; try again later"))
     }
 }
 
-/// The innermost of an error, which says what happened.
+/// The root cause of an error.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(next) = innermost.source() {
@@ -219,14 +226,14 @@ fn cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// The same id each time, so that reading again finds what was made before. It has the form of all ids
-/// here: the time of making first, then bits, here of the name that Svix has for it.
+/// A stable id, so that a second import finds the objects of the first. It is a UUIDv7 like all ids: the
+/// creation time, then bits of a hash of Svix's id.
 fn id_of(svix_id: &str, created_at: Option<&str>) -> String {
-    let made = created_at.and_then(Timestamp::parse).map_or(0, Timestamp::as_millis);
+    let created = created_at.and_then(Timestamp::parse).map_or(0, Timestamp::as_millis);
     let hash = Sha256::digest(svix_id.as_bytes());
     let bits: [u8; 10] = hash[..10].try_into().expect("a hash has more bytes");
-    let made = u64::try_from(made).unwrap_or(0);
-    uuid_of(made, &bits).hyphenated().to_string()
+    let created = u64::try_from(created).unwrap_or(0);
+    uuid_of(created, &bits).hyphenated().to_string()
 }
 
 fn uuid_of(millis: u64, bits: &[u8; 10]) -> Uuid {

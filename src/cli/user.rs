@@ -1,8 +1,8 @@
-//! `user`: the people who may sign in to the dashboard.
+//! `user`: the users of the dashboard.
 //!
-//! A password comes from `--password-file` (`-` for standard input) or is made here and shown once. It
-//! is never an argument, which other users of the machine could read, and never asked for in a dialogue,
-//! in which a script would hang.
+//! A password comes from `--password-file` (`-` for standard input) or is generated and shown once. It is
+//! never an argument, because other users of the machine could read it, and there is no prompt, because a
+//! script would hang in it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,37 +19,37 @@ use crate::service::By;
 use crate::service::people::users;
 use crate::store::Store;
 
-/// What to do with users.
+/// Commands on users.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Make a user
+    /// Create a user
     Create {
-        /// The address to sign in with
+        /// Email address to sign in with
         #[arg(long)]
         email: String,
-        /// owner (everything), admin (changes endpoints, retries, makes keys) or viewer (reads)
+        /// owner (everything), admin (changes webhooks, retries, creates keys) or viewer (reads)
         #[arg(long, value_parser = role)]
         role: Role,
         #[command(flatten)]
         password: PasswordArgs,
-        /// Print one JSON object for programs
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// List all users by address
+    /// List all users by email address
     List {
-        /// Print a JSON array for programs
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Give a user a new password
+    /// Set a new password
     ResetPassword {
-        /// The address they sign in with
+        /// Email address of the user
         #[arg(long)]
         email: String,
         #[command(flatten)]
         password: PasswordArgs,
-        /// Print one JSON object for programs
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
@@ -58,21 +58,21 @@ pub enum UserCommand {
 /// Where a password comes from.
 #[derive(Debug, clap::Args)]
 pub struct PasswordArgs {
-    /// A file that holds the password, `-` for standard input; without it one is made and shown once
+    /// File with the password, - for standard input (default: generate one and show it once)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
-/// A password, and whether it was made here and must be shown.
+/// A password, and whether it was generated here and must be shown.
 struct Password {
     text: String,
-    made_here: bool,
+    is_generated: bool,
 }
 
 impl PasswordArgs {
     fn read(&self) -> Result<Password, CliError> {
         let Some(file) = &self.password_file else {
-            return Ok(Password { text: users::generate_password(), made_here: true });
+            return Ok(Password { text: users::generate_password(), is_generated: true });
         };
         let text = if file == Path::new("-") {
             let mut text = String::new();
@@ -81,7 +81,7 @@ impl PasswordArgs {
             std::fs::read_to_string(file)
         };
         match text {
-            Ok(text) => Ok(Password { text: without_line_end(&text).to_owned(), made_here: false }),
+            Ok(text) => Ok(Password { text: without_line_end(&text).to_owned(), is_generated: false }),
             Err(e) => {
                 Err(CliError::Usage(format!("the password file {} cannot be read: {e}", file.display())))
             }
@@ -91,7 +91,7 @@ impl PasswordArgs {
 
 impl Password {
     fn shown(&self) -> Option<&str> {
-        self.made_here.then_some(self.text.as_str())
+        self.is_generated.then_some(self.text.as_str())
     }
 }
 
@@ -159,13 +159,13 @@ fn add_password(object: &mut Value, password: &Password) {
 
 fn sign_in_text(password: &Password, config: &Config) -> String {
     let shown =
-        password.shown().map_or(String::new(), |text| format!("password (shown this once): {text}\n"));
-    format!("{shown}sign in at {}/admin/\n", config.public_base())
+        password.shown().map_or(String::new(), |text| format!("password (shown only once): {text}\n"));
+    format!("{shown}sign in at {}/admin/\n", output::base(config))
 }
 
 fn list_text(users: &[User]) -> String {
     if users.is_empty() {
-        return "there is no user yet; make one with\n  postrider user create --email you@example.com --role owner\n"
+        return "No users yet. Create one:\n  postrider user create --email you@example.com --role owner\n"
             .to_owned();
     }
     let row = |user: &User| [user.email.clone(), user.role.to_string(), output::time(Some(user.created_at))];

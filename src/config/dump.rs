@@ -1,5 +1,4 @@
-//! Shows a configuration, as TOML that can be taken as a file again. What is secret or unset stands
-//! there as a comment.
+//! Shows a configuration as TOML that can be loaded again. Secret and unset keys appear as comments.
 
 use super::keys::KEYS;
 use super::load::Settings;
@@ -29,7 +28,7 @@ mod tests {
     const EXAMPLE: &str = include_str!("../../config.example.toml");
 
     #[test]
-    fn what_is_dumped_can_be_loaded() {
+    fn a_dump_can_be_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("dumped.toml");
         let environment = vec![
@@ -78,9 +77,9 @@ mod tests {
 
     fn example() -> String {
         let mut text = comment(
-            "Postrider's configuration: every key with its default. Each can also be given in the environment: \
+            "Postrider's configuration: every key with its default. Each key can also be set in the environment: \
              POSTRIDER_ and the key in capitals, with two underscores after the section \
-             (POSTRIDER_DELIVERY__TIMEOUT=10s) and commas in lists.",
+             (POSTRIDER_DELIVERY__TIMEOUT=10s) and commas between the items of a list.",
         );
         let mut section = "";
         for spec in KEYS {
@@ -93,9 +92,9 @@ mod tests {
         text
     }
 
-    /// Set `UPDATE_EXAMPLE=1` to write the file anew after a change to the table.
+    /// Set `UPDATE_EXAMPLE=1` to regenerate the file after a change of the table.
     #[test]
-    fn the_example_file_says_what_the_table_says() {
+    fn the_example_file_matches_the_table() {
         if std::env::var_os("UPDATE_EXAMPLE").is_some() {
             std::fs::write("config.example.toml", example()).unwrap();
             return;
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_file_is_the_defaults() {
+    fn the_example_file_has_the_defaults() {
         let file = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml").into());
         let example = settings(&Sources { file, ..Sources::default() }).unwrap();
         let defaults = settings(&Sources::default()).unwrap();

@@ -1,7 +1,7 @@
-//! The forms that values have, and how each is read.
+//! The formats of values, and how each is read.
 //!
 //! A value arrives as text (flag, environment, secret file) or as TOML. [`Kind::read`] is the only way
-//! from there to a [`Value`]; its error says what was expected and never repeats what was given.
+//! from there to a [`Value`]; its error says what was expected and never repeats the given value.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::domain::endpoint::check_header_name;
 pub const ENCRYPTION_KEY_MIN_CHARS: usize = 32;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The form of a key's value.
+/// The format of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Address,
@@ -70,7 +70,7 @@ impl Raw {
         }
     }
 
-    /// A text that a number must not stand for.
+    /// A text; a number is refused.
     fn string(&self) -> Option<String> {
         match self {
             Raw::Toml(toml::Value::Integer(_) | toml::Value::Float(_)) => None,
@@ -80,7 +80,7 @@ impl Raw {
 
     fn list(&self) -> Option<Vec<String>> {
         match self {
-            Raw::Text(text) if text.trim().is_empty() => Some(Vec::new()),
+            Raw::Text(text) if matches!(text.trim(), "" | "[]") => Some(Vec::new()),
             Raw::Text(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
             Raw::Toml(toml::Value::Array(items)) => {
                 items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
@@ -164,10 +164,10 @@ impl Kind {
         }
     }
 
-    /// What a value should look like.
+    /// A description of a valid value.
     pub fn expected(self) -> String {
         match self {
-            Kind::Address => "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080, or unix: and the path of a socket".into(),
+            Kind::Address => "expected an IP address and a port, such as 127.0.0.1:8080, localhost:8080, :8080 (all IPv4 addresses) or [::]:8080, or unix: and the path of a socket".into(),
             Kind::Path => "expected a path".into(),
             Kind::EncryptionKey => format!("expected at least {ENCRYPTION_KEY_MIN_CHARS} characters"),
             Kind::Token => "expected letters, digits and punctuation without spaces".into(),
@@ -200,7 +200,7 @@ fn header_names(names: Vec<String>) -> Result<Value, String> {
     for (i, name) in names.iter().enumerate() {
         check_header_name(name, &[]).map_err(|sentence| format!("expected other names: {sentence}"))?;
         if names[..i].iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
-            return Err(format!("expected each name once; {name} is there twice"));
+            return Err(format!("expected each name once; {name} occurs twice"));
         }
     }
     Ok(Value::Texts(names))
@@ -212,7 +212,7 @@ fn net(text: &str) -> Option<IpNet> {
     net.ok().map(|n| n.trunc())
 }
 
-/// Stricter than the reader of directives, which takes a misspelt level for the name of a module.
+/// Stricter than the parser of directives, which takes a misspelled level for the name of a module.
 fn is_log_level(text: &str) -> bool {
     let target =
         |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_takes_its_own_and_refuses_the_rest() {
+    fn each_format_accepts_its_own_values_only() {
         let span = Kind::Span { min_ms: 1, max_ms: 30_000 };
         let keep = Kind::Span { min_ms: 0, max_ms: u64::MAX };
         let count = Kind::Count { min: 1, max: 10 };
@@ -241,8 +241,8 @@ mod tests {
         let cases: &[(Kind, &[&str], &[&str])] = &[
             (
                 Kind::Address,
-                &["0.0.0.0:80", "[::1]:8080", "unix:/run/p.sock"],
-                &["", "unix:", "8080", "localhost:8080", "1.2.3.4"],
+                &["0.0.0.0:80", "[::1]:8080", "unix:/run/p.sock", ":8080", "localhost:8080"],
+                &["", "unix:", "8080", "host:8080", "1.2.3.4", ":x", ":99999"],
             ),
             (Kind::Path, &["/x", "x y"], &[""]),
             (Kind::EncryptionKey, &[&key32], &["", &key31]),

@@ -1,14 +1,14 @@
-//! Where the server listens: an address and a port, or a Unix socket.
+//! The address that the server listens on: an IP address and a port, or a Unix socket.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What a Unix socket is written with.
+/// The prefix of a Unix socket.
 const UNIX: &str = "unix:";
 
-/// Where the server listens.
+/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     Tcp(SocketAddr),
@@ -17,7 +17,7 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// Where a program on this machine reaches it: loopback for "all addresses".
+    /// The address for programs on this machine: loopback for an unspecified address.
     pub fn local(&self) -> Listen {
         match self {
             Listen::Tcp(address) if address.ip().is_unspecified() => {
@@ -48,7 +48,15 @@ impl FromStr for Listen {
         match text.strip_prefix(UNIX) {
             Some("") => Err(()),
             Some(path) => Ok(Listen::Unix(path.into())),
-            None => text.parse().map(Listen::Tcp).map_err(|_| ()),
+            None => {
+                // Short forms that other servers take: all IPv4 addresses, and loopback.
+                let short = [("", Ipv4Addr::UNSPECIFIED), ("localhost", Ipv4Addr::LOCALHOST)];
+                let address = text.rsplit_once(':').and_then(|(host, port)| {
+                    let (_, address) = short.iter().find(|(name, _)| host.eq_ignore_ascii_case(name))?;
+                    Some(SocketAddr::from((*address, port.parse().ok()?)))
+                });
+                address.map_or_else(|| text.parse().map_err(|_| ()), Ok).map(Listen::Tcp)
+            }
         }
     }
 }
@@ -74,7 +82,10 @@ mod tests {
         for text in ["127.0.0.1:8080", "[::]:80", "unix:/run/postrider.sock", "unix:relative"] {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }
-        for text in ["", "8080", "unix:", "localhost:80", "/run/postrider.sock"] {
+        for (text, full) in [(":8080", "0.0.0.0:8080"), ("localhost:80", "127.0.0.1:80")] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), full);
+        }
+        for text in ["", "8080", "unix:", "host:80", "/run/postrider.sock", ":", "localhost:"] {
             assert!(text.parse::<Listen>().is_err(), "{text}");
         }
     }

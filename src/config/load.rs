@@ -1,7 +1,7 @@
 //! Where values come from: flags, the environment, the file, the defaults, in this order.
 //!
-//! Every source is read and checked whole, also where a stronger one wins, because a value that is
-//! wrong today is the one that surprises tomorrow.
+//! Every source is checked completely, even where another one takes precedence: an invalid value that is
+//! overridden today would surprise when the override is removed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,24 +11,28 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, KEYS, KeySpec};
 use super::kind::Raw;
 use super::problem::{Problem, Problems, nearest};
+use super::service_links::is_service_link;
+use super::toml_error;
 use super::value::{FromValue, Value};
 
 /// The environment variable that names the configuration file, as `--config` does.
 pub const CONFIG_ENV: &str = "POSTRIDER_CONFIG";
 const ENV_PREFIX: &str = "POSTRIDER_";
+/// In the environment: no value, for a key without default that the file sets.
+const NONE: &str = "none";
 
-/// What a configuration is read from. The default is nothing at all.
+/// The sources of a configuration. The default has none.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// `--config`; without it, `POSTRIDER_CONFIG` may name the file.
     pub file: Option<PathBuf>,
-    /// The environment of the process; only what begins with `POSTRIDER_` matters.
+    /// The environment of the process; only `POSTRIDER_…` matters.
     pub environment: Vec<(OsString, OsString)>,
-    /// Flags that stand for a key: (flag, key, value).
+    /// Flags that set a key: (flag, key, value).
     pub flags: Vec<(&'static str, &'static str, String)>,
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
@@ -50,9 +54,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Every key with its value and origin.
+/// All keys with value and origin.
 #[derive(Debug, Clone)]
-pub(super) struct Settings(BTreeMap<&'static str, (Value, Origin)>);
+pub(super) struct Settings {
+    found: BTreeMap<&'static str, (Value, Origin)>,
+    warnings: Vec<Problem>,
+}
 
 impl Settings {
     /// The value of a key, as the type that its kind has.
@@ -62,32 +69,38 @@ impl Settings {
     }
 
     pub(super) fn value(&self, name: &str) -> &Value {
-        self.0.get(name).map_or(&Value::Unset, |(value, _)| value)
+        self.found.get(name).map_or(&Value::Unset, |(value, _)| value)
+    }
+
+    pub(super) fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     pub(super) fn origin(&self, name: &str) -> &Origin {
-        self.0.get(name).map_or(&Origin::Default, |(_, origin)| origin)
+        self.found.get(name).map_or(&Origin::Default, |(_, origin)| origin)
     }
 }
 
-/// Reads all sources and lets the strongest win.
+/// Reads all sources in order of precedence.
 pub(super) fn settings(sources: &Sources) -> Result<Settings, Problems> {
-    let mut reader = Reader { found: BTreeMap::new(), problems: Vec::new() };
+    let mut reader = Reader { found: BTreeMap::new(), problems: Vec::new(), warnings: Vec::new() };
     reader.defaults();
     if let Some(path) = reader.file_path(sources) {
         reader.file(&path);
     }
     reader.environment(&sources.environment);
     for (flag, key, value) in &sources.flags {
-        let spec = keys::find(key).expect("flags stand for keys of the table");
+        let spec = keys::find(key).expect("every flag sets a key of the table");
         reader.take(spec, Raw::Text(value.clone()), Origin::Flag(flag));
     }
-    if reader.problems.is_empty() { Ok(Settings(reader.found)) } else { Err(Problems(reader.problems)) }
+    let Reader { found, problems, warnings } = reader;
+    if problems.is_empty() { Ok(Settings { found, warnings }) } else { Err(Problems(problems)) }
 }
 
 struct Reader {
     found: BTreeMap<&'static str, (Value, Origin)>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl Reader {
@@ -95,7 +108,7 @@ impl Reader {
         self.problems.push(Problem { subject: subject.into(), value: None, origin, advice: advice.into() });
     }
 
-    /// Checks a value and lets it replace what weaker sources gave.
+    /// Checks a value; it overrides earlier sources.
     fn take(&mut self, spec: &'static KeySpec, raw: Raw, origin: Origin) {
         match spec.kind.read(&raw) {
             Ok(value) => {
@@ -110,7 +123,7 @@ impl Reader {
         }
     }
 
-    /// Takes a secret from the file that `path` names.
+    /// Reads a secret from a file.
     fn take_secret_file(&mut self, spec: &'static KeySpec, path: &str, origin: Origin) {
         match std::fs::read_to_string(path) {
             Ok(text) => self.take(spec, Raw::Text(without_line_end(&text).to_owned()), origin),
@@ -118,7 +131,7 @@ impl Reader {
                 subject: format!("{}_file", spec.name),
                 value: Some(format!("\"{path}\"")),
                 origin: Some(origin),
-                advice: format!("expected a file with the secret that can be read: {error}"),
+                advice: format!("cannot read the file with the secret: {error}"),
             }),
         }
     }
@@ -137,7 +150,8 @@ impl Reader {
     // ------------------------------------------------------------------------- the file
 
     fn file_path(&self, sources: &Sources) -> Option<PathBuf> {
-        let named = || sources.environment.iter().find(|(name, _)| name == CONFIG_ENV);
+        let is_set = |name: &OsString, path: &OsString| name == CONFIG_ENV && !path.is_empty();
+        let named = || sources.environment.iter().find(|(name, path)| is_set(name, path));
         sources.file.clone().or_else(|| named().map(|(_, path)| PathBuf::from(path)))
     }
 
@@ -145,17 +159,19 @@ impl Reader {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                let advice = format!("expected a configuration file that can be read: {error}");
+                let advice = format!("cannot read the configuration file: {error}");
                 return self.problem(path.display().to_string(), None, advice);
             }
         };
         match text.parse::<toml::Table>() {
             Ok(table) => self.table("", &table, path),
             Err(error) => {
-                // The library's own rendering shows the line, which may hold a secret.
+                // The library's rendering shows the line, which may contain a secret.
                 let line = error.span().map_or(1, |span| line_of(&text, span.start));
-                let message = error.message().lines().collect::<Vec<_>>().join(" ");
-                self.problem(format!("{}:{line}", path.display()), None, format!("expected TOML: {message}"));
+                let message =
+                    || format!("expected TOML: {}", error.message().lines().collect::<Vec<_>>().join(" "));
+                let advice = text.lines().nth(line - 1).and_then(toml_error::advice).unwrap_or_else(message);
+                self.problem(format!("{}:{line}", path.display()), None, advice);
             }
         }
     }
@@ -166,13 +182,13 @@ impl Reader {
             let origin = || Origin::File(path.to_owned());
             let is_section = KEYS.iter().any(|k| k.section_and_key().0 == name);
             match (find(&name), value) {
-                (Some(Found::Value(spec)), value) => self.take(spec, Raw::Toml(value.clone()), origin()),
-                (Some(Found::FileOf(spec)), toml::Value::String(file)) => {
+                (Some(KnownName::Value(spec)), value) => self.take(spec, Raw::Toml(value.clone()), origin()),
+                (Some(KnownName::FileOf(spec)), toml::Value::String(file)) => {
                     self.only_one_form(spec, table.contains_key(spec.section_and_key().1), origin());
                     self.take_secret_file(spec, file, origin());
                 }
-                (Some(Found::FileOf(_)), _) => {
-                    self.problem(name, Some(origin()), "expected the path of a file that holds the secret");
+                (Some(KnownName::FileOf(_)), _) => {
+                    self.problem(name, Some(origin()), "expected the path of a file with the secret");
                 }
                 (None, toml::Value::Table(inner)) if is_section || !inner.is_empty() => {
                     self.table(&name, inner, path);
@@ -193,11 +209,16 @@ impl Reader {
 
     fn environment(&mut self, environment: &[(OsString, OsString)]) {
         let in_kubernetes = environment.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
+        let is_link = |name: &str, value: &OsString| {
+            find_env(name).is_none() && is_service_link(&name[ENV_PREFIX.len()..], &value.to_string_lossy())
+        };
         let mut ours: Vec<_> = environment
             .iter()
             .filter_map(|(name, value)| Some((name.to_str()?, value)))
             .filter(|(name, _)| name.starts_with(ENV_PREFIX) && *name != CONFIG_ENV)
-            .filter(|(name, _)| !(in_kubernetes && is_service_link(name)))
+            .filter(|(name, value)| !(in_kubernetes && is_link(name, value)))
+            // An empty one counts as not set: compose files and units often pass variables on that are not set.
+            .filter(|(_, value)| !value.is_empty())
             .collect();
         ours.sort();
         for (name, value) in &ours {
@@ -207,21 +228,31 @@ impl Reader {
                 continue;
             };
             match find_env(name) {
-                Some(Found::Value(spec)) => self.take(spec, Raw::Text(value.to_owned()), origin),
-                Some(Found::FileOf(spec)) => {
+                Some(KnownName::Value(spec)) if value == NONE && spec.default.is_none() => {
+                    self.found.insert(spec.name, (Value::Unset, origin));
+                }
+                Some(KnownName::Value(spec)) => self.take(spec, Raw::Text(value.to_owned()), origin),
+                Some(KnownName::FileOf(spec)) => {
                     let twice = ours.iter().any(|(other, _)| *other == spec.env_name());
                     self.only_one_form(spec, twice, origin.clone());
                     self.take_secret_file(spec, value, origin);
                 }
                 None => {
-                    let known: Vec<_> =
-                        names().iter().map(|n| env_name(n)).chain([CONFIG_ENV.into()]).collect();
-                    let advice =
-                        unknown("environment variable", nearest(name, known.iter().map(String::as_str)));
-                    self.problem(*name, None, advice);
+                    // Without the prefix, which would make every name look like every other one.
+                    let short = |name: &str| name[ENV_PREFIX.len()..].to_owned();
+                    let names = names().iter().map(|n| short(&env_name(n))).collect::<Vec<_>>();
+                    let known = names.iter().map(String::as_str).chain(["CONFIG"]);
+                    let nearest = nearest(&short(name), known).map(|n| format!("{ENV_PREFIX}{n}"));
+                    let advice = unknown("environment variable", nearest.as_deref());
+                    // The image or the unit may use it for something else.
+                    self.warn(name, advice);
                 }
             }
         }
+    }
+
+    fn warn(&mut self, name: &str, advice: String) {
+        self.warnings.push(Problem { subject: name.to_owned(), value: None, origin: None, advice });
     }
 
     fn only_one_form(&mut self, spec: &KeySpec, twice: bool, origin: Origin) {
@@ -232,19 +263,19 @@ impl Reader {
     }
 }
 
-/// What a name in a file or in the environment stands for.
-enum Found {
+/// The meaning of a name in a file or in the environment.
+enum KnownName {
     Value(&'static KeySpec),
-    /// The path of a file that holds the secret.
+    /// The path of a file with the secret.
     FileOf(&'static KeySpec),
 }
 
-fn find(name: &str) -> Option<Found> {
+fn find(name: &str) -> Option<KnownName> {
     let of_file = || name.strip_suffix("_file").and_then(keys::find).filter(|k| k.is_secret());
-    keys::find(name).map(Found::Value).or_else(|| of_file().map(Found::FileOf))
+    keys::find(name).map(KnownName::Value).or_else(|| of_file().map(KnownName::FileOf))
 }
 
-fn find_env(name: &str) -> Option<Found> {
+fn find_env(name: &str) -> Option<KnownName> {
     names().iter().find(|n| env_name(n) == name).and_then(|n| find(n))
 }
 
@@ -252,7 +283,7 @@ fn env_name(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// Every name that a file may have: the keys, and `_file` of those that are secret.
+/// All names in a file: the keys, and `…_file` of the secret ones.
 fn names() -> Vec<String> {
     let files = KEYS.iter().filter(|k| k.is_secret()).map(|k| format!("{}_file", k.name));
     KEYS.iter().map(|k| k.name.to_owned()).chain(files).collect()
@@ -261,18 +292,11 @@ fn names() -> Vec<String> {
 fn unknown(what: &str, nearest: Option<&str>) -> String {
     match nearest {
         Some(name) => format!("unknown {what}; did you mean {name}?"),
-        None => format!("unknown {what}; config.example.toml has all there are"),
+        None => format!("unknown {what}; config.example.toml lists all keys"),
     }
 }
 
-/// Kubernetes gives every container `<SERVICE>_SERVICE_HOST`, `<SERVICE>_PORT` and the like, which nobody
-/// set and nobody can mend.
-fn is_service_link(name: &str) -> bool {
-    let rest = &name[ENV_PREFIX.len()..];
-    rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
-}
-
-/// Without the one line end that an editor or `echo` adds.
+/// Removes the one line end that an editor or `echo` adds.
 pub fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
@@ -325,7 +349,7 @@ mod tests {
             "",
             &[
                 ("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8,192.168.1.0/24"),
-                ("POSTRIDER_DELIVERY__RETRY_SCHEDULE", ""),
+                ("POSTRIDER_DELIVERY__RETRY_SCHEDULE", "[]"),
             ],
         );
         let config = Config::load(&sources).unwrap();
@@ -352,7 +376,7 @@ mod tests {
     fn all_problems_are_reported_at_once() {
         let found = problems(
             "listne = 'x'\ndelivery.timeout = '1h'\ndelivery.concurrency = 0\n[limits]\nevent_size = true\n[logs]\nlevel = 'debug'",
-            &[("POSTRIDER_DELIVERY__JITTER", "2"), ("POSTRIDER_DELIVERY__TIMEOT", "1s")],
+            &[("POSTRIDER_DELIVERY__JITTER", "2")],
         );
         insta::assert_snapshot!(found.join("\n"), @r#"
         delivery.concurrency = 0 (file postrider.toml): expected a whole number from 1 to 65536
@@ -361,7 +385,6 @@ mod tests {
         listne (file postrider.toml): unknown key; did you mean listen?
         logs.level (file postrider.toml): unknown key; did you mean log.level?
         delivery.jitter = "2" (environment POSTRIDER_DELIVERY__JITTER): expected a number from 0 to 1
-        POSTRIDER_DELIVERY__TIMEOT: unknown environment variable; did you mean POSTRIDER_DELIVERY__TIMEOUT?
         "#);
     }
 
@@ -372,12 +395,12 @@ mod tests {
             &format!("encryption_key = '{secret}'\nencryption_ky = '{secret}'"),
             &[("POSTRIDER_METRICS__TOKEN", &format!("{secret} {secret}")), ("POSTRIDER_TOKEN", secret)],
         );
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 3);
         assert!(!found.join("\n").contains(secret), "{found:?}");
         let broken = problems(&format!("encryption_key = '{secret}"), &[]);
         assert_eq!(broken.len(), 1);
         assert!(
-            broken[0].starts_with("postrider.toml:1: expected TOML") && !broken[0].contains(secret),
+            broken[0].starts_with("postrider.toml:1: expected a closing '") && !broken[0].contains(secret),
             "{broken:?}"
         );
     }
@@ -403,14 +426,55 @@ mod tests {
             ..Sources::default()
         };
         let shown = Config::load(&sources).unwrap_err().to_string();
-        assert!(shown.starts_with("/nonexistent/p.toml: expected a configuration file"), "{shown}");
+        assert!(shown.starts_with("/nonexistent/p.toml: cannot read the configuration file"), "{shown}");
+    }
+
+    fn warnings(env: &[(&str, &str)]) -> Vec<String> {
+        let (_dir, sources) = sources("", env);
+        Config::load(&sources).unwrap().warnings.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn what_kubernetes_adds_is_ignored_there_only() {
+    fn service_links_are_ignored_in_kubernetes_only() {
         let link = ("POSTRIDER_SERVICE_HOST", "10.0.0.1");
-        assert_eq!(problems("", &[link]).len(), 1);
-        let port = ("POSTRIDER_PORT", "tcp://10.0.0.1:8080");
-        assert!(problems("", &[("KUBERNETES_SERVICE_HOST", "10.0.0.2"), link, port]).is_empty());
+        assert_eq!(warnings(&[link]).len(), 1);
+        let port = ("POSTRIDER_METRICS_PORT_9090_TCP", "tcp://10.0.0.1:9090");
+        assert!(warnings(&[("KUBERNETES_SERVICE_HOST", "10.0.0.2"), link, port]).is_empty());
+        // What looks like a key is not taken for a link.
+        let typo = ("POSTRIDER_LISTN", "127.0.0.1:1");
+        assert_eq!(warnings(&[("KUBERNETES_SERVICE_HOST", "10.0.0.2"), typo]).len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_warning_with_the_nearest_known_one() {
+        assert_eq!(
+            warnings(&[("POSTRIDER_LISTN", "127.0.0.1:1"), ("POSTRIDER_VERSION", "1.2")]),
+            [
+                "POSTRIDER_LISTN: unknown environment variable; did you mean POSTRIDER_LISTEN?",
+                "POSTRIDER_VERSION: unknown environment variable; config.example.toml lists all keys"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set_and_none_unsets_what_the_file_sets() {
+        let toml = "public_url = 'https://example.com'\nnetwork.allow = ['10.0.0.0/8']\nlisten = '1.1.1.1:1'";
+        let names =
+            ["POSTRIDER_LISTEN", "POSTRIDER_NETWORK__ALLOW", "POSTRIDER_ENCRYPTION_KEY_FILE", "POSTRIDER_X"];
+        let (_dir, sources) = sources(toml, &names.map(|name| (name, "")));
+        let config = Config::load(&sources).unwrap();
+        assert_eq!((config.listen.to_string().as_str(), config.network.allow.len()), ("1.1.1.1:1", 1));
+        assert!(config.public_url.is_some() && config.warnings.is_empty());
+        let unset = [("POSTRIDER_PUBLIC_URL", "none"), ("POSTRIDER_NETWORK__ALLOW", "[]")];
+        let (_dir, sources) = super::tests::sources(toml, &unset);
+        let config = Config::load(&sources).unwrap();
+        assert!(config.public_url.is_none() && config.network.allow.is_empty());
+        assert!(
+            Config::load(&Sources {
+                environment: vec![(CONFIG_ENV.into(), "".into())],
+                ..Sources::default()
+            })
+            .is_ok()
+        );
     }
 }

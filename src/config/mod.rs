@@ -1,11 +1,11 @@
-//! The configuration: typed sections, read once at the start and passed on from there.
+//! The configuration: typed sections, read once at the start.
 //!
-//! A value comes from a flag, the environment, the file or the default, in this order, and remembers
-//! which. All problems are found before any is reported, so that one run shows everything there is to
-//! mend. The table in [`keys`] is the only place that knows names, forms, defaults and explanations;
-//! reading ([`load`]), showing ([`dump`]), the [`mod@reference`] and the example file follow it.
+//! A value comes from a flag, the environment, the file or the default, in this order, and keeps its origin.
+//! All problems are collected before any is reported, so that one run shows everything that must be fixed.
+//! The table in [`keys`] is the only place with names, formats, defaults and descriptions; reading
+//! ([`load`]), showing ([`dump`]), the [`mod@reference`] and the example file are derived from it.
 //!
-//! Nothing here looks at the process: the environment is passed in, so tests need not change it.
+//! Nothing here reads the process environment: it is passed in, so tests need not change it.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,9 @@ pub mod problem;
 pub mod public_url;
 pub mod reference;
 pub mod secret;
+mod service_links;
 pub mod size;
+mod toml_error;
 pub mod value;
 
 pub use keys::{KEYS, KeySpec};
@@ -37,16 +39,16 @@ pub use value::LogFormat;
 
 use load::Settings;
 
-/// Everything that can be configured, checked.
+/// The whole configuration, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the server listens.
     pub listen: Listen,
-    /// Where the database and the key file are.
+    /// The directory of the database and the key file.
     pub data_dir: PathBuf,
-    /// Encrypts what is secret at rest; `None`: the key file does. At least 32 characters.
+    /// Encrypts secrets at rest; `None`: the key file is used. At least 32 characters.
     pub encryption_key: Option<Secret>,
-    /// Under which URL clients see the server; `None`: see [`Config::public_base`].
+    /// The URL that clients use; `None`: see [`Config::public_base`].
     pub public_url: Option<PublicUrl>,
     pub auth: Auth,
     pub delivery: Delivery,
@@ -55,40 +57,42 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub http: Http,
-    /// Certificate and key; `None`: connections are not encrypted here.
+    /// Certificate and key; `None`: plain HTTP.
     pub tls: Option<Tls>,
     pub metrics: Metrics,
     pub backup: Backup,
     pub export: Export,
     pub log: Log,
+    /// What does not stop the start, such as unknown environment variables.
+    pub warnings: Vec<Problem>,
     settings: Settings,
 }
 
-/// How credentials look.
+/// The format of credentials.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// What tokens begin with, without the underscore that follows it.
+    /// The prefix of tokens, without the underscore.
     pub key_prefix: String,
 }
 
 /// How deliveries are sent.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// For a whole request, reading the response included; 1 ms to 30 s.
+    /// Of a whole request, including reading the response; 1 ms to 30 s.
     pub timeout: Span,
     /// For connecting; 1 ms to 30 s.
     pub connect_timeout: Span,
     /// For endpoints that have none of their own.
     pub retry_schedule: Schedule,
-    /// By how much of itself a wait may grow, 0 to 1.
+    /// Random extra delay of a wait, as a fraction from 0 to 1.
     pub jitter: f64,
-    /// Requests in flight, at least 1.
+    /// Maximum requests in flight, at least 1.
     pub concurrency: usize,
-    /// Requests in flight to one endpoint, at least 1.
+    /// Maximum requests in flight to one endpoint, at least 1.
     pub endpoint_concurrency: usize,
-    /// Failed attempts in a row that disable an endpoint; 0 = never.
+    /// Consecutive failed attempts that disable an endpoint; 0 = never.
     pub disable_after_failures: u32,
-    /// Bytes of a response that are kept.
+    /// Stored bytes of a response body.
     pub response_body_limit: usize,
 }
 
@@ -99,26 +103,26 @@ pub struct Signing {
     pub headers: Vec<String>,
 }
 
-/// Where requests may go.
+/// Allowed destinations.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// Networks that may be reached although they are private.
+    /// Private networks that deliveries may reach.
     pub allow: Vec<IpNet>,
 }
 
-/// How long things are kept. [`Config::origin`] tells whether a person set it here.
+/// Retention. [`Config::origin`] tells whether a key is set in the configuration.
 #[derive(Debug, Clone)]
 pub struct Retention {
-    /// Attempts; zero = for ever.
+    /// Attempts; zero = forever.
     pub logs: Span,
-    /// Events; zero = for ever.
+    /// Events; zero = forever.
     pub events: Span,
 }
 
-/// What one client may ask for.
+/// Per-client limits.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// For each key or session, posting events apart; 0 = no limit.
+    /// Requests of a key or session, not counting posted events; 0 = no limit.
     pub requests_per_minute: u32,
     /// Posted events for each key; 0 = no limit.
     pub events_per_second: u32,
@@ -128,10 +132,10 @@ pub struct Limits {
     pub endpoints_per_app: u32,
 }
 
-/// Who stands in between.
+/// Reverse proxies.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Networks of proxies that are believed about the client's address and scheme.
+    /// Networks of proxies that are trusted about the client's address and scheme.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -143,7 +147,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Who may read `/metrics`.
+/// Access to `/metrics`.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     /// A bearer token that works from anywhere.
@@ -152,25 +156,25 @@ pub struct Metrics {
     pub allow: Vec<IpNet>,
 }
 
-/// Backups that the server makes by itself.
+/// Scheduled backups.
 #[derive(Debug, Clone)]
 pub struct Backup {
-    /// How often; zero = never.
+    /// Interval; zero = never.
     pub every: Span,
-    /// How many are kept, at least 1.
+    /// Number of backups to keep, at least 1.
     pub keep: usize,
-    /// Where they are; `None`: in the data directory.
+    /// Their directory; `None`: in the data directory.
     pub dir: Option<PathBuf>,
 }
 
 /// Limits of exports.
 #[derive(Debug, Clone)]
 pub struct Export {
-    /// Rows of a workbook, which is built in memory.
+    /// Maximum rows of a workbook, which is built in memory.
     pub xlsx_max_rows: u32,
 }
 
-/// What is logged and how.
+/// Level and format of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
     pub format: LogFormat,
@@ -179,7 +183,7 @@ pub struct Log {
 }
 
 impl Config {
-    /// Reads, checks and merges all sources. The error has every problem there is.
+    /// Reads, checks and merges all sources. The error has all problems.
     pub fn load(sources: &Sources) -> Result<Config, Problems> {
         let settings = load::settings(sources)?;
         let (certificate, key): (Option<PathBuf>, Option<PathBuf>) =
@@ -193,24 +197,24 @@ impl Config {
         Err(Problems(vec![Problem { subject: missing.to_owned(), value: None, origin: None, advice }]))
     }
 
-    /// Where the value of a key comes from. A name that is no key counts as default.
+    /// The origin of a key's value. An unknown name counts as default.
     pub fn origin(&self, key: &str) -> &Origin {
         self.settings.origin(key)
     }
 
-    /// All keys with value and origin, as TOML; secrets hidden.
+    /// All keys with value and origin, as TOML; secrets are hidden.
     pub fn dump(&self) -> String {
         dump::dump(&self.settings)
     }
 
-    /// The URL that clients use, without trailing slash: `public_url`, or made from `listen`, where an
-    /// address that means "all" becomes `localhost`.
+    /// The URL that clients use, without trailing slash: `public_url`, or derived from `listen`, where an
+    /// unspecified address becomes `localhost`.
     pub fn public_base(&self) -> String {
         self.public_base_at(self.listen.clone())
     }
 
-    /// The same for a server that listens at `address`, which differs from `listen` where that leaves
-    /// the choice of a port to the system.
+    /// The same for a server that listens on `address`, which differs from `listen` when the system chooses
+    /// the port.
     pub fn public_base_at(&self, address: impl Into<Listen>) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         match (&self.public_url, address.into()) {
@@ -219,17 +223,17 @@ impl Config {
                 format!("{scheme}://localhost:{}", address.port())
             }
             (None, Listen::Tcp(address)) => format!("{scheme}://{address}"),
-            // Nobody can say under which URL the proxy before it is seen.
+            // The URL of the proxy in front of it is unknown.
             (None, Listen::Unix(_)) => format!("{scheme}://localhost"),
         }
     }
 
-    /// The path that everything also works under: `/hooks`, or empty.
+    /// The base path: `/hooks`, or empty.
     pub fn base_path(&self) -> &str {
         self.public_url.as_ref().map_or("", PublicUrl::path)
     }
 
-    /// Where a program on this machine reaches the server: `listen`, with loopback for "all".
+    /// The address for programs on this machine: `listen`, with loopback for an unspecified address.
     pub fn local_address(&self) -> Listen {
         self.listen.local()
     }
@@ -273,12 +277,13 @@ impl Config {
             },
             export: Export { xlsx_max_rows: s.get("export.xlsx_max_rows") },
             log: Log { format: s.get("log.format"), level: s.get("log.level") },
+            warnings: s.warnings().to_vec(),
             settings: s,
         }
     }
 }
 
-/// What holds when nothing is configured.
+/// The configuration without any source.
 impl Default for Config {
     fn default() -> Config {
         Config::load(&Sources::default()).expect("the defaults of the table are valid, as a test shows")
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_public_url_it_is_made_from_the_address() {
+    fn without_a_public_url_the_base_is_derived_from_the_address() {
         let mut config = Config::default();
         assert_eq!((config.public_base().as_str(), config.base_path()), ("http://127.0.0.1:8080", ""));
         config.listen = "0.0.0.0:9000".parse().unwrap();

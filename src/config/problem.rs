@@ -1,18 +1,18 @@
-//! What is wrong with a configuration: a line each, all at once, and never the value of a secret.
+//! Problems of a configuration: one line each, all at once, and never the value of a secret.
 
 use std::fmt;
 
 use super::Origin;
 
-/// One thing to mend.
+/// One problem to fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key, environment variable or file that is meant.
+    /// The key, environment variable or file.
     pub subject: String,
-    /// What was given; `None` when it is secret, unknown or beside the point.
+    /// The given value; `None` when it is secret, unknown or does not matter.
     pub value: Option<String>,
     pub origin: Option<Origin>,
-    /// What would be right.
+    /// What was expected.
     pub advice: String,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All there is to mend; never empty.
+/// All problems; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -51,7 +51,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The name among `known` that `name` most likely stands for.
+/// The known name that is most similar to `name`.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |text: &str| text.rsplit('.').next().unwrap_or(text).to_owned();
     known

@@ -1,4 +1,4 @@
-//! The URL that clients know the server by, which may carry a base path.
+//! The URL that clients use, with an optional base path.
 
 use std::fmt;
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_base_is_refused() {
+    fn urls_that_cannot_be_a_base_are_refused() {
         for text in [
             "",
             "example.com",

@@ -1,34 +1,38 @@
-//! All keys as a page for people, in Markdown, from the one table.
+//! The configuration reference in Markdown, generated from the table of keys.
 
 use super::keys::{KEYS, KeySpec};
+
+/// Columns of a line of the page.
+const COLUMNS: usize = 120;
 
 const HEAD: &str = "\
 # Configuration
 
-Every key, as `postrider config reference` prints it. A test holds this page to the program.
+Every key, as printed by `postrider config reference`.
 
-Nothing has to be configured. A value comes from a flag (`--listen`, `--data`), else from the environment, else from the file that \
-`--config FILE` or `POSTRIDER_CONFIG` names (TOML, [an example with all keys](../config.example.toml)), else it is the default. In the \
-environment lists are separated by commas. A secret can be given as a file: `POSTRIDER_METRICS__TOKEN_FILE=/run/secrets/token`, or \
-`metrics.token_file` in the file. `postrider config check` says all that is wrong at once, `postrider config dump` where each value \
-comes from.
+Postrider runs without configuration. In order of precedence, a value comes from a flag (`--listen`, `--data`), the environment, the \
+file named by `--config FILE` or `POSTRIDER_CONFIG` (TOML, [example with all keys](../config.example.toml)), or the default. Lists in \
+the environment are separated by commas, `[]` is the empty list, and an empty variable counts as not set; `none` unsets \
+a value of the file. A secret can be given as a file: `POSTRIDER_METRICS__TOKEN_FILE=/run/secrets/token`, or \
+`metrics.token_file` in the file. `postrider config check` reports all problems at once; `postrider config dump` shows where each \
+value comes from.
 ";
 
-/// What is said of a section before its keys.
+/// The title of a section.
 fn about_section(section: &str) -> &'static str {
     match section {
         "" => "The server",
         "auth" => "Credentials",
-        "delivery" => "How requests are sent; a webhook may have its own schedule, timeout and rate limit",
-        "signing" => "How requests are signed",
-        "network" => "Where requests may go",
-        "retention" => "How long things are kept; the page Retention Policies sets what is not set here",
-        "limits" => "What one client may ask for",
-        "http" => "Who stands in between",
-        "tls" => "Encrypted connections, without a proxy",
-        "metrics" => "Who may read /metrics",
-        "backup" => "Backups that the server makes by itself",
-        "export" => "Exports of the log",
+        "delivery" => "Delivery; each webhook may have its own schedule, timeout and rate limit",
+        "signing" => "Signatures",
+        "network" => "Allowed destinations",
+        "retention" => "Retention; keys that are not set here can be set on the dashboard's Retention page",
+        "limits" => "Per-client limits",
+        "http" => "Reverse proxies",
+        "tls" => "TLS without a proxy",
+        "metrics" => "Access to /metrics",
+        "backup" => "Scheduled backups",
+        "export" => "Exports of the delivery log",
         "log" => "Log lines, to stderr",
         _ => "",
     }
@@ -36,7 +40,7 @@ fn about_section(section: &str) -> &'static str {
 
 /// The page.
 pub fn markdown() -> String {
-    let mut text = HEAD.to_owned();
+    let mut text = HEAD.lines().map(|line| wrapped(line) + "\n").collect::<String>();
     let mut section = None;
     for spec in KEYS {
         let own = spec.section_and_key().0;
@@ -52,26 +56,43 @@ pub fn markdown() -> String {
 
 fn entry(spec: &KeySpec) -> String {
     let default = match spec.default {
-        Some("") => "default: none in the list".to_owned(),
+        Some("") => "default: empty".to_owned(),
         Some(default) => format!("default: `{default}`"),
         None => "not set by default".to_owned(),
     };
     let expected = spec.kind.expected();
-    let form = expected.strip_prefix("expected ").unwrap_or(&expected);
+    let format = expected.strip_prefix("expected ").unwrap_or(&expected);
     let mut variables = format!("`{}`", spec.env_name());
     if spec.is_secret() {
         variables += &format!(" or `{}_FILE`", spec.env_name());
     }
-    format!("\n### `{}`\n\n{}\n\n{default}; form: {form}; environment: {variables}\n", spec.name, spec.about)
+    let facts = format!("{default}; format: {format}; environment: {variables}");
+    format!("\n### `{}`\n\n{}\n\n{}\n", spec.name, wrapped(spec.about), wrapped(&facts))
+}
+
+/// Breaks a paragraph into lines.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is always a line");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push(word.to_owned());
+        } else {
+            *last += &format!(" {word}");
+        }
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Set `UPDATE_EXAMPLE=1` to write the page anew after a change to the table.
+    /// Set `UPDATE_EXAMPLE=1` to regenerate the page after a change of the table.
     #[test]
-    fn the_page_in_docs_says_what_the_table_says() {
+    fn the_page_in_docs_matches_the_table() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
         if std::env::var_os("UPDATE_EXAMPLE").is_some() {
             std::fs::write(page, markdown()).unwrap();
@@ -80,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_section_is_introduced() {
+    fn every_section_has_a_title() {
         for spec in KEYS {
             assert_ne!(about_section(spec.section_and_key().0), "", "{}", spec.name);
         }

@@ -1,8 +1,8 @@
-//! A configured secret, which nothing prints by accident.
+//! A configured secret that cannot be printed by accident.
 
 use std::fmt;
 
-/// A secret text. It shows only when asked for by [`Secret::expose`].
+/// A secret text, readable only by [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -1,8 +1,8 @@
-//! Sizes as people write them: `16384`, `256KiB`, `1MB`.
+//! Sizes such as `16384`, `256KiB` and `1MB`.
 
 use std::fmt;
 
-/// A number of bytes, which reads back exactly as it was given.
+/// A number of bytes that keeps its original text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByteSize {
     text: String,
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_each_unit_and_shows_what_was_given() {
+    fn reads_each_unit_and_shows_the_original_text() {
         for (text, bytes) in [
             ("0", 0),
             ("16384", 16_384),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_size() {
+    fn refuses_texts_that_are_not_sizes() {
         for text in [
             "",
             "KiB",

@@ -1,4 +1,4 @@
-//! Checked values, how they are shown, and how plain types are taken out of them.
+//! Validated values, their display, and conversion to plain types.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::{ByteSize, Listen, PublicUrl, Secret};
 use crate::domain::Span;
 use crate::domain::attempts::retry::Schedule;
 
-/// A value that has the form its key asks for.
+/// A value in the format of its key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing was given, and there is no default.
+    /// Not set, and without default.
     Unset,
     Address(Listen),
     Path(PathBuf),
@@ -28,7 +28,7 @@ pub enum Value {
     Format(LogFormat),
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
@@ -52,7 +52,7 @@ impl LogFormat {
 }
 
 impl Value {
-    /// As TOML; `None` for what is unset or secret.
+    /// As TOML; `None` when unset or secret.
     pub fn to_toml(&self) -> Option<String> {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let list = |items: Vec<String>| {
@@ -77,7 +77,7 @@ impl Value {
     }
 }
 
-/// Takes the plain value out of a [`Value`]; `None` when it is of another form.
+/// Conversion from a [`Value`]; `None` when it has another type.
 pub trait FromValue: Sized {
     /// The value, if it has this type.
     fn from_value(value: &Value) -> Option<Self>;

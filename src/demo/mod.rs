@@ -1,24 +1,24 @@
-//! `postrider demo`: the product at work, with no other program.
+//! `postrider demo`: a temporary server with sample data, without any other program.
 //!
-//! It is the real server in a throw-away data directory, with a receiver in the same process, a webhook
-//! to it and a handful of events, one of which fails first and is retried. Before it starts, a week of a
-//! made-up shop's deliveries is written ([`past`]); the shop's hosts are names that only the demo knows and
-//! that lead to the same receiver, so that everything can be retried. Only what has to be is different from
-//! `serve`: loopback may be reached, and the webhook's retries come after seconds.
+//! It runs the real server in a temporary data directory, with a receiver in the same process, a webhook to
+//! it and a few events, one of which fails first and is retried. Before the start it writes a week of sample
+//! deliveries ([`history`]). Only the demo knows the hosts of their webhooks, and resolves them to the same
+//! receiver, so that everything can be retried. It differs from `serve` only where needed: deliveries may
+//! reach loopback, and the webhook retries after seconds.
 
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::{Server, Signals, StartError, World};
+use crate::app::{Server, Signals, StartError, World, raise_open_files};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::{FieldError, Role, Scope, Span};
 use crate::host::clock::{Clock as _, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError};
-use crate::host::throw_away::ThrowAway;
+use crate::host::output_queue;
+use crate::host::temp_directory::TempDirectory;
 use crate::service::endpoints::endpoint_input::EndpointInput;
 use crate::service::events::EventInput;
 use crate::service::people::{apps, keys, users};
@@ -26,106 +26,107 @@ use crate::service::{By, Caller, ServiceError};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{AppStore as _, StoreError};
 
-mod cast;
-mod past;
+mod history;
 mod receiver;
+mod sample;
 
-use cast::Part;
 use receiver::{Arrival, Receiver};
+use sample::SampleWebhook;
 
-/// What the past is made with; another number makes another one.
+/// The seed of the history.
 const SEED: u64 = 0x0051_1ce5;
 
 /// The retries of the demo's webhook.
 const SCHEDULE: [&str; 3] = ["2s", "5s", "10s"];
 
-/// Who signs in to the demo's dashboard.
+/// The user of the demo's dashboard.
 const OWNER: &str = "demo@example.com";
 
-/// What happens in the demo.
+/// The events of the demo.
 const EVENTS: [(&str, &str); 4] = [
     ("license.assigned", r#"{"license":"L-1001","seat":"ada@example.com"}"#),
     ("license.activated", r#"{"license":"L-1001","machine":"laptop-7"}"#),
-    (receiver::STUMBLES_AT, r#"{"invoice":"INV-42","amount_cents":1299,"currency":"EUR"}"#),
+    (receiver::FAILS_ONCE, r#"{"invoice":"INV-42","amount_cents":1299,"currency":"EUR"}"#),
     ("product.updated", r#"{"product":"P-7","version":"2.4.0"}"#),
 ];
 
-/// Why the demo did not run.
+/// The reason why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the demo's receiver could not be started")]
+    #[error("cannot start the demo's receiver")]
     Receiver(#[source] std::io::Error),
-    #[error("a throw-away directory could not be made in {}", .0.display())]
+    #[error("cannot create a temporary directory in {}", .0.display())]
     Directory(PathBuf, #[source] std::io::Error),
-    #[error("the demo's past could not be made: {0}")]
-    Past(String),
+    #[error("cannot write the demo's history: {0}")]
+    History(String),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     Store(#[from] StoreError),
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     Key(#[from] keys::KeyError),
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     App(#[from] apps::AppError),
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     User(#[from] users::UserError),
-    #[error("the demo could not be set up")]
+    #[error("cannot set up the demo")]
     Service(#[from] ServiceError),
 }
 
 /// Runs the demo until the process is told to stop.
 pub async fn run(mut config: Config) -> Result<(), DemoError> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
+    raise_open_files(&config);
     let parent = std::env::temp_dir();
     let directory =
-        ThrowAway::make_in(&parent, "demo").map_err(|e| DemoError::Directory(parent.clone(), e))?;
+        TempDirectory::create_in(&parent, "demo").map_err(|e| DemoError::Directory(parent.clone(), e))?;
     config.data_dir = directory.path().join("data");
-    // Nobody wants what is thrown away kept, least of all in place of what is not.
+    // No backups of temporary data, which could replace real ones.
     config.backup.every = Span::from_secs(0);
     config.network.allow.push(ipnet::IpNet::from(std::net::IpAddr::from([127, 0, 0, 1])));
 
     let mut receiver = receiver::start().await.map_err(DemoError::Receiver)?;
-    write_past(&config, &receiver).await?;
+    write_history(&config, &receiver).await?;
     let world = World { lookup: Arc::new(Hosts), ..World::real() };
     let server = Server::start(&config, world).await?;
     server.ready().await;
     let caller = caller(&server).await?;
-    let token = make_key(&server, &config, &caller.by).await?;
-    let password = make_owner(&server, &caller.by).await?;
-    let webhook = make_webhook(&server, &caller, &receiver).await?;
+    let token = create_key(&server, &config, &caller.by).await?;
+    let password = create_owner(&server, &caller.by).await?;
+    let webhook = create_webhook(&server, &caller, &receiver).await?;
 
     let base = config.public_base_at(server.address());
-    say(&introduction(&base, &receiver, &webhook));
+    print(&introduction(&base, &receiver, &webhook));
     for (event_type, payload) in EVENTS {
         post(&server, &caller, event_type, payload).await?;
     }
 
-    let signal = signals.received();
-    tokio::pin!(signal);
-    // Each event arrives once, and the one that stumbles once more.
+    // Each event arrives once, and the one that fails first arrives twice.
     let mut expected = EVENTS.len() + 1;
     loop {
         tokio::select! {
-            _ = &mut signal => break,
+            // A closed terminal ends the demo, too.
+            _ = signals.next() => break,
             arrival = receiver.arrivals.recv() => {
                 let Some(arrival) = arrival else { break };
-                say(&line(&arrival));
+                print(&line(&arrival));
                 expected = expected.saturating_sub(1);
                 if expected == 0 {
-                    say(&what_to_try(&base, &token, &password));
+                    print(&next_steps(&base, &token, &password));
                     expected = usize::MAX;
                 }
             }
         }
     }
-    say("\nStopping; the throw-away data goes with it.\n");
     server.stop().await;
+    drop(directory);
+    print("\nStopping. The demo data has been deleted.\n");
     Ok(())
 }
 
-/// The hosts of the past's webhooks lead to the receiver; others are what they are.
+/// Resolves the hosts of the sample webhooks to the receiver, and others as usual.
 struct Hosts;
 
 impl Lookup for Hosts {
@@ -133,7 +134,7 @@ impl Lookup for Hosts {
         &self,
         host: &str,
     ) -> futures_util::future::BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
-        if Part::ALL.iter().any(|part| part.host() == host) {
+        if SampleWebhook::ALL.iter().any(|part| part.host() == host) {
             let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
             return Box::pin(async move { Ok(vec![here]) });
         }
@@ -141,14 +142,14 @@ impl Lookup for Hosts {
     }
 }
 
-/// Fills the new data directory, and tells the receiver what it has to know.
-async fn write_past(config: &Config, receiver: &Receiver) -> Result<(), DemoError> {
+/// Fills the new data directory, and gives the receiver the secrets.
+async fn write_history(config: &Config, receiver: &Receiver) -> Result<(), DemoError> {
     let dir = DataDir::open(config)?;
     let now = SystemClock.now();
     let store = SqliteStore::open(&dir.database(), Options::new(now))?;
     let app = store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
     let place = (app.id, receiver.address.port());
-    let written = past::write(store.clone(), &dir.vault()?, config, place, now, SEED).await;
+    let written = history::write(store.clone(), &dir.vault()?, config, place, now, SEED).await;
     store.close().await;
     for (part, _, secret) in written? {
         receiver.expect(part.path(), secret);
@@ -161,26 +162,26 @@ async fn caller(server: &Server) -> Result<Caller, DemoError> {
     Ok(Caller { by: By::command_line(), app_id: app.id })
 }
 
-async fn make_key(server: &Server, config: &Config, by: &By) -> Result<String, DemoError> {
+async fn create_key(server: &Server, config: &Config, by: &By) -> Result<String, DemoError> {
     let new = keys::NewKey {
         name: "demo".to_owned(),
         app: DEFAULT_APP.to_owned(),
         scopes: [Scope::Admin].into_iter().collect(),
         lifetime: None,
     };
-    let made = keys::create(&*server.store(), new, by, SystemClock.now()).await?;
-    Ok(made.token(&config.auth.key_prefix))
+    let created = keys::create(&*server.store(), new, by, SystemClock.now()).await?;
+    Ok(created.token(&config.auth.key_prefix))
 }
 
-/// Makes somebody who can sign in, and gives the password.
-async fn make_owner(server: &Server, by: &By) -> Result<String, DemoError> {
+/// Creates an owner and returns the password.
+async fn create_owner(server: &Server, by: &By) -> Result<String, DemoError> {
     let password = users::generate_password();
     users::create(&*server.store(), OWNER, Role::Owner, &password, by, SystemClock.now()).await?;
     Ok(password)
 }
 
-/// Makes the webhook and gives its id.
-async fn make_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> Result<String, DemoError> {
+/// Creates the webhook and returns its id.
+async fn create_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> Result<String, DemoError> {
     let endpoints = &server.services().endpoints;
     let input = EndpointInput {
         url: Some(format!("http://{}{}", receiver.address, receiver::OWN_PATH)),
@@ -217,34 +218,34 @@ async fn post(
 
 fn introduction(base: &str, receiver: &Receiver, webhook: &str) -> String {
     format!(
-        "Postrider {} demo: {base}, data in a throw-away directory.
+        "Postrider {} demo: {base}, data in a temporary directory.
 
-The dashboard shows a made-up shop's last week. What happens now is real: a receiver listens at
-http://{}{} and checks every signature.
-Webhook {webhook} sends it everything; {} events are posted now.
-{} is refused at first, to show a retry.
+The dashboard shows a week of sample data. What follows is live: a receiver listens on
+http://{}{} and verifies every signature.
+Webhook {webhook} sends it all event types. The demo now posts {} events;
+the first attempt of {} fails, to show a retry.
 
 ",
         env!("CARGO_PKG_VERSION"),
         receiver.address,
         receiver::OWN_PATH,
         EVENTS.len(),
-        receiver::STUMBLES_AT,
+        receiver::FAILS_ONCE,
     )
 }
 
 fn line(arrival: &Arrival) -> String {
-    let signature = if arrival.genuine { "signature ok" } else { "signature WRONG" };
+    let signature = if arrival.is_valid { "signature ok" } else { "signature INVALID" };
     format!(
-        "  {:<18} attempt {}  {signature}  answered {}  {}\n",
-        arrival.event_type, arrival.attempt, arrival.answered, arrival.body
+        "  {:<18} attempt {}  {signature}  response {}  {}\n",
+        arrival.event_type, arrival.attempt, arrival.status, arrival.body
     )
 }
 
-fn what_to_try(base: &str, token: &str, password: &str) -> String {
+fn next_steps(base: &str, token: &str, password: &str) -> String {
     format!(
         "
-All delivered. Have a look:
+All delivered. Next steps:
 
   {base}/admin/   (sign in as {OWNER} with the password {password})
   {base}/docs     (Authorize with the token below)
@@ -253,20 +254,21 @@ Or in another terminal:
 
   export TOKEN={token}
 
-  # the delivery log: the refused attempt and its retry are there
+  # show the delivery log with the failed attempt and its retry
   curl -s {base}/v1/webhooks/deliveries -H \"Authorization: Bearer $TOKEN\"
 
-  # post an event of your own; it appears here
+  # post your own event; its delivery appears here
   curl -s {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"event_type\":\"license.assigned\",\"payload\":{{\"license\":\"L-2\"}}}}'
 
-Ctrl-C ends the demo.
+Press Ctrl-C to stop the demo.
 "
     )
 }
 
-/// Writes to stdout at once; a reader that has gone away is no reason to stop.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+/// Prints without waiting for a reader.
+fn print(text: &str) {
+    if let Some(stdout) = output_queue::stdout() {
+        stdout.send(text.as_bytes().to_vec());
+    }
 }

@@ -1,16 +1,16 @@
-//! How long a certificate is good: just enough DER (X.690) to find `validity` in it (RFC 5280, 4.1).
+//! The end of a certificate's validity: just enough DER (X.690) to find it (RFC 5280, 4.1).
 //!
-//! Who signed it and for whom is judged by the TLS library; nothing here decides about trust.
+//! The TLS library decides about trust; nothing here does.
 
 use crate::domain::Timestamp;
 
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// `[0] EXPLICIT Version`, which the first version leaves out.
+/// `[0] EXPLICIT Version`, absent in version 1.
 const VERSION: u8 = 0xa0;
 
-/// When a certificate ends; `None` when it is not one.
+/// The end of a certificate's validity; `None` when it cannot be parsed.
 pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let (tag, certificate, _) = element(certificate)?;
     let (inner_tag, mut fields, _) = element(certificate)?;
@@ -30,7 +30,7 @@ pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     time(tag, std::str::from_utf8(text).ok()?)
 }
 
-/// The tag and content of the first element, and what follows it.
+/// The tag and content of the first element, and the rest.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;

@@ -1,5 +1,5 @@
-//! An endpoint, step by step as an attempt goes: name, verdict, connection, TLS, a signed request. Where a
-//! step fails, those that need it are left out.
+//! Checks of an endpoint in the order of an attempt: name, network policy, connection, TLS, a signed request.
+//! After a step that fails, the steps that depend on it are skipped.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::{Finding, certificate};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup as _, SystemLookup};
-use crate::delivery::sending::{client, failure};
+use crate::delivery::sending::{client, echo, failure};
 use crate::delivery::{Sender, SenderConfig};
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
@@ -23,18 +23,20 @@ use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
 use crate::store::LoadedAttempt;
 
-/// A certificate with fewer days left is worth a warning.
+/// What to do when the response to a TLS handshake is not TLS.
+const PLAIN_PORT: &str = "this port does not speak TLS: write http:// instead of https:// in the URL, or name the receiver's TLS port";
+/// A certificate that expires earlier is a warning.
 const DAYS_WARNING: i64 = 14;
 const DAY_MS: i64 = 86_400_000;
 
-/// Looks at a stored endpoint and sends it a signed test.
+/// Checks a stored endpoint and sends it a signed test request.
 pub async fn examine(config: &Config, endpoint: Endpoint) -> Vec<Finding> {
     let mut found = vec![status(&endpoint)];
     let Ok(url) = Url::parse(&endpoint.settings.url) else {
-        found.push(Finding::problem("URL", "cannot be read", "PATCH the webhook's url"));
+        found.push(Finding::problem("URL", "is invalid", "set a valid url with PATCH /v1/webhooks/{id}"));
         return found;
     };
-    let (mut path, is_open) = way(config, &url).await;
+    let (mut path, is_open) = connection(config, &url).await;
     found.append(&mut path);
     if is_open {
         found.push(probe(config, endpoint).await);
@@ -42,32 +44,36 @@ pub async fn examine(config: &Config, endpoint: Endpoint) -> Vec<Finding> {
     found
 }
 
-/// Looks at a URL that belongs to no endpoint; nothing is sent to it but a greeting of TLS.
+/// Checks a URL that belongs to no endpoint; nothing but a TLS handshake is sent.
 pub async fn examine_url(config: &Config, url: &Url) -> Vec<Finding> {
-    way(config, url).await.0
+    connection(config, url).await.0
 }
 
 fn status(endpoint: &Endpoint) -> Finding {
     let reason = endpoint.status_reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
     let said = format!("{} is {}{reason}", endpoint.settings.name, endpoint.status.as_str());
     match endpoint.status {
-        EndpointStatus::Active => Finding::fine("endpoint", said),
+        EndpointStatus::Active => Finding::ok("endpoint", said),
         EndpointStatus::Paused => Finding::warning(
             "endpoint",
             said,
-            "what is queued waits; PATCH {\"status\":\"active\"} lets it go",
+            "deliveries are queued until you resume it: PATCH {\"status\":\"active\"}",
         ),
         EndpointStatus::Disabled => Finding::warning(
             "endpoint",
             said,
-            "it gets nothing; PATCH {\"status\":\"active\"}, then POST …/recover sends what it has missed",
+            "it gets no events. Enable it with PATCH {\"status\":\"active\"}, then POST …/recover resends missed events",
         ),
     }
 }
 
-/// The way to a receiver, and whether it is open to its end.
-async fn way(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
+/// The connection to a receiver, and whether it could be established.
+async fn connection(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
     let mut found = Vec::new();
+    if echo::answers(url) {
+        let said = "not needed: the built-in echo receiver responds inside the server";
+        return (vec![Finding::ok("connection", said)], true);
+    }
     let port = url.port_or_known_default().unwrap_or(443);
     let Some(addresses) = resolve(url, &mut found).await else { return (found, false) };
     let policy = NetworkPolicy::new(config.network.allow.clone());
@@ -75,20 +81,20 @@ async fn way(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
     for address in &addresses {
         if let Err(blocked) = policy.check(*address) {
             is_allowed = false;
-            let said = format!("{address} is {}; nothing is sent there", blocked.class);
+            let said = format!("{address} is {}; requests to it are blocked", blocked.class);
             found.push(Finding::problem("network policy", said, blocked.advice()));
         }
     }
     if !is_allowed {
         return (found, false);
     }
-    found.push(Finding::fine("network policy", format!("{} may be reached", shown(&addresses))));
+    found.push(Finding::ok("network policy", format!("{} is allowed", shown(&addresses))));
     let Some(stream) = connect(config, &addresses, port, &mut found).await else { return (found, false) };
     let is_open = match url.scheme() {
         "https" => tls(config, url, stream, &mut found).await,
         _ => {
-            let advice = "what is sent can be read on its way; use https where it leaves this machine";
-            found.push(Finding::warning("TLS", "is not used", advice));
+            let advice = "payloads are sent in clear text. Use https when they leave this machine";
+            found.push(Finding::warning("TLS", "not used", advice));
             true
         }
     };
@@ -102,12 +108,13 @@ async fn resolve(url: &Url, found: &mut Vec<Finding>) -> Option<Vec<IpAddr>> {
         Host::Domain(name) => name.to_owned(),
     };
     let started = Instant::now();
-    let advice = "check the name, and this machine's name servers (/etc/resolv.conf)";
+    let advice = "check the name and this machine's name servers (/etc/resolv.conf)";
     match SystemLookup.lookup(&name).await {
         Ok(all) if !all.is_empty() => {
             let mut addresses: Vec<IpAddr> = all.iter().map(SocketAddr::ip).collect();
             addresses.dedup();
-            found.push(Finding::fine("name", format!("{name} is {}", shown(&addresses))).took(started));
+            found
+                .push(Finding::ok("name", format!("{name} resolves to {}", shown(&addresses))).took(started));
             Some(addresses)
         }
         Ok(_) => {
@@ -139,14 +146,14 @@ async fn connect(
         let at = SocketAddr::new(*address, port);
         last = match timeout(limit, TcpStream::connect(at)).await {
             Ok(Ok(stream)) => {
-                found.push(Finding::fine("connection", format!("{at} answers")).took(started));
+                found.push(Finding::ok("connection", format!("{at} is open")).took(started));
                 return Some(stream);
             }
             Ok(Err(error)) => format!("{at}: {error}"),
-            Err(_) => format!("{at} does not answer within {}", config.delivery.connect_timeout),
+            Err(_) => format!("{at} did not respond within {}", config.delivery.connect_timeout),
         };
     }
-    let advice = "is the receiver running there, and does a firewall between let this machine through?";
+    let advice = "check that the receiver is running there and that no firewall blocks this machine";
     found.push(Finding::problem("connection", last, advice).took(started));
     None
 }
@@ -157,22 +164,24 @@ async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Find
     let started = Instant::now();
     let connector = TlsConnector::from(Arc::new(client::tls_config()));
     let limit = config.delivery.connect_timeout.as_duration();
-    let advice = "the receiver must send a certificate for its name, its chain included, by an authority that this machine \
-                  knows; one of your own is added with update-ca-certificates, or named in SSL_CERT_FILE, which then counts \
-                  alone";
+    let advice = "the receiver must send a certificate for its name with the full chain, issued by a CA that this machine trusts. \
+                  Add your own CA with update-ca-certificates, or name it in SSL_CERT_FILE (which replaces all other CAs)";
     let stream = match timeout(limit, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            // In the words of the delivery log.
+            // The same sentence as in the delivery log.
             let said = match failure::find::<rustls::Error>(&error) {
                 Some(error) => failure::tls_message(error, &host),
-                None => format!("fails: {error}"),
+                None => format!("failed: {error}"),
             };
+            let is_plain =
+                matches!(failure::find::<rustls::Error>(&error), Some(rustls::Error::InvalidMessage(_)));
+            let advice = if is_plain { PLAIN_PORT } else { advice };
             found.push(Finding::problem("TLS", said, advice).took(started));
             return false;
         }
         Err(_) => {
-            found.push(Finding::problem("TLS", "does not come about in time", advice).took(started));
+            found.push(Finding::problem("TLS", "the handshake timed out", advice).took(started));
             return false;
         }
     };
@@ -182,23 +191,23 @@ async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Find
     let said = match (ends, days) {
         (Some(end), Some(days)) => {
             format!(
-                "a chain of {} is good until {}, {days} days from now",
+                "the chain of {} certificates is valid until {}, for {days} more days",
                 chain.len(),
                 &end.to_string()[..10]
             )
         }
-        _ => format!("a chain of {} is good", chain.len()),
+        _ => format!("the chain of {} certificates is valid", chain.len()),
     };
     found.push(match days {
         Some(days) if days < DAYS_WARNING => {
-            Finding::warning("TLS", said, "the receiver's certificate must be renewed").took(started)
+            Finding::warning("TLS", said, "renew the receiver's certificate").took(started)
         }
-        _ => Finding::fine("TLS", said).took(started),
+        _ => Finding::ok("TLS", said).took(started),
     });
     true
 }
 
-/// One signed request, as an attempt would make it.
+/// Sends one signed request, as an attempt would.
 async fn probe(config: &Config, endpoint: Endpoint) -> Finding {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let vault = match DataDir::existing(config).vault() {
@@ -219,16 +228,16 @@ async fn probe(config: &Config, endpoint: Endpoint) -> Finding {
     let started = Instant::now();
     let outcome = sender.send(&job(endpoint, clock.now())).await;
     let advice = match outcome.response.as_ref().map(|response| response.status) {
-        Some(401 | 403) => "does the receiver check the signature with this webhook's secret?",
-        Some(404 | 405) => "is the path of the URL right, and does it take POST?",
-        Some(300..=399) => "redirects are not followed: put the URL they lead to in its place",
-        Some(_) => "the receiver's log says why",
-        None => "the receiver's log may say why",
+        Some(401 | 403) => "check that the receiver verifies signatures with this webhook's secret",
+        Some(404 | 405) => "check the path of the URL, and that it accepts POST",
+        Some(300..=399) => "redirects are not followed. Set the URL that they lead to",
+        Some(_) => "check the receiver's log",
+        None => "check the receiver's log",
     };
     match &outcome.failure {
         None => {
             let status = outcome.response.as_ref().map_or(0, |response| response.status);
-            Finding::fine("signed test", format!("was answered with {status}")).took(started)
+            Finding::ok("signed test", format!("the receiver responded with {status}")).took(started)
         }
         Some(failure) => {
             Finding::problem("signed test", format!("{}: {}", failure.kind, failure.message), advice)

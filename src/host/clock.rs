@@ -1,9 +1,8 @@
-//! Time and randomness, so that every rule that depends on them can be driven by a test.
+//! Time and randomness behind traits, so that tests control every rule that depends on them.
 //!
-//! Nothing else in the crate asks the operating system for the time (a lint forbids it). Storage
-//! methods take `now` as a parameter; everything that waits does so through [`Clock::sleep_until`].
-//! Network timeouts are the one exception: they belong to tokio's own timer, because a real socket
-//! does not follow a fake clock.
+//! Nothing else in the crate reads the time of day (a lint forbids it). Storage methods take `now` as a
+//! parameter; everything that waits uses [`Clock::sleep_until`]. The exception are network timeouts, which
+//! use tokio's timer, because a real socket does not follow a fake clock.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -13,21 +12,21 @@ use tokio::sync::Notify;
 
 use crate::domain::Timestamp;
 
-/// Where the time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day.
     fn now(&self) -> Timestamp;
-    /// Completes when [`Clock::now`] has reached `at`; at once if it already has.
+    /// Completes when [`Clock::now`] reaches `at`, or at once if it has passed.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
-    /// Milliseconds that have passed since some start, whatever the time of day is set to meanwhile.
+    /// Milliseconds since some start, whatever happens to the time of day.
     fn passed_ms(&self) -> i64;
     /// Whether the system says that it keeps the time of day synchronized with others.
     fn is_synchronized(&self) -> bool;
-    /// Completes after so many milliseconds, whatever the time of day is set to meanwhile.
+    /// Completes after `ms` milliseconds, whatever happens to the time of day.
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()>;
 }
 
-/// Where chance comes from: jitter, and nothing that must be unguessable.
+/// A source of randomness for jitter; not for secrets.
 pub trait Chance: Send + Sync + 'static {
     /// A number in `0.0..1.0`, evenly distributed.
     fn unit(&self) -> f64;
@@ -52,8 +51,8 @@ impl Clock for SystemClock {
                 if left <= 0 {
                     return;
                 }
-                // The wall clock can be set while we sleep; looking again each minute bounds what
-                // a jump can cost.
+                // The wall clock may be set while we sleep; checking each minute bounds the effect of a
+                // jump.
                 let nap = u64::try_from(left.min(60_000)).unwrap_or(0);
                 tokio::time::sleep(std::time::Duration::from_millis(nap)).await;
             }
@@ -89,18 +88,18 @@ impl Chance for SystemChance {
     }
 }
 
-/// A clock that stands still until a test moves it.
+/// A clock that moves only when a test moves it.
 #[derive(Debug)]
 pub struct FakeClock {
     now: AtomicI64,
-    /// What has passed, which goes on when the time of day is set back.
+    /// Elapsed time, which continues when the time of day is set back.
     passed: AtomicI64,
     is_synchronized: AtomicBool,
     moved: Notify,
 }
 
 impl FakeClock {
-    /// A clock that stands at `now`.
+    /// A clock set to `now`.
     pub fn new(now: Timestamp) -> FakeClock {
         FakeClock {
             now: AtomicI64::new(now.as_millis()),
@@ -110,19 +109,19 @@ impl FakeClock {
         }
     }
 
-    /// Moves the clock forward and wakes whoever was waiting for a time it has now reached.
+    /// Moves the clock forward and wakes the sleepers that are due.
     pub fn advance_ms(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
         self.passed.fetch_add(ms, Ordering::SeqCst);
         self.moved.notify_waiters();
     }
 
-    /// What [`Clock::is_synchronized`] says from now on.
+    /// Sets what [`Clock::is_synchronized`] says.
     pub fn set_synchronized(&self, is_synchronized: bool) {
         self.is_synchronized.store(is_synchronized, Ordering::SeqCst);
     }
 
-    /// Sets the time of day, forward or back, as an administrator does; nothing passes by that.
+    /// Sets the time of day, forward or back, as an administrator does; no time elapses.
     pub fn set(&self, to: Timestamp) {
         self.now.store(to.as_millis(), Ordering::SeqCst);
         self.moved.notify_waiters();
@@ -130,7 +129,7 @@ impl FakeClock {
 }
 
 impl FakeClock {
-    /// Looks again after every move of the clock.
+    /// Checks again after every move of the clock.
     async fn wait_for(&self, reached: impl Fn(&FakeClock) -> bool) {
         loop {
             let moved = self.moved.notified();
@@ -169,17 +168,17 @@ impl Clock for FakeClock {
     }
 }
 
-/// Chance that always answers with the same number.
+/// Randomness that always returns the same number.
 #[derive(Debug)]
 pub struct FakeChance(Mutex<f64>);
 
 impl FakeChance {
-    /// Always answers `unit`.
+    /// Always returns `unit`.
     pub fn new(unit: f64) -> FakeChance {
         FakeChance(Mutex::new(unit))
     }
 
-    /// Answers `unit` from now on.
+    /// Returns `unit` from now on.
     pub fn set(&self, unit: f64) {
         *self.0.lock().expect("no panic happens while this lock is held") = unit;
     }
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_passes_does_not_depend_on_the_time_of_day() {
+    async fn elapsed_time_does_not_depend_on_the_time_of_day() {
         let clock = FakeClock::new(Timestamp::from_millis(100_000));
         let mut nap = clock.sleep_ms(500);
         clock.set(Timestamp::from_millis(900_000));

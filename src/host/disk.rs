@@ -1,4 +1,4 @@
-//! What a disk is like: how much room there is, and how long it takes to keep something.
+//! Figures of a disk: free space, and how long an fsync takes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,32 +7,32 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-/// How often an fsync is tried.
+/// Number of fsyncs that are measured.
 const FSYNCS: usize = 10;
 
 /// A file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// What the system calls it; two directories with the same share their room.
+pub struct DiskSpace {
+    /// Its id; directories with the same id share their space.
     pub file_system: u64,
-    /// Bytes that a program without privileges can still write.
+    /// Bytes that an unprivileged program can still write.
     pub free_bytes: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub total_bytes: u64,
 }
 
-/// The room on the disk that a file or directory is on.
-pub fn room(path: &Path) -> io::Result<Room> {
+/// The space of the disk that a file or directory is on.
+pub fn space(path: &Path) -> io::Result<DiskSpace> {
     let found = rustix::fs::statvfs(path)?;
-    Ok(Room {
+    Ok(DiskSpace {
         file_system: found.f_fsid,
         free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
     })
 }
 
-/// How long it takes until 4 KiB more are safe, in milliseconds: the median of some tries. `probe` is a file that
-/// is made for it and removed.
+/// The time to write 4 KiB with fsync, in milliseconds: the median of several tries. `probe` is a file that
+/// is created and removed.
 pub fn fsync_ms(probe: &Path) -> io::Result<f64> {
     let mut options = OpenOptions::new();
     let mut file: File = options.write(true).create(true).truncate(true).mode(0o600).open(probe)?;

@@ -1,9 +1,8 @@
-//! What is counted while the program runs, for [`crate::metrics`] to show.
+//! Counters of the running program, shown by [`crate::metrics`].
 //!
-//! Whoever does something holds the meters of it and bumps them on its way: a few atomic additions, no
-//! lock, no allocation, because this happens for every attempt and every commit. (The library's own
-//! histogram takes a lock; hence [`Histogram`].) Names, help texts and labels are no matter of the
-//! layers that count; they are in [`crate::metrics`].
+//! Each part owns its meters and updates them with a few atomic additions: no lock and no allocation,
+//! because this happens for every attempt and every commit. (The library's histogram takes a lock; hence
+//! [`Histogram`].) Names, help texts and labels are in [`crate::metrics`], not in the parts that count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,19 +14,18 @@ pub use prometheus_client::metrics::gauge::Gauge;
 pub struct Histogram {
     /// Upper bounds, ascending and inclusive; above the last there is one more bucket.
     bounds: &'static [u64],
-    /// How many of the observed numbers make one of the unit that is shown: 1,000 for milliseconds that
-    /// are shown as seconds.
+    /// Observed units per displayed unit: 1,000 for milliseconds displayed as seconds.
     per_unit: u32,
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
-/// A histogram at one moment, in the unit that is shown.
+/// A histogram at one moment, in the displayed unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distribution {
     pub sum: f64,
     pub count: u64,
-    /// Upper bound and how many lie in the bucket; the last bound is the largest number there is.
+    /// Upper bound and count of each bucket; the last bound is `f64::MAX`.
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -38,19 +36,19 @@ impl Histogram {
         Histogram { bounds, per_unit: per_unit.max(1), counts, sum: AtomicU64::new(0) }
     }
 
-    /// Counts one number.
+    /// Counts one value.
     pub fn observe(&self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// The sum of the numbers observed until now, as they were observed.
+    /// The sum of all values so far, in observed units.
     pub fn sum(&self) -> u64 {
         self.sum.load(Ordering::Relaxed)
     }
 
-    /// What has been counted until now.
+    /// The counts so far.
     pub fn read(&self) -> Distribution {
         let unit = f64::from(self.per_unit);
         let bounds = self.bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::MAX]);
@@ -69,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_lies_in_the_first_bucket_that_is_not_below_it() {
+    fn a_value_is_counted_in_the_first_bucket_that_contains_it() {
         let histogram = Histogram::new(&[1, 10, 100], 10);
         for value in [0, 1, 2, 10, 11, 100, 101, 5_000] {
             histogram.observe(value);

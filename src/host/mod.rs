@@ -1,18 +1,21 @@
-//! What the program asks of the machine: files, the clock, the disk, its own process.
+//! Access to the machine: files, the clock, the disk, the process.
 //!
-//! * [`data_dir`]: the directory that holds the database and the key file, with the lock on it.
-//! * [`clock`]: the only place that asks for the time, for randomness and for a pause.
+//! * [`data_dir`]: the directory of the database and the key file, and its lock.
+//! * [`clock`]: the only source of time and randomness, and of sleeping.
 //! * [`vault`]: encryption at rest of signing secrets and secret header values.
-//! * [`disk`], [`process`]: free space; memory, CPU time and open files.
+//! * [`disk`], [`process`]: free space; memory, CPU time, open files and their limit.
 //! * [`meter`]: counters and histograms that cost one atomic operation each.
-//! * [`throw_away`]: a directory that is removed when its owner ends.
+//! * [`output_queue`]: output that never blocks the program.
+//! * [`temp_directory`]: a temporary directory that is deleted when its owner is dropped.
 //!
 //! Nothing here knows events, endpoints or HTTP.
 
 pub mod clock;
 pub mod data_dir;
 pub mod disk;
+pub mod io_error;
 pub mod meter;
+pub mod output_queue;
 pub mod process;
-pub mod throw_away;
+pub mod temp_directory;
 pub mod vault;

@@ -1,16 +1,19 @@
-//! Figures of a process, from `/proc`. What cannot be read there is 0.
+//! Figures of a process from `/proc` (0 when unreadable), and its limit of open files.
 
 use std::fs;
+use std::io;
 
-/// Clock ticks of a second in `/proc`. It is 100 on every Linux architecture that there is a
-/// standard library for, whatever the kernel's own clock.
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Clock ticks per second in `/proc`: 100 on every Linux architecture with a standard library, whatever
+/// the kernel's clock.
 const TICKS: f64 = 100.0;
 
 /// The figures.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Process {
     pub resident_bytes: u64,
-    /// The most that was resident at a time.
+    /// The peak of `resident_bytes`.
     pub peak_resident_bytes: u64,
     pub virtual_bytes: u64,
     pub threads: u64,
@@ -19,13 +22,42 @@ pub struct Process {
     pub max_fds: u64,
 }
 
+/// The highest limit that is set: more files than any server here opens, and a number that every kernel accepts.
+const OPEN_FILES_MAX: u64 = 1 << 20;
+
+/// Raises the soft limit of open files to the hard one, and returns the limit that holds now.
+///
+/// # Errors
+/// When the kernel refuses; the limit is as before then.
+pub fn raise_open_files() -> io::Result<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(OPEN_FILES_MAX).min(OPEN_FILES_MAX);
+    match current {
+        Some(current) if current < wanted => {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
+            Ok(wanted)
+        }
+        current => Ok(current.unwrap_or(u64::MAX)),
+    }
+}
+
+/// The soft limit of open files.
+pub fn open_files_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// The hard limit of open files, to which a server raises the soft one.
+pub fn open_files_hard_limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES_MAX).min(OPEN_FILES_MAX)
+}
+
 impl Process {
-    /// Reads those of this process. Blocks for some microseconds.
+    /// Reads this process. Blocks for some microseconds.
     pub fn own() -> Process {
         Process::in_directory("/proc/self")
     }
 
-    /// Reads those of another process, of which its owner may know.
+    /// Reads another process of the same user.
     pub fn of(pid: u32) -> Process {
         Process::in_directory(&format!("/proc/{pid}"))
     }
@@ -40,7 +72,7 @@ impl Process {
             virtual_bytes: kib("VmSize:"),
             threads: status_number(&status, "Threads:"),
             cpu_seconds: cpu(&stat),
-            // One of them is the directory itself.
+            // One of them is the directory handle itself.
             open_fds: fs::read_dir(format!("{directory}/fd"))
                 .map_or(0, |fds| fds.count().saturating_sub(1) as u64),
             max_fds: limit(&limits, "Max open files"),
@@ -48,7 +80,7 @@ impl Process {
     }
 }
 
-/// The number that follows a name at the start of a line.
+/// The number after a name at the start of a line.
 fn status_number(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -59,7 +91,7 @@ fn limit(limits: &str, name: &str) -> u64 {
     status_number(limits, name)
 }
 
-/// Seconds of processors used. The name of the program comes before, in parentheses, and may hold anything.
+/// CPU seconds used. The program's name comes first, in parentheses, and may contain anything.
 fn cpu(stat: &str) -> f64 {
     let Some((_, rest)) = stat.rsplit_once(')') else { return 0.0 };
     // The state of the process is the third field of the line and the first of these.
@@ -73,14 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_s_name_does_not_confuse_the_fields() {
+    fn a_program_name_with_parentheses_is_skipped() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 4 0 12345 1 1 1\n";
         assert_eq!(cpu(stat), 3.0);
         assert_eq!(cpu(""), 0.0);
     }
 
     #[test]
-    fn the_process_finds_itself() {
+    fn the_figures_of_this_process_are_plausible() {
         let process = Process::own();
         assert!(process.peak_resident_bytes >= process.resident_bytes, "{process:?}");
         assert_eq!(Process::of(u32::MAX), Process::default(), "there is no such process");

@@ -1,8 +1,7 @@
-//! Encryption at rest, for signing secrets and secret header values.
+//! Encryption at rest of signing secrets and secret header values.
 //!
-//! XChaCha20-Poly1305 with a random nonce before each ciphertext. Every value is bound to where it
-//! belongs (its *place*: the endpoint and the field), so that a value copied to another row in the
-//! database does not open. The key is derived from the configured `encryption_key`, or from the key
+//! XChaCha20-Poly1305 with a random nonce before each ciphertext. Every value is bound to its *place* (the
+//! endpoint and the field), so that a value copied to another row of the database does not decrypt. The key is derived from the configured `encryption_key`, or from the key
 //! file in the data directory, by HKDF-SHA256.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -16,21 +15,35 @@ use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret};
 
 const NONCE_BYTES: usize = 24;
 const KEY_INFO: &[u8] = b"postrider/vault/v1";
+/// Place and content of the check value.
+const CHECK_PLACE: &str = "key check";
+const CHECK_TEXT: &[u8] = b"postrider";
 
 /// Seals and opens.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
-    /// What opens values that an earlier key sealed, while keys are being changed.
+    /// Decrypts values of the previous key during a rotation.
     previous: Option<XChaCha20Poly1305>,
 }
 
-/// A value that does not open: another key sealed it, it belongs elsewhere, or it is damaged.
+/// A value that does not decrypt: it was encrypted with another key, belongs to another place, or is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an encrypted value ({place}) does not open with this key: is encryption_key or the key file the one it was written with?"
+    "an encrypted value ({place}) cannot be decrypted: check that encryption_key or the key file is the one it was written with"
 )]
 pub struct CannotOpen {
     place: String,
+}
+
+/// What a database shows about the key that it was written with.
+#[derive(Debug, Clone, Default)]
+pub struct KeyEvidence {
+    /// The check value, once there is one: it alone decides.
+    pub check: Option<Sealed>,
+    /// Sealed signing secrets of endpoints, in databases of earlier versions.
+    pub signing_secrets: Vec<(EndpointId, Sealed)>,
+    /// Sealed URLs of alert targets, likewise.
+    pub alert_urls: Vec<(AlertTargetId, Sealed)>,
 }
 
 impl Vault {
@@ -39,28 +52,42 @@ impl Vault {
         Vault { cipher: cipher(secret), previous: None }
     }
 
-    /// The vault of a key file: its first line seals and opens, and a second one, which is there while
-    /// keys are being changed, opens what it sealed.
+    /// The vault of a key file: the first line encrypts and decrypts; a second line, present during a
+    /// rotation, decrypts values of the previous key.
     pub fn of_key_file(text: &str) -> Vault {
         let mut lines = text.lines().map(str::as_bytes);
         let cipher = cipher(lines.next().unwrap_or_default());
         Vault { cipher, previous: lines.next().map(self::cipher) }
     }
 
-    /// Seals all that is sealed in an endpoint once more, with the key that seals now.
+    /// A new check value.
+    pub fn seal_key_check(&self) -> Sealed {
+        self.seal(CHECK_PLACE, CHECK_TEXT)
+    }
+
+    /// Whether this is the key of a database. A database without any secret was written with no key yet.
+    pub fn opens(&self, evidence: &KeyEvidence) -> bool {
+        if let Some(check) = &evidence.check {
+            return self.open(CHECK_PLACE, check).is_ok_and(|text| text == CHECK_TEXT);
+        }
+        evidence.signing_secrets.iter().all(|(id, sealed)| self.open_signing_secret(*id, sealed).is_ok())
+            && evidence.alert_urls.iter().all(|(id, sealed)| self.open_alert(*id, "url", sealed).is_ok())
+    }
+
+    /// Encrypts all secrets of an endpoint again, with the current key.
     pub fn reseal(&self, endpoint: &mut Endpoint) -> Result<(), CannotOpen> {
         let id = endpoint.id;
-        let again = |place: &str, sealed: &mut Sealed| {
+        let reseal = |place: &str, sealed: &mut Sealed| {
             *sealed = self.seal(place, &self.open(place, sealed)?);
             Ok(())
         };
-        again(&signing_place(id), &mut endpoint.secret)?;
+        reseal(&signing_place(id), &mut endpoint.secret)?;
         for retired in &mut endpoint.retired_secrets {
-            again(&signing_place(id), &mut retired.secret)?;
+            reseal(&signing_place(id), &mut retired.secret)?;
         }
         for header in &mut endpoint.settings.headers {
             if let HeaderValue::Secret(sealed) = &mut header.value {
-                again(&header_place(id, &header.name), sealed)?;
+                reseal(&header_place(id, &header.name), sealed)?;
             }
         }
         Ok(())
@@ -69,13 +96,13 @@ impl Vault {
     /// The same for a target of alerts.
     pub fn reseal_alert(&self, target: &mut AlertTarget) -> Result<(), CannotOpen> {
         let id = target.id;
-        let again = |field: &str, sealed: &mut Sealed| {
+        let reseal = |field: &str, sealed: &mut Sealed| {
             let place = alert_place(id, field);
             *sealed = self.seal(&place, &self.open(&place, sealed)?);
             Ok(())
         };
-        again("url", &mut target.url)?;
-        target.token.as_mut().map_or(Ok(()), |token| again("token", token))
+        reseal("url", &mut target.url)?;
+        target.token.as_mut().map_or(Ok(()), |token| reseal("token", token))
     }
 
     /// Seals an endpoint's signing secret.
@@ -185,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_in_its_place_with_its_key_only() {
+    fn a_sealed_value_opens_only_in_its_place_and_with_its_key() {
         let vault = Vault::new(b"key");
         let (here, elsewhere) = (endpoint(), endpoint());
         let sealed = vault.seal_header(here, "Authorization", "Bearer x");
@@ -196,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_of_two_lines_opens_with_both_and_seals_with_the_first() {
+    fn a_key_file_with_two_lines_opens_with_both_and_seals_with_the_first() {
         let (old, new, both) =
             (Vault::of_key_file("old"), Vault::of_key_file("new"), Vault::of_key_file("new\nold"));
         let here = endpoint();
@@ -210,7 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_noticed() {
+    fn the_check_value_or_else_every_secret_proves_the_key() {
+        let (old, new) = (Vault::new(b"old"), Vault::new(b"new"));
+        let both = Vault::of_key_file("new\nold");
+        assert!(new.opens(&KeyEvidence::default()), "nothing is encrypted yet");
+        let checked = KeyEvidence { check: Some(old.seal_key_check()), ..KeyEvidence::default() };
+        assert!(old.opens(&checked) && both.opens(&checked) && !new.opens(&checked));
+        let (here, secret) = (endpoint(), SigningSecret::from_key(&[1; 32]));
+        let sealed = |vault: &Vault| (here, vault.seal_signing_secret(here, &secret));
+        let mixed =
+            KeyEvidence { signing_secrets: vec![sealed(&old), sealed(&new)], ..KeyEvidence::default() };
+        assert!(!old.opens(&mixed) && !new.opens(&mixed) && both.opens(&mixed));
+    }
+
+    #[test]
+    fn damaged_values_do_not_open() {
         let vault = Vault::new(b"key");
         let here = endpoint();
         let secret = SigningSecret::from_key(&[1; 32]);
@@ -225,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_value_shows() {
+    fn a_sealed_value_does_not_contain_the_plain_text() {
         let sealed = Vault::new(b"key").seal_header(endpoint(), "a", "a-known-secret-value");
         assert!(!sealed.0.windows(7).any(|w| w == b"a-known"));
     }

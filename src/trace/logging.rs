@@ -1,10 +1,16 @@
-//! Log lines: to stderr, as text for people or JSON for programs.
+//! Log lines to stderr, as text or as JSON.
 //!
-//! Stdout is left to what a person asked for. `RUST_LOG` is not looked at: there is one place to
-//! configure, `log.level`, and one to change it while the process runs, [`set_level`].
+//! Lines go through a bounded queue ([`OutputQueue`]), so a reader of stderr that has stopped never blocks the
+//! program: lines are dropped and counted instead.
+//!
+//! Stdout is for requested output. `RUST_LOG` is ignored: `log.level` configures the level, and
+//! [`set_level`] changes it while the process runs.
 
-use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd as _;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -15,8 +21,11 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::kind::{Kind, Raw};
 use crate::config::{Config, LogFormat};
+use crate::host::clock::{Clock as _, SystemClock};
+use crate::host::meter::Counter;
+use crate::host::output_queue::OutputQueue;
 
-/// Libraries whose own lines matter to nobody unless something is wrong.
+/// Libraries that log only warnings unless they are named.
 const QUIET: &[&str] = &[
     "hyper",
     "hyper_util",
@@ -31,38 +40,38 @@ const QUIET: &[&str] = &[
     "mio",
 ];
 
-/// What is let through now, and the way to change it; `None` before [`init`].
-static NOW: Mutex<Option<(String, reload::Handle<Targets, Registry>)>> = Mutex::new(None);
+/// The current level and the handle to change it; `None` before [`init`].
+static CURRENT: Mutex<Option<(String, reload::Handle<Targets, Registry>)>> = Mutex::new(None);
 
-fn now() -> MutexGuard<'static, Option<(String, reload::Handle<Targets, Registry>)>> {
-    NOW.lock().unwrap_or_else(PoisonError::into_inner)
+fn current() -> MutexGuard<'static, Option<(String, reload::Handle<Targets, Registry>)>> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is let through now, as `log.level` says it; `None` when nothing is logged.
+/// The current level in the format of `log.level`; `None` when nothing is logged.
 pub fn level() -> Option<String> {
-    now().as_ref().map(|(level, _)| level.clone())
+    current().as_ref().map(|(level, _)| level.clone())
 }
 
-/// Lets other lines through from now on. The error says what would be right.
+/// Changes the level. The error says what was expected.
 pub fn set_level(level: &str) -> Result<(), String> {
     Kind::LogLevel.read(&Raw::Text(level.to_owned()))?;
-    let mut now = now();
-    let (current, handle) = now.as_mut().ok_or("nothing is logged by this process")?;
+    let mut current = current();
+    let (configured, handle) = current.as_mut().ok_or("nothing is logged by this process")?;
     handle.reload(filter(level)).map_err(|error| error.to_string())?;
-    level.clone_into(current);
+    level.clone_into(configured);
     Ok(())
 }
 
-/// The log lines, on which traces may stand.
+/// The log lines, on which traces are layered.
 type Lines = Layered<Box<dyn Layer<Registry> + Send + Sync>, Registry>;
 
-/// Starts logging for the rest of the process. A second call changes nothing. A panic becomes a log
-/// line like others, with the id of the request it happened in.
+/// Starts logging for the rest of the process. A second call changes nothing. A panic becomes a log line with
+/// the id of its request.
 pub fn init(config: &Config) {
     start(config, Identity::new());
 }
 
-/// The same, with traces if a collector is named, to which `client` sends them. To be called inside a runtime.
+/// The same, and exports traces with `client` if a collector is configured. Must be called inside a runtime.
 #[cfg(feature = "otel")]
 pub fn init_with_traces(config: &Config, client: reqwest::Client) {
     start(config, crate::trace::otel::layer(client));
@@ -75,21 +84,84 @@ fn start(config: &Config, traces: impl Layer<Lines> + Send + Sync) {
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    start_queue(json);
+    let lines = fmt::layer().with_writer(|| LineWriter);
     let (filter, handle) = reload::Layer::new(filter(&config.log.level));
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(false).with_filter(filter).boxed()
     } else {
         lines.with_ansi(terminal).with_filter(filter).boxed()
     };
-    // Fails only when logging has been started before, in tests for example.
+    // Fails only if logging has already started, for example in tests.
     if tracing_subscriber::registry().with(lines).with(traces).try_init().is_ok() {
-        *now() = Some((config.log.level.clone(), handle));
-        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug: something panicked")));
+        *current() = Some((config.log.level.clone(), handle));
+        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic (a bug in Postrider)")));
     }
 }
 
-/// What is let through: what `level` says, and of libraries that it does not name only warnings.
+/// The queue of stderr, once logging has started.
+static QUEUE: OnceLock<OutputQueue> = OnceLock::new();
+
+/// How long the last lines may take at the end of the process.
+const FLUSH: Duration = Duration::from_secs(1);
+
+fn start_queue(json: bool) {
+    let notice = if json { json_notice } else { text_notice };
+    let start = || -> io::Result<OutputQueue> {
+        let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        OutputQueue::start("log", file, Some(notice))
+    };
+    if QUEUE.get().is_none()
+        && let Ok(queue) = start()
+    {
+        // A second call finds the queue of the first.
+        let _ = QUEUE.set(queue);
+    }
+}
+
+fn text_notice(lines: u64) -> String {
+    format!("{}  WARN postrider::trace::logging: {lines} log lines dropped\n", SystemClock.now())
+}
+
+fn json_notice(lines: u64) -> String {
+    let (at, message) = (SystemClock.now(), format!("{lines} log lines dropped"));
+    let line = serde_json::json!({
+        "timestamp": at.to_string(), "level": "WARN", "message": message, "lines": lines,
+        "target": "postrider::trace::logging",
+    });
+    format!("{line}\n")
+}
+
+/// The number of log lines that were dropped because nobody read stderr.
+pub fn dropped() -> Counter {
+    QUEUE.get().map(OutputQueue::dropped).unwrap_or_default()
+}
+
+/// Writes the remaining lines before the process ends; blocks for a second at most.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH);
+    }
+}
+
+/// Writes a log line, which arrives as a whole, to the queue.
+struct LineWriter;
+
+impl io::Write for LineWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match QUEUE.get() {
+            Some(queue) => queue.send(line.to_vec()),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The filter of `level`, with warnings only for libraries that it does not name.
 fn filter(level: &str) -> Targets {
     let wanted: Targets =
         level.replace(' ', "").parse().unwrap_or_else(|_| Targets::new().with_default(Level::INFO));

@@ -1,9 +1,9 @@
-//! Sends spans to a collector, by OTLP over HTTP with protobuf.
+//! Exports spans to a collector, by OTLP over HTTP with protobuf.
 //!
-//! It is configured as everywhere with OpenTelemetry, by `OTEL_EXPORTER_OTLP_ENDPOINT` (or
+//! It is configured by the standard variables of OpenTelemetry: `OTEL_EXPORTER_OTLP_ENDPOINT` (or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`), `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`,
-//! `OTEL_TRACES_SAMPLER` and so on; without an endpoint nothing is sent. The collector is chosen by the
-//! operator, so the network policy does not hold for it.
+//! `OTEL_TRACES_SAMPLER` and so on. Without an endpoint nothing is sent. The operator chooses the collector,
+//! so the network policy does not apply.
 
 use std::sync::Mutex;
 
@@ -20,28 +20,28 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The most of an answer that is read, in bytes.
-const ANSWER_MAX: usize = 64 * 1_024;
-/// What says where the collector is.
+/// Maximum bytes that are read of a response.
+const RESPONSE_MAX: usize = 64 * 1_024;
+/// The variables with the collector's URL.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
-/// Who sends, until [`finish`].
+/// The exporter, until [`finish`].
 static PROVIDER: Mutex<Option<SdkTracerProvider>> = Mutex::new(None);
 
-/// The layer that makes spans known, when a collector is named; `client` sends them. To be called inside a
-/// runtime, which has to live until [`finish`].
+/// The layer that exports spans with `client`, if a collector is configured. Must be called inside a runtime,
+/// which must live until [`finish`].
 pub fn layer<S>(client: reqwest::Client) -> Option<impl Layer<S>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     ENDPOINTS.into_iter().find(|name| is_set(name))?;
-    let made = provider(client);
-    if let Err(error) = &made {
-        // Nothing is logged yet.
+    let created = provider(client);
+    if let Err(error) = &created {
+        // Logging has not started yet.
         eprintln!("traces are not sent: {error}");
     }
-    let provider = made.ok()?;
+    let provider = created.ok()?;
     let tracer = provider.tracer("postrider");
     *PROVIDER.lock().expect("no panic happens while this is held") = Some(provider);
     let own = Targets::new().with_target("postrider", Level::INFO);
@@ -58,7 +58,7 @@ fn provider(client: reqwest::Client) -> Result<SdkTracerProvider, Box<dyn std::e
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())
 }
 
-/// Sends what is waiting, for some seconds at most; blocks.
+/// Exports the remaining spans; blocks for some seconds at most.
 pub fn finish() {
     let provider = PROVIDER.lock().expect("no panic happens while this is held").take();
     if let Some(Err(error)) = provider.map(|provider| provider.shutdown()) {
@@ -66,7 +66,7 @@ pub fn finish() {
     }
 }
 
-/// Our client, for a thread that has no runtime of its own.
+/// Our client, for a thread without a runtime.
 #[derive(Debug)]
 struct OnRuntime {
     client: reqwest::Client,
@@ -79,10 +79,10 @@ impl HttpClient for OnRuntime {
         let request = reqwest::Request::try_from(request)?;
         let client = self.client.clone();
         let sending = self.runtime.spawn(async move {
-            let mut answer = client.execute(request).await?;
-            let (status, mut body) = (answer.status(), Vec::new());
-            while let Some(chunk) = answer.chunk().await? {
-                if body.len() + chunk.len() > ANSWER_MAX {
+            let mut response = client.execute(request).await?;
+            let (status, mut body) = (response.status(), Vec::new());
+            while let Some(chunk) = response.chunk().await? {
+                if body.len() + chunk.len() > RESPONSE_MAX {
                     break;
                 }
                 body.extend_from_slice(&chunk);

@@ -1,13 +1,12 @@
-//! Tells people of troubles: looks once a minute, and sends what they should hear of to the targets that
-//! they have set up.
+//! Alerts: checks for problems once a minute and notifies the configured targets.
 //!
-//! It looks at what *is* (which endpoints are switched off, since when the queue waits), not at what has
-//! just happened: so nothing is lost by a restart or by a target that is down, what was mended meanwhile is
-//! not told, and what could not be told is tried again a minute later. What was told is kept, by kind and
-//! subject: nothing is told twice within an hour, and what stays as it is is told once.
+//! It checks the current *state* (which endpoints are disabled, how old the queue is), not events. So nothing
+//! is lost by a restart or by a target that is down, a problem that was fixed meanwhile raises no alert, and
+//! a failed notification is tried again a minute later. Sent alerts are stored by kind and subject: the same
+//! alert is sent at most once an hour, and a state that lasts is alerted once.
 //!
-//! Without targets it reads one small table each minute and nothing else. Requests go the way of
-//! deliveries, past the same guard.
+//! Without targets it reads one small table a minute and nothing else. Requests pass the same guard as
+//! deliveries.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -31,29 +30,29 @@ use crate::host::clock::Clock;
 use crate::host::disk;
 use crate::host::vault::{CannotOpen, Vault};
 use crate::store::{EndpointTrouble, Store, StoreError};
-use crate::upkeep::backup::Scheduled;
+use crate::upkeep::backup::BackupSchedule;
 
-/// How often it looks.
+/// Interval of the checks.
 const EVERY_MS: u32 = 60_000;
-/// The most that one target is told in one look; the rest comes with the next.
+/// Maximum alerts to one target in one check; the rest follows with the next check.
 const MESSAGES_MAX: usize = 5;
 /// Pending deliveries are counted up to here.
 const PENDING_MAX: u64 = 10_000;
-/// Kinds of errors that are looked at for the last one.
+/// Number of error kinds that are read to find the latest error.
 const ERRORS: u32 = 10;
 
-/// What is watched, besides storage.
+/// What is checked besides storage.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// Failed attempts in a row that disable an endpoint; 0 = never.
+    /// Consecutive failed attempts that disable an endpoint; 0 = never.
     pub disable_after_failures: u32,
-    /// Directories whose disks must not fill up.
+    /// Directories whose disks are checked.
     pub directories: Vec<PathBuf>,
-    /// The URL of the dashboard, without a slash at the end, when it is configured.
+    /// The URL of the dashboard without trailing slash, if configured.
     pub dashboard: Option<String>,
 }
 
-/// Looks, and tells.
+/// Checks, and notifies.
 #[derive(Clone)]
 pub struct Alerts(Arc<Inner>);
 
@@ -64,29 +63,29 @@ struct Inner {
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
     sender: Arc<Sender>,
-    backups: Scheduled,
+    backups: BackupSchedule,
     leadership: Arc<dyn Leadership>,
     watched: Watched,
-    /// What was told last. Storage has it as well, but a full disk must not make alerts repeat themselves.
-    told: Mutex<Option<HashMap<Key, Told>>>,
-    looks: watch::Sender<u64>,
+    /// The last alerts. Also in storage, but a full disk must not make alerts repeat.
+    sent: Mutex<Option<HashMap<Key, Told>>>,
+    checks: watch::Sender<u64>,
     test_slots: TestSlots<AlertTargetId>,
     stop: CancellationToken,
 }
 
-/// A disk at one moment.
-struct Disk {
+/// The space of a disk.
+struct DiskState {
     path: String,
     free_bytes: u64,
     total_bytes: u64,
 }
 
-/// What was seen in a look, as far as any target asks for it.
-struct Seen {
+/// The state found by a check, as far as any target subscribes to it.
+struct Observed {
     endpoints: Vec<EndpointTrouble>,
     due_since: Option<Timestamp>,
     pending: u64,
-    disks: Vec<Disk>,
+    disks: Vec<DiskState>,
     backup: Option<(Timestamp, String)>,
 }
 
@@ -97,11 +96,11 @@ impl Alerts {
         clock: Arc<dyn Clock>,
         vault: Arc<Vault>,
         sender: Arc<Sender>,
-        backups: Scheduled,
+        backups: BackupSchedule,
         leadership: Arc<dyn Leadership>,
         watched: Watched,
     ) -> Alerts {
-        let (told, looks, stop) = (Mutex::default(), watch::Sender::new(0), CancellationToken::new());
+        let (sent, checks, stop) = (Mutex::default(), watch::Sender::new(0), CancellationToken::new());
         let test_slots = TestSlots::default();
         Alerts(Arc::new(Inner {
             store,
@@ -111,14 +110,14 @@ impl Alerts {
             backups,
             leadership,
             watched,
-            told,
-            looks,
+            sent,
+            checks,
             test_slots,
             stop,
         }))
     }
 
-    /// Looks once a minute, the first time a minute from now, until [`Alerts::stop`].
+    /// Checks once a minute, first a minute from now, until [`Alerts::stop`].
     pub fn start(&self) -> JoinHandle<()> {
         let inner = self.0.clone();
         tokio::spawn(async move {
@@ -128,53 +127,53 @@ impl Alerts {
                     () = &mut nap => {}
                     () = inner.stop.cancelled() => return,
                 }
-                // Begun here, so that the time of a look is no addition to it.
+                // Started here, so that the duration of a check is not added to the interval.
                 nap = inner.clock.sleep_ms(EVERY_MS);
-                let looked = tokio::select! {
-                    looked = inner.look() => looked,
+                let checked = tokio::select! {
+                    checked = inner.check() => checked,
                     () = inner.stop.cancelled() => return,
                 };
-                match looked {
+                match checked {
                     Ok(()) | Err(StoreError::Closed) => {}
                     Err(error) => {
                         tracing::error!(
                             error = &error as &dyn std::error::Error,
-                            "alerts could not be looked for"
+                            "the check for alerts failed"
                         );
                     }
                 }
-                inner.looks.send_modify(|n| *n += 1);
+                inner.checks.send_modify(|n| *n += 1);
             }
         })
     }
 
-    /// Ends it; what is being told is given up.
+    /// Stops it; unfinished notifications are abandoned.
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
 
-    /// Changes with every look that is over.
-    pub fn looks(&self) -> watch::Receiver<u64> {
-        self.0.looks.subscribe()
+    /// Changes after every check.
+    pub fn checks(&self) -> watch::Receiver<u64> {
+        self.0.checks.subscribe()
     }
 
-    /// Sends an example of a kind to a target, whatever was told before, and says what became of it; `None` if
-    /// too many tests are in flight.
+    /// Sends a sample alert to a target, whatever was sent before, and returns the result; `None` if too many
+    /// tests are in flight.
     pub async fn test(&self, target: &AlertTarget, kind: AlertKind) -> Option<AlertTry> {
         let _slot = self.0.test_slots.take(target.id)?;
         let (now, dashboard) = (self.0.clock.now(), self.0.watched.dashboard.as_deref());
         let alert = Trouble::example(kind, now).alert(dashboard, now).as_test(dashboard);
         let tried = self.0.send(target, &alert).await;
-        self.0.note(target, tried.clone(), None, None).await;
+        self.0.record(target, tried.clone(), None, None).await;
         Some(tried)
     }
 }
 
 impl Inner {
-    async fn look(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
         if !self.leadership.is_leader() {
-            // What another node notifies of meanwhile is read again from storage.
-            *self.told.lock().await = None;
+            // What another node sends meanwhile is read again from storage.
+            *self.sent.lock().await = None;
             return Ok(());
         }
         let mut targets = self.store.alert_target_list().await?;
@@ -182,26 +181,26 @@ impl Inner {
         if targets.is_empty() {
             return Ok(());
         }
-        let mut told = self.told.lock().await;
-        let told = match &mut *told {
-            Some(told) => told,
+        let mut sent = self.sent.lock().await;
+        let sent = match &mut *sent {
+            Some(sent) => sent,
             none => none.insert(self.store.alert_told().await?.into_iter().map(keyed).collect()),
         };
         let wanted: HashSet<AlertKind> = targets.iter().flat_map(|target| target.kinds.clone()).collect();
-        let (now, seen) = (self.clock.now(), self.see(&wanted).await?);
+        let (now, observed) = (self.clock.now(), self.observe(&wanted).await?);
         let each = targets.iter().map(|target| {
-            let troubles = troubles_of(target, &seen, &self.watched, now);
-            self.tell(target, troubles, told, now)
+            let troubles = troubles_of(target, &observed, &self.watched, now);
+            self.notify(target, troubles, sent, now)
         });
         for news in join_all(each).await {
-            told.extend(news.into_iter().map(keyed));
+            sent.extend(news.into_iter().map(keyed));
         }
-        self.forget(&targets, &seen, told, now).await;
+        self.forget_resolved(&targets, &observed, sent, now).await;
         Ok(())
     }
 
-    /// Looks at what the wanted kinds are about.
-    async fn see(&self, wanted: &HashSet<AlertKind>) -> Result<Seen, StoreError> {
+    /// Reads the state that the subscribed kinds need.
+    async fn observe(&self, wanted: &HashSet<AlertKind>) -> Result<Observed, StoreError> {
         let wants = |kind| wanted.contains(&kind);
         let limit = self.watched.disable_after_failures;
         let endpoints = if wants(AlertKind::WebhookDisabled) || wants(AlertKind::WebhookFailing) {
@@ -220,24 +219,24 @@ impl Inner {
         let mut disks = Vec::new();
         if wants(AlertKind::DiskLow) {
             let directories = self.watched.directories.clone();
-            // A disk of the network may hang.
+            // A network disk may hang.
             disks = tokio::task::spawn_blocking(move || disks_of(&directories)).await.unwrap_or_default();
         }
-        Ok(Seen { endpoints, due_since, pending, disks, backup: self.backups.failure() })
+        Ok(Observed { endpoints, due_since, pending, disks, backup: self.backups.failure() })
     }
 
-    /// Tells a target what it is time to tell, and gives what was told.
-    async fn tell(
+    /// Sends the alerts that are due to a target, and returns those that were sent.
+    async fn notify(
         &self,
         target: &AlertTarget,
         troubles: Vec<Trouble>,
-        told: &HashMap<Key, Told>,
+        sent: &HashMap<Key, Told>,
         now: Timestamp,
     ) -> Vec<Told> {
         let mut news = Vec::new();
         for trouble in troubles {
             let (kind, subject, mark) = (trouble.kind(), trouble.subject(), trouble.mark());
-            let known = told.get(&(target.id, kind, subject.clone()));
+            let known = sent.get(&(target.id, kind, subject.clone()));
             if known.is_some_and(|known| !known.allows(mark.as_deref(), now)) {
                 continue;
             }
@@ -247,9 +246,9 @@ impl Inner {
             let arrived = tried.error.is_none();
             let told = arrived.then_some(Told { target: target.id, kind, subject, mark, at: now });
             let entry = self.entry(target, &alert, &tried);
-            self.note(target, tried, told.clone(), entry).await;
+            self.record(target, tried, told.clone(), entry).await;
             news.extend(told);
-            // Who does not answer is asked again in a minute.
+            // A target that fails is tried again in a minute.
             if !arrived || news.len() == MESSAGES_MAX {
                 break;
             }
@@ -257,7 +256,7 @@ impl Inner {
         news
     }
 
-    /// Makes one request.
+    /// Sends one request.
     async fn send(&self, target: &AlertTarget, alert: &Alert) -> AlertTry {
         let sent = match self.open(target) {
             Ok((url, token)) => {
@@ -277,19 +276,25 @@ impl Inner {
         Ok((url, token.transpose()?))
     }
 
-    /// Writes what became of a try; nothing else depends on it.
-    async fn note(&self, target: &AlertTarget, tried: AlertTry, told: Option<Told>, entry: Option<Activity>) {
+    /// Stores the result of a notification; nothing else depends on it.
+    async fn record(
+        &self,
+        target: &AlertTarget,
+        tried: AlertTry,
+        told: Option<Told>,
+        entry: Option<Activity>,
+    ) {
         if let Err(error) = self.store.alert_tried(target.id, tried, told, entry).await {
-            tracing::warn!(%error, alert_target = target.name, "what became of an alert could not be noted");
+            tracing::warn!(%error, alert_target = target.name, "the result of an alert could not be stored");
         }
     }
 
-    /// What the activity log says of it: everything that was told, and the first failure of a row.
+    /// The entry for the activity log: every sent alert, and the first of consecutive failures.
     fn entry(&self, target: &AlertTarget, alert: &Alert, tried: &AlertTry) -> Option<Activity> {
         let (kind, summary) = match &tried.error {
             None => {
                 tracing::info!(alert_target = target.name, kind = alert.kind.as_str(), "alert sent");
-                (ActivityKind::AlertSent, format!("{} was told: {}.", target.name, alert.title))
+                (ActivityKind::AlertSent, format!("Alert sent to {}: {}.", target.name, alert.title))
             }
             Some(error) => {
                 tracing::warn!(
@@ -301,7 +306,7 @@ impl Inner {
                 if target.last_try.as_ref().is_some_and(|last| last.error.is_some()) {
                     return None;
                 }
-                let summary = format!("{} could not be told ({}): {error}.", target.name, alert.title);
+                let summary = format!("Alert to {} failed ({}): {error}.", target.name, alert.title);
                 (ActivityKind::AlertFailed, summary)
             }
         };
@@ -322,17 +327,17 @@ impl Inner {
         })
     }
 
-    /// Forgets what is over, so that it is told when it comes again. Within the hour only its mark is
-    /// forgotten: the silence lasts.
-    async fn forget(
+    /// Forgets resolved alerts, so that they are sent when they occur again. Within the hour only the mark is
+    /// forgotten: the limit of one an hour stays.
+    async fn forget_resolved(
         &self,
         targets: &[AlertTarget],
-        seen: &Seen,
-        told: &mut HashMap<Key, Told>,
+        observed: &Observed,
+        sent: &mut HashMap<Key, Told>,
         now: Timestamp,
     ) {
         for target in targets {
-            let lasting: HashSet<(AlertKind, String)> = troubles_of(target, seen, &self.watched, now)
+            let lasting: HashSet<(AlertKind, String)> = troubles_of(target, observed, &self.watched, now)
                 .iter()
                 .map(|trouble| (trouble.kind(), trouble.subject()))
                 .collect();
@@ -340,23 +345,23 @@ impl Inner {
                 told.target == target.id && !lasting.contains(&(told.kind, told.subject.clone()))
             };
             let mut over: Vec<Key> = Vec::new();
-            for (key, told) in told.iter_mut().filter(|(_, told)| is_over(told)) {
+            for (key, told) in sent.iter_mut().filter(|(_, told)| is_over(told)) {
                 told.mark = None;
                 if now >= told.at.plus_ms(SILENCE_MS) {
                     over.push(key.clone());
                 }
             }
             for key in over {
-                told.remove(&key);
+                sent.remove(&key);
                 let (target, kind, subject) = key;
                 if let Err(error) = self.store.alert_forget(target, kind, subject).await {
-                    tracing::warn!(%error, "an alert that is over could not be forgotten");
+                    tracing::warn!(%error, "a resolved alert could not be forgotten");
                 }
             }
         }
     }
 
-    /// Adds since when nothing has arrived, and what went wrong last.
+    /// Adds the time of the last success and the last error.
     async fn with_history(&self, mut trouble: Trouble, now: Timestamp) -> Trouble {
         let (Trouble::WebhookDisabled { webhook, .. } | Trouble::WebhookFailing { webhook, .. }) =
             &mut trouble
@@ -371,7 +376,7 @@ impl Inner {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, endpoint_id = %webhook.id, "an alert goes without its history")
+                tracing::warn!(%error, endpoint_id = %webhook.id, "an alert is sent without its history")
             }
         }
         trouble
@@ -382,23 +387,26 @@ fn keyed(told: Told) -> (Key, Told) {
     ((told.target, told.kind, told.subject.clone()), told)
 }
 
-/// What a target should hear of, whether it was told or not.
-fn troubles_of(target: &AlertTarget, seen: &Seen, watched: &Watched, now: Timestamp) -> Vec<Trouble> {
-    let mut found: Vec<Trouble> =
-        seen.endpoints.iter().map(|endpoint| trouble_of(endpoint, watched.disable_after_failures)).collect();
-    if let Some(since) = seen.due_since
+/// All current problems that a target subscribes to, sent or not.
+fn troubles_of(target: &AlertTarget, observed: &Observed, watched: &Watched, now: Timestamp) -> Vec<Trouble> {
+    let mut found: Vec<Trouble> = observed
+        .endpoints
+        .iter()
+        .map(|endpoint| trouble_of(endpoint, watched.disable_after_failures))
+        .collect();
+    if let Some(since) = observed.due_since
         && now >= since.plus_ms(target.queue_age.as_millis_i64())
     {
         let limit = target.queue_age.clone();
-        found.push(Trouble::QueueLate { since, pending: seen.pending, cap: PENDING_MAX, limit });
+        found.push(Trouble::QueueLate { since, pending: observed.pending, cap: PENDING_MAX, limit });
     }
     let limit_bytes = u64::from(target.disk_free_mib) << 20;
-    for disk in seen.disks.iter().filter(|disk| disk.free_bytes < limit_bytes) {
-        let Disk { path, free_bytes, total_bytes } = disk;
+    for disk in observed.disks.iter().filter(|disk| disk.free_bytes < limit_bytes) {
+        let DiskState { path, free_bytes, total_bytes } = disk;
         let (free_bytes, total_bytes) = (*free_bytes, *total_bytes);
         found.push(Trouble::DiskLow { path: path.clone(), free_bytes, total_bytes, limit_bytes });
     }
-    if let Some((at, reason)) = seen.backup.clone() {
+    if let Some((at, reason)) = observed.backup.clone() {
         found.push(Trouble::BackupFailed { reason, at });
     }
     let is_news = |trouble: &Trouble| trouble.happened_at().is_none_or(|at| at >= target.created_at);
@@ -426,16 +434,16 @@ fn trouble_of(endpoint: &EndpointTrouble, limit: u32) -> Trouble {
     }
 }
 
-/// The disks that directories are on, each once.
-fn disks_of(directories: &[PathBuf]) -> Vec<Disk> {
+/// The disks of the directories, each once.
+fn disks_of(directories: &[PathBuf]) -> Vec<DiskState> {
     let mut known = HashSet::new();
     let mut disks = Vec::new();
     for directory in directories {
-        let Some(found) = existing(directory).and_then(|path| disk::room(path).ok()) else {
+        let Some(found) = existing(directory).and_then(|path| disk::space(path).ok()) else {
             continue;
         };
         if known.insert(found.file_system) {
-            disks.push(Disk {
+            disks.push(DiskState {
                 path: directory.display().to_string(),
                 free_bytes: found.free_bytes,
                 total_bytes: found.total_bytes,
@@ -445,7 +453,7 @@ fn disks_of(directories: &[PathBuf]) -> Vec<Disk> {
     disks
 }
 
-/// The directory, or the nearest one above it that is there.
+/// The directory, or its nearest existing ancestor.
 fn existing(directory: &Path) -> Option<&Path> {
     directory.ancestors().find(|path| path.exists())
 }

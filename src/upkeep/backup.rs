@@ -1,8 +1,8 @@
-//! Backups: made by hand or by the clock. [`crate::upkeep::restore`] brings one back.
+//! Backups, on request and on schedule. [`crate::upkeep::restore`] restores one.
 //!
-//! A backup is one file for its owner only, with the database and the key file's key; when the
-//! encryption key is configured it is the operator's to keep, and the backup holds none. What is in the
-//! file and how it gets there is storage's matter ([`crate::store::sqlite::engine::backup`]).
+//! A backup is one file with mode 0600 that contains the database and the key of the key file. A configured
+//! encryption key is not included. The format of the file belongs to storage
+//! ([`crate::store::sqlite::engine::backup`]).
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -21,42 +21,47 @@ use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::meter::{Counter, Gauge};
 use crate::store::sqlite::engine::backup;
 use crate::store::sqlite::engine::backup::{About, BackupSummary};
+use crate::store::sqlite::upkeep::key_check;
 use crate::store::{Store, StoreError};
 
-/// Why there is no backup, or nothing came back from one.
+/// The reason why a backup or a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("{0} exists already; a backup replaces nothing, so give it another name or remove that file")]
+    #[error("{0} already exists. Choose another name or remove that file")]
     Exists(String),
-    #[error("there is nothing to back up: {0} does not exist; check data_dir (--data)")]
+    #[error("nothing to back up: {0} does not exist. Name the right data directory with --data")]
     NoDatabase(String),
-    #[error("the backup cannot be written to {path}")]
+    #[error("cannot write the backup to {path}")]
     Unwritable {
         path: String,
         #[source]
         source: io::Error,
     },
-    #[error("the backup {path} cannot be read")]
+    #[error("{path} is not a backup of Postrider: {found}. Name a file that `postrider backup` has written")]
+    NotABackup { path: String, found: &'static str },
+    #[error("cannot read the backup {path}")]
     Unreadable {
         path: String,
         #[source]
         source: io::Error,
     },
-    #[error("{0} holds other things and no database; restore needs a directory of its own (--data)")]
+    #[error(
+        "{0} contains other files and no database. Choose a separate directory for the restore with --data"
+    )]
     NotEmpty(String),
-    #[error("what is in the data directory cannot be put aside in {path}")]
+    #[error("cannot move the existing data to {path}")]
     Aside {
         path: String,
         #[source]
         source: io::Error,
     },
     #[error(
-        "the backup holds no encryption key, so that was configured when it was made: configure the same encryption_key"
+        "this backup contains no encryption key because the key was configured when it was created. Configure the same encryption_key"
     )]
     KeyMissing,
     #[error(
-        "the secrets in this backup cannot be opened with the configured encryption_key: configure the one that was \
-         used when it was made, or none if the backup holds a key"
+        "the secrets in this backup cannot be decrypted with the configured encryption_key. Configure the key that was \
+         used when it was created, or no key if the backup contains one"
     )]
     WrongKey,
     #[error(transparent)]
@@ -65,8 +70,8 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// Copies the data that the configuration names to a new file. A server may be running on it.
-pub fn make(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummary, BackupError> {
+/// Copies the configured data to a new file. Safe while a server runs on it.
+pub fn create(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummary, BackupError> {
     let dir = DataDir::existing(config);
     if !dir.database().exists() {
         return Err(BackupError::NoDatabase(dir.database().display().to_string()));
@@ -78,60 +83,64 @@ pub fn make(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummary,
     if let Err(source) = fs::read_dir(parent) {
         return Err(BackupError::Unwritable { path: to.display().to_string(), source });
     }
+    let vault = dir.vault()?;
+    if !vault.opens(&key_check::of_file(&dir.database())?) {
+        return Err(dir.wrong_key().into());
+    }
     let about = About { key: dir.key_text()?, now };
     Ok(backup::write(&dir.database(), to, &about)?)
 }
 
 // ---------------------------------------------------------------------------------------------
-// By the clock
+// On schedule
 
-/// What scheduled backups count of themselves.
+/// Counters of scheduled backups.
 #[derive(Debug, Default)]
-pub struct Meters {
-    pub made: Counter,
+pub struct BackupMeters {
+    pub created: Counter,
     pub failed: Counter,
     /// Seconds since 1970; 0 = none yet.
     pub last_at: Gauge,
 }
 
-/// Makes backups by the clock, and removes the oldest.
+/// Creates backups on schedule and deletes the oldest.
 #[derive(Clone)]
-pub struct Scheduled(Arc<Inner>);
+pub struct BackupSchedule(Arc<Inner>);
 
 struct Inner {
     config: Config,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    meters: Arc<Meters>,
-    /// The last one, if it failed: when, and why.
+    meters: Arc<BackupMeters>,
+    /// Time and reason of the last failure, if the last backup failed.
     failure: Mutex<Option<(Timestamp, String)>>,
     stop: CancellationToken,
 }
 
-/// What names of scheduled backups begin and end with; a time is between.
+/// Begin and end of the name of a scheduled backup; the time is in between.
 const NAME: (&str, &str) = ("postrider-", ".backup");
-/// After one that failed, in milliseconds, unless the next is due before.
-const AGAIN_MS: i64 = 600_000;
+/// Wait after a failure, in milliseconds, unless the next backup is due earlier.
+const RETRY_MS: i64 = 600_000;
 
-impl Scheduled {
+impl BackupSchedule {
     /// Joins the parts; nothing runs yet.
-    pub fn new(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Scheduled {
+    pub fn new(config: Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> BackupSchedule {
         let (meters, failure, stop) = (Arc::default(), Mutex::default(), CancellationToken::new());
-        Scheduled(Arc::new(Inner { config, store, clock, meters, failure, stop }))
+        BackupSchedule(Arc::new(Inner { config, store, clock, meters, failure, stop }))
     }
 
-    /// What it counts of itself.
-    pub fn meters(&self) -> Arc<Meters> {
+    /// Its counters.
+    pub fn meters(&self) -> Arc<BackupMeters> {
         self.0.meters.clone()
     }
 
-    /// When and why the last one failed; `None` when it did not.
+    /// Time and reason of the last failure; `None` when the last backup succeeded.
     pub fn failure(&self) -> Option<(Timestamp, String)> {
         self.0.failure.lock().expect("no panic happens while this is held").clone()
     }
 
-    /// Makes one each `backup.every`, counted from the newest that is there, until [`Scheduled::stop`].
-    /// Ends at once when none are wanted.
+    /// Creates a backup every `backup.every`, counted from the newest existing one, until
+    /// [`BackupSchedule::stop`]. Ends at once when backups are off.
     pub fn start(&self) -> JoinHandle<()> {
         let inner = self.0.clone();
         tokio::spawn(async move {
@@ -146,17 +155,17 @@ impl Scheduled {
                     () = inner.stop.cancelled() => return,
                 }
                 let now = inner.clock.now();
-                // What is half done when the server ends is a draft, and is removed by the next one.
-                let is_made = tokio::select! {
-                    is_made = inner.make(now) => is_made,
+                // An unfinished backup is a draft, which the next backup removes.
+                let is_created = tokio::select! {
+                    is_created = inner.create(now) => is_created,
                     () = inner.stop.cancelled() => return,
                 };
-                due = now.plus_ms(if is_made { every } else { every.min(AGAIN_MS) });
+                due = now.plus_ms(if is_created { every } else { every.min(RETRY_MS) });
             }
         })
     }
 
-    /// Ends it; one that is being made is given up.
+    /// Stops it; an unfinished backup is abandoned.
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
@@ -167,37 +176,37 @@ impl Inner {
         self.config.backup.dir.clone().unwrap_or_else(|| self.config.data_dir.join("backups"))
     }
 
-    /// The times of those that are there, oldest first, with their files.
-    fn kept(&self) -> Vec<(Timestamp, PathBuf)> {
+    /// Times and paths of the existing backups, oldest first.
+    fn existing(&self) -> Vec<(Timestamp, PathBuf)> {
         let entries = fs::read_dir(self.directory()).into_iter().flatten().flatten();
-        let mut kept: Vec<_> =
+        let mut existing: Vec<_> =
             entries.filter_map(|entry| Some((time_of(entry.file_name().to_str()?)?, entry.path()))).collect();
-        kept.sort();
-        kept
+        existing.sort();
+        existing
     }
 
     fn newest(&self) -> Option<Timestamp> {
-        self.kept().pop().map(|(at, _)| at)
+        self.existing().pop().map(|(at, _)| at)
     }
 
-    /// Makes one, and says whether there is one now.
-    async fn make(self: &Arc<Self>, now: Timestamp) -> bool {
+    /// Creates a backup and returns whether it succeeded.
+    async fn create(self: &Arc<Self>, now: Timestamp) -> bool {
         let inner = self.clone();
-        let made = tokio::task::spawn_blocking(move || inner.make_file(now)).await;
+        let created = tokio::task::spawn_blocking(move || inner.create_file(now)).await;
         let mut failure = None;
-        let (kind, summary, details) = match made {
-            Ok(Ok((path, made))) => {
-                self.meters.made.inc();
+        let (kind, summary, details) = match created {
+            Ok(Ok((path, file))) => {
+                self.meters.created.inc();
                 self.meters.last_at.set(now.as_millis() / 1_000);
-                tracing::info!(path = %path.display(), bytes = made.bytes, events = made.events, "backup made");
-                let details = json!({ "file": path.display().to_string(), "bytes": made.bytes });
-                (ActivityKind::BackupMade, format!("A backup was made: {}.", path.display()), details)
+                tracing::info!(path = %path.display(), bytes = file.bytes, events = file.events, "backup created");
+                let details = json!({ "file": path.display().to_string(), "bytes": file.bytes });
+                (ActivityKind::BackupMade, format!("A backup was created: {}.", path.display()), details)
             }
             failed => {
                 let reason = match failed {
                     Ok(Err(error)) => with_causes(&error),
                     Err(error) => error.to_string(),
-                    Ok(Ok(_)) => unreachable!("that was looked for before"),
+                    Ok(Ok(_)) => unreachable!("success is handled above"),
                 };
                 self.meters.failed.inc();
                 tracing::error!(reason, "a scheduled backup failed");
@@ -207,15 +216,15 @@ impl Inner {
             }
         };
         *self.failure.lock().expect("no panic happens while this is held") = failure;
-        let (actor, is_made) = (Actor::System.to_string(), kind == ActivityKind::BackupMade);
+        let (actor, is_created) = (Actor::System.to_string(), kind == ActivityKind::BackupMade);
         let entry = Activity { kind, app_id: None, actor, address: None, summary, details, created_at: now };
         if let Err(error) = self.store.activity_append(entry).await {
-            tracing::warn!(%error, "a backup could not be noted in the activity log");
+            tracing::warn!(%error, "the activity log could not record a backup");
         }
-        is_made
+        is_created
     }
 
-    fn make_file(&self, now: Timestamp) -> Result<(PathBuf, BackupSummary), BackupError> {
+    fn create_file(&self, now: Timestamp) -> Result<(PathBuf, BackupSummary), BackupError> {
         let directory = self.directory();
         DirBuilder::new()
             .recursive(true)
@@ -224,19 +233,19 @@ impl Inner {
             .map_err(|source| BackupError::Unwritable { path: directory.display().to_string(), source })?;
         let path = directory.join(name_of(now));
         remove_drafts(&directory);
-        let made = make(&self.config, &path, now)?;
-        let kept = self.kept();
-        let too_many = kept.len().saturating_sub(self.config.backup.keep);
-        for (_, old) in kept.into_iter().take(too_many).filter(|(_, old)| *old != path) {
+        let created = create(&self.config, &path, now)?;
+        let existing = self.existing();
+        let too_many = existing.len().saturating_sub(self.config.backup.keep);
+        for (_, old) in existing.into_iter().take(too_many).filter(|(_, old)| *old != path) {
             if let Err(error) = fs::remove_file(&old) {
                 tracing::warn!(%error, path = %old.display(), "an old backup could not be removed");
             }
         }
-        Ok((path, made))
+        Ok((path, created))
     }
 }
 
-/// Removes what scheduled backups that did not end have left. One that is made by hand has another name.
+/// Removes drafts of interrupted scheduled backups. Backups on request have other names.
 fn remove_drafts(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -253,7 +262,7 @@ fn name_of(at: Timestamp) -> String {
     format!("{}{plain}Z{}", NAME.0, NAME.1)
 }
 
-/// The time in a name that [`name_of`] has made.
+/// The time in a name made by [`name_of`]; `None` for other names.
 fn time_of(name: &str) -> Option<Timestamp> {
     let t = name.strip_prefix(NAME.0)?.strip_suffix(NAME.1)?;
     if t.len() != 16 || !t.is_ascii() {
@@ -287,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_is_read_back_from_a_name_and_other_files_are_none() {
+    fn the_time_is_read_from_names_of_scheduled_backups_only() {
         let at = Timestamp::parse("2026-11-21T22:43:05Z").unwrap();
         assert_eq!(name_of(at), "postrider-20261121T224305Z.backup");
         assert_eq!(time_of(&name_of(at)), Some(at));

@@ -1,8 +1,8 @@
-//! Background work that runs beside ingest and delivery, once for a server.
+//! Background work alongside ingest and delivery, once per server.
 //!
 //! * [`retention`]: removes attempts and events that are older than their policy.
-//! * [`alerts`]: looks for trouble once a minute and notifies people.
-//! * [`backup`]: scheduled backups, and the one that is asked for; [`restore`]: brings one back.
+//! * [`alerts`]: checks for problems once a minute and notifies people.
+//! * [`backup`]: backups on request and on schedule; [`restore`]: restores one.
 //!
 //! Upkeep knows storage and delivery; no HTTP surface and no service.
 

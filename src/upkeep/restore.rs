@@ -1,40 +1,38 @@
-//! `restore`: the data directory as a backup has it.
+//! `restore`: replaces the data directory's content by a backup.
 //!
-//! What was there is not lost: database and key file are moved into a directory beside, once the backup has
-//! been found sound and its secrets can be opened, and are put back when something fails after that. All
-//! else in the data directory stays, such as the scheduled backups, one of which may be what is restored.
-//! Nothing is restored under a running server.
+//! Existing data is not lost: once the backup has been verified and its secrets can be decrypted, the database
+//! and the key file are moved to a subdirectory, and moved back if a later step fails. Everything else in
+//! the data directory stays, such as scheduled backups, one of which may be the one that is restored. A
+//! running server's directory is refused.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::domain::Timestamp;
-use crate::host::data_dir::{DATABASE, DataDir, DataDirError};
-use crate::host::vault::Vault;
+use crate::host::data_dir::{DataDir, DataDirError, REPLACED_PREFIX};
+use crate::host::vault::{KeyEvidence, Vault};
 use crate::store::sqlite::engine::backup;
 use crate::store::sqlite::engine::backup::Manifest;
+use crate::store::sqlite::upkeep::key_check;
 use crate::upkeep::backup::BackupError;
 
-/// What may be in a data directory without a database: what a restore, a backup by the clock, a server that
-/// could not start, or the file system has left; and whatever begins with [`DATABASE`] or [`Aside::PREFIX`].
-const HARMLESS: [&str; 4] = ["serve.lock", "backups", "lost+found", "secret.key"];
-
-/// What came back.
+/// The result of a restore.
 pub struct Restored {
     pub manifest: Manifest,
-    /// Where what was there before is now, if anything was.
-    pub kept: Option<PathBuf>,
+    /// The directory with the previous data, if there was any.
+    pub replaced: Option<PathBuf>,
 }
 
-/// Fills the data directory that the configuration names from a backup.
+/// Restores a backup into the configured data directory.
 pub fn restore(config: &Config, from: &Path, now: Timestamp) -> Result<Restored, BackupError> {
     let file = File::open(from).and_then(|file| file.metadata());
-    let readable =
-        file.and_then(|found| if found.is_file() { Ok(()) } else { Err(io::Error::other("it is no file")) });
+    let readable = file
+        .and_then(|found| if found.is_file() { Ok(()) } else { Err(io::Error::other("not a regular file")) });
     readable.map_err(|source| BackupError::Unreadable { path: from.display().to_string(), source })?;
+    refuse_other_files(from)?;
     let dir = DataDir::existing(config);
     let was_there = dir.path().exists();
     if was_there {
@@ -42,50 +40,62 @@ pub fn restore(config: &Config, from: &Path, now: Timestamp) -> Result<Restored,
     }
     let filled = fill(config, &dir, from, now);
     if filled.is_err() && !was_there {
-        // Only what was made just now, and only if it is empty.
+        // Only if it was created just now and is still empty.
         let _ = fs::remove_dir(dir.path());
     }
     filled
 }
 
-/// A directory of a running server, or one that holds other things and no database (`--data /etc`).
+/// First bytes of every SQLite database, and where its `user_version` is: 0 in one that Postrider has not written.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const VERSION_AT: usize = 60;
+
+/// Refuses a file that is no database of Postrider. Whether such a one is whole is checked with its copy.
+fn refuse_other_files(from: &Path) -> Result<(), BackupError> {
+    let mut head = Vec::new();
+    let read = File::open(from).and_then(|file| file.take(100).read_to_end(&mut head));
+    read.map_err(|source| BackupError::Unreadable { path: from.display().to_string(), source })?;
+    let found = match head.get(VERSION_AT..VERSION_AT + 4) {
+        _ if head.is_empty() => "it is empty",
+        Some(version) if head.starts_with(MAGIC) && version != [0; 4] => return Ok(()),
+        Some(_) if head.starts_with(MAGIC) => "it is a database of another program",
+        _ => "it is not an SQLite database",
+    };
+    Err(BackupError::NotABackup { path: from.display().to_string(), found })
+}
+
+/// Refuses the directory of a running server, and one with other files and no database (`--data /etc`).
 fn refuse_if_used(dir: &DataDir) -> Result<(), BackupError> {
     let shown = dir.path().display().to_string();
     if dir.is_locked() {
-        return Err(DataDirError::InUse(shown).into());
+        return Err(DataDirError::ServerRunning(shown).into());
     }
-    let entries =
-        fs::read_dir(dir.path()).map_err(|source| BackupError::Unreadable { path: shown.clone(), source })?;
-    let is_ours = |name: &str| name.starts_with(DATABASE) || name.starts_with(Aside::PREFIX);
-    let is_strange = |name: &str| !HARMLESS.contains(&name) && !is_ours(name);
-    let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    if !dir.database().exists() && names.any(|name| is_strange(&name)) {
-        return Err(BackupError::NotEmpty(shown));
-    }
-    Ok(())
+    let foreign = dir.has_foreign_files();
+    let foreign = foreign.map_err(|source| BackupError::Unreadable { path: shown.clone(), source })?;
+    if foreign && !dir.database().exists() { Err(BackupError::NotEmpty(shown)) } else { Ok(()) }
 }
 
 fn fill(config: &Config, dir: &DataDir, from: &Path, now: Timestamp) -> Result<Restored, BackupError> {
     let had_lock = dir.has_lock_file();
-    dir.make_private()?;
-    // Nobody starts a server in it meanwhile.
-    let lock = dir.lock()?;
+    dir.create_private_directory()?;
+    // So that no server starts in it meanwhile.
+    let lock = dir.lock_for_command()?;
     let configured = config.encryption_key.as_ref().map(|key| key.expose());
-    let mut aside = Aside::new(dir, now);
-    let put_aside = |manifest: &Manifest| {
-        judge(manifest, configured)?;
-        aside.take(&dir.files()).map_err(|source| BackupError::Aside { path: aside.shown(), source })
+    let mut replaced = Replaced::new(dir, now);
+    let move_aside = |manifest: &Manifest| {
+        check_key(manifest, &key_check::of_file(from)?, configured)?;
+        replaced.take(&dir.files()).map_err(|source| BackupError::Aside { path: replaced.shown(), source })
     };
-    let restored = backup::restore(from, &dir.database(), put_aside).and_then(|manifest| {
+    let restored = backup::restore(from, &dir.database(), move_aside).and_then(|manifest| {
         if let (None, Some(key)) = (configured, &manifest.key) {
             dir.write_key(key)?;
         }
         Ok(manifest)
     });
     let restored = match restored {
-        Ok(manifest) => Ok(Restored { manifest, kept: aside.kept() }),
+        Ok(manifest) => Ok(Restored { manifest, replaced: replaced.into_path() }),
         Err(error) => {
-            aside.put_back();
+            replaced.put_back();
             if !had_lock {
                 dir.forget_lock();
             }
@@ -96,44 +106,40 @@ fn fill(config: &Config, dir: &DataDir, from: &Path, now: Timestamp) -> Result<R
     restored
 }
 
-/// Whether what is in a backup can be used: its secrets must open with the key that there will be.
-fn judge(manifest: &Manifest, configured: Option<&str>) -> Result<(), BackupError> {
+/// Checks that the secrets of a backup can be decrypted with the key that will be used.
+fn check_key(
+    manifest: &Manifest,
+    evidence: &KeyEvidence,
+    configured: Option<&str>,
+) -> Result<(), BackupError> {
     let vault = match (configured, &manifest.key) {
         (Some(key), _) => Vault::new(key.as_bytes()),
         (None, Some(text)) => Vault::of_key_file(text),
         (None, None) => return Err(BackupError::KeyMissing),
     };
-    match &manifest.sample {
-        Some((endpoint, sealed)) => match vault.open_signing_secret(*endpoint, sealed) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(BackupError::WrongKey),
-        },
-        None => Ok(()),
-    }
+    if vault.opens(evidence) { Ok(()) } else { Err(BackupError::WrongKey) }
 }
 
-/// The directory for what is replaced.
-struct Aside {
+/// The directory of the replaced files.
+struct Replaced {
     path: PathBuf,
-    /// Where each file was, and where it is.
+    /// Old and new path of each file.
     moved: Vec<(PathBuf, PathBuf)>,
-    /// Places in which nothing old is any more: what is found there is new.
+    /// Paths whose old file is gone: a file there is new.
     cleared: Vec<PathBuf>,
 }
 
-impl Aside {
-    const PREFIX: &str = "replaced-";
-
-    /// One for this restore, which is made when there is something to put into it.
-    fn new(dir: &DataDir, now: Timestamp) -> Aside {
+impl Replaced {
+    /// One for this restore; created when there is something to move.
+    fn new(dir: &DataDir, now: Timestamp) -> Replaced {
         let plain: String = now.to_string()[..19].chars().filter(|c| !matches!(c, '-' | ':')).collect();
         let named = |n: u32| match n {
-            1 => dir.path().join(format!("{}{plain}Z", Aside::PREFIX)),
-            n => dir.path().join(format!("{}{plain}Z-{n}", Aside::PREFIX)),
+            1 => dir.path().join(format!("{}{plain}Z", REPLACED_PREFIX)),
+            n => dir.path().join(format!("{}{plain}Z-{n}", REPLACED_PREFIX)),
         };
-        // Two within a second are kept apart.
-        let path = (1..).map(named).find(|path| !path.exists()).expect("there is always a next number");
-        Aside { path, moved: Vec::new(), cleared: Vec::new() }
+        // Two restores within a second get different names.
+        let path = (1..).map(named).find(|path| !path.exists()).expect("the numbers do not end");
+        Replaced { path, moved: Vec::new(), cleared: Vec::new() }
     }
 
     fn take(&mut self, files: &[PathBuf]) -> io::Result<()> {
@@ -155,21 +161,21 @@ impl Aside {
         self.path.display().to_string()
     }
 
-    fn kept(self) -> Option<PathBuf> {
+    fn into_path(self) -> Option<PathBuf> {
         if self.moved.is_empty() { None } else { Some(self.path) }
     }
 
-    /// As it was before; what was not taken is not touched.
+    /// Restores the previous state; files that were not moved are not touched.
     fn put_back(self) {
         for place in &self.cleared {
             let _ = fs::remove_file(place);
         }
         for (from, to) in &self.moved {
             if let Err(error) = fs::rename(to, from) {
-                tracing::error!(%error, path = %to.display(), "what was there before could not be put back");
+                tracing::error!(%error, path = %to.display(), "a replaced file could not be moved back");
             }
         }
-        // Empty again, or never made.
+        // Empty again, or never created.
         let _ = fs::remove_dir(&self.path);
     }
 }
@@ -178,34 +184,34 @@ impl Aside {
 mod tests {
     use super::*;
 
-    fn aside(dir: &Path) -> Aside {
-        Aside { path: dir.join("replaced-1"), moved: Vec::new(), cleared: Vec::new() }
+    fn replaced(dir: &Path) -> Replaced {
+        Replaced { path: dir.join("replaced-1"), moved: Vec::new(), cleared: Vec::new() }
     }
 
     #[test]
-    fn what_was_put_aside_comes_back_and_what_came_instead_goes() {
+    fn files_are_moved_back_and_new_ones_removed() {
         let dir = tempfile::tempdir().unwrap();
         let (database, key) = (dir.path().join("postrider.db"), dir.path().join("secret.key"));
         fs::write(&database, "old").unwrap();
-        let mut aside = aside(dir.path());
-        aside.take(&[database.clone(), key.clone()]).unwrap();
+        let mut replaced = replaced(dir.path());
+        replaced.take(&[database.clone(), key.clone()]).unwrap();
         assert!(!database.exists() && dir.path().join("replaced-1/postrider.db").exists());
         fs::write(&database, "new").unwrap();
         fs::write(&key, "new").unwrap();
-        aside.put_back();
+        replaced.put_back();
         assert_eq!(fs::read_to_string(&database).unwrap(), "old");
         assert!(!key.exists() && !dir.path().join("replaced-1").exists());
     }
 
     #[test]
-    fn what_could_not_be_put_aside_is_left_where_it_is() {
+    fn a_file_that_cannot_be_moved_stays() {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("postrider.db");
         fs::write(&database, "old").unwrap();
         fs::write(dir.path().join("replaced-1"), "in the way").unwrap();
-        let mut aside = aside(dir.path());
-        assert!(aside.take(std::slice::from_ref(&database)).is_err());
-        aside.put_back();
+        let mut replaced = replaced(dir.path());
+        assert!(replaced.take(std::slice::from_ref(&database)).is_err());
+        replaced.put_back();
         assert_eq!(fs::read_to_string(&database).unwrap(), "old");
     }
 }

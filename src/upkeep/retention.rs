@@ -1,15 +1,14 @@
-//! The sweeper: removes what is older than its policy, each hour and when asked, in steps that no
-//! request notices.
+//! The sweeper: deletes data older than its policy, every hour and on request, in steps that do not slow
+//! down requests.
 //!
-//! A step is one transaction of some rows, and the next is asked for only when that one is on disk, so
-//! whoever else writes waits for one step at most. Between two steps there is a rest; while others write it is
-//! many times as long as the step took: the busier the storage, the slower the sweep ([`Pace`]). What is
-//! pending is never removed.
+//! A step is one transaction of some rows, and the next step starts after its commit, so another writer
+//! waits for at most one step. Between steps the sweeper pauses; while others write, the pause is many times
+//! as long as the step ([`Pace`]). Pending attempts are never deleted.
 //!
-//! A wrong clock must not empty the log. The latest time that was seen is kept in storage; when the clock
-//! is more than a day ahead of it, nothing is removed until the clock can be trusted: the system says that it
-//! is synchronized, or it has kept pace with the monotonic clock for an hour ([`Steadiness`]), or somebody starts
-//! the server with `serve --accept-clock`. (A server that was off for a weekend looks the same as a wrong clock.)
+//! A wrong clock must not empty the log. Storage keeps the latest time seen; when the clock is more than a
+//! day ahead of it, nothing is deleted until the clock can be trusted: the system says that it is synchronized,
+//! or it has kept pace with the monotonic clock for an hour ([`Steadiness`]), or the server is started with
+//! `serve --accept-clock`. (A server that was off for more than a day looks the same as a wrong clock.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,31 +29,31 @@ use crate::store::{MINUTES_KEPT_MS, Store, StoreError};
 
 /// How often the sweeper runs by itself.
 const EVERY_MS: i64 = 3_600_000;
-/// How far the clock may be ahead of the latest time seen.
+/// Maximum distance of the clock from the latest time seen.
 const TRUSTED_MS: i64 = 86_400_000;
 /// How long the clock must keep pace before it is trusted by itself.
 const STEADY_MS: i64 = 3_600_000;
 /// How far it may be off meanwhile: time servers correct small errors in steps.
 const OFF_MS: i64 = 2_000;
-/// How often that is looked at.
+/// How often that is checked.
 const LOOK_EVERY_MS: u32 = 60_000;
-/// How long the activity log is kept: a year.
+/// Retention of the activity log: a year.
 pub const ACTIVITY_KEPT_MS: i64 = 365 * 86_400_000;
-/// Rows of a step while others write: it takes about as long as a commit does anyway.
+/// Rows of a step while others write: about the duration of a commit.
 const STEP_ROWS: u32 = 10;
-/// The same while nobody else writes: many rows share the pages that they change.
+/// The same while nobody else writes: many rows share changed pages.
 const STEP_ROWS_ALONE: u32 = 100;
-/// Pages that are given back in a step.
+/// Pages returned to the file system in a step.
 const STEP_PAGES: u32 = 64;
-/// How many times as long as a step the rest after it is, while others write. The p99 of others follows how
-/// many of them meet a step (`benches/sweep.rs`).
+/// Length of the pause after a step, in multiples of the step, while others write. It determines the p99 of
+/// other writers (`benches/sweep.rs`).
 const REST: u32 = 20;
-/// The same while nobody else writes: who comes next waits for half a step at the mean.
+/// The same while nobody else writes: the next writer waits for half a step on average.
 const REST_ALONE: u32 = 1;
-/// The longest rest.
+/// The longest pause.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// How long things are kept; `None` = for ever.
+/// Retention periods; `None` = forever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Attempts, in ms.
@@ -64,7 +63,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What the configuration and the page say together; zero means for ever.
+    /// The configuration merged with the dashboard's page; zero means forever.
     pub fn of(rules: &Rules, page: &PagePolicy) -> Policy {
         let kept = |span: Span| (!span.is_zero()).then(|| span.as_millis_i64());
         Policy {
@@ -74,43 +73,43 @@ impl Policy {
     }
 }
 
-/// What is known of sweeps since the start.
+/// Sweeps since the start of the server.
 #[derive(Debug, Clone, Default)]
 pub struct SweeperState {
-    /// The last one that was done, and when.
+    /// Time and result of the last sweep.
     pub last: Option<(Timestamp, Swept)>,
-    /// When the next one is by itself.
+    /// Time of the next scheduled sweep.
     pub next_at: Option<Timestamp>,
-    /// Why nothing is removed; a sentence.
+    /// Why nothing is deleted; a sentence.
     pub held_back: Option<String>,
 }
 
-/// What a sweep removed.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Rows of the delivery log.
     pub attempts: u64,
-    /// Events whose payload is gone.
+    /// Deleted events.
     pub events: u64,
     /// Entries of the activity log.
     pub activity: u64,
-    /// Pages that went back to the file system.
+    /// Pages returned to the file system.
     pub pages: u64,
 }
 
-/// Why nothing was swept.
+/// The reason why a sweep failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// The clock is too far ahead of what was seen last.
-    #[error("the clock says {now}, more than a day after {seen}, the latest time that this server has seen")]
+    /// The clock is too far ahead of the latest time seen.
+    #[error("the clock says {now}, more than a day after {seen}, the latest time this server has seen")]
     ClockJumped { now: Timestamp, seen: Timestamp },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What is swept.
+/// A kind of data with a retention period.
 #[derive(Debug, Clone, Copy)]
-enum What {
+enum SweepTarget {
     Keys,
     Attempts,
     HeaderValues,
@@ -119,7 +118,7 @@ enum What {
     Activity,
 }
 
-/// Removes what has grown old.
+/// Deletes expired data.
 #[derive(Clone)]
 pub struct Sweeper(Arc<Inner>);
 
@@ -129,8 +128,8 @@ struct Inner {
     leadership: Arc<dyn Leadership>,
     rules: Rules,
     state: std::sync::Mutex<SweeperState>,
-    /// One sweep at a time. Holds whether it has been told that sweeps are held.
-    turn: Mutex<bool>,
+    /// One sweep at a time. True once a jump of the clock has been reported.
+    running: Mutex<bool>,
     steadiness: std::sync::Mutex<Steadiness>,
     stop: CancellationToken,
 }
@@ -145,32 +144,32 @@ impl Sweeper {
     ) -> Sweeper {
         let (stop, state) = (CancellationToken::new(), std::sync::Mutex::default());
         let steadiness = std::sync::Mutex::new(Steadiness::new(&*clock));
-        let turn = Mutex::new(false);
-        Sweeper(Arc::new(Inner { store, clock, leadership, rules, state, turn, steadiness, stop }))
+        let running = Mutex::new(false);
+        Sweeper(Arc::new(Inner { store, clock, leadership, rules, state, running, steadiness, stop }))
     }
 
-    /// What is known of sweeps since the start.
+    /// Sweeps since the start of the server.
     pub fn state(&self) -> SweeperState {
         self.0.state.lock().expect("no panic happens while this is held").clone()
     }
 
-    fn note(&self, change: impl FnOnce(&mut SweeperState)) {
+    fn update_state(&self, change: impl FnOnce(&mut SweeperState)) {
         change(&mut self.0.state.lock().expect("no panic happens while this is held"));
     }
 
-    /// How long things are kept now. Asked before every step: who wants to keep more is heard at once.
+    /// The current policy. Read before every step, so that a longer period takes effect at once.
     async fn policy(&self) -> Result<Policy, StoreError> {
         Ok(Policy::of(&self.0.rules, &self.0.store.retention_page().await?))
     }
 
-    /// Sweeps now and then each hour, until [`Sweeper::stop`].
+    /// Sweeps now and then every hour, until [`Sweeper::stop`].
     pub fn start(&self) -> JoinHandle<()> {
         let sweeper = self.clone();
         tokio::spawn(async move {
             let mut leads = sweeper.0.leadership.watch();
             while !sweeper.0.stop.is_cancelled() {
                 let next = sweeper.0.clock.now().plus_ms(EVERY_MS);
-                sweeper.note(|state| state.next_at = Some(next));
+                sweeper.update_state(|state| state.next_at = Some(next));
                 let is_leader = *leads.borrow_and_update();
                 let swept = match is_leader {
                     true => sweeper.sweep(None).await.map(drop),
@@ -192,7 +191,7 @@ impl Sweeper {
         })
     }
 
-    /// Watches the clock, and completes when sweeps were held back and need not be any more.
+    /// Watches the clock, and completes when sweeps were paused and need not be any more.
     async fn clock_trusted(&self) {
         loop {
             self.0.clock.sleep_ms(LOOK_EVERY_MS).await;
@@ -209,12 +208,12 @@ impl Sweeper {
         steady_ms >= STEADY_MS || clock.is_synchronized()
     }
 
-    /// Ends after the step that is under way.
+    /// Ends after the current step.
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
 
-    /// A person says that the clock is right.
+    /// Accepts the clock (`serve --accept-clock`).
     pub async fn accept_clock(&self) -> Result<(), StoreError> {
         let (store, now) = (&self.0.store, self.0.clock.now());
         let seen = store.clock_seen().await?;
@@ -222,35 +221,35 @@ impl Sweeper {
         store.clock_note(now, true, jumped.map(|seen| accepted(&Actor::CommandLine, now, seen))).await
     }
 
-    /// Sweeps once; `by` is who asked for it, with an address, or nobody: it is time.
+    /// Sweeps once; `by` is the person who requested it, with an address, or `None` for a scheduled sweep.
     ///
     /// # Errors
-    /// [`SweepError::ClockJumped`] when the clock is not to be trusted; nothing was removed then.
+    /// [`SweepError::ClockJumped`] when the clock is not trusted; nothing was deleted then.
     pub async fn sweep(&self, by: Option<(&Actor, Option<&str>)>) -> Result<Swept, SweepError> {
-        let mut told = self.0.turn.lock().await;
+        let mut is_reported = self.0.running.lock().await;
         let now = self.0.clock.now();
         let store = &self.0.store;
         if let Some(seen) = store.clock_seen().await?
             && is_ahead(now, seen)
         {
             if !self.is_clock_trusted() {
-                if !*told {
-                    self.tell_held(now, seen).await?;
-                    *told = true;
+                if !*is_reported {
+                    self.report_clock_jump(now, seen).await?;
+                    *is_reported = true;
                 }
-                let held = SweepError::ClockJumped { now, seen };
-                self.note(|state| state.held_back = Some(format!("{held}. {ADVICE}")));
-                return Err(held);
+                let error = SweepError::ClockJumped { now, seen };
+                self.update_state(|state| state.held_back = Some(format!("{error}. {ADVICE}")));
+                return Err(error);
             }
             store.clock_note(now, true, Some(accepted(&Actor::System, now, seen))).await?;
         }
-        *told = false;
+        *is_reported = false;
         store.clock_note(now, false, None).await?;
         let swept = self.sweep_all(now).await?;
-        self.note(|state| (state.last, state.held_back) = (Some((now, swept)), None));
+        self.update_state(|state| (state.last, state.held_back) = (Some((now, swept)), None));
         let removed = swept.attempts + swept.events + swept.activity > 0;
         if removed || by.is_some() {
-            self.tell_swept(by, swept, now).await?;
+            self.report_swept(by, swept, now).await?;
         }
         Ok(swept)
     }
@@ -258,14 +257,14 @@ impl Sweeper {
     async fn sweep_all(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let store = &self.0.store;
         let mut swept = Swept::default();
-        self.walk(What::Keys, now).await?;
-        swept.attempts = self.walk(What::Attempts, now).await?;
-        self.walk(What::HeaderValues, now).await?;
+        self.walk(SweepTarget::Keys, now).await?;
+        swept.attempts = self.walk(SweepTarget::Attempts, now).await?;
+        self.walk(SweepTarget::HeaderValues, now).await?;
         for app in store.app_list().await? {
-            swept.events += self.walk(What::Events(app.id), now).await?;
+            swept.events += self.walk(SweepTarget::Events(app.id), now).await?;
         }
-        self.walk(What::Minutes, now).await?;
-        swept.activity = self.walk(What::Activity, now).await?;
+        self.walk(SweepTarget::Minutes, now).await?;
+        swept.activity = self.walk(SweepTarget::Activity, now).await?;
         let mut pace = Pace::new(&**store);
         while !self.0.stop.is_cancelled() {
             let begun = Instant::now();
@@ -278,21 +277,21 @@ impl Sweeper {
         Ok(swept)
     }
 
-    /// How long this is kept now; `None` = for ever.
-    async fn kept_ms(&self, what: What) -> Result<Option<i64>, StoreError> {
+    /// The current retention period; `None` = forever.
+    async fn kept_ms(&self, what: SweepTarget) -> Result<Option<i64>, StoreError> {
         Ok(match what {
-            What::Keys => Some(IDEMPOTENCY_MS),
-            // They go with the attempts that carried them.
-            What::HeaderValues => Some(0),
-            What::Attempts => self.policy().await?.logs_ms,
-            What::Events(_) => self.policy().await?.events_ms,
-            What::Minutes => Some(MINUTES_KEPT_MS),
-            What::Activity => Some(ACTIVITY_KEPT_MS),
+            SweepTarget::Keys => Some(IDEMPOTENCY_MS),
+            // They are deleted with the attempts that carried them.
+            SweepTarget::HeaderValues => Some(0),
+            SweepTarget::Attempts => self.policy().await?.logs_ms,
+            SweepTarget::Events(_) => self.policy().await?.events_ms,
+            SweepTarget::Minutes => Some(MINUTES_KEPT_MS),
+            SweepTarget::Activity => Some(ACTIVITY_KEPT_MS),
         })
     }
 
-    /// Takes steps until nothing that is too old at `now` is left, or until the server stops.
-    async fn walk(&self, what: What, now: Timestamp) -> Result<u64, StoreError> {
+    /// Takes steps until nothing expired at `now` is left, or until the server stops.
+    async fn walk(&self, what: SweepTarget, now: Timestamp) -> Result<u64, StoreError> {
         let store = &self.0.store;
         let (mut after, mut removed, mut pace) = (0, 0, Pace::new(&**store));
         while !self.0.stop.is_cancelled() {
@@ -300,12 +299,12 @@ impl Sweeper {
             let before = now.plus_ms(-kept);
             let (begun, rows) = (Instant::now(), pace.rows());
             let done = match what {
-                What::Keys => store.retention_keys(before, rows).await?,
-                What::Attempts => store.retention_attempts(after, before, rows).await?,
-                What::HeaderValues => store.retention_header_values(rows).await?,
-                What::Events(app) => store.retention_events(app, after, before, rows).await?,
-                What::Minutes => store.retention_minutes(after, before, rows).await?,
-                What::Activity => store.retention_activity(before, rows).await?,
+                SweepTarget::Keys => store.retention_keys(before, rows).await?,
+                SweepTarget::Attempts => store.retention_attempts(after, before, rows).await?,
+                SweepTarget::HeaderValues => store.retention_header_values(rows).await?,
+                SweepTarget::Events(app) => store.retention_events(app, after, before, rows).await?,
+                SweepTarget::Minutes => store.retention_minutes(after, before, rows).await?,
+                SweepTarget::Activity => store.retention_activity(before, rows).await?,
             };
             removed += done.removed;
             match done.next {
@@ -317,8 +316,8 @@ impl Sweeper {
         Ok(removed)
     }
 
-    /// Leaves the storage to others after a step. How long is a matter of the machine and not of the time of
-    /// day, so it does not follow the clock.
+    /// Pauses after a step. The length depends on the machine and not on the time of day, so it does not use
+    /// the clock.
     async fn rest(&self, rest: Duration) {
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
@@ -326,11 +325,11 @@ impl Sweeper {
         }
     }
 
-    async fn tell_held(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {
+    async fn report_clock_jump(&self, now: Timestamp, seen: Timestamp) -> Result<(), StoreError> {
         tracing::error!(
             %now,
             %seen,
-            "retention is held back: the clock is more than a day ahead of the latest time seen; {ADVICE}"
+            "retention is paused: the clock is more than a day ahead of the latest time seen; {ADVICE}"
         );
         let entry = Activity {
             kind: ActivityKind::RetentionHeld,
@@ -338,7 +337,7 @@ impl Sweeper {
             actor: Actor::System.to_string(),
             address: None,
             summary: format!(
-                "Nothing is removed: the clock says {now}, more than a day after {seen}. {ADVICE}"
+                "Retention is paused: the clock says {now}, more than a day after {seen}. {ADVICE}"
             ),
             details: json!({ "now": now.to_string(), "seen": seen.to_string() }),
             created_at: now,
@@ -346,7 +345,7 @@ impl Sweeper {
         self.0.store.activity_append(entry).await
     }
 
-    async fn tell_swept(
+    async fn report_swept(
         &self,
         by: Option<(&Actor, Option<&str>)>,
         swept: Swept,
@@ -367,11 +366,11 @@ impl Sweeper {
     }
 }
 
-/// How fast a walk goes: slowly while others write too.
+/// The pace of a sweep: slow while others write.
 struct Pace {
-    /// What had been written, by whomever, when the last step was done.
+    /// The count of all writes at the end of the last step.
     written: u64,
-    /// Whether nobody else had written then since the step before.
+    /// Whether nobody else wrote since the step before.
     is_alone: bool,
 }
 
@@ -385,7 +384,7 @@ impl Pace {
         if self.is_alone { STEP_ROWS_ALONE } else { STEP_ROWS }
     }
 
-    /// How long to rest after a step that took `took`, when `written` is what has been written now.
+    /// The pause after a step of length `took`; `written` is the current count of all writes.
     fn after(&mut self, took: Duration, written: u64) -> Duration {
         self.is_alone = written.saturating_sub(self.written) <= 1;
         self.written = written;
@@ -442,7 +441,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sweep_hurries_only_while_nobody_else_writes() {
+    fn a_sweep_is_fast_only_while_nobody_else_writes() {
         let (mut pace, took) = (Pace { written: 10, is_alone: false }, Duration::from_millis(4));
         assert_eq!(pace.rows(), STEP_ROWS);
         assert_eq!(pace.after(took, 11), took * REST_ALONE);

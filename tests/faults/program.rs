@@ -99,6 +99,8 @@ impl Program {
 
     /// Creates a key with all scopes.
     pub(crate) async fn key(&self) -> String {
+        // Commands do not create it.
+        fs::create_dir_all(self.data()).unwrap();
         let made = self.run(&["key", "create", "--name", "faults", "--scope", "admin", "--json"]).await;
         serde_json::from_str::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned()
     }

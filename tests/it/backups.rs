@@ -49,7 +49,7 @@ async fn one_is_made_each_time_and_the_newest_are_kept() {
     let last = postrider::host::clock::Clock::now(&*app.clock).as_millis() / 1_000;
     assert!(metrics.contains(&format!("\npostrider_backup_last_success_timestamp_seconds {last}.0\n")));
 
-    // The time goes on from the newest that is there, whoever made it.
+    // The interval counts from the newest existing backup.
     let app = app.restart().await;
     app.clock.advance_ms(HOUR_MS - 1_000);
     app.get("/healthz").await;

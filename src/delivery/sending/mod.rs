@@ -11,7 +11,7 @@
 pub mod authorities;
 pub mod client;
 pub(super) mod connections;
-pub(super) mod echo;
+pub mod echo;
 pub mod failure;
 pub mod guard;
 pub mod headers;

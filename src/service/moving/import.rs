@@ -21,6 +21,9 @@ use crate::service::people::apps;
 use crate::service::{By, Result, ServiceError};
 use crate::store::{Import, Store};
 
+/// The shortest signing secret: what Standard Webhooks asks for, in bytes.
+const SECRET_BYTES_MIN: usize = 24;
+
 /// How many there are of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
@@ -309,9 +312,15 @@ impl Importer<'_> {
     /// The secret that signs: the given one, or a new one.
     fn secret(&self, given: Option<&str>, place: &str, plan: &mut Plan) -> SigningSecret {
         match given.map(SigningSecret::parse) {
-            Some(Some(secret)) if !secret.key().is_empty() => secret,
-            Some(_) => {
-                let text = "is no signing secret; expected whsec_ and base64";
+            Some(Some(secret)) if secret.key().len() >= SECRET_BYTES_MIN => secret,
+            Some(secret) => {
+                let text = match secret {
+                    None => "is no signing secret; expected whsec_ and base64".to_owned(),
+                    Some(secret) => format!(
+                        "is too short: {} bytes; expected at least {SECRET_BYTES_MIN} (Standard Webhooks), in base64",
+                        secret.key().len()
+                    ),
+                };
                 plan.problems.push(format!("{place}/signing_secret: {text}"));
                 SigningSecret::from_key(&[0; SIGNING_SECRET_BYTES])
             }

@@ -14,7 +14,7 @@ pub mod engine;
 mod log;
 mod people;
 mod queue;
-mod upkeep;
+pub mod upkeep;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::domain::alert::AlertTarget;
-use crate::domain::{Activity, Endpoint};
+use crate::domain::{Activity, Endpoint, Sealed};
+use crate::host::vault::KeyEvidence;
 use crate::store::Result;
 
 /// Seals what is sealed in a value once more. `Err` has a sentence: why it cannot.
@@ -13,6 +14,8 @@ pub type SealAgain<T> = Box<dyn Fn(&mut T) -> std::result::Result<(), String> + 
 pub struct Reseal {
     pub endpoint: SealAgain<Endpoint>,
     pub alert_target: SealAgain<AlertTarget>,
+    /// The check value of the new key.
+    pub key_check: Sealed,
 }
 
 /// What was sealed once more.
@@ -33,4 +36,8 @@ pub trait SecretsStore: Send + Sync {
         reseal: Reseal,
         activity: Activity,
     ) -> Result<std::result::Result<Resealed, String>>;
+    /// What shows with which key the database was written: the check value, or else all that is sealed.
+    async fn secrets_key_evidence(&self) -> Result<KeyEvidence>;
+    /// Stores the check value. Without effect when there is one.
+    async fn secrets_put_key_check(&self, check: Sealed) -> Result<()>;
 }

@@ -22,7 +22,7 @@ async fn target(app: &TestApp, receiver: &Receiver, fields: Value) -> String {
 
 /// Lets so many minutes pass, and waits until alerts have been looked for after them.
 async fn look_after(app: &TestApp, minutes: i64) {
-    let mut looks = app.server().alert_looks();
+    let mut looks = app.server().alert_checks();
     looks.mark_unchanged();
     app.clock.advance_ms(minutes * MINUTE);
     in_time("a look", looks.changed()).await.unwrap();

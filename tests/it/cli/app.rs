@@ -3,7 +3,7 @@
 use super::Place;
 
 #[test]
-fn there_is_a_default_app_and_others_can_be_made() {
+fn the_default_app_exists_and_others_can_be_created() {
     let place = Place::new();
     let apps = place.run("app list --json").json();
     assert_eq!((apps.as_array().unwrap().len(), apps[0]["name"].as_str()), (1, Some("default")));
@@ -21,6 +21,7 @@ fn there_is_a_default_app_and_others_can_be_made() {
 fn the_data_directory_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
+    std::fs::create_dir_all(place.path().join("some/where")).unwrap();
     place.run("app list --data some/where").ok();
     let dir = place.path().join("some/where");
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -32,9 +33,11 @@ fn the_data_directory_is_private() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_made_names_the_setting() {
-    let place = Place::new();
+fn a_data_directory_that_cannot_be_created_names_the_setting() {
+    let place = Place::empty();
     place.write("data", "");
-    let refused = place.run("app list").failed(2);
-    assert!(refused.contains("check data_dir (--data)"), "{refused}");
+    for command in ["app list", "serve"] {
+        let refused = place.run(command).failed(2);
+        assert!(refused.contains("choose another one with --data"), "{refused}");
+    }
 }

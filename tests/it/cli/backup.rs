@@ -21,7 +21,7 @@ fn names(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_backed_up_comes_back() {
+fn a_backup_can_be_restored() {
     let place = filled();
     place.run("backup one.backup").ok();
     let said = place.run("--data two restore one.backup").ok();
@@ -32,15 +32,15 @@ fn what_was_backed_up_comes_back() {
     assert_eq!((&found["ok"], &found["problems"]), (&true.into(), &serde_json::json!([])));
     // The activity log began with the app.
     assert_eq!(found["tables"]["apps"], 2);
-    assert!(place.run("--data two check").ok().contains("sound"));
+    assert!(place.run("--data two check").ok().contains("OK: no corruption"));
 }
 
 #[test]
-fn a_file_that_exists_is_not_replaced() {
+fn an_existing_file_is_not_replaced() {
     let place = filled();
     place.write("one.backup", "mine");
     let said = place.run("backup one.backup").failed(2);
-    assert!(said.contains("one.backup exists already"), "{said}");
+    assert!(said.contains("one.backup already exists"), "{said}");
     assert_eq!(fs::read_to_string(place.path().join("one.backup")).unwrap(), "mine");
     let said = place.run("backup nowhere/one.backup").failed(1);
     assert!(said.contains("nowhere/one.backup"), "{said}");
@@ -50,7 +50,7 @@ fn a_file_that_exists_is_not_replaced() {
 }
 
 #[test]
-fn a_configured_key_is_not_in_the_backup_and_is_asked_for() {
+fn a_configured_key_is_not_in_the_backup_and_is_required() {
     let place = Place::new();
     let configured = [("POSTRIDER_ENCRYPTION_KEY", KEY)];
     place.run_with("app create --name shop", &configured).ok();
@@ -65,7 +65,7 @@ fn a_configured_key_is_not_in_the_backup_and_is_asked_for() {
 }
 
 #[test]
-fn what_is_no_sound_backup_is_refused_and_nothing_is_left() {
+fn an_invalid_backup_is_refused_and_leaves_nothing() {
     let place = filled();
     place.run("backup one.backup").ok();
     let mut bytes = fs::read(place.path().join("one.backup")).unwrap();
@@ -74,9 +74,12 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_left() {
     fs::write(place.path().join("cut.backup"), &bytes[..bytes.len() / 2]).unwrap();
     bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
     fs::write(place.path().join("newer.backup"), &bytes).unwrap();
-    for (file, word) in
-        [("text", "damaged"), ("empty", "damaged"), ("cut", "damaged"), ("newer", "version 99")]
-    {
+    for (file, word) in [
+        ("text", "is not a backup"),
+        ("empty", "is not a backup"),
+        ("cut", "damaged"),
+        ("newer", "version 99"),
+    ] {
         let said = place.run(&format!("--data two restore {file}.backup")).failed(1);
         assert!(said.contains(word), "{file}: {said}");
         assert!(!place.path().join("two").exists(), "{file}");
@@ -85,14 +88,15 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_left() {
 }
 
 #[test]
-fn a_restore_that_fails_leaves_what_was_there() {
+fn a_failed_restore_keeps_the_existing_data() {
     let place = filled();
     place.write("text.backup", "hello");
     let before = names(&place.path().join("data"));
     place.run("restore text.backup").failed(1);
     assert_eq!(names(&place.path().join("data")), before);
     assert!(place.run("app list").ok().contains("shop"));
-    // One whose secrets cannot be opened is sound, but of no use.
+    // A valid backup whose secrets cannot be decrypted is refused.
+    fs::create_dir(place.path().join("two")).unwrap();
     place.run_with("--data two app create --name other", &[("POSTRIDER_ENCRYPTION_KEY", KEY)]).ok();
     place.run_with("--data two backup two.backup", &[("POSTRIDER_ENCRYPTION_KEY", KEY)]).ok();
     place.run("restore two.backup").failed(2);
@@ -101,18 +105,18 @@ fn a_restore_that_fails_leaves_what_was_there() {
 }
 
 #[test]
-fn a_directory_with_other_things_is_not_restored_into() {
+fn a_directory_with_other_files_is_not_restored_into() {
     let place = filled();
     place.run("backup one.backup").ok();
     fs::create_dir(place.path().join("other")).unwrap();
     place.write("other/letter.txt", "dear");
     let said = place.run("--data other restore one.backup").failed(2);
-    assert!(said.contains("other things"), "{said}");
+    assert!(said.contains("other files"), "{said}");
     assert_eq!(names(&place.path().join("other")), ["letter.txt"]);
 }
 
 #[test]
-fn check_finds_what_refers_to_nothing() {
+fn check_finds_dangling_references() {
     let place = filled();
     let database = place.path().join("data/postrider.db");
     let conn = rusqlite::Connection::open(&database).unwrap();

@@ -3,8 +3,8 @@
 use super::Place;
 
 #[test]
-fn nothing_configured_is_fine_and_makes_no_files() {
-    let place = Place::new();
+fn no_configuration_is_valid_and_creates_no_files() {
+    let place = Place::empty();
     assert_eq!(place.run("config check").ok(), "configuration is fine\n");
     place.run("config dump").ok();
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
@@ -38,15 +38,15 @@ fn the_environment_can_name_the_file() {
 fn all_problems_are_reported_at_once_with_exit_code_2() {
     let place = Place::new();
     place.write("p.toml", "colour = 'red'\n[delivery]\ntimeout = '1h'\nretry_schedul = []\n");
-    let environment = [("POSTRIDER_NETWORK__ALLOW", "10.0.0.0/8,nowhere"), ("POSTRIDER_LISTN", "x")];
+    let environment = [("POSTRIDER_NETWORK__ALLOW", "10.0.0.0/8,nowhere"), ("POSTRIDER_LISTEN", "x")];
     for command in ["config check", "config dump", "key list", "healthcheck"] {
         let problems = place.run_with(&format!("--config p.toml {command}"), &environment).failed(2);
         insta::allow_duplicates! {
             insta::assert_snapshot!(problems, @r#"
-            colour (file p.toml): unknown key; config.example.toml has all there are
+            colour (file p.toml): unknown key; config.example.toml lists all keys
             delivery.retry_schedul (file p.toml): unknown key; did you mean delivery.retry_schedule?
             delivery.timeout = "1h" (file p.toml): expected a duration from 1ms to 30s, such as 10s (a whole number and ms, s or m)
-            POSTRIDER_LISTN: unknown environment variable; did you mean POSTRIDER_LISTEN?
+            listen = "x" (environment POSTRIDER_LISTEN): expected an IP address and a port, such as 127.0.0.1:8080, localhost:8080, :8080 (all IPv4 addresses) or [::]:8080, or unix: and the path of a socket
             network.allow = "10.0.0.0/8,nowhere" (environment POSTRIDER_NETWORK__ALLOW): expected a list of networks or addresses, such as 10.0.0.0/8, 192.168.1.7 or fd00::/8
             "#);
         }
@@ -54,7 +54,7 @@ fn all_problems_are_reported_at_once_with_exit_code_2() {
 }
 
 #[test]
-fn a_secret_in_a_file_is_taken_and_never_shown() {
+fn a_secret_in_a_file_is_read_and_never_shown() {
     let place = Place::new();
     let key = "0123456789abcdef0123456789abcdef";
     place.write("key", &format!("{key}\n"));
@@ -72,18 +72,45 @@ fn a_secret_in_a_file_is_taken_and_never_shown() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_no_toml_is_named() {
+fn a_file_that_is_missing_or_invalid_is_named() {
     let place = Place::new();
     let missing = place.run("config check --config nowhere.toml").failed(2);
-    assert!(missing.starts_with("nowhere.toml: expected a configuration file"), "{missing}");
+    assert!(missing.starts_with("nowhere.toml: cannot read the configuration file"), "{missing}");
     place.write("p.toml", "listen = '1.1.1.1:1'\nencryption_key = 'abc\n");
     let broken = place.run("config check --config p.toml").failed(2);
-    assert!(broken.starts_with("p.toml:2: expected TOML") && broken.lines().count() == 1, "{broken}");
+    assert!(broken.starts_with("p.toml:2: expected a closing '") && broken.lines().count() == 1, "{broken}");
     assert!(!broken.contains("abc"));
 }
 
 #[test]
-fn the_example_file_is_fine() {
+fn the_example_file_is_valid() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
     Place::new().run(&format!("config check --config {example}")).ok();
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_and_an_error_only_with_strict() {
+    let place = Place::new();
+    let environment =
+        [("POSTRIDER_LISTN", "127.0.0.1:1"), ("POSTRIDER_VERSION", "1"), ("POSTRIDER_LISTEN", "")];
+    let ran = place.run_with("config check", &environment);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "configuration is fine\n"));
+    assert_eq!(
+        ran.stderr,
+        "warning: POSTRIDER_LISTN: unknown environment variable; did you mean POSTRIDER_LISTEN?\n\
+         warning: POSTRIDER_VERSION: unknown environment variable; config.example.toml lists all keys\n"
+    );
+    let strict = place.run_with("config check --strict", &environment).failed(2);
+    assert!(strict.contains("did you mean POSTRIDER_LISTEN?"), "{strict}");
+    place.run_with("key list", &environment).ok();
+    let link = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("POSTRIDER_WEB_PORT", "tcp://10.0.0.2:80")];
+    assert_eq!(place.run_with("config check --strict", &link).ok(), "configuration is fine\n");
+}
+
+#[test]
+fn an_address_without_quotes_gets_a_sentence() {
+    let place = Place::new();
+    place.write("p.toml", "[log]\nlevel = 'info'\n\n[http]\nlisten = 127.0.0.1:8080\n");
+    let said = place.run("config check --config p.toml").failed(2);
+    assert_eq!(said, "p.toml:5: expected quotes around the value: listen = \"…\"\n");
 }

@@ -1,4 +1,4 @@
-//! `postrider demo`, as someone who has just downloaded it sees it.
+//! `postrider demo`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use super::Place;
 
 #[test]
-fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() {
-    let place = Place::new();
+fn the_demo_shows_deliveries_and_a_retry_and_leaves_nothing_behind() {
+    let place = Place::empty();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_postrider"))
         .env_clear()
         .env("TMPDIR", place.path())
@@ -21,7 +21,7 @@ fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() 
 
     let (mut arrivals, mut dashboard) = (Vec::new(), String::new());
     for line in lines.by_ref() {
-        if line.contains(" attempt ") && line.contains("answered") {
+        if line.contains(" attempt ") && line.contains(" response ") {
             assert!(line.contains("signature ok"), "{line}");
             arrivals.push(line);
         } else if line.contains("/admin/") {
@@ -32,12 +32,12 @@ fn the_demo_shows_events_arriving_one_of_them_twice_and_leaves_nothing_behind() 
     }
     let about = |text: &str| arrivals.iter().filter(|l| l.contains(text)).count();
     assert_eq!(arrivals.len(), 5, "{arrivals:#?}");
-    assert_eq!((about("payment.failed"), about("answered 503"), about("answered 200")), (2, 1, 4));
+    assert_eq!((about("payment.failed"), about("response 503"), about("response 200")), (2, 1, 4));
 
     assert!(dashboard.contains("sign in as demo@example.com with the password "), "{dashboard}");
 
-    let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
-    assert!(told.success());
+    let signaled = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(signaled.success());
     assert!(demo.wait().unwrap().success());
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "the throw-away directory is gone");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "the temporary directory is gone");
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn shells_and_manuals_know_every_command() {
+fn completions_and_manual_list_every_command() {
     let place = Place::new();
     let page = place.run("man").ok();
     assert!(page.contains(".TH postrider 1") && page.contains("\\-\\-config"), "{page}");

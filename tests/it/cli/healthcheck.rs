@@ -18,7 +18,7 @@ fn a_server_that_answers_is_healthy_also_behind_a_wildcard_address() {
     });
     let proxy = [("http_proxy", "http://127.0.0.1:1"), ("HTTP_PROXY", "http://127.0.0.1:1")];
     let said = Place::new().run_with(&format!("healthcheck --listen 0.0.0.0:{port}"), &proxy).ok();
-    assert_eq!(said, format!("healthy: http://127.0.0.1:{port}/healthz answered 200\n"));
+    assert_eq!(said, format!("healthy: http://127.0.0.1:{port}/healthz responded with 200\n"));
     assert!(server.join().unwrap().starts_with("GET /healthz HTTP/1.1\r\n"));
 }
 

@@ -3,7 +3,7 @@
 use super::Place;
 
 #[test]
-fn a_new_key_is_described_in_full_for_programs() {
+fn a_new_key_is_complete_in_json() {
     let place = Place::new();
     let key = place.run("key create --name ci --scope events:write,webhook:read --json").json();
     let fields: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
@@ -31,7 +31,7 @@ fn quiet_prints_the_token_alone() {
 }
 
 #[test]
-fn a_new_key_is_shown_to_people_once_with_something_to_try() {
+fn a_new_key_is_shown_once_with_an_example_request() {
     let place = Place::new();
     let environment =
         [("POSTRIDER_AUTH__KEY_PREFIX", "mxcep"), ("POSTRIDER_PUBLIC_URL", "https://example.com/hooks")];
@@ -67,14 +67,14 @@ fn keys_are_listed_newest_first_and_revoked_by_either_id() {
 }
 
 #[test]
-fn an_unknown_scope_names_those_there_are() {
+fn an_unknown_scope_is_refused_with_the_known_ones() {
     let refused = Place::new().run("key create --name ci --scope webhooks:raed").failed(2);
-    assert!(refused.contains("\"webhooks:raed\" is no scope"), "{refused}");
+    assert!(refused.contains("\"webhooks:raed\" is not a scope"), "{refused}");
     assert!(refused.contains("webhooks:read, webhooks:write, webhooks:secrets"), "{refused}");
 }
 
 #[test]
-fn a_key_belongs_to_the_app_that_is_named() {
+fn a_key_belongs_to_the_named_app() {
     let place = Place::new();
     let app = place.run("app create --name shop --json").json();
     let id = app["id"].as_str().unwrap();

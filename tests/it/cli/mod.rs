@@ -1,5 +1,4 @@
-//! The command line, as a person or a script meets it: the real program, in a directory of its own, with
-//! nothing in its environment but what a test puts there.
+//! The command line: the real program in a directory of its own, with an empty environment.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -15,13 +14,14 @@ mod healthcheck;
 mod key;
 mod make_workbook;
 mod user;
+mod wrong_directory;
 
 /// A directory in which the program runs.
 pub(crate) struct Place {
     dir: TempDir,
 }
 
-/// What a run of the program came to.
+/// The result of a run.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -29,7 +29,14 @@ pub(crate) struct Ran {
 }
 
 impl Place {
+    /// One with an empty data directory.
     pub(crate) fn new() -> Place {
+        let place = Place::empty();
+        std::fs::create_dir(place.path().join("data")).unwrap();
+        place
+    }
+
+    pub(crate) fn empty() -> Place {
         Place { dir: tempfile::tempdir().unwrap() }
     }
 
@@ -37,7 +44,7 @@ impl Place {
         self.dir.path()
     }
 
-    /// Puts a file here.
+    /// Writes a file.
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path().join(name), text).unwrap();
     }
@@ -62,14 +69,14 @@ impl Place {
 }
 
 impl Ran {
-    /// Standard output of a run that ended well.
+    /// Standard output of a successful run.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "{}", self.stderr);
         self.stdout
     }
 
-    /// Standard output, as JSON, of a run that ended well.
+    /// Standard output of a successful run, as JSON.
     #[track_caller]
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.ok()).unwrap()

@@ -3,7 +3,7 @@
 use super::Place;
 
 #[test]
-fn a_user_is_made_with_the_password_of_a_file() {
+fn a_user_is_created_with_the_password_of_a_file() {
     let place = Place::new();
     place.write("password", "correct horse\n");
     let command = "user create --email Ada@Example.com --role owner --password-file password --json";
@@ -17,17 +17,17 @@ fn a_user_is_made_with_the_password_of_a_file() {
 }
 
 #[test]
-fn without_a_file_a_password_is_made_and_shown_once() {
+fn without_a_file_a_password_is_generated_and_shown_once() {
     let place = Place::new();
     let user = place.run("user create --email ada@example.com --role viewer --json").json();
     let first = user["password"].as_str().unwrap().to_owned();
     let reset = place.run("user reset-password --email ada@example.com").ok();
-    assert!(reset.contains("password (shown this once): ") && !reset.contains(&first), "{reset}");
+    assert!(reset.contains("password (shown only once): ") && !reset.contains(&first), "{reset}");
     assert!(!place.run("user list").ok().contains(&first));
 }
 
 #[test]
-fn what_cannot_be_a_user_is_refused() {
+fn invalid_users_are_refused() {
     let place = Place::new();
     place.write("short", "short\n");
     let refused = |command: &str, code| place.run(command).failed(code);

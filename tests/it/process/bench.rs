@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn every_event_arrives_once_at_every_webhook_and_nothing_stays() {
-    let program = Program::new();
+    let program = Program::empty();
     for (arguments, batch) in [("", 1), ("--batch 7", 7)] {
         let arguments =
             format!("bench --json --events 40 --clients 3 --endpoints 2 --payload 200 {arguments}");
@@ -42,7 +42,9 @@ async fn people_read_a_text() {
     let program = Program::new();
     let (code, stdout, stderr) = program.run("bench --events 10 --clients 2").await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    for word in ["fsync", "one by one", "accepted", "delivered", "direct", "for 10,000 deliveries", "MiB"] {
+    for word in
+        ["fsync", "one per request", "accepted", "delivered", "direct", "per 10,000 deliveries", "MiB"]
+    {
         assert!(stdout.contains(word), "{word}: {stdout}");
     }
     let (code, _, stderr) = program.run("bench --batch 0").await;

@@ -115,7 +115,7 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
         ("the token of an alert target", b"leak-alert-token-0c5d".to_vec()),
     ];
 
-    // What it answers to those who may read.
+    // Its responses to authorized readers.
     for path in [
         "/v1/webhooks",
         "/v1/webhooks/deliveries",

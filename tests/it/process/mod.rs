@@ -24,6 +24,7 @@ mod docs;
 mod doctor;
 mod files;
 mod greeting;
+mod keys;
 mod leaks;
 mod listening;
 mod logs;
@@ -33,6 +34,7 @@ mod pages;
 mod recipes;
 mod sending;
 mod signals;
+mod start;
 #[cfg(feature = "otel")]
 mod traces;
 
@@ -73,7 +75,14 @@ struct Ended {
 }
 
 impl Program {
+    /// With an empty data directory.
     fn new() -> Program {
+        let program = Program::empty();
+        fs::create_dir(program.path().join("data")).unwrap();
+        program
+    }
+
+    fn empty() -> Program {
         Program { dir: TempDir::new().unwrap(), data: "data".to_owned(), env: Vec::new() }
     }
 

@@ -39,20 +39,26 @@ async fn another_server_goes_on_with_the_same_keys_and_signatures() {
     let secret = made["data"]["attributes"]["signing_secret"].as_str().unwrap().to_owned();
     let file = new.path().join("moved.json").display().to_string();
     let said = ok(&old, &format!("export --with-secrets {file}")).await;
-    assert!(said.starts_with("exported 1 apps, 1 webhooks, 1 keys to "), "{said}");
+    assert!(said.starts_with("exported 1 app, 1 webhook, 1 key to "), "{said}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let (code, _, stderr) = old.run(&format!("export {file}")).await;
     assert_eq!(code, Some(1), "nothing is written over: {stderr}");
 
-    let said = ok(&new, "import --dry-run moved.json").await;
+    // A key that may do everything is not taken silently.
+    for command in ["import moved.json", "import --dry-run moved.json"] {
+        let (code, stdout, stderr) = new.run(command).await;
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.contains("apps/0/keys/0") && stderr.contains("--allow-admin-keys"), "{stderr}");
+    }
+    let said = ok(&new, "import --allow-admin-keys --dry-run moved.json").await;
     assert!(
-        said.starts_with("would import:") && webhooks(&said) == "1 new, 0 changed, 0 as they are",
+        said.starts_with("would import:") && webhooks(&said) == "1 new, 0 changed, 0 unchanged",
         "{said}"
     );
-    let said = ok(&new, "import moved.json").await;
-    assert!(said.starts_with("imported:") && webhooks(&said) == "1 new, 0 changed, 0 as they are", "{said}");
-    let said = ok(&new, "import moved.json").await;
-    assert_eq!(webhooks(&said), "0 new, 0 changed, 1 as they are");
+    let said = ok(&new, "import --allow-admin-keys moved.json").await;
+    assert!(said.starts_with("imported:") && webhooks(&said) == "1 new, 0 changed, 0 unchanged", "{said}");
+    let said = ok(&new, "import --allow-admin-keys moved.json").await;
+    assert_eq!(webhooks(&said), "0 new, 0 changed, 1 unchanged");
     ok(&new, "export --with-secrets again.json").await;
     let (first, again) = (exported(&new, "moved.json"), exported(&new, "again.json"));
     // The app `default` is the one of this server; everything else is as it was.
@@ -94,10 +100,10 @@ async fn without_secrets_what_is_there_keeps_its_own_and_what_is_new_gets_one() 
     ok(&old, "export plain.json").await;
     let text = fs::read_to_string(old.path().join("plain.json")).unwrap();
     assert!(!text.contains("s3cret") && !text.contains("whsec_"), "{text}");
-    assert_eq!(webhooks(&ok(&old, "import plain.json").await), "0 new, 0 changed, 1 as they are");
+    assert_eq!(webhooks(&ok(&old, "import plain.json").await), "0 new, 0 changed, 1 unchanged");
     // A change in the file is a change there, and the secrets stay.
     fs::write(old.path().join("plain.json"), text.replace("/hook", "/other")).unwrap();
-    assert_eq!(webhooks(&ok(&old, "import plain.json").await), "0 new, 1 changed, 0 as they are");
+    assert_eq!(webhooks(&ok(&old, "import plain.json").await), "0 new, 1 changed, 0 unchanged");
     ok(&old, "export --with-secrets after.json").await;
     let after = &exported(&old, "after.json")["apps"][1]["webhooks"][0];
     assert_eq!(
@@ -108,7 +114,7 @@ async fn without_secrets_what_is_there_keeps_its_own_and_what_is_new_gets_one() 
 
     fs::write(new.path().join("plain.json"), text).unwrap();
     let (code, stdout, stderr) = new.run("import plain.json").await;
-    assert_eq!((code, webhooks(&stdout)), (Some(0), "1 new, 0 changed, 0 as they are"));
+    assert_eq!((code, webhooks(&stdout)), (Some(0), "1 new, 0 changed, 0 unchanged"));
     assert!(stderr.contains("apps/1/webhooks/0/headers/Authorization: has no value"), "{stderr}");
     assert!(
         stderr.contains("apps/1/webhooks/0: no signing secret is given, so a new one is made"),
@@ -151,7 +157,23 @@ async fn problems_name_their_places_and_then_nothing_is_taken() {
     ] {
         assert!(stderr.contains(place), "{place} is not in {stderr}");
     }
-    assert!(stderr.contains("nothing was imported; 12 to mend"), "{stderr}");
+    assert!(stderr.contains("nothing was imported. Fix 12 problems"), "{stderr}");
+    // Text of the file cannot steer the terminal.
+    let steering = json!({ "postrider_export": 1, "apps": [{ "name": "a\u{1b}[2Jb\u{202e}", "webhooks": [
+        { "url": "https://example.com/", "events": ["*"], "signing_secret": "whsec_AQ==" },
+        { "url": "https://example.com/", "events": ["*"], "signing_secret": format!("whsec_{}", STANDARD.encode([1; 23])) },
+        { "url": "https://example.com/\u{1b}]0;title\u{7}", "events": ["\u{9b}2J"] },
+    ] }] });
+    write(&program, "steering.json", &steering);
+    let (code, _, stderr) = program.run("import steering.json").await;
+    assert_eq!(code, Some(1));
+    assert!(!stderr.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{stderr:?}");
+    for short in [
+        "webhooks/0/signing_secret: is too short: 1 bytes",
+        "webhooks/1/signing_secret: is too short: 23 bytes",
+    ] {
+        assert!(stderr.contains(short) && stderr.contains("at least 24"), "{stderr}");
+    }
     assert!(!ok(&program, "app list").await.contains("one"));
     write(&program, "newer.json", &json!({ "postrider_export": 2, "apps": [] }));
     let (code, _, stderr) = program.run("import newer.json").await;
@@ -193,7 +215,9 @@ fn svix(path: &str) -> Option<Value> {
             page(json!([endpoint("ep_1", busy)]), json!("ep_1+"), false)
         }
         "/api/v1/app/app_1/endpoint/" => {
-            page(json!([endpoint("ep_2", json!({ "disabled": true }))]), json!("ep_2"), true)
+            // Newer versions name the list otherwise.
+            let newer = json!({ "disabled": true, "eventTypes": ["user.created"] });
+            page(json!([endpoint("ep_2", newer)]), json!("ep_2"), true)
         }
         "/api/v1/app/app_2/endpoint/" => page(json!([]), Value::Null, true),
         "/api/v1/app/app_1/endpoint/ep_1/secret/" => {
@@ -219,18 +243,20 @@ async fn what_a_svix_server_has_is_taken_in_with_its_secrets() {
         _ => Reply::status(401).body(r#"{"code":"authentication_failed","detail":"Invalid token"}"#),
     });
     let url = server.url("");
+    let (code, _, stderr) = program.run(&format!("import-svix --url {url}")).await;
+    assert!(code == Some(2) && stderr.contains("--token-file"), "{stderr}");
     let (code, _, stderr) = program.run(&format!("import-svix --url {url} --token wrong")).await;
     assert!(code == Some(1) && stderr.contains("401") && stderr.contains("token"), "{stderr}");
     fs::write(program.path().join("svix.token"), "sk_1\n").unwrap();
     server.reply_once(Reply::status(429).header("retry-after", "0"));
     let command = format!("import-svix --url {url}/ --token-file svix.token");
     let (code, stdout, stderr) = program.run(&format!("{command} --dry-run")).await;
-    assert_eq!((code, webhooks(&stdout)), (Some(0), "2 new, 0 changed, 0 as they are"), "{stderr}");
-    assert!(stderr.contains("endpoint ep_1: there are no channels here; left out: eu"), "{stderr}");
-    assert!(stderr.contains("value of the header Authorization; set it by hand"), "{stderr}");
-    assert!(stderr.contains(r#"this one is "Acme (app_2)""#), "{stderr}");
-    assert_eq!(webhooks(&ok(&program, &command).await), "2 new, 0 changed, 0 as they are");
-    assert_eq!(webhooks(&ok(&program, &command).await), "0 new, 0 changed, 2 as they are");
+    assert_eq!((code, webhooks(&stdout)), (Some(0), "2 new, 0 changed, 0 unchanged"), "{stderr}");
+    assert!(stderr.contains("endpoint ep_1: channels are not supported; left out: eu"), "{stderr}");
+    assert!(stderr.contains("value of the header Authorization; set it yourself"), "{stderr}");
+    assert!(stderr.contains(r#"imported as "Acme (app_2)""#), "{stderr}");
+    assert_eq!(webhooks(&ok(&program, &command).await), "2 new, 0 changed, 0 unchanged");
+    assert_eq!(webhooks(&ok(&program, &command).await), "0 new, 0 changed, 2 unchanged");
 
     ok(&program, "export --with-secrets all.json").await;
     let all = exported(&program, "all.json");
@@ -248,6 +274,6 @@ async fn what_a_svix_server_has_is_taken_in_with_its_secrets() {
         (&first["status"], &first["created_at"]),
         (&json!("active"), &json!("2024-05-02T10:00:00.000Z"))
     );
-    assert_eq!((&second["status"], &second["events"]), (&json!("disabled"), &json!(["*"])));
+    assert_eq!((&second["status"], &second["events"]), (&json!("disabled"), &json!(["user.created"])));
     assert_eq!((&second["name"], &second["description"]), (&json!("example.com"), &Value::Null));
 }

@@ -10,7 +10,7 @@ async fn a_signal_lets_what_is_in_flight_finish_and_ends_with_0() {
         let made = running.post("/v1/webhooks", json!({ "url": receiver.url("/"), "events": ["*"] })).await;
         let hold = receiver.hold();
         running.post("/v1/events", json!({ "event_type": "a.b", "payload": 1 })).await;
-        // A delivery and a request of a client, which is a test delivery, are both under way.
+        // A delivery and a request of a client, which is a test delivery, are both in flight.
         let path = format!("/v1/webhooks/{}/test", made["data"]["id"].as_str().unwrap());
         let test = tokio::spawn(json_body(running.request(Method::POST, &path), "{}").send());
         receiver.next_n(2).await;

@@ -8,7 +8,7 @@ use super::{files, read, root};
 /// What each layer may name of the crate, besides itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("trace", &["config"]),
+    ("trace", &["config", "host"]),
     ("config", &["domain"]),
     ("host", &["config", "domain"]),
     ("store", &["domain", "host"]),

@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{Activity, Endpoint};
+use crate::domain::{Activity, Endpoint, Sealed};
+use crate::host::vault::KeyEvidence;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::{activity, alerts};
 use crate::store::sqlite::queue::endpoints::{COLUMNS, endpoint, put};
+use crate::store::sqlite::upkeep::key_check;
 use crate::store::{Reseal, Resealed, Result, SecretsStore};
 
 #[async_trait]
@@ -38,8 +40,23 @@ impl SecretsStore for SqliteStore {
             for target in &targets {
                 alerts::update(tx, target)?;
             }
+            key_check::put(tx, &reseal.key_check)?;
             activity::append(tx, &activity)?;
             Ok(Ok(Resealed { endpoints: all.len(), alert_targets: targets.len() }))
+        })
+        .await
+    }
+
+    async fn secrets_key_evidence(&self) -> Result<KeyEvidence> {
+        self.read("reading what shows the encryption key", key_check::read).await
+    }
+
+    async fn secrets_put_key_check(&self, check: Sealed) -> Result<()> {
+        self.write("writing the check value of the key", move |tx| {
+            if key_check::read(tx)?.check.is_none() {
+                key_check::put(tx, &check)?;
+            }
+            Ok(())
         })
         .await
     }

@@ -1,21 +1,19 @@
-//! Spans for traces, where the program was built with the feature `otel`; without it nothing of this costs
-//! anything.
+//! Logs ([`logging`]) and spans for traces.
 //!
-//! Two kinds of spans: `request` (one of a client) and `attempt` (one at a receiver). They are not joined:
-//! between the two an event is on disk, perhaps for days. What follows an event is in the delivery log.
-//!
-//! `otel` sends them by OTLP over HTTP.
+//! Spans exist only in builds with the feature `otel`, which exports them by OTLP over HTTP; otherwise they
+//! cost nothing. There are two kinds: `request` (of a client) and `attempt` (to a receiver). They are not
+//! linked: in between an event is on disk, perhaps for days, and the delivery log shows what follows an event.
 
 #[cfg(feature = "otel")]
 pub mod otel;
 
 use tracing::Span;
 
-/// What is said of an attempt when it begins.
+/// An attempt at its start.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     pub attempt_id: i64,
-    /// Its number in the delivery.
+    /// Its number within the delivery.
     pub attempt: u32,
     pub endpoint_id: &'a dyn std::fmt::Display,
     pub event_id: &'a dyn std::fmt::Display,
@@ -28,7 +26,7 @@ mod spans {
 
     use super::{Attempt, Span};
 
-    /// A span for an attempt.
+    /// The span of an attempt.
     pub fn attempt(attempt: Attempt<'_>) -> Span {
         let span = tracing::info_span!(
             "attempt",
@@ -42,7 +40,7 @@ mod spans {
         span
     }
 
-    /// Says how an attempt ended.
+    /// Records the outcome of an attempt.
     pub fn attempt_ended(span: &Span, status: Option<u16>, failure: Option<(&str, &str)>) {
         if let Some(status) = status {
             span.set_attribute("http.response.status_code", i64::from(status));
@@ -53,7 +51,7 @@ mod spans {
         }
     }
 
-    /// Says on the present span what a request was and how it was answered. The path has no query.
+    /// Records a request and its response on the current span. The path has no query.
     pub fn request_answered(method: &str, path: &str, status: u16) {
         let span = Span::current();
         span.set_attribute("http.request.method", method.to_owned());
@@ -66,21 +64,21 @@ mod spans {
 mod spans {
     use super::{Attempt, Span};
 
-    /// A span for an attempt: none.
+    /// No span.
     pub fn attempt(_: Attempt<'_>) -> Span {
         Span::none()
     }
 
-    /// Says how an attempt ended: to nobody.
+    /// Does nothing.
     pub fn attempt_ended(_: &Span, _: Option<u16>, _: Option<(&str, &str)>) {}
 
-    /// Says how a request was answered: to nobody.
+    /// Does nothing.
     pub fn request_answered(_: &str, _: &str, _: u16) {}
 }
 
 pub use spans::{attempt, attempt_ended, request_answered};
 
-/// Sends what is waiting, before the process ends; blocks for some seconds at most.
+/// Exports the remaining spans before the process ends; blocks for some seconds at most.
 pub fn finish() {
     #[cfg(feature = "otel")]
     otel::finish();

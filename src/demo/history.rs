@@ -1,9 +1,9 @@
-//! The demo's past: a week of deliveries, so that the dashboard has something to show at first sight.
+//! The demo's history: a week of deliveries, so that the dashboard has data from the start.
 //!
-//! It is played, not painted: events are taken in, due attempts are loaded and finished by the same storage
-//! intents as in a running server, only with earlier times. So roll-ups, counters, a switched-off webhook and
-//! its activity are what they would have been. Requests are signed; only nothing is sent. It is written
-//! before the server starts, which would send what is due.
+//! Events are inserted, and due attempts loaded and finished, by the same storage methods as in a running
+//! server, but with earlier times. So statistics, counters, the disabled webhook and its activity are
+//! consistent. Requests are signed but not sent. The history is written before the server starts, which
+//! would send due attempts.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::DemoError;
-use super::cast::{Dice, Happening, LATELY_MS, Part, customer, happening};
+use super::sample::{Dice, RECENT_CUSTOMERS_MS, SampleEvent, SampleWebhook, customer_created, daily_event};
 use crate::config::Config;
 use crate::delivery::sending::failure;
 use crate::delivery::sending::failure::Stage;
@@ -30,18 +30,18 @@ use crate::host::vault::Vault;
 use crate::service::By;
 use crate::store::{FinishRules, Finished, LoadedAttempt, NewEvent, Queued, Store, Taken};
 
-/// How far back it goes.
+/// Length of the history in days.
 const DAYS: i64 = 7;
 const HOUR_MS: i64 = 3_600_000;
-/// The last day is looked at closely: everything in it happens at a time of its own.
-const CLOSE_MS: i64 = 24 * HOUR_MS;
-/// What is due within this time of each other is finished together.
-const TOGETHER_MS: i64 = 3 * 60_000;
+/// On the last day each event has a time of its own.
+const DETAILED_MS: i64 = 24 * HOUR_MS;
+/// Attempts due within this time are finished in one batch.
+const BATCH_MS: i64 = 3 * 60_000;
 
-/// The webhooks of the past, with their secrets.
-pub(super) type Webhooks = Vec<(Part, EndpointId, SigningSecret)>;
+/// The webhooks of the history, with their secrets.
+pub(super) type Webhooks = Vec<(SampleWebhook, EndpointId, SigningSecret)>;
 
-/// Writes the past up to `now`. `port` is the receiver's; the same `seed` and `now` give the same past.
+/// Writes the history up to `now`. `port` is the receiver's; the same `seed` and `now` give the same history.
 pub(super) async fn write(
     store: Arc<dyn Store>,
     vault: &Vault,
@@ -51,8 +51,8 @@ pub(super) async fn write(
     seed: u64,
 ) -> Result<Webhooks, DemoError> {
     let begin = now.plus_ms(-DAYS * 24 * HOUR_MS).hour();
-    let signing = SigningHeaders::new(&config.signing.headers).map_err(DemoError::Past)?;
-    let mut play = Play {
+    let signing = SigningHeaders::new(&config.signing.headers).map_err(DemoError::History)?;
+    let mut writer = HistoryWriter {
         store,
         vault,
         config,
@@ -63,18 +63,18 @@ pub(super) async fn write(
         parts: HashMap::new(),
         due: BinaryHeap::new(),
     };
-    let webhooks = play.webhooks(begin, port).await?;
+    let webhooks = writer.webhooks(begin, port).await?;
     let mut at = begin;
     while at < now {
         let next = at.plus_ms(HOUR_MS);
-        play.hour(at, next.min(now)).await?;
+        writer.hour(at, next.min(now)).await?;
         at = next;
     }
-    play.send_until(now).await?;
+    writer.send_until(now).await?;
     Ok(webhooks)
 }
 
-struct Play<'a> {
+struct HistoryWriter<'a> {
     store: Arc<dyn Store>,
     vault: &'a Vault,
     config: &'a Config,
@@ -82,14 +82,14 @@ struct Play<'a> {
     app: AppId,
     now: Timestamp,
     dice: Dice,
-    parts: HashMap<EndpointId, Part>,
+    parts: HashMap<EndpointId, SampleWebhook>,
     due: BinaryHeap<Reverse<(Timestamp, AttemptId)>>,
 }
 
-impl Play<'_> {
+impl HistoryWriter<'_> {
     async fn webhooks(&mut self, at: Timestamp, port: u16) -> Result<Webhooks, DemoError> {
-        let mut made = Vec::new();
-        for part in Part::ALL {
+        let mut created = Vec::new();
+        for part in SampleWebhook::ALL {
             let id = EndpointId::new(at);
             let mut key = [0u8; 32];
             key.fill_with(|| self.dice.between(0, 256) as u8);
@@ -102,7 +102,7 @@ impl Play<'_> {
                     url: format!("http://{}:{port}{}", part.host(), part.path()),
                     name: part.name().to_owned(),
                     description: None,
-                    events: patterns.collect::<Result<_, _>>().map_err(DemoError::Past)?,
+                    events: patterns.collect::<Result<_, _>>().map_err(DemoError::History)?,
                     headers: vec![],
                     encrypted: false,
                     retry_schedule: None,
@@ -123,18 +123,18 @@ impl Play<'_> {
             let activity = by.activity(ActivityKind::EndpointCreated, Some(self.app), summary, details, at);
             self.store.endpoint_insert(endpoint, u32::MAX, activity).await?;
             self.parts.insert(id, part);
-            made.push((part, id, secret));
+            created.push((part, id, secret));
         }
-        Ok(made)
+        Ok(created)
     }
 
-    /// What happens from `from` to `to`, a whole hour or less.
+    /// Posts the events from `from` to `to`, at most an hour.
     async fn hour(&mut self, from: Timestamp, to: Timestamp) -> Result<(), DemoError> {
         let share = (to.as_millis() - from.as_millis()) as f64 / HOUR_MS as f64;
-        let count = (f64::from(self.busy(from)) * share).round() as usize;
-        if self.now.as_millis() - from.as_millis() > CLOSE_MS {
+        let count = (f64::from(self.events_in_hour(from)) * share).round() as usize;
+        if self.now.as_millis() - from.as_millis() > DETAILED_MS {
             let events = (0..count).map(|_| self.event()).collect::<Result<Vec<_>, _>>()?;
-            return if events.is_empty() { Ok(()) } else { self.happen(events, from).await };
+            return if events.is_empty() { Ok(()) } else { self.post(events, from).await };
         }
         let span = (to.as_millis() - from.as_millis()) as u32;
         let mut moments = Vec::new();
@@ -142,32 +142,32 @@ impl Play<'_> {
             let after = i64::from(self.dice.between(0, span));
             moments.push((from.plus_ms(after), self.event()?));
         }
-        // Whatever the time of day, what has gone bad is seen to be so.
-        for ago_ms in LATELY_MS {
+        // So that the failing webhook has recent failures at any time of day.
+        for ago_ms in RECENT_CUSTOMERS_MS {
             let at = self.now.plus_ms(-ago_ms);
             if from <= at && at < to {
-                moments.push((at, event(customer(&mut self.dice))?));
+                moments.push((at, event(customer_created(&mut self.dice))?));
             }
         }
         moments.sort_by_key(|(at, _)| *at);
         for (at, event) in moments {
-            self.happen(vec![event], at).await?;
+            self.post(vec![event], at).await?;
         }
         Ok(())
     }
 
-    /// How much happens in an hour: more by day than by night.
-    fn busy(&mut self, at: Timestamp) -> u32 {
+    /// The number of events in an hour: more by day than by night.
+    fn events_in_hour(&mut self, at: Timestamp) -> u32 {
         let hour = at.as_millis() / HOUR_MS % 24;
         let by_day = (8 - (hour - 14).abs()).max(0) as u32;
         1 + by_day + self.dice.between(0, 3)
     }
 
     fn event(&mut self) -> Result<NewEvent, DemoError> {
-        event(happening(&mut self.dice))
+        event(daily_event(&mut self.dice))
     }
 
-    async fn happen(&mut self, events: Vec<NewEvent>, at: Timestamp) -> Result<(), DemoError> {
+    async fn post(&mut self, events: Vec<NewEvent>, at: Timestamp) -> Result<(), DemoError> {
         self.send_until(at).await?;
         if let Taken::All(accepted) = self.store.event_insert(self.app, events, at).await? {
             self.queue(accepted.into_iter().flat_map(|one| one.queued));
@@ -179,13 +179,13 @@ impl Play<'_> {
         self.due.extend(queued.into_iter().map(|one| Reverse((one.due_at, one.attempt_id))));
     }
 
-    /// Ends every attempt that is due before `until`, in the order of time.
+    /// Finishes all attempts due before `until`, in order of time.
     async fn send_until(&mut self, until: Timestamp) -> Result<(), DemoError> {
         while let Some(&Reverse((first, _))) = self.due.peek() {
             if first >= until {
                 break;
             }
-            let last = first.plus_ms(TOGETHER_MS).min(until);
+            let last = first.plus_ms(BATCH_MS).min(until);
             let mut batch = HashMap::new();
             while let Some(&Reverse((due, id))) = self.due.peek().filter(|next| next.0.0 < last) {
                 self.due.pop();
@@ -199,7 +199,7 @@ impl Play<'_> {
     async fn send(&mut self, batch: HashMap<AttemptId, Timestamp>) -> Result<(), DemoError> {
         let mut jobs = self.store.queue_load(batch.keys().copied().collect()).await?;
         jobs.sort_by_key(|job| (batch[&job.id], job.id));
-        let mut ends = Vec::new();
+        let mut results = Vec::new();
         for job in jobs {
             let wait_ms = self.dice.between(2, 40);
             let outcome = self.outcome(&job, batch[&job.id].plus_ms(i64::from(wait_ms)))?;
@@ -211,49 +211,49 @@ impl Play<'_> {
                 },
                 default_schedule: Arc::new(self.config.delivery.retry_schedule.clone()),
             };
-            ends.push((job.id, outcome, rules));
+            results.push((job.id, outcome, rules));
         }
         let store = self.store.clone();
-        let ended = ends
+        let finishing = results
             .into_iter()
             .map(|(id, outcome, rules)| store.attempt_finish(id, outcome.into(), rules, Epoch::FIRST));
-        for finished in try_join_all(ended).await? {
+        for finished in try_join_all(finishing).await? {
             if let Finished::Done { queued, disabled, .. } = finished {
                 self.queue(queued);
-                // What still waits is cancelled, as the server does it.
+                // Pending attempts of a disabled webhook are cancelled, as in the server.
                 while disabled && self.store.queue_cancel(1_000).await? > 0 {}
             }
         }
         Ok(())
     }
 
-    /// What became of a request that was made at `at`.
+    /// The outcome of a request sent at `at`.
     fn outcome(&mut self, job: &LoadedAttempt, at: Timestamp) -> Result<Outcome, DemoError> {
-        let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(Part::Shop);
+        let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(SampleWebhook::Shop);
         let ago_ms = self.now.as_millis() - at.as_millis();
-        let answer = part.answered(ago_ms, job.attempt, &mut self.dice);
+        let reply = part.respond(ago_ms, job.attempt, &mut self.dice);
         let recipient = Recipient::new(&job.endpoint, at, self.vault, &self.signing)
-            .map_err(|error| DemoError::Past(error.to_string()))?;
+            .map_err(|error| DemoError::History(error.to_string()))?;
         let sent = self.signing.for_request(job, &recipient, at, &job.payload);
-        let response = answer.status.map(|status| Response {
+        let response = reply.status.map(|status| Response {
             status,
             headers: [
                 ("content-type", "application/json"),
-                ("content-length", &answer.body.len().to_string()),
+                ("content-length", &reply.body.len().to_string()),
             ]
             .into_iter()
             .collect(),
-            body: answer.body.as_bytes().to_vec(),
+            body: reply.body.as_bytes().to_vec(),
             body_truncated: false,
         });
-        let failure = match answer.status.map(reqwest::StatusCode::from_u16) {
+        let failure = match reply.status.map(reqwest::StatusCode::from_u16) {
             Some(Ok(status)) => failure::of_status(status),
             _ => Some(failure::of_deadline(Stage::Sending, &self.config.delivery.timeout)),
         };
         Ok(Outcome {
             attempted_at: Some(at),
-            finished_at: at.plus_ms(i64::from(answer.took_ms)),
-            response_time_ms: Some(answer.took_ms),
+            finished_at: at.plus_ms(i64::from(reply.took_ms)),
+            response_time_ms: Some(reply.took_ms),
             request: Some(Request {
                 url: recipient.destination.url.as_str().to_owned(),
                 headers: headers::recorded(&sent, &recipient.destination.authority, job.payload.len()),
@@ -266,8 +266,8 @@ impl Play<'_> {
     }
 }
 
-fn event((event_type, resource, payload): Happening) -> Result<NewEvent, DemoError> {
-    let event_type = EventType::parse(event_type).map_err(DemoError::Past)?;
+fn event((event_type, resource, payload): SampleEvent) -> Result<NewEvent, DemoError> {
+    let event_type = EventType::parse(event_type).map_err(DemoError::History)?;
     Ok(NewEvent { event_type, payload: payload.into(), resource_id: Some(resource), idempotency_key: None })
 }
 
@@ -316,13 +316,13 @@ mod tests {
             }
         }
 
-        fn id(&self, part: Part) -> EndpointId {
+        fn id(&self, part: SampleWebhook) -> EndpointId {
             self.webhooks.iter().find(|(p, ..)| *p == part).unwrap().1
         }
     }
 
     #[tokio::test]
-    async fn statistics_say_of_the_past_what_its_log_says() {
+    async fn statistics_of_the_history_match_its_log() {
         let past = written(1).await;
         let rows = past.rows().await;
         let with = |status| rows.iter().filter(|row| row.status == status).count() as u64;
@@ -345,7 +345,7 @@ mod tests {
         let (since, until) = (Timestamp::from_millis(NOW - 8 * 24 * HOUR_MS).hour(), NOW + 2 * HOUR_MS);
         let until = Timestamp::from_millis(until).hour();
         let hours = past.store.stats_points(past.app, None, since, until, HOUR_MS).await.unwrap();
-        assert!(hours.len() > 160, "there is something in every hour of the week: {}", hours.len());
+        assert!(hours.len() > 160, "every hour of the week has deliveries: {}", hours.len());
         for point in &hours {
             let within = |at: Option<Timestamp>| {
                 at.is_some_and(|at| (point.start_ms..point.start_ms + HOUR_MS).contains(&at.as_millis()))
@@ -360,23 +360,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_webhook_was_switched_off_one_is_going_bad_and_the_others_are_well() {
+    async fn one_webhook_is_disabled_one_is_failing_and_the_others_are_healthy() {
         let past = written(2).await;
         let now = Timestamp::from_millis(NOW);
-        let mut told = HashMap::new();
-        for part in Part::ALL {
+        let mut found = HashMap::new();
+        for part in SampleWebhook::ALL {
             let endpoint = past.store.endpoint_get(past.app, past.id(part)).await.unwrap().unwrap();
             let health = past.store.stats_health(past.app, past.id(part), 5, now).await.unwrap().unwrap();
-            told.insert(part.name(), (endpoint, health));
+            found.insert(part.name(), (endpoint, health));
         }
-        let (erp, _) = &told["Legacy ERP"];
+        let (erp, _) = &found["Legacy ERP"];
         assert_eq!(erp.status, EndpointStatus::Disabled);
         assert!(erp.status_reason.as_deref().unwrap().contains("20"), "{:?}", erp.status_reason);
-        let (crm, health) = &told["CRM sync"];
+        let (crm, health) = &found["CRM sync"];
         assert!(crm.status == EndpointStatus::Active && crm.consecutive_failures > 0, "{crm:?}");
         assert!(health.last_24h.failed_attempts > 3 && health.errors[0].response_status == Some(500));
         for name in ["Storefront", "Billing", "Data warehouse"] {
-            let (endpoint, health) = &told[name];
+            let (endpoint, health) = &found[name];
             assert_eq!(
                 (endpoint.status, endpoint.consecutive_failures),
                 (EndpointStatus::Active, 0),
@@ -385,15 +385,15 @@ mod tests {
             assert!(health.figures.totals.delivered > 50, "{name}: {:?}", health.figures);
         }
         let rows = past.rows().await;
-        assert!(rows.iter().all(|row| row.created_at <= now), "nothing is of tomorrow");
-        assert!(rows.windows(2).all(|pair| pair[0].id > pair[1].id), "as it happened");
+        assert!(rows.iter().all(|row| row.created_at <= now), "no row is in the future");
+        assert!(rows.windows(2).all(|pair| pair[0].id > pair[1].id), "in order");
         let activity = past.store.activity_recent(50).await.unwrap();
         let disabled = activity.iter().find(|a| a.kind == ActivityKind::EndpointDisabled).unwrap();
-        assert!(disabled.created_at < now.plus_ms(-40 * HOUR_MS), "when it happened: {disabled:?}");
+        assert!(disabled.created_at < now.plus_ms(-40 * HOUR_MS), "at its time in the history: {disabled:?}");
     }
 
     #[tokio::test]
-    async fn the_same_seed_makes_the_same_past() {
+    async fn the_same_seed_gives_the_same_history() {
         let story = async |seed| {
             let rows = written(seed).await.rows().await;
             rows.into_iter()

@@ -1,7 +1,7 @@
-//! `postrider doctor`: is this machine fit for it, and why does an endpoint not get its webhooks?
+//! `postrider doctor`: diagnoses this machine, or the connection to an endpoint.
 //!
-//! Each check is a [`Finding`] in plain words, with what would mend it. Nothing is changed: a probe of an
-//! endpoint is a real, signed request, but it is in no log, and counts nowhere.
+//! Each check is a [`Finding`] in plain words, with advice how to fix it. Nothing is changed: the test of an
+//! endpoint is a real, signed request, but it is not logged and counts nowhere.
 
 use serde_json::{Value, json};
 
@@ -9,56 +9,56 @@ pub mod certificate;
 pub mod endpoint;
 pub mod machine;
 
-/// How it is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Fine,
-    /// It works, but somebody should look at it.
+pub enum Severity {
+    Ok,
+    /// It works, but needs attention.
     Warning,
     /// It does not work.
     Problem,
 }
 
-impl Verdict {
+impl Severity {
     /// A word for people and programs.
     pub fn as_str(self) -> &'static str {
         match self {
-            Verdict::Fine => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Problem => "problem",
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Problem => "problem",
         }
     }
 }
 
-/// What a check has found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// What was looked at, in a word or two.
+    /// The name of the check.
     pub check: &'static str,
-    pub verdict: Verdict,
-    /// A sentence without its full stop.
+    pub severity: Severity,
+    /// A sentence without full stop.
     pub detail: String,
-    /// What to do about it.
+    /// How to fix it.
     pub advice: Option<String>,
-    /// How long it took, in milliseconds, where that says something.
+    /// Duration in milliseconds, where it matters.
     pub took_ms: Option<f64>,
 }
 
 impl Finding {
-    fn new(check: &'static str, verdict: Verdict, detail: impl Into<String>) -> Finding {
-        Finding { check, verdict, detail: detail.into(), advice: None, took_ms: None }
+    fn new(check: &'static str, severity: Severity, detail: impl Into<String>) -> Finding {
+        Finding { check, severity, detail: detail.into(), advice: None, took_ms: None }
     }
 
-    fn fine(check: &'static str, detail: impl Into<String>) -> Finding {
-        Finding::new(check, Verdict::Fine, detail)
+    fn ok(check: &'static str, detail: impl Into<String>) -> Finding {
+        Finding::new(check, Severity::Ok, detail)
     }
 
     fn warning(check: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding { advice: Some(advice.into()), ..Finding::new(check, Verdict::Warning, detail) }
+        Finding { advice: Some(advice.into()), ..Finding::new(check, Severity::Warning, detail) }
     }
 
     fn problem(check: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding { advice: Some(advice.into()), ..Finding::new(check, Verdict::Problem, detail) }
+        Finding { advice: Some(advice.into()), ..Finding::new(check, Severity::Problem, detail) }
     }
 
     fn took(mut self, started: tokio::time::Instant) -> Finding {
@@ -67,13 +67,13 @@ impl Finding {
     }
 }
 
-/// Findings for people, a line each, and what would mend them below.
+/// Findings as text, one line each, with the advice below.
 pub fn text(findings: &[Finding]) -> String {
     let width = findings.iter().map(|found| found.check.len()).max().unwrap_or(0);
     let line = |found: &Finding| {
         let took = found.took_ms.map_or(String::new(), |ms| format!(" ({ms} ms)"));
         let mut line =
-            format!("{:<7}  {:<width$}  {}{took}\n", found.verdict.as_str(), found.check, found.detail);
+            format!("{:<7}  {:<width$}  {}{took}\n", found.severity.as_str(), found.check, found.detail);
         if let Some(advice) = &found.advice {
             line += &format!("{:<7}  {:<width$}  → {advice}\n", "", "");
         }
@@ -82,24 +82,24 @@ pub fn text(findings: &[Finding]) -> String {
     findings.iter().map(line).collect()
 }
 
-/// Findings for programs.
+/// Findings as JSON.
 pub fn value(findings: &[Finding]) -> Value {
     let checks: Vec<Value> = findings
         .iter()
         .map(|found| {
             json!({
                 "check": found.check,
-                "verdict": found.verdict.as_str(),
+                "verdict": found.severity.as_str(),
                 "detail": found.detail,
                 "advice": found.advice,
                 "took_ms": found.took_ms,
             })
         })
         .collect();
-    json!({ "ok": !has_problem(findings), "checks": checks })
+    json!({ "ok": problems(findings) == 0, "checks": checks })
 }
 
-/// Whether something does not work.
-pub fn has_problem(findings: &[Finding]) -> bool {
-    findings.iter().any(|found| found.verdict == Verdict::Problem)
+/// The number of checks that failed.
+pub fn problems(findings: &[Finding]) -> usize {
+    findings.iter().filter(|found| found.severity == Severity::Problem).count()
 }
