@@ -231,7 +231,7 @@ impl Play<'_> {
         let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(Part::Shop);
         let ago_ms = self.now.as_millis() - at.as_millis();
         let answer = part.answered(ago_ms, job.attempt, &mut self.dice);
-        let recipient = Recipient::new(&job.endpoint, at, self.vault, &self.signing)
+        let recipient = Recipient::new(&job.endpoint, at, self.vault, self.signing.names())
             .map_err(|error| DemoError::Past(error.to_string()))?;
         let sent = self.signing.for_request(job, &recipient, at, &job.payload);
         let response = answer.status.map(|status| Response {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::delivery::Sender;
-use crate::delivery::sending::headers;
+use crate::delivery::sending::recipients;
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::alert::{Alert, AlertTarget, AlertTry, SILENCE_MS, Told, Trouble, Webhook};
 use crate::domain::{Activity, ActivityKind, Actor, AlertKind, AlertTargetId, EndpointStatus, Timestamp};
@@ -382,7 +382,7 @@ fn troubles_of(target: &AlertTarget, seen: &Seen, watched: &Watched, now: Timest
 }
 
 fn trouble_of(endpoint: &EndpointTrouble, limit: u32) -> Trouble {
-    let host = Url::parse(&endpoint.url).map_or(String::new(), |url| headers::authority(&url));
+    let host = Url::parse(&endpoint.url).map_or(String::new(), |url| recipients::authority(&url));
     let webhook = Webhook {
         id: endpoint.id,
         app_id: endpoint.app_id,

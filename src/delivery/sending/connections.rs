@@ -2,7 +2,7 @@
 //!
 //! This is hyper's client with a connector of ours, and not [`crate::delivery::sending::client`], because of two things that
 //! a library with more comfort hides. A receiver that sends without end is read in turns: whoever reads
-//! from a connection lets others at the thread after [`IN_A_ROW`]. And interim answers (1xx) are counted:
+//! from a connection lets others at the thread after [`READ_QUOTA`]. And interim answers (1xx) are counted:
 //! the library skips them for as long as they come.
 //!
 //! As everywhere, no redirects, no proxies, no cookies, no decompression, and no request is sent twice. (One that
@@ -42,9 +42,9 @@ use crate::delivery::sending::client::{
 use crate::delivery::sending::guard::Guard;
 
 /// How many bytes are read from one connection before others are let at the thread.
-const IN_A_ROW: usize = 64 << 10;
+const READ_QUOTA: usize = 64 << 10;
 /// How many interim answers are skipped before the real one.
-const INTERIM: u32 = 1_000;
+const INTERIM_LIMIT: u32 = 1_000;
 /// How often a silent connection is asked whether it lives, and how often in vain.
 const TCP_PING_EVERY: Duration = Duration::from_secs(15);
 const TCP_PINGS: u32 = 3;
@@ -54,7 +54,7 @@ const TCP_UNHEARD: Duration = Duration::from_secs(30);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 /// TCP, with or without TLS.
-type Stream = MaybeHttpsStream<TokioIo<Fair>>;
+type ReceiverStream = MaybeHttpsStream<TokioIo<FairTcp>>;
 
 /// Why a request got no answer. Its causes are for [`crate::delivery::sending::failure`] to search.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub enum RequestError {
     /// hyper does not take the URL.
     #[error("HTTP cannot express this URL")]
     Url,
-    /// More than [`INTERIM`] interim answers came.
+    /// More than [`INTERIM_LIMIT`] interim answers came.
     #[error("there was no end of interim answers")]
     Interim,
     /// No connection, or it broke.
@@ -78,7 +78,7 @@ impl Connections {
     /// All connections go through `guard`; `connect_timeout` covers the look-up of the name, TCP and TLS. There
     /// is no other timeout in it.
     pub(crate) fn new(guard: Guard, connect_timeout: &Span) -> Connections {
-        let mut tcp = HttpConnector::new_with_resolver(Judged(guard));
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_PING_EVERY));
@@ -86,7 +86,7 @@ impl Connections {
         tcp.set_keepalive_retries(Some(TCP_PINGS));
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(TCP_UNHEARD));
-        let https = HttpsConnector::from((Tcp(tcp), tls_config()));
+        let https = HttpsConnector::from((TcpConnector(tcp), tls_config()));
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -111,7 +111,7 @@ impl Connections {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
-        let interim = Arc::new(Interim::default());
+        let interim = Arc::new(InterimCounter::default());
         let counter = interim.clone();
         hyper::ext::on_informational(&mut request, move |_| counter.came());
         tokio::select! {
@@ -136,26 +136,26 @@ pub(crate) async fn next_piece(body: &mut Incoming) -> Option<hyper::Result<Byte
     }
 }
 
-/// Counts the interim answers to one request. HTTP/2 does not tell of them; there only [`Fair`] helps.
+/// Counts the interim answers to one request. HTTP/2 does not tell of them; there only [`FairTcp`] helps.
 #[derive(Default)]
-struct Interim {
+struct InterimCounter {
     count: AtomicU32,
     too_many: Notify,
 }
 
-impl Interim {
+impl InterimCounter {
     fn came(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == INTERIM {
+        if self.count.fetch_add(1, Ordering::Relaxed) == INTERIM_LIMIT {
             self.too_many.notify_one();
         }
     }
 }
 
-/// The guard, as what connects asks it: only addresses that it has judged.
+/// The guard, as what connects asks it: only addresses that it has checked.
 #[derive(Clone)]
-struct Judged(Guard);
+struct GuardedResolver(Guard);
 
-impl Service<Name> for Judged {
+impl Service<Name> for GuardedResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
@@ -166,16 +166,16 @@ impl Service<Name> for Judged {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.0.clone();
-        Box::pin(async move { Ok(guard.resolve_judged(name.as_str()).await?.into_iter()) })
+        Box::pin(async move { Ok(guard.resolve_checked(name.as_str()).await?.into_iter()) })
     }
 }
 
 /// Connects, over TCP only.
 #[derive(Clone)]
-struct Tcp(HttpConnector<Judged>);
+struct TcpConnector(HttpConnector<GuardedResolver>);
 
-impl Service<Uri> for Tcp {
-    type Response = TokioIo<Fair>;
+impl Service<Uri> for TcpConnector {
+    type Response = TokioIo<FairTcp>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -185,21 +185,23 @@ impl Service<Uri> for Tcp {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let connecting = self.0.call(to);
-        Box::pin(async move { Ok(TokioIo::new(Fair { tcp: connecting.await?.into_inner(), in_a_row: 0 })) })
+        Box::pin(
+            async move { Ok(TokioIo::new(FairTcp { tcp: connecting.await?.into_inner(), read_in_turn: 0 })) },
+        )
     }
 }
 
 /// Connects within a time, with TLS where the URL says so.
 #[derive(Clone)]
 struct Connector {
-    https: HttpsConnector<Tcp>,
+    https: HttpsConnector<TcpConnector>,
     limit: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = ReceiverStream;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Stream, BoxError>>;
+    type Future = BoxFuture<'static, Result<ReceiverStream, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.https.poll_ready(cx)
@@ -216,38 +218,38 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection that is read in turns with others, however much there is to read.
-struct Fair {
+struct FairTcp {
     tcp: TcpStream,
     /// Bytes read since somebody else was let at the thread.
-    in_a_row: usize,
+    read_in_turn: usize,
 }
 
-impl Connection for Fair {
+impl Connection for FairTcp {
     fn connected(&self) -> Connected {
         self.tcp.connected()
     }
 }
 
-impl AsyncRead for Fair {
+impl AsyncRead for FairTcp {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.in_a_row >= IN_A_ROW {
-            self.in_a_row = 0;
+        if self.read_in_turn >= READ_QUOTA {
+            self.read_in_turn = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
         let came = buf.filled().len() - before;
-        self.in_a_row = if read.is_pending() { 0 } else { self.in_a_row + came };
+        self.read_in_turn = if read.is_pending() { 0 } else { self.read_in_turn + came };
         read
     }
 }
 
-impl AsyncWrite for Fair {
+impl AsyncWrite for FairTcp {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
@@ -280,15 +282,15 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[tokio::test]
-    async fn who_reads_without_end_lets_others_at_the_thread() {
+    async fn endless_reads_yield_to_other_tasks() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut flood = listener.accept().await.unwrap().0.into_std().unwrap();
         flood.set_nonblocking(false).unwrap();
         // There is always more to read: it comes from a thread of its own, which needs nothing of this one.
         let flood = std::thread::spawn(move || while flood.write_all(&[0; 4_096]).is_ok() {});
-        let mut fair = Fair { tcp, in_a_row: 0 };
-        let mut buffer = vec![0; IN_A_ROW];
+        let mut fair = FairTcp { tcp, read_in_turn: 0 };
+        let mut buffer = vec![0; READ_QUOTA];
         let mut most = 0;
         for _ in 0..200 {
             let mut at_once = 0;
@@ -307,7 +309,7 @@ mod tests {
             most = most.max(at_once);
             fair.tcp.readable().await.unwrap();
         }
-        assert!((1..2 * IN_A_ROW).contains(&most), "{most}");
+        assert!((1..2 * READ_QUOTA).contains(&most), "{most}");
         drop(fair);
         flood.join().unwrap();
     }

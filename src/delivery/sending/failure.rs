@@ -1,8 +1,8 @@
-//! What went wrong with a request: its kind, and a sentence for the person who has to mend it.
+//! Why a request failed: the kind, and a sentence for the person who has to fix it.
 //!
-//! The HTTP client wraps errors several layers deep and its own texts repeat the URL, whose query may
-//! hold a token. So the layers are searched for errors that are known by type, and the sentence is
-//! ours. It names the host, never the path or the query.
+//! The HTTP client nests errors several layers deep, and its own texts repeat the URL, whose query may hold a
+//! token. So the layers are searched for errors of known types, and the sentence is ours. It names the host,
+//! never the path or the query.
 
 use std::error::Error;
 use std::io;
@@ -19,18 +19,18 @@ use crate::delivery::sending::authorities::NO_ROOTS;
 use crate::delivery::sending::connections::RequestError;
 use crate::delivery::sending::guard::GuardError;
 
-/// How far a request had come when it failed.
+/// When a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Before the status and headers of the answer were there.
+    /// Before the status and headers of the response arrived.
     Sending,
-    /// While the body of the answer was being read.
+    /// While the body of the response was read.
     Reading,
 }
 
-/// What the sentences are about.
+/// The facts that the sentences name.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct ErrorContext<'a> {
     /// `host` or `host:port`.
     pub authority: &'a str,
     /// Whether the URL is `https`.
@@ -43,7 +43,7 @@ fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
     Failure { kind, message: message.into() }
 }
 
-/// The failure that an answer is, if it is one: everything but 2xx.
+/// The failure of a response: any status but 2xx.
 pub fn of_status(status: StatusCode) -> Option<Failure> {
     if status.is_success() {
         return None;
@@ -58,7 +58,7 @@ pub fn of_status(status: StatusCode) -> Option<Failure> {
     Some(failure(ErrorKind::HttpStatus, message))
 }
 
-/// The failure that the guard's refusal is.
+/// The failure when the guard refuses a request.
 pub fn of_guard(error: &GuardError) -> Failure {
     let kind = match error {
         GuardError::Blocked(_) | GuardError::BlockedName { .. } => ErrorKind::BlockedAddress,
@@ -75,51 +75,50 @@ pub fn of_slow_lookup(authority: &str, limit: &Span) -> Failure {
 /// The failure when the whole request took too long.
 pub fn of_deadline(stage: Stage, limit: &Span) -> Failure {
     let message = match stage {
-        Stage::Sending => format!("no answer within {limit}"),
-        Stage::Reading => format!("the answer began but did not end within {limit}"),
+        Stage::Sending => format!("no response within {limit}"),
+        Stage::Reading => format!("the response began but did not end within {limit}"),
     };
     failure(ErrorKind::Timeout, message)
 }
 
-/// The failure when no request could be made of what is stored. It has no kind of its own in the
-/// contract; `protocol` is the nearest, and the sentence tells.
+/// The failure when no request could be built from the stored endpoint.
 pub fn of_preparation(error: &dyn Error) -> Failure {
     failure(ErrorKind::Protocol, format!("the request could not be made: {error}"))
 }
 
-/// The failure of a request without an answer.
-pub fn of_request(error: &RequestError, target: Target<'_>) -> Failure {
+/// The failure of a request without a response.
+pub fn of_request(error: &RequestError, context: ErrorContext<'_>) -> Failure {
     match error {
         RequestError::Url => {
             failure(ErrorKind::Protocol, "the request could not be made: HTTP cannot express this URL")
         }
         RequestError::Interim => failure(
             ErrorKind::Protocol,
-            "the receiver sent one interim answer (1xx) after the other, and no final one",
+            "the receiver sent over 1000 interim responses (1xx) and no final one",
         ),
-        RequestError::Client(error) => of_error(error, Stage::Sending, target),
+        RequestError::Client(error) => of_error(error, Stage::Sending, context),
     }
 }
 
-/// The failure of an answer that did not come to its end.
-pub fn of_body(error: &hyper::Error, target: Target<'_>) -> Failure {
-    of_error(error, Stage::Reading, target)
+/// The failure of a response whose body did not arrive completely.
+pub fn of_body(error: &hyper::Error, context: ErrorContext<'_>) -> Failure {
+    of_error(error, Stage::Reading, context)
 }
 
-fn of_error(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
+fn of_error(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'_>) -> Failure {
     if let Some(guard) = find::<GuardError>(error) {
         return of_guard(guard);
     }
     if is_timeout(error) {
-        return of_timeout(error, stage, target);
+        return of_timeout(error, stage, context);
     }
     if let (Stage::Sending, Some(tls)) = (stage, find::<rustls::Error>(error)) {
-        return failure(ErrorKind::Tls, tls_message(tls, target.authority));
+        return failure(ErrorKind::Tls, tls_message(tls, context.authority));
     }
-    if is_connect(error) { of_connect(error, target) } else { of_exchange(error, stage) }
+    if is_connect(error) { of_connect(error, context) } else { of_exchange(error, stage) }
 }
 
-/// Whether somebody waited in vain: for a connection, or for an answer to a ping.
+/// Whether a timeout expired: for a connection, or for the response to a ping.
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     let waited = |io: &io::Error| io.kind() == io::ErrorKind::TimedOut;
     causes(error).any(|cause| {
@@ -133,23 +132,23 @@ fn is_connect(error: &(dyn Error + 'static)) -> bool {
     find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect)
 }
 
-fn of_timeout(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
+fn of_timeout(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'_>) -> Failure {
     let message = if is_connect(error) {
-        format!("no connection to {} within {}", target.authority, target.connect_timeout)
+        format!("no connection to {} within {}", context.authority, context.connect_timeout)
     } else if stage == Stage::Reading {
-        "the connection went silent in the middle of the answer".to_owned()
+        "the connection went silent in the middle of the response".to_owned()
     } else {
-        "the connection went silent before an answer came".to_owned()
+        "the connection went silent before a response arrived".to_owned()
     };
     failure(ErrorKind::Timeout, message)
 }
 
-/// No connection came about.
-fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
+/// The failure when no connection could be opened.
+fn of_connect(error: &(dyn Error + 'static), context: ErrorContext<'_>) -> Failure {
     use io::ErrorKind as Io;
-    let authority = target.authority;
+    let authority = context.authority;
     let Some(io) = io_cause(error) else {
-        // The greeting of HTTP/2 belongs to connecting, too.
+        // The HTTP/2 preface is part of connecting, too.
         return match find::<hyper::Error>(error) {
             Some(hyper) => failure(ErrorKind::Protocol, format!("no HTTP from {authority}: {hyper}")),
             None => {
@@ -166,7 +165,7 @@ fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
             failure(ErrorKind::Connect, format!("{authority} cannot be reached: no route to it"))
         }
         Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe
-            if target.is_https =>
+            if context.is_https =>
         {
             failure(
                 ErrorKind::Tls,
@@ -180,35 +179,35 @@ fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
     }
 }
 
-/// There was a connection, and it broke or carried something that is not HTTP.
+/// The failure of an open connection that broke or did not speak HTTP.
 fn of_exchange(error: &(dyn Error + 'static), stage: Stage) -> Failure {
     let message = match (stage, find::<hyper::Error>(error), io_cause(error)) {
         (Stage::Sending, Some(hyper), _) if hyper.is_parse_too_large() => {
-            "the headers of the answer are too long".to_owned()
+            "the headers of the response are too long".to_owned()
         }
         (Stage::Sending, Some(hyper), _) if hyper.is_parse() => {
-            format!("the answer is not HTTP ({hyper})")
+            format!("the response is not HTTP ({hyper})")
         }
         (_, _, Some(io)) if io.kind() == io::ErrorKind::ConnectionReset => match stage {
-            Stage::Sending => "the connection was reset before an answer came".to_owned(),
-            Stage::Reading => "the connection was reset in the middle of the answer".to_owned(),
+            Stage::Sending => "the connection was reset before a response arrived".to_owned(),
+            Stage::Reading => "the connection was reset in the middle of the response".to_owned(),
         },
         (Stage::Sending, Some(hyper), _) if hyper.is_incomplete_message() => {
-            "the connection was closed before an answer came".to_owned()
+            "the connection was closed before a response arrived".to_owned()
         }
         (Stage::Sending, Some(hyper), _) if hyper.is_canceled() => {
             "the receiver closed the connection, or said something that is not HTTP, before the request was sent"
                 .to_owned()
         }
-        (Stage::Sending, ..) => format!("the connection broke before an answer came ({})", innermost(error)),
+        (Stage::Sending, ..) => format!("the connection broke before a response arrived ({})", innermost(error)),
         (Stage::Reading, ..) => {
-            format!("the connection broke in the middle of the answer ({})", innermost(error))
+            format!("the connection broke in the middle of the response ({})", innermost(error))
         }
     };
     failure(ErrorKind::Protocol, message)
 }
 
-/// A problem with TLS in words.
+/// Describes a TLS error.
 pub(crate) fn tls_message(error: &rustls::Error, host: &str) -> String {
     use CertificateError as Certificate;
     use rustls::Error as Tls;
@@ -235,7 +234,7 @@ pub(crate) fn tls_message(error: &rustls::Error, host: &str) -> String {
                 "the certificate of {host} is not signed by the authority that it names; it may be self-signed"
             ),
             Certificate::Revoked => format!("the certificate of {host} has been revoked"),
-            // The library that judges has no name for it that could be matched.
+            // rustls has no variant for it.
             Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
                 "the certificate of {host} is one for an authority, as \"openssl req -x509\" makes them: make one with -addext basicConstraints=critical,CA:FALSE"
             ),
@@ -249,7 +248,7 @@ pub(crate) fn tls_message(error: &rustls::Error, host: &str) -> String {
     }
 }
 
-/// The day of a certificate's time, in UTC.
+/// The date of a certificate's time, in UTC.
 fn day(time: UnixTime) -> String {
     let ms = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
     Timestamp::from_millis(ms).to_datetime().date().to_string()
@@ -260,18 +259,18 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     causes(error).find_map(|cause| cause.downcast_ref::<E>())
 }
 
-/// The innermost `io::Error`, which has the kind; those around it are often of kind `Other`.
+/// The innermost `io::Error`: it has the kind; the outer ones are often of kind `Other`.
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last()
 }
 
-/// The text of the last cause, which is the most particular and never holds the URL.
+/// The text of the last cause, which is the most specific and never contains the URL.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).skip(1).last().map_or_else(|| "no reason given".to_owned(), ToString::to_string)
 }
 
-/// An error and its causes, outermost first. An `io::Error` skips the error it wraps when asked for
-/// its source, so that one is looked at as well.
+/// An error and its causes, outermost first. The `source` of an `io::Error` skips the error that it wraps, so
+/// that one is included here.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&e: &&'a (dyn Error + 'static)| {
         match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -286,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_2xx_is_no_failure() {
+    fn every_status_but_2xx_is_a_failure() {
         for code in 200..300 {
             assert_eq!(of_status(StatusCode::from_u16(code).unwrap()), None, "{code}");
         }
@@ -302,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_inside_of_an_io_error_is_found() {
+    fn an_error_inside_an_io_error_is_found() {
         let inner = rustls::Error::InvalidCertificate(CertificateError::Expired);
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, io::Error::other(inner.clone()));
         assert_eq!(find::<rustls::Error>(&wrapped), Some(&inner));
     }
 
     #[test]
-    fn certificate_problems_are_told_in_words() {
+    fn certificate_problems_are_described_in_words() {
         let message = |e| tls_message(&rustls::Error::InvalidCertificate(e), "hooks.example");
         let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
         assert_eq!(message(CertificateError::Expired), "the certificate of hooks.example has expired");

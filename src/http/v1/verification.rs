@@ -8,7 +8,9 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::signing::verification::{STANDARD_HEADERS, Scheme, Seen, TOLERANCE_SECS, Verdict};
+use crate::domain::signing::verification::{
+    Diagnosis, ReceivedRequest, STANDARD_HEADERS, Scheme, TOLERANCE_SECS,
+};
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{Endpoint, FieldError, Timestamp};
 use crate::http::problem::Problem;
@@ -225,21 +227,21 @@ struct CheckObject {
 }
 
 impl ResultResource {
-    fn of(id: String, verdict: &Verdict) -> ResultResource {
+    fn of(id: String, diagnosis: &Diagnosis) -> ResultResource {
         let reason = |reason: Option<crate::domain::signing::verification::Reason>| {
             reason.map(|r| r.as_str().to_owned())
         };
-        let decisive = verdict.decisive();
+        let decisive = diagnosis.decisive();
         ResultResource {
             kind: "webhook_verification_result".to_owned(),
             id,
             attributes: ResultAttributes {
-                valid: verdict.is_valid(),
+                valid: diagnosis.is_valid(),
                 scheme: decisive.scheme.as_str().to_owned(),
                 reason: reason(decisive.reason),
                 detail: decisive.detail.clone(),
                 tolerance_seconds: TOLERANCE_SECS,
-                checks: verdict
+                checks: diagnosis
                     .checks
                     .iter()
                     .map(|check| CheckObject {
@@ -290,8 +292,8 @@ impl VerificationApi {
     ) -> Result<Answer<One<ResultResource>>, Problem> {
         let id = endpoint_id(&id)?;
         let seen = read_seen(&body)?;
-        let verdict = auth.state.services.verification.verify(&auth.caller, id, &seen).await?;
-        Ok(one(ResultResource::of(id.to_string(), &verdict)))
+        let diagnosis = auth.state.services.verification.verify(&auth.caller, id, &seen).await?;
+        Ok(one(ResultResource::of(id.to_string(), &diagnosis)))
     }
 }
 
@@ -303,7 +305,7 @@ enum HeaderShape {
     Many(Vec<String>),
 }
 
-fn read_seen(body: &Json<VerifyBody>) -> Result<Seen, Problem> {
+fn read_seen(body: &Json<VerifyBody>) -> Result<ReceivedRequest, Problem> {
     let mut fields = Fields::of_body(&body.bytes, &["headers", "body", "received_at"])?;
     fields.require("headers");
     fields.require("body");
@@ -327,5 +329,5 @@ fn read_seen(body: &Json<VerifyBody>) -> Result<Seen, Problem> {
         fields.fail("received_at", "must be an RFC 3339 time, such as 2026-05-01T05:14:38Z");
     }
     fields.finish()?;
-    Ok(Seen { headers, body: text.unwrap_or_default().into_bytes(), at })
+    Ok(ReceivedRequest { headers, body: text.unwrap_or_default().into_bytes(), at })
 }

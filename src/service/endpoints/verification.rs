@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::signing::verification::{Known, Seen, Sent, Verdict, judge};
+use crate::domain::signing::verification::{Diagnosis, Evidence, LoggedRequest, ReceivedRequest, diagnose};
 use crate::domain::{Endpoint, EndpointId, EventId, SigningSecret, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::{CannotOpen, Vault};
@@ -39,7 +39,7 @@ impl Verification {
     }
 
     /// Judges what a receiver saw. Nothing is sent and nothing is written.
-    pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: &Seen) -> Result<Verdict> {
+    pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: &ReceivedRequest) -> Result<Diagnosis> {
         let endpoint = self.endpoint(caller, id).await?;
         let at = seen.at.unwrap_or_else(|| self.clock.now());
         let (secrets, ended) =
@@ -48,9 +48,9 @@ impl Verification {
             Some(event) => self.sent(caller, event).await?,
             None => (None, vec![]),
         };
-        Ok(judge(
+        Ok(diagnose(
             seen,
-            &Known {
+            &Evidence {
                 endpoint_id: id,
                 encrypted: endpoint.settings.encrypted,
                 plain_headers: &self.plain_headers,
@@ -79,7 +79,7 @@ impl Verification {
     }
 
     /// The payload of an event, and the requests that carried it.
-    async fn sent(&self, caller: &Caller, event: EventId) -> Result<(Option<Vec<u8>>, Vec<Sent>)> {
+    async fn sent(&self, caller: &Caller, event: EventId) -> Result<(Option<Vec<u8>>, Vec<LoggedRequest>)> {
         let Some(found) = self.store.event_get(caller.app_id, event).await? else {
             return Ok((None, vec![]));
         };
@@ -88,7 +88,7 @@ impl Verification {
             let Some(detail) = self.store.attempt_get(caller.app_id, attempt.id).await? else { continue };
             if let Some(request) = detail.request {
                 let (endpoint_id, headers) = (attempt.endpoint_id, request.headers);
-                sent.push(Sent { endpoint_id, headers, body: detail.request_body });
+                sent.push(LoggedRequest { endpoint_id, headers, body: detail.request_body });
             }
         }
         Ok((found.payload.map(|bytes| bytes.to_vec()), sent))

@@ -1,4 +1,4 @@
-//! HTTPS: what is trusted, and what is said about the rest.
+//! HTTPS: trusted certificates, and the messages about all others.
 
 use super::*;
 use crate::support::certificates::{self, Authority};
@@ -30,7 +30,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_over_http_1_and_2() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_in_words() {
+async fn an_expired_certificate_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.expired_server(&["127.0.0.1"])).await;
     let said = send_trusting(&authority, &receiver.url("/")).await;
@@ -39,7 +39,7 @@ async fn an_expired_certificate_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_future_is_refused_in_words() {
+async fn a_certificate_of_the_future_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.future_server(&["127.0.0.1"])).await;
     let said = send_trusting(&authority, &receiver.url("/")).await;
@@ -47,7 +47,7 @@ async fn a_certificate_of_the_future_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused_in_words() {
+async fn a_certificate_for_another_name_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server(&["hooks.example"])).await;
     let said = send_trusting(&authority, &receiver.url_as("localhost", "/")).await;
@@ -56,7 +56,7 @@ async fn a_certificate_for_another_name_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn an_authority_that_nobody_trusts_is_refused_in_words() {
+async fn an_untrusted_authority_is_refused_with_a_clear_message() {
     let (authority, other) = (Authority::new(), Authority::new());
     let receiver = Receiver::start_tls(authority.server(&["127.0.0.1"])).await;
     let said = send_trusting(&other, &receiver.url("/")).await;
@@ -79,7 +79,7 @@ async fn without_any_authority_https_fails_clearly_and_http_works() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_speaks_no_tls_is_a_tls_failure() {
+async fn a_receiver_that_does_not_speak_tls_is_a_tls_failure() {
     let authority = Authority::new();
     let plain = Hostile::answers("HTTP/1.1 400 Bad Request\r\n\r\n", Then::Close).await;
     let said = send_trusting(&authority, &plain.https_url("/")).await;
