@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::{Finding, certificate};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup as _, SystemLookup};
-use crate::delivery::sending::{client, failure};
+use crate::delivery::sending::{causes, client, tls_failure};
 use crate::delivery::{Sender, SenderConfig};
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
@@ -164,8 +164,8 @@ async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Find
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             // In the words of the delivery log.
-            let said = match failure::find::<rustls::Error>(&error) {
-                Some(error) => failure::tls_message(error, &host),
+            let said = match causes::find::<rustls::Error>(&error) {
+                Some(error) => tls_failure::tls_message(error, &host),
                 None => format!("fails: {error}"),
             };
             found.push(Finding::problem("TLS", said, advice).took(started));

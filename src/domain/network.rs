@@ -1,17 +1,18 @@
 //! Which addresses may be reached (section 9 of the contract).
 //!
-//! Webhook URLs are chosen by tenants, who could make the server send requests into its own network. Therefore
-//! every address that is not global unicast is blocked, unless the operator lists it in `network.allow`. The tables
-//! are the complete IANA special-purpose registries (RFC 6890 and its updates), including blocks that are globally
-//! reachable but serve a protocol (AS112, AMT): no webhook receiver uses them.
+//! Webhook URLs are chosen by tenants, who could make the server send requests into its own network.
+//! Therefore every address that is not global unicast is blocked, unless the operator lists it in
+//! `network.allow`. The tables are the complete IANA special-purpose registries (RFC 6890 and its updates),
+//! including blocks that are globally reachable but serve a protocol (AS112, AMT): no webhook receiver uses
+//! them.
 //!
-//! In IPv6 only 2000::/3 is allocated, so everything else is blocked; within it the special ranges, and every form
-//! that embeds an IPv4 address.
+//! In IPv6 only 2000::/3 is allocated, so everything else is blocked; within it the special ranges, and every
+//! form that embeds an IPv4 address.
 //!
-//! **What an entry of `network.allow` covers:** the addresses of its own family, literally. `127.0.0.0/8` does not
-//! cover `::ffff:127.0.0.1`, which needs an entry of its own. Cloud metadata addresses return credentials to any
-//! client, so a range never covers them, only the exact /32 or /128; the same is true for IPv6 addresses that embed
-//! a metadata address.
+//! **What an entry of `network.allow` covers:** the addresses of its own family, literally. `127.0.0.0/8`
+//! does not cover `::ffff:127.0.0.1`, which needs an entry of its own. Cloud metadata addresses return
+//! credentials to any client, so a range never covers them, only the exact /32 or /128; the same is true for
+//! IPv6 addresses that embed a metadata address.
 //!
 //! This module is pure: it classifies addresses and resolves nothing.
 
@@ -96,8 +97,8 @@ impl NetworkPolicy {
         }
     }
 
-    /// Checks a URL whose host is an address literal, in any spelling. A name passes: its addresses are checked
-    /// before each request, since they may change at any time.
+    /// Checks a URL whose host is an address literal, in any spelling. A name passes: its addresses are
+    /// checked before each request, since they may change at any time.
     pub fn check_url_literal(&self, url: &Url) -> Result<(), Blocked> {
         match literal(url) {
             Some(addr) => self.check(addr),
@@ -105,6 +106,22 @@ impl NetworkPolicy {
         }
     }
 }
+
+/// A message about a name that leads to a blocked address, without that address: what may be shown to those
+/// who must not learn about this machine's network. `None` if the message contains no such address.
+pub fn without_address(message: &str) -> Option<String> {
+    let (host, rest) = message.split_once(RESOLVES_TO)?;
+    let (addr, rest) = rest.split_once(WHICH_IS)?;
+    let _: IpAddr = addr.parse().ok()?;
+    let (class, _) = rest.split_once("; ")?;
+    Some(format!(
+        "{host}{RESOLVES_TO}{class}; requests go there only if the operator allows it in network.allow"
+    ))
+}
+
+/// What a message says between a name, its address and the class of it.
+pub const RESOLVES_TO: &str = " resolves to ";
+pub const WHICH_IS: &str = ", which is ";
 
 /// The address literal in a URL, unless its host is a name.
 pub fn literal(url: &Url) -> Option<IpAddr> {
@@ -227,8 +244,8 @@ const fn v6(start: [u16; 8], len: u8, class: &'static str) -> (Ipv6Net, AddressC
 /// What IANA allocates as global unicast.
 const GLOBAL_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// The IANA IPv6 special-purpose address registry, inside 2000::/3 and, for a better message, outside. The first
-/// match wins.
+/// The IANA IPv6 special-purpose address registry, inside 2000::/3 and, for a better message, outside. The
+/// first match wins.
 const SPECIAL_V6: &[(Ipv6Net, AddressClass)] = &[
     v6([0, 0, 0, 0, 0, 0, 0, 0], 128, "the unspecified address"),
     v6([0, 0, 0, 0, 0, 0, 0, 1], 128, "a loopback address"),

@@ -1,11 +1,11 @@
 //! The certificate authorities that are trusted: those of the system.
 //!
 //! A system may have none, such as a container in which this program is the only file. Then the list that is
-//! compiled in is used (Mozilla's, of the day of the build), and the log and `doctor` warn about it, because it
-//! ages with the program. It is never combined with the system's list, so an authority that is removed from the
-//! system is not trusted here either. It is not used if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: an operator who
-//! names authorities does not trust all others. If that file is missing, no certificate is trusted and each HTTPS
-//! request says so. The server still starts, because receivers may use plain HTTP.
+//! compiled in is used (Mozilla's, of the day of the build), and the log and `doctor` warn about it, because
+//! it ages with the program. It is never combined with the system's list, so an authority that is removed
+//! from the system is not trusted here either. It is not used if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: an
+//! operator who names authorities does not trust all others. If that file is missing, no certificate is
+//! trusted and each HTTPS request says so. The server still starts, because receivers may use plain HTTP.
 
 use std::sync::Arc;
 

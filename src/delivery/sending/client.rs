@@ -1,5 +1,5 @@
-//! The HTTP client for requests that are not deliveries (importers, the trace exporter), and the settings that it
-//! shares with [`connections`](crate::delivery::sending::connections).
+//! The HTTP client for requests that are not deliveries (importers, the trace exporter), and the settings
+//! that it shares with [`connections`](crate::delivery::sending::connections).
 //!
 //! It follows no redirects, does not retry, ignores proxies of the environment (they would connect past the
 //! guard), does not decompress, and sends no cookies and no referer. No other code builds such a client.

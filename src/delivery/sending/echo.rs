@@ -1,8 +1,8 @@
 //! The built-in receiver: responds to requests to [`ECHO_URL`] inside the process, without a network packet.
 //!
 //! It verifies the Standard Webhooks signature and the timestamp, as a receiver should. So a user without a
-//! receiver sees a verified delivery. The host is below `.invalid`, which nobody can own and no resolver resolves
-//! (RFC 6761).
+//! receiver sees a verified delivery. The host is below `.invalid`, which nobody can own and no resolver
+//! resolves (RFC 6761).
 //!
 //! It does not use [`crate::domain::signing::signature`], so that a mistake there is noticed here.
 //!

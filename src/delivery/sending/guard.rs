@@ -1,8 +1,8 @@
 //! Applies the network policy to every attempt: requests reach only addresses that it allows.
 //!
 //! Two checks, because each covers a case that the other does not:
-//! * [`Guard::check_url`] runs before every attempt. An address literal in the URL bypasses a resolver, and so
-//!   does a connection that is still open from an earlier attempt.
+//! * [`Guard::check_url`] runs before every attempt. An address literal in the URL bypasses a resolver, and
+//!   so does a connection that is still open from an earlier attempt.
 //! * The resolver of the HTTP clients ([`connections`](crate::delivery::sending::connections),
 //!   [`client`](crate::delivery::sending::client)) returns only addresses that it has checked itself. So DNS
 //!   rebinding (a different response to the second lookup) gains nothing: the connection goes to exactly a
@@ -14,45 +14,56 @@
 //! Addresses are not cached here; the operating system's resolver may do that.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::domain::network::{Blocked, NetworkPolicy};
+use crate::domain::network::{Blocked, NetworkPolicy, RESOLVES_TO, WHICH_IS};
 
-pub use crate::delivery::sending::resolver::SystemLookup;
+use crate::delivery::sending::causes::local_cause;
+pub use crate::delivery::sending::resolver::{Lookup, SystemLookup};
 
-/// Why a request may not, or cannot, go to its host. It appears in the source chain of the HTTP client's error.
+/// Why a request may not, or cannot, go to its host. It appears in the source chain of the HTTP client's
+/// error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuardError {
     /// The policy blocks the address literal in the URL.
     #[error("{0}")]
     Blocked(Blocked),
     /// The policy blocks an address that the name resolves to.
-    #[error("{host} resolves to {}, which is {}; {}", .blocked.addr, .blocked.class, .blocked.advice())]
+    #[error("{host}{RESOLVES_TO}{}{WHICH_IS}{}; {}", .blocked.addr, .blocked.class, .blocked.advice())]
     BlockedName { host: String, blocked: Blocked },
     /// The name does not resolve.
     #[error("the name {host} does not resolve: {reason}")]
     Dns { host: String, reason: String },
+    /// The resolver has no result at the moment (`EAI_AGAIN`): its own name servers, or those of the name, do
+    /// not respond.
+    #[error("the name {host} does not resolve at the moment: {reason}")]
+    Unresolved { host: String, reason: String },
+    /// This machine lacks something to resolve it.
+    #[error("the name {host} cannot be resolved, because this machine {reason}")]
+    Local { host: String, reason: String },
 }
 
-/// Resolves names. Tests replace the operating system's resolver.
-pub trait Lookup: Send + Sync + 'static {
-    /// All addresses of a name; their ports are ignored. An empty list is treated as an error.
-    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
-}
+/// The texts of `EAI_AGAIN` in glibc and musl. The standard library does not expose the code.
+const EAI_AGAIN: [&str; 2] = ["Temporary failure in name resolution", "Try again"];
+/// The text of `EAI_MEMORY` in glibc.
+const EAI_MEMORY: &str = "Memory allocation failure";
 
-/// A plain function works as a lookup.
-impl<F> Lookup for F
-where
-    F: Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
-{
-    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        let addresses = self(host).map(|all| all.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect());
-        Box::pin(std::future::ready(addresses))
+impl GuardError {
+    fn of_lookup(host: &str, error: &io::Error) -> GuardError {
+        let (host, reason) = (host.to_owned(), error.to_string());
+        if let Some(what) = local_cause(error) {
+            GuardError::Local { host, reason: format!("{what}: {reason}") }
+        } else if reason.contains(EAI_MEMORY) {
+            GuardError::Local { host, reason: "is out of memory".to_owned() }
+        } else if EAI_AGAIN.iter().any(|text| reason.contains(text)) {
+            GuardError::Unresolved { host, reason }
+        } else {
+            GuardError::Dns { host, reason }
+        }
     }
 }
 
@@ -74,8 +85,8 @@ impl Guard {
         Guard { policy: Arc::new(policy), lookup }
     }
 
-    /// Checks every address that a URL leads to at this moment. Must be called before every attempt, even if a
-    /// connection is already open.
+    /// Checks every address that a URL leads to at this moment. Must be called before every attempt, even if
+    /// a connection is already open.
     pub async fn check_url(&self, url: &Url) -> Result<(), GuardError> {
         match url.host() {
             Some(Host::Ipv4(addr)) => self.policy.check(addr.into()).map_err(GuardError::Blocked),
@@ -87,10 +98,9 @@ impl Guard {
 
     /// The addresses of a name, if all of them are allowed.
     pub(crate) async fn resolve_checked(&self, host: &str) -> Result<Vec<SocketAddr>, GuardError> {
-        let dns = |reason: String| GuardError::Dns { host: host.to_owned(), reason };
-        let found = self.lookup.lookup(host).await.map_err(|e| dns(e.to_string()))?;
+        let found = self.lookup.lookup(host).await.map_err(|e| GuardError::of_lookup(host, &e))?;
         if found.is_empty() {
-            return Err(dns("it has no address".to_owned()));
+            return Err(GuardError::Dns { host: host.to_owned(), reason: "it has no address".to_owned() });
         }
         for addr in &found {
             self.policy
@@ -114,6 +124,7 @@ impl Resolve for Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn guard(allow: &[&str], answers: &'static [&'static str]) -> Guard {
@@ -191,12 +202,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn trouble_of_the_resolver_is_distinguished_from_a_name_without_address() {
+        let no_handles = rustix::io::Errno::MFILE.raw_os_error();
+        for (text, code, variant) in [
+            ("Name or service not known", 0, "Dns"),
+            ("Temporary failure in name resolution", 0, "Unresolved"),
+            ("Memory allocation failure", 0, "Local"),
+            ("", no_handles, "Local"),
+        ] {
+            let lookup = move |_: &str| -> io::Result<Vec<IpAddr>> {
+                let texts = || io::Error::other(format!("failed to lookup address information: {text}"));
+                Err(if code == 0 { texts() } else { io::Error::from_raw_os_error(code) })
+            };
+            let guard = Guard::with_lookup(NetworkPolicy::default(), Arc::new(lookup));
+            let failed = guard.check_url(&url("https://name.example/")).await.unwrap_err();
+            assert!(format!("{failed:?}").starts_with(variant), "{failed:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_message_names_host_address_class_and_setting() {
         let error = guard(&[], &["10.0.0.5"]).check_url(&url("https://internal.example/")).await;
+        let message = error.unwrap_err().to_string();
         assert_eq!(
-            error.unwrap_err().to_string(),
+            message,
             "internal.example resolves to 10.0.0.5, which is a private address; to let requests go there, add 10.0.0.5/32 to network.allow"
         );
+        assert_eq!(
+            crate::domain::network::without_address(&message).unwrap(),
+            "internal.example resolves to a private address; requests go there only if the operator allows it in network.allow"
+        );
+        assert_eq!(crate::domain::network::without_address("HTTP 500"), None);
     }
 
     #[tokio::test]

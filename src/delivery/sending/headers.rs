@@ -53,14 +53,14 @@ impl SigningHeaders {
     /// encrypted or not.
     pub fn for_request(
         &self,
-        job: &LoadedAttempt,
+        loaded: &LoadedAttempt,
         recipient: &Recipient,
         at: Timestamp,
         body: &[u8],
     ) -> HeaderMap {
-        let id = job.event_id.to_string();
+        let id = loaded.event_id.to_string();
         let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
-        headers.insert(CONTENT_TYPE, if job.endpoint.settings.encrypted { JOSE } else { JSON });
+        headers.insert(CONTENT_TYPE, if loaded.endpoint.settings.encrypted { JOSE } else { JSON });
         headers.insert(USER_AGENT, AGENT);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
         let secrets = recipient.secrets(at);
@@ -73,8 +73,8 @@ impl SigningHeaders {
                 headers.insert(name, signature.clone());
             }
         }
-        headers.insert(X_WEBHOOK_EVENT, visible(job.event_type.as_str().to_owned()));
-        headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(job.attempt));
+        headers.insert(X_WEBHOOK_EVENT, visible(loaded.event_type.as_str().to_owned()));
+        headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(loaded.attempt));
         for (name, value) in &recipient.headers {
             headers.append(name, value.clone());
         }

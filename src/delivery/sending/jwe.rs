@@ -1,9 +1,9 @@
 //! Encrypted bodies: JWE in compact form (RFC 7516) with a key that sender and receiver derive.
 //!
-//! `alg` is `dir` (RFC 7518, section 4.5): the content is encrypted directly with the shared key, so the second of
-//! the five parts is empty. `enc` is `A256GCM` (section 5.3). The key is
-//! HKDF-SHA256 (RFC 5869) of the signing secret's decoded bytes, without salt, 32 bytes long, with
-//! the info `postrider/jwe/v1`; so the key that signs never encrypts.
+//! `alg` is `dir` (RFC 7518, section 4.5): the content is encrypted directly with the shared key, so the
+//! second of the five parts is empty. `enc` is `A256GCM` (section 5.3). The key is HKDF-SHA256 (RFC 5869) of
+//! the signing secret's decoded bytes, without salt, 32 bytes long, with the info `postrider/jwe/v1`; so the
+//! key that signs never encrypts.
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};

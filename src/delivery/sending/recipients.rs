@@ -13,7 +13,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::domain::endpoint::{EndpointHeader, check_header_name};
+use crate::domain::endpoint::{EndpointHeader, SIGNING_SECRETS_MAX, check_header_name};
 use crate::domain::{Endpoint, EndpointId, SigningSecret, Timestamp, endpoint};
 use crate::host::vault::{CannotOpen, Vault};
 
@@ -79,6 +79,7 @@ impl Recipient {
         let url = endpoint::parse_url(&endpoint.settings.url).map_err(PrepareError::Url)?;
         let retired = endpoint.retired_secrets.iter().filter(|retired| retired.valid_until > at);
         let sealed = retired.map(|retired| (&retired.secret, Some(retired.valid_until)));
+        let sealed = sealed.take(SIGNING_SECRETS_MAX - 1);
         let secrets = std::iter::once((&endpoint.secret, None))
             .chain(sealed)
             .map(|(sealed, until)| Ok((vault.open_signing_secret(endpoint.id, sealed)?, until)))

@@ -1,24 +1,39 @@
 //! Resolves names with the operating system (`getaddrinfo`, with its `hosts` file and search list).
 //!
-//! A lookup cannot be interrupted: it holds a thread until the system returns, which with silent name servers is
-//! half a minute after the attempt has failed. So concurrent lookups of one name are shared: a name that hangs
-//! holds one thread, however many attempts need it. And names that resolved the last time have threads of their
-//! own, so that hanging names cannot starve them.
+//! A lookup cannot be interrupted: it holds a thread until the system returns, which with silent name servers
+//! is half a minute after the attempt has failed. So concurrent lookups of one name are shared: a name that
+//! hangs holds one thread, however many attempts need it. And names that resolved the last time have threads
+//! of their own, so that hanging names cannot starve them.
 //!
 //! Results are not cached; only concurrent lookups of one name are shared.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use crate::delivery::sending::guard::Lookup;
+/// Resolves names. Tests replace the operating system's resolver.
+pub trait Lookup: Send + Sync + 'static {
+    /// All addresses of a name; their ports are ignored. An empty list is treated as an error.
+    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
 
-/// The most concurrent lookups of names that resolved the last time, and of all other names. They run on Tokio's
-/// blocking pool (512 threads by default).
+/// A plain function works as a lookup.
+impl<F> Lookup for F
+where
+    F: Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+{
+    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let addresses = self(host).map(|all| all.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect());
+        Box::pin(std::future::ready(addresses))
+    }
+}
+
+/// The most concurrent lookups of names that resolved the last time, and of all other names. They run on
+/// Tokio's blocking pool (512 threads by default).
 const KNOWN_LIMIT: usize = 64;
 const UNKNOWN_LIMIT: usize = 256;
 /// The most names that are remembered as having resolved: some megabytes.
@@ -76,7 +91,10 @@ impl Resolver {
                 continue;
             };
             let found = found.unwrap_or_else(|| Ok(Vec::new()));
-            return found.map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            return found.map_err(|error| match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            });
         }
     }
 

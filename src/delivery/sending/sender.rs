@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, RETRY_AFTER};
 use hyper::{Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
-use url::Url;
+use url::{Host, Url};
 
 use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response};
 use crate::domain::attempts::retry_after;
@@ -25,12 +24,13 @@ use crate::host::vault::Vault;
 use crate::store::LoadedAttempt;
 
 use crate::delivery::courier::{InFlight, Transport};
-use crate::delivery::sending::connections::{Connections, next_piece};
+use crate::delivery::sending::connections::{Connections, ResponseBody};
 use crate::delivery::sending::failure;
 use crate::delivery::sending::failure::{ErrorContext, Stage};
 use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
 use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
+use crate::delivery::sending::reachability::Reachability;
 use crate::delivery::sending::recipients::{Destination, PrepareError, Recipient, Recipients};
 use crate::delivery::sending::{echo, jwe};
 
@@ -42,7 +42,8 @@ const LAST_READ_TIMEOUT: Duration = Duration::from_millis(50);
 /// The sender's part of the configuration.
 #[derive(Debug, Clone)]
 pub struct SenderConfig {
-    /// `delivery.timeout`: for the whole request, reading the response included. Endpoints may have their own.
+    /// `delivery.timeout`: for the whole request, reading the response included. Endpoints may have their
+    /// own.
     pub timeout: Span,
     /// `delivery.connect_timeout`: name resolution, TCP and TLS.
     pub connect_timeout: Span,
@@ -66,6 +67,7 @@ pub enum SenderError {
 pub struct Sender {
     connections: Connections,
     guard: Guard,
+    reachability: Reachability,
     recipients: Recipients,
     signing_headers: SigningHeaders,
     timeout: Span,
@@ -113,6 +115,7 @@ impl Sender {
         Ok(Sender {
             connections,
             guard,
+            reachability: Reachability::default(),
             recipients: Recipients::new(vault, config.signing_headers),
             signing_headers,
             timeout: config.timeout,
@@ -127,12 +130,12 @@ impl Sender {
     /// `response_time_ms` is set if the receiver was reached or the time ran out. It is `None` for failures
     /// before that (`dns`, `connect`, `tls`, `blocked_address`), which would make an unreachable receiver
     /// look fast.
-    pub async fn send(&self, job: &LoadedAttempt) -> Outcome {
-        self.send_recorded(job, &InFlight::default()).await
+    pub async fn send(&self, loaded: &LoadedAttempt) -> Outcome {
+        self.send_recorded(loaded, &InFlight::default()).await
     }
 
-    /// Posts something other than a delivery, such as an alert. The same checks, timeouts and limits apply; it
-    /// is neither signed nor logged. Returns the 2xx status.
+    /// Posts something other than a delivery, such as an alert. The same checks, timeouts and limits apply;
+    /// it is neither signed nor logged. Returns the 2xx status.
     ///
     /// # Errors
     /// Why the request failed; a response other than 2xx is a failure.
@@ -152,13 +155,13 @@ impl Sender {
         }
     }
 
-    async fn send_recorded(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
+    async fn send_recorded(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {
         let attempted_at = self.clock.now();
         let started = Instant::now();
-        let (request, exchange) = match self.prepare(job, attempted_at) {
+        let (request, exchange) = match self.prepare(loaded, attempted_at) {
             Ok(prepared) => {
-                flight.note(attempted_at, record(&prepared, job));
-                let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
+                flight.note(attempted_at, record(&prepared, loaded));
+                let limit = loaded.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
                 let PreparedRequest { to, headers, body } = prepared;
                 let exchange = if echo::is_echo_url(&to.destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
@@ -168,7 +171,7 @@ impl Sender {
                 (flight.take().map(|(_, request)| request), exchange)
             }
             Err(error) => {
-                tracing::error!(attempt_id = %job.id, endpoint_id = %job.endpoint.id, %error, "cannot build the request");
+                tracing::error!(attempt_id = %loaded.id, endpoint_id = %loaded.endpoint.id, %error, "cannot build the request");
                 let failure = Some(failure::of_preparation(&error));
                 (None, Exchange { failure, ..Exchange::default() })
             }
@@ -187,13 +190,13 @@ impl Sender {
         }
     }
 
-    fn prepare(&self, job: &LoadedAttempt, at: Timestamp) -> Result<PreparedRequest, PrepareError> {
-        let to = self.recipients.get(&job.endpoint, at)?;
-        let body = match (job.endpoint.settings.encrypted, to.secrets(at).next()) {
-            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
-            _ => job.payload.clone(),
+    fn prepare(&self, loaded: &LoadedAttempt, at: Timestamp) -> Result<PreparedRequest, PrepareError> {
+        let to = self.recipients.get(&loaded.endpoint, at)?;
+        let body = match (loaded.endpoint.settings.encrypted, to.secrets(at).next()) {
+            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &loaded.payload)),
+            _ => loaded.payload.clone(),
         };
-        let headers = self.signing_headers.for_request(job, &to, at, &body);
+        let headers = self.signing_headers.for_request(loaded, &to, at, &body);
         Ok(PreparedRequest { to, headers, body })
     }
 
@@ -214,7 +217,10 @@ impl Sender {
         limit: &Span,
     ) -> Exchange {
         let deadline = started + limit.as_duration();
+        let host = to.url.host_str().unwrap_or_default();
         let context = ErrorContext {
+            host,
+            reachability: &self.reachability,
             authority: &to.authority,
             is_https: to.url.scheme() == "https",
             connect_timeout: &self.connect_timeout,
@@ -225,23 +231,30 @@ impl Sender {
             if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
         match timeout_at(started + lookup_limit.as_duration(), self.guard.check_url(&to.url)).await {
             Ok(Ok(())) => {}
-            Ok(Err(refused)) => return failed(failure::of_guard(&refused)),
-            Err(_) => return failed(failure::of_slow_lookup(&to.authority, lookup_limit)),
+            Ok(Err(refused)) => return failed(failure::of_guard(&refused, context)),
+            Err(_) => return failed(failure::of_slow_lookup(lookup_limit, context)),
+        }
+        if let Some(Host::Domain(_)) = to.url.host() {
+            self.reachability.worked(host);
         }
 
         let response = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await
         {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return failed(failure::of_request(&error, context)),
+            Ok(Err(error)) => {
+                let response = error.status().map(bare_response);
+                return Exchange { response, ..failed(failure::of_request(&error, context)) };
+            }
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
         };
+        self.reachability.worked(host);
         self.read(response, deadline, limit, context).await
     }
 
     /// Reads a response, up to the limit for stored bodies.
     async fn read(
         &self,
-        received: HttpResponse<Incoming>,
+        received: HttpResponse<ResponseBody>,
         deadline: Instant,
         limit: &Span,
         context: ErrorContext<'_>,
@@ -253,6 +266,10 @@ impl Sender {
             body: Vec::new(),
             body_truncated: false,
         };
+        if let Some(failure) = failure::of_headers(status, received.headers()) {
+            response.body_truncated = true;
+            return Exchange { response: Some(response), failure: Some(failure), retry_after: None };
+        }
         let retry_after = retry_after_header(status, received.headers());
         let mut body = received.into_body();
         let broken = loop {
@@ -261,7 +278,7 @@ impl Sender {
                 response.body_truncated = has_more(&mut body).await;
                 break None;
             }
-            match timeout_at(deadline, next_piece(&mut body)).await {
+            match timeout_at(deadline, body.next_piece()).await {
                 Ok(Some(Ok(chunk))) if chunk.len() > room => {
                     response.body.extend_from_slice(&chunk[..room]);
                     response.body_truncated = true;
@@ -287,7 +304,7 @@ impl std::fmt::Debug for Sender {
 }
 
 /// The request as the log shows it. Its body is included only if it differs from the event's payload.
-fn record(prepared: &PreparedRequest, job: &LoadedAttempt) -> Request {
+fn record(prepared: &PreparedRequest, loaded: &LoadedAttempt) -> Request {
     Request {
         url: prepared.to.destination.url.as_str().to_owned(),
         headers: headers::recorded(
@@ -295,7 +312,7 @@ fn record(prepared: &PreparedRequest, job: &LoadedAttempt) -> Request {
             &prepared.to.destination.authority,
             prepared.body.len(),
         ),
-        body: job.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
+        body: loaded.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
     }
 }
 
@@ -303,7 +320,11 @@ fn record(prepared: &PreparedRequest, job: &LoadedAttempt) -> Request {
 fn was_reached(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Timeout | ErrorKind::HttpStatus | ErrorKind::Protocol | ErrorKind::Interrupted => true,
-        ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls | ErrorKind::BlockedAddress => false,
+        ErrorKind::Dns
+        | ErrorKind::Connect
+        | ErrorKind::Tls
+        | ErrorKind::BlockedAddress
+        | ErrorKind::Local => false,
     }
 }
 
@@ -311,6 +332,11 @@ fn was_reached(kind: ErrorKind) -> bool {
 fn retry_after_header(status: StatusCode, headers: &HeaderMap) -> Option<String> {
     let has_meaning = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     headers.get(RETRY_AFTER).filter(|_| has_meaning).map(|value| headers::text(value).into_owned())
+}
+
+/// A response of which only the status code arrived in good order.
+fn bare_response(status: u16) -> Response {
+    Response { status, headers: Headers::default(), body: Vec::new(), body_truncated: true }
 }
 
 fn kept_headers(headers: &HeaderMap) -> Headers {
@@ -326,13 +352,13 @@ fn kept_headers(headers: &HeaderMap) -> Headers {
 
 /// Whether a body that fills the limit exactly has more data. If neither data nor the end arrives within a
 /// moment, it counts as truncated.
-async fn has_more(body: &mut Incoming) -> bool {
-    timeout(LAST_READ_TIMEOUT, next_piece(body)).await.map_or(true, |next| next.is_some())
+async fn has_more(body: &mut ResponseBody) -> bool {
+    timeout(LAST_READ_TIMEOUT, body.next_piece()).await.map_or(true, |next| next.is_some())
 }
 
 #[async_trait::async_trait]
 impl Transport for Sender {
-    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
-        self.send_recorded(job, flight).await
+    async fn send(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {
+        self.send_recorded(loaded, flight).await
     }
 }

@@ -1,5 +1,5 @@
-//! Addresses that must not be reached, in every spelling; and the registries of special addresses, written down a
-//! second time, to check the policy.
+//! Addresses that must not be reached, in every spelling; and the registries of special addresses, written
+//! down a second time, to check the policy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

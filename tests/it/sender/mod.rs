@@ -24,6 +24,8 @@ use crate::support::{endpoints, in_time};
 
 mod child;
 mod failures;
+mod lenient;
+mod local;
 mod network;
 mod requests;
 mod responses;

@@ -5,7 +5,7 @@ use crate::support::certificates::{self, Authority};
 use crate::support::{Hostile, Receiver, Then};
 
 /// Sends to `url` from a process that trusts `authority` and nobody else.
-async fn send_trusting(authority: &Authority, url: &str) -> String {
+pub(super) async fn send_trusting(authority: &Authority, url: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
@@ -89,6 +89,24 @@ async fn a_receiver_that_does_not_speak_tls_is_a_tls_failure() {
         let said = send_trusting(&authority, &closing.https_url("/")).await;
         assert!(said.starts_with("tls: ") && said.contains("during the TLS handshake"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_x509_version_1_is_refused_with_a_clear_message() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(authority.version_1_server(&["127.0.0.1"])).await;
+    let said = send_trusting(&authority, &receiver.url("/")).await;
+    assert!(said.starts_with("tls: ") && said.contains("X.509 version 1 certificate"), "{said}");
+}
+
+/// What a server answers that has only a key of a type that the client does not know, such as P-521.
+#[tokio::test]
+async fn a_handshake_failure_names_the_supported_key_types() {
+    let alert = [0x15, 3, 3, 0, 2, 2, 40];
+    let hostile = Hostile::answers(alert, Then::Close).await;
+    let outcome = Bench::new().send_to(&hostile.https_url("/")).await;
+    assert_failed(&outcome, ErrorKind::Tls, "shares no cipher suite or key type");
+    assert_failed(&outcome, ErrorKind::Tls, "(not P-521)");
 }
 
 #[tokio::test]

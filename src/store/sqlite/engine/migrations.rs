@@ -20,6 +20,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0007_settings.sql")),
     M::up(include_str!("migrations/0008_alerts.sql")),
     M::up(include_str!("migrations/0009_cheap_writes.sql")),
+    M::up(include_str!("migrations/0010_local_failures.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
