@@ -1,11 +1,11 @@
 //! Signatures over request bodies.
 //!
-//! There are two kinds. [`standard`] is Standard Webhooks 1.0 (standardwebhooks.com): it covers id, timestamp and
-//! body, so a copied request is useless after some minutes, and during a rotation it has one signature for each
-//! valid secret. [`plain`] is the simple form that many receivers support: HMAC over the body alone.
+//! There are two kinds. [`standard`] is Standard Webhooks 1.0 (standardwebhooks.com): it covers id, timestamp
+//! and body, so a copied request is useless after some minutes, and during a rotation it has one signature
+//! for each valid secret. [`plain`] is the simple form that many receivers support: HMAC over the body alone.
 //!
-//! The two use different keys: `standard` the decoded bytes, `plain` the whole string `whsec_…` as it was shown.
-//! The contract requires this (section 7); it must not be unified.
+//! The two use different keys: `standard` the decoded bytes, `plain` the whole string `whsec_…` as it was
+//! shown. The contract requires this (section 7); it must not be unified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,11 +42,15 @@ pub fn plain(secret: &SigningSecret, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(hmac_sha256(secret.as_str().as_bytes(), &[body])))
 }
 
-/// Whether `signature` is the one that [`standard`] makes with this secret. The comparison takes
-/// constant time.
-pub fn is_standard(signature: &[u8], secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> bool {
+/// The signature that [`standard`] encodes for this secret.
+pub fn standard_mac(secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> [u8; 32] {
     let head = format!("{id}.{timestamp}.");
-    hmac_sha256(secret.key(), &[head.as_bytes(), body]).ct_eq(signature).into()
+    hmac_sha256(secret.key(), &[head.as_bytes(), body])
+}
+
+/// Whether two signatures are equal. The comparison takes constant time.
+pub fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
 }
 
 /// Whether `signature` is the one that [`plain`] makes with this secret. The comparison takes

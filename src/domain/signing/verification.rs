@@ -1,9 +1,11 @@
-//! Why verification of a request succeeds or fails: compares what a receiver got with the secrets of an endpoint
-//! and with the logged requests.
+//! Why verification of a request succeeds or fails: compares what a receiver got with the secrets of an
+//! endpoint and with the logged requests.
 //!
-//! The order of the checks matters. A valid signature is never called forged because it is late. And the body is
-//! checked before the secret is blamed, because frameworks that parse and re-serialize the body are the most
-//! frequent cause. No result contains a secret or the expected signature.
+//! The order of the checks matters. A valid signature is never called forged because it is late. And the body
+//! is checked before the secret is blamed, because frameworks that parse and re-serialize the body are the
+//! most frequent cause. No result contains a secret or the expected signature.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +16,8 @@ use crate::domain::{EndpointId, Headers, SigningSecret, Timestamp};
 
 /// How far a timestamp may be from the time of arrival, in seconds, as in the Standard Webhooks libraries.
 pub const TOLERANCE_SECS: i64 = 300;
+/// The most signatures in one `webhook-signature`; a rotation needs no more than five.
+pub const SIGNATURES_MAX: usize = 16;
 /// The headers of Standard Webhooks.
 pub const STANDARD_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
@@ -128,6 +132,8 @@ pub struct Evidence<'a> {
     pub sent: &'a [LoggedRequest],
     /// When the request arrived.
     pub at: Timestamp,
+    /// Set when nobody waits for the result any more; then it is meaningless and comes soon.
+    pub stop: &'a AtomicBool,
 }
 
 /// The result for one signature.
@@ -218,6 +224,14 @@ fn standard(seen: &ReceivedRequest, known: &Evidence<'_>) -> CheckResult {
         .ok()
         .filter(|_| digits)
         .ok_or_else(|| malformed("webhook-timestamp is not a whole number of seconds since 1970."))?;
+    if given.split([' ', ','].as_slice()).filter(|part| *part != "v1").nth(SIGNATURES_MAX).is_some() {
+        return Err((
+            Reason::HeaderMalformed,
+            format!(
+                "webhook-signature has more than {SIGNATURES_MAX} signatures; send the header as it arrived."
+            ),
+        ));
+    }
     let signatures: Vec<Vec<u8>> = given
         .split([' ', ','].as_slice())
         .filter_map(|part| STANDARD.decode(part).ok().filter(|bytes| bytes.len() == 32))
@@ -229,7 +243,8 @@ fn standard(seen: &ReceivedRequest, known: &Evidence<'_>) -> CheckResult {
         ));
     }
     let made_by = |secret: &SigningSecret, body: &[u8]| {
-        signatures.iter().any(|one| signature::is_standard(one, secret, id, timestamp, body))
+        let mac = signature::standard_mac(secret, id, timestamp, body);
+        signatures.iter().any(|one| signature::is_equal(one, &mac))
     };
     let which = find_cause(Scheme::Standard, STANDARD_HEADERS[2], given, seen, known, &made_by)?;
     let off = known.at.as_secs() - seconds;
@@ -272,6 +287,8 @@ fn find_cause(
     known: &Evidence<'_>,
     made_by: &dyn Fn(&SigningSecret, &[u8]) -> bool,
 ) -> CheckResult {
+    let made_by =
+        |secret: &SigningSecret, body: &[u8]| !known.stop.load(Ordering::Relaxed) && made_by(secret, body);
     if let Some(place) = known.secrets.iter().position(|secret| made_by(secret, &seen.body)) {
         return Ok(match (place, known.secrets.len()) {
             (0, 1) => "The signature is valid. A receiver that rejects it uses another secret, or compares with \
@@ -282,26 +299,34 @@ fn find_cause(
                 .to_owned(),
         });
     }
-    let old = || {
-        (
-            Reason::OldSecret,
-            "The signature was created with a retired secret. The request was sent before the rotation, or the \
-             sender of this copy still uses the old secret."
-                .to_owned(),
-        )
-    };
     if known.ended.iter().any(|secret| made_by(secret, &seen.body)) {
-        return Err(old());
+        return Err(old_secret());
     }
-    let mut bodies =
-        known.sent.iter().filter(|s| s.endpoint_id == known.endpoint_id).filter_map(|s| s.body.as_deref());
     let signed = |body: &[u8]| known.secrets.iter().chain(known.ended).any(|secret| made_by(secret, body));
-    let own =
-        known.payload.filter(|_| !known.encrypted).into_iter().chain(&mut bodies).find(|body| signed(body));
+    let own = other_bodies(seen, known).into_iter().find(|body| signed(body));
     if let Some(body) = own {
         return Err(of_body(seen, body, known));
     }
-    // No known secret created it; the log may still have the request.
+    Err(find_in_log(scheme, header, value, seen, known))
+}
+
+fn old_secret() -> (Reason, String) {
+    (
+        Reason::OldSecret,
+        "The signature was created with a retired secret. The request was sent before the rotation, or the \
+             sender of this copy still uses the old secret."
+            .to_owned(),
+    )
+}
+
+/// No known secret created the signature; the log may still have the request.
+fn find_in_log(
+    scheme: Scheme,
+    header: &str,
+    value: &str,
+    seen: &ReceivedRequest,
+    known: &Evidence<'_>,
+) -> (Reason, String) {
     let of_log = |sent: &&LoggedRequest| {
         sent.headers
             .iter()
@@ -310,25 +335,38 @@ fn find_cause(
     let Some(sent) = known.sent.iter().find(of_log) else {
         let detail = "No secret of this webhook creates this signature for this body: it was signed with \
                       another secret, or the body was changed.";
-        return Err((Reason::WrongSecret, detail.to_owned()));
+        return (Reason::WrongSecret, detail.to_owned());
     };
     if sent.endpoint_id != known.endpoint_id {
         let detail = format!(
             "This request was sent to the webhook {}, not to this one: use the secret of that webhook.",
             sent.endpoint_id
         );
-        return Err((Reason::OtherWebhook, detail));
+        return (Reason::OtherWebhook, detail);
     }
     let timestamp = sent.headers.get(STANDARD_HEADERS[1]);
     if scheme == Scheme::Standard && timestamp != seen.header(STANDARD_HEADERS[1]) {
         let detail = "webhook-timestamp is not the one that was sent with this signature: a proxy or the receiver \
                       changed it.";
-        return Err((Reason::HeaderChanged, detail.to_owned()));
+        return (Reason::HeaderChanged, detail.to_owned());
     }
-    Err(match &sent.body {
+    match &sent.body {
         Some(body) if *body != seen.body => of_body(seen, body, known),
-        _ => old(),
-    })
+        _ => old_secret(),
+    }
+}
+
+/// The bodies that the endpoint may have got instead, each once.
+fn other_bodies<'a>(seen: &ReceivedRequest, known: &Evidence<'a>) -> Vec<&'a [u8]> {
+    let logged = known.sent.iter().filter(|sent| sent.endpoint_id == known.endpoint_id);
+    let payload = known.payload.filter(|_| !known.encrypted);
+    let mut bodies: Vec<&[u8]> = Vec::new();
+    for body in payload.into_iter().chain(logged.filter_map(|sent| sent.body.as_deref())) {
+        if body != seen.body && !bodies.contains(&body) {
+            bodies.push(body);
+        }
+    }
+    bodies
 }
 
 /// Whether two signature headers share a signature.
@@ -363,7 +401,8 @@ fn of_body(seen: &ReceivedRequest, sent: &[u8], known: &Evidence<'_>) -> (Reason
     (Reason::BodyChanged, format!("The body was changed ({lengths})."))
 }
 
-/// Whether two texts are the same JSON, apart from white space, the order of names, and the notation of numbers.
+/// Whether two texts are the same JSON, apart from white space, the order of names, and the notation of
+/// numbers.
 fn is_same_json(one: &[u8], other: &[u8]) -> bool {
     match (serde_json::from_slice(one), serde_json::from_slice(other)) {
         (Ok(one), Ok(other)) => is_same(&one, &other),

@@ -63,6 +63,7 @@ impl Case {
             payload: self.payload.as_deref(),
             sent: &self.sent,
             at: self.at,
+            stop: &AtomicBool::new(false),
         };
         diagnose(seen, &known)
     }
@@ -193,6 +194,17 @@ fn the_log_reveals_other_endpoints_and_changed_timestamps() {
     let case = Case { sent: vec![sent(&genuine)], ..Case::default() };
     let later = with(genuine, "webhook-timestamp", Some("1700000001"));
     assert_eq!(case.reasons(&later), [Some("header_changed"), None]);
+}
+
+#[test]
+fn more_than_sixteen_signatures_are_refused_before_any_is_checked() {
+    let genuine = request(&[secret(1)], PAYLOAD);
+    let signature = genuine.header("webhook-signature").unwrap().to_owned();
+    let with_others = |n: usize| format!("{}{signature}", format!("v1,{}= ", "A".repeat(43)).repeat(n));
+    let reasons =
+        |value: &str| Case::default().reasons(&with(genuine.clone(), "webhook-signature", Some(value)));
+    assert_eq!(reasons(&with_others(15))[0], None);
+    assert_eq!(reasons(&with_others(16))[0], Some("header_malformed"));
 }
 
 #[test]
