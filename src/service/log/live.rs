@@ -141,7 +141,8 @@ impl Live {
             let _ = items.try_send(Item::Gap);
         }
         let (store, clock, results) = (self.store.clone(), self.clock.clone(), self.results.clone());
-        let follower = Follower { store, clock, results, app, filter, place, items, still_allowed };
+        let caller = caller.clone();
+        let follower = Follower { store, clock, results, caller, filter, place, items, still_allowed };
         let stop = self.stop.clone();
         tokio::spawn(async move {
             follower.run(stop).await;
@@ -161,7 +162,7 @@ struct Follower {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     results: watch::Receiver<u64>,
-    app: AppId,
+    caller: Caller,
     filter: AttemptFilter,
     place: FinishPlace,
     items: mpsc::Sender<Item>,
@@ -187,9 +188,10 @@ impl Follower {
         loop {
             // Before reading: what is written meanwhile is a reason to look again.
             self.results.mark_unchanged();
-            let (app, filter) = (self.app, self.filter.clone());
+            let (app, filter) = (self.caller.app_id, self.filter.clone());
             let page = self.store.finished_after(app, filter, self.place, PAGE).await?;
-            for row in page.rows {
+            for mut row in page.rows {
+                self.caller.hide_address_of(&mut row);
                 if !self.hand_over(Item::Row(Box::new(row))).await {
                     return Ok(());
                 }
@@ -225,7 +227,7 @@ impl Follower {
         tokio::select! {
             sent = self.items.send(item) => sent.is_ok(),
             () = self.clock.sleep_until(until) => {
-                tracing::info!(app_id = %self.app, "a client that does not keep up with the live log is let go");
+                tracing::info!(app_id = %self.caller.app_id, "a client that does not keep up with the live log is let go");
                 false
             }
         }
