@@ -130,6 +130,7 @@ export const ERRORS = {
   blocked_address: ["Blocked address", "The network rules of this server block the address."],
   protocol: ["Protocol error", "The response was not valid HTTP, or the connection broke."],
   interrupted: ["Interrupted", "The server stopped while the request was in flight; it is sent again."],
+  local: ["Local", "Nothing was sent, for a cause of the Postrider server. It is tried again and does not count."],
 };
 export const TRIGGERS = {
   event: "Event",

@@ -46,13 +46,13 @@ fn judge_address(bencher: Bencher<'_, '_>, address: &str) {
     bencher.bench(|| policy.check(divan::black_box(address)).is_ok());
 }
 
-/// What is judged before a request to an address that needs no resolving.
+/// What is checked before a request to an address that needs no resolving.
 #[divan::bench]
 fn judge_literal_url(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
     let guard = Guard::new(NetworkPolicy::new(vec![]));
     let url = Url::parse("https://93.184.216.34/hooks").expect("a URL");
-    bencher.bench(|| runtime.block_on(guard.judge_before(divan::black_box(&url))).is_ok());
+    bencher.bench(|| runtime.block_on(guard.check_url(divan::black_box(&url))).is_ok());
 }
 
 /// Whether an endpoint wants an event: the last of so many patterns does.

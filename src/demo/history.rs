@@ -232,7 +232,7 @@ impl HistoryWriter<'_> {
         let part = self.parts.get(&job.endpoint.id).copied().unwrap_or(SampleWebhook::Shop);
         let ago_ms = self.now.as_millis() - at.as_millis();
         let reply = part.respond(ago_ms, job.attempt, &mut self.dice);
-        let recipient = Recipient::new(&job.endpoint, at, self.vault, &self.signing)
+        let recipient = Recipient::new(&job.endpoint, at, self.vault, self.signing.names())
             .map_err(|error| DemoError::History(error.to_string()))?;
         let sent = self.signing.for_request(job, &recipient, at, &job.payload);
         let response = reply.status.map(|status| Response {

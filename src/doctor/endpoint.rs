@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::{Finding, certificate};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup as _, SystemLookup};
-use crate::delivery::sending::{client, echo, failure};
+use crate::delivery::sending::{causes, client, echo, tls_failure};
 use crate::delivery::{Sender, SenderConfig};
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
@@ -170,8 +170,8 @@ async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Find
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             // The same sentence as in the delivery log.
-            let said = match failure::find::<rustls::Error>(&error) {
-                Some(error) => failure::tls_message(error, &host),
+            let said = match causes::find::<rustls::Error>(&error) {
+                Some(error) => tls_failure::tls_message(error, &host),
                 None => format!("failed: {error}"),
             };
             let is_plain =

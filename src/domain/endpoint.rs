@@ -234,6 +234,9 @@ const RESERVED_HEADERS: &[&str] = &[
     "accept-encoding",
 ];
 
+/// The most secrets that sign at the same time: the current one and four that a rotation retires.
+pub const SIGNING_SECRETS_MAX: usize = 5;
+
 /// Checks a header name of an endpoint. `signing_headers` are the configured names of the plain HMAC
 /// headers. The error is a sentence for the caller.
 pub fn check_header_name(name: &str, signing_headers: &[String]) -> Result<(), String> {
@@ -244,9 +247,10 @@ pub fn check_header_name(name: &str, signing_headers: &[String]) -> Result<(), S
             "{name:?} is not a header name: use 1 to {HEADER_NAME_MAX} letters, digits and '-'"
         ));
     }
-    let lower = name.to_ascii_lowercase();
-    let ours = RESERVED_HEADERS.contains(&lower.as_str())
-        || signing_headers.iter().any(|h| h.eq_ignore_ascii_case(name));
+    // A CGI program gets both X-Name and X_Name as HTTP_X_NAME, so it could not tell them apart.
+    let as_cgi = |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let seen = as_cgi(name);
+    let ours = RESERVED_HEADERS.contains(&seen.as_str()) || signing_headers.iter().any(|h| as_cgi(h) == seen);
     if ours {
         return Err(format!(
             "the header {name} is set by Postrider or by the connection; choose another name"
@@ -334,10 +338,13 @@ mod tests {
         {
             assert!(check_header_name(name, &signing).is_err(), "{name}");
         }
+        for name in ["X_Webhook_Signature", "webhook_id", "Content_Type", "x.webhook.signature"] {
+            assert!(check_header_name(name, &signing).is_err(), "a CGI program reads {name} as ours");
+        }
         for name in ["", "a b", "a:b", "é", "a\r\nb"] {
             assert!(check_header_name(name, &signing).is_err(), "{name:?}");
         }
-        for name in ["Authorization", "X-Api-Key", "Title"] {
+        for name in ["Authorization", "X-Api-Key", "X_Api_Key", "Title"] {
             assert!(check_header_name(name, &signing).is_ok(), "{name}");
         }
     }

@@ -1,20 +1,20 @@
 //! Which addresses may be reached (section 9 of the contract).
 //!
-//! A webhook URL is chosen by somebody else, so a server that requests it can be made to reach into
-//! its own network. Therefore everything that is not global unicast is blocked, unless the operator
-//! lists it in `network.allow`. The tables are the IANA special-purpose registries in full (RFC 6890
-//! and what was added since), including blocks that are globally reachable but serve a protocol
-//! (AS112, AMT): no webhook receiver lives there.
+//! Webhook URLs are chosen by tenants, who could make the server send requests into its own network.
+//! Therefore every address that is not global unicast is blocked, unless the operator lists it in
+//! `network.allow`. The tables are the complete IANA special-purpose registries (RFC 6890 and its updates),
+//! including blocks that are globally reachable but serve a protocol (AS112, AMT): no webhook receiver uses
+//! them.
 //!
-//! IPv6 is the other way round: only 2000::/3 is handed out, so all else is blocked, and within it
-//! the special ranges and every form that carries an IPv4 address inside.
+//! In IPv6 only 2000::/3 is allocated, so everything else is blocked; within it the special ranges, and every
+//! form that embeds an IPv4 address.
 //!
-//! **What an entry of `network.allow` covers:** literally the addresses of its own family.
-//! `127.0.0.0/8` does not cover `::ffff:127.0.0.1`; whoever wants that must list it as it is.
-//! Cloud metadata addresses hand out credentials to whoever asks, so a range never covers them, only
-//! the exact /32 or /128; the same holds for IPv6 addresses that carry a metadata address inside.
+//! **What an entry of `network.allow` covers:** the addresses of its own family, literally. `127.0.0.0/8`
+//! does not cover `::ffff:127.0.0.1`, which needs an entry of its own. Cloud metadata addresses return
+//! credentials to any client, so a range never covers them, only the exact /32 or /128; the same is true for
+//! IPv6 addresses that embed a metadata address.
 //!
-//! This module is pure: it judges addresses and resolves nothing.
+//! This module is pure: it classifies addresses and resolves nothing.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,10 +28,10 @@ pub struct NetworkPolicy {
     allow: Vec<IpNet>,
 }
 
-/// What is thought of an address.
+/// Whether an address may be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Global unicast: anybody may be sent there.
+pub enum AddressVerdict {
+    /// Global unicast: allowed.
     Global,
     /// Not global, but the operator listed it.
     Listed,
@@ -39,28 +39,28 @@ pub enum Verdict {
     Blocked(Blocked),
 }
 
-/// An address that must not be reached; its text is a sentence that names the setting to change.
+/// An address that must not be reached. Its text names the setting to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{addr} is {class}; {}", self.advice())]
 pub struct Blocked {
     /// The address.
     pub addr: IpAddr,
-    /// Why it is special.
-    pub class: Class,
+    /// Why it is blocked.
+    pub class: AddressClass,
 }
 
 /// What kind of address it is, in words with an article: `a loopback address`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Class(&'static str);
+pub struct AddressClass(&'static str);
 
-impl fmt::Display for Class {
+impl fmt::Display for AddressClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
 impl Blocked {
-    /// What the operator can do about it, as the second half of a sentence.
+    /// What the operator can do, as the second half of a sentence.
     pub fn advice(&self) -> String {
         let exact = IpNet::from(self.addr);
         if self.class == METADATA {
@@ -78,27 +78,27 @@ impl NetworkPolicy {
         NetworkPolicy { allow: allow.iter().map(IpNet::trunc).collect() }
     }
 
-    /// Judges an address.
-    pub fn judge(&self, addr: IpAddr) -> Verdict {
-        let Some(class) = class_of(addr) else { return Verdict::Global };
+    /// Classifies an address.
+    pub fn classify(&self, addr: IpAddr) -> AddressVerdict {
+        let Some(class) = class_of(addr) else { return AddressVerdict::Global };
         let listed = if class == METADATA {
             self.allow.contains(&IpNet::from(addr))
         } else {
             self.allow.iter().any(|net| net.contains(&addr))
         };
-        if listed { Verdict::Listed } else { Verdict::Blocked(Blocked { addr, class }) }
+        if listed { AddressVerdict::Listed } else { AddressVerdict::Blocked(Blocked { addr, class }) }
     }
 
-    /// Judges an address: the error is for what is blocked.
+    /// Checks an address. Fails if it is blocked.
     pub fn check(&self, addr: IpAddr) -> Result<(), Blocked> {
-        match self.judge(addr) {
-            Verdict::Global | Verdict::Listed => Ok(()),
-            Verdict::Blocked(blocked) => Err(blocked),
+        match self.classify(addr) {
+            AddressVerdict::Global | AddressVerdict::Listed => Ok(()),
+            AddressVerdict::Blocked(blocked) => Err(blocked),
         }
     }
 
-    /// Judges a URL whose host is written as an address, in any spelling. A name passes: what it
-    /// stands for is judged before each request, since it may change at any time.
+    /// Checks a URL whose host is an address literal, in any spelling. A name passes: its addresses are
+    /// checked before each request, since they may change at any time.
     pub fn check_url_literal(&self, url: &Url) -> Result<(), Blocked> {
         match literal(url) {
             Some(addr) => self.check(addr),
@@ -107,7 +107,23 @@ impl NetworkPolicy {
     }
 }
 
-/// The address that a URL's host is, if it is not a name.
+/// A message about a name that leads to a blocked address, without that address: what may be shown to those
+/// who must not learn about this machine's network. `None` if the message contains no such address.
+pub fn without_address(message: &str) -> Option<String> {
+    let (host, rest) = message.split_once(RESOLVES_TO)?;
+    let (addr, rest) = rest.split_once(WHICH_IS)?;
+    let _: IpAddr = addr.parse().ok()?;
+    let (class, _) = rest.split_once("; ")?;
+    Some(format!(
+        "{host}{RESOLVES_TO}{class}; requests go there only if the operator allows it in network.allow"
+    ))
+}
+
+/// What a message says between a name, its address and the class of it.
+pub const RESOLVES_TO: &str = " resolves to ";
+pub const WHICH_IS: &str = ", which is ";
+
+/// The address literal in a URL, unless its host is a name.
 pub fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(addr) => Some(IpAddr::V4(addr)),
@@ -117,21 +133,21 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
 }
 
 /// Why an address is special; `None` for global unicast.
-fn class_of(addr: IpAddr) -> Option<Class> {
+fn class_of(addr: IpAddr) -> Option<AddressClass> {
     match addr {
         IpAddr::V4(addr) => class_of_v4(addr),
         IpAddr::V6(addr) => class_of_v6(addr),
     }
 }
 
-fn class_of_v4(addr: Ipv4Addr) -> Option<Class> {
+fn class_of_v4(addr: Ipv4Addr) -> Option<AddressClass> {
     if METADATA_V4.contains(&addr) {
         return Some(METADATA);
     }
     SPECIAL_V4.iter().find(|(net, _)| net.contains(&addr)).map(|(_, class)| *class)
 }
 
-fn class_of_v6(addr: Ipv6Addr) -> Option<Class> {
+fn class_of_v6(addr: Ipv6Addr) -> Option<AddressClass> {
     let holds_metadata = carried_v4(addr).into_iter().flatten().any(|v4| METADATA_V4.contains(&v4));
     if METADATA_V6.contains(&addr) || holds_metadata {
         return Some(METADATA);
@@ -140,9 +156,9 @@ fn class_of_v6(addr: Ipv6Addr) -> Option<Class> {
         return Some(*class);
     }
     if is_isatap(addr) {
-        return Some(Class("an ISATAP address, which stands for an IPv4 one"));
+        return Some(AddressClass("an ISATAP address, which stands for an IPv4 one"));
     }
-    (!GLOBAL_V6.contains(&addr)).then_some(Class("outside of global unicast (2000::/3)"))
+    (!GLOBAL_V6.contains(&addr)).then_some(AddressClass("outside of global unicast (2000::/3)"))
 }
 
 /// RFC 5214, section 6.1: the interface identifier is `0000:5efe` or `0200:5efe` and an IPv4 address.
@@ -151,7 +167,7 @@ fn is_isatap(addr: Ipv6Addr) -> bool {
     s[4] & 0xfdff == 0 && s[5] == 0x5efe
 }
 
-/// The IPv4 addresses that an IPv6 address carries inside, in any of the known forms.
+/// The IPv4 addresses that are embedded in an IPv6 address, in any of the known forms.
 fn carried_v4(addr: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let s = addr.segments();
     let pair = |i: usize| Ipv4Addr::from_bits((u32::from(s[i]) << 16) | u32::from(s[i + 1]));
@@ -168,10 +184,10 @@ fn carried_v4(addr: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     }
 }
 
-/// Covered by an exact entry only.
-const METADATA: Class = Class("a cloud metadata address");
+/// Covered only by an exact entry.
+const METADATA: AddressClass = AddressClass("a cloud metadata address");
 
-/// Addresses where clouds hand out credentials to the machines they run.
+/// Addresses where clouds give credentials to their machines.
 const METADATA_V4: &[Ipv4Addr] = &[
     Ipv4Addr::new(169, 254, 169, 254), // AWS, Google Cloud, Azure, OpenStack, DigitalOcean, Hetzner, …
     Ipv4Addr::new(169, 254, 170, 2),   // AWS ECS task credentials
@@ -192,13 +208,12 @@ const METADATA_V6: &[Ipv6Addr] = &[
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // OpenStack
 ];
 
-const fn v4(a: u8, b: u8, c: u8, d: u8, len: u8, class: &'static str) -> (Ipv4Net, Class) {
-    (Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), len), Class(class))
+const fn v4(a: u8, b: u8, c: u8, d: u8, len: u8, class: &'static str) -> (Ipv4Net, AddressClass) {
+    (Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), len), AddressClass(class))
 }
 
-/// IANA IPv4 special-purpose address registry, multicast, and what is reserved. The first match
-/// gives the name.
-const SPECIAL_V4: &[(Ipv4Net, Class)] = &[
+/// The IANA IPv4 special-purpose address registry, multicast, and reserved blocks. The first match wins.
+const SPECIAL_V4: &[(Ipv4Net, AddressClass)] = &[
     v4(0, 0, 0, 0, 32, "the unspecified address"),
     v4(0, 0, 0, 0, 8, "an address of \"this network\""),
     v4(10, 0, 0, 0, 8, "a private address"),
@@ -221,17 +236,17 @@ const SPECIAL_V4: &[(Ipv4Net, Class)] = &[
     v4(240, 0, 0, 0, 4, "a reserved address"),
 ];
 
-const fn v6(start: [u16; 8], len: u8, class: &'static str) -> (Ipv6Net, Class) {
+const fn v6(start: [u16; 8], len: u8, class: &'static str) -> (Ipv6Net, AddressClass) {
     let [a, b, c, d, e, f, g, h] = start;
-    (Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), len), Class(class))
+    (Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), len), AddressClass(class))
 }
 
-/// What IANA hands out as global unicast.
+/// What IANA allocates as global unicast.
 const GLOBAL_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// IANA IPv6 special-purpose address registry, inside of 2000::/3 and, for a better message, outside.
-/// The first match gives the name.
-const SPECIAL_V6: &[(Ipv6Net, Class)] = &[
+/// The IANA IPv6 special-purpose address registry, inside 2000::/3 and, for a better message, outside. The
+/// first match wins.
+const SPECIAL_V6: &[(Ipv6Net, AddressClass)] = &[
     v6([0, 0, 0, 0, 0, 0, 0, 0], 128, "the unspecified address"),
     v6([0, 0, 0, 0, 0, 0, 0, 1], 128, "a loopback address"),
     v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, "an IPv4-mapped address"),

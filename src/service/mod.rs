@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::attempts::attempt::Attempt;
+use crate::domain::network::without_address;
 use crate::domain::{
     Activity, ActivityKind, Actor, AppId, AttemptId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
@@ -88,6 +90,28 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the caller may see the addresses that names resolve to in error messages: only with scope
+    /// `admin`, because they describe the operator's network.
+    pub fn sees_addresses(&self) -> bool {
+        self.by.scopes.allows(Scope::Admin)
+    }
+
+    /// Removes such an address from a message, unless the caller may see it.
+    pub fn hide_address(&self, message: &mut String) {
+        if !self.sees_addresses()
+            && let Some(hidden) = without_address(message)
+        {
+            *message = hidden;
+        }
+    }
+
+    /// The same for a row of the log.
+    pub fn hide_address_of(&self, attempt: &mut Attempt) {
+        if let Some(message) = &mut attempt.error_message {
+            self.hide_address(message);
+        }
+    }
+
     /// An entry of the activity log about something this caller did in this app.
     pub fn activity(
         &self,

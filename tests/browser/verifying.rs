@@ -21,7 +21,7 @@ async fn a_pasted_request_is_verified_and_the_reason_is_shown() {
     page.fill("Headers", &lines).await;
     page.fill("Body", &String::from_utf8_lossy(&sent.body)).await;
     page.press("Check the signature").await;
-    page.sees_in(".verify .note.ok", "The signature holds").await;
+    page.sees_in(".verify .note.ok", "The signature is valid").await;
     page.fill("Body", r#"{"order": 7}"#).await;
     page.press("Check the signature").await;
     page.sees_in(".verify .note.bad", "The body was").await;

@@ -149,7 +149,7 @@ async fn recommendations_name_the_cause_as_the_log_does() {
             "HTTP 401 (a 4xx error); the receiver has answered so, without a success, since 2026-",
         ),
         ("http://nobody.invalid/".to_owned(), "the name nobody.invalid does not resolve"),
-        (silent.url("/"), "no answer within 200ms; answer with 2xx first"),
+        (silent.url("/"), "no response within 200ms; answer with 2xx first"),
         (format!("http://{nobody}/"), "connection refused by 127.0.0.1:"),
         (untrusted.url("/"), "the certificate of 127.0.0.1:"),
     ] {

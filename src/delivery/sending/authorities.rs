@@ -1,12 +1,11 @@
-//! Whose word counts for a receiver's certificate: the authorities that the system trusts.
+//! The certificate authorities that are trusted: those of the system.
 //!
-//! A system may have none, such as a fresh container in which this program is the only file. Then the
-//! list that is compiled in counts (Mozilla's, of the day this program was built), and the log and
-//! `doctor` say so: it grows old with the program, which the system's does not. It never stands beside
-//! the system's, so who takes an authority's trust away on their machine has taken it away here. And it
-//! is not used when `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: whoever says which authorities count, and
-//! whose file is gone, has not said that all the others do. Then nobody is trusted, and each HTTPS
-//! request says so; that is no reason not to start, since receivers may well be plain HTTP.
+//! A system may have none, such as a container in which this program is the only file. Then the list that is
+//! compiled in is used (Mozilla's, of the day of the build), and the log and `doctor` warn about it, because
+//! it ages with the program. It is never combined with the system's list, so an authority that is removed
+//! from the system is not trusted here either. It is not used if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set: an
+//! operator who names authorities does not trust all others. If that file is missing, no certificate is
+//! trusted and each HTTPS request says so. The server still starts, because receivers may use plain HTTP.
 
 use std::sync::Arc;
 
@@ -17,34 +16,34 @@ use rustls::{DigitallySignedStruct, Error as TlsError, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-/// Variables that say which authorities count; those of OpenSSL, whose names everybody knows.
+/// The environment variables that name trusted authorities, as in OpenSSL.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-/// What a request to an `https` URL is told when nobody is trusted.
+/// The error of a request to an `https` URL when no authority is trusted.
 pub(crate) const NO_ROOTS: &str = "no CA certificates were found where SSL_CERT_FILE and SSL_CERT_DIR say; correct these variables, or remove them, and restart Postrider";
 
-/// Who is trusted.
+/// Where the trusted authorities come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authorities {
     /// Those of the system, or of the variables that name others.
     System,
-    /// Those that are compiled in, because the system has none.
+    /// The list that is compiled in, because the system has none.
     BuiltIn,
-    /// None: what the variables name is not there.
+    /// None: the file or directory that the variables name has none.
     Nobody,
 }
 
-/// Who is trusted on this machine.
+/// Where the trusted authorities of this machine come from.
 pub fn trusted() -> Authorities {
     choose(&Arc::new(rustls::crypto::ring::default_provider())).0
 }
 
-/// Judges certificates, and logs when it does not do so by the system's authorities.
+/// The certificate verifier. Logs a warning unless it uses the system's authorities.
 pub(crate) fn verifier(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     let (authorities, verifier) = choose(provider);
     match authorities {
         Authorities::System => {}
         Authorities::BuiltIn => tracing::warn!(
-            "no CA certificates were found on this system; those that were compiled in are used, which grow old with the program: install the package ca-certificates"
+            "no CA certificates were found on this system; the built-in list is used, which ages with the program. Install the package ca-certificates."
         ),
         Authorities::Nobody => tracing::warn!("every HTTPS delivery will fail: {NO_ROOTS}"),
     }
@@ -61,11 +60,12 @@ fn choose_from(
     is_named: bool,
     provider: &Arc<CryptoProvider>,
 ) -> (Authorities, Arc<dyn ServerCertVerifier>) {
-    let nobody = || (Authorities::Nobody, Arc::new(Nobody(provider.clone())) as Arc<dyn ServerCertVerifier>);
+    let nobody =
+        || (Authorities::Nobody, Arc::new(RejectAll(provider.clone())) as Arc<dyn ServerCertVerifier>);
     match of_system {
         Ok(verifier) => (Authorities::System, Arc::new(verifier)),
         Err(_) if is_named => nobody(),
-        // The system has none, so these are the only ones.
+        // The system has none, so these are all.
         Err(_) => match built_in(provider) {
             Ok(verifier) => (Authorities::BuiltIn, Arc::new(verifier)),
             Err(_) => nobody(),
@@ -79,9 +79,9 @@ fn built_in(provider: &Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
 
 /// Refuses every certificate.
 #[derive(Debug)]
-struct Nobody(Arc<CryptoProvider>);
+struct RejectAll(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Nobody {
+impl ServerCertVerifier for RejectAll {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -129,24 +129,24 @@ mod tests {
     }
 
     #[test]
-    fn a_system_without_authorities_gets_those_that_are_compiled_in() {
+    fn a_system_without_authorities_uses_the_built_in_list() {
         assert_eq!(choose_from(none(), false, &provider()).0, Authorities::BuiltIn);
     }
 
     #[test]
-    fn who_says_which_authorities_count_gets_no_others() {
+    fn named_authorities_are_never_combined_with_the_built_in_list() {
         assert_eq!(choose_from(none(), true, &provider()).0, Authorities::Nobody);
     }
 
     #[test]
-    fn the_authorities_of_the_system_stand_alone() {
+    fn the_authorities_of_the_system_are_used_alone() {
         let system = built_in(&provider());
         assert_eq!(choose_from(system, false, &provider()).0, Authorities::System);
     }
 
     #[test]
-    fn each_certificate_that_is_compiled_in_can_be_read() {
-        // Those of a system are read leniently, these are not.
+    fn each_built_in_certificate_can_be_parsed() {
+        // Certificates of a system are parsed leniently, these are not.
         assert!(built_in(&provider()).is_ok());
         assert!(TLS_SERVER_ROOT_CERTS.len() > 100);
     }

@@ -1,13 +1,10 @@
-//! The HTTP client of those who ask services for something (importers, the sender of traces), with everything
-//! switched off that would do more than was asked; and what it has in common with [`crate::delivery::sending::connections`].
+//! The HTTP client for requests that are not deliveries (importers, the trace exporter), and the settings
+//! that it shares with [`connections`](crate::delivery::sending::connections).
 //!
-//! No redirects (a redirect is an answer, and following it would send the payload somewhere its owner
-//! never chose), no retries (the delivery log says what was sent and when; a request that is sent
-//! twice silently is a lie), no proxies from the environment (they would connect in our place, past
-//! the guard), no decompression (the log shows what came; and a bomb stays folded), no cookies and no
-//! referer. Nobody else builds such a client.
+//! It follows no redirects, does not retry, ignores proxies of the environment (they would connect past the
+//! guard), does not decompress, and sends no cookies and no referer. No other code builds such a client.
 //!
-//! TLS is rustls with ring. Whose certificates are good is said by [`authorities`].
+//! TLS is rustls with ring; [`authorities`] decides which certificate authorities are trusted.
 
 use std::sync::Arc;
 use std::time::Duration;

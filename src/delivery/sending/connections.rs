@@ -1,17 +1,16 @@
-//! The connections to receivers, and what a request over them may cost.
+//! The connections to receivers, and the limits of a request over them.
 //!
-//! This is hyper's client with a connector of ours, and not [`crate::delivery::sending::client`], because of two things that
-//! a library with more comfort hides. A receiver that sends without end is read in turns: whoever reads
-//! from a connection lets others at the thread after [`IN_A_ROW`]. And interim answers (1xx) are counted:
-//! the library skips them for as long as they come.
+//! This is hyper's pooled client with a connector of ours, not [`client`](crate::delivery::sending::client),
+//! which costs more for each request and hides two things: when a connection yields ([`stream`]), and interim
+//! responses (1xx), which the library skips without a limit.
 //!
-//! As everywhere, no redirects, no proxies, no cookies, no decompression, and no request is sent twice. (One that
-//! was never begun, because an idle connection had just been closed, is begun again on another.)
+//! As everywhere, no redirects, no proxies, no cookies, no decompression. A request is sent once, with one
+//! exception: if an idle connection was closed just as it was reused, or an HTTP/2 peer refused the stream,
+//! the request starts again, once, on a new connection ([`may_start_again`]).
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
@@ -22,140 +21,267 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
+use hyper::http::Extensions;
 use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::domain::Span;
 
+use crate::delivery::sending::causes::find;
 use crate::delivery::sending::client::{
     HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT, POOL_IDLE, POOL_IDLE_PER_HOST, tls_config,
 };
 use crate::delivery::sending::guard::Guard;
+use crate::delivery::sending::stream::{ConnectionState, FairTcp, ReceiverStream};
 
-/// How many bytes are read from one connection before others are let at the thread.
-const IN_A_ROW: usize = 64 << 10;
-/// How many interim answers are skipped before the real one.
-const INTERIM: u32 = 1_000;
-/// How often a silent connection is asked whether it lives, and how often in vain.
-const TCP_PING_EVERY: Duration = Duration::from_secs(15);
-const TCP_PINGS: u32 = 3;
-/// How long what was sent may wait for the other side's system to say that it has come.
+/// The most header lines of a response.
+pub(crate) const HEADER_LINES: usize = 1_000;
+/// The most bytes in the headers of a response, names and values.
+pub(crate) const HEADER_BYTES: usize = 256 << 10;
+/// The same as HTTP/2 counts it: 32 bytes more for each line (RFC 9113, section 10.5.1).
+const HTTP2_HEADER_LIST: u32 = (HEADER_BYTES + (HEADER_LINES + 10) * 32) as u32;
+/// The read buffer: room for these headers with what separates them.
+const READ_BUFFER: usize = HEADER_BYTES + HEADER_LINES * 4 + 1_024;
+/// The most interim responses before the final one.
+pub(crate) const INTERIM_LIMIT: u32 = 1_000;
+/// How often a silent connection is probed, and how many probes may fail.
+const TCP_PROBE_EVERY: Duration = Duration::from_secs(15);
+const TCP_PROBES: u32 = 3;
+/// How long sent data may wait for an acknowledgement.
 #[cfg(target_os = "linux")]
-const TCP_UNHEARD: Duration = Duration::from_secs(30);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 /// TCP, with or without TLS.
-type Stream = MaybeHttpsStream<TokioIo<Fair>>;
+type Secured = MaybeHttpsStream<TokioIo<FairTcp>>;
+type HttpClient = Client<Connector, Full<Bytes>>;
 
-/// Why a request got no answer. Its causes are for [`crate::delivery::sending::failure`] to search.
+/// Why a request got no response. [`crate::delivery::sending::failure`] searches its causes.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// hyper does not take the URL.
+pub(crate) enum RequestError {
+    /// hyper cannot parse the URL.
     #[error("HTTP cannot express this URL")]
     Url,
-    /// More than [`INTERIM`] interim answers came.
-    #[error("there was no end of interim answers")]
+    /// More than [`INTERIM_LIMIT`] interim responses arrived.
+    #[error("too many interim responses")]
     Interim,
     /// No connection, or it broke.
     #[error(transparent)]
     Client(#[from] legacy::Error),
 }
 
+impl RequestError {
+    /// The status code that the response began with, if the rest of its head was malformed.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            RequestError::Client(error) => state_of(error)?.status(),
+            RequestError::Url | RequestError::Interim => None,
+        }
+    }
+}
+
 /// Open connections. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Connections(Client<Connector, Full<Bytes>>);
+pub(crate) struct Connections {
+    pooled: HttpClient,
+    /// Never reuses a connection.
+    fresh: HttpClient,
+}
 
 impl Connections {
-    /// All connections go through `guard`; `connect_timeout` covers the look-up of the name, TCP and TLS. There
-    /// is no other timeout in it.
+    /// All connections go through `guard`. `connect_timeout` covers name resolution, TCP and TLS. There is no
+    /// other timeout here.
     pub(crate) fn new(guard: Guard, connect_timeout: &Span) -> Connections {
-        let mut tcp = HttpConnector::new_with_resolver(Judged(guard));
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(TCP_PING_EVERY));
-        tcp.set_keepalive_interval(Some(TCP_PING_EVERY));
-        tcp.set_keepalive_retries(Some(TCP_PINGS));
+        tcp.set_keepalive(Some(TCP_PROBE_EVERY));
+        tcp.set_keepalive_interval(Some(TCP_PROBE_EVERY));
+        tcp.set_keepalive_retries(Some(TCP_PROBES));
         #[cfg(target_os = "linux")]
-        tcp.set_tcp_user_timeout(Some(TCP_UNHEARD));
-        let https = HttpsConnector::from((Tcp(tcp), tls_config()));
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-            .http2_keep_alive_interval(HTTP2_PING_EVERY)
-            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
-            .build(Connector { https, limit: connect_timeout.as_duration() });
-        Connections(client)
+        tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+        let https = HttpsConnector::from((TcpConnector(tcp), tls_config()));
+        let connector = Connector { https, limit: connect_timeout.as_duration() };
+        let client = |idle| {
+            Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(POOL_IDLE)
+                .pool_max_idle_per_host(idle)
+                .http1_max_headers(HEADER_LINES)
+                .http1_max_buf_size(READ_BUFFER)
+                .http1_allow_obsolete_multiline_headers_in_responses(true)
+                .http1_allow_spaces_after_header_name_in_responses(true)
+                .http1_ignore_invalid_headers_in_responses(true)
+                .http2_max_header_list_size(HTTP2_HEADER_LIST)
+                .http2_keep_alive_interval(HTTP2_PING_EVERY)
+                .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+                .build(connector.clone())
+        };
+        Connections { pooled: client(POOL_IDLE_PER_HOST), fresh: client(0) }
     }
 
-    /// Posts to `uri` (`None`: HTTP cannot express where that is), and gives the answer as soon as its headers
-    /// are there. Dropping the answer before its end closes the connection (HTTP/1) or the stream (HTTP/2).
+    /// Posts to `uri` (`None`: HTTP cannot express it) and returns the response as soon as its headers have
+    /// arrived. Dropping the response before its end closes the connection (HTTP/1) or the stream (HTTP/2).
     pub(crate) async fn post(
         &self,
         uri: Option<&Uri>,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Incoming>, RequestError> {
+    ) -> Result<Response<ResponseBody>, RequestError> {
         let uri = uri.ok_or(RequestError::Url)?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        let interim = Arc::new(Interim::default());
-        let counter = interim.clone();
-        hyper::ext::on_informational(&mut request, move |_| counter.came());
-        tokio::select! {
-            biased;
-            answer = self.0.request(request) => Ok(answer?),
-            () = interim.too_many.notified() => Err(RequestError::Interim),
+        match post_with(&self.pooled, uri, headers.clone(), body.clone()).await {
+            Err(RequestError::Client(error)) if may_start_again(&error) => {
+                tracing::debug!("an idle connection was closed as it was reused; the request starts again");
+                post_with(&self.fresh, uri, headers, body).await
+            }
+            result => result,
         }
     }
 }
 
-/// The next piece of a body; `None` = it has ended.
-pub(crate) async fn next_piece(body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
-    loop {
-        match body.frame().await? {
-            // What is no data are trailers, which nobody wants.
-            Ok(frame) => match frame.into_data() {
-                Ok(piece) if !piece.is_empty() => return Some(Ok(piece)),
-                _ => {}
-            },
-            Err(error) => return Some(Err(error)),
+async fn post_with(
+    client: &HttpClient,
+    uri: &Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response<ResponseBody>, RequestError> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers;
+    let interim = Arc::new(InterimCounter::default());
+    let counter = interim.clone();
+    hyper::ext::on_informational(&mut request, move |_| counter.count());
+    let mut response = tokio::select! {
+        biased;
+        response = client.request(request) => response?,
+        () = interim.too_many.notified() => return Err(RequestError::Interim),
+    };
+    let state = response.extensions_mut().remove::<Arc<ConnectionState>>();
+    if let Some(state) = &state {
+        state.responded(response.headers());
+    }
+    Ok(response.map(|incoming| ResponseBody { incoming, state }))
+}
+
+/// Whether a request that got no response may start again: the receiver has certainly not begun to respond to
+/// it, because an idle connection was closed just as it was reused, or because an HTTP/2 peer refused the
+/// stream.
+fn may_start_again(error: &legacy::Error) -> bool {
+    if error.is_connect() {
+        return false;
+    }
+    let http2 = find::<h2::Error>(error);
+    if http2.is_some_and(is_refused) {
+        return true;
+    }
+    state_of(error).is_some_and(|state| state.is_reused() && state.is_silent()) && is_closed(error, http2)
+}
+
+/// Whether an HTTP/2 peer refused a stream without processing it (RFC 9113, section 8.7).
+fn is_refused(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    reason == Some(h2::Reason::REFUSED_STREAM)
+        || (error.is_go_away() && error.is_remote() && reason == Some(h2::Reason::NO_ERROR))
+}
+
+/// Whether the other side closed the connection.
+fn is_closed(error: &legacy::Error, http2: Option<&h2::Error>) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let io = find::<io::Error>(error).or_else(|| http2.and_then(h2::Error::get_io));
+    match (io, find::<hyper::Error>(error)) {
+        (Some(io), _) => {
+            matches!(
+                io.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            )
+        }
+        (None, Some(hyper)) => hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed(),
+        (None, None) => false,
+    }
+}
+
+/// The connection on which an error occurred.
+fn state_of(error: &legacy::Error) -> Option<Arc<ConnectionState>> {
+    let mut extras = Extensions::new();
+    error.connect_info()?.get_extras(&mut extras);
+    extras.remove()
+}
+
+/// The body of a response.
+pub(crate) struct ResponseBody {
+    incoming: Incoming,
+    state: Option<Arc<ConnectionState>>,
+}
+
+impl ResponseBody {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next_piece(&mut self) -> Option<hyper::Result<Bytes>> {
+        loop {
+            match self.incoming.frame().await? {
+                // Trailers are ignored.
+                Ok(frame) => match frame.into_data() {
+                    Ok(piece) if !piece.is_empty() => return Some(Ok(piece)),
+                    _ => {}
+                },
+                // The body was complete before them.
+                Err(error) if is_about_trailers(&error) => return None,
+                Err(error) => return Some(Err(error)),
+            }
         }
     }
 }
 
-/// Counts the interim answers to one request. HTTP/2 does not tell of them; there only [`Fair`] helps.
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(state) = &self.state {
+            state.ended();
+        }
+    }
+}
+
+/// Whether the trailers of a chunked body are malformed or too long. hyper has no type for it.
+fn is_about_trailers(error: &hyper::Error) -> bool {
+    const TEXTS: [&str; 6] = [
+        "chunk trailers",
+        "Invalid trailer",
+        "Invalid header",
+        "Partial header",
+        "invalid header",
+        "invalid token",
+    ];
+    let text = find::<io::Error>(error).map(ToString::to_string).unwrap_or_default();
+    TEXTS.iter().any(|start| text.starts_with(start))
+}
+
+/// Counts the interim responses to one request. HTTP/2 does not report them; there only [`FairTcp`] helps.
 #[derive(Default)]
-struct Interim {
-    count: AtomicU32,
+struct InterimCounter {
+    received: AtomicU32,
     too_many: Notify,
 }
 
-impl Interim {
-    fn came(&self) {
-        if self.count.fetch_add(1, Ordering::Relaxed) == INTERIM {
+impl InterimCounter {
+    fn count(&self) {
+        if self.received.fetch_add(1, Ordering::Relaxed) == INTERIM_LIMIT {
             self.too_many.notify_one();
         }
     }
 }
 
-/// The guard, as what connects asks it: only addresses that it has judged.
+/// The guard as the connector's resolver: returns only addresses that it has checked.
 #[derive(Clone)]
-struct Judged(Guard);
+struct GuardedResolver(Guard);
 
-impl Service<Name> for Judged {
+impl Service<Name> for GuardedResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
@@ -166,16 +292,16 @@ impl Service<Name> for Judged {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.0.clone();
-        Box::pin(async move { Ok(guard.resolve_judged(name.as_str()).await?.into_iter()) })
+        Box::pin(async move { Ok(guard.resolve_checked(name.as_str()).await?.into_iter()) })
     }
 }
 
-/// Connects, over TCP only.
+/// Opens TCP connections.
 #[derive(Clone)]
-struct Tcp(HttpConnector<Judged>);
+struct TcpConnector(HttpConnector<GuardedResolver>);
 
-impl Service<Uri> for Tcp {
-    type Response = TokioIo<Fair>;
+impl Service<Uri> for TcpConnector {
+    type Response = TokioIo<FairTcp>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -185,21 +311,21 @@ impl Service<Uri> for Tcp {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let connecting = self.0.call(to);
-        Box::pin(async move { Ok(TokioIo::new(Fair { tcp: connecting.await?.into_inner(), in_a_row: 0 })) })
+        Box::pin(async move { Ok(TokioIo::new(FairTcp::new(connecting.await?.into_inner()))) })
     }
 }
 
-/// Connects within a time, with TLS where the URL says so.
+/// Connects within the limit, with TLS if the URL is `https`.
 #[derive(Clone)]
 struct Connector {
-    https: HttpsConnector<Tcp>,
+    https: HttpsConnector<TcpConnector>,
     limit: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = TokioIo<ReceiverStream<TokioIo<Secured>>>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Stream, BoxError>>;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.https.poll_ready(cx)
@@ -208,107 +334,12 @@ impl Service<Uri> for Connector {
     fn call(&mut self, to: Uri) -> Self::Future {
         let (connecting, limit) = (self.https.call(to), self.limit);
         Box::pin(async move {
-            timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            let secured = match timeout(limit, connecting).await {
+                Ok(connected) => connected?,
+                Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            };
+            let is_http2 = secured.connected().is_negotiated_h2();
+            Ok(TokioIo::new(ReceiverStream::new(TokioIo::new(secured), is_http2)))
         })
-    }
-}
-
-/// A connection that is read in turns with others, however much there is to read.
-struct Fair {
-    tcp: TcpStream,
-    /// Bytes read since somebody else was let at the thread.
-    in_a_row: usize,
-}
-
-impl Connection for Fair {
-    fn connected(&self) -> Connected {
-        self.tcp.connected()
-    }
-}
-
-impl AsyncRead for Fair {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.in_a_row >= IN_A_ROW {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        let came = buf.filled().len() - before;
-        self.in_a_row = if read.is_pending() { 0 } else { self.in_a_row + came };
-        read
-    }
-}
-
-impl AsyncWrite for Fair {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-    use tokio::net::TcpListener;
-
-    #[tokio::test]
-    async fn who_reads_without_end_lets_others_at_the_thread() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut flood = listener.accept().await.unwrap().0.into_std().unwrap();
-        flood.set_nonblocking(false).unwrap();
-        // There is always more to read: it comes from a thread of its own, which needs nothing of this one.
-        let flood = std::thread::spawn(move || while flood.write_all(&[0; 4_096]).is_ok() {});
-        let mut fair = Fair { tcp, in_a_row: 0 };
-        let mut buffer = vec![0; IN_A_ROW];
-        let mut most = 0;
-        for _ in 0..200 {
-            let mut at_once = 0;
-            std::future::poll_fn(|cx| {
-                at_once = 0;
-                loop {
-                    let mut buf = ReadBuf::new(&mut buffer);
-                    match Pin::new(&mut fair).poll_read(cx, &mut buf) {
-                        Poll::Ready(read) => read.unwrap(),
-                        Poll::Pending => return Poll::Ready(()),
-                    }
-                    at_once += buf.filled().len();
-                }
-            })
-            .await;
-            most = most.max(at_once);
-            fair.tcp.readable().await.unwrap();
-        }
-        assert!((1..2 * IN_A_ROW).contains(&most), "{most}");
-        drop(fair);
-        flood.join().unwrap();
     }
 }

@@ -1,10 +1,10 @@
-//! The built-in receiver: a webhook to [`ECHO_URL`] is answered here, in the process, without a packet.
+//! The built-in receiver: responds to requests to [`ECHO_URL`] inside the process, without a network packet.
 //!
-//! It does what a receiver should: it checks the Standard Webhooks signature with the secret that it knows,
-//! and the time. So whoever has no receiver yet sees a verified delivery. The host is below `.invalid`,
-//! which nobody can own and no resolver answers (RFC 6761).
+//! It verifies the Standard Webhooks signature and the timestamp, as a receiver should. So a user without a
+//! receiver sees a verified delivery. The host is below `.invalid`, which nobody can own and no resolver
+//! resolves (RFC 6761).
 //!
-//! It does not use [`crate::domain::signing::signature`]: what is checked by its maker is not checked.
+//! It does not use [`crate::domain::signing::signature`], so that a mistake there is noticed here.
 //!
 //! [`ECHO_URL`]: crate::domain::endpoint::ECHO_URL
 
@@ -21,16 +21,16 @@ use crate::domain::attempts::attempt::Response;
 use crate::domain::endpoint::ECHO_HOST;
 use crate::domain::{SigningSecret, Timestamp};
 
-/// How old a request may be, in seconds: what Standard Webhooks' libraries allow.
+/// The tolerance for the timestamp, in seconds, as in the Standard Webhooks libraries.
 const TOLERANCE_SECS: i64 = 300;
 
-/// Whether requests to this URL are answered here.
-pub fn answers(url: &Url) -> bool {
+/// Whether this is a URL of the built-in receiver.
+pub(crate) fn is_echo_url(url: &Url) -> bool {
     url.scheme() == "http" && url.host_str() == Some(ECHO_HOST) && url.port_or_known_default() == Some(80)
 }
 
-/// The answer to a request, of whose body `limit` bytes are kept.
-pub(crate) fn answer<'a>(
+/// The response to a request. At most `limit` bytes of its body are kept.
+pub(crate) fn respond<'a>(
     secrets: impl Iterator<Item = &'a SigningSecret> + Clone,
     headers: &HeaderMap,
     body: &[u8],
@@ -39,9 +39,9 @@ pub(crate) fn answer<'a>(
 ) -> Response {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (status, text) = if is_genuine(secrets, &header, body, now) {
-        let answer =
+        let verified =
             json!({ "verified": true, "event_type": header("x-webhook-event"), "bytes": body.len() });
-        (StatusCode::OK, answer.to_string())
+        (StatusCode::OK, verified.to_string())
     } else {
         (StatusCode::UNAUTHORIZED, json!({ "verified": false }).to_string())
     };
@@ -52,7 +52,7 @@ pub(crate) fn answer<'a>(
     Response { status: status.as_u16(), headers, body, body_truncated }
 }
 
-/// Whether one of the signatures is by one of the secrets, and lately.
+/// Whether one of the signatures matches one of the secrets, and the timestamp is current.
 fn is_genuine<'a, 'b>(
     secrets: impl Iterator<Item = &'a SigningSecret> + Clone,
     header: &impl Fn(&str) -> &'b str,
@@ -96,15 +96,15 @@ mod tests {
         headers
     }
 
-    fn asked(secret: &SigningSecret, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
+    fn post(secret: &SigningSecret, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
         let now = Timestamp::from_millis(NOW * 1_000);
-        let answer = answer(std::iter::once(secret), headers, body, now, 1_000);
-        (answer.status, String::from_utf8(answer.body).unwrap())
+        let response = respond(std::iter::once(secret), headers, body, now, 1_000);
+        (response.status, String::from_utf8(response.body).unwrap())
     }
 
     #[test]
-    fn only_the_one_url_is_answered() {
-        let is = |text: &str| answers(&Url::parse(text).unwrap());
+    fn only_the_echo_url_is_recognized() {
+        let is = |text: &str| is_echo_url(&Url::parse(text).unwrap());
         assert!(is(ECHO_URL) && is("http://ECHO.postrider.invalid:80/any?thing"));
         for other in [
             "https://echo.postrider.invalid/",
@@ -118,23 +118,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_verified_and_nothing_else() {
+    fn only_a_current_and_correct_signature_is_verified() {
         let secret = SigningSecret::from_key(&[7; 32]);
         let headers = signed(&secret, b"{}", NOW);
         let said = r#"{"bytes":2,"event_type":"a.b","verified":true}"#;
-        assert_eq!(asked(&secret, &headers, b"{}"), (200, said.to_owned()));
+        assert_eq!(post(&secret, &headers, b"{}"), (200, said.to_owned()));
         let refused = (401, r#"{"verified":false}"#.to_owned());
-        assert_eq!(asked(&secret, &headers, b"[]"), refused);
-        assert_eq!(asked(&SigningSecret::from_key(&[8; 32]), &headers, b"{}"), refused);
-        assert_eq!(asked(&secret, &signed(&secret, b"{}", NOW - 301), b"{}"), refused);
-        assert_eq!(asked(&secret, &HeaderMap::new(), b"{}"), refused);
+        assert_eq!(post(&secret, &headers, b"[]"), refused);
+        assert_eq!(post(&SigningSecret::from_key(&[8; 32]), &headers, b"{}"), refused);
+        assert_eq!(post(&secret, &signed(&secret, b"{}", NOW - 301), b"{}"), refused);
+        assert_eq!(post(&secret, &HeaderMap::new(), b"{}"), refused);
     }
 
     #[test]
-    fn the_answer_is_kept_as_far_as_answers_are() {
+    fn the_response_body_is_truncated_at_the_limit() {
         let secret = SigningSecret::from_key(&[7; 32]);
         let now = Timestamp::from_millis(NOW * 1_000);
-        let kept = answer([&secret].into_iter(), &HeaderMap::new(), b"", now, 5);
+        let kept = respond([&secret].into_iter(), &HeaderMap::new(), b"", now, 5);
         assert_eq!((kept.body.as_slice(), kept.body_truncated), (&b"{\"ver"[..], true));
     }
 }

@@ -1,49 +1,69 @@
-//! What went wrong with a request: its kind, and a sentence for the person who has to mend it.
+//! Why a request failed: the kind, and a sentence for the person who has to fix it.
 //!
-//! The HTTP client wraps errors several layers deep and its own texts repeat the URL, whose query may
-//! hold a token. So the layers are searched for errors that are known by type, and the sentence is
-//! ours. It names the host, never the path or the query.
+//! The HTTP client nests errors several layers deep, and its own texts repeat the URL, whose query may hold a
+//! token. So the layers are searched for errors of known types, and the sentence is ours. It names the host,
+//! never the path or the query.
+//!
+//! A failure whose cause is this machine is [`ErrorKind::Local`] and counts against no receiver (section 2 of
+//! `contract/outages.md`).
 
 use std::error::Error;
 use std::io;
 
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use hyper_util::client::legacy;
-use rustls::CertificateError;
-use rustls::pki_types::UnixTime;
 
 use crate::domain::attempts::attempt::Failure;
-use crate::domain::{ErrorKind, Span, Timestamp};
+use crate::domain::{ErrorKind, Span};
 
-use crate::delivery::sending::authorities::NO_ROOTS;
-use crate::delivery::sending::connections::RequestError;
+use crate::delivery::sending::causes::{causes, find, innermost, io_cause, local_cause};
+use crate::delivery::sending::connections::{HEADER_BYTES, HEADER_LINES, INTERIM_LIMIT, RequestError};
 use crate::delivery::sending::guard::GuardError;
+use crate::delivery::sending::reachability::Reachability;
+use crate::delivery::sending::recipients::PrepareError;
+use crate::delivery::sending::tls_failure::{tls_message, without_links};
 
-/// How far a request had come when it failed.
+/// When a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Before the status and headers of the answer were there.
+    /// Before the status and headers of the response arrived.
     Sending,
-    /// While the body of the answer was being read.
+    /// While the body of the response was read.
     Reading,
 }
 
-/// What the sentences are about.
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+/// The facts that the kind depends on and the sentences name.
+#[derive(Clone, Copy)]
+pub(crate) struct ErrorContext<'a> {
+    /// The host of the URL.
+    pub(crate) host: &'a str,
     /// `host` or `host:port`.
-    pub authority: &'a str,
+    pub(crate) authority: &'a str,
     /// Whether the URL is `https`.
-    pub is_https: bool,
+    pub(crate) is_https: bool,
     /// The limit for a connection, for the sentence that says it was exceeded.
-    pub connect_timeout: &'a Span,
+    pub(crate) connect_timeout: &'a Span,
+    /// What worked lately.
+    pub(crate) reachability: &'a Reachability,
+}
+
+impl ErrorContext<'_> {
+    /// The kind of a failure that may be this machine's: `theirs` if other destinations work.
+    fn local_unless_others_work(&self, theirs: ErrorKind) -> ErrorKind {
+        if self.reachability.others_work(self.host) { theirs } else { ErrorKind::Local }
+    }
 }
 
 fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
     Failure { kind, message: message.into() }
 }
 
-/// The failure that an answer is, if it is one: everything but 2xx.
+fn local(message: impl Into<String>) -> Failure {
+    failure(ErrorKind::Local, message)
+}
+
+/// The failure of a response: any status but 2xx.
 pub fn of_status(status: StatusCode) -> Option<Failure> {
     if status.is_success() {
         return None;
@@ -58,68 +78,100 @@ pub fn of_status(status: StatusCode) -> Option<Failure> {
     Some(failure(ErrorKind::HttpStatus, message))
 }
 
-/// The failure that the guard's refusal is.
-pub fn of_guard(error: &GuardError) -> Failure {
+/// The failure of a response whose headers are over the limits.
+pub(crate) fn of_headers(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let is_over = headers.len() > HEADER_LINES || bytes > HEADER_BYTES;
+    let message = || format!("HTTP {}, but {}", status.as_u16(), large_headers());
+    is_over.then(|| failure(ErrorKind::Protocol, message()))
+}
+
+fn large_headers() -> String {
+    format!("the headers of the response are over {HEADER_LINES} lines or {} KiB", HEADER_BYTES >> 10)
+}
+
+/// The failure when the guard refuses a request, or its name does not resolve.
+pub(crate) fn of_guard(error: &GuardError, context: ErrorContext<'_>) -> Failure {
     let kind = match error {
         GuardError::Blocked(_) | GuardError::BlockedName { .. } => ErrorKind::BlockedAddress,
         GuardError::Dns { .. } => ErrorKind::Dns,
+        GuardError::Unresolved { .. } => context.local_unless_others_work(ErrorKind::Dns),
+        GuardError::Local { .. } => ErrorKind::Local,
     };
     failure(kind, error.to_string())
 }
 
-/// The failure when the name was not resolved in time.
-pub fn of_slow_lookup(authority: &str, limit: &Span) -> Failure {
-    failure(ErrorKind::Timeout, format!("the name in {authority} did not resolve within {limit}"))
+/// The failure when the name was not resolved in time. If nothing else resolves either, the resolver is
+/// silent.
+pub(crate) fn of_slow_lookup(limit: &Span, context: ErrorContext<'_>) -> Failure {
+    let kind = context.local_unless_others_work(ErrorKind::Timeout);
+    failure(kind, format!("the name in {} did not resolve within {limit}", context.authority))
 }
 
 /// The failure when the whole request took too long.
 pub fn of_deadline(stage: Stage, limit: &Span) -> Failure {
     let message = match stage {
-        Stage::Sending => format!("no answer within {limit}"),
-        Stage::Reading => format!("the answer began but did not end within {limit}"),
+        Stage::Sending => format!("no response within {limit}"),
+        Stage::Reading => format!("the response began but did not end within {limit}"),
     };
     failure(ErrorKind::Timeout, message)
 }
 
-/// The failure when no request could be made of what is stored. It has no kind of its own in the
-/// contract; `protocol` is the nearest, and the sentence tells.
-pub fn of_preparation(error: &dyn Error) -> Failure {
-    failure(ErrorKind::Protocol, format!("the request could not be made: {error}"))
+/// The failure when no request could be built from the stored endpoint.
+pub(crate) fn of_preparation(error: &PrepareError) -> Failure {
+    let kind = match error {
+        PrepareError::Vault(_) => ErrorKind::Local,
+        PrepareError::Header { .. } | PrepareError::Url(_) => ErrorKind::Protocol,
+    };
+    failure(kind, format!("cannot build the request: {error}"))
 }
 
-/// The failure of a request without an answer.
-pub fn of_request(error: &RequestError, target: Target<'_>) -> Failure {
+/// The failure of a request without a response.
+pub(crate) fn of_request(error: &RequestError, context: ErrorContext<'_>) -> Failure {
     match error {
         RequestError::Url => {
-            failure(ErrorKind::Protocol, "the request could not be made: HTTP cannot express this URL")
+            failure(ErrorKind::Protocol, "cannot build the request: HTTP cannot express this URL")
         }
         RequestError::Interim => failure(
             ErrorKind::Protocol,
-            "the receiver sent one interim answer (1xx) after the other, and no final one",
+            format!("the receiver sent over {INTERIM_LIMIT} interim responses (1xx) and no final one"),
         ),
-        RequestError::Client(error) => of_error(error, Stage::Sending, target),
+        RequestError::Client(client) => match error.status() {
+            Some(status) => of_malformed(client, status),
+            None => of_error(client, Stage::Sending, context),
+        },
     }
 }
 
-/// The failure of an answer that did not come to its end.
-pub fn of_body(error: &hyper::Error, target: Target<'_>) -> Failure {
-    of_error(error, Stage::Reading, target)
+/// The failure of a response whose status arrived, but not the rest of its head.
+fn of_malformed(error: &legacy::Error, status: u16) -> Failure {
+    let what = match find::<hyper::Error>(error) {
+        Some(hyper) if hyper.is_parse_too_large() => large_headers(),
+        Some(hyper) if hyper.is_parse() => format!("the headers of the response are malformed ({hyper})"),
+        _ => "the connection broke in the middle of the response headers".to_owned(),
+    };
+    failure(ErrorKind::Protocol, format!("HTTP {status}, but {what}"))
 }
 
-fn of_error(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
+/// The failure of a response whose body did not arrive completely.
+pub(crate) fn of_body(error: &hyper::Error, context: ErrorContext<'_>) -> Failure {
+    of_error(error, Stage::Reading, context)
+}
+
+fn of_error(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'_>) -> Failure {
     if let Some(guard) = find::<GuardError>(error) {
-        return of_guard(guard);
+        return of_guard(guard, context);
     }
     if is_timeout(error) {
-        return of_timeout(error, stage, target);
+        return of_timeout(error, stage, context);
     }
     if let (Stage::Sending, Some(tls)) = (stage, find::<rustls::Error>(error)) {
-        return failure(ErrorKind::Tls, tls_message(tls, target.authority));
+        return failure(ErrorKind::Tls, tls_message(tls, context.authority));
     }
-    if is_connect(error) { of_connect(error, target) } else { of_exchange(error, stage) }
+    if is_connect(error) { of_connect(error, context) } else { of_exchange(error, stage) }
 }
 
-/// Whether somebody waited in vain: for a connection, or for an answer to a ping.
+/// Whether a timeout expired: for a connection, or for the response to a ping.
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     let waited = |io: &io::Error| io.kind() == io::ErrorKind::TimedOut;
     causes(error).any(|cause| {
@@ -133,23 +185,23 @@ fn is_connect(error: &(dyn Error + 'static)) -> bool {
     find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect)
 }
 
-fn of_timeout(error: &(dyn Error + 'static), stage: Stage, target: Target<'_>) -> Failure {
+fn of_timeout(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'_>) -> Failure {
     let message = if is_connect(error) {
-        format!("no connection to {} within {}", target.authority, target.connect_timeout)
+        format!("no connection to {} within {}", context.authority, context.connect_timeout)
     } else if stage == Stage::Reading {
-        "the connection went silent in the middle of the answer".to_owned()
+        "the connection went silent in the middle of the response".to_owned()
     } else {
-        "the connection went silent before an answer came".to_owned()
+        "the connection went silent before a response arrived".to_owned()
     };
     failure(ErrorKind::Timeout, message)
 }
 
-/// No connection came about.
-fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
+/// The failure when no connection could be opened.
+fn of_connect(error: &(dyn Error + 'static), context: ErrorContext<'_>) -> Failure {
     use io::ErrorKind as Io;
-    let authority = target.authority;
+    let authority = context.authority;
     let Some(io) = io_cause(error) else {
-        // The greeting of HTTP/2 belongs to connecting, too.
+        // The HTTP/2 preface is part of connecting, too.
         return match find::<hyper::Error>(error) {
             Some(hyper) => failure(ErrorKind::Protocol, format!("no HTTP from {authority}: {hyper}")),
             None => {
@@ -157,16 +209,23 @@ fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
             }
         };
     };
+    if let Some(what) = local_cause(io) {
+        return local(format!("no connection to {authority}, because this machine {what}: {io}"));
+    }
     match io.kind() {
         Io::ConnectionRefused => failure(
             ErrorKind::Connect,
             format!("connection refused by {authority}: nothing listens there, or a firewall refuses"),
         ),
-        Io::HostUnreachable | Io::NetworkUnreachable => {
+        Io::NetworkUnreachable | Io::NetworkDown => failure(
+            context.local_unless_others_work(ErrorKind::Connect),
+            format!("{authority} cannot be reached: this machine has no network route to it"),
+        ),
+        Io::HostUnreachable => {
             failure(ErrorKind::Connect, format!("{authority} cannot be reached: no route to it"))
         }
         Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe
-            if target.is_https =>
+            if context.is_https =>
         {
             failure(
                 ErrorKind::Tls,
@@ -176,117 +235,67 @@ fn of_connect(error: &(dyn Error + 'static), target: Target<'_>) -> Failure {
         Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => {
             failure(ErrorKind::Protocol, format!("{authority} closed the connection at once"))
         }
-        _ => failure(ErrorKind::Connect, format!("no connection to {authority}: {io}")),
+        _ => failure(
+            ErrorKind::Connect,
+            format!("no connection to {authority}: {}", without_links(&io.to_string())),
+        ),
     }
 }
 
-/// There was a connection, and it broke or carried something that is not HTTP.
+/// The failure of an open connection that broke or did not speak HTTP.
 fn of_exchange(error: &(dyn Error + 'static), stage: Stage) -> Failure {
     let message = match (stage, find::<hyper::Error>(error), io_cause(error)) {
-        (Stage::Sending, Some(hyper), _) if hyper.is_parse_too_large() => {
-            "the headers of the answer are too long".to_owned()
-        }
+        (Stage::Sending, Some(hyper), _) if hyper.is_parse_too_large() => large_headers(),
         (Stage::Sending, Some(hyper), _) if hyper.is_parse() => {
-            format!("the answer is not HTTP ({hyper})")
+            format!("the response is not HTTP ({hyper})")
         }
         (_, _, Some(io)) if io.kind() == io::ErrorKind::ConnectionReset => match stage {
-            Stage::Sending => "the connection was reset before an answer came".to_owned(),
-            Stage::Reading => "the connection was reset in the middle of the answer".to_owned(),
+            Stage::Sending => "the connection was reset before a response arrived".to_owned(),
+            Stage::Reading => "the connection was reset in the middle of the response".to_owned(),
         },
         (Stage::Sending, Some(hyper), _) if hyper.is_incomplete_message() => {
-            "the connection was closed before an answer came".to_owned()
+            "the connection was closed before a response arrived".to_owned()
         }
         (Stage::Sending, Some(hyper), _) if hyper.is_canceled() => {
             "the receiver closed the connection, or said something that is not HTTP, before the request was sent"
                 .to_owned()
         }
-        (Stage::Sending, ..) => format!("the connection broke before an answer came ({})", innermost(error)),
+        (Stage::Sending, ..) => match find::<h2::Error>(error).and_then(http2_message) {
+            Some(message) => message,
+            None => format!(
+                "the connection broke before a response arrived ({})",
+                without_links(&innermost(error))
+            ),
+        },
         (Stage::Reading, ..) => {
-            format!("the connection broke in the middle of the answer ({})", innermost(error))
+            format!("the connection broke in the middle of the response ({})", without_links(&innermost(error)))
         }
     };
     failure(ErrorKind::Protocol, message)
 }
 
-/// A problem with TLS in words.
-pub(crate) fn tls_message(error: &rustls::Error, host: &str) -> String {
-    use CertificateError as Certificate;
-    use rustls::Error as Tls;
-    match error {
-        Tls::InvalidCertificate(certificate) => match certificate {
-            Certificate::Expired => format!("the certificate of {host} has expired"),
-            Certificate::ExpiredContext { not_after, .. } => {
-                format!("the certificate of {host} expired on {}", day(*not_after))
-            }
-            Certificate::NotValidYet => {
-                format!("the certificate of {host} is not valid yet; is this machine's clock right?")
-            }
-            Certificate::NotValidYetContext { not_before, .. } => format!(
-                "the certificate of {host} is not valid yet, only from {} on; is this machine's clock right?",
-                day(*not_before)
-            ),
-            Certificate::UnknownIssuer => format!(
-                "the certificate of {host} has an unknown issuer: it is self-signed, an intermediate certificate is missing, or this machine does not trust its authority"
-            ),
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                format!("the certificate of {host} does not match its name: it is for another host")
-            }
-            Certificate::BadSignature => format!(
-                "the certificate of {host} is not signed by the authority that it names; it may be self-signed"
-            ),
-            Certificate::Revoked => format!("the certificate of {host} has been revoked"),
-            // The library that judges has no name for it that could be matched.
-            Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => format!(
-                "the certificate of {host} is one for an authority, as \"openssl req -x509\" makes them: make one with -addext basicConstraints=critical,CA:FALSE"
-            ),
-            other => format!("the certificate of {host} is not acceptable: {other}"),
-        },
-        Tls::General(text) if text == NO_ROOTS => {
-            format!("the certificate of {host} cannot be checked: {NO_ROOTS}")
+/// The library refuses large and malformed headers over HTTP/2 alike.
+fn http2_message(error: &h2::Error) -> Option<String> {
+    let ours = !error.is_remote();
+    match error.reason()? {
+        h2::Reason::PROTOCOL_ERROR if ours => {
+            Some(format!("the response over HTTP/2 is malformed, or {}", large_headers()))
         }
-        Tls::InvalidMessage(_) => format!("{host} does not speak TLS; is the URL meant to be http?"),
-        other => format!("TLS with {host} failed: {other}"),
+        h2::Reason::ENHANCE_YOUR_CALM if ours => Some(large_headers()),
+        h2::Reason::REFUSED_STREAM => {
+            Some("the receiver refused the request twice (HTTP/2 REFUSED_STREAM)".to_owned())
+        }
+        _ => None,
     }
-}
-
-/// The day of a certificate's time, in UTC.
-fn day(time: UnixTime) -> String {
-    let ms = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
-    Timestamp::from_millis(ms).to_datetime().date().to_string()
-}
-
-/// The first error of type `E` among an error and its causes.
-pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref::<E>())
-}
-
-/// The innermost `io::Error`, which has the kind; those around it are often of kind `Other`.
-fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last()
-}
-
-/// The text of the last cause, which is the most particular and never holds the URL.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).skip(1).last().map_or_else(|| "no reason given".to_owned(), ToString::to_string)
-}
-
-/// An error and its causes, outermost first. An `io::Error` skips the error it wraps when asked for
-/// its source, so that one is looked at as well.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&e: &&'a (dyn Error + 'static)| {
-        match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => e.source(),
-        }
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
-    fn only_2xx_is_no_failure() {
+    fn every_status_but_2xx_is_a_failure() {
         for code in 200..300 {
             assert_eq!(of_status(StatusCode::from_u16(code).unwrap()), None, "{code}");
         }
@@ -302,27 +311,28 @@ mod tests {
     }
 
     #[test]
-    fn an_error_inside_of_an_io_error_is_found() {
-        let inner = rustls::Error::InvalidCertificate(CertificateError::Expired);
-        let wrapped = io::Error::new(io::ErrorKind::InvalidData, io::Error::other(inner.clone()));
-        assert_eq!(find::<rustls::Error>(&wrapped), Some(&inner));
-    }
-
-    #[test]
-    fn certificate_problems_are_told_in_words() {
-        let message = |e| tls_message(&rustls::Error::InvalidCertificate(e), "hooks.example");
-        let at = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
-        assert_eq!(message(CertificateError::Expired), "the certificate of hooks.example has expired");
-        assert!(message(CertificateError::UnknownIssuer).contains("unknown issuer"));
-        assert!(message(CertificateError::NotValidForName).contains("does not match its name"));
-        assert!(message(CertificateError::NotValidYet).contains("not valid yet"));
-        let (time, not_after) = (at(1_772_366_400), at(1_769_903_999));
-        assert_eq!(
-            message(CertificateError::ExpiredContext { time, not_after }),
-            "the certificate of hooks.example expired on 2026-01-31"
-        );
-        let not_before = at(1_772_409_600);
-        let early = message(CertificateError::NotValidYetContext { time, not_before });
-        assert!(early.contains("only from 2026-03-02 on"), "{early}");
+    fn trouble_of_this_machine_is_local_and_a_missing_route_only_if_nothing_else_works() {
+        let (limit, reachability) = (Span::from_secs(5), Reachability::default());
+        let context = ErrorContext {
+            host: "a.example",
+            authority: "a.example:8080",
+            is_https: false,
+            connect_timeout: &limit,
+            reachability: &reachability,
+        };
+        let of = |errno: Errno| of_connect(&io::Error::from_raw_os_error(errno.raw_os_error()), context).kind;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
+            assert_eq!(of(errno), ErrorKind::Local, "{errno}");
+        }
+        let failed = of_connect(&io::Error::from_raw_os_error(Errno::MFILE.raw_os_error()), context);
+        assert!(failed.message.contains("no file handles left"), "{}", failed.message);
+        assert_eq!(of(Errno::CONNREFUSED), ErrorKind::Connect);
+        assert_eq!(of(Errno::HOSTUNREACH), ErrorKind::Connect);
+        assert_eq!(of(Errno::NETUNREACH), ErrorKind::Local);
+        assert_eq!(of_slow_lookup(&limit, context).kind, ErrorKind::Local);
+        reachability.worked("b.example");
+        assert_eq!(of(Errno::NETUNREACH), ErrorKind::Connect);
+        assert_eq!(of_slow_lookup(&limit, context).kind, ErrorKind::Timeout);
+        assert_eq!(of(Errno::MFILE), ErrorKind::Local);
     }
 }

@@ -1,24 +1,21 @@
-//! What a request carries besides its body, and how the log shows it.
+//! The headers of a request, and how the log shows them.
 //!
-//! The headers of section 7 of the contract come first, then the endpoint's own. Those are checked
-//! when they are set; they are checked here again, because the configured names of signing headers
-//! may have changed since: a header of ours always wins.
+//! Our headers (section 7 of the contract) come first, then the endpoint's own, which
+//! [`recipients`](crate::delivery::sending::recipients) has filtered: a header of ours always wins.
 
 use std::borrow::Cow;
 
 use hyper::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
-use url::Url;
 
-use crate::domain::endpoint::{self, EndpointHeader, MASK, check_header_name};
+use crate::domain::endpoint::{MASK, check_header_name};
 use crate::domain::signing::signature;
-use crate::domain::{Endpoint, EndpointId, Headers, Timestamp};
-use crate::host::vault::{CannotOpen, Vault};
+use crate::domain::{Headers, Timestamp};
 use crate::store::LoadedAttempt;
 
 use crate::delivery::sending::jwe;
-use crate::delivery::sending::recipients::Recipient;
+use crate::delivery::sending::recipients::{PrepareError, Recipient};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -37,20 +34,6 @@ pub struct SigningHeaders {
     names: Vec<HeaderName>,
 }
 
-/// Why a request could not be made of what is stored.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// A secret does not open.
-    #[error(transparent)]
-    Vault(#[from] CannotOpen),
-    /// A header that can be stored but not sent; its value is not told, it may be secret.
-    #[error("the header {name} of the endpoint has a name or value that HTTP cannot carry")]
-    Header { name: String },
-    /// The URL is none.
-    #[error("the endpoint's URL {0}")]
-    Url(String),
-}
-
 impl SigningHeaders {
     /// Reads `signing.headers`. The error is a sentence that names the bad one.
     pub fn new(configured: &[String]) -> Result<SigningHeaders, String> {
@@ -61,30 +44,23 @@ impl SigningHeaders {
         Ok(SigningHeaders { names: names.collect::<Result<_, _>>()?, text: configured.to_vec() })
     }
 
-    /// The headers that the endpoint wants of its own; where they go on a request, ours win.
-    pub(crate) fn own(
-        &self,
-        endpoint: &Endpoint,
-        vault: &Vault,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, PrepareError> {
-        let own = endpoint.settings.headers.iter();
-        own.filter(|header| check_header_name(&header.name, &self.text).is_ok())
-            .map(|header| own_header(endpoint.id, header, vault))
-            .collect()
+    /// The names as they are configured.
+    pub fn names(&self) -> &[String] {
+        &self.text
     }
 
     /// All headers of a request. The client adds `host` and `content-length`. `body` is what is sent,
     /// encrypted or not.
     pub fn for_request(
         &self,
-        job: &LoadedAttempt,
+        loaded: &LoadedAttempt,
         recipient: &Recipient,
         at: Timestamp,
         body: &[u8],
     ) -> HeaderMap {
-        let id = job.event_id.to_string();
+        let id = loaded.event_id.to_string();
         let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
-        headers.insert(CONTENT_TYPE, if job.endpoint.settings.encrypted { JOSE } else { JSON });
+        headers.insert(CONTENT_TYPE, if loaded.endpoint.settings.encrypted { JOSE } else { JSON });
         headers.insert(USER_AGENT, AGENT);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
         let secrets = recipient.secrets(at);
@@ -97,8 +73,8 @@ impl SigningHeaders {
                 headers.insert(name, signature.clone());
             }
         }
-        headers.insert(X_WEBHOOK_EVENT, visible(job.event_type.as_str().to_owned()));
-        headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(job.attempt));
+        headers.insert(X_WEBHOOK_EVENT, visible(loaded.event_type.as_str().to_owned()));
+        headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(loaded.attempt));
         for (name, value) in &recipient.headers {
             headers.append(name, value.clone());
         }
@@ -107,7 +83,7 @@ impl SigningHeaders {
     }
 }
 
-/// The headers of what is no delivery: its own, and who sends it.
+/// The headers of a request that is not a delivery, such as an alert: its own ones and `User-Agent`.
 pub(crate) fn of_notice(own: &[(&'static str, String)]) -> Result<HeaderMap, PrepareError> {
     let mut headers = HeaderMap::with_capacity(own.len() + 2);
     headers.insert(USER_AGENT, AGENT);
@@ -121,36 +97,16 @@ pub(crate) fn of_notice(own: &[(&'static str, String)]) -> Result<HeaderMap, Pre
     Ok(headers)
 }
 
-/// Text of ours that a header can carry: signatures, ids, event types.
+/// A header value of our own text: a signature, an id or an event type.
 fn visible(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("base64, hexadecimal, ids and event types are visible ASCII")
-}
-
-fn own_header(
-    endpoint: EndpointId,
-    header: &EndpointHeader,
-    vault: &Vault,
-) -> Result<(HeaderName, HeaderValue), PrepareError> {
-    let cannot = || PrepareError::Header { name: header.name.clone() };
-    let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| cannot())?;
-    let value = match &header.value {
-        endpoint::HeaderValue::Plain(value) => HeaderValue::from_str(value).map_err(|_| cannot())?,
-        endpoint::HeaderValue::Secret(sealed) => {
-            let opened = vault.open_header(endpoint, &header.name, sealed)?;
-            let mut value = HeaderValue::from_str(&opened).map_err(|_| cannot())?;
-            // Kept out of HPACK's tables and of debug output; and it is how the log knows what to mask.
-            value.set_sensitive(true);
-            value
-        }
-    };
-    Ok((name, value))
 }
 
 /// The headers as the log shows them, in the order they are sent: those above, and the two that the
 /// client adds.
 pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Headers {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    // The rest is for what is added: two names, the authority, and a number.
+    // 40 bytes: the names `host` and `content-length`, and a number.
     let mut all = Headers::with_capacity(headers.len() + 2, bytes + authority.len() + 40);
     for (name, value) in headers {
         all.push(name.as_str(), &if value.is_sensitive() { MASK.into() } else { text(value) });
@@ -160,16 +116,7 @@ pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Hea
     all
 }
 
-/// A header value as text; what is not UTF-8 has U+FFFD in its place.
+/// A header value as text. Bytes that are not UTF-8 become U+FFFD.
 pub fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
-}
-
-/// `host`, or `host:port` where the port is not the scheme's own: the value of `Host`.
-pub fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
 }

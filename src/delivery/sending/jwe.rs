@@ -1,9 +1,9 @@
-//! Encrypted bodies: JWE in compact form (RFC 7516) with a key that both sides derive.
+//! Encrypted bodies: JWE in compact form (RFC 7516) with a key that sender and receiver derive.
 //!
-//! `alg` is `dir` (RFC 7518, section 4.5): the content is encrypted directly with the shared key, so
-//! the second part of the five is empty. `enc` is `A256GCM` (section 5.3). The key is
-//! HKDF-SHA256 (RFC 5869) of the signing secret's decoded bytes, without salt, 32 bytes long, with
-//! the info `postrider/jwe/v1`; so the key that signs never encrypts.
+//! `alg` is `dir` (RFC 7518, section 4.5): the content is encrypted directly with the shared key, so the
+//! second of the five parts is empty. `enc` is `A256GCM` (section 5.3). The key is HKDF-SHA256 (RFC 5869) of
+//! the signing secret's decoded bytes, without salt, 32 bytes long, with the info `postrider/jwe/v1`; so the
+//! key that signs never encrypts.
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -22,8 +22,7 @@ const KEY_INFO: &[u8] = b"postrider/jwe/v1";
 const IV_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// Encrypts a body. Each call takes a fresh random initialization vector, so two encryptions of one
-/// body differ.
+/// Encrypts a body with a random initialization vector, so two encryptions of one body differ.
 pub fn encrypt(secret: &SigningSecret, body: &[u8]) -> String {
     let mut iv = [0u8; IV_BYTES];
     getrandom::fill(&mut iv).expect("the operating system gives randomness");
@@ -33,7 +32,7 @@ pub fn encrypt(secret: &SigningSecret, body: &[u8]) -> String {
 /// Encrypts with a given initialization vector, which must never be used twice with one secret.
 fn encrypt_with(iv: [u8; IV_BYTES], secret: &SigningSecret, body: &[u8]) -> String {
     let header = URL_SAFE_NO_PAD.encode(HEADER);
-    // RFC 7516, section 5.1, step 14: the encoded header is what is authenticated besides.
+    // RFC 7516, section 5.1, step 14: the encoded header is the additional authenticated data.
     let payload = Payload { msg: body, aad: header.as_bytes() };
     let sealed = Aes256Gcm::new(&content_key(secret).into())
         .encrypt(&Nonce::from(iv), payload)
@@ -51,7 +50,7 @@ fn encrypt_with(iv: [u8; IV_BYTES], secret: &SigningSecret, body: &[u8]) -> Stri
     jwe
 }
 
-/// The key of the content, as the receiver derives it too.
+/// The content encryption key, as the receiver derives it.
 fn content_key(secret: &SigningSecret) -> [u8; 32] {
     let mut key = [0u8; 32];
     Hkdf::<Sha256>::new(None, secret.key())
@@ -96,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn the_receiver_reads_what_was_sent() {
+    fn an_encrypted_body_decrypts_to_itself() {
         for body in [b"".as_slice(), b"{}", "{\"name\":\"Zoë\"}".as_bytes(), &[0xff; 5_000]] {
             assert_eq!(decrypt(&secret(), &encrypt(&secret(), body)).unwrap(), body);
         }
     }
 
     #[test]
-    fn another_secret_and_a_changed_part_are_noticed() {
+    fn another_secret_or_a_changed_tag_does_not_decrypt() {
         let jwe = encrypt(&secret(), b"{\"a\":1}");
         assert!(decrypt(&SigningSecret::from_key(&[8; 32]), &jwe).is_none());
         let cut = jwe.rfind('.').unwrap() + 1;
@@ -114,7 +113,7 @@ mod tests {
     /// Made with another implementation (Python's cryptography, which is OpenSSL), for this secret, the
     /// initialization vector 00 01 … 0b, and the same key derivation.
     #[test]
-    fn another_implementation_makes_the_same() {
+    fn the_output_matches_another_implementation() {
         let iv = std::array::from_fn(|i| u8::try_from(i).unwrap());
         assert_eq!(
             encrypt_with(iv, &secret(), br#"{"event":"license.assigned"}"#),
@@ -124,7 +123,7 @@ mod tests {
 
     /// Made by jwcrypto 1.6.1, a JOSE library for Python, for this secret.
     #[test]
-    fn what_a_jose_library_makes_is_read_alike() {
+    fn the_output_of_a_jose_library_decrypts() {
         let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..sfREsVnsCLwuXCYE.\
                    ZIL4BWLVL2VpO_rKFjsfvquXqSH1WslpyeGy3ttPPUNXELRs6pyZSap3.aiOns-v0tXSvid7Cj2FL4A";
         let payload = "{\"event\":\"license.assigned\",\"name\":\"Zoë\"}";
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_encryptions_are_alike() {
+    fn two_encryptions_of_one_body_differ() {
         assert_ne!(encrypt(&secret(), b"{}"), encrypt(&secret(), b"{}"));
     }
 }

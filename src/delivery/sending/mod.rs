@@ -1,14 +1,18 @@
 //! One request to a receiver.
 //!
-//! * [`sender`] makes it under one deadline. [`recipients`] holds an endpoint's settings prepared for sending,
-//!   [`headers`] writes the headers, [`jwe`] encrypts the body, [`connections`] keeps connections.
+//! * [`sender`] makes it under one deadline. [`recipients`] holds an endpoint's settings prepared for
+//!   sending, [`headers`] writes the headers, [`jwe`] encrypts the body, [`connections`] keeps connections.
+//!   [`stream`] is the byte stream of one connection.
 //! * [`guard`] checks every address, resolved by [`resolver`], before every attempt.
-//! * [`failure`] describes what went wrong. [`authorities`]: trusted certificate authorities.
+//! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
+//!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
+//! * [`authorities`]: trusted certificate authorities.
 //! * [`client`] is for requests that are not deliveries. [`echo`] is the built-in receiver.
 //!
 //! Nothing here decides when a request is made.
 
 pub mod authorities;
+pub(crate) mod causes;
 pub mod client;
 pub(super) mod connections;
 pub mod echo;
@@ -16,6 +20,9 @@ pub mod failure;
 pub mod guard;
 pub mod headers;
 pub mod jwe;
+pub(crate) mod reachability;
 pub mod recipients;
 pub(super) mod resolver;
 pub mod sender;
+pub(super) mod stream;
+pub(crate) mod tls_failure;

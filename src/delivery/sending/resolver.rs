@@ -1,32 +1,47 @@
-//! Asks the operating system for addresses (`getaddrinfo`, with its `hosts` file and search list).
+//! Resolves names with the operating system (`getaddrinfo`, with its `hosts` file and search list).
 //!
-//! A look-up cannot be interrupted: it holds a thread until the system has answered, and where name servers are
-//! silent that is half a minute after the attempt that asked has failed. So whoever asks for a name that is being
-//! looked up already hears the same answer: a name that hangs holds one thread, however often it is tried. And
-//! names that had an answer the last time have threads of their own, so that all the others may hang.
+//! A lookup cannot be interrupted: it holds a thread until the system returns, which with silent name servers
+//! is half a minute after the attempt has failed. So concurrent lookups of one name are shared: a name that
+//! hangs holds one thread, however many attempts need it. And names that resolved the last time have threads
+//! of their own, so that hanging names cannot starve them.
 //!
-//! Nothing is kept of an answer: who asks after it has come asks the system anew.
+//! Results are not cached; only concurrent lookups of one name are shared.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use crate::delivery::sending::guard::Lookup;
+/// Resolves names. Tests replace the operating system's resolver.
+pub trait Lookup: Send + Sync + 'static {
+    /// All addresses of a name; their ports are ignored. An empty list is treated as an error.
+    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
 
-/// Look-ups at once of names that had an answer the last time, and of all others. Their threads are those of the
-/// pool that storage reads with, too (512 by default).
-const KNOWN: usize = 64;
-const UNKNOWN: usize = 256;
-/// For how many names it is remembered that they had an answer: some megabytes.
-const NAMES: usize = 50_000;
+/// A plain function works as a lookup.
+impl<F> Lookup for F
+where
+    F: Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+{
+    fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let addresses = self(host).map(|all| all.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect());
+        Box::pin(std::future::ready(addresses))
+    }
+}
 
-type Ask = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
-/// An answer that many can hear.
-type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
+/// The most concurrent lookups of names that resolved the last time, and of all other names. They run on
+/// Tokio's blocking pool (512 threads by default).
+const KNOWN_LIMIT: usize = 64;
+const UNKNOWN_LIMIT: usize = 256;
+/// The most names that are remembered as having resolved: some megabytes.
+const REMEMBERED_NAMES: usize = 50_000;
+
+type LookupFn = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+/// A result that several lookups share.
+type LookupResult = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
 /// The operating system's resolver.
 #[derive(Debug, Default, Clone, Copy)]
@@ -36,15 +51,15 @@ impl Lookup for SystemLookup {
     fn lookup(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         static SYSTEM: LazyLock<Arc<Resolver>> = LazyLock::new(|| {
             let ask = |host: &str| (host, 0).to_socket_addrs().map(Iterator::collect);
-            Resolver::new(Box::new(ask), KNOWN, UNKNOWN)
+            Resolver::new(Box::new(ask), KNOWN_LIMIT, UNKNOWN_LIMIT)
         });
         Box::pin(SYSTEM.clone().find(host.to_owned()))
     }
 }
 
-/// Who asks whom for what.
+/// Shares and limits lookups.
 struct Resolver {
-    ask: Box<Ask>,
+    ask: Box<LookupFn>,
     known: Semaphore,
     unknown: Semaphore,
     names: Mutex<Names>,
@@ -52,14 +67,14 @@ struct Resolver {
 
 #[derive(Default)]
 struct Names {
-    /// Those that are being looked up, and where the answer will be heard.
-    under_way: HashMap<String, watch::Receiver<Option<Found>>>,
-    /// Those that had an answer the last time.
-    answered: HashSet<String>,
+    /// Running lookups, each with the channel for its result.
+    running: HashMap<String, watch::Receiver<Option<LookupResult>>>,
+    /// Names that resolved the last time.
+    resolved: HashSet<String>,
 }
 
 impl Resolver {
-    fn new(ask: Box<Ask>, known: usize, unknown: usize) -> Arc<Resolver> {
+    fn new(ask: Box<LookupFn>, known: usize, unknown: usize) -> Arc<Resolver> {
         let (known, unknown) = (Semaphore::new(known), Semaphore::new(unknown));
         Arc::new(Resolver { ask, known, unknown, names: Mutex::default() })
     }
@@ -70,41 +85,44 @@ impl Resolver {
 
     async fn find(self: Arc<Self>, host: String) -> io::Result<Vec<SocketAddr>> {
         loop {
-            let mut answer = self.clone().under_way(&host);
-            // It ends without an answer only together with the runtime that it was begun in.
-            let Ok(found) = answer.wait_for(Option::is_some).await.map(|found| found.clone()) else {
+            let mut result = self.clone().running(&host);
+            // The channel closes without a result only if the runtime that started the lookup has ended.
+            let Ok(found) = result.wait_for(Option::is_some).await.map(|found| found.clone()) else {
                 continue;
             };
             let found = found.unwrap_or_else(|| Ok(Vec::new()));
-            return found.map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            return found.map_err(|error| match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            });
         }
     }
 
-    /// Where the answer about a name will be heard, which is asked for if nobody has.
-    fn under_way(self: Arc<Self>, host: &str) -> watch::Receiver<Option<Found>> {
+    /// The channel for the result of a lookup, which is started unless it is running.
+    fn running(self: Arc<Self>, host: &str) -> watch::Receiver<Option<LookupResult>> {
         let mut names = self.names();
-        if let Some(answer) = names.under_way.get(host) {
-            return answer.clone();
+        if let Some(result) = names.running.get(host) {
+            return result.clone();
         }
-        let (tell, answer) = watch::channel(None);
-        names.under_way.insert(host.to_owned(), answer.clone());
-        let is_known = names.answered.contains(host);
+        let (sender, result) = watch::channel(None);
+        names.running.insert(host.to_owned(), result.clone());
+        let is_known = names.resolved.contains(host);
         drop(names);
-        let asking = Asking { resolver: self, host: host.to_owned(), tell };
-        tokio::spawn(asking.ask(is_known));
-        answer
+        let lookup = RunningLookup { resolver: self, host: host.to_owned(), result: sender };
+        tokio::spawn(lookup.run(is_known));
+        result
     }
 }
 
-/// A name that is being looked up.
-struct Asking {
+/// One lookup.
+struct RunningLookup {
     resolver: Arc<Resolver>,
     host: String,
-    tell: watch::Sender<Option<Found>>,
+    result: watch::Sender<Option<LookupResult>>,
 }
 
-impl Asking {
-    async fn ask(self, is_known: bool) {
+impl RunningLookup {
+    async fn run(self, is_known: bool) {
         let seats = if is_known { &self.resolver.known } else { &self.resolver.unknown };
         let _seat = seats.acquire().await;
         let (resolver, host) = (self.resolver.clone(), self.host.clone());
@@ -112,18 +130,18 @@ impl Asking {
         let found = found.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Arc::new);
         let mut names = self.resolver.names();
         if found.is_err() {
-            names.answered.remove(&self.host);
-        } else if names.answered.len() < NAMES {
-            names.answered.insert(self.host.clone());
+            names.resolved.remove(&self.host);
+        } else if names.resolved.len() < REMEMBERED_NAMES {
+            names.resolved.insert(self.host.clone());
         }
         drop(names);
-        self.tell.send_replace(Some(found));
+        self.result.send_replace(Some(found));
     }
 }
 
-impl Drop for Asking {
+impl Drop for RunningLookup {
     fn drop(&mut self) {
-        self.resolver.names().under_way.remove(&self.host);
+        self.resolver.names().running.remove(&self.host);
     }
 }
 
@@ -137,7 +155,7 @@ mod tests {
 
     const HERE: [SocketAddr; 1] = [SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0)];
 
-    /// Where names that begin with `slow` hang until it is let go of.
+    /// A resolver for which names that begin with `slow` hang until `hold` is dropped.
     struct World {
         resolver: Arc<Resolver>,
         asked: Arc<AtomicUsize>,
@@ -152,7 +170,7 @@ mod tests {
             let ask = move |host: &str| {
                 count.fetch_add(1, Ordering::SeqCst);
                 if host.starts_with("slow") {
-                    // The end of the other side is what all of them wait for.
+                    // Returns when the other side is dropped.
                     let _ = held.lock().map(|held| held.recv());
                 }
                 Ok(HERE.to_vec())
@@ -160,7 +178,7 @@ mod tests {
             World { resolver: Resolver::new(Box::new(ask), known, unknown), asked, hold: Some(hold) }
         }
 
-        /// An attempt that gives up at once when there is no answer.
+        /// An attempt that gives up at once.
         async fn try_in_vain(&self, host: &str) {
             let find = self.resolver.clone().find(host.to_owned());
             assert!(timeout(Duration::from_millis(1), find).await.is_err(), "{host} hangs");
@@ -179,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_hangs_holds_one_thread_however_often_it_is_tried() {
+    async fn a_name_that_hangs_holds_one_thread_for_all_attempts() {
         let mut world = World::new(1, 2);
         for _ in 0..20 {
             world.try_in_vain("slow").await;
@@ -187,11 +205,11 @@ mod tests {
         assert_eq!(world.find("healthy").await.as_deref(), Some(&HERE[..]));
         assert_eq!(world.asked.load(Ordering::SeqCst), 2);
         drop(world.hold.take());
-        assert_eq!(world.find("slow").await.as_deref(), Some(&HERE[..]), "whoever still waits hears it");
+        assert_eq!(world.find("slow").await.as_deref(), Some(&HERE[..]), "a waiting lookup gets the result");
     }
 
     #[tokio::test]
-    async fn names_that_had_an_answer_find_a_thread_beside_any_number_that_hang() {
+    async fn hanging_names_leave_threads_for_names_that_resolved() {
         let world = World::new(1, 2);
         assert!(world.find("healthy").await.is_some());
         for n in 0..20 {
@@ -202,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_an_answer() {
+    async fn results_are_not_cached() {
         let world = World::new(1, 1);
         for asked in 1..4 {
             assert!(world.find("healthy").await.is_some());
@@ -211,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_whose_runtime_has_ended_is_begun_again() {
+    fn a_lookup_whose_runtime_has_ended_is_started_again() {
         let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (world, ended) = (World::new(1, 1), runtime());
         // The only thread is taken, so that the second waits for it in its runtime.

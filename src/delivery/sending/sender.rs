@@ -1,21 +1,19 @@
-//! One attempt: from a job to what became of it.
+//! Makes one attempt: builds the request, sends it, reads the response.
 //!
-//! [`Sender::send`] never fails and never retries; whatever happens is an [`Outcome`], and what
-//! follows from it is not decided here. It holds no storage and no state between attempts but open
-//! connections.
+//! [`Sender::send`] never fails and never retries. Every result is an [`Outcome`]; what follows from it is
+//! decided elsewhere. The only state between attempts are the open connections and the cache of recipients.
 //!
-//! Timeouts are real time (tokio's timer) even when the clock is a test's: a socket does not follow a
-//! fake clock. The clock says only *when* an attempt was made.
+//! Timeouts use tokio's timer even when a test passes a fake clock: sockets do not follow a fake clock. The
+//! clock only says *when* an attempt was made.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, RETRY_AFTER};
-use hyper::{Response as Answer, StatusCode};
+use hyper::{Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
-use url::Url;
+use url::{Host, Url};
 
 use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response};
 use crate::domain::attempts::retry_after;
@@ -26,28 +24,28 @@ use crate::host::vault::Vault;
 use crate::store::LoadedAttempt;
 
 use crate::delivery::courier::{InFlight, Transport};
-use crate::delivery::sending::connections::{Connections, next_piece};
+use crate::delivery::sending::connections::{Connections, ResponseBody};
 use crate::delivery::sending::failure;
-use crate::delivery::sending::failure::{Stage, Target};
+use crate::delivery::sending::failure::{ErrorContext, Stage};
 use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
 use crate::delivery::sending::headers;
-use crate::delivery::sending::headers::{PrepareError, SigningHeaders};
-use crate::delivery::sending::recipients::{Destination, Recipient, Recipients};
+use crate::delivery::sending::headers::SigningHeaders;
+use crate::delivery::sending::reachability::Reachability;
+use crate::delivery::sending::recipients::{Destination, PrepareError, Recipient, Recipients};
 use crate::delivery::sending::{echo, jwe};
 
-/// How much of the headers of a response is kept, in bytes of names and values. A hostile receiver may
-/// send several hundred kilobytes in every answer.
+/// The limit for stored response headers, in bytes of names and values. The rest is dropped.
 const RESPONSE_HEADERS_LIMIT: usize = 64 * 1_024;
-/// How long a body that has exactly reached the limit is given to show whether there is more.
-const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How long to wait for the end of a body that has exactly reached the limit.
+const LAST_READ_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What the sender is told by the configuration.
+/// The sender's part of the configuration.
 #[derive(Debug, Clone)]
 pub struct SenderConfig {
-    /// `delivery.timeout`: for the whole request, reading the response included; for endpoints that have
-    /// none of their own.
+    /// `delivery.timeout`: for the whole request, reading the response included. Endpoints may have their
+    /// own.
     pub timeout: Span,
-    /// `delivery.connect_timeout`: the name, TCP and TLS.
+    /// `delivery.connect_timeout`: name resolution, TCP and TLS.
     pub connect_timeout: Span,
     /// `delivery.response_body_limit`, in bytes.
     pub response_body_limit: usize,
@@ -57,7 +55,7 @@ pub struct SenderConfig {
     pub policy: NetworkPolicy,
 }
 
-/// Why no sender could be built.
+/// Why the sender could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
     /// A name in `signing.headers` cannot be used.
@@ -69,7 +67,9 @@ pub enum SenderError {
 pub struct Sender {
     connections: Connections,
     guard: Guard,
+    reachability: Reachability,
     recipients: Recipients,
+    signing_headers: SigningHeaders,
     timeout: Span,
     connect_timeout: Span,
     response_body_limit: usize,
@@ -77,13 +77,13 @@ pub struct Sender {
 }
 
 /// A request that is ready to be sent.
-struct Prepared {
+struct PreparedRequest {
     to: Arc<Recipient>,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// What came back, and what was wrong with it.
+/// The response, and the failure if there was one.
 #[derive(Default)]
 struct Exchange {
     response: Option<Response>,
@@ -92,7 +92,7 @@ struct Exchange {
 }
 
 impl Sender {
-    /// A sender that asks the operating system for addresses.
+    /// A sender that uses the operating system's resolver.
     pub fn new(
         config: SenderConfig,
         clock: Arc<dyn Clock>,
@@ -101,7 +101,7 @@ impl Sender {
         Sender::with_lookup(config, clock, vault, Arc::new(SystemLookup))
     }
 
-    /// A sender that asks `lookup` for addresses, for tests.
+    /// A sender that resolves names with `lookup`, for tests.
     pub fn with_lookup(
         config: SenderConfig,
         clock: Arc<dyn Clock>,
@@ -115,7 +115,9 @@ impl Sender {
         Ok(Sender {
             connections,
             guard,
-            recipients: Recipients::new(vault, signing_headers),
+            reachability: Reachability::default(),
+            recipients: Recipients::new(vault, config.signing_headers),
+            signing_headers,
             timeout: config.timeout,
             connect_timeout: config.connect_timeout,
             response_body_limit: config.response_body_limit,
@@ -123,20 +125,20 @@ impl Sender {
         })
     }
 
-    /// Makes one request and says what became of it.
+    /// Makes one request.
     ///
-    /// `response_time_ms` is set when the receiver was reached or had its whole time to answer; it is
-    /// `None` for failures before that (`dns`, `connect`, `tls`, `blocked_address`), which would make
-    /// a dead receiver look like a fast one.
-    pub async fn send(&self, job: &LoadedAttempt) -> Outcome {
-        self.send_noting(job, &InFlight::default()).await
+    /// `response_time_ms` is set if the receiver was reached or the time ran out. It is `None` for failures
+    /// before that (`dns`, `connect`, `tls`, `blocked_address`), which would make an unreachable receiver
+    /// look fast.
+    pub async fn send(&self, loaded: &LoadedAttempt) -> Outcome {
+        self.send_recorded(loaded, &InFlight::default()).await
     }
 
-    /// Posts something that is no delivery, such as an alert: judged, timed and limited like one, signed
-    /// by nobody and logged nowhere. Gives the status of a receiver that took it.
+    /// Posts something other than a delivery, such as an alert. The same checks, timeouts and limits apply;
+    /// it is neither signed nor logged. Returns the 2xx status.
     ///
     /// # Errors
-    /// Why it did not arrive; an answer that is no 2xx counts as that.
+    /// Why the request failed; a response other than 2xx is a failure.
     pub async fn post(
         &self,
         url: Url,
@@ -153,15 +155,15 @@ impl Sender {
         }
     }
 
-    async fn send_noting(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
+    async fn send_recorded(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {
         let attempted_at = self.clock.now();
         let started = Instant::now();
-        let (request, exchange) = match self.prepare(job, attempted_at) {
+        let (request, exchange) = match self.prepare(loaded, attempted_at) {
             Ok(prepared) => {
-                flight.note(attempted_at, record(&prepared, job));
-                let limit = job.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
-                let Prepared { to, headers, body } = prepared;
-                let exchange = if echo::answers(&to.destination.url) {
+                flight.note(attempted_at, record(&prepared, loaded));
+                let limit = loaded.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
+                let PreparedRequest { to, headers, body } = prepared;
+                let exchange = if echo::is_echo_url(&to.destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
                     self.exchange(&to.destination, headers, body, started, limit).await
@@ -169,7 +171,7 @@ impl Sender {
                 (flight.take().map(|(_, request)| request), exchange)
             }
             Err(error) => {
-                tracing::error!(attempt_id = %job.id, endpoint_id = %job.endpoint.id, %error, "a request could not be made");
+                tracing::error!(attempt_id = %loaded.id, endpoint_id = %loaded.endpoint.id, %error, "cannot build the request");
                 let failure = Some(failure::of_preparation(&error));
                 (None, Exchange { failure, ..Exchange::default() })
             }
@@ -188,24 +190,24 @@ impl Sender {
         }
     }
 
-    fn prepare(&self, job: &LoadedAttempt, at: Timestamp) -> Result<Prepared, PrepareError> {
-        let to = self.recipients.get(&job.endpoint, at)?;
-        let body = match (job.endpoint.settings.encrypted, to.secrets(at).next()) {
-            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &job.payload)),
-            _ => job.payload.clone(),
+    fn prepare(&self, loaded: &LoadedAttempt, at: Timestamp) -> Result<PreparedRequest, PrepareError> {
+        let to = self.recipients.get(&loaded.endpoint, at)?;
+        let body = match (loaded.endpoint.settings.encrypted, to.secrets(at).next()) {
+            (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &loaded.payload)),
+            _ => loaded.payload.clone(),
         };
-        let headers = self.recipients.signing().for_request(job, &to, at, &body);
-        Ok(Prepared { to, headers, body })
+        let headers = self.signing_headers.for_request(loaded, &to, at, &body);
+        Ok(PreparedRequest { to, headers, body })
     }
 
-    /// The built-in receiver's answer.
+    /// The built-in receiver's response.
     fn echo(&self, to: &Recipient, headers: &HeaderMap, body: &[u8], at: Timestamp) -> Exchange {
-        let response = echo::answer(to.secrets(at), headers, body, at, self.response_body_limit);
+        let response = echo::respond(to.secrets(at), headers, body, at, self.response_body_limit);
         let failure = StatusCode::from_u16(response.status).ok().and_then(failure::of_status);
         Exchange { response: Some(response), failure, retry_after: None }
     }
 
-    /// Judges, sends, reads; all within `limit` from `started`.
+    /// Checks the address, sends the request and reads the response, within `limit` from `started`.
     async fn exchange(
         &self,
         to: &Destination,
@@ -215,7 +217,10 @@ impl Sender {
         limit: &Span,
     ) -> Exchange {
         let deadline = started + limit.as_duration();
-        let target = Target {
+        let host = to.url.host_str().unwrap_or_default();
+        let context = ErrorContext {
+            host,
+            reachability: &self.reachability,
             authority: &to.authority,
             is_https: to.url.scheme() == "https",
             connect_timeout: &self.connect_timeout,
@@ -224,44 +229,56 @@ impl Sender {
 
         let lookup_limit =
             if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
-        match timeout_at(started + lookup_limit.as_duration(), self.guard.judge_before(&to.url)).await {
+        match timeout_at(started + lookup_limit.as_duration(), self.guard.check_url(&to.url)).await {
             Ok(Ok(())) => {}
-            Ok(Err(refused)) => return failed(failure::of_guard(&refused)),
-            Err(_) => return failed(failure::of_slow_lookup(&to.authority, lookup_limit)),
+            Ok(Err(refused)) => return failed(failure::of_guard(&refused, context)),
+            Err(_) => return failed(failure::of_slow_lookup(lookup_limit, context)),
+        }
+        if let Some(Host::Domain(_)) = to.url.host() {
+            self.reachability.worked(host);
         }
 
-        let answer = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return failed(failure::of_request(&error, target)),
+        let response = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await
+        {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let response = error.status().map(bare_response);
+                return Exchange { response, ..failed(failure::of_request(&error, context)) };
+            }
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
         };
-        self.read(answer, deadline, limit, target).await
+        self.reachability.worked(host);
+        self.read(response, deadline, limit, context).await
     }
 
-    /// Reads an answer, as much of it as is kept.
+    /// Reads a response, up to the limit for stored bodies.
     async fn read(
         &self,
-        answer: Answer<Incoming>,
+        received: HttpResponse<ResponseBody>,
         deadline: Instant,
         limit: &Span,
-        target: Target<'_>,
+        context: ErrorContext<'_>,
     ) -> Exchange {
-        let status = answer.status();
+        let status = received.status();
         let mut response = Response {
             status: status.as_u16(),
-            headers: kept_headers(answer.headers()),
+            headers: kept_headers(received.headers()),
             body: Vec::new(),
             body_truncated: false,
         };
-        let retry_after = wish(status, answer.headers());
-        let mut body = answer.into_body();
+        if let Some(failure) = failure::of_headers(status, received.headers()) {
+            response.body_truncated = true;
+            return Exchange { response: Some(response), failure: Some(failure), retry_after: None };
+        }
+        let retry_after = retry_after_header(status, received.headers());
+        let mut body = received.into_body();
         let broken = loop {
             let room = self.response_body_limit - response.body.len();
             if room == 0 {
                 response.body_truncated = has_more(&mut body).await;
                 break None;
             }
-            match timeout_at(deadline, next_piece(&mut body)).await {
+            match timeout_at(deadline, body.next_piece()).await {
                 Ok(Some(Ok(chunk))) if chunk.len() > room => {
                     response.body.extend_from_slice(&chunk[..room]);
                     response.body_truncated = true;
@@ -269,11 +286,11 @@ impl Sender {
                 }
                 Ok(Some(Ok(chunk))) => response.body.extend_from_slice(&chunk),
                 Ok(None) => break None,
-                Ok(Some(Err(error))) => break Some(failure::of_body(&error, target)),
+                Ok(Some(Err(error))) => break Some(failure::of_body(&error, context)),
                 Err(_) => break Some(failure::of_deadline(Stage::Reading, limit)),
             }
         };
-        // When it was not read to its end, that closes the connection (HTTP/1) or the stream (HTTP/2).
+        // A body with unread data closes its connection (HTTP/1) or stream (HTTP/2) when it is dropped.
         drop(body);
         let failure = broken.or_else(|| failure::of_status(status));
         Exchange { response: Some(response), retry_after, failure }
@@ -286,8 +303,8 @@ impl std::fmt::Debug for Sender {
     }
 }
 
-/// The request as the log shows it; its body only when that is not the event's payload.
-fn record(prepared: &Prepared, job: &LoadedAttempt) -> Request {
+/// The request as the log shows it. Its body is included only if it differs from the event's payload.
+fn record(prepared: &PreparedRequest, loaded: &LoadedAttempt) -> Request {
     Request {
         url: prepared.to.destination.url.as_str().to_owned(),
         headers: headers::recorded(
@@ -295,22 +312,31 @@ fn record(prepared: &Prepared, job: &LoadedAttempt) -> Request {
             &prepared.to.destination.authority,
             prepared.body.len(),
         ),
-        body: job.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
+        body: loaded.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
     }
 }
 
-/// Whether a failure of this kind says something about how fast the receiver is.
+/// Whether a failure of this kind has a meaningful response time.
 fn was_reached(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Timeout | ErrorKind::HttpStatus | ErrorKind::Protocol | ErrorKind::Interrupted => true,
-        ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Tls | ErrorKind::BlockedAddress => false,
+        ErrorKind::Dns
+        | ErrorKind::Connect
+        | ErrorKind::Tls
+        | ErrorKind::BlockedAddress
+        | ErrorKind::Local => false,
     }
 }
 
-/// The receiver's wish to be called later; only with 429 and 503 (section 8 of the contract).
-fn wish(status: StatusCode, headers: &HeaderMap) -> Option<String> {
-    let may_wish = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    headers.get(RETRY_AFTER).filter(|_| may_wish).map(|value| headers::text(value).into_owned())
+/// The receiver's retry_after_header to be called later; only with 429 and 503 (section 8 of the contract).
+fn retry_after_header(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let has_meaning = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    headers.get(RETRY_AFTER).filter(|_| has_meaning).map(|value| headers::text(value).into_owned())
+}
+
+/// A response of which only the status code arrived in good order.
+fn bare_response(status: u16) -> Response {
+    Response { status, headers: Headers::default(), body: Vec::new(), body_truncated: true }
 }
 
 fn kept_headers(headers: &HeaderMap) -> Headers {
@@ -324,15 +350,15 @@ fn kept_headers(headers: &HeaderMap) -> Headers {
     kept
 }
 
-/// Whether a body that fills the limit exactly goes on. Its end is usually known already or on its
-/// way; when nothing shows within a moment, it is taken to go on.
-async fn has_more(body: &mut Incoming) -> bool {
-    timeout(LAST_LOOK, next_piece(body)).await.map_or(true, |next| next.is_some())
+/// Whether a body that fills the limit exactly has more data. If neither data nor the end arrives within a
+/// moment, it counts as truncated.
+async fn has_more(body: &mut ResponseBody) -> bool {
+    timeout(LAST_READ_TIMEOUT, body.next_piece()).await.map_or(true, |next| next.is_some())
 }
 
 #[async_trait::async_trait]
 impl Transport for Sender {
-    async fn send(&self, job: &LoadedAttempt, flight: &InFlight) -> Outcome {
-        self.send_noting(job, flight).await
+    async fn send(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {
+        self.send_recorded(loaded, flight).await
     }
 }

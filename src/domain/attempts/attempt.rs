@@ -86,6 +86,8 @@ names! {
         Protocol = "protocol",
         /// Postrider was stopped while the request was in flight.
         Interrupted = "interrupted",
+        /// Nothing was sent, for a cause of this machine: the attempt stays pending and is tried again.
+        Local = "local",
     }
 }
 
@@ -146,6 +148,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether nothing was sent, for a cause of this machine.
+    pub fn is_local(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Local)
+    }
+
     /// Whether the receiver answered 410: it does not want to be called again.
     pub fn is_gone(&self) -> bool {
         self.response.as_ref().is_some_and(|r| r.status == 410)

@@ -207,7 +207,7 @@ impl Cause {
                 "a protocol error",
                 "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
             ),
-            Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted) => return None,
+            Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted | ErrorKind::Local) => return None,
         };
         Some((what.to_owned(), todo))
     }

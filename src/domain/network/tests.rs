@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 use url::Url;
 
-use super::{NetworkPolicy, Verdict};
+use super::{AddressVerdict, NetworkPolicy};
 
 fn policy(allow: &[&str]) -> NetworkPolicy {
     NetworkPolicy::new(allow.iter().map(|net| net.parse().unwrap()).collect())
@@ -191,7 +191,7 @@ const GLOBAL: &[&str] = &[
 ];
 
 #[test]
-fn everything_that_is_not_global_unicast_is_blocked_and_named() {
+fn every_special_address_is_blocked_and_named() {
     for (text, word) in BLOCKED {
         let blocked = policy(&[]).check(ip(text)).expect_err(text).to_string();
         assert!(blocked.contains(word), "{text}: {blocked}");
@@ -200,9 +200,9 @@ fn everything_that_is_not_global_unicast_is_blocked_and_named() {
 }
 
 #[test]
-fn global_unicast_passes_without_being_listed() {
+fn global_unicast_is_allowed_without_an_entry() {
     for text in GLOBAL {
-        assert_eq!(policy(&[]).judge(ip(text)), Verdict::Global, "{text}");
+        assert_eq!(policy(&[]).classify(ip(text)), AddressVerdict::Global, "{text}");
     }
 }
 
@@ -221,11 +221,11 @@ fn the_message_names_the_entry_to_add() {
 }
 
 #[test]
-fn adding_the_entry_that_the_message_names_lets_exactly_that_address_pass() {
+fn the_entry_that_the_message_names_allows_exactly_that_address() {
     for (text, _) in BLOCKED {
         let addr = ip(text);
         let policy = NetworkPolicy::new(vec![addr.into()]);
-        assert_eq!(policy.judge(addr), Verdict::Listed, "{text}");
+        assert_eq!(policy.classify(addr), AddressVerdict::Listed, "{text}");
         let others = BLOCKED.iter().filter(|(other, _)| ip(other) != addr);
         for (other, _) in others {
             assert!(policy.check(ip(other)).is_err(), "{text} listed, {other} passes");
@@ -323,7 +323,7 @@ const SPELLINGS: &[&str] = &[
 ];
 
 #[test]
-fn no_spelling_in_a_url_hides_a_blocked_address() {
+fn every_spelling_of_a_blocked_address_in_a_url_is_found() {
     for text in SPELLINGS {
         let url = Url::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert!(policy(&[]).check_url_literal(&url).is_err(), "{text} is {:?}", url.host());
@@ -331,14 +331,14 @@ fn no_spelling_in_a_url_hides_a_blocked_address() {
 }
 
 #[test]
-fn spellings_that_are_no_address_are_no_url_either() {
+fn invalid_addresses_are_invalid_urls() {
     for text in ["http://127.0.0.256/", "http://4294967296/", "http://0x1.2.3.4.5/", "http://[::1%25lo]/"] {
         assert!(Url::parse(text).is_err(), "{text}");
     }
 }
 
 #[test]
-fn names_and_global_literals_pass_at_creation() {
+fn names_and_global_literals_are_accepted_at_creation() {
     for text in ["https://localhost/", "https://example.com/", "https://8.8.8.8/", "https://[2606:4700::1]/"]
     {
         assert!(policy(&[]).check_url_literal(&Url::parse(text).unwrap()).is_ok(), "{text}");
@@ -417,19 +417,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn both_formulations_agree_on_v4(bits in any_v4()) {
+    fn two_implementations_agree_on_v4(bits in any_v4()) {
         let addr = Ipv4Addr::from_bits(bits);
         prop_assert_eq!(policy(&[]).check(addr.into()).is_ok(), is_global_v4(bits), "{}", addr);
     }
 
     #[test]
-    fn both_formulations_agree_on_v6(bits in any_v6()) {
+    fn two_implementations_agree_on_v6(bits in any_v6()) {
         let addr = Ipv6Addr::from_bits(bits);
         prop_assert_eq!(policy(&[]).check(addr.into()).is_ok(), is_global_v6(bits), "{}", addr);
     }
 
     #[test]
-    fn a_v4_address_written_inside_v6_never_passes(bits in any::<u32>()) {
+    fn an_embedded_v4_address_is_blocked(bits in any::<u32>()) {
         let v4 = Ipv4Addr::from_bits(bits);
         for text in [
             format!("::ffff:{v4}"), format!("::{v4}"), format!("::ffff:0:{v4}"), format!("64:ff9b::{v4}"),

@@ -1,5 +1,5 @@
-//! Signatures over request bodies ([`signature`]), the secrets behind them ([`secret`]), and why a signature
-//! does not verify ([`verification`]).
+//! Signatures over request bodies ([`signature`]), the secrets behind them ([`secret`]), and why
+//! verification fails ([`verification`]).
 
 pub mod secret;
 pub mod signature;

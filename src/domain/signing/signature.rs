@@ -1,12 +1,11 @@
 //! Signatures over request bodies.
 //!
-//! Two kinds. [`standard`] is Standard Webhooks 1.0 (standardwebhooks.com): it covers id, timestamp
-//! and body, so that a copied request is worthless after some minutes, and during a rotation it
-//! carries one signature for each valid secret. [`plain`] is the simple form that many receivers
-//! know: HMAC over the body alone.
+//! There are two kinds. [`standard`] is Standard Webhooks 1.0 (standardwebhooks.com): it covers id, timestamp
+//! and body, so a copied request is useless after some minutes, and during a rotation it has one signature
+//! for each valid secret. [`plain`] is the simple form that many receivers support: HMAC over the body alone.
 //!
-//! The two take their key differently: `standard` the decoded bytes, `plain` the whole string
-//! `whsec_…` as it was shown. That is what the contract promises (section 7); it must not be unified.
+//! The two use different keys: `standard` the decoded bytes, `plain` the whole string `whsec_…` as it was
+//! shown. The contract requires this (section 7); it must not be unified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +17,7 @@ use crate::domain::SigningSecret;
 
 /// The value of `webhook-signature`: for each secret `v1,` and the base64 of HMAC-SHA256 over
 /// `id.timestamp.body`, separated by spaces. `timestamp` is in seconds since 1970. Receivers accept
-/// any of them; the newest comes first.
+/// any of them; the newest is first.
 pub fn standard<'a>(
     secrets: impl IntoIterator<Item = &'a SigningSecret>,
     id: &str,
@@ -43,15 +42,19 @@ pub fn plain(secret: &SigningSecret, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(hmac_sha256(secret.as_str().as_bytes(), &[body])))
 }
 
-/// Whether `signature` is the one that [`standard`] makes with this secret. Takes equally long whatever
-/// differs.
-pub fn is_standard(signature: &[u8], secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> bool {
+/// The signature that [`standard`] encodes for this secret.
+pub fn standard_mac(secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> [u8; 32] {
     let head = format!("{id}.{timestamp}.");
-    hmac_sha256(secret.key(), &[head.as_bytes(), body]).ct_eq(signature).into()
+    hmac_sha256(secret.key(), &[head.as_bytes(), body])
 }
 
-/// Whether `signature` is the one that [`plain`] makes with this secret. Takes equally long whatever
-/// differs.
+/// Whether two signatures are equal. The comparison takes constant time.
+pub fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// Whether `signature` is the one that [`plain`] makes with this secret. The comparison takes
+/// constant time.
 pub fn is_plain(signature: &[u8], secret: &SigningSecret, body: &[u8]) -> bool {
     hmac_sha256(secret.as_str().as_bytes(), &[body]).ct_eq(signature).into()
 }
@@ -78,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vector_of_standard_webhooks_holds() {
+    fn the_published_vector_of_standard_webhooks_matches() {
         let value = standard([&secret()], ID, 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(value, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_library_signs_alike() {
+    fn the_published_library_creates_the_same_signature() {
         let library = standardwebhooks::Webhook::new(SECRET).unwrap();
         proptest!(|(body in ".{0,200}", id in "evt_[0-9a-f]{32}", at in 0i64..4_000_000_000)| {
             let theirs = library.sign(&id, at, body.as_bytes()).unwrap();
@@ -111,7 +114,7 @@ mod tests {
 
     /// RFC 4231, sections 4.2 to 4.8 (4.6, a shortened output, apart).
     #[test]
-    fn the_vectors_of_rfc_4231_hold() {
+    fn the_vectors_of_rfc_4231_match() {
         let fifty = [0xdd; 50];
         let fifty_cd = [0xcd; 50];
         let counting: Vec<u8> = (1..=25).collect();

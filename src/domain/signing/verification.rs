@@ -1,10 +1,11 @@
-//! Why a signature holds, or does not: what a receiver saw is judged against the secrets of an endpoint
-//! and against what the log says was sent.
+//! Why verification of a request succeeds or fails: compares what a receiver got with the secrets of an
+//! endpoint and with the logged requests.
 //!
-//! The order of the questions matters. A request whose signature is right is never called forged because
-//! it is late; and before a secret is blamed, the body is: frameworks that parse a body and write it
-//! anew are the most frequent cause of all. Nothing here shows a secret or the signature that would have
-//! been right.
+//! The order of the checks matters. A valid signature is never called forged because it is late. And the body
+//! is checked before the secret is blamed, because frameworks that parse and re-serialize the body are the
+//! most frequent cause. No result contains a secret or the expected signature.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,13 +14,14 @@ use serde_json::Value;
 use crate::domain::signing::signature;
 use crate::domain::{EndpointId, Headers, SigningSecret, Timestamp};
 
-/// How far a timestamp may be from the time of arrival, in seconds: what libraries of Standard Webhooks
-/// tolerate.
+/// How far a timestamp may be from the time of arrival, in seconds, as in the Standard Webhooks libraries.
 pub const TOLERANCE_SECS: i64 = 300;
+/// The most signatures in one `webhook-signature`; a rotation needs no more than five.
+pub const SIGNATURES_MAX: usize = 16;
 /// The headers of Standard Webhooks.
 pub const STANDARD_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
-/// The two ways in which requests are signed.
+/// The two signature schemes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// Standard Webhooks: over id, timestamp and body.
@@ -38,21 +40,21 @@ impl Scheme {
     }
 }
 
-/// Why a signature does not hold.
+/// Why verification fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     HeaderMissing,
     HeaderMalformed,
     TimestampOutsideTolerance,
-    /// The same JSON as was sent, in other bytes.
-    BodyReserialised,
+    /// The same JSON in other bytes.
+    BodyReserialized,
     BodyChanged,
-    /// The payload instead of the JWE that was sent and signed.
+    /// The payload instead of the signed JWE.
     BodyDecrypted,
-    /// `webhook-timestamp` is not the one that was sent.
+    /// `webhook-timestamp` was changed.
     HeaderChanged,
     OldSecret,
-    /// Another endpoint of the app sent it.
+    /// The request was sent to another endpoint of the app.
     OtherWebhook,
     WrongSecret,
 }
@@ -63,7 +65,7 @@ impl Reason {
         Reason::HeaderMissing,
         Reason::HeaderMalformed,
         Reason::TimestampOutsideTolerance,
-        Reason::BodyReserialised,
+        Reason::BodyReserialized,
         Reason::BodyChanged,
         Reason::BodyDecrypted,
         Reason::HeaderChanged,
@@ -78,7 +80,7 @@ impl Reason {
             Reason::HeaderMissing => "header_missing",
             Reason::HeaderMalformed => "header_malformed",
             Reason::TimestampOutsideTolerance => "timestamp_outside_tolerance",
-            Reason::BodyReserialised => "body_reserialised",
+            Reason::BodyReserialized => "body_reserialised",
             Reason::BodyChanged => "body_changed",
             Reason::BodyDecrypted => "body_decrypted",
             Reason::HeaderChanged => "header_changed",
@@ -89,86 +91,88 @@ impl Reason {
     }
 }
 
-/// What a receiver saw.
+/// What a receiver got.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// Lower-case names.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub at: Option<Timestamp>,
 }
 
-impl Seen {
-    /// A header's value without white space around it.
+impl ReceivedRequest {
+    /// The trimmed value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.trim())
     }
 }
 
-/// A request as the log has it.
+/// A request from the delivery log.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub struct LoggedRequest {
     pub endpoint_id: EndpointId,
     pub headers: Headers,
     pub body: Option<Vec<u8>>,
 }
 
-/// What a request is judged by.
-pub struct Known<'a> {
+/// What a request is compared with.
+pub struct Evidence<'a> {
     pub endpoint_id: EndpointId,
     pub encrypted: bool,
     /// The names of the plain HMAC headers.
     pub plain_headers: &'a [String],
     /// The secrets that sign now, newest first; never empty.
     pub secrets: &'a [SigningSecret],
-    /// Secrets that no longer sign.
+    /// Retired secrets that no longer sign.
     pub ended: &'a [SigningSecret],
     /// The payload of the event that `webhook-id` names.
     pub payload: Option<&'a [u8]>,
-    /// The requests with that `webhook-id`, of every endpoint of the app.
-    pub sent: &'a [Sent],
+    /// The logged requests with that `webhook-id`, to any endpoint of the app.
+    pub sent: &'a [LoggedRequest],
     /// When the request arrived.
     pub at: Timestamp,
+    /// Set when nobody waits for the result any more; then it is meaningless and comes soon.
+    pub stop: &'a AtomicBool,
 }
 
-/// The judgement of one signature.
+/// The result for one signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct SignatureCheck {
     pub scheme: Scheme,
-    /// The header that the signature is in, as it is configured.
+    /// The header with the signature, as configured.
     pub header: String,
-    /// `None`: it holds.
+    /// `None` if the signature is valid.
     pub reason: Option<Reason>,
-    /// A sentence: what is so, and what to do about it.
+    /// A sentence: the result, and what to do about it.
     pub detail: String,
 }
 
-/// The judgement of a request: its first signature that does not hold decides.
+/// The result for a request. Its first invalid signature decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// One for each signature that is there, or one that says that there is none; never empty.
-    pub checks: Vec<Check>,
+pub struct Diagnosis {
+    /// One for each signature, or one that says that there is none; never empty.
+    pub checks: Vec<SignatureCheck>,
 }
 
-impl Verdict {
-    /// Whether every signature that is there holds.
+impl Diagnosis {
+    /// Whether all signatures are valid.
     pub fn is_valid(&self) -> bool {
         self.checks.iter().all(|check| check.reason.is_none())
     }
 
     /// The check that decides.
-    pub fn decisive(&self) -> &Check {
+    pub fn decisive(&self) -> &SignatureCheck {
         let failed = self.checks.iter().find(|check| check.reason.is_some());
         failed.or(self.checks.first()).expect("there is always a check")
     }
 }
 
-/// Judges a request.
-pub fn judge(seen: &Seen, known: &Known<'_>) -> Verdict {
+/// Verifies a request.
+pub fn diagnose(seen: &ReceivedRequest, known: &Evidence<'_>) -> Diagnosis {
     let mut checks = Vec::new();
     if STANDARD_HEADERS.iter().any(|name| seen.header(name).is_some()) {
-        // A request that only shows an id is still one of ours if its plain signature is there.
+        // A plain signature is enough; the id alone needs no Standard Webhooks signature.
         let plain = known.plain_headers.iter().any(|name| seen.header(name).is_some());
         if seen.header(STANDARD_HEADERS[2]).is_some() || !plain {
             checks.push(check(Scheme::Standard, STANDARD_HEADERS[2], standard(seen, known)));
@@ -183,27 +187,27 @@ pub fn judge(seen: &Seen, known: &Known<'_>) -> Verdict {
         let names: Vec<&str> =
             STANDARD_HEADERS.into_iter().chain(known.plain_headers.iter().map(String::as_str)).collect();
         let detail = format!(
-            "None of the headers {} is there: the receiver, or a proxy before it, dropped them, or the \
-             request is not from here.",
+            "The request has none of the headers {}: the receiver, or a proxy before it, dropped them, or the \
+             request was not sent by this server.",
             names.join(", ")
         );
         checks.push(check(Scheme::Standard, STANDARD_HEADERS[2], Err((Reason::HeaderMissing, detail))));
     }
-    Verdict { checks }
+    Diagnosis { checks }
 }
 
-/// What holds, or why not, with a sentence.
-type Judged = Result<String, (Reason, String)>;
+/// Success or a reason, each with a sentence.
+type CheckResult = Result<String, (Reason, String)>;
 
-fn check(scheme: Scheme, header: &str, judged: Judged) -> Check {
+fn check(scheme: Scheme, header: &str, judged: CheckResult) -> SignatureCheck {
     let (reason, detail) = match judged {
         Ok(detail) => (None, detail),
         Err((reason, detail)) => (Some(reason), detail),
     };
-    Check { scheme, header: header.to_owned(), reason, detail }
+    SignatureCheck { scheme, header: header.to_owned(), reason, detail }
 }
 
-fn standard(seen: &Seen, known: &Known<'_>) -> Judged {
+fn standard(seen: &ReceivedRequest, known: &Evidence<'_>) -> CheckResult {
     let [id, timestamp, given] = STANDARD_HEADERS;
     let required = |name: &str| {
         let missing = || {
@@ -220,6 +224,14 @@ fn standard(seen: &Seen, known: &Known<'_>) -> Judged {
         .ok()
         .filter(|_| digits)
         .ok_or_else(|| malformed("webhook-timestamp is not a whole number of seconds since 1970."))?;
+    if given.split([' ', ','].as_slice()).filter(|part| *part != "v1").nth(SIGNATURES_MAX).is_some() {
+        return Err((
+            Reason::HeaderMalformed,
+            format!(
+                "webhook-signature has more than {SIGNATURES_MAX} signatures; send the header as it arrived."
+            ),
+        ));
+    }
     let signatures: Vec<Vec<u8>> = given
         .split([' ', ','].as_slice())
         .filter_map(|part| STANDARD.decode(part).ok().filter(|bytes| bytes.len() == 32))
@@ -231,17 +243,18 @@ fn standard(seen: &Seen, known: &Known<'_>) -> Judged {
         ));
     }
     let made_by = |secret: &SigningSecret, body: &[u8]| {
-        signatures.iter().any(|one| signature::is_standard(one, secret, id, timestamp, body))
+        let mac = signature::standard_mac(secret, id, timestamp, body);
+        signatures.iter().any(|one| signature::is_equal(one, &mac))
     };
-    let which = diagnose(Scheme::Standard, STANDARD_HEADERS[2], given, seen, known, &made_by)?;
+    let which = find_cause(Scheme::Standard, STANDARD_HEADERS[2], given, seen, known, &made_by)?;
     let off = known.at.as_secs() - seconds;
     if off.abs() > TOLERANCE_SECS {
         let side = if off > 0 { "before" } else { "after" };
         return Err((
             Reason::TimestampOutsideTolerance,
             format!(
-                "The signature is right, but webhook-timestamp is {} s {side} {}, and up to {TOLERANCE_SECS} s \
-                 are tolerated. If the request was checked when it arrived, the receiver's clock is wrong; \
+                "The signature is valid, but webhook-timestamp is {} s {side} {}, and the tolerance is {TOLERANCE_SECS} s. \
+                 If the request was checked when it arrived, the receiver's clock is wrong; \
                  received_at says when that was.",
                 off.abs(),
                 known.at
@@ -251,89 +264,112 @@ fn standard(seen: &Seen, known: &Known<'_>) -> Judged {
     Ok(which)
 }
 
-fn plain(value: &str, name: &str, seen: &Seen, known: &Known<'_>) -> Judged {
+fn plain(value: &str, name: &str, seen: &ReceivedRequest, known: &Evidence<'_>) -> CheckResult {
     let decoded = value.strip_prefix("sha256=").and_then(|digits| hex::decode(digits).ok());
     let Some(given) = decoded.filter(|bytes| bytes.len() == 32) else {
         let detail = format!("{name} does not have the form sha256=<64 hexadecimal digits>.");
         return Err((Reason::HeaderMalformed, detail));
     };
-    // Only the newest secret makes these.
+    // Only the newest secret creates these.
     let newest = known.secrets.iter().take(1).cloned().collect::<Vec<_>>();
     let ended: Vec<SigningSecret> = known.secrets.iter().skip(1).chain(known.ended).cloned().collect();
-    let known = Known { secrets: &newest, ended: &ended, sent: known.sent, ..*known };
+    let known = Evidence { secrets: &newest, ended: &ended, sent: known.sent, ..*known };
     let made_by = |secret: &SigningSecret, body: &[u8]| signature::is_plain(&given, secret, body);
-    diagnose(Scheme::Plain, name, value, seen, &known, &made_by)
+    find_cause(Scheme::Plain, name, value, seen, &known, &made_by)
 }
 
-/// Looks for the secret that made a signature, then for the body that it is of.
-fn diagnose(
+/// Finds the secret that created a signature, then the body that it was created for.
+fn find_cause(
     scheme: Scheme,
     header: &str,
     value: &str,
-    seen: &Seen,
-    known: &Known<'_>,
+    seen: &ReceivedRequest,
+    known: &Evidence<'_>,
     made_by: &dyn Fn(&SigningSecret, &[u8]) -> bool,
-) -> Judged {
+) -> CheckResult {
+    let made_by =
+        |secret: &SigningSecret, body: &[u8]| !known.stop.load(Ordering::Relaxed) && made_by(secret, body);
     if let Some(place) = known.secrets.iter().position(|secret| made_by(secret, &seen.body)) {
         return Ok(match (place, known.secrets.len()) {
-            (0, 1) => "The signature holds. A receiver that refuses it has another secret, or compares with \
+            (0, 1) => "The signature is valid. A receiver that rejects it uses another secret, or compares with \
                        another body or header."
                 .to_owned(),
-            (0, _) => "The signature holds; it is of the new secret.".to_owned(),
-            _ => "The signature holds; it is of the old secret, which still signs beside the new one."
+            (0, _) => "The signature is valid; it was created with the new secret.".to_owned(),
+            _ => "The signature is valid; it was created with the old secret, which still signs alongside the new one."
                 .to_owned(),
         });
     }
-    let old = || {
-        (
-            Reason::OldSecret,
-            "The signature is of a secret that has been rotated out. The request was sent before that, or the \
-             sender of this copy still has the old secret."
-                .to_owned(),
-        )
-    };
     if known.ended.iter().any(|secret| made_by(secret, &seen.body)) {
-        return Err(old());
+        return Err(old_secret());
     }
-    let mut bodies =
-        known.sent.iter().filter(|s| s.endpoint_id == known.endpoint_id).filter_map(|s| s.body.as_deref());
     let signed = |body: &[u8]| known.secrets.iter().chain(known.ended).any(|secret| made_by(secret, body));
-    let own =
-        known.payload.filter(|_| !known.encrypted).into_iter().chain(&mut bodies).find(|body| signed(body));
+    let own = other_bodies(seen, known).into_iter().find(|body| signed(body));
     if let Some(body) = own {
         return Err(of_body(seen, body, known));
     }
-    // No secret that is left made it; perhaps the log knows it all the same.
-    let of_log = |sent: &&Sent| {
+    Err(find_in_log(scheme, header, value, seen, known))
+}
+
+fn old_secret() -> (Reason, String) {
+    (
+        Reason::OldSecret,
+        "The signature was created with a retired secret. The request was sent before the rotation, or the \
+             sender of this copy still uses the old secret."
+            .to_owned(),
+    )
+}
+
+/// No known secret created the signature; the log may still have the request.
+fn find_in_log(
+    scheme: Scheme,
+    header: &str,
+    value: &str,
+    seen: &ReceivedRequest,
+    known: &Evidence<'_>,
+) -> (Reason, String) {
+    let of_log = |sent: &&LoggedRequest| {
         sent.headers
             .iter()
             .any(|(name, sent)| name.eq_ignore_ascii_case(header) && shares(scheme, sent, value))
     };
     let Some(sent) = known.sent.iter().find(of_log) else {
-        let detail = "No secret of this webhook made this signature for this body: it was signed with another \
-                      secret, or the body was changed.";
-        return Err((Reason::WrongSecret, detail.to_owned()));
+        let detail = "No secret of this webhook creates this signature for this body: it was signed with \
+                      another secret, or the body was changed.";
+        return (Reason::WrongSecret, detail.to_owned());
     };
     if sent.endpoint_id != known.endpoint_id {
         let detail = format!(
-            "The webhook {} sent this request, not this one: use the secret of that webhook.",
+            "This request was sent to the webhook {}, not to this one: use the secret of that webhook.",
             sent.endpoint_id
         );
-        return Err((Reason::OtherWebhook, detail));
+        return (Reason::OtherWebhook, detail);
     }
     let timestamp = sent.headers.get(STANDARD_HEADERS[1]);
     if scheme == Scheme::Standard && timestamp != seen.header(STANDARD_HEADERS[1]) {
-        let detail = "webhook-timestamp is not the one that was sent with this signature: something on the way \
+        let detail = "webhook-timestamp is not the one that was sent with this signature: a proxy or the receiver \
                       changed it.";
-        return Err((Reason::HeaderChanged, detail.to_owned()));
+        return (Reason::HeaderChanged, detail.to_owned());
     }
-    Err(match &sent.body {
+    match &sent.body {
         Some(body) if *body != seen.body => of_body(seen, body, known),
-        _ => old(),
-    })
+        _ => old_secret(),
+    }
 }
 
-/// Whether two values of a signature header have a signature in common.
+/// The bodies that the endpoint may have got instead, each once.
+fn other_bodies<'a>(seen: &ReceivedRequest, known: &Evidence<'a>) -> Vec<&'a [u8]> {
+    let logged = known.sent.iter().filter(|sent| sent.endpoint_id == known.endpoint_id);
+    let payload = known.payload.filter(|_| !known.encrypted);
+    let mut bodies: Vec<&[u8]> = Vec::new();
+    for body in payload.into_iter().chain(logged.filter_map(|sent| sent.body.as_deref())) {
+        if body != seen.body && !bodies.contains(&body) {
+            bodies.push(body);
+        }
+    }
+    bodies
+}
+
+/// Whether two signature headers share a signature.
 fn shares(scheme: Scheme, sent: &str, seen: &str) -> bool {
     match scheme {
         Scheme::Standard => sent.split(' ').any(|one| seen.split(' ').any(|other| one == other)),
@@ -341,9 +377,9 @@ fn shares(scheme: Scheme, sent: &str, seen: &str) -> bool {
     }
 }
 
-/// The signature is of `sent`, and something else was seen.
-fn of_body(seen: &Seen, sent: &[u8], known: &Known<'_>) -> (Reason, String) {
-    let lengths = format!("{} bytes were sent, {} came here", sent.len(), seen.body.len());
+/// Why the signature is valid for `sent`, but not for the received body.
+fn of_body(seen: &ReceivedRequest, sent: &[u8], known: &Evidence<'_>) -> (Reason, String) {
+    let lengths = format!("{} bytes were sent, {} arrived", sent.len(), seen.body.len());
     let is_payload = |payload: &[u8]| payload == seen.body || is_same_json(payload, &seen.body);
     if known.encrypted && known.payload.is_some_and(is_payload) {
         return (
@@ -355,18 +391,18 @@ fn of_body(seen: &Seen, sent: &[u8], known: &Known<'_>) -> (Reason, String) {
     }
     if is_same_json(sent, &seen.body) {
         return (
-            Reason::BodyReserialised,
+            Reason::BodyReserialized,
             format!(
-                "The body is the same JSON as was sent, in other bytes ({lengths}): something parsed it and \
-                 wrote it anew. Verify the bytes as they arrive, before anything parses them."
+                "The body is the same JSON in other bytes ({lengths}): it was parsed and re-serialized. Verify the \
+                 raw bytes before parsing the body."
             ),
         );
     }
-    (Reason::BodyChanged, format!("The body is not the one that was sent ({lengths})."))
+    (Reason::BodyChanged, format!("The body was changed ({lengths})."))
 }
 
-/// Whether two texts are the same JSON: without regard to white space, the order of names, and how
-/// numbers are written.
+/// Whether two texts are the same JSON, apart from white space, the order of names, and the notation of
+/// numbers.
 fn is_same_json(one: &[u8], other: &[u8]) -> bool {
     match (serde_json::from_slice(one), serde_json::from_slice(other)) {
         (Ok(one), Ok(other)) => is_same(&one, &other),
@@ -376,7 +412,7 @@ fn is_same_json(one: &[u8], other: &[u8]) -> bool {
 
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        // A number that went through JavaScript is a double.
+        // JavaScript turns every number into a double.
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))

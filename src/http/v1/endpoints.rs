@@ -182,16 +182,18 @@ impl EndpointsApi {
         body: Json<RotateBody>,
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
-        let mut fields = Fields::of_body(&body.bytes, &["overlap"])?;
+        let mut fields = Fields::of_body(&body.bytes, &["overlap", "end_oldest"])?;
         let text = fields.nullable::<String>("overlap", "a length of time, such as \"24h\"").flatten();
         let text = text.unwrap_or_else(|| OVERLAP_DEFAULT.to_owned());
         let overlap = Span::parse(&text);
         if overlap.is_none() {
             fields.fail("overlap", not_a_span(&text));
         }
+        let end_oldest = fields.nullable::<bool>("end_oldest", "true or false").flatten().unwrap_or_default();
         fields.finish()?;
         let overlap = overlap.ok_or_else(Problem::internal)?;
-        let (endpoint, secret) = auth.state.services.endpoints.rotate(&auth.caller, id, &overlap).await?;
+        let endpoints = &auth.state.services.endpoints;
+        let (endpoint, secret) = endpoints.rotate(&auth.caller, id, &overlap, end_oldest).await?;
         Ok(one(EndpointResource::with_secret(&endpoint, Some(secret.as_str()))))
     }
 }

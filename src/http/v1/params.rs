@@ -9,8 +9,17 @@ pub(super) const STATUSES: &[&str] = &["pending", "delivered", "failed", "exhaus
 /// Triggers of attempts.
 pub(super) const TRIGGERS: &[&str] = &["event", "retry", "manual", "recover", "replay", "test"];
 /// Kinds of failures.
-pub(super) const ERROR_KINDS: &[&str] =
-    &["dns", "connect", "tls", "timeout", "http_status", "blocked_address", "protocol", "interrupted"];
+pub(super) const ERROR_KINDS: &[&str] = &[
+    "dns",
+    "connect",
+    "tls",
+    "timeout",
+    "http_status",
+    "blocked_address",
+    "protocol",
+    "interrupted",
+    "local",
+];
 /// Orders of the log.
 pub(super) const SORTS: &[&str] = &[
     "created_at",

@@ -219,6 +219,8 @@ impl BodyShape for TestBody {
 pub struct RotateBody {
     /// `0s` to `7d`; `24h` unless given.
     overlap: Option<String>,
+    /// Whether the oldest secret stops signing if five sign already; `false` unless given.
+    end_oldest: Option<bool>,
 }
 
 impl BodyShape for RotateBody {

@@ -1,6 +1,8 @@
 //! `/v1/webhooks/{id}/verification` and `…/verify`: what a receiver needs to check signatures, and why
 //! one does not hold.
 
+use std::collections::HashSet;
+
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::types::Any;
@@ -8,7 +10,9 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::signing::verification::{STANDARD_HEADERS, Scheme, Seen, TOLERANCE_SECS, Verdict};
+use crate::domain::signing::verification::{
+    Diagnosis, ReceivedRequest, STANDARD_HEADERS, Scheme, TOLERANCE_SECS,
+};
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{Endpoint, FieldError, Timestamp};
 use crate::http::problem::Problem;
@@ -166,8 +170,8 @@ fn notes(plain_headers: &[String], encrypted: bool) -> Vec<String> {
 #[oai(rename = "WebhookVerify")]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
 pub(super) struct VerifyBody {
-    /// The request's headers by name, whatever the case; each a string, or a list of strings. Those that
-    /// have nothing to do with signatures are ignored.
+    /// The request's headers by name, in any case; each a string, or a list of strings. At most 100. Headers
+    /// that have nothing to do with signatures are ignored.
     headers: Any<Value>,
     /// The body as the receiver read it.
     body: String,
@@ -176,8 +180,7 @@ pub(super) struct VerifyBody {
 }
 
 impl BodyShape for VerifyBody {
-    // A payload may be as large as a batch, and escapes make it larger.
-    const LIMIT: Limit = Limit::Batch;
+    const LIMIT: Limit = Limit::Event;
 }
 
 /// Whether a signature holds.
@@ -225,21 +228,21 @@ struct CheckObject {
 }
 
 impl ResultResource {
-    fn of(id: String, verdict: &Verdict) -> ResultResource {
+    fn of(id: String, diagnosis: &Diagnosis) -> ResultResource {
         let reason = |reason: Option<crate::domain::signing::verification::Reason>| {
             reason.map(|r| r.as_str().to_owned())
         };
-        let decisive = verdict.decisive();
+        let decisive = diagnosis.decisive();
         ResultResource {
             kind: "webhook_verification_result".to_owned(),
             id,
             attributes: ResultAttributes {
-                valid: verdict.is_valid(),
+                valid: diagnosis.is_valid(),
                 scheme: decisive.scheme.as_str().to_owned(),
                 reason: reason(decisive.reason),
                 detail: decisive.detail.clone(),
                 tolerance_seconds: TOLERANCE_SECS,
-                checks: verdict
+                checks: diagnosis
                     .checks
                     .iter()
                     .map(|check| CheckObject {
@@ -277,10 +280,11 @@ impl VerificationApi {
 
     /// Explain a signature
     ///
-    /// Takes the headers and the body that a receiver saw, and says whether the signatures hold; if not,
-    /// why: another or an old secret, a timestamp outside the tolerance, a body that was parsed and written
-    /// anew, a header that is missing or malformed. When the log still has the request, the bodies are
-    /// compared. 200 whatever the judgement; nothing is sent or stored.
+    /// Takes the headers and the body that a receiver got, and says whether the signatures are valid; if not,
+    /// why: another or an old secret, a timestamp outside the tolerance, a body that was parsed and
+    /// re-serialized, a header that is missing or malformed. If the log still has the request, the bodies are
+    /// compared. 200 whatever the result; nothing is sent or stored. The body has the limit of an event's,
+    /// and at most 16 signatures are read.
     #[oai(path = "/webhooks/:id/verify", method = "post", operation_id = "verify_signature")]
     async fn verify(
         &self,
@@ -290,10 +294,13 @@ impl VerificationApi {
     ) -> Result<Answer<One<ResultResource>>, Problem> {
         let id = endpoint_id(&id)?;
         let seen = read_seen(&body)?;
-        let verdict = auth.state.services.verification.verify(&auth.caller, id, &seen).await?;
-        Ok(one(ResultResource::of(id.to_string(), &verdict)))
+        let diagnosis = auth.state.services.verification.verify(&auth.caller, id, seen).await?;
+        Ok(one(ResultResource::of(id.to_string(), &diagnosis)))
     }
 }
+
+/// The most headers of a request to verify.
+const HEADERS_MAX: usize = 100;
 
 /// The value of a header: once, or as often as it was there.
 #[derive(Deserialize)]
@@ -303,18 +310,25 @@ enum HeaderShape {
     Many(Vec<String>),
 }
 
-fn read_seen(body: &Json<VerifyBody>) -> Result<Seen, Problem> {
+fn read_seen(body: &Json<VerifyBody>) -> Result<ReceivedRequest, Problem> {
     let mut fields = Fields::of_body(&body.bytes, &["headers", "body", "received_at"])?;
     fields.require("headers");
     fields.require("body");
     let given = fields.get::<RawObject<'_>>("headers", "an object of names and values");
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for (name, raw) in given.map(|object| object.0).unwrap_or_default() {
+    let given = given.map(|object| object.0).unwrap_or_default();
+    if given.len() > HEADERS_MAX {
+        let message = format!("has {} headers; send at most {HEADERS_MAX}", given.len());
+        fields.fail("headers", message);
+        fields.finish()?;
+        return Err(Problem::internal());
+    }
+    let (mut headers, mut names) = (Vec::new(), HashSet::new());
+    for (name, raw) in given {
         let name = name.to_ascii_lowercase();
         let pointer = || format!("/headers/{}", escape_pointer(&name));
         let mut fail = |message: &str| fields.errors.push(FieldError::new(pointer(), message));
         match serde_json::from_str(raw.get()) {
-            Ok(_) if headers.iter().any(|(known, _)| *known == name) => fail("is there twice"),
+            Ok(_) if !names.insert(name.clone()) => fail("is there twice"),
             Ok(HeaderShape::One(value)) => headers.push((name, value)),
             Ok(HeaderShape::Many(values)) => headers.push((name, values.join(" "))),
             Err(_) => fail("must be a string, or a list of strings"),
@@ -327,5 +341,5 @@ fn read_seen(body: &Json<VerifyBody>) -> Result<Seen, Problem> {
         fields.fail("received_at", "must be an RFC 3339 time, such as 2026-05-01T05:14:38Z");
     }
     fields.finish()?;
-    Ok(Seen { headers, body: text.unwrap_or_default().into_bytes(), at })
+    Ok(ReceivedRequest { headers, body: text.unwrap_or_default().into_bytes(), at })
 }

@@ -9,6 +9,7 @@ use crate::cluster::Signals;
 use crate::domain::EventType;
 use crate::domain::endpoint::{
     self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
+    SIGNING_SECRETS_MAX,
 };
 use crate::domain::event;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
@@ -19,7 +20,7 @@ use crate::domain::{
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{EndpointFilter, EndpointPatch, LoadedAttempt, Page, PageRequest, Store};
+use crate::store::{EndpointFilter, EndpointPatch, LoadedAttempt, Page, PageRequest, Rotation, Store};
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
 use crate::service::{Caller, Dispatch, Result, ServiceError};
@@ -228,6 +229,7 @@ impl Endpoints {
         caller: &Caller,
         id: EndpointId,
         overlap: &Span,
+        end_oldest: bool,
     ) -> Result<(Endpoint, SigningSecret)> {
         if overlap.as_millis() > OVERLAP_MAX_MS {
             return Err(Invalid::one("/overlap", "must be from 0s to 7d").into());
@@ -240,11 +242,20 @@ impl Endpoints {
         let what = format!("signing secret rotated with an overlap of {overlap}");
         let name = &current.settings.name;
         let activity = self.note(caller, ActivityKind::EndpointSecretRotated, &what, name, id);
-        let endpoint = self
+        let rotation = self
             .store
-            .endpoint_rotate(caller.app_id, id, sealed, retire_at, now, activity)
-            .await?
-            .ok_or(ServiceError::NotFound("webhook"))?;
+            .endpoint_rotate(caller.app_id, id, sealed, retire_at, end_oldest, now, activity)
+            .await?;
+        let endpoint = match rotation {
+            Rotation::Rotated(endpoint) => *endpoint,
+            Rotation::NotFound => return Err(ServiceError::NotFound("webhook")),
+            Rotation::TooMany { oldest_until } => {
+                return Err(ServiceError::Conflict(format!(
+                    "{SIGNING_SECRETS_MAX} secrets sign already, the oldest until {oldest_until}. Wait until then, \
+                     set end_oldest to true to end the oldest now, or rotate with an overlap of 0s to end all of them."
+                )));
+            }
+        };
         self.signals.endpoint_changed(id);
         Ok((endpoint, secret))
     }
@@ -281,7 +292,12 @@ impl Endpoints {
             endpoint: Arc::new(endpoint),
         };
         let sent = self.dispatch.send_test(job, now).await?;
-        sent.ok_or(ServiceError::RateLimited { retry_after_secs: TEST_AGAIN_SECS })
+        let (id, mut outcome) =
+            sent.ok_or(ServiceError::RateLimited { retry_after_secs: TEST_AGAIN_SECS })?;
+        if let Some(failure) = &mut outcome.failure {
+            caller.hide_address(&mut failure.message);
+        }
+        Ok((id, outcome))
     }
 
     fn settings(

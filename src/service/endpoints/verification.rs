@@ -2,8 +2,12 @@
 //! refused holds or does not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::signing::verification::{Known, Seen, Sent, Verdict, judge};
+use tokio::sync::Semaphore;
+
+use crate::domain::endpoint::SIGNING_SECRETS_MAX;
+use crate::domain::signing::verification::{Diagnosis, Evidence, LoggedRequest, ReceivedRequest, diagnose};
 use crate::domain::{Endpoint, EndpointId, EventId, SigningSecret, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::{CannotOpen, Vault};
@@ -14,8 +18,22 @@ use crate::service::{Caller, Result, ServiceError};
 /// The most rows of the log that a request is compared with, the newest ones.
 const SENT_MAX: usize = 20;
 
+/// How many requests are verified at the same time: it takes a thread, and a second of it for the largest
+/// ones.
+const AT_ONCE: usize = 2;
+
+/// Tells a thread to stop when it is dropped.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The use cases of verification.
 pub struct Verification {
+    turns: Arc<Semaphore>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
@@ -30,7 +48,7 @@ impl Verification {
         vault: Arc<Vault>,
         plain_headers: Vec<String>,
     ) -> Verification {
-        Verification { store, clock, vault, plain_headers }
+        Verification { turns: Arc::new(Semaphore::new(AT_ONCE)), store, clock, vault, plain_headers }
     }
 
     /// The endpoint, and the names of the plain HMAC headers that its requests carry.
@@ -38,29 +56,39 @@ impl Verification {
         Ok((self.endpoint(caller, id).await?, &self.plain_headers))
     }
 
-    /// Judges what a receiver saw. Nothing is sent and nothing is written.
-    pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: &Seen) -> Result<Verdict> {
+    /// Verifies what a receiver got. Nothing is sent or written. The work runs on a thread of its own, a few
+    /// at the same time, and stops when the caller is gone.
+    pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: ReceivedRequest) -> Result<Diagnosis> {
         let endpoint = self.endpoint(caller, id).await?;
         let at = seen.at.unwrap_or_else(|| self.clock.now());
-        let (secrets, ended) =
-            self.secrets(&endpoint, at).map_err(|e| ServiceError::Internal(Box::new(e)))?;
+        let internal = |e: Box<dyn std::error::Error + Send + Sync>| ServiceError::Internal(e);
+        let (secrets, ended) = self.secrets(&endpoint, at).map_err(|e| internal(Box::new(e)))?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|e| internal(Box::new(e)))?;
         let (payload, sent) = match seen.header("webhook-id").and_then(|id| id.parse().ok()) {
             Some(event) => self.sent(caller, event).await?,
             None => (None, vec![]),
         };
-        Ok(judge(
-            seen,
-            &Known {
-                endpoint_id: id,
-                encrypted: endpoint.settings.encrypted,
-                plain_headers: &self.plain_headers,
-                secrets: &secrets,
-                ended: &ended,
-                payload: payload.as_deref(),
-                sent: &sent,
-                at,
-            },
-        ))
+        let (encrypted, plain_headers) = (endpoint.settings.encrypted, self.plain_headers.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop = StopOnDrop(stop.clone());
+        let verifying = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            diagnose(
+                &seen,
+                &Evidence {
+                    endpoint_id: id,
+                    encrypted,
+                    plain_headers: &plain_headers,
+                    secrets: &secrets,
+                    ended: &ended,
+                    payload: payload.as_deref(),
+                    sent: &sent,
+                    at,
+                    stop: &stop,
+                },
+            )
+        });
+        verifying.await.map_err(|e| internal(Box::new(e)))
     }
 
     /// The secrets that sign at that time, newest first, and those that no longer do.
@@ -73,13 +101,14 @@ impl Verification {
         let mut ended = Vec::new();
         for retired in &endpoint.retired_secrets {
             let secret = self.vault.open_signing_secret(endpoint.id, &retired.secret)?;
-            if retired.valid_until > at { &mut signing } else { &mut ended }.push(secret);
+            let signs = retired.valid_until > at && signing.len() < SIGNING_SECRETS_MAX;
+            if signs { &mut signing } else { &mut ended }.push(secret);
         }
         Ok((signing, ended))
     }
 
     /// The payload of an event, and the requests that carried it.
-    async fn sent(&self, caller: &Caller, event: EventId) -> Result<(Option<Vec<u8>>, Vec<Sent>)> {
+    async fn sent(&self, caller: &Caller, event: EventId) -> Result<(Option<Vec<u8>>, Vec<LoggedRequest>)> {
         let Some(found) = self.store.event_get(caller.app_id, event).await? else {
             return Ok((None, vec![]));
         };
@@ -88,7 +117,7 @@ impl Verification {
             let Some(detail) = self.store.attempt_get(caller.app_id, attempt.id).await? else { continue };
             if let Some(request) = detail.request {
                 let (endpoint_id, headers) = (attempt.endpoint_id, request.headers);
-                sent.push(Sent { endpoint_id, headers, body: detail.request_body });
+                sent.push(LoggedRequest { endpoint_id, headers, body: detail.request_body });
             }
         }
         Ok((found.payload.map(|bytes| bytes.to_vec()), sent))

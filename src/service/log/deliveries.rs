@@ -33,12 +33,17 @@ impl Deliveries {
         sort: Sort,
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>> {
-        Ok(self.store.attempt_list(caller.app_id, filter, sort, page).await?)
+        let mut page = self.store.attempt_list(caller.app_id, filter, sort, page).await?;
+        page.rows.iter_mut().for_each(|attempt| caller.hide_address_of(attempt));
+        Ok(page)
     }
 
     /// One attempt with request and response.
     pub async fn get(&self, caller: &Caller, id: AttemptId) -> Result<AttemptDetail> {
-        self.store.attempt_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("delivery"))
+        let found = self.store.attempt_get(caller.app_id, id).await?;
+        let mut detail = found.ok_or(ServiceError::NotFound("delivery"))?;
+        caller.hide_address_of(&mut detail.attempt);
+        Ok(detail)
     }
 
     /// Sends again, once, now. Any row of the delivery may be named.
@@ -55,8 +60,9 @@ impl Deliveries {
             Retried::EventGone => {
                 conflict("The event's payload was removed by the retention policy; there is nothing to send.")
             }
-            Retried::Queued(attempt, queued) => {
+            Retried::Queued(mut attempt, queued) => {
                 self.signals.queued(&[queued]);
+                caller.hide_address_of(&mut attempt);
                 Ok(*attempt)
             }
         }

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::domain::{AppId, Timestamp};
+use crate::domain::Timestamp;
 use crate::export::TextFormat;
 use crate::export::xlsx::XlsxError;
 use crate::host::clock::Clock;
@@ -113,7 +113,7 @@ impl Exports {
     ) -> Result<File, ExportError> {
         let running = Running::new(&self.running);
         let made_at = self.clock.now();
-        let walk = Walk { store: self.store.clone(), app: caller.app_id, filter, sort };
+        let walk = Walk { store: self.store.clone(), caller: caller.clone(), filter, sort };
         let content = match format {
             Format::Csv => text(walk, TextFormat::Csv, running).await?,
             Format::Jsonl => text(walk, TextFormat::Jsonl, running).await?,
@@ -126,7 +126,7 @@ impl Exports {
         let max = self.xlsx_max_rows;
         let too_many = ExportError::TooManyRows { max };
         let cap = u64::from(max) + 1;
-        let counted = walk.store.export_count(walk.app, walk.filter.clone(), cap).await;
+        let counted = walk.store.export_count(walk.caller.app_id, walk.filter.clone(), cap).await;
         if counted.map_err(ServiceError::from)? > u64::from(max) {
             return Err(too_many);
         }
@@ -155,14 +155,17 @@ impl Exports {
 /// A walk over the log.
 struct Walk {
     store: Arc<dyn Store>,
-    app: AppId,
+    caller: Caller,
     filter: AttemptFilter,
     sort: Sort,
 }
 
 impl Walk {
     async fn page(&self, from: ExportPosition) -> crate::service::Result<ExportPage> {
-        Ok(self.store.export_page(self.app, self.filter.clone(), self.sort, from, PAGE).await?)
+        let (app, filter) = (self.caller.app_id, self.filter.clone());
+        let mut page = self.store.export_page(app, filter, self.sort, from, PAGE).await?;
+        page.rows.iter_mut().for_each(|attempt| self.caller.hide_address_of(attempt));
+        Ok(page)
     }
 }
 

@@ -144,9 +144,9 @@ impl Live {
             let _ = items.try_send(Item::Gap);
         }
         let (store, clock, results) = (self.store.clone(), self.clock.clone(), self.results.clone());
-        let access = self.access.clone();
+        let (access, caller) = (self.access.clone(), caller.clone());
         let follower =
-            Follower { store, clock, results, access, app, filter, result_seq, items, still_allowed };
+            Follower { store, clock, results, access, caller, filter, result_seq, items, still_allowed };
         let stop = self.stop.clone();
         tokio::spawn(async move {
             follower.run(stop).await;
@@ -167,7 +167,7 @@ struct Follower {
     clock: Arc<dyn Clock>,
     results: watch::Receiver<u64>,
     access: watch::Receiver<u64>,
-    app: AppId,
+    caller: Caller,
     filter: AttemptFilter,
     result_seq: ResultSeq,
     items: mpsc::Sender<Item>,
@@ -193,9 +193,10 @@ impl Follower {
         loop {
             // Before reading: what is written meanwhile is a reason to look again.
             self.results.mark_unchanged();
-            let (app, filter) = (self.app, self.filter.clone());
+            let (app, filter) = (self.caller.app_id, self.filter.clone());
             let page = self.store.results_after(app, filter, self.result_seq, PAGE).await?;
-            for row in page.rows {
+            for mut row in page.rows {
+                self.caller.hide_address_of(&mut row);
                 if !self.hand_over(Item::Row(Box::new(row))).await {
                     return Ok(());
                 }
@@ -236,7 +237,7 @@ impl Follower {
         tokio::select! {
             sent = self.items.send(item) => sent.is_ok(),
             () = self.clock.sleep_until(until) => {
-                tracing::info!(app_id = %self.app, "a client that does not keep up with the live log is let go");
+                tracing::info!(app_id = %self.caller.app_id, "a client that does not keep up with the live log is let go");
                 false
             }
         }

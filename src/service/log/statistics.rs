@@ -200,7 +200,8 @@ impl Statistics {
         let endpoint = self.endpoint(caller, id).await?;
         let now = self.clock.now();
         let found = self.store.stats_health(caller.app_id, id, ERRORS_MAX, now).await?;
-        let found = found.ok_or(ServiceError::NotFound("webhook"))?;
+        let mut found = found.ok_or(ServiceError::NotFound("webhook"))?;
+        found.errors.iter_mut().for_each(|error| caller.hide_address(&mut error.last_message));
         let summary = Summary::of(&found.figures);
         let symptoms: Vec<Symptom<'_>> = found.errors.iter().map(symptom).collect();
         let state = State {
@@ -240,7 +241,10 @@ impl Statistics {
         endpoint: EndpointId,
         limit: u32,
     ) -> Result<Vec<RecentDelivery>> {
-        Ok(self.store.delivery_recent(caller.app_id, endpoint, limit).await?)
+        let mut recent = self.store.delivery_recent(caller.app_id, endpoint, limit).await?;
+        let messages = recent.iter_mut().filter_map(|delivery| delivery.error_message.as_mut());
+        messages.for_each(|message| caller.hide_address(message));
+        Ok(recent)
     }
 
     /// The types of what clients have posted, by name.

@@ -43,6 +43,17 @@ impl EndpointPatch {
     }
 }
 
+/// The result of rotating a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    Rotated(Box<Endpoint>),
+    NotFound,
+    /// As many secrets sign as may; the oldest one until this time.
+    TooMany {
+        oldest_until: Timestamp,
+    },
+}
+
 /// Endpoints. Those that were deleted are not found by any method here.
 #[async_trait]
 pub trait EndpointStore: Send + Sync {
@@ -78,13 +89,18 @@ pub trait EndpointStore: Send + Sync {
     ) -> Result<bool>;
     /// Replaces the signing secret. The old one signs beside it until `retire_at`; `None` ends it, and
     /// all that were retired before, at once. Secrets whose time is over are dropped.
+    ///
+    /// At most [`SIGNING_SECRETS_MAX`](crate::domain::endpoint::SIGNING_SECRETS_MAX) secrets sign: with
+    /// `end_oldest` the oldest ones stop signing, without it nothing is changed.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one transaction")]
     async fn endpoint_rotate(
         &self,
         app: AppId,
         id: EndpointId,
         secret: Sealed,
         retire_at: Option<Timestamp>,
+        end_oldest: bool,
         now: Timestamp,
         activity: Activity,
-    ) -> Result<Option<Endpoint>>;
+    ) -> Result<Rotation>;
 }

@@ -7,7 +7,7 @@ mod pending;
 mod shards;
 
 pub use bulk_jobs::{JOB_STEP, JobCreation, JobNote, JobStep, JobStore, NoJob};
-pub use endpoints::{EndpointPatch, EndpointStore};
+pub use endpoints::{EndpointPatch, EndpointStore, Rotation};
 pub use events::{Accepted, EventStore, EventTypeCount, NewEvent, Taken};
 pub use pending::{
     Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,

@@ -10,6 +10,7 @@ use crate::support::{Hostile, Receiver, Reply, TestApp, in_time};
 
 mod fairness;
 mod jose;
+mod local;
 mod manual;
 mod network;
 mod schedule;

@@ -68,3 +68,35 @@ async fn an_address_that_is_no_longer_allowed_is_blocked() {
     let made = app.post("/v1/webhooks", json!({ "url": receiver.url("/"), "events": ["*"] })).await;
     assert_eq!(made.problems(422), [("validation_failed".to_owned(), Some("/url".to_owned()))]);
 }
+
+#[tokio::test]
+async fn only_the_scope_admin_sees_the_address_that_a_name_resolves_to() {
+    let lookup = |_: &str| -> std::io::Result<Vec<IpAddr>> { Ok(vec![[10, 1, 2, 3].into()]) };
+    let app = TestApp::with_lookup(|_| {}, lookup).await;
+    let hook = app.webhook("http://inside.example/", json!({ "retry_schedule": [] })).await;
+    app.post_event("a.b", json!(1)).await;
+    let row = app.rows_when(exhausted).await.remove(0);
+    let tenant = app.key("webhooks:read,webhooks:write", None).await;
+    let paths = [
+        "/v1/webhooks/deliveries".to_owned(),
+        format!("/v1/webhooks/{}/deliveries", hook.id),
+        format!("/v1/webhooks/deliveries/{}", row["id"]),
+        format!("/v1/webhooks/{}/health", hook.id),
+        "/v1/webhooks/deliveries/export?format=csv".to_owned(),
+        "/v1/webhooks/deliveries/export?format=jsonl".to_owned(),
+        format!("/api/v0/webhooks/wh_{}?include_events=true", hook.id.replace('-', "")),
+    ];
+    for path in &paths {
+        let theirs = send(app.request_as(&tenant, Method::GET, path)).await;
+        assert!(
+            theirs.status == 200 && theirs.text.contains("resolves to a private address"),
+            "{path}: {theirs:?}"
+        );
+        assert!(!theirs.text.contains("10.1.2.3"), "{path}: {theirs:?}");
+        assert!(app.get(path).await.text.contains("10.1.2.3"), "{path}");
+    }
+    let test = format!("/v1/webhooks/{}/test", hook.id);
+    let theirs = send(json_body(app.request_as(&tenant, Method::POST, &test), "{}".to_owned())).await;
+    assert!(theirs.text.contains("resolves to a private address"), "{theirs:?}");
+    assert!(app.post(&test, json!({})).await.text.contains("10.1.2.3"));
+}

@@ -1,5 +1,5 @@
 //! Addresses that must not be reached, in every spelling; and the registries of special addresses, written
-//! down once more, as the judge of the judge.
+//! down a second time, to check the policy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -30,7 +30,7 @@ const TARGETS: [[u8; 4]; 14] = [
     [255, 255, 255, 255],
 ];
 
-/// Hosts that are v6 of their own, or names of an address in other clothes.
+/// IPv6 hosts, and unusual notations of IPv4 addresses.
 const OTHERS: &[&str] = &[
     "[::]",
     "[::1]",
@@ -66,7 +66,7 @@ fn each<T: AsRef<str>>(parts: impl IntoIterator<Item = T>, separator: &str) -> S
     parts.into_iter().map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join(separator)
 }
 
-/// Every way to write an IPv4 address as a host that the URL standard or habit knows.
+/// Every notation of an IPv4 address in the host of a URL.
 fn spellings(octets: [u8; 4]) -> Vec<String> {
     let [a, b, c, d] = octets;
     let whole = u32::from_be_bytes(octets);
@@ -123,7 +123,7 @@ fn spellings(octets: [u8; 4]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_blocked_address_is_taken_as_a_webhook() {
+async fn every_spelling_of_a_blocked_address_is_refused() {
     let app = TestApp::with(|c| {
         c.network.allow.clear();
         c.limits.requests_per_minute = 0;
@@ -144,13 +144,13 @@ async fn no_spelling_of_a_blocked_address_is_taken_as_a_webhook() {
 }
 
 #[tokio::test]
-async fn an_open_address_is_taken_in_the_same_spellings() {
+async fn the_same_spellings_of_a_global_address_are_accepted() {
     let app = TestApp::with(|c| {
         c.network.allow.clear();
         c.limits.requests_per_minute = 0;
     })
     .await;
-    // All but those inside IPv6: so the test above refuses the address, and not its spelling.
+    // All but the IPv6 forms. This shows that the test above refuses the address and not its spelling.
     for host in spellings([11, 22, 33, 44]).iter().filter(|host| !host.starts_with('[')) {
         let body = json!({ "url": format!("http://{host}:8080/x"), "events": ["*"] });
         app.post("/v1/webhooks", body).await.expect(201);
@@ -202,7 +202,7 @@ const V6_REGISTRY: &[&str] = &[
     "ff00::/8",
 ];
 
-/// Addresses of well-known public services: what a rule that blocks everything would fail at.
+/// Addresses of well-known public services, to catch a rule that blocks too much.
 const OPEN: &[&str] = &[
     "1.1.1.1",
     "8.8.8.8",
@@ -234,7 +234,7 @@ fn passes(address: IpAddr) -> bool {
 }
 
 #[test]
-fn public_services_pass() {
+fn public_services_are_allowed() {
     for text in OPEN {
         assert!(passes(text.parse().expect("an address")), "{text}");
     }
@@ -244,28 +244,28 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8_000))]
 
     #[test]
-    fn nothing_of_the_v4_registry_passes(which in 0..V4_REGISTRY.len(), bits: u32) {
+    fn every_address_of_the_v4_registry_is_blocked(which in 0..V4_REGISTRY.len(), bits: u32) {
         let net: Ipv4Net = V4_REGISTRY[which].parse().expect("a network");
         let address = Ipv4Addr::from_bits(net.network().to_bits() | (bits & net.hostmask().to_bits()));
         prop_assert!(!passes(address.into()), "{address} of {net}");
     }
 
     #[test]
-    fn nothing_of_the_v6_registry_passes(which in 0..V6_REGISTRY.len(), bits: u128) {
+    fn every_address_of_the_v6_registry_is_blocked(which in 0..V6_REGISTRY.len(), bits: u128) {
         let net: Ipv6Net = V6_REGISTRY[which].parse().expect("a network");
         let address = Ipv6Addr::from_bits(net.network().to_bits() | (bits & net.hostmask().to_bits()));
         prop_assert!(!passes(address.into()), "{address} of {net}");
     }
 
     #[test]
-    fn nothing_outside_global_unicast_passes_in_v6(bits: u128) {
+    fn v6_addresses_outside_global_unicast_are_blocked(bits: u128) {
         let address = Ipv6Addr::from_bits(bits);
         let is_global_unicast = (0x2000..0x4000).contains(&address.segments()[0]);
         prop_assert!(is_global_unicast || !passes(address.into()), "{address}");
     }
 
     #[test]
-    fn what_passes_is_neither_private_nor_special_by_the_standard_library(bits: u32) {
+    fn addresses_that_the_standard_library_calls_special_are_blocked(bits: u32) {
         let v4 = Ipv4Addr::from_bits(bits);
         let is_special = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast()
             || v4.is_broadcast() || v4.is_documentation() || v4.is_unspecified();

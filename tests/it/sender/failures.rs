@@ -14,7 +14,7 @@ async fn closed_port() -> String {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_connect() {
+async fn a_closed_port_is_a_connect_failure() {
     let addr = closed_port().await;
     let outcome = Bench::new().send_to(&format!("http://{addr}/x?token=secret")).await;
     assert_failed(&outcome, ErrorKind::Connect, &format!("connection refused by {addr}"));
@@ -24,7 +24,7 @@ async fn nobody_listening_is_connect() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_dns() {
+async fn a_name_that_does_not_resolve_is_a_dns_failure() {
     let none = Setup { lookup: always(&[]), ..Setup::default() }.bench();
     assert_failed(&none.send_to("http://nobody.example/").await, ErrorKind::Dns, "nobody.example");
     let outcome = Bench::new().send_to("http://nobody.invalid/").await;
@@ -33,7 +33,7 @@ async fn a_name_that_does_not_resolve_is_dns() {
 }
 
 #[tokio::test]
-async fn a_lookup_that_hangs_is_a_timeout() {
+async fn a_lookup_that_hangs_is_local_if_nothing_else_worked() {
     struct Hanging;
     impl Lookup for Hanging {
         fn lookup(
@@ -46,14 +46,14 @@ async fn a_lookup_that_hangs_is_a_timeout() {
     let lookup: Option<Arc<dyn Lookup>> = Some(Arc::new(Hanging));
     let bench = Setup { connect_timeout: "100ms", lookup, ..Setup::default() }.bench();
     let outcome = bench.send_to("http://slow.example/").await;
-    assert_failed(&outcome, ErrorKind::Timeout, "the name in slow.example did not resolve within 100ms");
+    assert_failed(&outcome, ErrorKind::Local, "the name in slow.example did not resolve within 100ms");
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_is_a_timeout() {
+async fn a_receiver_that_never_responds_is_a_timeout() {
     let hostile = Hostile::silent().await;
     let outcome = impatient().send_to(&hostile.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Timeout, "no answer within 250ms");
+    assert_failed(&outcome, ErrorKind::Timeout, "no response within 250ms");
     assert!(outcome.response_time_ms.unwrap() >= 250);
     assert_eq!(outcome.response, None);
 }
@@ -65,7 +65,7 @@ async fn an_endpoints_own_timeout_wins_over_the_configured_one() {
     let job = bench.job_with(&receiver.url("/"), |endpoint, _| {
         endpoint.settings.timeout = Span::parse("100ms");
     });
-    assert_failed(&bench.send(&job).await, ErrorKind::Timeout, "no answer within 100ms");
+    assert_failed(&bench.send(&job).await, ErrorKind::Timeout, "no response within 100ms");
     drop(hold);
     let hasty = Setup { timeout: "1ms", ..Setup::default() }.bench();
     let job = hasty.job_with(&receiver.url("/"), |endpoint, _| {
@@ -75,18 +75,18 @@ async fn an_endpoints_own_timeout_wins_over_the_configured_one() {
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_and_stalls_is_a_timeout() {
+async fn a_response_that_arrives_byte_by_byte_and_stalls_is_a_timeout() {
     let bench = impatient();
     let hostile = Hostile::drips("HTTP/1.1 200 OK\r\ncontent-le").await;
-    assert_failed(&bench.send_to(&hostile.url("/")).await, ErrorKind::Timeout, "no answer within 250ms");
+    assert_failed(&bench.send_to(&hostile.url("/")).await, ErrorKind::Timeout, "no response within 250ms");
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_in_time_is_a_timeout_with_what_came_kept() {
+async fn a_body_that_does_not_end_in_time_is_a_timeout_and_its_start_is_stored() {
     let bench = impatient();
     let hostile = Hostile::drips("HTTP/1.1 503 No\r\nRetry-After: 60\r\ncontent-length: 9\r\n\r\npart").await;
     let outcome = bench.send_to(&hostile.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Timeout, "the answer began but did not end within 250ms");
+    assert_failed(&outcome, ErrorKind::Timeout, "the response began but did not end within 250ms");
     assert!(outcome.not_before.is_some());
     let response = outcome.response.unwrap();
     assert_eq!((response.status, response.body.as_slice()), (503, b"part".as_slice()));
@@ -102,11 +102,11 @@ async fn a_2xx_whose_body_does_not_end_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn endless_informational_answers_are_a_protocol_failure() {
+async fn endless_interim_responses_are_a_protocol_failure() {
     let hostile = Hostile::endless("", b"HTTP/1.1 100 Continue\r\n\r\n").await;
     let outcome = Bench::new().send_to(&hostile.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Protocol, "one interim answer (1xx) after the other");
-    assert_eq!(hostile.connections(), 1, "a request is not repeated in silence");
+    assert_failed(&outcome, ErrorKind::Protocol, "interim responses (1xx) and no final one");
+    assert_eq!(hostile.connections(), 1, "a request on a new connection is not repeated");
 }
 
 #[tokio::test]
@@ -114,19 +114,23 @@ async fn endless_headers_are_a_protocol_failure() {
     for line in ["x: y\r\n", "x"] {
         let hostile = Hostile::endless("HTTP/1.1 200 OK\r\n", line.as_bytes()).await;
         let outcome = Bench::new().send_to(&hostile.url("/")).await;
-        assert_failed(&outcome, ErrorKind::Protocol, "the headers of the answer are too long");
+        assert_failed(
+            &outcome,
+            ErrorKind::Protocol,
+            "HTTP 200, but the headers of the response are over 1000 lines or 256 KiB",
+        );
     }
 }
 
 #[tokio::test]
-async fn closing_without_an_answer_is_a_protocol_failure() {
+async fn closing_without_a_response_is_a_protocol_failure() {
     let bench = Bench::new();
     let closing = Hostile::answers("", Then::Close).await;
     let outcome = bench.send_to(&closing.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Protocol, "the connection was closed before an answer came");
-    assert_eq!(closing.connections(), 1, "a request is not repeated in silence");
+    assert_failed(&outcome, ErrorKind::Protocol, "the connection was closed before a response arrived");
+    assert_eq!(closing.connections(), 1, "a request on a new connection is not repeated");
     let partial = Hostile::answers("HTTP/1.1 200 OK\r\nconte", Then::Close).await;
-    assert_failed(&bench.send_to(&partial.url("/")).await, ErrorKind::Protocol, "closed before");
+    assert_failed(&bench.send_to(&partial.url("/")).await, ErrorKind::Protocol, "broke in the middle");
     let at_once = Hostile::closes_at_once().await;
     assert_eq!(failure(&bench.send_to(&at_once.url("/")).await).kind, ErrorKind::Protocol);
 }
@@ -135,13 +139,13 @@ async fn closing_without_an_answer_is_a_protocol_failure() {
 async fn a_reset_is_a_protocol_failure() {
     let hostile = Hostile::answers("", Then::Reset).await;
     let outcome = Bench::new().send_to(&hostile.url("/")).await;
-    assert_failed(&outcome, ErrorKind::Protocol, "the connection was reset before an answer came");
+    assert_failed(&outcome, ErrorKind::Protocol, "the connection was reset before a response arrived");
     assert!(outcome.response_time_ms.is_some());
-    assert_eq!(hostile.connections(), 1, "a request is not repeated in silence");
+    assert_eq!(hostile.connections(), 1, "a request on a new connection is not repeated");
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_is_a_protocol_failure_with_what_came_kept() {
+async fn a_body_that_is_cut_off_is_a_protocol_failure_and_its_start_is_stored() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart";
     for then in [Then::Close, Then::Reset] {
         let hostile = Hostile::answers(answer, then).await;
@@ -149,28 +153,25 @@ async fn a_body_that_is_cut_off_is_a_protocol_failure_with_what_came_kept() {
         assert_eq!(failure(&outcome).kind, ErrorKind::Protocol, "{outcome:?}");
         // A reset may overtake what was sent before it.
         if then == Then::Close {
-            assert_failed(&outcome, ErrorKind::Protocol, "in the middle of the answer");
+            assert_failed(&outcome, ErrorKind::Protocol, "in the middle of the response");
             assert_eq!(outcome.response.unwrap().body, b"part");
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_a_protocol_failure() {
+async fn a_response_that_is_not_http_is_a_protocol_failure() {
     let bench = Bench::new();
     for garbage in [
         "SSH-2.0-OpenSSH_9.6\r\n",
         "220 mail.example ESMTP\r\n",
         "HTTP/1.1 999999 Huge\r\n\r\n",
         "HTTP/1.1 20 Short\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "\0\0\0\0\0\0\0\0",
     ] {
         let hostile = Hostile::answers(garbage, Then::Stall).await;
         let outcome = bench.send_to(&hostile.url("/")).await;
-        assert_failed(&outcome, ErrorKind::Protocol, "the answer is not HTTP");
+        assert_failed(&outcome, ErrorKind::Protocol, "the response is not HTTP");
     }
 }
 
@@ -184,7 +185,7 @@ async fn a_broken_chunk_is_a_protocol_failure() {
 }
 
 #[tokio::test]
-async fn no_message_tells_path_or_query() {
+async fn no_message_contains_path_or_query() {
     let bench = impatient();
     let receivers = [
         Hostile::silent().await,
@@ -202,7 +203,7 @@ async fn no_message_tells_path_or_query() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_closes_after_each_answer_without_saying_so_gets_every_request() {
+async fn a_receiver_that_closes_after_each_response_without_notice_gets_every_request() {
     let bench = Bench::new();
     let hostile = Hostile::answers("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Then::Close).await;
     for connections in 1..=20 {
@@ -212,7 +213,7 @@ async fn a_receiver_that_closes_after_each_answer_without_saying_so_gets_every_r
 }
 
 #[tokio::test]
-async fn an_answer_before_the_whole_request_was_read_counts() {
+async fn a_response_before_the_request_was_read_counts() {
     let bench = Bench::new();
     let hostile = Hostile::answers_early("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await;
     let mut job = bench.job(&hostile.url("/"));
@@ -226,5 +227,5 @@ async fn a_receiver_that_speaks_first_is_a_protocol_failure() {
     // Whether its words come before the request or after is a matter of chance.
     let outcome = Bench::new().send_to(&hostile.url("/")).await;
     assert_eq!(failure(&outcome).kind, ErrorKind::Protocol, "{outcome:?}");
-    assert!(!failure(&outcome).message.contains("was closed before an answer"), "{outcome:?}");
+    assert!(!failure(&outcome).message.contains("was closed before a response"), "{outcome:?}");
 }

@@ -22,11 +22,13 @@ use postrider::store::LoadedAttempt;
 
 use crate::support::{endpoints, in_time};
 
-mod answers;
 mod child;
 mod failures;
+mod lenient;
+mod local;
 mod network;
 mod requests;
+mod responses;
 mod tls;
 
 /// A sender with everything it needs, and a way to make jobs for it.

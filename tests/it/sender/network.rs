@@ -43,7 +43,7 @@ async fn the_message_says_what_to_add() {
 }
 
 #[tokio::test]
-async fn what_is_listed_is_reached_and_metadata_is_not_by_a_range() {
+async fn a_listed_address_is_reached_but_a_range_never_covers_metadata() {
     let receiver = Receiver::start().await;
     let exact = Setup { allow: &["127.0.0.1/32"], ..Setup::default() }.bench();
     assert_delivered(&exact.send_to(&receiver.url("/")).await);
@@ -53,7 +53,7 @@ async fn what_is_listed_is_reached_and_metadata_is_not_by_a_range() {
 }
 
 #[tokio::test]
-async fn one_blocked_answer_among_allowed_ones_rejects_the_name() {
+async fn one_blocked_address_among_allowed_ones_rejects_the_name() {
     let receiver = Receiver::start().await;
     let bench = Setup { lookup: always(&["127.0.0.1", "10.0.0.1"]), ..Setup::default() }.bench();
     let outcome = bench.send_to(&receiver.url_as("mixed.example", "/")).await;
@@ -62,7 +62,7 @@ async fn one_blocked_answer_among_allowed_ones_rejects_the_name() {
 }
 
 #[tokio::test]
-async fn a_name_is_connected_to_at_its_judged_address() {
+async fn a_connection_goes_to_the_checked_address() {
     let receiver = Receiver::start().await;
     let bench = Setup { lookup: always(&["127.0.0.1"]), ..Setup::default() }.bench();
     assert_delivered(&bench.send_to(&receiver.url_as("hooks.example", "/")).await);
@@ -81,7 +81,7 @@ fn rebinding(good: usize) -> Option<Arc<dyn Lookup>> {
 }
 
 #[tokio::test]
-async fn a_name_that_changes_between_judging_and_connecting_gains_nothing() {
+async fn a_name_that_changes_between_check_and_connection_gains_nothing() {
     let receiver = Receiver::start().await;
     let bench = Setup { allow: &["127.0.0.1/32"], lookup: rebinding(1), ..Setup::default() }.bench();
     let outcome = bench.send_to(&receiver.url_as("rebinding.example", "/")).await;
@@ -90,7 +90,7 @@ async fn a_name_that_changes_between_judging_and_connecting_gains_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_changes_between_attempts_is_judged_again_although_a_connection_is_open() {
+async fn a_name_is_checked_before_each_attempt_even_if_a_connection_is_open() {
     let receiver = Receiver::start().await;
     let bench = Setup { allow: &["127.0.0.1/32"], lookup: rebinding(2), ..Setup::default() }.bench();
     let url = receiver.url_as("rebinding.example", "/");

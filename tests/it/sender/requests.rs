@@ -9,7 +9,7 @@ use crate::support::{Receiver, Reply};
 const AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 
 #[tokio::test]
-async fn a_request_is_a_post_of_the_payloads_very_bytes() {
+async fn a_request_is_a_post_of_the_unchanged_payload() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     assert_delivered(&bench.send_to(&receiver.url("/hooks?a=1&b=%20x")).await);
     let got = receiver.next().await;
@@ -38,7 +38,7 @@ async fn the_headers_are_those_of_the_contract() {
 }
 
 #[tokio::test]
-async fn the_signatures_are_those_that_receivers_compute() {
+async fn the_signatures_match_those_that_receivers_compute() {
     let setup = Setup {
         signing_headers: vec!["X-Signature-MexCep".to_owned(), "X-Webhook-Signature".to_owned()],
         ..Setup::default()
@@ -55,7 +55,7 @@ async fn the_signatures_are_those_that_receivers_compute() {
 }
 
 #[tokio::test]
-async fn each_valid_secret_signs_during_a_rotation_and_an_ended_one_no_more() {
+async fn each_valid_secret_signs_during_a_rotation_and_an_expired_one_does_not() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let mut old = Vec::new();
     let job = bench.job_with(&receiver.url("/"), |endpoint, vault| {
@@ -80,7 +80,7 @@ async fn each_valid_secret_signs_during_a_rotation_and_an_ended_one_no_more() {
 }
 
 #[tokio::test]
-async fn the_endpoints_own_headers_are_sent_and_secret_ones_are_masked_in_the_log() {
+async fn own_headers_are_sent_and_secret_ones_are_masked_in_the_log() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let job = bench.job_with(&receiver.url("/"), |endpoint, vault| {
         let sealed = vault.seal_header(endpoint.id, "Authorization", "Bearer top-secret");
@@ -99,7 +99,7 @@ async fn the_endpoints_own_headers_are_sent_and_secret_ones_are_masked_in_the_lo
 }
 
 #[tokio::test]
-async fn an_endpoints_own_header_overrides_none_of_ours() {
+async fn own_headers_override_none_of_ours() {
     // Such names are refused when they are set; but names in `signing.headers` can change afterwards.
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let names = [
@@ -159,7 +159,7 @@ async fn an_encrypted_endpoint_gets_a_jwe_and_signatures_over_it() {
 }
 
 #[tokio::test]
-async fn the_timestamp_is_the_attempts_and_the_id_stays() {
+async fn each_attempt_has_its_own_timestamp_and_the_same_id() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let job = bench.job(&receiver.url("/"));
     bench.send(&job).await;
@@ -182,7 +182,7 @@ async fn a_large_payload_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     receiver.reply(Reply::ok().body("thanks"));
     for _ in 0..5 {
@@ -192,7 +192,7 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn attempts_run_side_by_side() {
+async fn attempts_run_concurrently() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let hold = receiver.hold();
     let job = bench.job(&receiver.url("/"));
@@ -206,11 +206,11 @@ async fn attempts_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_secret_that_does_not_open_is_a_failure_in_words_and_nothing_is_sent() {
+async fn a_secret_that_cannot_be_decrypted_is_a_failure_and_nothing_is_sent() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let job = bench.job_with(&receiver.url("/"), |endpoint, _| endpoint.secret.0[30] ^= 1);
     let outcome = bench.send(&job).await;
-    assert_failed(&outcome, ErrorKind::Protocol, "does not open with this key");
+    assert_failed(&outcome, ErrorKind::Local, "does not open with this key");
     assert_eq!((outcome.response_time_ms, outcome.request), (None, None));
     assert_eq!(receiver.connections(), 0);
 }

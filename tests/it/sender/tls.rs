@@ -1,11 +1,11 @@
-//! HTTPS: what is trusted, and what is said about the rest.
+//! HTTPS: trusted certificates, and the messages about all others.
 
 use super::*;
 use crate::support::certificates::{self, Authority};
 use crate::support::{Hostile, Receiver, Then};
 
 /// Sends to `url` from a process that trusts `authority` and nobody else.
-async fn send_trusting(authority: &Authority, url: &str) -> String {
+pub(super) async fn send_trusting(authority: &Authority, url: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
@@ -30,7 +30,7 @@ async fn a_certificate_of_a_trusted_authority_is_accepted_over_http_1_and_2() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_in_words() {
+async fn an_expired_certificate_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.expired_server(&["127.0.0.1"])).await;
     let said = send_trusting(&authority, &receiver.url("/")).await;
@@ -39,7 +39,7 @@ async fn an_expired_certificate_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_future_is_refused_in_words() {
+async fn a_certificate_of_the_future_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.future_server(&["127.0.0.1"])).await;
     let said = send_trusting(&authority, &receiver.url("/")).await;
@@ -47,7 +47,7 @@ async fn a_certificate_of_the_future_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused_in_words() {
+async fn a_certificate_for_another_name_is_refused_with_a_clear_message() {
     let authority = Authority::new();
     let receiver = Receiver::start_tls(authority.server(&["hooks.example"])).await;
     let said = send_trusting(&authority, &receiver.url_as("localhost", "/")).await;
@@ -56,7 +56,7 @@ async fn a_certificate_for_another_name_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn an_authority_that_nobody_trusts_is_refused_in_words() {
+async fn an_untrusted_authority_is_refused_with_a_clear_message() {
     let (authority, other) = (Authority::new(), Authority::new());
     let receiver = Receiver::start_tls(authority.server(&["127.0.0.1"])).await;
     let said = send_trusting(&other, &receiver.url("/")).await;
@@ -79,7 +79,7 @@ async fn without_any_authority_https_fails_clearly_and_http_works() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_speaks_no_tls_is_a_tls_failure() {
+async fn a_receiver_that_does_not_speak_tls_is_a_tls_failure() {
     let authority = Authority::new();
     let plain = Hostile::answers("HTTP/1.1 400 Bad Request\r\n\r\n", Then::Close).await;
     let said = send_trusting(&authority, &plain.https_url("/")).await;
@@ -89,6 +89,24 @@ async fn a_receiver_that_speaks_no_tls_is_a_tls_failure() {
         let said = send_trusting(&authority, &closing.https_url("/")).await;
         assert!(said.starts_with("tls: ") && said.contains("during the TLS handshake"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_x509_version_1_is_refused_with_a_clear_message() {
+    let authority = Authority::new();
+    let receiver = Receiver::start_tls(authority.version_1_server(&["127.0.0.1"])).await;
+    let said = send_trusting(&authority, &receiver.url("/")).await;
+    assert!(said.starts_with("tls: ") && said.contains("X.509 version 1 certificate"), "{said}");
+}
+
+/// What a server answers that has only a key of a type that the client does not know, such as P-521.
+#[tokio::test]
+async fn a_handshake_failure_names_the_supported_key_types() {
+    let alert = [0x15, 3, 3, 0, 2, 2, 40];
+    let hostile = Hostile::answers(alert, Then::Close).await;
+    let outcome = Bench::new().send_to(&hostile.https_url("/")).await;
+    assert_failed(&outcome, ErrorKind::Tls, "shares no cipher suite or key type");
+    assert_failed(&outcome, ErrorKind::Tls, "(not P-521)");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use postrider::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
+use postrider::store::Rotation;
 
 fn full(app: AppId) -> Endpoint {
     let mut endpoint = an_endpoint(app, settings(&["license.*", "a.b", "*"]));
@@ -42,8 +43,8 @@ async fn an_app_sees_and_changes_only_its_own_endpoints() {
     let patch = EndpointPatch { name: Some("Mine".to_owned()), ..EndpointPatch::default() };
     assert_eq!(store.endpoint_update(other, id, patch, now(), kind()).await.unwrap(), None);
     assert!(!store.endpoint_delete(other, id, now(), kind()).await.unwrap());
-    let rotated = store.endpoint_rotate(other, id, Sealed(vec![7]), None, now(), kind()).await;
-    assert_eq!(rotated.unwrap(), None);
+    let rotated = store.endpoint_rotate(other, id, Sealed(vec![7]), None, false, now(), kind()).await;
+    assert_eq!(rotated.unwrap(), Rotation::NotFound);
     let page = store.endpoint_list(other, EndpointFilter::default(), first_page(9)).await.unwrap();
     assert_eq!((page.rows.len(), page.total.rows), (0, 0));
     assert_eq!(world.endpoint(id).await.settings.name, "Example");
@@ -99,8 +100,8 @@ async fn a_deleted_endpoint_is_found_no_more_and_cannot_be_deleted_again() {
     assert!(!store.endpoint_delete(world.app, id, now(), kind()).await.unwrap());
     let patch = EndpointPatch::default();
     assert_eq!(store.endpoint_update(world.app, id, patch, now(), kind()).await.unwrap(), None);
-    let rotated = store.endpoint_rotate(world.app, id, Sealed(vec![]), None, now(), kind()).await;
-    assert_eq!(rotated.unwrap(), None);
+    let rotated = store.endpoint_rotate(world.app, id, Sealed(vec![]), None, false, now(), kind()).await;
+    assert_eq!(rotated.unwrap(), Rotation::NotFound);
     assert!(world.post("a.b").await.is_empty());
 }
 
@@ -113,8 +114,9 @@ async fn a_rotated_secret_signs_on_until_its_time_is_over() {
         let kind = activity(ActivityKind::EndpointSecretRotated);
         let at = now().plus_ms(at);
         let secret = Sealed(vec![secret]);
-        let done = world.store.endpoint_rotate(world.app, id, secret, retire_at, at, kind).await;
-        let endpoint = done.unwrap().unwrap();
+        let done = world.store.endpoint_rotate(world.app, id, secret, retire_at, false, at, kind).await;
+        let Rotation::Rotated(endpoint) = done.unwrap() else { panic!("it was rotated") };
+        let endpoint = *endpoint;
         assert_eq!(world.endpoint(id).await, endpoint);
         let retired: Vec<_> = endpoint
             .retired_secrets
@@ -173,4 +175,33 @@ async fn endpoints_are_searched_literally_and_without_regard_to_case() {
     let filter = EndpointFilter { status: Some(EndpointStatus::Paused), q: Some("one".to_owned()) };
     let page = world.store.endpoint_list(world.app, filter, first_page(9)).await.unwrap();
     assert_eq!((page.rows.len(), page.total.rows), (1, 1));
+}
+
+#[tokio::test]
+async fn at_most_five_secrets_sign() {
+    let world = fresh().await;
+    let id = world.add_endpoint(&["*"]).await.id;
+    let rotate = async |secret: u8, end_oldest: bool, at: i64| {
+        let kind = activity(ActivityKind::EndpointSecretRotated);
+        let (at, until) = (now().plus_ms(at), Some(now().plus_ms(i64::from(secret) * 1_000)));
+        world
+            .store
+            .endpoint_rotate(world.app, id, Sealed(vec![secret]), until, end_oldest, at, kind)
+            .await
+            .unwrap()
+    };
+    let retired = async || -> Vec<u8> {
+        world.endpoint(id).await.retired_secrets.iter().map(|retired| retired.secret.0[0]).collect()
+    };
+    for secret in 10..14 {
+        assert!(matches!(rotate(secret, false, 0).await, Rotation::Rotated(_)), "{secret}");
+    }
+    let oldest_until = now().plus_ms(10_000);
+    assert_eq!(rotate(14, false, 0).await, Rotation::TooMany { oldest_until });
+    assert_eq!(retired().await, [12, 11, 10, 1], "nothing changed");
+    assert!(matches!(rotate(14, true, 0).await, Rotation::Rotated(_)));
+    assert_eq!(retired().await, [13, 12, 11, 10]);
+    let after = 11_000;
+    assert!(matches!(rotate(15, false, after).await, Rotation::Rotated(_)), "one has expired");
+    assert_eq!(retired().await, [14, 13, 12, 11]);
 }

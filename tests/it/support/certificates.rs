@@ -31,6 +31,43 @@ impl Authority {
         self.issue(params(names))
     }
 
+    /// The same, for one version of TLS.
+    pub(crate) fn server_with(
+        &self,
+        names: &[&str],
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> ServerConfig {
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        let certificate = params(names).signed_by(&key, &self.0).expect("the parameters are complete");
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("ring has suites for every version that rustls knows")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("the key belongs to the certificate")
+    }
+
+    /// A server whose certificate says that it is of X.509 version 1.
+    pub(crate) fn version_1_server(&self, names: &[&str]) -> ServerConfig {
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        let certificate = params(names).signed_by(&key, &self.0).expect("the parameters are complete");
+        let mut der = certificate.der().to_vec();
+        // [0] EXPLICIT INTEGER 2, which means version 3.
+        let version_3 = [0xa0, 3, 2, 1, 2];
+        let at = der.windows(5).position(|bytes| bytes == version_3).expect("it is of version 3");
+        der[at + 4] = 0;
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let provider = rustls::crypto::ring::default_provider();
+        let key = provider.key_provider.load_private_key(key).expect("ring can use the key");
+        let certified = rustls::sign::CertifiedKey::new(vec![der.into()], key);
+        ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("ring has suites for every version that rustls knows")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
+    }
+
     /// A server whose certificate was good until 2001.
     pub(crate) fn expired_server(&self, names: &[&str]) -> ServerConfig {
         let mut params = params(names);

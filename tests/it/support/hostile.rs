@@ -13,8 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// In bytes; the system doubles it.
 const SEND_BUFFER: u32 = 32 << 10;
@@ -36,6 +37,8 @@ enum Behaviour {
     CloseAtOnce,
     Answer { bytes: Vec<u8>, then: Then },
     AnswerEarly { bytes: Vec<u8> },
+    AnswerTls { config: Arc<rustls::ServerConfig>, bytes: Vec<u8> },
+    CloseReused { first: Vec<u8>, second: Vec<u8> },
     SpeakFirst { bytes: Vec<u8> },
     Drip { bytes: Vec<u8> },
     Endless { head: Vec<u8>, repeated: Vec<u8> },
@@ -62,6 +65,16 @@ impl Hostile {
     /// Answers with exactly these bytes.
     pub(crate) async fn answers(bytes: impl Into<Vec<u8>>, then: Then) -> Hostile {
         Hostile::start(Behaviour::Answer { bytes: bytes.into(), then }).await
+    }
+
+    /// Answers over TLS with exactly these bytes, and closes TCP without close_notify.
+    pub(crate) async fn answers_tls(config: rustls::ServerConfig, bytes: impl Into<Vec<u8>>) -> Hostile {
+        Hostile::start(Behaviour::AnswerTls { config: Arc::new(config), bytes: bytes.into() }).await
+    }
+
+    /// Answers the first request of each connection with `first`, the second one with `second`, and closes.
+    pub(crate) async fn closes_reused(first: impl Into<Vec<u8>>, second: impl Into<Vec<u8>>) -> Hostile {
+        Hostile::start(Behaviour::CloseReused { first: first.into(), second: second.into() }).await
     }
 
     /// Answers with these bytes as soon as the request begins, and reads no more of it.
@@ -129,8 +142,8 @@ impl Drop for Hostile {
     }
 }
 
-/// Its sockets keep little of what is written to them: to fill the usual 4 MB takes a thread on the machine of the
-/// server under test longer than the server takes for a whole delivery.
+/// Its sockets keep little of what is written to them: to fill the usual 4 MB takes a thread on the machine
+/// of the server under test longer than the server takes for a whole delivery.
 fn listener() -> TcpListener {
     let socket = TcpSocket::new_v4().expect("there is a socket");
     socket.set_send_buffer_size(SEND_BUFFER).expect("its size may be chosen");
@@ -159,6 +172,23 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour) {
             stream.write_all(&bytes).await.ok();
             std::future::pending().await
         }
+        Behaviour::AnswerTls { config, bytes } => {
+            let Ok(mut tls) = TlsAcceptor::from(config).accept(stream).await else { return };
+            read_request(&mut tls).await;
+            tls.write_all(&bytes).await.ok();
+            tls.flush().await.ok();
+            let (mut tcp, _) = tls.into_inner();
+            tcp.shutdown().await.ok();
+            // Reads to the end, because a reset would overtake the response.
+            tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await.ok();
+        }
+        Behaviour::CloseReused { first, second } => {
+            read_request(&mut stream).await;
+            stream.write_all(&first).await.ok();
+            read_request(&mut stream).await;
+            stream.write_all(&second).await.ok();
+            stream.shutdown().await.ok();
+        }
         Behaviour::SpeakFirst { bytes } => {
             stream.write_all(&bytes).await.ok();
             std::future::pending().await
@@ -182,7 +212,7 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour) {
 }
 
 /// Reads one request with a `content-length`, or whatever comes before the end of the stream.
-async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut request = Vec::new();
     let mut missing = None;
     while missing != Some(0) {

@@ -161,3 +161,34 @@ async fn verification_names_the_configured_headers() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_request_to_verify_has_limits() {
+    let app = TestApp::start().await;
+    let hook = app.webhook("http://127.0.0.1:9/", json!({})).await;
+    let path = format!("/v1/webhooks/{}/verify", hook.id);
+    let headers = |n: usize| -> serde_json::Map<String, Value> {
+        (0..n).map(|i| (format!("x-{i}"), json!("y"))).collect()
+    };
+    app.post(&path, json!({ "headers": headers(100), "body": "" })).await.expect(200);
+    let refused = app.post(&path, json!({ "headers": headers(101), "body": "" })).await;
+    assert_eq!(refused.problems(422), [("validation_failed".to_owned(), Some("/headers".to_owned()))]);
+    let large = json!({ "headers": {}, "body": "x".repeat(400_000) });
+    assert_eq!(app.post(&path, large).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_sixth_secret_with_an_overlap_needs_end_oldest() {
+    let app = TestApp::start().await;
+    let hook = app.webhook("http://127.0.0.1:9/", json!({})).await;
+    let path = format!("/v1/webhooks/{}/rotate-secret", hook.id);
+    for _ in 0..4 {
+        app.post(&path, json!({ "overlap": "1h" })).await.expect(200);
+    }
+    let refused = app.post(&path, json!({ "overlap": "1h" })).await;
+    assert!(refused.text.contains("end_oldest"), "{refused:?}");
+    refused.problems(409);
+    app.post(&path, json!({ "overlap": "1h", "end_oldest": true })).await.expect(200);
+    app.post(&path, json!({ "overlap": "0s" })).await.expect(200);
+    app.post(&path, json!({ "overlap": "1h" })).await.expect(200);
+}

@@ -16,7 +16,7 @@ fn endpoint(n: u128) -> EndpointId {
 }
 
 /// A request that was signed with these secrets, and the log's row of it.
-fn request(secrets: &[SigningSecret], body: &[u8]) -> Seen {
+fn request(secrets: &[SigningSecret], body: &[u8]) -> ReceivedRequest {
     let headers = [
         ("webhook-id", ID.to_owned()),
         ("webhook-timestamp", at().as_secs().to_string()),
@@ -24,11 +24,11 @@ fn request(secrets: &[SigningSecret], body: &[u8]) -> Seen {
         ("x-plain", signature::plain(&secrets[0], body)),
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    Seen { headers, body: body.to_vec(), at: None }
+    ReceivedRequest { headers, body: body.to_vec(), at: None }
 }
 
-fn sent(seen: &Seen) -> Sent {
-    Sent {
+fn sent(seen: &ReceivedRequest) -> LoggedRequest {
+    LoggedRequest {
         endpoint_id: endpoint(1),
         headers: seen.headers.iter().cloned().collect(),
         body: Some(seen.body.clone()),
@@ -39,7 +39,7 @@ struct Case {
     secrets: Vec<SigningSecret>,
     ended: Vec<SigningSecret>,
     payload: Option<Vec<u8>>,
-    sent: Vec<Sent>,
+    sent: Vec<LoggedRequest>,
     encrypted: bool,
     at: Timestamp,
 }
@@ -52,9 +52,9 @@ impl Default for Case {
 }
 
 impl Case {
-    fn judge(&self, seen: &Seen) -> Verdict {
+    fn diagnose(&self, seen: &ReceivedRequest) -> Diagnosis {
         let plain_headers = ["X-Plain".to_owned()];
-        let known = Known {
+        let known = Evidence {
             endpoint_id: endpoint(1),
             encrypted: self.encrypted,
             plain_headers: &plain_headers,
@@ -63,37 +63,38 @@ impl Case {
             payload: self.payload.as_deref(),
             sent: &self.sent,
             at: self.at,
+            stop: &AtomicBool::new(false),
         };
-        judge(seen, &known)
+        diagnose(seen, &known)
     }
 
     /// The reasons for the two schemes.
-    fn reasons(&self, seen: &Seen) -> Vec<Option<&'static str>> {
-        self.judge(seen).checks.iter().map(|check| check.reason.map(Reason::as_str)).collect()
+    fn reasons(&self, seen: &ReceivedRequest) -> Vec<Option<&'static str>> {
+        self.diagnose(seen).checks.iter().map(|check| check.reason.map(Reason::as_str)).collect()
     }
 }
 
-fn with(mut seen: Seen, name: &str, value: Option<&str>) -> Seen {
+fn with(mut seen: ReceivedRequest, name: &str, value: Option<&str>) -> ReceivedRequest {
     seen.headers.retain(|(known, _)| known != name);
     seen.headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     seen
 }
 
 #[test]
-fn a_request_as_it_was_sent_holds_in_both_schemes() {
-    let verdict = Case::default().judge(&request(&[secret(1)], PAYLOAD));
-    assert!(verdict.is_valid());
-    let schemes: Vec<_> = verdict.checks.iter().map(|c| (c.scheme.as_str(), c.header.as_str())).collect();
+fn an_unchanged_request_is_valid_in_both_schemes() {
+    let diagnosis = Case::default().diagnose(&request(&[secret(1)], PAYLOAD));
+    assert!(diagnosis.is_valid());
+    let schemes: Vec<_> = diagnosis.checks.iter().map(|c| (c.scheme.as_str(), c.header.as_str())).collect();
     assert_eq!(schemes, [("standard_webhooks", "webhook-signature"), ("hmac_sha256", "X-Plain")]);
     let shouted = request(&[secret(1)], PAYLOAD);
     let headers = shouted.headers.iter().map(|(n, v)| (n.to_ascii_uppercase(), format!(" {v} "))).collect();
-    assert!(Case::default().judge(&Seen { headers, ..shouted }).is_valid());
+    assert!(Case::default().diagnose(&ReceivedRequest { headers, ..shouted }).is_valid());
 }
 
 #[test]
 fn missing_and_malformed_headers_are_named() {
     let genuine = || request(&[secret(1)], PAYLOAD);
-    let none = Case::default().judge(&Seen::default());
+    let none = Case::default().diagnose(&ReceivedRequest::default());
     assert_eq!(none.decisive().reason, Some(Reason::HeaderMissing));
     assert!(none.decisive().detail.contains("webhook-signature, X-Plain"), "{}", none.decisive().detail);
     for (name, value, reason) in [
@@ -107,8 +108,8 @@ fn missing_and_malformed_headers_are_named() {
         ("x-plain", Some("sha256=xyz"), "header_malformed"),
         ("x-plain", Some("0123"), "header_malformed"),
     ] {
-        let verdict = Case::default().judge(&with(genuine(), name, value));
-        let check = verdict.decisive();
+        let diagnosis = Case::default().diagnose(&with(genuine(), name, value));
+        let check = diagnosis.decisive();
         assert_eq!(check.reason.map(Reason::as_str), Some(reason), "{name} {value:?}");
         assert!(check.detail.to_ascii_lowercase().contains(name), "{}", check.detail);
     }
@@ -118,7 +119,7 @@ fn missing_and_malformed_headers_are_named() {
 }
 
 #[test]
-fn the_tolerance_has_two_sides_and_two_ends() {
+fn the_tolerance_is_inclusive_in_both_directions() {
     let seen = request(&[secret(1)], PAYLOAD);
     for (off, outside) in [(-301, true), (-300, false), (300, false), (301, true)] {
         let case = Case { at: at().plus_ms(off * 1_000), ..Case::default() };
@@ -128,7 +129,7 @@ fn the_tolerance_has_two_sides_and_two_ends() {
 }
 
 #[test]
-fn a_rotation_is_recognised_while_it_overlaps_and_afterwards() {
+fn old_secrets_are_recognized_during_and_after_a_rotation() {
     let both = Case { secrets: vec![secret(2), secret(1)], ..Case::default() };
     // As it was sent before the rotation: the plain header has no overlap.
     let before = request(&[secret(1)], PAYLOAD);
@@ -144,7 +145,7 @@ fn a_rotation_is_recognised_while_it_overlaps_and_afterwards() {
 }
 
 #[test]
-fn a_body_that_was_written_anew_is_told_from_another_one() {
+fn a_reserialized_body_is_distinguished_from_a_changed_one() {
     let genuine = request(&[secret(1)], PAYLOAD);
     let case = Case { payload: Some(PAYLOAD.to_vec()), ..Case::default() };
     for (body, reason) in [
@@ -154,19 +155,19 @@ fn a_body_that_was_written_anew_is_told_from_another_one() {
         (b"", "body_changed"),
         (b"\xff", "body_changed"),
     ] {
-        let seen = Seen { body: body.to_vec(), ..genuine.clone() };
+        let seen = ReceivedRequest { body: body.to_vec(), ..genuine.clone() };
         assert_eq!(case.reasons(&seen), [Some(reason); 2], "{}", String::from_utf8_lossy(body));
         // Without the event there is nothing to compare with.
         assert_eq!(Case::default().reasons(&seen), [Some("wrong_secret"); 2]);
     }
     // The payload is gone and the secret too: the log alone tells.
     let gone = Case { secrets: vec![secret(2)], sent: vec![sent(&genuine)], ..Case::default() };
-    let compact = Seen { body: br#"{"b":1.0,"a":[12345678901234567890123]}"#.to_vec(), ..genuine };
+    let compact = ReceivedRequest { body: br#"{"b":1.0,"a":[12345678901234567890123]}"#.to_vec(), ..genuine };
     assert_eq!(gone.reasons(&compact), [Some("body_reserialised"); 2]);
 }
 
 #[test]
-fn the_payload_is_not_the_body_of_an_encrypted_request() {
+fn the_payload_instead_of_the_jwe_is_recognized() {
     let jwe = b"aaa..bbb.ccc.ddd";
     let genuine = request(&[secret(1)], jwe);
     let case = Case {
@@ -176,18 +177,19 @@ fn the_payload_is_not_the_body_of_an_encrypted_request() {
         ..Case::default()
     };
     assert_eq!(case.reasons(&genuine), [None, None]);
-    let decrypted = Seen { body: PAYLOAD.to_vec(), ..genuine.clone() };
+    let decrypted = ReceivedRequest { body: PAYLOAD.to_vec(), ..genuine.clone() };
     assert_eq!(case.reasons(&decrypted), [Some("body_decrypted"); 2]);
-    let cut = Seen { body: jwe[1..].to_vec(), ..genuine };
+    let cut = ReceivedRequest { body: jwe[1..].to_vec(), ..genuine };
     assert_eq!(case.reasons(&cut), [Some("body_changed"); 2]);
 }
 
 #[test]
-fn other_endpoints_and_changed_timestamps_are_known_from_the_log() {
+fn the_log_reveals_other_endpoints_and_changed_timestamps() {
     let theirs = request(&[secret(9)], PAYLOAD);
-    let case = Case { sent: vec![Sent { endpoint_id: endpoint(2), ..sent(&theirs) }], ..Case::default() };
+    let case =
+        Case { sent: vec![LoggedRequest { endpoint_id: endpoint(2), ..sent(&theirs) }], ..Case::default() };
     assert_eq!(case.reasons(&theirs), [Some("other_webhook"); 2]);
-    assert!(case.judge(&theirs).decisive().detail.contains(&endpoint(2).to_string()));
+    assert!(case.diagnose(&theirs).decisive().detail.contains(&endpoint(2).to_string()));
     let genuine = request(&[secret(1)], PAYLOAD);
     let case = Case { sent: vec![sent(&genuine)], ..Case::default() };
     let later = with(genuine, "webhook-timestamp", Some("1700000001"));
@@ -195,11 +197,22 @@ fn other_endpoints_and_changed_timestamps_are_known_from_the_log() {
 }
 
 #[test]
-fn nothing_that_would_sign_is_said() {
+fn more_than_sixteen_signatures_are_refused_before_any_is_checked() {
+    let genuine = request(&[secret(1)], PAYLOAD);
+    let signature = genuine.header("webhook-signature").unwrap().to_owned();
+    let with_others = |n: usize| format!("{}{signature}", format!("v1,{}= ", "A".repeat(43)).repeat(n));
+    let reasons =
+        |value: &str| Case::default().reasons(&with(genuine.clone(), "webhook-signature", Some(value)));
+    assert_eq!(reasons(&with_others(15))[0], None);
+    assert_eq!(reasons(&with_others(16))[0], Some("header_malformed"));
+}
+
+#[test]
+fn no_result_contains_a_secret_or_a_signature() {
     let case = Case { payload: Some(PAYLOAD.to_vec()), ended: vec![secret(3)], ..Case::default() };
     let right = signature::standard([&secret(1)], ID, at().as_secs(), b"{}");
     for seen in [request(&[secret(7)], b"{}"), request(&[secret(3)], b"{}"), request(&[secret(1)], PAYLOAD)] {
-        for check in case.judge(&Seen { body: b"{}".to_vec(), ..seen }).checks {
+        for check in case.diagnose(&ReceivedRequest { body: b"{}".to_vec(), ..seen }).checks {
             assert!(
                 !check.detail.contains(&right[3..]) && !check.detail.contains("whsec"),
                 "{}",

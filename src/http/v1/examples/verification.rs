@@ -63,9 +63,8 @@ fn seen() -> Value {
 }
 
 fn result() -> Value {
-    let detail = "The body is the same JSON as was sent, in other bytes (27 bytes were sent, 27 came here): \
-                  something parsed it and wrote it anew. Verify the bytes as they arrive, before anything \
-                  parses them.";
+    let detail = "The body is the same JSON in other bytes (27 bytes were sent, 27 arrived): it was parsed and \
+                  re-serialized. Verify the raw bytes before parsing the body.";
     json!({
         "type": "webhook_verification_result",
         "id": WEBHOOK,

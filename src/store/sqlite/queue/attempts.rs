@@ -119,7 +119,7 @@ impl Stored {
 }
 
 pub(crate) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
-     created_at, attempted_at, response_time_ms, job";
+     created_at, attempted_at, response_time_ms, job, local_since";
 
 pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
@@ -134,6 +134,7 @@ pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
             attempt: row.get(7)?,
             trigger: row.get(8)?,
             budget: rows::budget(row.get(9)?),
+            local_since: row.get(14)?,
         },
         created_at: row.get(10)?,
         attempted_at: row.get(11)?,
@@ -178,6 +179,27 @@ pub(crate) fn clear_next_retry(conn: &Connection, row: &Stored) -> rusqlite::Res
         0 | 1 => Ok(()),
         2 => conn.prepare_cached(CLEAR_FIRST)?.execute([row.delivery()]).map(|_| ()),
         n => conn.prepare_cached(CLEAR_LATER)?.execute(params![row.delivery(), n - 1]).map(|_| ()),
+    }
+}
+
+/// A pending row is due at another time: so says the row before it, too.
+pub(crate) fn move_next_retry(conn: &Connection, row: &Stored, due_at: Timestamp) -> rusqlite::Result<()> {
+    let delivery = row.delivery();
+    match row.current.attempt {
+        0 | 1 => Ok(()),
+        2 => conn
+            .prepare_cached(
+                "UPDATE attempts SET next_retry_at = ?2 WHERE id = ?1 AND next_retry_at IS NOT NULL",
+            )?
+            .execute(params![delivery, due_at])
+            .map(|_| ()),
+        n => conn
+            .prepare_cached(
+                "UPDATE attempts SET next_retry_at = ?3 \
+                 WHERE first_id = ?1 AND attempt = ?2 AND next_retry_at IS NOT NULL",
+            )?
+            .execute(params![delivery, n - 1, due_at])
+            .map(|_| ()),
     }
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use crate::domain::endpoint::{EndpointSettings, RetiredSecret};
+use crate::domain::endpoint::{EndpointSettings, RetiredSecret, SIGNING_SECRETS_MAX};
 use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
@@ -22,7 +22,7 @@ use crate::store::sqlite::queue::endpoint_text::{
     read_headers, read_retired, read_schedule, write_headers, write_patterns, write_retired, write_schedule,
 };
 use crate::store::{
-    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Start, TOTAL_CAP,
+    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, Start, TOTAL_CAP,
 };
 
 /// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
@@ -235,24 +235,33 @@ impl EndpointStore for SqliteStore {
         id: EndpointId,
         secret: Sealed,
         retire_at: Option<Timestamp>,
+        end_oldest: bool,
         now: Timestamp,
         activity: Activity,
-    ) -> Result<Option<Endpoint>> {
+    ) -> Result<Rotation> {
         self.write("rotating a secret", move |tx| {
-            let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
+            let Some(mut endpoint) = get(tx, app, id)? else { return Ok(Rotation::NotFound) };
             let old = std::mem::replace(&mut endpoint.secret, secret);
+            let retired = &mut endpoint.retired_secrets;
             match retire_at {
-                None => endpoint.retired_secrets.clear(),
+                None => retired.clear(),
                 Some(valid_until) => {
-                    endpoint.retired_secrets.insert(0, RetiredSecret { secret: old, valid_until });
-                    endpoint.retired_secrets.retain(|retired| retired.valid_until > now);
+                    retired.retain(|retired| retired.valid_until > now);
+                    let room = SIGNING_SECRETS_MAX - 2;
+                    match retired.get(room..).and_then(<[_]>::last) {
+                        Some(oldest) if !end_oldest => {
+                            return Ok(Rotation::TooMany { oldest_until: oldest.valid_until });
+                        }
+                        _ => retired.truncate(room),
+                    }
+                    retired.insert(0, RetiredSecret { secret: old, valid_until });
                 }
             }
             endpoint.updated_at = now;
             tx.cache.endpoints_changed();
             put(tx, &endpoint)?;
             activity::append(tx, &activity)?;
-            Ok(Some(endpoint))
+            Ok(Rotation::Rotated(Box::new(endpoint)))
         })
         .await
     }

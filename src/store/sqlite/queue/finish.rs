@@ -74,6 +74,9 @@ pub(crate) fn finish(
     let input = Input::Finish { outcome, endpoint, rules: rules.rules };
     let Ok(answer) = transition::apply(row.current, input) else { return Ok(Finished::Stale) };
 
+    if let Some(due_at) = answer.again_at {
+        return postpone(tx, &row, target.id, outcome, due_at);
+    }
     let next_retry_at = answer.next.map(|next| next.due_at);
     write_row(tx, &row, answer.status.as_str(), outcome, next_retry_at)?;
     write_details(tx, id, outcome)?;
@@ -105,6 +108,31 @@ pub(crate) fn finish(
         queued.extend(switch_off(tx, &row, disable, failures, outcome.finished_at)?);
     }
     Ok(Finished::Done { status: answer.status, queued, disabled: answer.disable.is_some() })
+}
+
+/// Leaves the row pending after a failure of this machine, shows the failure, and counts nothing.
+fn postpone(
+    tx: &mut Tx<'_>,
+    row: &Stored,
+    endpoint_id: EndpointId,
+    outcome: &Outcome,
+    due_at: Timestamp,
+) -> rusqlite::Result<Finished> {
+    tx.prepare_cached(
+        "UPDATE attempts SET due_at = ?2, error_kind = ?3, error_message = ?4, \
+         local_since = coalesce(local_since, ?5) WHERE id = ?1",
+    )?
+    .execute(params![
+        row.id,
+        due_at,
+        outcome.failure.as_ref().map(|failure| failure.kind),
+        outcome.failure.as_ref().map(|failure| &failure.message),
+        outcome.finished_at
+    ])?;
+    attempts::move_next_retry(tx, row, due_at)?;
+    let (single, bulk) = (row.current.budget == Budget::Single, row.job.is_some());
+    let again = Queued { attempt_id: row.id, endpoint_id, due_at, single, bulk };
+    Ok(Finished::Done { status: AttemptStatus::Pending, queued: vec![again], disabled: false })
 }
 
 /// Tells statistics of it. A delivery that goes on stands as pending, as it did.

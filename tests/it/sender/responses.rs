@@ -1,4 +1,4 @@
-//! What is made of a receiver's answer.
+//! How responses are read, stored and judged by their status.
 
 use super::*;
 use crate::support::{Hostile, Receiver, Reply, Then};
@@ -7,7 +7,7 @@ use crate::support::{Hostile, Receiver, Reply, Then};
 const BOMB: &str = "1f8b0800000000000203edc101010000008090feafee080a0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000006aeb8e97d700000100";
 
 #[tokio::test]
-async fn a_2xx_is_delivered_and_its_answer_is_kept() {
+async fn a_2xx_is_delivered_and_its_response_is_stored() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     for status in [200, 201, 202, 204, 299] {
         let body = if status == 204 { "" } else { "thanks" };
@@ -24,7 +24,7 @@ async fn a_2xx_is_delivered_and_its_answer_is_kept() {
 }
 
 #[tokio::test]
-async fn any_other_status_is_a_failure_with_the_answer_kept() {
+async fn any_other_status_is_a_failure_with_a_stored_response() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     for (status, message) in [
         (400, "HTTP 400 Bad Request"),
@@ -77,7 +77,7 @@ async fn retry_after_counts_with_429_and_503_only() {
 }
 
 #[tokio::test]
-async fn headers_are_kept_with_repetitions_and_odd_bytes() {
+async fn repeated_headers_and_invalid_bytes_are_stored() {
     let bench = Bench::new();
     let answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Odd: caf\xe9\r\nSet-Cookie: b=2\r\ncontent-length: 0\r\n\r\n";
     let hostile = Hostile::answers(*answer, Then::Stall).await;
@@ -90,7 +90,7 @@ async fn headers_are_kept_with_repetitions_and_odd_bytes() {
 }
 
 #[tokio::test]
-async fn a_flood_of_headers_is_kept_in_part() {
+async fn only_part_of_very_large_headers_is_stored() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let mut reply = Reply::ok().body("thanks");
     for i in 0..50 {
@@ -104,7 +104,7 @@ async fn a_flood_of_headers_is_kept_in_part() {
 }
 
 #[tokio::test]
-async fn a_body_is_kept_up_to_the_limit_and_the_status_decides() {
+async fn a_body_is_stored_up_to_the_limit_and_the_status_decides() {
     let setup = Setup { response_body_limit: 1_000, ..Setup::default() };
     let (bench, receiver) = (setup.bench(), Receiver::start().await);
     for (length, truncated) in [(0, false), (999, false), (1_000, false), (1_001, true), (200_000, true)] {
@@ -119,7 +119,7 @@ async fn a_body_is_kept_up_to_the_limit_and_the_status_decides() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_cut_and_the_connection_is_closed() {
+async fn an_endless_body_is_truncated_and_the_connection_is_closed() {
     let bench = Bench::new();
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let hostile = Hostile::endless(head, b"5\r\nhello\r\n").await;
@@ -128,12 +128,12 @@ async fn an_endless_body_is_cut_and_the_connection_is_closed() {
         assert_delivered(&outcome);
         let response = outcome.response.unwrap();
         assert_eq!((response.body.len(), response.body_truncated), (16 * 1_024, true));
-        assert_eq!(hostile.connections(), connections, "what is not read to its end is not used again");
+        assert_eq!(hostile.connections(), connections, "a connection with unread data is not reused");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_behind_the_limit_is_delivered_all_the_same() {
+async fn a_body_that_stalls_at_the_limit_is_delivered() {
     let bench = Setup { response_body_limit: 10, ..Setup::default() }.bench();
     for (body, truncated) in [("0123456789", true), ("0123456789ab", true)] {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{body}");
@@ -154,7 +154,7 @@ async fn a_body_that_stalls_behind_the_limit_is_delivered_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_with_the_connection_is_whole() {
+async fn a_body_that_ends_with_the_connection_is_complete() {
     let hostile = Hostile::answers("HTTP/1.0 200 OK\r\n\r\nold style", Then::Close).await;
     let outcome = Bench::new().send_to(&hostile.url("/")).await;
     assert_delivered(&outcome);
@@ -162,7 +162,7 @@ async fn a_body_that_ends_with_the_connection_is_whole() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_kept_as_it_came() {
+async fn a_compressed_body_is_stored_as_it_arrived() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let bomb = hex::decode(BOMB).unwrap();
     receiver.reply(Reply::ok().header("content-encoding", "gzip").body(bomb.clone()));
@@ -174,7 +174,7 @@ async fn a_compressed_body_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn informational_answers_come_before_the_real_one() {
+async fn interim_responses_before_the_final_one_are_skipped() {
     let answer =
         "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let hostile = Hostile::answers(answer, Then::Stall).await;
@@ -184,7 +184,7 @@ async fn informational_answers_come_before_the_real_one() {
 }
 
 #[tokio::test]
-async fn a_thousand_informational_answers_are_not_too_many() {
+async fn a_thousand_interim_responses_are_accepted() {
     let answer = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1_000) + "HTTP/1.1 204 No Content\r\n\r\n";
     let hostile = Hostile::answers(answer, Then::Stall).await;
     assert_delivered(&Bench::new().send_to(&hostile.url("/")).await);
