@@ -16,8 +16,9 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
 use crate::host::vault::Vault;
+use crate::http;
 use crate::http::metrics::Access;
-use crate::http::{self, State};
+use crate::http::state::State;
 use crate::metrics::{Metrics, Sources};
 use crate::service::about::{About, Facts};
 use crate::service::alerts::AlertTargets;
@@ -169,7 +170,7 @@ pub(super) fn assemble(
     };
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
-    let state = State::new(http::Parts { services, readiness, base_path, is_https, metrics });
+    let state = State::new(http::state::Parts { services, readiness, base_path, is_https, metrics });
     Ok(Parts { state, dispatcher, jobs, sweeper, backups, alerts })
 }
 

@@ -6,7 +6,7 @@ use poem::web::Data;
 use poem::{Response, handler};
 use serde_json::json;
 
-use super::State;
+use super::state::State;
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
     Response::builder().status(status).content_type("application/json").body(body.to_string())

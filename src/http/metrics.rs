@@ -13,9 +13,8 @@ use poem::web::Data;
 use poem::{Request, Response, handler};
 use subtle::ConstantTimeEq as _;
 
-use super::State;
 use super::problem::Problem;
-use crate::http::request::limits;
+use crate::http::request::client;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -62,9 +61,9 @@ pub struct Metrics {
 
 /// The figures, or 401.
 #[handler]
-pub(crate) async fn metrics(request: &Request, state: Data<&State>) -> poem::Result<Response> {
-    let Metrics { access, source } = &state.metrics;
-    if !access.permits(request.headers(), limits::address(request)) {
+pub(crate) async fn metrics(request: &Request, Data(metrics): Data<&Metrics>) -> poem::Result<Response> {
+    let Metrics { access, source } = metrics;
+    if !access.permits(request.headers(), client::address(request)) {
         return Err(Problem::unauthorized().into());
     }
     let accepts = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -291,7 +291,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The error answers are added to the document for all operations alike: see `v1::openapi`.
+/// Error responses are added to the document for all operations alike: see [`crate::http::document::openapi`].
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![] }

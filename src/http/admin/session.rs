@@ -6,11 +6,12 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::domain::access::session::LONGEST_MS;
-use crate::http::State;
+use crate::http::base_path;
 use crate::http::problem::Problem;
-use crate::http::request::auth::{Anybody, COOKIE, Person};
+use crate::http::request::auth::{Anybody, Person};
 use crate::http::request::body::{BodyShape, Json};
-use crate::http::shell;
+use crate::http::state::State;
+use crate::http::surface::SESSION_COOKIE;
 use crate::service::people::sessions::{SetUp, SignedIn};
 
 use super::Tag;
@@ -228,7 +229,10 @@ fn cookie(state: &State, request: &Request, signed_in: Option<&SignedIn>) -> Str
     let is_https = state.is_https || *request.scheme() == Scheme::HTTPS;
     let secure = if is_https { "; Secure" } else { "" };
     // Everything is there at the root, too, and whoever signs in there stays there.
-    let path = if shell::came_by_base_path(request) { &state.base_path } else { "/" };
+    let path = match base_path::seen_by(request, &state.base_path) {
+        "" => "/",
+        base_path => base_path,
+    };
     let (token, seconds) = signed_in.map_or(("", 0), |s| (s.token.as_str(), LONGEST_MS / 1_000));
-    format!("{COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    format!("{SESSION_COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }

@@ -20,14 +20,13 @@ use crate::service::people::auth::{Credentials, Identified};
 use crate::service::people::sessions::SignedIn;
 use crate::service::{Caller, ServiceError};
 
-use crate::http::State;
 use crate::http::problem::Problem;
-use crate::http::request::limits;
+use crate::http::request::{client, limits};
+use crate::http::state::State;
+use crate::http::surface::Surface;
 
 /// The header in which a page says that the request is its own.
 pub const CSRF: &str = "x-csrf-token";
-/// The name of the session's cookie.
-pub const COOKIE: &str = "postrider_session";
 
 /// What an operation asks for.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +65,16 @@ impl Need {
     }
 }
 
-/// The token of the session's cookie.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The token of the session's cookie, on a surface that has one.
+fn session(request: &Request) -> Option<&str> {
+    let surface = *request.data::<Surface>()?;
+    cookie(request.headers(), surface.session_cookie()?)
+}
+
+/// The value of a cookie.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    sent.flat_map(|value| value.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    sent.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Says who is asking, and counts the request against their limit.
@@ -81,7 +85,7 @@ async fn identify(request: &Request, state: &State, need: Need) -> Result<Identi
         client_key: header("x-client-key"),
         client_secret: header("x-client-secret"),
         app_id: header("x-app-id"),
-        session: cookie(request.headers()),
+        session: session(request),
     };
     let identified = match state.services.auth.identify(credentials).await {
         Ok(identified) => identified,
@@ -125,7 +129,7 @@ async fn authorize(request: &Request, need: Need) -> Result<Authorized, Problem>
     need.check(&identified)?;
     let wanted = request.headers().get("x-app-id").and_then(|v| v.to_str().ok());
     let session = identified.session.clone();
-    let caller = state.services.auth.caller(identified, wanted, limits::address(request)).await?;
+    let caller = state.services.auth.caller(identified, wanted, client::address(request)).await?;
     Ok(Authorized { caller, state: state.clone(), session })
 }
 
@@ -190,7 +194,7 @@ asking! {
 impl Person {
     /// Whether a request comes with a session that is good. Counts nothing.
     pub async fn is(request: &Request, state: &State) -> bool {
-        let credentials = Credentials { session: cookie(request.headers()), ..Credentials::default() };
+        let credentials = Credentials { session: session(request), ..Credentials::default() };
         credentials.session.is_some() && state.services.auth.identify(credentials).await.is_ok()
     }
 
@@ -235,10 +239,14 @@ impl ReadWebhooks {
     /// Asks again, for an answer that goes on for long, whether what the request presented is still good.
     pub fn still_allowed(&self, request: &Request) -> StillAllowed {
         let (headers, state) = (request.headers().clone(), self.state.clone());
+        let surface = request.data::<Surface>().copied();
         Box::new(move || {
             let mut again = Request::builder().finish();
             *again.headers_mut() = headers.clone();
             again.set_data(state.clone());
+            if let Some(surface) = surface {
+                again.set_data(surface);
+            }
             Box::pin(async move { authorize(&again, Need::Scope(Scope::WebhooksRead)).await.is_ok() })
         })
     }
@@ -273,9 +281,13 @@ mod tests {
             ("", None),
         ] {
             headers.insert(header::COOKIE, HeaderValue::from_static(value));
-            assert_eq!(cookie(&headers), found, "{value}");
+            assert_eq!(cookie(&headers, "postrider_session"), found, "{value}");
         }
         headers.append(header::COOKIE, HeaderValue::from_static("postrider_session=e"));
-        assert_eq!(cookie(&headers), Some("e"), "in a second header, as HTTP/2 may send it");
+        assert_eq!(
+            cookie(&headers, "postrider_session"),
+            Some("e"),
+            "in a second header, as HTTP/2 may send it"
+        );
     }
 }

@@ -24,9 +24,9 @@ use serde_json::value::RawValue;
 use crate::domain::FieldError;
 use crate::domain::values::invalid::escape_pointer;
 
-use crate::http::State;
 use crate::http::problem::Problem;
 use crate::http::request::nearest;
+use crate::http::state::State;
 
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
