@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::domain::values::fold::fold;
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
 
@@ -126,7 +127,7 @@ impl Wanted {
 
 /// Endpoints (deleted ones too) and event types whose names contain a text.
 pub(crate) fn search(conn: &Connection, app: i64, q: &str) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
-    let q = q.to_lowercase();
+    let q = fold(q);
     let find = |sql: &str| -> rusqlite::Result<Vec<i64>> {
         conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
     };
