@@ -1,7 +1,7 @@
 //! Rate limits as headers: what the shell says of them on every answer they apply to.
 //!
-//! Counting happens deep inside, where it is known who asks ([`crate::http::request::auth`]) and how much; an answer
-//! may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
+//! Counting happens deep inside, where it is known who asks ([`crate::http::request::auth`]) and how much;
+//! an answer may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
 //! whatever was last noted in it goes on the answer.
 
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use poem::Request;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::Actor;
-use crate::service::people::limits::{Quota, Verdict};
+use crate::service::people::buckets::{Quota, Verdict};
 
 use crate::http::problem::Problem;
 use crate::http::request::client;
