@@ -18,6 +18,8 @@ use crate::domain::{Span, Timestamp};
 use crate::host::vault::Vault;
 use crate::http;
 use crate::http::metrics::Access;
+use crate::http::request::budget::Budget;
+use crate::http::request::paging::CursorKey;
 use crate::http::state::State;
 use crate::metrics::{Metrics, Sources};
 use crate::service::about::{About, Facts};
@@ -96,6 +98,7 @@ pub(super) fn assemble(
     let jobs = JobRunner::start(shared.clone(), clock.clone(), dispatcher.clone());
     let dispatch: Arc<dyn Dispatch> =
         Arc::new(Delivery { dispatcher: dispatcher.clone(), jobs: jobs.wake() });
+    let cursors = CursorKey::new(vault.cursor_key());
     let rules = InputRules { policy: policy.clone(), signing_headers: config.signing.headers.clone() };
     let prefix = config.auth.key_prefix.clone();
     let accounts = Arc::new(Accounts::new(shared.clone(), clock.clone(), prefix.clone()));
@@ -170,7 +173,15 @@ pub(super) fn assemble(
     };
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
-    let state = State::new(http::state::Parts { services, readiness, base_path, is_https, metrics });
+    let state = State::new(http::state::Parts {
+        services,
+        readiness,
+        base_path,
+        is_https,
+        metrics,
+        bodies: Budget::of_bodies(),
+        cursors,
+    });
     Ok(Parts { state, dispatcher, jobs, sweeper, backups, alerts })
 }
 

@@ -16,12 +16,14 @@ use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret};
 
 const NONCE_BYTES: usize = 24;
 const KEY_INFO: &[u8] = b"postrider/vault/v1";
+const CURSOR_KEY_INFO: &[u8] = b"postrider/cursors/v1";
 
 /// Seals and opens.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
     /// What opens values that an earlier key sealed, while keys are being changed.
     previous: Option<XChaCha20Poly1305>,
+    cursor_key: [u8; 32],
 }
 
 /// A value that does not open: another key sealed it, it belongs elsewhere, or it is damaged.
@@ -36,15 +38,20 @@ pub struct CannotOpen {
 impl Vault {
     /// A vault whose key is derived from `secret` (the configured key, or the key file's content).
     pub fn new(secret: &[u8]) -> Vault {
-        Vault { cipher: cipher(secret), previous: None }
+        Vault { cipher: cipher(secret), previous: None, cursor_key: derived(secret, CURSOR_KEY_INFO) }
     }
 
     /// The vault of a key file: its first line seals and opens, and a second one, which is there while
     /// keys are being changed, opens what it sealed.
     pub fn of_key_file(text: &str) -> Vault {
         let mut lines = text.lines().map(str::as_bytes);
-        let cipher = cipher(lines.next().unwrap_or_default());
-        Vault { cipher, previous: lines.next().map(self::cipher) }
+        let vault = Vault::new(lines.next().unwrap_or_default());
+        Vault { previous: lines.next().map(cipher), ..vault }
+    }
+
+    /// The key that cursors of lists are signed with: the same after a restart.
+    pub fn cursor_key(&self) -> [u8; 32] {
+        self.cursor_key
     }
 
     /// Seals all that is sealed in an endpoint once more, with the key that seals now.
@@ -150,11 +157,15 @@ impl Vault {
 }
 
 fn cipher(secret: &[u8]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&derived(secret, KEY_INFO).into())
+}
+
+fn derived(secret: &[u8], info: &[u8]) -> [u8; 32] {
     let mut key = [0u8; 32];
     Hkdf::<Sha256>::new(None, secret)
-        .expand(KEY_INFO, &mut key)
+        .expand(info, &mut key)
         .expect("32 bytes is a length that HKDF-SHA256 can give");
-    XChaCha20Poly1305::new(&key.into())
+    key
 }
 
 impl std::fmt::Debug for Vault {

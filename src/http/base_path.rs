@@ -1,7 +1,7 @@
 //! The base path: everything is served at the root and below the path of `public_url` alike.
 //!
-//! Removed from each request before it is routed, so no route knows it. A request remembers that it came by it,
-//! because cookies and redirects must stay where the browser is.
+//! Removed from each request before it is routed, so no route knows it. A request remembers that it came by
+//! it, because cookies and redirects must stay where the browser is.
 
 use poem::Request;
 use poem::http::Uri;
@@ -10,7 +10,8 @@ use poem::http::Uri;
 #[derive(Clone)]
 struct ByBasePath;
 
-/// Removes the base path from a request that has it. `base_path` is empty, or a path without a slash at its end.
+/// Removes the base path from a request that has it. `base_path` is empty, or a path without a slash at its
+/// end.
 pub(super) fn strip(request: &mut Request, base_path: &str) {
     if base_path.is_empty() {
         return;

@@ -1,5 +1,5 @@
 //! `/healthz` (the process is alive) and `/readyz` (it can do its work). Neither needs a credential, and
-//! neither tells more than that.
+//! neither says more than that.
 
 use poem::http::StatusCode;
 use poem::web::Data;

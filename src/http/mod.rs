@@ -1,12 +1,12 @@
 //! The HTTP surfaces: thin, over the services.
 //!
-//! A request passes, from the outside in: the accept loop ([`transport::server`]), the shell ([`shell`]: request
-//! id, base path, panics, one envelope for every error), the route, the operation, which reads its input with
-//! [`request`]. Surfaces use services only, never storage.
+//! A request passes, from the outside in: the accept loop ([`transport::server`]), the shell ([`shell`]:
+//! request id, base path, panics, one envelope for every error), the route, the operation, which reads its
+//! input with [`request`]. Surfaces use services only, never storage.
 
 use poem::{Endpoint, EndpointExt, Response, Route, get};
 
-use document::{allow, docs};
+use document::{allow, docs, root};
 use state::State;
 
 pub mod admin;
@@ -39,6 +39,8 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
         .nest("/v1", v1::service())
         .nest_no_strip("/api/v0", v0::routes(v0_document))
         .nest("/admin", admin::routes(admin_document))
+        .at("/", get(root::root))
+        .at("/favicon.ico", get(root::favicon))
         .at("/openapi.json", get(v1_document))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))

@@ -1,8 +1,8 @@
-//! What surrounds every request: its id, the base path, and one form for whatever goes wrong.
+//! What surrounds every request: its id, the base path, and one form of errors.
 //!
-//! poem answers unknown routes, wrong methods, unreadable bodies and panics in its own words; here they
-//! all become the envelope of the surface that was asked. Log lines carry the path without its query,
-//! which may hold what nobody else should read.
+//! poem words unknown routes, wrong methods, unreadable bodies and panics itself; here they all get the
+//! form of their surface ([`super::surface`]). Log lines have the path without its query, which may contain
+//! secrets.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use super::problem::Problem;
 use super::surface::Surface;
 use crate::http::document::allow::Allowed;
 use crate::http::request::limits::Slot;
+use crate::http::transport::connection::Refused;
+use crate::http::transport::framing::Refusal;
 use crate::trace;
 
 /// The name of the header that carries the request's id.
@@ -60,8 +62,14 @@ impl<E: Endpoint> Shell<E> {
         request.extensions_mut().insert(surface);
         let started = tokio::time::Instant::now();
 
-        let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-            Ok(Ok(answer)) => answer.into_response(),
+        let call = async {
+            match request.data::<Refused>() {
+                Some(refused) => Err(refusal(*refused).into()),
+                None => self.inner.call(request).await.map(IntoResponse::into_response),
+            }
+        };
+        let mut response = match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(Ok(response)) => response,
             Ok(Err(error)) => surface.error(&Problem::from_poem(error, self.allowed.methods(&path)), id),
             Err(_) => {
                 tracing::error!(%method, path = surface.loggable(&path), "a request panicked");
@@ -77,6 +85,20 @@ impl<E: Endpoint> Shell<E> {
         tracing::debug!(%method, path = surface.loggable(&path), status, duration_ms, "answered");
         trace::request_answered(method.as_str(), surface.loggable(&path), status);
         response
+    }
+}
+
+/// The error for a request that was refused before it got here.
+fn refusal(refused: Refused) -> Problem {
+    match refused {
+        Refused::Head(Refusal::BareLineFeed) => {
+            Problem::bad_request("A line of the request's head ends in a bare line feed. End lines in CR LF.")
+        }
+        Refused::Head(Refusal::TransferCoding) => Problem::not_implemented(
+            "Unsupported transfer coding. Send a Content-Length, or Transfer-Encoding: chunked.",
+        ),
+        Refused::Head(Refusal::Overloaded) => Problem::overloaded("Too many requests are arriving."),
+        Refused::Host => Problem::bad_request("The request must have exactly one valid Host header."),
     }
 }
 

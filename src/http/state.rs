@@ -1,6 +1,7 @@
 //! What every operation has at hand: the services, and the few facts about the server that only HTTP needs.
 //!
-//! It has a file of its own so that operations, extractors and the router can all name it without naming each other.
+//! It has a file of its own so that operations, extractors and the router can all name it without naming
+//! each other.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use async_trait::async_trait;
 use crate::service::Services;
 
 use super::metrics::Metrics;
+use super::request::budget::Budget;
+use super::request::paging::CursorKey;
 
 /// Says whether the server can do its work, for `/readyz`.
 #[async_trait]
@@ -25,6 +28,10 @@ pub struct Parts {
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
     pub base_path: Arc<str>,
     pub metrics: Metrics,
+    /// The memory for bodies.
+    pub bodies: Arc<Budget>,
+    /// What cursors are signed with.
+    pub cursors: CursorKey,
     /// Whether clients come over TLS, as far as `public_url` says.
     pub is_https: bool,
 }

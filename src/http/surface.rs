@@ -1,8 +1,8 @@
 //! The surfaces: which part of the HTTP interface a path belongs to, and what differs between them.
 //!
-//! The shell treats every request alike. What depends on the surface is decided here: the form of an error, the
-//! session cookie, security headers, and how much of a path may be logged. A new surface is a new variant, and the
-//! compiler then names each decision that it needs. Nothing here knows an operation.
+//! The shell treats every request alike. What depends on the surface is decided here: the form of an error,
+//! the session cookie, security headers, and how much of a path may be logged. A new surface is a new
+//! variant, and the compiler then names each decision that it needs. Nothing here knows an operation.
 
 use poem::Response;
 use poem::http::header::{self, HeaderMap, HeaderValue};

@@ -9,7 +9,7 @@ use crate::domain::access::session::LONGEST_MS;
 use crate::http::base_path;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{Anybody, Person};
-use crate::http::request::body::{BodyShape, Json};
+use crate::http::request::body::{BodyShape, Json, Limit};
 use crate::http::state::State;
 use crate::http::surface::SESSION_COOKIE;
 use crate::service::people::sessions::{SetUp, SignedIn};
@@ -72,7 +72,9 @@ struct SetUpBody {
     password: String,
 }
 
-impl BodyShape for SetUpBody {}
+impl BodyShape for SetUpBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 /// A set-up link to check.
 #[derive(Object)]
@@ -82,7 +84,9 @@ struct SetUpCheckBody {
     token: String,
 }
 
-impl BodyShape for SetUpCheckBody {}
+impl BodyShape for SetUpCheckBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 /// What a set-up link is good for.
 #[derive(Object)]
@@ -99,7 +103,9 @@ struct SignInBody {
     password: String,
 }
 
-impl BodyShape for SignInBody {}
+impl BodyShape for SignInBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 #[derive(ApiResponse)]
 enum SetUpAnswer {

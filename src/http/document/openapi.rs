@@ -1,5 +1,6 @@
-//! What the OpenAPI documents of all surfaces share. poem's document is read, gets its description and its server,
-//! and each operation is handed to the surface, which adds what only it knows: parameters, errors, examples.
+//! What the OpenAPI documents of all surfaces share. poem's document is read, gets its description and its
+//! server, and each operation is handed to the surface, which adds what only it knows: parameters, errors,
+//! examples.
 //!
 //! Credentials, headers and the error schema are the same for several surfaces and exist once, here.
 
@@ -203,8 +204,8 @@ pub fn add_errors<'a>(
     }
 }
 
-/// Adds examples to the bodies, gives JSON its plain name, and names the headers of responses. `sent` and `received`
-/// are null where there is no example.
+/// Adds examples to the bodies, gives JSON its plain name, and names the headers of responses. `sent` and
+/// `received` are null where there is no example.
 pub fn complete_bodies(operation: &mut Value, sent: Value, received: Value) {
     if operation.get("requestBody").is_some() && !sent.is_null() {
         operation["requestBody"]["content"]["application/json"]["example"] = sent;

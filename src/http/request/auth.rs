@@ -21,12 +21,16 @@ use crate::service::people::sessions::SignedIn;
 use crate::service::{Caller, ServiceError};
 
 use crate::http::problem::Problem;
+use crate::http::request::headers::single;
 use crate::http::request::{client, limits};
 use crate::http::state::State;
 use crate::http::surface::Surface;
 
 /// The header in which a page says that the request is its own.
 pub const CSRF: &str = "x-csrf-token";
+
+/// The header that names another app than the credential's own.
+const APP_ID: &str = "x-app-id";
 
 /// What an operation asks for.
 #[derive(Debug, Clone, Copy)]
@@ -77,15 +81,26 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     sent.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
+/// What a request presents.
+fn credentials(request: &Request) -> Result<Credentials<'_>, Problem> {
+    let header = |name| single(request.headers(), name);
+    Ok(Credentials {
+        authorization: header("authorization")?,
+        client_key: header("x-client-key")?,
+        client_secret: header("x-client-secret")?,
+        app_id: header(APP_ID)?,
+        session: session(request),
+    })
+}
+
 /// Says who is asking, and counts the request against their limit.
 async fn identify(request: &Request, state: &State, need: Need) -> Result<Identified, Problem> {
-    let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
-    let credentials = Credentials {
-        authorization: header("authorization"),
-        client_key: header("x-client-key"),
-        client_secret: header("x-client-secret"),
-        app_id: header("x-app-id"),
-        session: session(request),
+    let credentials = match credentials(request) {
+        Ok(credentials) => credentials,
+        Err(unreadable) => {
+            limits::count_stranger(request, state)?;
+            return Err(unreadable);
+        }
     };
     let identified = match state.services.auth.identify(credentials).await {
         Ok(identified) => identified,
@@ -107,11 +122,11 @@ async fn identify(request: &Request, state: &State, need: Need) -> Result<Identi
 /// A session that changes something has to say that its own page asks for it.
 fn check_csrf(request: &Request, session: Option<&SignedIn>) -> Result<(), Problem> {
     let Some(signed_in) = session.filter(|_| !request.method().is_safe()) else { return Ok(()) };
-    let given = request.headers().get(CSRF).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let given = single(request.headers(), CSRF)?.unwrap_or_default();
     if signed_in.token.csrf_matches(given) {
         Ok(())
     } else {
-        Err(Problem::forbidden("X-CSRF-Token is missing or wrong; GET /admin/api/session says what it is."))
+        Err(Problem::forbidden("X-CSRF-Token is missing or wrong. GET /admin/api/session returns it."))
     }
 }
 
@@ -127,7 +142,7 @@ async fn authorize(request: &Request, need: Need) -> Result<Authorized, Problem>
     let identified = identify(request, state, need).await?;
     check_csrf(request, identified.session.as_deref())?;
     need.check(&identified)?;
-    let wanted = request.headers().get("x-app-id").and_then(|v| v.to_str().ok());
+    let wanted = single(request.headers(), APP_ID)?;
     let session = identified.session.clone();
     let caller = state.services.auth.caller(identified, wanted, client::address(request)).await?;
     Ok(Authorized { caller, state: state.clone(), session })
@@ -173,7 +188,7 @@ macro_rules! asking {
 asking! {
     /// `webhooks:read`
     ReadWebhooks = Need::Scope(Scope::WebhooksRead), "webhooks:read";
-    /// `webhooks:read`; of people, those who may export: section 3 of the contract leaves that to admins.
+    /// `webhooks:read`; people also need the role `admin` (section 3 of the contract).
     ExportWebhooks = Need::ScopeAndRole(Scope::WebhooksRead, Role::Admin), "webhooks:read";
     /// `webhooks:write`
     WriteWebhooks = Need::Scope(Scope::WebhooksWrite), "webhooks:write";
@@ -229,7 +244,10 @@ impl<'a> ApiExtractor<'a> for Anybody {
         // be signed in by another site.
         let site = request.headers().get("sec-fetch-site").and_then(|v| v.to_str().ok());
         if !request.method().is_safe() && matches!(site, Some("cross-site" | "same-site")) {
-            return Err(Problem::forbidden("Another site cannot do this; open the dashboard itself.").into());
+            return Err(Problem::forbidden(
+                "Requests from another site are refused. Open the dashboard itself.",
+            )
+            .into());
         }
         Ok(Anybody { state: state.clone() })
     }

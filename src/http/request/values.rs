@@ -1,7 +1,7 @@
 //! Named values, read in the same way from a query string and from a JSON object.
 //!
-//! Filters of the log are given both ways: as parameters of lists and as `filter` of a bulk retry. A reader over
-//! [`Values`] exists once, so that both mean the same.
+//! Filters of the log are given both ways: as parameters of lists and as `filter` of a bulk retry. A reader
+//! over [`Values`] exists once, so that both mean the same.
 
 use serde_json::Value;
 
@@ -12,6 +12,9 @@ use crate::http::request::query::Query;
 
 /// The end of "must be …" for times.
 const TIME: &str = "an RFC 3339 time, such as 2026-05-01T05:14:38Z";
+
+/// The most values of one name.
+const LIST_MAX: usize = 100;
 
 /// Where named values come from. Every problem is noted with the name.
 pub trait Values {
@@ -86,6 +89,10 @@ impl Values for Fields<'_> {
             Some(Value::Array(all)) => all,
             Some(one) => vec![one],
         };
+        if given.len() > LIST_MAX {
+            self.fail(name, format!("has {} values; at most {LIST_MAX} are possible", given.len()));
+            return Vec::new();
+        }
         let all = given.iter().map(|value| value.as_str().and_then(&parse)).collect();
         parsed(self, name, &expected, all).unwrap_or_default()
     }

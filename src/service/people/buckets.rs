@@ -183,6 +183,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// How many buckets are kept.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
     }
