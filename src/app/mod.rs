@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ use crate::host::vault::Vault;
 use crate::http;
 use crate::http::transport::listener::Listener;
 use crate::http::transport::proxies::Proxies;
-use crate::http::transport::server::Door;
+use crate::http::transport::server::{Door, connections_within};
 use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -179,7 +180,9 @@ impl Server {
         let alerting = alerts.start();
         let app = http::app(parts.state);
         let proxies = Proxies::new(config.http.trusted_proxies.clone());
-        let door = Door { listener, tls: tls.clone(), proxies };
+        let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let connections = connections_within(open_files, config.delivery.concurrency);
+        let door = Door { listener, tls: tls.clone(), proxies, connections };
         let http =
             tokio::spawn(http::transport::server::serve(door, app, stop_http.clone(), abort_http.clone()));
         if let Err(error) = dir.note_url(&config.public_base_at(address.clone())) {

@@ -18,8 +18,12 @@ use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
+use crate::http;
+use crate::http;
 use crate::http::metrics::Access;
-use crate::http::{self, State};
+use crate::http::request::budget::Budget;
+use crate::http::request::paging::CursorKey;
+use crate::http::state::State;
 use crate::metrics::{MeterSources, Metrics};
 use crate::service::about::{About, Facts};
 use crate::service::alerts::AlertTargets;
@@ -100,6 +104,7 @@ pub(super) fn assemble(
     stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
     let (clock, policy) = (world.clock.clone(), NetworkPolicy::new(config.network.allow.clone()));
+    let cursors = CursorKey::new(vault.cursor_key());
     let deps = Deps { config, world, address, store: store.clone(), clock, vault, policy };
     let delivery = deps.start_delivery()?;
     let upkeep = deps.upkeep(&delivery);
@@ -115,7 +120,15 @@ pub(super) fn assemble(
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
-    let state = State::new(http::Parts { services, readiness, base_path, is_https, metrics });
+    let state = State::new(http::state::Parts {
+        services,
+        readiness,
+        base_path,
+        is_https,
+        metrics,
+        bodies: Budget::of_bodies(),
+        cursors,
+    });
     let Upkeep { backups, alerts, sweeper, .. } = upkeep;
     Ok(Parts { state, dispatcher, signals: local, jobs, sweeper, backups, alerts })
 }

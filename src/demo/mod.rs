@@ -14,7 +14,8 @@ use crate::app::{Server, Signals, StartError, World, raise_open_files};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::access::app::DEFAULT_APP;
-use crate::domain::{FieldError, Role, Scope, Span};
+use crate::domain::values::invalid::Complaints;
+use crate::domain::{Role, Scope, Span};
 use crate::host::clock::{Clock as _, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::output_queue;
@@ -190,10 +191,10 @@ async fn create_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -
         retry_schedule: Some(Some(SCHEDULE.map(str::to_owned).to_vec())),
         ..EndpointInput::default()
     };
-    let mut errors: Vec<FieldError> = Vec::new();
+    let mut errors = Complaints::default();
     let checked = input.check(endpoints.input_rules(), &mut errors);
     if !errors.is_empty() {
-        return Err(ServiceError::from(crate::domain::Invalid(errors)).into());
+        return Err(ServiceError::from(crate::domain::Invalid(errors.into_vec())).into());
     }
     let (endpoint, secret) = endpoints.create(caller, checked).await?;
     receiver.expect(receiver::OWN_PATH, secret);

@@ -2,8 +2,9 @@
 //! a null is an empty cell.
 //!
 //! A spreadsheet runs a cell that begins like a formula, and much of the log was written by strangers
-//! (receivers' answers). Such text gets a leading `'`, which spreadsheets show as text. Numbers and times
-//! are ours and stay as they are.
+//! (receivers' responses). Such text gets a leading `'`, which spreadsheets show as text. Where a
+//! spreadsheet takes `;` or a tab for the separator, as many are set up to, or a line break for the end of
+//! a row, a cell begins behind each of these, too. Numbers and times are ours and stay as they are.
 
 use std::borrow::Cow;
 
@@ -37,9 +38,32 @@ pub(super) fn page(rows: &[Attempt]) -> Vec<u8> {
 
 const MEMORY: &str = "writing to memory does not fail, and every row has all columns";
 
-/// The text, with a `'` before it if a spreadsheet would run it.
+/// What may begin another cell than the ones written here.
+const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+
+/// The text, with a `'` wherever a cell may begin that a spreadsheet would run.
 fn harmless(text: Cow<'_, str>) -> Cow<'_, str> {
-    if is_formula(&text) { Cow::Owned(format!("'{text}")) } else { text }
+    let begins_cell = |(at, separator): (usize, &str)| {
+        let next = at + separator.len();
+        // A quote that opens a cell is not part of it, and what follows another separator is another cell.
+        let skipped = |c: char| c == '"' || (is_invisible(c) && !SEPARATORS.contains(&c));
+        begins_formula(text[next..].trim_start_matches(skipped)).then_some(next)
+    };
+    let first = is_formula(&text).then_some(0);
+    let others = text.match_indices(SEPARATORS).filter_map(begins_cell);
+    let places: Vec<usize> = first.into_iter().chain(others).collect();
+    if places.is_empty() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + places.len());
+    let mut from = 0;
+    for place in places {
+        out.push_str(&text[from..place]);
+        out.push('\'');
+        from = place;
+    }
+    out.push_str(&text[from..]);
+    Cow::Owned(out)
 }
 
 /// Whether a spreadsheet might run a cell. Some drop what is invisible at its beginning, and some take
@@ -48,11 +72,15 @@ fn is_formula(text: &str) -> bool {
     if text.starts_with(['\t', '\r', '\n']) {
         return true;
     }
-    let invisible = |c: char| {
-        c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
-    };
-    let seen = text.trim_start_matches(invisible);
-    seen.starts_with([
+    begins_formula(text.trim_start_matches(is_invisible))
+}
+
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+fn begins_formula(text: &str) -> bool {
+    text.starts_with([
         '=', '+', '-', '@', '＝', '＋', '－', '＠', '\u{2212}', '\u{fe62}', '\u{fe63}', '\u{fe66}',
         '\u{fe6b}',
     ])
@@ -70,9 +98,6 @@ mod tests {
             "+1",
             "-1",
             "@SUM(A1)",
-            "\t=1",
-            "\r=1",
-            "\n=1",
             "  =1",
             "\u{a0}=1",
             "\u{feff}=1",
@@ -88,7 +113,25 @@ mod tests {
         for text in formulas {
             assert_eq!(harmless(Cow::Borrowed(text)), format!("'{text}"));
         }
-        for text in ["", "a=1", "1-1", "'=1", "{\"a\":1}", " x", "OK", "☃"] {
+        for (text, expected) in [
+            ("a;=1", "a;'=1"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("\n=1", "'\n'=1"),
+            ("a; =1", "a;' =1"),
+            ("a;\"=1", "a;'\"=1"),
+            ("a\t+1", "a\t'+1"),
+            ("a\n-1\r@A1", "a\n'-1\r'@A1"),
+            ("a\r\n=1", "a\r\n'=1"),
+            ("a\n\n=1", "a\n\n'=1"),
+            ("=1;=2", "'=1;'=2"),
+            ("é;＝1;x", "é;'＝1;x"),
+        ] {
+            assert_eq!(harmless(Cow::Borrowed(text)), expected);
+        }
+        for text in
+            ["", "a=1", "1-1", "'=1", "{\"a\":1}", " x", "OK", "☃", "a;b", "a\r\nb", "a;;b", "a;'=1", "a,=1"]
+        {
             assert_eq!(harmless(Cow::Borrowed(text)), text);
         }
     }

@@ -18,12 +18,14 @@ const KEY_INFO: &[u8] = b"postrider/vault/v1";
 /// Place and content of the check value.
 const CHECK_PLACE: &str = "key check";
 const CHECK_TEXT: &[u8] = b"postrider";
+const CURSOR_KEY_INFO: &[u8] = b"postrider/cursors/v1";
 
 /// Seals and opens.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
     /// Decrypts values of the previous key during a rotation.
     previous: Option<XChaCha20Poly1305>,
+    cursor_key: [u8; 32],
 }
 
 /// A value that does not decrypt: it was encrypted with another key, belongs to another place, or is damaged.
@@ -49,15 +51,20 @@ pub struct KeyEvidence {
 impl Vault {
     /// A vault whose key is derived from `secret` (the configured key, or the key file's content).
     pub fn new(secret: &[u8]) -> Vault {
-        Vault { cipher: cipher(secret), previous: None }
+        Vault { cipher: cipher(secret), previous: None, cursor_key: derived(secret, CURSOR_KEY_INFO) }
     }
 
     /// The vault of a key file: the first line encrypts and decrypts; a second line, present during a
     /// rotation, decrypts values of the previous key.
     pub fn of_key_file(text: &str) -> Vault {
         let mut lines = text.lines().map(str::as_bytes);
-        let cipher = cipher(lines.next().unwrap_or_default());
-        Vault { cipher, previous: lines.next().map(self::cipher) }
+        let vault = Vault::new(lines.next().unwrap_or_default());
+        Vault { previous: lines.next().map(cipher), ..vault }
+    }
+
+    /// The key that cursors of lists are signed with: the same after a restart.
+    pub fn cursor_key(&self) -> [u8; 32] {
+        self.cursor_key
     }
 
     /// A new check value.
@@ -177,11 +184,15 @@ impl Vault {
 }
 
 fn cipher(secret: &[u8]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&derived(secret, KEY_INFO).into())
+}
+
+fn derived(secret: &[u8], info: &[u8]) -> [u8; 32] {
     let mut key = [0u8; 32];
     Hkdf::<Sha256>::new(None, secret)
-        .expand(KEY_INFO, &mut key)
+        .expand(info, &mut key)
         .expect("32 bytes is a length that HKDF-SHA256 can give");
-    XChaCha20Poly1305::new(&key.into())
+    key
 }
 
 impl std::fmt::Debug for Vault {

@@ -1,12 +1,12 @@
 //! `/healthz` (the process is alive) and `/readyz` (it can do its work). Neither needs a credential, and
-//! neither tells more than that.
+//! neither says more than that.
 
 use poem::http::StatusCode;
 use poem::web::Data;
 use poem::{Response, handler};
 use serde_json::json;
 
-use super::State;
+use super::state::State;
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
     Response::builder().status(status).content_type("application/json").body(body.to_string())

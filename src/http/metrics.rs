@@ -1,21 +1,23 @@
-//! `/metrics`, for Prometheus: `Authorization: Bearer` with `metrics.token` from anywhere, or an address
-//! of `metrics.allow` without; else 401. Never limited by rate.
+//! `/metrics`, for Prometheus: `Authorization: Bearer` with `metrics.token` from anywhere, or an address of
+//! `metrics.allow` without; else 401. Never limited by rate. A request that has come through a proxy which
+//! is not in `http.trusted_proxies` has no address to go by.
 //!
-//! API keys are no credentials here: whoever watches the server need not be able to use it.
+//! API keys are no credentials here: a program that monitors the server need not be able to use it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem::{Request, Response, handler};
 use subtle::ConstantTimeEq as _;
 
-use super::State;
 use super::problem::Problem;
-use crate::http::request::limits;
+use crate::http::request::client;
+use crate::http::request::headers::single;
+use crate::http::transport::connection::UntrustedForwarding;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,10 +39,11 @@ pub struct Access {
 }
 
 impl Access {
-    fn permits(&self, headers: &HeaderMap, address: Option<IpAddr>) -> bool {
+    /// `authorization` is the header's value. `address` is `None` where it cannot be believed.
+    fn permits(&self, authorization: Option<&str>, address: Option<IpAddr>) -> bool {
         // A token that is presented decides, right or wrong; without one configured there is none to present.
-        if let (Some(token), Some(given)) = (&self.token, headers.get(header::AUTHORIZATION)) {
-            let given = given.to_str().ok().and_then(bearer).unwrap_or_default();
+        if let (Some(token), Some(given)) = (&self.token, authorization) {
+            let given = bearer(given).unwrap_or_default();
             return given.as_bytes().ct_eq(token.as_bytes()).into();
         }
         address.is_some_and(|address| self.allow.iter().any(|net| net.contains(&address)))
@@ -62,9 +65,13 @@ pub struct Metrics {
 
 /// The figures, or 401.
 #[handler]
-pub(crate) async fn metrics(request: &Request, state: Data<&State>) -> poem::Result<Response> {
-    let Metrics { access, source } = &state.metrics;
-    if !access.permits(request.headers(), limits::address(request)) {
+pub(crate) async fn metrics(request: &Request, Data(metrics): Data<&Metrics>) -> poem::Result<Response> {
+    let Metrics { access, source } = metrics;
+    let authorization = single(request.headers(), header::AUTHORIZATION.as_str())?;
+    // A proxy that nobody has named stands between: the address is its own, and says nothing about who asks.
+    let is_proxied = request.data::<UntrustedForwarding>().is_some();
+    let address = client::address(request).filter(|_| !is_proxied);
+    if !access.permits(authorization, address) {
         return Err(Problem::unauthorized().into());
     }
     let accepts = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -88,7 +95,6 @@ pub(crate) async fn metrics(request: &Request, state: Data<&State>) -> poem::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poem::http::HeaderValue;
 
     #[test]
     fn a_token_opens_from_anywhere_and_an_address_of_the_list_without_one() {
@@ -98,19 +104,15 @@ mod tests {
         };
         let (open, closed) = (access(None), access(Some("t0ken")));
         let permits = |access: &Access, header: Option<&str>, address: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            if let Some(header) = header {
-                headers.insert(header::AUTHORIZATION, HeaderValue::from_str(header).unwrap());
-            }
-            access.permits(&headers, address.map(|a| a.parse().unwrap()))
+            access.permits(header, address.map(|a| a.parse().unwrap()))
         };
         for access in [&open, &closed] {
             assert!(permits(access, None, Some("10.1.2.3")) && permits(access, None, Some("::1")));
             assert!(!permits(access, None, Some("11.1.2.3")) && !permits(access, None, None));
         }
-        for good in ["Bearer t0ken", "bearer  t0ken"] {
-            assert!(permits(&closed, Some(good), Some("11.1.2.3")) && permits(&closed, Some(good), None));
-            assert!(!permits(&open, Some(good), Some("11.1.2.3")), "no token is configured");
+        for right in ["Bearer t0ken", "bearer  t0ken"] {
+            assert!(permits(&closed, Some(right), Some("11.1.2.3")) && permits(&closed, Some(right), None));
+            assert!(!permits(&open, Some(right), Some("11.1.2.3")), "no token is configured");
         }
         for bad in ["Bearer t0ke", "Bearer t0ken2", "Bearer ", "Bearer", "t0ken", "Basic t0ken", ""] {
             assert!(!permits(&closed, Some(bad), Some("10.1.2.3")), "{bad}");

@@ -1,72 +1,27 @@
 //! The HTTP surfaces: thin, over the services.
 //!
-//! A request passes, from the outside in: the accept loop ([`transport::server`]), the shell ([`shell`]: request
-//! id, base path, panics, one envelope for every error), the route, the operation, which reads its input with
-//! [`request`]. Surfaces use services only, never storage.
+//! A request passes, from the outside in: the accept loop ([`transport::server`]), the shell ([`shell`]:
+//! request id, base path, panics, one envelope for every error), the route, the operation, which reads its
+//! input with [`request`]. Surfaces use services only, never storage.
 
-use std::ops::Deref;
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use poem::{Endpoint, EndpointExt, Response, Route, get};
 
-use crate::service::Services;
-
-use document::{allow, docs};
+use document::{allow, docs, root};
+use state::State;
 
 pub mod admin;
+pub mod base_path;
 pub mod document;
 pub mod health;
 pub mod metrics;
 pub mod problem;
 pub mod request;
 pub mod shell;
+pub mod state;
+pub mod surface;
 pub mod transport;
 pub mod v0;
 pub mod v1;
-
-/// Says whether the server can do its work, for `/readyz`.
-#[async_trait]
-pub trait Readiness: Send + Sync {
-    /// `Err` has a sentence: what is not ready.
-    async fn ready(&self) -> Result<(), String>;
-}
-
-/// What every operation has at hand.
-pub struct Parts {
-    pub services: Services,
-    pub readiness: Arc<dyn Readiness>,
-    /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
-    pub base_path: Arc<str>,
-    pub metrics: metrics::Metrics,
-    /// Whether clients come over TLS, as far as `public_url` says.
-    pub is_https: bool,
-}
-
-impl Parts {
-    /// A path on this server as it is seen from outside.
-    pub fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.base_path)
-    }
-}
-
-/// [`Parts`], shared: each request has its own handle, and one handle is one count.
-#[derive(Clone)]
-pub struct State(Arc<Parts>);
-
-impl State {
-    pub fn new(parts: Parts) -> State {
-        State(Arc::new(parts))
-    }
-}
-
-impl Deref for State {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
 
 /// All surfaces as one endpoint, which never fails.
 pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
@@ -84,13 +39,15 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
         .nest("/v1", v1::service())
         .nest_no_strip("/api/v0", v0::routes(v0_document))
         .nest("/admin", admin::routes(admin_document))
+        .at("/", get(root::root))
+        .at("/favicon.ico", get(root::favicon))
         .at("/openapi.json", get(v1_document))
         .at("/docs", get(docs::page))
         .at("/docs/", get(docs::with_slash))
         .at("/docs/:file", get(docs::file))
         .at("/healthz", get(health::healthz))
         .at("/readyz", get(health::readyz))
-        .at("/metrics", get(metrics::metrics))
+        .at("/metrics", get(metrics::metrics).data(state.metrics.clone()))
         .data(state);
     shell::Shell::new(routes, base_path, allowed)
 }

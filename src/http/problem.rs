@@ -1,9 +1,8 @@
-//! What went wrong, as clients of `/v1` see it: one envelope for every error.
+//! Errors as clients of `/v1` see them: one envelope for all.
 //!
 //! `{"errors":[{"status","code","title","detail","source"?}],"meta":{"request_id"}}`. Handlers return a
-//! [`Problem`]; whatever else fails on the way (an unknown route, a malformed body, a panic) is turned
-//! into one by [`Problem::from_poem`]. The request id is put in at the very end, by the middleware that
-//! knows it.
+//! [`Problem`]; every other error (an unknown route, a malformed body, a panic) is converted by
+//! [`Problem::from_poem`]. The request id is added last, by the middleware that knows it.
 
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 use serde_json::{Value, json};
 
+use crate::domain::values::invalid::{COMPLAINTS_MAX, quoted};
 use crate::domain::{FieldError, Invalid};
 use crate::service::ServiceError;
 
@@ -33,13 +33,13 @@ pub struct Entry {
     pub source: Option<Source>,
 }
 
-/// An error answer.
+/// An error response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}")]
 pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
-    /// Goes before the code's own title.
+    /// Replaces the code's own title.
     pub own_title: Option<&'static str>,
     pub entries: Vec<Entry>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -89,8 +89,26 @@ impl Problem {
 
     /// 415.
     pub fn unsupported_media_type(found: &str) -> Problem {
-        let detail = format!("The body has the content type {found:?}; send application/json.");
+        let detail = format!("Unsupported content type {}. Send application/json.", quoted(found));
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 415 for a body that is compressed or encoded in another way.
+    pub fn unsupported_content_encoding(found: &str) -> Problem {
+        let detail = format!("Unsupported content encoding {}. Send the body as it is.", quoted(found));
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 501.
+    pub fn not_implemented(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail)
+    }
+
+    /// 503.
+    pub fn overloaded(why: &str) -> Problem {
+        let detail = format!("{why} Try again in a second.");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+            .with_header(header::RETRY_AFTER, 1)
     }
 
     /// 429; `secs` is when to try again.
@@ -100,9 +118,9 @@ impl Problem {
             .with_header(header::RETRY_AFTER, secs)
     }
 
-    /// 405; `allowed` are the methods that the path answers to.
+    /// 405; `allowed` are the methods that the path has.
     pub fn method_not_allowed(allowed: &str) -> Problem {
-        let detail = format!("This path answers to {allowed}; see /docs.");
+        let detail = format!("This endpoint supports {allowed}. See /docs.");
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         match HeaderValue::from_str(allowed) {
             Ok(value) => problem.with_header(header::ALLOW, value),
@@ -110,26 +128,26 @@ impl Problem {
         }
     }
 
-    /// 500. The cause is logged, not told.
+    /// 500. The cause is in the log only.
     pub fn internal() -> Problem {
-        let detail = "Something went wrong on this server; its log has the cause under this request id.";
+        let detail = "Internal error. The server's log has the cause under this request id.";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
     /// 422 for fields of the body.
     pub fn invalid_fields(errors: Vec<FieldError>) -> Problem {
         let entry =
-            |e: FieldError| Entry { source: Some(Source::Pointer(e.pointer.clone())), detail: sentence(&e) };
-        Problem::invalid(errors.into_iter().map(entry).collect())
+            |e: FieldError| Entry { detail: sentence(&e), source: Some(Source::Pointer(cut(e.pointer))) };
+        Problem::invalid(errors.into_iter().take(COMPLAINTS_MAX).map(entry).collect())
     }
 
     /// 422 for query parameters.
     pub fn invalid_parameters(errors: Vec<(String, String)>) -> Problem {
         let entry = |(name, message): (String, String)| Entry {
             detail: ended(format!("{name} {message}")),
-            source: Some(Source::Parameter(name)),
+            source: Some(Source::Parameter(cut(name))),
         };
-        Problem::invalid(errors.into_iter().map(entry).collect())
+        Problem::invalid(errors.into_iter().take(COMPLAINTS_MAX).map(entry).collect())
     }
 
     fn invalid(entries: Vec<Entry>) -> Problem {
@@ -148,17 +166,17 @@ impl Problem {
         self.own_title.unwrap_or_else(|| title(self.code))
     }
 
-    /// What poem itself found wrong with a request. `allowed` are the methods of its path.
+    /// An error of poem itself. `allowed` are the methods of the path.
     pub fn from_poem(error: poem::Error, allowed: &str) -> Problem {
         if error.is::<Problem>() {
             return error.downcast::<Problem>().unwrap_or_else(|_| Problem::internal());
         }
         // What cannot be decoded in a path is a name that nothing has.
         if error.is::<poem::error::ParsePathError>() {
-            return Problem::not_found("There is nothing at this path; see /docs.");
+            return Problem::not_found("No such endpoint. See /docs.");
         }
         match error.status() {
-            StatusCode::NOT_FOUND => Problem::not_found("There is nothing at this path; see /docs."),
+            StatusCode::NOT_FOUND => Problem::not_found("No such endpoint. See /docs."),
             StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(allowed),
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("The body is too large."),
             status if status.is_client_error() => Problem::bad_request(error.to_string()),
@@ -169,7 +187,7 @@ impl Problem {
         }
     }
 
-    /// The answer, with the id of the request it answers.
+    /// The response, with the id of its request.
     pub fn render(&self, request_id: &str) -> Response {
         let body = self.to_json(request_id).to_string();
         let mut response = Response::builder()
@@ -206,6 +224,18 @@ impl Problem {
     }
 }
 
+/// The most characters of a name or a sentence that repeats what a client has sent.
+const SAID_MAX: usize = 1_000;
+
+/// A text that a client has sent, or the beginning of it.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SAID_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// A field error as a sentence that names the field.
 fn sentence(error: &FieldError) -> String {
     match error.pointer.trim_start_matches('/') {
@@ -215,7 +245,8 @@ fn sentence(error: &FieldError) -> String {
 }
 
 /// A sentence with its full stop.
-fn ended(mut sentence: String) -> String {
+fn ended(sentence: String) -> String {
+    let mut sentence = cut(sentence);
     if !sentence.ends_with(['.', '?', '!']) {
         sentence.push('.');
     }
@@ -234,13 +265,14 @@ fn title(code: &str) -> &'static str {
         "unsupported_media_type" => "Unsupported media type",
         "validation_failed" => "Validation failed",
         "rate_limit_exceeded" => "Rate limit exceeded",
+        "not_implemented" => "Not implemented",
         "overloaded" => "Overloaded",
         "storage_full" => "Storage full",
         _ => "Internal error",
     }
 }
 
-/// The one map from what services say to what `/v1` answers.
+/// The only map from service errors to responses.
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
         match error {
@@ -256,16 +288,11 @@ impl From<ServiceError> for Problem {
             ServiceError::Invalid(Invalid(errors)) => Problem::invalid_fields(errors),
             ServiceError::RateLimited { retry_after_secs } => Problem::rate_limited(retry_after_secs),
             ServiceError::TooLarge(detail) => Problem::too_large(detail),
-            ServiceError::Unavailable(why) => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                format!("{why} Try again in a second."),
-            )
-            .with_header(header::RETRY_AFTER, 1),
+            ServiceError::Unavailable(why) => Problem::overloaded(why),
             ServiceError::StorageFull => Problem::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "storage_full",
-                "The disk is full: nothing can be written, reads go on. Free some space; it goes on by itself.",
+                "The disk is full. Nothing can be written until there is free space; reads still work.",
             ),
             error @ ServiceError::Internal(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
@@ -291,7 +318,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The error answers are added to the document for all operations alike: see `v1::openapi`.
+/// Error responses are added to the document for all operations alike: see
+/// [`crate::http::document::openapi`].
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![] }

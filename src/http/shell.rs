@@ -1,22 +1,25 @@
-//! What surrounds every request: its id, the base path, and one form for whatever goes wrong.
+//! What surrounds every request: its id, the base path, and one form of errors.
 //!
-//! poem answers unknown routes, wrong methods, unreadable bodies and panics in its own words; here they
-//! all become the envelope of the surface that was asked. Log lines carry the path without its query,
-//! which may hold what nobody else should read.
+//! poem words unknown routes, wrong methods, unreadable bodies and panics itself; here they all get the
+//! form of their surface ([`super::surface`]). Log lines have the path without its query, which may contain
+//! secrets.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use poem::http::{HeaderValue, Uri};
+use poem::http::HeaderValue;
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::base_path;
 use super::problem::Problem;
-use super::{admin, v0};
+use super::surface::Surface;
 use crate::http::document::allow::Allowed;
 use crate::http::request::limits::Slot;
+use crate::http::transport::connection::Refused;
+use crate::http::transport::framing::Refusal;
 use crate::trace;
 
 /// The name of the header that carries the request's id.
@@ -41,7 +44,7 @@ impl<E: Endpoint> Endpoint for Shell<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        strip_base_path(&mut request, &self.base_path);
+        base_path::strip(&mut request, &self.base_path);
         let id = request_id(&request);
         // A span of the highest level, so that the id is in every line that is logged at all.
         let span = tracing::error_span!("request", request_id = %id);
@@ -53,35 +56,50 @@ impl<E: Endpoint> Shell<E> {
     async fn answer(&self, mut request: Request, id: &str) -> Response {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let surface = Surface::of(&path);
         let limits = Slot::default();
         request.extensions_mut().insert(limits.clone());
+        request.extensions_mut().insert(surface);
         let started = tokio::time::Instant::now();
 
-        let mut response = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-            Ok(Ok(answer)) => answer.into_response(),
-            Ok(Err(error)) => render(&Problem::from_poem(error, self.allowed.methods(&path)), &path, id),
+        let call = async {
+            match request.data::<Refused>() {
+                Some(refused) => Err(refusal(*refused).into()),
+                None => self.inner.call(request).await.map(IntoResponse::into_response),
+            }
+        };
+        let mut response = match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => surface.error(&Problem::from_poem(error, self.allowed.methods(&path)), id),
             Err(_) => {
-                tracing::error!(%method, path = admin::loggable(&path), "a request panicked");
-                render(&Problem::internal(), &path, id)
+                tracing::error!(%method, path = surface.loggable(&path), "a request panicked");
+                surface.error(&Problem::internal(), id)
             }
         };
         if let Ok(value) = HeaderValue::from_str(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         limits.write(response.headers_mut());
-        if admin::covers(&path) {
-            admin::protect(&path, response.headers_mut());
-        }
+        surface.protect(&path, response.headers_mut());
         let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-        tracing::debug!(%method, path = admin::loggable(&path), status, duration_ms, "answered");
-        trace::request_answered(method.as_str(), admin::loggable(&path), status);
+        tracing::debug!(%method, path = surface.loggable(&path), status, duration_ms, "answered");
+        trace::request_answered(method.as_str(), surface.loggable(&path), status);
         response
     }
 }
 
-/// A problem in the form of the surface that was asked.
-fn render(problem: &Problem, path: &str, id: &str) -> Response {
-    if v0::fault::covers(path) { v0::fault::render(problem) } else { problem.render(id) }
+/// The error for a request that was refused before it got here.
+fn refusal(refused: Refused) -> Problem {
+    match refused {
+        Refused::Head(Refusal::BareLineFeed) => {
+            Problem::bad_request("A line of the request's head ends in a bare line feed. End lines in CR LF.")
+        }
+        Refused::Head(Refusal::TransferCoding) => Problem::not_implemented(
+            "Unsupported transfer coding. Send a Content-Length, or Transfer-Encoding: chunked.",
+        ),
+        Refused::Head(Refusal::Overloaded) => Problem::overloaded("Too many requests are arriving."),
+        Refused::Host => Problem::bad_request("The request must have exactly one valid Host header."),
+    }
 }
 
 /// The id that the client gave, if it is a plain one, or a new one.
@@ -89,34 +107,6 @@ fn request_id(request: &Request) -> String {
     let plain = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(plain);
     given.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned)
-}
-
-fn strip_base_path(request: &mut Request, base_path: &str) {
-    if base_path.is_empty() {
-        return;
-    }
-    let Some(rest) = request.uri().path_and_query().and_then(|all| all.as_str().strip_prefix(base_path))
-    else {
-        return;
-    };
-    let rest = match rest.chars().next() {
-        Some('/') => rest.to_owned(),
-        Some('?') | None => format!("/{rest}"),
-        Some(_) => return,
-    };
-    if let Ok(uri) = rest.parse::<Uri>() {
-        *request.uri_mut() = uri;
-        request.extensions_mut().insert(ByBasePath);
-    }
-}
-
-/// A mark on requests that came by the base path.
-#[derive(Clone)]
-struct ByBasePath;
-
-/// Whether a request came by the base path, and not at the root.
-pub fn came_by_base_path(request: &Request) -> bool {
-    request.extensions().get::<ByBasePath>().is_some()
 }
 
 #[cfg(test)]

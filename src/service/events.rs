@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::cluster::Signals;
 use crate::domain::EventType;
 use crate::domain::event::{BATCH_MAX, Event, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
+use crate::domain::values::invalid::Complaints;
 use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
 use crate::store::{EventDetail, EventFilter, NewEvent, Page, PageRequest, Store, Taken};
@@ -50,9 +51,12 @@ impl Events {
 
     /// Takes in one event. When this returns, it is on disk and will be delivered.
     pub async fn post(&self, caller: &Caller, input: EventInput) -> Result<Event> {
-        let mut errors = Vec::new();
+        let mut errors = Complaints::default();
         let event = self.check(input, "", &mut errors)?;
-        let event = event.filter(|_| errors.is_empty()).ok_or(Invalid(errors))?;
+        let event = match event {
+            Some(event) if errors.is_empty() => event,
+            _ => return Err(Invalid(errors.into_vec()).into()),
+        };
         let mut accepted = self.take(caller, vec![event], |_| "/idempotency_key".to_owned()).await?;
         accepted.pop().ok_or(ServiceError::NotFound("event"))
     }
@@ -62,13 +66,13 @@ impl Events {
         if inputs.is_empty() || inputs.len() > BATCH_MAX {
             return Err(Invalid::one("/events", format!("must have 1 to {BATCH_MAX} events")).into());
         }
-        let mut errors = Vec::new();
+        let mut errors = Complaints::default();
         let mut events = Vec::with_capacity(inputs.len());
         for (i, input) in inputs.into_iter().enumerate() {
             events.extend(self.check(input, &format!("/events/{i}"), &mut errors)?);
         }
         if !errors.is_empty() {
-            return Err(Invalid(errors).into());
+            return Err(Invalid(errors.into_vec()).into());
         }
         self.take(caller, events, |i| format!("/events/{i}/idempotency_key")).await
     }
@@ -96,12 +100,7 @@ impl Events {
     }
 
     /// Checks an event; `prefix` is where it stands in the body.
-    fn check(
-        &self,
-        input: EventInput,
-        prefix: &str,
-        errors: &mut Vec<FieldError>,
-    ) -> Result<Option<NewEvent>> {
+    fn check(&self, input: EventInput, prefix: &str, errors: &mut Complaints) -> Result<Option<NewEvent>> {
         if input.payload.len() > self.size_limit {
             return Err(ServiceError::TooLarge(format!(
                 "The payload{} has {} bytes; at most {} are possible (limits.event_size).",

@@ -10,7 +10,7 @@ use postrider::domain::attempts::retry_after;
 use postrider::domain::network::{self, NetworkPolicy};
 use postrider::domain::pattern::EventPattern;
 use postrider::domain::{Timestamp, endpoint};
-use postrider::http::request::paging::{PARAMS, Paging};
+use postrider::http::request::paging::{CursorKey, PARAMS, Paging};
 use postrider::http::request::query::Query;
 
 fn text(data: &[u8]) -> Option<&str> {
@@ -65,7 +65,8 @@ pub(crate) fn cursor(data: &[u8]) {
     let request = Request::builder().uri(uri).finish();
     let read = |scope: &str| {
         let mut query = Query::of(&request, &PARAMS);
-        let read = Paging::read::<i64>(&mut query, "/v1/events".to_owned(), scope);
+        let key = CursorKey::new([7; 32]);
+        let read = Paging::read::<i64>(&mut query, &key, "/v1/events".to_owned(), scope);
         query.finish().is_ok() && read.is_some() && query_has_cursor(&request)
     };
     assert!(!(read("a") && read("b")), "{text}");

@@ -111,6 +111,25 @@ async fn every_line_is_of_the_format_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_nobody_has_named_opens_nothing_by_its_address() {
+    let untrusting = TestApp::start().await;
+    let trusting = TestApp::with(|c| c.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+    let status = async |app: &TestApp, header: Option<(&str, &str)>| {
+        let mut request = app.client.get(format!("{}/metrics", app.base));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        send(request).await.status
+    };
+    assert_eq!(status(&untrusting, None).await, 200);
+    for name in ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-proto"] {
+        assert_eq!(status(&untrusting, Some((name, "127.0.0.1"))).await, 401, "{name}");
+    }
+    assert_eq!(status(&trusting, Some(("x-forwarded-for", "203.0.113.9"))).await, 401);
+    assert_eq!(status(&trusting, Some(("x-forwarded-for", "127.0.0.1"))).await, 200);
+}
+
+#[tokio::test]
 async fn a_token_or_an_address_opens_it_and_nothing_limits_it() {
     let app = TestApp::with(|config| {
         config.metrics.token = Some(postrider::config::Secret::new("t0ken".to_owned()));

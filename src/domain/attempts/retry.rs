@@ -14,13 +14,19 @@ pub struct Schedule(Vec<Span>);
 impl Schedule {
     /// Checks length and waits. The error is a sentence for the caller.
     pub fn new(waits: Vec<Span>) -> Result<Schedule, String> {
-        if waits.len() > SCHEDULE_MAX {
-            return Err(format!("has {} waits; at most {SCHEDULE_MAX} are possible", waits.len()));
-        }
+        Schedule::check_length(waits.len())?;
         match waits.iter().find(|w| w.as_millis() > WAIT_MAX_MS) {
             Some(wait) => Err(format!("has a wait of {wait}; at most 30d is possible")),
             None => Ok(Schedule(waits)),
         }
+    }
+
+    /// Says what is wrong with so many waits, before they are read.
+    pub fn check_length(waits: usize) -> Result<(), String> {
+        if waits > SCHEDULE_MAX {
+            return Err(format!("has {waits} waits; at most {SCHEDULE_MAX} are possible"));
+        }
+        Ok(())
     }
 
     /// The waits, first to last.

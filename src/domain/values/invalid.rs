@@ -19,6 +19,61 @@ impl FieldError {
     }
 }
 
+/// The most errors of one response; who makes more mistakes than that has made one, many times.
+pub const COMPLAINTS_MAX: usize = 50;
+
+/// The errors of one request while they are collected: no more are kept than are said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Complaints(Vec<FieldError>);
+
+impl Complaints {
+    /// Adds one, if there is room.
+    pub fn push(&mut self, error: FieldError) {
+        if !self.is_full() {
+            self.0.push(error);
+        }
+    }
+
+    /// Adds those of another collection, as far as there is room.
+    pub fn append(&mut self, other: &mut Complaints) {
+        self.extend(std::mem::take(&mut other.0));
+    }
+
+    /// Whether there is no point in looking for more.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= COMPLAINTS_MAX
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of them.
+    pub fn into_vec(self) -> Vec<FieldError> {
+        self.0
+    }
+}
+
+impl Extend<FieldError> for Complaints {
+    fn extend<I: IntoIterator<Item = FieldError>>(&mut self, errors: I) {
+        let room = COMPLAINTS_MAX - self.0.len();
+        self.0.extend(errors.into_iter().take(room));
+    }
+}
+
+/// A text of a client as an error may repeat it: its beginning.
+pub fn quoted(text: &str) -> String {
+    const QUOTED_MAX: usize = 100;
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 /// All that is wrong with a body; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub Vec<FieldError>);

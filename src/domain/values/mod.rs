@@ -1,6 +1,7 @@
 //! Small values that everything else is made of: [`ids`], [`timestamp`], [`span`] (durations), [`headers`],
 //! [`histogram`], pages of lists ([`list`]), and [`invalid`] input.
 
+pub mod fold;
 pub mod headers;
 pub mod histogram;
 pub mod ids;

@@ -8,7 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use crate::domain::{Session, SessionId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::Person;
-use crate::http::request::body::{BodyShape, Json};
+use crate::http::request::body::{BodyShape, Json, Limit};
 use crate::service::ServiceError;
 
 use super::Tag;
@@ -24,7 +24,9 @@ struct PasswordBody {
     new_password: String,
 }
 
-impl BodyShape for PasswordBody {}
+impl BodyShape for PasswordBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 /// A session in the list.
 #[derive(Object)]

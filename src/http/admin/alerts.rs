@@ -229,7 +229,10 @@ fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {
         form
     });
     let kinds = fields.get::<Vec<String>>("kinds", "a list of kinds of alerts").map(|named| {
-        let kinds = named.iter().enumerate();
+        if named.len() > KINDS_MAX {
+            fields.fail("kinds", format!("has {} kinds; at most {KINDS_MAX} are possible", named.len()));
+        }
+        let kinds = named.iter().enumerate().take(KINDS_MAX);
         kinds.filter_map(|(i, text)| kind_of(&mut fields, &format!("kinds/{i}"), text)).collect()
     });
     let queue_age = fields.get::<String>("queue_age", "a length of time such as 15m").and_then(|text| {
@@ -252,6 +255,9 @@ fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {
     fields.finish()?;
     Ok(input)
 }
+
+/// The most kinds of a list: there are fewer.
+const KINDS_MAX: usize = 50;
 
 fn kind_of(fields: &mut Fields<'_>, name: &str, text: &str) -> Option<AlertKind> {
     let kind = AlertKind::parse(text);

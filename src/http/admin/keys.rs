@@ -115,6 +115,9 @@ impl KeysApi {
     }
 }
 
+/// The most scopes of a list: there are fewer, and some have two names.
+const SCOPES_MAX: usize = 50;
+
 fn read_key(body: &Json<KeyBody>) -> Result<KeyInput, Problem> {
     let mut fields = Fields::of_body(&body.bytes, &["name", "scopes", "expires"])?;
     fields.require("name");
@@ -122,7 +125,10 @@ fn read_key(body: &Json<KeyBody>) -> Result<KeyInput, Problem> {
     let name = fields.get::<String>("name", "text").unwrap_or_default();
     let named = fields.get::<Vec<String>>("scopes", "a list of scopes").unwrap_or_default();
     let mut scopes = Vec::new();
-    for (i, name) in named.iter().enumerate() {
+    if named.len() > SCOPES_MAX {
+        fields.fail("scopes", format!("has {} scopes; at most {SCOPES_MAX} are possible", named.len()));
+    }
+    for (i, name) in named.iter().enumerate().take(SCOPES_MAX) {
         match Scope::parse(name) {
             Some(scope) => scopes.push(scope),
             None => {

@@ -23,8 +23,6 @@ mod session;
 mod shapes;
 mod users;
 
-pub use pages::{covers, loggable, protect};
-
 /// The groups of operations.
 #[derive(Tags)]
 enum Tag {

@@ -16,7 +16,6 @@ use crate::http::document::openapi::{
     Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
     scope_names,
 };
-use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
 
 use super::examples;
 
@@ -126,18 +125,16 @@ const CONFLICTS: &[&str] = &[
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
     let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, PREFIX, complete_operation);
-    document["components"]["securitySchemes"] = schemes();
-    document["components"]["schemas"]["Errors"] = errors_schema();
-    document["components"]["headers"] = headers();
+    openapi::add_components(&mut document);
+    add_session_schemes(&mut document["components"]["securitySchemes"]);
     if let Some(all) = document["components"]["schemas"].as_object_mut() {
         complete_schemas(all);
     }
     document
 }
 
-/// The credentials of `/v1`, and those of people.
-fn schemes() -> Value {
-    let mut schemes = security_schemes();
+/// The credentials of people, besides those of keys.
+fn add_session_schemes(schemes: &mut Value) {
     schemes["session"] = json!({
         "type": "apiKey",
         "in": "cookie",
@@ -150,13 +147,10 @@ fn schemes() -> Value {
         "name": "X-CSRF-Token",
         "description": "With a session, where something changes: what `GET /admin/api/session` tells.",
     });
-    schemes
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
-    // The scheme's name says who may: see `http::auth`.
-    let access = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
-    let access = access.unwrap_or_default();
+    let access = openapi::access(operation).unwrap_or_default();
     let is_read = method == "get";
     let person = if is_read { json!({ "session": [] }) } else { json!({ "session": [], "csrf": [] }) };
     let (words, security) = match access.as_str() {
@@ -176,13 +170,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     operation["x-access"] = json!(access);
     operation["security"] = security;
     complete_parameters(path, operation);
-    for (status, description) in errors_of(path, method, &access, operation) {
-        operation["responses"][status] = json!({
-            "description": description,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
-        });
-    }
-    complete_bodies(operation);
+    let errors = errors_of(path, method, &access, operation);
+    openapi::add_errors(operation, &errors, "Errors");
+    let (sent, received) = examples::of(operation["operationId"].as_str().unwrap_or_default());
+    openapi::complete_bodies(operation, sent, received);
 }
 
 fn complete_parameters(path: &str, operation: &mut Value) {
@@ -245,28 +236,6 @@ fn errors_of(path: &str, method: &str, access: &str, operation: &Value) -> Vec<(
         errors.push(("507", "The disk is full; reads go on (`storage_full`)."));
     }
     errors
-}
-
-/// Puts examples to the bodies, and gives JSON its plain name.
-fn complete_bodies(operation: &mut Value) {
-    let id = operation["operationId"].as_str().unwrap_or_default();
-    let (sent, answered) = examples::of(id);
-    if operation.get("requestBody").is_some() {
-        operation["requestBody"]["content"]["application/json"]["example"] = sent;
-    }
-    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        if let Some(content) = response["content"].as_object_mut() {
-            if let Some(json) = content.remove("application/json; charset=utf-8") {
-                content.insert("application/json".to_owned(), json);
-            }
-            if status.starts_with('2') {
-                content["application/json"]["example"] = answered.clone();
-            }
-        } else if let Some(response) = response.as_object_mut() {
-            response.remove("content");
-        }
-        name_headers(response, matches!(status.as_str(), "429" | "503"));
-    }
 }
 
 fn complete_schemas(schemas: &mut Map<String, Value>) {

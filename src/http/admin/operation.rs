@@ -5,10 +5,10 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::domain::Span;
 use crate::domain::retention::Source;
-use crate::http::State;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{Admin, AnyRole};
 use crate::http::request::body::{BodyShape, Fields, Json};
+use crate::http::state::State;
 use crate::service::retention::{Change, View};
 
 use super::Tag;

@@ -8,46 +8,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use poem::http::header::{self, HeaderMap, HeaderValue};
 use poem::web::{Data, Path};
 use poem::{Request, Response, handler};
 
-use crate::http::State;
 use crate::http::document::assets;
 use crate::http::document::assets::{FOR_EVER, File, INDEX, REVALIDATE};
 use crate::http::problem::Problem;
+use crate::http::state::State;
 
 use super::modules;
-
-/// What a page may load and do: its own files and nothing else, no inline code, in no frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'self'; \
-                      frame-ancestors 'none'";
-
-/// Where set-up links are; what follows is a secret.
-const SETUP: &str = "/admin/setup/";
-
-/// Whether a path belongs to the dashboard.
-pub fn covers(path: &str) -> bool {
-    path == "/admin" || path.starts_with("/admin/")
-}
-
-/// A path as it may stand in the log: the token of a set-up link is left out.
-pub fn loggable(path: &str) -> &str {
-    if path.starts_with(SETUP) { SETUP } else { path }
-}
-
-/// Puts on every answer below `/admin` what keeps it safe.
-pub fn protect(path: &str, headers: &mut HeaderMap) {
-    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    set(header::CONTENT_SECURITY_POLICY, POLICY);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "same-origin");
-    set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    if path.starts_with("/admin/api") {
-        set(header::CACHE_CONTROL, "no-store");
-    }
-}
 
 /// The page.
 #[handler]
@@ -105,21 +74,4 @@ fn filled(base_path: &str, shown: Option<&'static str>) -> Option<Arc<File>> {
 /// Text as it may stand in an attribute.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_of_a_setup_link_is_in_no_log_line() {
-        assert_eq!(loggable("/admin/setup/0123"), "/admin/setup/");
-        assert_eq!(loggable("/admin/webhooks"), "/admin/webhooks");
-    }
-
-    #[test]
-    fn only_what_is_below_admin_is_the_dashboards() {
-        assert!(covers("/admin") && covers("/admin/") && covers("/admin/api/session"));
-        assert!(!covers("/administrator") && !covers("/v1/webhooks"));
-    }
 }

@@ -6,11 +6,12 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::domain::access::session::LONGEST_MS;
-use crate::http::State;
+use crate::http::base_path;
 use crate::http::problem::Problem;
-use crate::http::request::auth::{Anybody, COOKIE, Person};
-use crate::http::request::body::{BodyShape, Json};
-use crate::http::shell;
+use crate::http::request::auth::{Anybody, Person};
+use crate::http::request::body::{BodyShape, Json, Limit};
+use crate::http::state::State;
+use crate::http::surface::SESSION_COOKIE;
 use crate::service::people::sessions::{SetUp, SignedIn};
 
 use super::Tag;
@@ -71,7 +72,9 @@ struct SetUpBody {
     password: String,
 }
 
-impl BodyShape for SetUpBody {}
+impl BodyShape for SetUpBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 /// A set-up link to check.
 #[derive(Object)]
@@ -81,7 +84,9 @@ struct SetUpCheckBody {
     token: String,
 }
 
-impl BodyShape for SetUpCheckBody {}
+impl BodyShape for SetUpCheckBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 /// What a set-up link is good for.
 #[derive(Object)]
@@ -98,7 +103,9 @@ struct SignInBody {
     password: String,
 }
 
-impl BodyShape for SignInBody {}
+impl BodyShape for SignInBody {
+    const LIMIT: Limit = Limit::Password;
+}
 
 #[derive(ApiResponse)]
 enum SetUpAnswer {
@@ -228,7 +235,10 @@ fn cookie(state: &State, request: &Request, signed_in: Option<&SignedIn>) -> Str
     let is_https = state.is_https || *request.scheme() == Scheme::HTTPS;
     let secure = if is_https { "; Secure" } else { "" };
     // Everything is there at the root, too, and whoever signs in there stays there.
-    let path = if shell::came_by_base_path(request) { &state.base_path } else { "/" };
+    let path = match base_path::seen_by(request, &state.base_path) {
+        "" => "/",
+        base_path => base_path,
+    };
     let (token, seconds) = signed_in.map_or(("", 0), |s| (s.token.as_str(), LONGEST_MS / 1_000));
-    format!("{COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    format!("{SESSION_COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, Object};
 
 use crate::http::problem::Problem;
 use crate::http::request::body::Fields;
-use crate::http::request::limits;
+use crate::http::request::client::address;
 use crate::service::people::sessions::Client;
 
 /// A list, which is always whole.
@@ -47,5 +47,5 @@ pub(super) fn texts<const N: usize>(bytes: &Bytes, names: [&str; N]) -> Result<[
 /// Where a request comes from.
 pub(super) fn client(request: &Request) -> Client {
     let user_agent = request.headers().get("user-agent").and_then(|v| v.to_str().ok());
-    Client { address: limits::address(request), user_agent: user_agent.map(str::to_owned) }
+    Client { address: address(request), user_agent: user_agent.map(str::to_owned) }
 }

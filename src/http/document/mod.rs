@@ -2,9 +2,11 @@
 //!
 //! * [`openapi`]: what the OpenAPI documents of all surfaces share. [`docs`]: Swagger UI.
 //! * [`allow`]: the methods of each path, for the `Allow` header of a 405, read from those documents.
+//! * [`root`]: what browsers ask for at the root.
 //! * [`assets`]: the embedded files of the dashboard, with ETags and compression.
 
 pub mod allow;
 pub mod assets;
 pub mod docs;
 pub mod openapi;
+pub mod root;

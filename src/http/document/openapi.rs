@@ -1,5 +1,8 @@
-//! What the OpenAPI documents of all surfaces have in common: poem's own document is read, told what it is
-//! about and where it is served, and each operation is handed to the surface, which knows the rest.
+//! What the OpenAPI documents of all surfaces share. poem's document is read, gets its description and its
+//! server, and each operation is handed to the surface, which adds what only it knows: parameters, errors,
+//! examples.
+//!
+//! Credentials, headers and the error schema are the same for several surfaces and exist once, here.
 
 use serde_json::{Map, Value, json};
 
@@ -115,4 +118,145 @@ pub fn frame(
     }
     document["paths"] = Value::Object(completed);
     document
+}
+
+/// Adds credentials, headers and the schema of errors.
+pub fn add_components(document: &mut Value) {
+    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["schemas"]["Errors"] = errors_schema();
+    document["components"]["headers"] = headers();
+}
+
+/// The headers of responses.
+fn headers() -> Value {
+    let whole = |description: &str| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
+    json!({
+        "X-Request-Id": {
+            "description": "The id that the request was sent with, or one that was made. It is in the log.",
+            "schema": { "type": "string" },
+        },
+        "X-RateLimit-Limit": whole("Requests (or posted events) that a full bucket holds."),
+        "X-RateLimit-Remaining": whole("How many are left."),
+        "X-RateLimit-Reset": whole("Seconds until the bucket is full."),
+        "Retry-After": whole("Seconds until it is worth trying again."),
+    })
+}
+
+/// Names the headers of a response.
+fn name_headers(response: &mut Value, retry_after: bool) {
+    let mut names = vec!["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+    names.extend(retry_after.then_some("Retry-After"));
+    for name in names {
+        response["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}
+
+/// The two forms of credentials, for every surface.
+pub fn security_schemes() -> Value {
+    json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key's token: `prk_<id>_<secret>`, as `postrider key create` prints it.",
+        },
+        "client_key": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-client-key",
+            "description": "`prk_<id>`; together with x-client-secret.",
+        },
+        "client_secret": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-client-secret",
+            "description": "The key's secret; together with x-client-key.",
+        },
+    })
+}
+
+/// Who may call an operation: until the document is completed, that is the name of its security scheme
+/// ([`crate::http::request::auth`]).
+pub fn access(operation: &Value) -> Option<String> {
+    operation["security"][0].as_object().and_then(|schemes| schemes.keys().next().cloned())
+}
+
+/// Replaces the scope, which poem has as a security scheme, by the credentials that can have it.
+pub fn require_scope(operation: &mut Value) {
+    let Some(scope) = access(operation) else { return };
+    let text = operation["description"].as_str().unwrap_or_default();
+    operation["description"] = json!(format!("{text}\n\nScope: `{scope}`.").trim_start());
+    operation["x-scope"] = json!(scope);
+    operation["security"] = json!([{ "bearer": [] }, { "client_key": [], "client_secret": [] }]);
+}
+
+/// Adds error responses, each a status and its description, with the schema of this name.
+pub fn add_errors<'a>(
+    operation: &mut Value,
+    errors: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
+    schema: &str,
+) {
+    let schema = format!("#/components/schemas/{schema}");
+    for (status, description) in errors {
+        operation["responses"][status] = json!({
+            "description": description,
+            "content": { "application/json": { "schema": { "$ref": schema } } },
+        });
+    }
+}
+
+/// Adds examples to the bodies, gives JSON its plain name, and names the headers of responses. `sent` and
+/// `received` are null where there is no example.
+pub fn complete_bodies(operation: &mut Value, sent: Value, received: Value) {
+    if operation.get("requestBody").is_some() && !sent.is_null() {
+        operation["requestBody"]["content"]["application/json"]["example"] = sent;
+    }
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        if let Some(content) = response["content"].as_object_mut() {
+            if let Some(json) = content.remove("application/json; charset=utf-8") {
+                content.insert("application/json".to_owned(), json);
+            }
+            if status.starts_with('2') && !received.is_null() && content.contains_key("application/json") {
+                content["application/json"]["example"] = received.clone();
+            }
+        } else if let Some(response) = response.as_object_mut() {
+            response.remove("content");
+        }
+        name_headers(response, matches!(status.as_str(), "429" | "503"));
+    }
+}
+
+/// The schema of errors, for every surface but v0.
+fn errors_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What went wrong, one entry for each problem.",
+        "required": ["errors", "meta"],
+        "properties": {
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["status", "code", "title", "detail"],
+                    "properties": {
+                        "status": { "type": "string", "example": "422" },
+                        "code": { "type": "string", "example": "validation_failed" },
+                        "title": { "type": "string", "example": "Validation failed" },
+                        "detail": { "type": "string", "example": "events is required." },
+                        "source": {
+                            "type": "object",
+                            "properties": {
+                                "pointer": { "type": "string", "example": "/events" },
+                                "parameter": { "type": "string", "example": "per_page" },
+                            },
+                        },
+                    },
+                },
+            },
+            "meta": {
+                "type": "object",
+                "required": ["request_id"],
+                "properties": { "request_id": { "type": "string" } },
+            },
+        },
+    })
 }

@@ -20,14 +20,17 @@ use crate::service::people::auth::{Credentials, Identified};
 use crate::service::people::sessions::SignedIn;
 use crate::service::{Caller, ServiceError};
 
-use crate::http::State;
 use crate::http::problem::Problem;
-use crate::http::request::limits;
+use crate::http::request::headers::single;
+use crate::http::request::{client, limits};
+use crate::http::state::State;
+use crate::http::surface::Surface;
 
 /// The header in which a page says that the request is its own.
 pub const CSRF: &str = "x-csrf-token";
-/// The name of the session's cookie.
-pub const COOKIE: &str = "postrider_session";
+
+/// The header that names another app than the credential's own.
+const APP_ID: &str = "x-app-id";
 
 /// What an operation asks for.
 #[derive(Debug, Clone, Copy)]
@@ -66,22 +69,38 @@ impl Need {
     }
 }
 
-/// The token of the session's cookie.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The token of the session's cookie, on a surface that has one.
+fn session(request: &Request) -> Option<&str> {
+    let surface = *request.data::<Surface>()?;
+    cookie(request.headers(), surface.session_cookie()?)
+}
+
+/// The value of a cookie.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    sent.flat_map(|value| value.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    sent.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// What a request presents.
+fn credentials(request: &Request) -> Result<Credentials<'_>, Problem> {
+    let header = |name| single(request.headers(), name);
+    Ok(Credentials {
+        authorization: header("authorization")?,
+        client_key: header("x-client-key")?,
+        client_secret: header("x-client-secret")?,
+        app_id: header(APP_ID)?,
+        session: session(request),
+    })
 }
 
 /// Says who is asking, and counts the request against their limit.
 async fn identify(request: &Request, state: &State, need: Need) -> Result<Identified, Problem> {
-    let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
-    let credentials = Credentials {
-        authorization: header("authorization"),
-        client_key: header("x-client-key"),
-        client_secret: header("x-client-secret"),
-        app_id: header("x-app-id"),
-        session: cookie(request.headers()),
+    let credentials = match credentials(request) {
+        Ok(credentials) => credentials,
+        Err(unreadable) => {
+            limits::count_stranger(request, state)?;
+            return Err(unreadable);
+        }
     };
     let identified = match state.services.auth.identify(credentials).await {
         Ok(identified) => identified,
@@ -103,11 +122,11 @@ async fn identify(request: &Request, state: &State, need: Need) -> Result<Identi
 /// A session that changes something has to say that its own page asks for it.
 fn check_csrf(request: &Request, session: Option<&SignedIn>) -> Result<(), Problem> {
     let Some(signed_in) = session.filter(|_| !request.method().is_safe()) else { return Ok(()) };
-    let given = request.headers().get(CSRF).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let given = single(request.headers(), CSRF)?.unwrap_or_default();
     if signed_in.token.csrf_matches(given) {
         Ok(())
     } else {
-        Err(Problem::forbidden("X-CSRF-Token is missing or wrong; GET /admin/api/session says what it is."))
+        Err(Problem::forbidden("X-CSRF-Token is missing or wrong. GET /admin/api/session returns it."))
     }
 }
 
@@ -123,9 +142,9 @@ async fn authorize(request: &Request, need: Need) -> Result<Authorized, Problem>
     let identified = identify(request, state, need).await?;
     check_csrf(request, identified.session.as_deref())?;
     need.check(&identified)?;
-    let wanted = request.headers().get("x-app-id").and_then(|v| v.to_str().ok());
+    let wanted = single(request.headers(), APP_ID)?;
     let session = identified.session.clone();
-    let caller = state.services.auth.caller(identified, wanted, limits::address(request)).await?;
+    let caller = state.services.auth.caller(identified, wanted, client::address(request)).await?;
     Ok(Authorized { caller, state: state.clone(), session })
 }
 
@@ -169,7 +188,7 @@ macro_rules! asking {
 asking! {
     /// `webhooks:read`
     ReadWebhooks = Need::Scope(Scope::WebhooksRead), "webhooks:read";
-    /// `webhooks:read`; of people, those who may export: section 3 of the contract leaves that to admins.
+    /// `webhooks:read`; people also need the role `admin` (section 3 of the contract).
     ExportWebhooks = Need::ScopeAndRole(Scope::WebhooksRead, Role::Admin), "webhooks:read";
     /// `webhooks:write`
     WriteWebhooks = Need::Scope(Scope::WebhooksWrite), "webhooks:write";
@@ -190,7 +209,7 @@ asking! {
 impl Person {
     /// Whether a request comes with a session that is good. Counts nothing.
     pub async fn is(request: &Request, state: &State) -> bool {
-        let credentials = Credentials { session: cookie(request.headers()), ..Credentials::default() };
+        let credentials = Credentials { session: session(request), ..Credentials::default() };
         credentials.session.is_some() && state.services.auth.identify(credentials).await.is_ok()
     }
 
@@ -225,7 +244,10 @@ impl<'a> ApiExtractor<'a> for Anybody {
         // be signed in by another site.
         let site = request.headers().get("sec-fetch-site").and_then(|v| v.to_str().ok());
         if !request.method().is_safe() && matches!(site, Some("cross-site" | "same-site")) {
-            return Err(Problem::forbidden("Another site cannot do this; open the dashboard itself.").into());
+            return Err(Problem::forbidden(
+                "Requests from another site are refused. Open the dashboard itself.",
+            )
+            .into());
         }
         Ok(Anybody { state: state.clone() })
     }
@@ -235,10 +257,14 @@ impl ReadWebhooks {
     /// Asks again, for an answer that goes on for long, whether what the request presented is still good.
     pub fn still_allowed(&self, request: &Request) -> StillAllowed {
         let (headers, state) = (request.headers().clone(), self.state.clone());
+        let surface = request.data::<Surface>().copied();
         Box::new(move || {
             let mut again = Request::builder().finish();
             *again.headers_mut() = headers.clone();
             again.set_data(state.clone());
+            if let Some(surface) = surface {
+                again.set_data(surface);
+            }
             Box::pin(async move { authorize(&again, Need::Scope(Scope::WebhooksRead)).await.is_ok() })
         })
     }
@@ -273,9 +299,13 @@ mod tests {
             ("", None),
         ] {
             headers.insert(header::COOKIE, HeaderValue::from_static(value));
-            assert_eq!(cookie(&headers), found, "{value}");
+            assert_eq!(cookie(&headers, "postrider_session"), found, "{value}");
         }
         headers.append(header::COOKIE, HeaderValue::from_static("postrider_session=e"));
-        assert_eq!(cookie(&headers), Some("e"), "in a second header, as HTTP/2 may send it");
+        assert_eq!(
+            cookie(&headers, "postrider_session"),
+            Some("e"),
+            "in a second header, as HTTP/2 may send it"
+        );
     }
 }

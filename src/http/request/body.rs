@@ -22,11 +22,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::FieldError;
-use crate::domain::values::invalid::escape_pointer;
+use crate::domain::values::invalid::{Complaints, escape_pointer};
 
-use crate::http::State;
 use crate::http::problem::Problem;
-use crate::http::request::nearest;
+use crate::http::request::budget::Share;
+use crate::http::request::{headers, nearest};
+use crate::http::state::State;
 
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -34,17 +35,21 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 const ENVELOPE: usize = 64 * 1024;
 /// The largest body of everything else, in bytes.
 const PLAIN_LIMIT: usize = 1024 * 1024;
+/// The largest body with a password, in bytes: anybody may send one.
+const PASSWORD_LIMIT: usize = 4 * 1024;
 /// The largest batch, in bytes.
 const BATCH_LIMIT: usize = 16 * 1024 * 1024;
+/// What is said when all bodies together take too much.
+const TOO_MANY: &str = "Too many large requests are arriving.";
 /// How much room is made for a body on the word of its sender, in bytes.
 const AT_ONCE: u64 = 64 * 1024;
-/// The most names of an object that are complained of; who sends more has not made a slip.
-const NAMES_MAX: usize = 50;
 
 /// How large a body of some type may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     Plain,
+    /// Sign-in, set-up, a new password.
+    Password,
     /// One event.
     Event,
     /// A batch of events.
@@ -62,6 +67,8 @@ pub trait BodyShape: Type {
 /// The text of a JSON body that is documented as a `T`.
 pub struct Json<T> {
     pub bytes: Bytes,
+    /// What it takes of the memory for bodies, as long as it is worked on.
+    _share: Share,
     shape: PhantomData<fn() -> T>,
 }
 
@@ -87,19 +94,32 @@ impl<'a, T: BodyShape> ApiExtractor<'a> for Json<T> {
         let state = request.data::<State>().ok_or_else(Problem::internal)?;
         let limit = match T::LIMIT {
             Limit::Plain => PLAIN_LIMIT,
+            Limit::Password => PASSWORD_LIMIT,
             Limit::Event => state.services.events.size_limit().saturating_add(ENVELOPE),
             Limit::Batch => BATCH_LIMIT,
         };
-        let bytes = read(request, body, limit).await?;
+        let mut share = state.bodies.share();
+        let bytes = read(request, body, limit, &mut share).await?;
         if T::REQUIRED && bytes.is_empty() {
             return Err(Problem::bad_request("The body is missing; send a JSON object.").into());
         }
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-        Ok(Json { bytes, shape: PhantomData })
+        Ok(Json { bytes, _share: share, shape: PhantomData })
     }
 }
 
-async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Bytes, Problem> {
+async fn read(
+    request: &Request,
+    body: &mut RequestBody,
+    limit: usize,
+    share: &mut Share,
+) -> Result<Bytes, Problem> {
+    check_content_encoding(request)?;
+    // The head is in memory as long as the body is waited for.
+    let head = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if !share.grow(head) {
+        return Err(Problem::overloaded(TOO_MANY));
+    }
     let too_large = || Problem::too_large(format!("The body is larger than {limit} bytes."));
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -108,10 +128,19 @@ async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result
     }
     let body = body.take().map_err(|_| Problem::internal())?;
     let room = announced.unwrap_or_default().min(AT_ONCE) as usize;
-    let bytes = match tokio::time::timeout(ARRIVAL, gather(body, Vec::with_capacity(room), limit)).await {
-        Ok(Ok(Some(bytes))) => bytes,
-        Ok(Ok(None)) => return Err(too_large()),
-        Ok(Err(_)) => return Err(Problem::bad_request("The body broke off.")),
+    let gathering = gather(body, Vec::with_capacity(room), limit, share);
+    let bytes = match tokio::time::timeout(ARRIVAL, gathering).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(Unread::TooLarge)) => return Err(too_large()),
+        Ok(Err(Unread::NoMemory)) => {
+            return Err(Problem::overloaded(TOO_MANY));
+        }
+        Ok(Err(Unread::BrokenOff(error))) if error.kind() == io::ErrorKind::ConnectionAborted => {
+            return Err(Problem::overloaded("The server is stopping."));
+        }
+        Ok(Err(Unread::BrokenOff(_))) => {
+            return Err(Problem::bad_request("The connection ended before the body did."));
+        }
         Err(_) => return Err(Problem::bad_request("The body took too long to arrive.")),
     };
     // A request without a body needs no content type.
@@ -121,24 +150,46 @@ async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result
     Ok(bytes)
 }
 
-/// Reads a body to its end, into a buffer of its own: what it came in belongs to the connection, and is larger.
-/// `None`: it has more than `limit` bytes. (poem's own way is to carry 4 KiB through every future around it.)
-async fn gather(body: Body, mut gathered: Vec<u8>, limit: usize) -> io::Result<Option<Bytes>> {
+/// Why a body was not read.
+enum Unread {
+    /// It has more bytes than its limit.
+    TooLarge,
+    /// All bodies together take too much.
+    NoMemory,
+    BrokenOff(io::Error),
+}
+
+/// Reads a body to its end, into a buffer of its own: what it came in belongs to the connection, and is
+/// larger. (poem's own way is to carry 4 KiB through every future around it.)
+async fn gather(body: Body, mut gathered: Vec<u8>, limit: usize, share: &mut Share) -> Result<Bytes, Unread> {
     let mut body: BoxBody<Bytes, io::Error> = body.into();
     while let Some(frame) = body.frame().await {
         // What is no data are trailers, which nobody wants.
-        let Ok(piece) = frame?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(Unread::BrokenOff)?.into_data() else { continue };
         if piece.len() > limit - gathered.len() {
-            return Ok(None);
+            return Err(Unread::TooLarge);
+        }
+        if !share.grow(piece.len()) {
+            return Err(Unread::NoMemory);
         }
         gathered.extend_from_slice(&piece);
     }
-    Ok(Some(gathered.into()))
+    Ok(gathered.into())
+}
+
+/// A body in a coding would be taken for garbage, or for another body than its sender meant.
+fn check_content_encoding(request: &Request) -> Result<(), Problem> {
+    match headers::single(request.headers(), header::CONTENT_ENCODING.as_str())? {
+        None => Ok(()),
+        Some(coding) if coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity") => Ok(()),
+        Some(coding) => Err(Problem::unsupported_content_encoding(coding)),
+    }
 }
 
 fn check_content_type(request: &Request) -> Result<(), Problem> {
-    let Some(found) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
-    let found = found.to_str().unwrap_or_default();
+    let Some(found) = headers::single(request.headers(), header::CONTENT_TYPE.as_str())? else {
+        return Ok(());
+    };
     let essence = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json =
         essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
@@ -150,7 +201,7 @@ pub struct Fields<'a> {
     fields: Vec<(String, &'a RawValue)>,
     /// Where the object stands in the body: empty, or `/events/3`.
     prefix: String,
-    pub errors: Vec<FieldError>,
+    pub errors: Complaints,
 }
 
 /// An object whose fields are left as they came, in their order, repeated ones included.
@@ -196,7 +247,7 @@ impl<'a> Fields<'a> {
     pub fn lenient(bytes: &'a Bytes) -> Result<Fields<'a>, Problem> {
         let mut fields = Object::read(bytes)?.0;
         fields.reverse();
-        Ok(Fields { fields, prefix: String::new(), errors: Vec::new() })
+        Ok(Fields { fields, prefix: String::new(), errors: Complaints::default() })
     }
 
     /// Reads an object inside a body, at `prefix`.
@@ -208,10 +259,10 @@ impl<'a> Fields<'a> {
     }
 
     fn new(fields: Vec<(String, &'a RawValue)>, prefix: String, known: &[&str]) -> Fields<'a> {
-        let mut errors = Vec::new();
+        let mut errors = Complaints::default();
         let mut seen = HashSet::new();
         for (name, _) in &fields {
-            if errors.len() == NAMES_MAX {
+            if errors.is_full() {
                 break;
             }
             let pointer = || format!("{prefix}/{}", escape_pointer(name));
@@ -260,13 +311,15 @@ impl<'a> Fields<'a> {
 
     /// Ends the reading: an error if anything was noted.
     pub fn finish(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors.into_vec())) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::values::invalid::COMPLAINTS_MAX;
+    use crate::http::request::budget::Budget;
     use futures_util::{StreamExt as _, stream};
     use poem::http::StatusCode;
 
@@ -278,13 +331,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
         let started = tokio::time::Instant::now();
-        let problem = read(&Request::default(), &mut slow("{"), 100).await.unwrap_err();
+        let problem =
+            read(&Request::default(), &mut slow("{"), 100, &mut Budget::of(100).share()).await.unwrap_err();
         assert_eq!((problem.status, started.elapsed()), (StatusCode::BAD_REQUEST, ARRIVAL));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_too_large_is_refused_before_its_end() {
-        let problem = read(&Request::default(), &mut slow("0123456789"), 9).await.unwrap_err();
+        let problem = read(&Request::default(), &mut slow("0123456789"), 9, &mut Budget::of(100).share())
+            .await
+            .unwrap_err();
         assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
@@ -294,15 +350,34 @@ mod tests {
             let pieces = (0..n).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"12345")));
             RequestBody::new(poem::Body::from_bytes_stream(stream::iter(pieces)))
         };
-        assert_eq!(read(&Request::default(), &mut pieces(2), 10).await.unwrap(), "1234512345");
-        let problem = read(&Request::default(), &mut pieces(3), 14).await.unwrap_err();
+        assert_eq!(
+            read(&Request::default(), &mut pieces(2), 10, &mut Budget::of(100).share()).await.unwrap(),
+            "1234512345"
+        );
+        let problem =
+            read(&Request::default(), &mut pieces(3), 14, &mut Budget::of(100).share()).await.unwrap_err();
         assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn bodies_together_have_a_limit_and_give_back_what_they_took() {
+        let budget = Budget::of(10);
+        let (mut one, mut other) = (budget.share(), budget.share());
+        let pieces = || {
+            let pieces = [Ok::<_, std::io::Error>(Bytes::from_static(b"123456"))];
+            RequestBody::new(poem::Body::from_bytes_stream(stream::iter(pieces)))
+        };
+        read(&Request::default(), &mut pieces(), 10, &mut one).await.unwrap();
+        let problem = read(&Request::default(), &mut pieces(), 10, &mut other).await.unwrap_err();
+        assert_eq!((problem.status, problem.code), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+        drop(one);
+        read(&Request::default(), &mut pieces(), 10, &mut other).await.unwrap();
     }
 
     #[test]
     fn only_so_many_unknown_names_are_complained_of() {
         let body = (0..10_000).map(|i| format!("\"n{i}\":1")).collect::<Vec<_>>().join(",");
         let body = Bytes::from(format!("{{{body}}}"));
-        assert_eq!(Fields::of_body(&body, &["url"]).unwrap().errors.len(), NAMES_MAX);
+        assert_eq!(Fields::of_body(&body, &["url"]).unwrap().errors.len(), COMPLAINTS_MAX);
     }
 }

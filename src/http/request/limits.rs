@@ -1,20 +1,20 @@
 //! Rate limits as headers: what the shell says of them on every answer they apply to.
 //!
-//! Counting happens deep inside, where it is known who asks ([`crate::http::request::auth`]) and how much; an answer
-//! may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
+//! Counting happens deep inside, where it is known who asks ([`crate::http::request::auth`]) and how much;
+//! an answer may be an error that knows nothing of limits. So the shell gives each request a [`Slot`], and
 //! whatever was last noted in it goes on the answer.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use poem::Request;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::Actor;
-use crate::service::people::limits::{Quota, Verdict};
+use crate::service::people::buckets::{Quota, Verdict};
 
-use crate::http::State;
 use crate::http::problem::Problem;
+use crate::http::request::client;
+use crate::http::state::State;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -38,13 +38,6 @@ impl Slot {
     }
 }
 
-/// The address that a request comes from. Headers that name another one are not believed: anyone can
-/// send them.
-pub fn address(request: &Request) -> Option<IpAddr> {
-    // An IPv4 client of an IPv6 socket is the same client.
-    request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical())
-}
-
 /// Counts a request of a credential, which has this name.
 pub(crate) fn count_request(request: &Request, state: &State, credential: &str) -> Result<(), Problem> {
     settle(request, state.services.limits.request(&credential), true)
@@ -64,7 +57,7 @@ pub fn count_events(request: &Request, state: &State, actor: &Actor, n: usize) -
 /// Counts a request without a valid credential. What is left of an address's limit is told only when
 /// nothing is: others may share the address.
 pub(crate) fn count_stranger(request: &Request, state: &State) -> Result<(), Problem> {
-    let verdict = address(request).and_then(|address| state.services.limits.stranger(address));
+    let verdict = client::address(request).and_then(|address| state.services.limits.stranger(address));
     settle(request, verdict, false)
 }
 

@@ -1,4 +1,4 @@
-//! "Did you mean …": what to say of a name that is not known.
+//! "Did you mean …" for unknown names.
 
 /// The longest name that is compared, in bytes.
 const COMPARED_MAX: usize = 100;

@@ -1,16 +1,19 @@
 //! Pages of lists: `page` and `per_page`, and `cursor`.
 //!
-//! A cursor is where the last page ended, so walking by `links.next` repeats and omits nothing however
-//! much is added meanwhile, and costs the same on the last page as on the first. It is opaque: base64 of
-//! the page's number, the place, and a checksum that also covers what the list was filtered and sorted
-//! by, so that a damaged cursor, or one of another list, is refused and not misunderstood.
+//! A cursor is where the last page ended, so walking by `links.next` repeats and omits nothing however much
+//! is added meanwhile, and costs the same on the last page as on the first. It is opaque: base64 of the
+//! page's number, the place, and a keyed checksum that also covers what the list was filtered and sorted
+//! by, so that a damaged or forged cursor, or one of another list, is refused and not misunderstood. The
+//! key comes from the server's secret, so cursors outlive a restart.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use poem_openapi::Object;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 
 use crate::domain::values::list::{Page, PageRequest, Start};
 
@@ -24,7 +27,7 @@ const PER_PAGE_MAX: u32 = 200;
 /// How far `page` × `per_page` reaches.
 const REACH: u64 = 10_000;
 /// Bytes of the checksum.
-const CHECK: usize = 6;
+const CHECK: usize = 12;
 
 /// The parameters of every list.
 pub const PARAMS: [Param; 3] = [
@@ -44,10 +47,20 @@ pub const PARAMS: [Param; 3] = [
         name: "cursor",
         shape: Shape::Text { max: 1_024 },
         description: "Where to go on: the cursor of `links.next`, and of nothing else. Takes the place of `page`.",
-        // A made-up one is refused, and tools send examples as they stand.
+        // An invented one is refused, and tools send examples as they are.
         example: "",
     },
 ];
+
+/// What cursors are signed with.
+#[derive(Clone)]
+pub struct CursorKey([u8; 32]);
+
+impl CursorKey {
+    pub fn new(key: [u8; 32]) -> CursorKey {
+        CursorKey(key)
+    }
+}
 
 /// What a cursor holds.
 #[derive(Serialize, Deserialize)]
@@ -64,6 +77,7 @@ pub struct Paging {
     page: u32,
     per_page: u32,
     by_cursor: bool,
+    key: CursorKey,
     scope: String,
     this: String,
 }
@@ -73,6 +87,7 @@ impl Paging {
     /// others (whose it is), so that a cursor of one is not taken for another's.
     pub fn read<K: DeserializeOwned>(
         query: &mut Query,
+        key: &CursorKey,
         path: String,
         scope: &str,
     ) -> Option<(Paging, PageRequest<K>)> {
@@ -87,7 +102,7 @@ impl Paging {
                 if query.text("page").is_some() {
                     query.fail("page", "cannot be combined with cursor; send one of the two");
                 }
-                let Some(held) = decode::<K>(&cursor, &scope) else {
+                let Some(held) = decode::<K>(&cursor, key, &scope) else {
                     query.fail("cursor", "is damaged or belongs to another list; take it from links.next, and keep filters and sort as they were");
                     return None;
                 };
@@ -110,7 +125,7 @@ impl Paging {
         };
         let by_cursor = query.text("cursor").is_some();
         let this = query.without(&[]).finish();
-        let paging = Paging { path, rest, page, per_page, by_cursor, scope, this };
+        let paging = Paging { path, rest, page, per_page, by_cursor, key: key.clone(), scope, this };
         Some((paging, PageRequest { start, per_page }))
     }
 
@@ -123,7 +138,8 @@ impl Paging {
             }
             self.at(&query.finish())
         };
-        let next = page.next.clone().map(|key| encode(&Held { page: self.page + 1, key }, &self.scope));
+        let next =
+            page.next.clone().map(|key| encode(&Held { page: self.page + 1, key }, &self.key, &self.scope));
         let prev = (!self.by_cursor && self.page > 1).then(|| (self.page - 1).to_string());
         Links {
             this: self.at(&self.this),
@@ -149,29 +165,28 @@ impl Paging {
     }
 }
 
-fn checksum(payload: &[u8], scope: &str) -> [u8; CHECK] {
-    let mut hash = Sha256::new();
-    hash.update(scope.as_bytes());
-    hash.update([0]);
-    hash.update(payload);
-    let digest: [u8; 32] = hash.finalize().into();
+fn checksum(payload: &[u8], key: &CursorKey, scope: &str) -> [u8; CHECK] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes a key of any length");
+    // A scope is text from a URL, in which no zero byte is.
+    mac.update(scope.as_bytes());
+    mac.update(&[0]);
+    mac.update(payload);
+    let digest: [u8; 32] = mac.finalize().into_bytes().into();
     let mut check = [0; CHECK];
     check.copy_from_slice(&digest[..CHECK]);
     check
 }
 
-fn encode<K: Serialize>(held: &Held<K>, scope: &str) -> String {
+fn encode<K: Serialize>(held: &Held<K>, key: &CursorKey, scope: &str) -> String {
     let payload = serde_json::to_vec(held).expect("a page number and a key are always JSON");
-    URL_SAFE_NO_PAD.encode([checksum(&payload, scope).as_slice(), &payload].concat())
+    URL_SAFE_NO_PAD.encode([checksum(&payload, key, scope).as_slice(), &payload].concat())
 }
 
-fn decode<K: DeserializeOwned>(cursor: &str, scope: &str) -> Option<Held<K>> {
+fn decode<K: DeserializeOwned>(cursor: &str, key: &CursorKey, scope: &str) -> Option<Held<K>> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let (check, payload) = bytes.split_at_checked(CHECK)?;
-    if check != checksum(payload, scope) {
-        return None;
-    }
-    serde_json::from_slice(payload).ok()
+    let is_ours: bool = check.ct_eq(&checksum(payload, key, scope)).into();
+    if is_ours { serde_json::from_slice(payload).ok() } else { None }
 }
 
 /// Links of a list, as paths on this server.
@@ -234,28 +249,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const KEY: CursorKey = CursorKey([7; 32]);
+
     proptest! {
         #[test]
         fn a_cursor_reads_back_and_only_in_its_own_list(page in 1u32..1_000, key: i64) {
-            let cursor = encode(&Held { page, key }, "a?status=failed");
-            let held: Held<i64> = decode(&cursor, "a?status=failed").unwrap();
+            let cursor = encode(&Held { page, key }, &KEY, "a?status=failed");
+            let held: Held<i64> = decode(&cursor, &KEY, "a?status=failed").unwrap();
             prop_assert_eq!((held.page, held.key), (page, key));
-            prop_assert!(decode::<i64>(&cursor, "a?status=pending").is_none());
-            prop_assert!(decode::<i64>(&cursor, "b?status=failed").is_none());
+            prop_assert!(decode::<i64>(&cursor, &KEY, "a?status=pending").is_none());
+            prop_assert!(decode::<i64>(&cursor, &KEY, "b?status=failed").is_none());
+            let forged = encode(&Held { page, key }, &CursorKey([8; 32]), "a?status=failed");
+            prop_assert!(decode::<i64>(&forged, &KEY, "a?status=failed").is_none());
         }
 
         #[test]
         fn a_damaged_cursor_is_refused(key: i64, at in 0usize..200, with in "[A-Za-z0-9_-]") {
-            let cursor = encode(&Held { page: 1, key }, "a");
+            let cursor = encode(&Held { page: 1, key }, &KEY, "a");
             let at = at % cursor.len();
             let mut bent = cursor.clone();
             bent.replace_range(at..=at, &with);
-            prop_assert!(bent == cursor || decode::<i64>(&bent, "a").is_none());
+            prop_assert!(bent == cursor || decode::<i64>(&bent, &KEY, "a").is_none());
         }
 
         #[test]
         fn nonsense_is_refused(text in ".{0,40}") {
-            prop_assert!(decode::<i64>(&text, "a").is_none());
+            prop_assert!(decode::<i64>(&text, &KEY, "a").is_none());
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Query strings, read parameter by parameter, every problem named.
 //!
-//! Like bodies: all that is wrong is reported at once as 422 with `source.parameter`. The parameters of
+//! As with bodies, all problems are reported at once, as 422 with `source.parameter`. The parameters of
 //! an operation are a table ([`Param`]), which both the reader and the OpenAPI document use, so that what
 //! is documented and what is taken cannot differ.
+
+use std::collections::HashSet;
 
 use poem::Request;
 use serde_json::{Value, json};
 
 use crate::domain::Timestamp;
+use crate::domain::values::invalid::COMPLAINTS_MAX;
 
 use crate::http::problem::Problem;
 use crate::http::request::nearest;
@@ -84,16 +87,19 @@ impl Query {
     pub fn of(request: &Request, known: &[Param]) -> Query {
         let mut query = Query::lenient(request);
         let names: Vec<&str> = known.iter().map(|p| p.name).collect();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = HashSet::new();
         for (name, _) in &query.given {
+            if query.errors.len() >= COMPLAINTS_MAX {
+                break;
+            }
+            let is_new = seen.insert(name.as_str());
             let param = known.iter().find(|p| p.name == name);
             let repeatable = param.is_some_and(|p| matches!(p.shape, Shape::AnyOf(_)));
             if param.is_none() {
                 query.errors.push((name.clone(), nearest::unknown("parameter", name, &names)));
-            } else if !repeatable && seen.contains(&name.as_str()) {
+            } else if !repeatable && !is_new {
                 query.errors.push((name.clone(), "is there twice".to_owned()));
             }
-            seen.push(name);
         }
         query
     }
@@ -144,7 +150,9 @@ impl Query {
 
     /// Notes a problem with a parameter.
     pub fn fail(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push((name.to_owned(), message.into()));
+        if self.errors.len() < COMPLAINTS_MAX {
+            self.errors.push((name.to_owned(), message.into()));
+        }
     }
 
     /// Ends the reading: an error if anything was noted.
@@ -161,5 +169,25 @@ impl Query {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(text: &str) -> usize {
+        let request = Request::builder().uri(format!("/?{text}").parse().unwrap()).finish();
+        let known = Param { name: "q", shape: Shape::Text { max: 9 }, description: "", example: "" };
+        let query = Query::of(&request, &[known]);
+        query.finish().map_or_else(|problem| problem.entries.len(), |()| 0)
+    }
+
+    #[test]
+    fn only_so_many_parameters_are_complained_of() {
+        assert_eq!(complaints("q=1"), 0);
+        assert_eq!(complaints("q=1&q=2"), 1);
+        assert_eq!(complaints(&"a&".repeat(10_000)), COMPLAINTS_MAX);
+        assert_eq!(complaints(&"q&".repeat(10_000)), COMPLAINTS_MAX);
     }
 }

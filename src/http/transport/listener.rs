@@ -1,8 +1,8 @@
-//! What connections come in by: a TCP socket or a Unix socket, made here or handed over by systemd.
+//! Listening sockets: TCP or Unix, opened here or passed by systemd.
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,16 @@ pub(crate) enum Accepted {
     Unix(UnixStream),
 }
 
+impl Accepted {
+    /// The address of the other end; `None` over a Unix socket.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Accepted::Tcp(_, remote) => Some(remote.ip().to_canonical()),
+            Accepted::Unix(_) => None,
+        }
+    }
+}
+
 impl Listener {
     /// Listens at an address.
     pub async fn tcp(address: SocketAddr) -> io::Result<Listener> {
@@ -39,7 +49,9 @@ impl Listener {
     pub fn unix(path: &Path) -> io::Result<Listener> {
         if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
             match std::os::unix::net::UnixStream::connect(path) {
-                Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "someone listens there")),
+                Ok(_) => {
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+                }
                 Err(_) => fs::remove_file(path)?,
             }
         }

@@ -1,4 +1,4 @@
-//! Who asks, when reverse proxies stand between: the client's address and scheme.
+//! The client's address and scheme behind reverse proxies.
 //!
 //! `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` can be sent by anyone, so they are believed
 //! only when they come from a proxy of `http.trusted_proxies`, or over a Unix socket, which only programs
@@ -15,13 +15,19 @@ use poem::http::HeaderMap;
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Vec<IpNet>);
 
-/// Who asks.
+/// The client of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// `None` over a Unix socket that names no client.
     pub address: Option<IpAddr>,
     pub is_https: bool,
+    /// The request has forwarding headers from a peer that is not trusted to send them: most likely a proxy
+    /// that nobody has named, so that `address` is the proxy's and not the client's.
+    pub is_forwarded_by_stranger: bool,
 }
+
+/// Headers that say who a request comes from.
+const FORWARDING: [&str; 4] = ["x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded"];
 
 impl Proxies {
     /// Those in these networks.
@@ -31,8 +37,10 @@ impl Proxies {
 
     /// The client of a request that `peer` (`None`: a Unix socket) has sent, over TLS or not.
     pub fn client(&self, peer: Option<IpAddr>, is_https: bool, headers: &HeaderMap) -> Client {
-        let direct = Client { address: peer.map(|ip| ip.to_canonical()), is_https };
+        let mut direct =
+            Client { address: peer.map(|ip| ip.to_canonical()), is_https, is_forwarded_by_stranger: false };
         if !peer.is_none_or(|peer| self.trusts(peer)) {
+            direct.is_forwarded_by_stranger = FORWARDING.iter().any(|name| headers.contains_key(*name));
             return direct;
         }
         // Most proxies write these and pass `Forwarded` on as it came; so it counts only without them.
@@ -51,10 +59,11 @@ impl Proxies {
         }
         let said = schemes.pop().filter(|scheme| !scheme.is_empty());
         let is_https = said.map_or(is_https, |scheme| scheme.eq_ignore_ascii_case("https"));
-        Client { address: client, is_https }
+        Client { address: client, is_https, is_forwarded_by_stranger: false }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether a peer is one of these proxies.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|net| net.contains(&address))
     }

@@ -1,45 +1,40 @@
 //! The accept loop.
 //!
-//! poem's own server puts no limit on how long a client may take to send its headers, nor on how many
-//! connections there are; a handful of clients that send a byte a minute would hold it for ever. This
-//! loop sets both, gives up on clients that do not read ([`crate::http::transport::unread`]), and ends connections in order. TLS is shaken hands on in the connection's own task, so
-//! that a client that does not get on with it delays nobody.
+//! poem's own server has no limit on how long a client may take to send its headers, nor on how many
+//! connections there are; a handful of clients that send a byte a minute would hold it forever. This loop
+//! gives each connection a seat ([`super::seats`]), serves it ([`super::connection`]) in a task of its own,
+//! so that a slow TLS handshake delays nobody, and ends all of them in order when the server stops.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use poem::http::uri::Scheme;
-use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use poem::{Endpoint, Response};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::transport::listener::{Accepted, Listener};
-use crate::http::transport::proxies::Proxies;
-use crate::http::transport::tls::Tls;
-use crate::http::transport::unread::Patient;
+use super::connection::{self, Service};
+use super::heads::HeadBudget;
+use super::listener::{Accepted, Listener};
+use super::proxies::Proxies;
+use super::seats::Seats;
+use super::tls::Tls;
 
-/// How long a client may take to send the head of a request; also how long an idle connection stays.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long whoever has connected but not asked may take for it when the server stops. Less would break requests that
-/// are on their way: where systemd holds the socket, a restart is to refuse nobody.
-const NEWCOMER_GRACE: Duration = Duration::from_secs(1);
-/// The most connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 4_096;
-/// The largest head of a request, in bytes.
-const HEAD_LIMIT: usize = 64 * 1024;
+/// The most connections at once.
+const CONNECTIONS_MAX: usize = 4_096;
+/// The fewest, however few files may be open.
+const CONNECTIONS_MIN: usize = 16;
+/// Open files that are neither connections of clients nor deliveries: database, logs, exports, spare seats.
+const OTHER_FILES: usize = 96;
 /// A pause after the system has no more file handles, so that the loop does not spin.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections a process may accept that may have so many open files and sends `concurrency`
+/// deliveries at once: deliveries must never lack a file because of clients.
+pub fn connections_within(open_files: u64, concurrency: usize) -> usize {
+    let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    open_files.saturating_sub(concurrency).saturating_sub(OTHER_FILES).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
 
 /// Where clients come in.
 pub struct Door {
@@ -48,65 +43,60 @@ pub struct Door {
     pub tls: Option<Tls>,
     /// Who is believed about where requests come from.
     pub proxies: Proxies,
+    /// The most connections at once; see [`connections_within`].
+    pub connections: usize,
 }
 
 impl From<TcpListener> for Door {
     fn from(listener: TcpListener) -> Door {
-        Door { listener: Listener::Tcp(listener), tls: None, proxies: Proxies::default() }
+        Door {
+            listener: Listener::Tcp(listener),
+            tls: None,
+            proxies: Proxies::default(),
+            connections: CONNECTIONS_MAX,
+        }
     }
 }
 
-/// Serves until `stop` is cancelled, then lets the requests under way end, but waits no longer than until
+/// Serves until `stop` is cancelled, then lets requests in progress end, but waits no longer than until
 /// `abort` is.
 pub async fn serve<E>(door: impl Into<Door>, app: E, stop: CancellationToken, abort: CancellationToken)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    serve_at_most(CONNECTIONS, door, app, stop, abort).await;
-}
-
-/// The same with another limit of connections at once.
-async fn serve_at_most<E>(
-    limit: usize,
-    door: impl Into<Door>,
-    app: E,
-    stop: CancellationToken,
-    abort: CancellationToken,
-) where
-    E: Endpoint<Output = Response> + 'static,
-{
-    let Door { listener, tls, proxies } = door.into();
-    let (app, proxies) = (Arc::new(app), Arc::new(proxies));
-    let free = Arc::new(Semaphore::new(limit));
+    let Door { listener, tls, proxies, connections } = door.into();
+    let seats = Seats::new(connections);
+    let heads = Arc::new(HeadBudget::default());
+    let service = Arc::new(Service { app, proxies, tls, heads, stop: stop.clone() });
     let connections = TaskTracker::new();
     loop {
-        let permit = tokio::select! {
-            () = stop.cancelled() => break,
-            permit = free.clone().acquire_owned() => permit,
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok(accepted) => {
-                let (app, stop) = (app.clone(), stop.clone());
-                let (tls, proxies) = (tls.clone(), proxies.clone());
-                connections.spawn(async move {
-                    match accepted {
-                        Accepted::Tcp(stream, remote) => {
-                            greet(stream, Some(remote.ip()), tls, proxies, app, stop).await;
-                        }
-                        Accepted::Unix(stream) => greet(stream, None, tls, proxies, app, stop).await,
-                    }
-                    drop(permit);
-                });
-            }
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                seats.make_room();
                 tokio::time::sleep(PAUSE).await;
+                continue;
             }
-        }
+        };
+        let peer = accepted.peer();
+        let Some(seat) = seats.take(peer.filter(|peer| !service.proxies.trusts(*peer))) else {
+            tracing::debug!(?peer, "a connection was turned away: there are too many");
+            continue;
+        };
+        let service = service.clone();
+        connections.spawn(async move {
+            let work = seat.work.clone();
+            match accepted {
+                Accepted::Tcp(stream, _) => connection::serve(service, stream, peer, work).await,
+                Accepted::Unix(stream) => connection::serve(service, stream, None, work).await,
+            }
+            drop(seat);
+        });
     }
     drop(listener);
     connections.close();
@@ -118,117 +108,14 @@ async fn serve_at_most<E>(
     }
 }
 
-/// Shakes hands on TLS, if that is used, and serves the connection.
-async fn greet<S, E>(
-    stream: S,
-    peer: Option<IpAddr>,
-    tls: Option<Tls>,
-    proxies: Arc<Proxies>,
-    app: Arc<E>,
-    stop: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    E: Endpoint<Output = Response> + 'static,
-{
-    let stream = Patient::new(stream);
-    let peer = Peer { address: peer, is_https: tls.is_some(), proxies };
-    let Some(tls) = tls else { return connection(stream, peer, app, stop).await };
-    let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream));
-    let shaken = tokio::select! {
-        shaken = handshake => shaken,
-        () = soon(&stop) => return,
-    };
-    match shaken {
-        Ok(Ok(stream)) => connection(stream, peer, app, stop).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a client did not get on with TLS"),
-        Err(_) => {}
-    }
-}
-
-/// Waits for the stop, and as long as somebody who has not asked yet may take then.
-async fn soon(stop: &CancellationToken) {
-    stop.cancelled().await;
-    tokio::time::sleep(NEWCOMER_GRACE).await;
-}
-
-/// The other end of a connection.
-struct Peer {
-    /// `None`: it came over a Unix socket.
-    address: Option<IpAddr>,
-    is_https: bool,
-    proxies: Arc<Proxies>,
-}
-
-impl Peer {
-    /// The request with where it comes from, as far as that is believed.
-    fn introduce(&self, request: hyper::Request<Incoming>) -> Request {
-        let client = self.proxies.client(self.address, self.is_https, request.headers());
-        let remote = match client.address {
-            Some(address) => Addr::SocketAddr(SocketAddr::new(address, 0)),
-            None => Addr::custom("unix", ""),
-        };
-        let scheme = if client.is_https { Scheme::HTTPS } else { Scheme::HTTP };
-        (request, LocalAddr::default(), RemoteAddr(remote), scheme).into()
-    }
-}
-
-async fn connection<S, E>(stream: S, peer: Peer, app: Arc<E>, stop: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    E: Endpoint<Output = Response> + 'static,
-{
-    let asked = CancellationToken::new();
-    let asks = asked.clone();
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        asks.cancel();
-        let app = app.clone();
-        let request = peer.introduce(request);
-        async move {
-            let response: hyper::Response<BoxBody<Bytes, std::io::Error>> =
-                app.get_response(request).await.into();
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(HEAD_LIMIT as u32)
-        .keep_alive_interval(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    // hyper's own timeout begins with the first byte of HTTP/1; before that it waits for ever, in order
-    // to tell the versions apart.
-    let first_head = tokio::time::timeout(HEAD_TIMEOUT, asked.cancelled());
-    tokio::pin!(connection, first_head);
-    let is_silent = tokio::select! {
-        result = connection.as_mut() => return ended(result),
-        first = first_head => first.is_err(),
-        () = soon(&stop) => false,
-    };
-    if is_silent {
-        return;
-    }
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    ended(result);
-}
-
-fn ended(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(error) = result {
-        tracing::debug!(error = &*error, "a connection ended early");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::heads::{HEAD_LIMIT, HEAD_TIMEOUT};
+    use super::super::stop::WAIT_AT_STOP;
     use super::*;
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
     use poem::EndpointExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -261,9 +148,6 @@ mod tests {
             assert!(!answer.contains("200"), "{answer}");
             assert!(waited <= HEAD_TIMEOUT * 2, "{slow:?}: {waited:?}");
         }
-        let (answer, waited) = answer(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        assert!(answer.contains("200") && answer.ends_with("here"), "{answer}");
-        assert!(waited <= HEAD_TIMEOUT * 2, "an idle connection is closed: {waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -286,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_was_let_in_just_before_the_stop_is_answered() {
+    async fn a_client_that_connected_just_before_the_stop_gets_its_response() {
         let (address, stop) = served().await;
         let mut newcomer = newcomer(address).await;
         stop.cancel();
@@ -297,12 +181,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_was_let_in_and_says_nothing_holds_no_stop_up() {
+    async fn a_silent_client_does_not_delay_the_stop() {
         let (address, stop) = served().await;
         let mut newcomer = newcomer(address).await;
         stop.cancel();
         let mut nothing = [0];
-        let closed = tokio::time::timeout(NEWCOMER_GRACE * 3, newcomer.read(&mut nothing));
+        let closed = tokio::time::timeout(WAIT_AT_STOP * 3, newcomer.read(&mut nothing));
         assert_eq!(closed.await.expect("the connection is closed").unwrap_or(0), 0);
     }
 
@@ -329,19 +213,95 @@ mod tests {
         assert!(end.expect("the answer is let go of").is_err(), "it was dropped");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_connection_too_many_waits_until_another_is_closed() {
+    #[tokio::test]
+    async fn one_connection_too_many_takes_the_place_of_the_one_that_is_idle() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = poem::endpoint::make_sync(|_| "here").map_to_response();
-        let stop = CancellationToken::new();
-        tokio::spawn(serve_at_most(2, listener, app, stop.clone(), CancellationToken::new()));
-        let silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let started = tokio::time::Instant::now();
+        let door = Door { connections: 4, ..listener.into() };
+        tokio::spawn(serve(door, app, CancellationToken::new(), CancellationToken::new()));
+        let mut silent =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let asks = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         assert!(answer(address, asks).await.0.ends_with("here"));
-        assert!(started.elapsed() >= HEAD_TIMEOUT, "those that say nothing were closed first");
-        drop(silent);
+        let closed = silent[0].read(&mut [0]).await;
+        assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    }
+
+    #[tokio::test]
+    async fn a_rest_of_a_body_is_dropped_or_the_connection_is_said_to_close() {
+        let (address, _stop) = served().await;
+        let post = |length: usize| format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut got = vec![0; 4096];
+        for _ in 0..2 {
+            // The body comes after the head has been answered, as it does from a client far away.
+            stream.write_all(post(60_000).as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+            stream.write_all(&[b'x'; 60_000]).await.unwrap();
+            let n = stream.read(&mut got).await.unwrap();
+            let text = String::from_utf8_lossy(&got[..n]).to_ascii_lowercase();
+            assert!(text.starts_with("http/1.1 200") && !text.contains("connection: close"), "{text}");
+        }
+        stream.write_all(post(70_000).as_bytes()).await.unwrap();
+        stream.write_all(&[b'x'; 70_000]).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+        let waits = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+        let (text, _) = answer(address, waits.as_bytes()).await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_or_body_delays_the_stop_by_a_moment_only() {
+        for (head, first) in [
+            ("GET / HTTP/1.1\r\nhost:", false),
+            ("GET / HTTP/1.1\r\nhost:", true),
+            ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc", false),
+            ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc", true),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", false),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let stop = CancellationToken::new();
+            let app = poem::endpoint::make(async |request: poem::Request| {
+                let read = request.into_body().into_bytes().await;
+                Ok::<_, poem::Error>(if read.is_ok() { "whole" } else { "broken off" })
+            });
+            let app = app.map_to_response();
+            let serving = tokio::spawn(serve(listener, app, stop.clone(), CancellationToken::new()));
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if first {
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+                let n = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(n > 0);
+            }
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Another one is served meanwhile, so this one has been read.
+            let asks = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            assert!(answer(address, asks).await.0.ends_with("whole"));
+            let stopped_at = tokio::time::Instant::now();
+            stop.cancel();
+            serving.await.unwrap();
+            assert!(stopped_at.elapsed() <= WAIT_AT_STOP * 3, "{head:?}: {:?}", stopped_at.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_those_of_load_balancers() {
+        let (address, _stop) = served().await;
+        let (answer, waited) = answer(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(answer.ends_with("here"), "{answer}");
+        assert!((65..=85).contains(&waited.as_secs()), "{waited:?}");
+    }
+
+    #[test]
+    fn deliveries_never_lack_a_file_because_of_clients() {
+        assert_eq!(connections_within(1_024, 256), 672);
+        assert_eq!(connections_within(1_048_576, 256), CONNECTIONS_MAX);
+        assert_eq!(connections_within(u64::MAX, 256), CONNECTIONS_MAX);
+        assert_eq!(connections_within(64, 256), CONNECTIONS_MIN);
     }
 
     #[tokio::test]

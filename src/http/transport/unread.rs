@@ -2,9 +2,9 @@
 //!
 //! A client that asks for a long answer and then reads nothing of it fills the system's buffers, and from
 //! there on the answer waits: with its page of the log, its place among the connections, and for an export
-//! its place in the queue. hyper waits for ever. So each connection is wrapped in a [`Patient`], which gives up
-//! when nothing at all could be written for [`PATIENCE`]. A client that reads slowly goes on reading, and
-//! an event stream on which nothing happens has nothing to write.
+//! its place in the queue. hyper waits forever. So each connection is wrapped in a [`Patient`], which gives
+//! up when nothing at all could be written for [`PATIENCE`]. A client that reads slowly goes on reading,
+//! and an event stream on which nothing happens has nothing to write.
 
 use std::io;
 use std::pin::Pin;

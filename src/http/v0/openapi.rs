@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use crate::http::document::openapi;
 use crate::http::document::openapi::{LINES, add_details, all_there, event_patterns, no_unsigned};
 use crate::http::request::query::Param;
-use crate::http::v1::openapi::security_schemes;
 
 use super::{fault, webhooks};
 
@@ -43,7 +42,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
     let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, fault::PREFIX, complete);
     document["tags"] =
         json!([{ "name": "Webhooks", "description": "Receivers, with their statistics and health." }]);
-    document["components"]["securitySchemes"] = security_schemes();
+    document["components"]["securitySchemes"] = openapi::security_schemes();
     document["components"]["schemas"]["Error"] = error_schema();
     document["components"]["schemas"]["CreateWebhook"]["required"] = json!(["url"]);
     if let Some(all) = document["components"]["schemas"].as_object_mut() {
@@ -54,14 +53,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
 
 fn complete_operation(method: &str, operation: &mut Value) {
     operation["tags"] = json!(["Webhooks"]);
-    // The scheme's name is the scope: see `http::auth`.
-    let scope = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
-    if let Some(scope) = &scope {
-        let text = operation["description"].as_str().unwrap_or_default();
-        operation["description"] = json!(format!("{text}\n\nScope: `{scope}`.").trim_start());
-        operation["x-scope"] = json!(scope);
-        operation["security"] = json!([{ "bearer": [] }, { "client_key": [], "client_secret": [] }]);
-    }
+    openapi::require_scope(operation);
     let own: &[Param] = match operation["operationId"].as_str() {
         Some("v0_list_webhooks") => &webhooks::LIST,
         Some("v0_get_webhook") => &webhooks::ONE,
@@ -77,12 +69,7 @@ fn complete_operation(method: &str, operation: &mut Value) {
         operation["parameters"] = Value::Array(parameters);
     }
     let writes = if method == "get" { &[][..] } else { WRITE_ERRORS };
-    for (status, description) in ERRORS.iter().chain(writes) {
-        operation["responses"][status] = json!({
-            "description": description,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
-        });
-    }
+    openapi::add_errors(operation, ERRORS.iter().chain(writes), "Error");
 }
 
 /// What Rust's types do not say: which answers may be null, and what fields have to look like.

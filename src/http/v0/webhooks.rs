@@ -8,11 +8,11 @@ use poem_openapi::payload::Json as Answer;
 use crate::domain::filter::EndpointFilter;
 use crate::domain::values::list::{PageRequest, Start};
 use crate::domain::{Endpoint, EndpointId, Scope};
-use crate::http::State;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::http::request::query::{Param, Query, Shape};
+use crate::http::state::State;
 use crate::service::endpoints::endpoint_input::{Checked, EndpointInput};
 use crate::service::{Caller, ServiceError};
 

@@ -95,7 +95,7 @@ async fn list(
         Some(id) => (format!("/v1/webhooks/{id}/deliveries"), format!("deliveries {} {id}", caller.app_id)),
         None => ("/v1/webhooks/deliveries".to_owned(), format!("deliveries {}", caller.app_id)),
     };
-    let read = Paging::read::<Place>(&mut query, auth.state.path(&path), &scope);
+    let read = Paging::read::<Place>(&mut query, &auth.state.cursors, auth.state.path(&path), &scope);
     let (paging, page) = paging::settle(query, read)?;
     if endpoint.is_some() {
         filter.endpoint = endpoint;

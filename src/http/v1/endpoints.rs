@@ -65,7 +65,12 @@ impl EndpointsApi {
             q: params::search_text(&mut query),
         };
         let scope = format!("webhooks {}", auth.caller.app_id);
-        let read = Paging::read::<uuid::Uuid>(&mut query, auth.state.path("/v1/webhooks"), &scope);
+        let read = Paging::read::<uuid::Uuid>(
+            &mut query,
+            &auth.state.cursors,
+            auth.state.path("/v1/webhooks"),
+            &scope,
+        );
         let (paging, page) = paging::settle(query, read)?;
         let page = super::map_key(page, EndpointId::from_uuid);
         let found = auth.state.services.endpoints.list(&auth.caller, filter, page).await?;
@@ -247,6 +252,9 @@ fn read_headers(fields: &mut Fields<'_>) -> Option<Vec<(String, HeaderInput)>> {
     let given = fields.nullable::<Object<'_>>("headers", "an object")?;
     let mut headers = Vec::new();
     for (name, raw) in given.map(|object| object.0).unwrap_or_default() {
+        if fields.errors.is_full() {
+            break;
+        }
         match serde_json::from_str(raw.get()) {
             Ok(HeaderShape::Plain(text)) => headers.push((name, HeaderInput::Plain(text))),
             Ok(HeaderShape::Object(HeaderObject { value, secret: true })) => {

@@ -88,6 +88,9 @@ impl EventsApi {
         // A list that is too long is refused as a whole; there is no point in reading it.
         if events.len() <= crate::domain::event::BATCH_MAX {
             for (i, raw) in events.iter().enumerate() {
+                if fields.errors.is_full() {
+                    break;
+                }
                 match Fields::of_value(raw, format!("/events/{i}"), FIELDS) {
                     Ok(mut event) => {
                         inputs.push((i, read_event(&mut event, &body.bytes)));
@@ -127,7 +130,8 @@ impl EventsApi {
             until: query.time("until"),
         };
         let scope = format!("events {}", auth.caller.app_id);
-        let read = Paging::read::<i64>(&mut query, auth.state.path("/v1/events"), &scope);
+        let read =
+            Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/events"), &scope);
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.events.list(&auth.caller, filter, page).await?;
         Ok(Answer(List {

@@ -124,7 +124,7 @@ impl JobsApi {
     ) -> Result<Answer<List<JobResource>>, Problem> {
         let mut query = Query::of(request, &paging::PARAMS);
         let scope = format!("jobs {}", auth.caller.app_id);
-        let read = Paging::read::<i64>(&mut query, auth.state.path("/v1/jobs"), &scope);
+        let read = Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/jobs"), &scope);
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.jobs.list(&auth.caller, page).await?;
         Ok(Answer(List {

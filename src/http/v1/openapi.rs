@@ -3,7 +3,7 @@
 //! Three things are the same for many operations and are written once, here: the two forms of
 //! credentials, the query parameters of lists, and the error answers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::http::document::openapi;
 
@@ -27,9 +27,7 @@ const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries", "Jobs", "Statistics"
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
     let mut document = openapi::frame(poem_document, DESCRIPTION, base_path, PREFIX, complete_operation);
-    document["components"]["securitySchemes"] = security_schemes();
-    document["components"]["schemas"]["Errors"] = errors_schema();
-    document["components"]["headers"] = headers();
+    openapi::add_components(&mut document);
     if let Some(all) = document["components"]["schemas"].as_object_mut() {
         schemas::complete(all);
     }
@@ -38,30 +36,6 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
         tags.sort_by_key(place);
     }
     document
-}
-
-/// The headers of answers.
-pub fn headers() -> Value {
-    let whole = |description: &str| json!({ "description": description, "schema": { "type": "integer", "minimum": 0 } });
-    json!({
-        "X-Request-Id": {
-            "description": "The id that the request was sent with, or one that was made. It is in the log.",
-            "schema": { "type": "string" },
-        },
-        "X-RateLimit-Limit": whole("Requests (or posted events) that a full bucket holds."),
-        "X-RateLimit-Remaining": whole("How many are left."),
-        "X-RateLimit-Reset": whole("Seconds until the bucket is full."),
-        "Retry-After": whole("Seconds until it is worth trying again."),
-    })
-}
-
-/// Names the headers of an answer.
-pub fn name_headers(response: &mut Value, retry_after: bool) {
-    let mut names = vec!["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
-    names.extend(retry_after.then_some("Retry-After"));
-    for name in names {
-        response["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
-    }
 }
 
 /// What an id in a path is.
@@ -86,70 +60,8 @@ fn describe_id(path: &str, parameter: &mut Value) {
     parameter["example"] = example;
 }
 
-/// Puts examples to the bodies, and gives JSON its plain name.
-fn complete_bodies(operation: &mut Value) {
-    let id = operation["operationId"].as_str().unwrap_or_default();
-    let (sent, answered) = examples::of(id).unwrap_or_default();
-    if id == "change_webhook" {
-        let content = &mut operation["requestBody"]["content"]["application/json"];
-        content["schema"] = json!({ "$ref": "#/components/schemas/WebhookEndpointChange" });
-    }
-    if operation.get("requestBody").is_some() && !sent.is_null() {
-        operation["requestBody"]["content"]["application/json"]["example"] = sent;
-    }
-    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        let content = response["content"].as_object_mut();
-        if let Some(content) = content {
-            if let Some(json) = content.remove("application/json; charset=utf-8") {
-                content.insert("application/json".to_owned(), json);
-            }
-            if status.starts_with('2') && !answered.is_null() && content.contains_key("application/json") {
-                content["application/json"]["example"] = answered.clone();
-            }
-            for (content_type, body) in content.iter_mut() {
-                if let Some(text) = examples::text(content_type) {
-                    body["example"] = json!(text);
-                }
-            }
-        } else if let Some(response) = response.as_object_mut() {
-            response.remove("content");
-        }
-        name_headers(response, matches!(status.as_str(), "429" | "503"));
-    }
-}
-
-/// The two forms of credentials, for every surface.
-pub fn security_schemes() -> Value {
-    json!({
-        "bearer": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "A key's token: `prk_<id>_<secret>`, as `postrider key create` prints it.",
-        },
-        "client_key": {
-            "type": "apiKey",
-            "in": "header",
-            "name": "x-client-key",
-            "description": "`prk_<id>`; together with x-client-secret.",
-        },
-        "client_secret": {
-            "type": "apiKey",
-            "in": "header",
-            "name": "x-client-secret",
-            "description": "The key's secret; together with x-client-key.",
-        },
-    })
-}
-
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
-    // The scheme's name is the scope: see `http::auth`.
-    let scope = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
-    if let Some(scope) = &scope {
-        let text = operation["description"].as_str().unwrap_or_default();
-        operation["description"] = json!(format!("{text}\n\nScope: `{scope}`.").trim_start());
-        operation["x-scope"] = json!(scope);
-        operation["security"] = json!([{ "bearer": [] }, { "client_key": [], "client_secret": [] }]);
-    }
+    openapi::require_scope(operation);
     let lists = match operation["operationId"].as_str() {
         Some("list_webhooks") => params::endpoint_list(),
         Some("list_deliveries") => params::attempt_list(true),
@@ -178,13 +90,23 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
             describe_id(path, parameter);
         }
     }
-    for (status, description) in errors_of(path, method, operation, !lists.is_empty()) {
-        operation["responses"][status] = json!({
-            "description": description,
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Errors" } } },
-        });
+    let errors = errors_of(path, method, operation, !lists.is_empty());
+    openapi::add_errors(operation, &errors, "Errors");
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let (sent, received) = examples::of(id).unwrap_or_default();
+    if id == "change_webhook" {
+        let content = &mut operation["requestBody"]["content"]["application/json"];
+        content["schema"] = json!({ "$ref": "#/components/schemas/WebhookEndpointChange" });
     }
-    complete_bodies(operation);
+    openapi::complete_bodies(operation, sent, received);
+    for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let content = response.get_mut("content").and_then(Value::as_object_mut);
+        for (content_type, body) in content.into_iter().flatten() {
+            if let Some(text) = examples::text(content_type) {
+                body["example"] = json!(text);
+            }
+        }
+    }
 }
 
 fn header_parameters(operation: &Value) -> Vec<Value> {
@@ -255,40 +177,4 @@ fn errors_of(
     }
     debug_assert!(path.starts_with('/'));
     errors
-}
-
-/// The envelope of errors.
-pub fn errors_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "What went wrong, one entry for each problem.",
-        "required": ["errors", "meta"],
-        "properties": {
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["status", "code", "title", "detail"],
-                    "properties": {
-                        "status": { "type": "string", "example": "422" },
-                        "code": { "type": "string", "example": "validation_failed" },
-                        "title": { "type": "string", "example": "Validation failed" },
-                        "detail": { "type": "string", "example": "events is required." },
-                        "source": {
-                            "type": "object",
-                            "properties": {
-                                "pointer": { "type": "string", "example": "/events" },
-                                "parameter": { "type": "string", "example": "per_page" },
-                            },
-                        },
-                    },
-                },
-            },
-            "meta": {
-                "type": "object",
-                "required": ["request_id"],
-                "properties": { "request_id": { "type": "string" } },
-            },
-        },
-    })
 }

@@ -126,7 +126,8 @@ impl OperationsApi {
             since: query.time("since"),
             until: query.time("until"),
         };
-        let read = Paging::read::<i64>(&mut query, auth.state.path("/v1/activity"), "activity");
+        let read =
+            Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/activity"), "activity");
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.operations.activity(filter, page).await?;
         Ok(Answer(List {

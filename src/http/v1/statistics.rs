@@ -441,7 +441,12 @@ impl StatisticsApi {
     ) -> Result<Answer<List<EventTypeResource>>, Problem> {
         let mut query = Query::of(request, &event_type_params());
         let scope = format!("event types {}", auth.caller.app_id);
-        let read = Paging::read::<String>(&mut query, auth.state.path("/v1/event-types"), &scope);
+        let read = Paging::read::<String>(
+            &mut query,
+            &auth.state.cursors,
+            auth.state.path("/v1/event-types"),
+            &scope,
+        );
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.statistics.event_types(&auth.caller, page).await?;
         Ok(Answer(List {

@@ -11,7 +11,7 @@ use crate::domain::endpoint::{
 };
 use crate::domain::network::NetworkPolicy;
 use crate::domain::pattern::PATTERNS_MAX;
-use crate::domain::values::invalid::escape_pointer;
+use crate::domain::values::invalid::{Complaints, escape_pointer, quoted};
 use crate::domain::{EventPattern, FieldError, Span};
 
 /// A header as a client writes it.
@@ -64,7 +64,7 @@ pub struct InputRules {
 
 impl EndpointInput {
     /// Checks all fields, and adds what is wrong to `errors`.
-    pub fn check(self, rules: &InputRules, errors: &mut Vec<FieldError>) -> Checked {
+    pub fn check(self, rules: &InputRules, errors: &mut Complaints) -> Checked {
         let mut fail = |pointer: String, message: String| errors.push(FieldError { pointer, message });
         Checked {
             url: self.url.filter(|url| match check_url(url, &rules.policy) {
@@ -111,6 +111,7 @@ fn check_events(events: Vec<String>, fail: Fail<'_>) -> Vec<EventPattern> {
             "/events".into(),
             format!("must have 1 to {PATTERNS_MAX} patterns, such as [\"license.*\"] or [\"*\"]"),
         );
+        return Vec::new();
     }
     let mut patterns = Vec::with_capacity(events.len());
     for (i, text) in events.iter().enumerate() {
@@ -126,6 +127,7 @@ fn check_events(events: Vec<String>, fail: Fail<'_>) -> Vec<EventPattern> {
 fn check_headers(headers: &[(String, HeaderInput)], rules: &InputRules, fail: Fail<'_>) {
     if headers.len() > HEADERS_MAX {
         fail("/headers".into(), format!("has {} entries; at most {HEADERS_MAX} are possible", headers.len()));
+        return;
     }
     for (i, (name, value)) in headers.iter().enumerate() {
         let pointer = format!("/headers/{}", escape_pointer(name));
@@ -150,6 +152,10 @@ fn check_headers(headers: &[(String, HeaderInput)], rules: &InputRules, fail: Fa
 }
 
 fn check_schedule(waits: Vec<String>, fail: Fail<'_>) -> Option<Schedule> {
+    if let Err(message) = Schedule::check_length(waits.len()) {
+        fail("/retry_schedule".into(), message);
+        return None;
+    }
     let mut spans = Vec::with_capacity(waits.len());
     for (i, text) in waits.iter().enumerate() {
         match Span::parse(text) {
@@ -186,14 +192,17 @@ fn check_rate(n: i64, fail: Fail<'_>) -> Option<u32> {
 fn check_status(text: &str, fail: Fail<'_>) -> Option<EndpointStatus> {
     let status = EndpointStatus::parse(text);
     if status.is_none() {
-        fail("/status".into(), format!("{text:?} is not a status; use active, paused or disabled"));
+        fail("/status".into(), format!("{} is not a status; use active, paused or disabled", quoted(text)));
     }
     status
 }
 
 /// What is wrong with a text that should be a length of time.
 pub fn not_a_span(text: &str) -> String {
-    format!("{text:?} is not a length of time; write a whole number and ms, s, m, h or d, such as 30s or 2m")
+    format!(
+        "{} is not a length of time; write a whole number and ms, s, m, h or d, such as 30s or 2m",
+        quoted(text)
+    )
 }
 
 /// Whether a header's value is the mask, which keeps what there is.

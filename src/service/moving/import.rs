@@ -12,6 +12,7 @@ use super::export;
 use crate::domain::access::key::SecretHash;
 use crate::domain::endpoint::{self, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue};
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
+use crate::domain::values::invalid::Complaints;
 use crate::domain::{
     ActivityKind, App, AppId, Endpoint, EndpointId, Key, Scope, Sealed, SigningSecret, Timestamp,
 };
@@ -281,9 +282,10 @@ impl Importer<'_> {
             rate_limit: Some(part.rate_limit),
             status: Some(part.status.clone()),
         };
-        let mut errors = Vec::new();
+        let mut errors = Complaints::default();
         let checked = input.check(self.rules, &mut errors);
-        plan.problems.extend(errors.into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message)));
+        plan.problems
+            .extend(errors.into_vec().into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message)));
         checked
     }
 

@@ -1,5 +1,5 @@
-//! Who is asking: API keys, presented as a token or as a pair of headers, and people, by the cookie of
-//! their session. When both are there, the key counts.
+//! Authentication: API keys, as a token or as a pair of headers, and people, by the cookie of their session.
+//! If both are there, the key counts.
 //!
 //! Missing, malformed, unknown, expired and revoked credentials are one and the same error, and cost
 //! the same: a digest and a comparison are made even when there is no key to compare with. Keys are

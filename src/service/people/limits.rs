@@ -1,183 +1,29 @@
-//! How much one client may ask for: token buckets in memory.
+//! Rate limits: how much one client may ask for.
 //!
-//! A bucket holds as many tokens as its limit and fills evenly, so a client that was quiet may ask for
-//! a whole minute's (or second's) worth at once. Only what is missing from a bucket is kept, in whole
-//! numbers: no rounding adds up, and a full bucket needs no memory and is dropped. Nothing is written
-//! down: a restart fills all buckets, which does no harm.
-//!
-//! Requests of a credential and of an address are counted apart, so whoever guesses at credentials
-//! from an address never locks out a valid one that comes from there too.
+//! Requests of a credential and of an address are counted apart, so guessing at credentials
+//! from an address never locks out a valid one that comes from there, too.
 
-use std::collections::HashMap;
 use std::fmt::Display;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::domain::{Actor, Timestamp};
 use crate::host::clock::Clock;
+use crate::service::people::buckets::{Buckets, Networks, Rate, Verdict};
 
-use crate::service::{Result, ServiceError};
-
-/// The most addresses that have a bucket of their own; further ones share one.
-pub(crate) const ADDRESSES_MAX: usize = 10_000;
-/// Buckets that are kept before it is worth looking for full ones.
-const SWEEP_FROM: usize = 1_024;
 /// A minute in milliseconds.
 const MINUTE_MS: u64 = 60_000;
 /// A second in milliseconds.
 const SECOND_MS: u64 = 1_000;
-
-/// What is left of a limit, as the `X-RateLimit-…` headers say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Tokens of a full bucket.
-    pub limit: u32,
-    /// Whole tokens that are left.
-    pub remaining: u32,
-    /// Whole seconds until the bucket is full, rounded up.
-    pub reset_secs: u64,
-}
-
-/// What happened to a wish for tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    pub quota: Quota,
-    /// `None` when the tokens were there; else whole seconds, at least 1, until they are.
-    pub wait_secs: Option<u64>,
-}
-
-impl Verdict {
-    /// The verdict as a result.
-    ///
-    /// # Errors
-    /// [`ServiceError::RateLimited`] when the tokens were not there.
-    pub fn check(self) -> Result<()> {
-        match self.wait_secs {
-            None => Ok(()),
-            Some(retry_after_secs) => Err(ServiceError::RateLimited { retry_after_secs }),
-        }
-    }
-}
-
-/// How fast a bucket fills: `limit` tokens in `period_ms`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rate {
-    pub(crate) limit: u32,
-    pub(crate) period_ms: u64,
-}
-
-/// What is missing from a bucket, in parts: a token has `period_ms` of them, and `limit` are added
-/// each millisecond.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    missing: u64,
-    at: Timestamp,
-}
-
-impl Rate {
-    fn capacity(self) -> u64 {
-        u64::from(self.limit) * self.period_ms
-    }
-
-    fn cost(self, n: u32) -> u64 {
-        u64::from(n) * self.period_ms
-    }
-
-    /// What is missing at `now`. A clock that was set back adds nothing and takes nothing.
-    fn missing(self, bucket: Option<&Bucket>, now: Timestamp) -> u64 {
-        let Some(bucket) = bucket else { return 0 };
-        let elapsed = u64::try_from(now.as_millis() - bucket.at.as_millis()).unwrap_or(0);
-        bucket.missing.saturating_sub(elapsed.saturating_mul(u64::from(self.limit)))
-    }
-
-    fn quota(self, missing: u64) -> Quota {
-        let remaining = self.capacity().saturating_sub(missing) / self.period_ms;
-        let reset_ms = missing.div_ceil(u64::from(self.limit));
-        Quota {
-            limit: self.limit,
-            remaining: u32::try_from(remaining).unwrap_or(self.limit),
-            reset_secs: reset_ms.div_ceil(1_000),
-        }
-    }
-}
-
-/// Buckets that fill alike.
-#[derive(Debug)]
-pub(crate) struct Buckets<K> {
-    rate: Rate,
-    kept: HashMap<K, Bucket>,
-    swept_at: Option<Timestamp>,
-}
-
-impl<K: Hash + Eq> Buckets<K> {
-    pub(crate) fn new(rate: Rate) -> Buckets<K> {
-        Buckets { rate, kept: HashMap::new(), swept_at: None }
-    }
-
-    /// Takes `n` tokens, or none when they are not there. More than a bucket holds are given when it is
-    /// full, and then have to be made good.
-    pub(crate) fn take(&mut self, key: K, n: u32, now: Timestamp) -> Verdict {
-        self.sweep(now);
-        let verdict = self.look(&key, n, now);
-        if verdict.wait_secs.is_some() {
-            return verdict;
-        }
-        let rate = self.rate;
-        let missing = rate.missing(self.kept.get(&key), now) + rate.cost(n);
-        self.kept.insert(key, Bucket { missing, at: now });
-        Verdict { quota: rate.quota(missing), wait_secs: None }
-    }
-
-    /// Says whether `n` tokens are there, and leaves them.
-    pub(crate) fn look(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
-        let rate = self.rate;
-        let missing = rate.missing(self.kept.get(key), now);
-        let over = (missing + rate.cost(n).min(rate.capacity())).saturating_sub(rate.capacity());
-        let wait_ms = over.div_ceil(u64::from(rate.limit));
-        let wait_secs = (over > 0).then(|| wait_ms.div_ceil(1_000));
-        Verdict { quota: rate.quota(missing), wait_secs }
-    }
-
-    /// Puts tokens back that were taken.
-    pub(crate) fn give_back(&mut self, key: &K, n: u32, now: Timestamp) {
-        let rate = self.rate;
-        if let Some(bucket) = self.kept.get_mut(key) {
-            let missing = rate.missing(Some(bucket), now).saturating_sub(rate.cost(n));
-            *bucket = Bucket { missing, at: now };
-        }
-    }
-
-    /// How many buckets are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Whether there is a bucket of this key.
-    pub(crate) fn contains(&self, key: &K) -> bool {
-        self.kept.contains_key(key)
-    }
-
-    /// Drops full buckets: once in a period, since by then most are.
-    fn sweep(&mut self, now: Timestamp) {
-        let rate = self.rate;
-        let period = rate.period_ms.cast_signed();
-        let lately = self.swept_at.is_some_and(|t| (0..period).contains(&(now.as_millis() - t.as_millis())));
-        if lately || self.kept.len() < SWEEP_FROM {
-            return;
-        }
-        self.kept.retain(|_, bucket| rate.missing(Some(bucket), now) > 0);
-        self.swept_at = Some(now);
-    }
-}
+/// The most credentials that are counted, far more than there are.
+const CREDENTIALS_MAX: usize = 1 << 20;
 
 /// All limits.
 pub struct Limits {
     clock: Arc<dyn Clock>,
     requests: Option<Mutex<Buckets<String>>>,
     events: Option<Mutex<Buckets<String>>>,
-    /// By network; `None` is the bucket of those for whom there is no room.
-    addresses: Option<Mutex<Buckets<Option<IpAddr>>>>,
+    addresses: Option<Mutex<Networks>>,
 }
 
 impl Limits {
@@ -187,9 +33,10 @@ impl Limits {
         let requests = rate(requests_per_minute, MINUTE_MS);
         Limits {
             clock,
-            requests: requests.map(|rate| Mutex::new(Buckets::new(rate))),
-            events: rate(events_per_second, SECOND_MS).map(|rate| Mutex::new(Buckets::new(rate))),
-            addresses: requests.map(|rate| Mutex::new(Buckets::new(rate))),
+            requests: requests.map(|rate| Mutex::new(Buckets::new(rate, CREDENTIALS_MAX))),
+            events: rate(events_per_second, SECOND_MS)
+                .map(|rate| Mutex::new(Buckets::new(rate, CREDENTIALS_MAX))),
+            addresses: requests.map(|rate| Mutex::new(Networks::new(rate))),
         }
     }
 
@@ -212,10 +59,8 @@ impl Limits {
 
     /// Counts a request without a valid credential. `None`: there is no limit.
     pub fn stranger(&self, address: IpAddr) -> Option<Verdict> {
-        let mut buckets = self.addresses.as_ref()?.lock().expect("no panic happens while this is held");
-        let key = Some(network(address));
-        let has_room = buckets.kept.len() < ADDRESSES_MAX || buckets.kept.contains_key(&key);
-        Some(buckets.take(key.filter(|_| has_room), 1, self.clock.now()))
+        let mut networks = self.addresses.as_ref()?.lock().expect("no panic happens while this is held");
+        Some(networks.take(address, self.clock.now()))
     }
 }
 
@@ -223,21 +68,11 @@ fn take(buckets: Option<&Mutex<Buckets<String>>>, key: String, n: u32, now: Time
     Some(buckets?.lock().expect("no panic happens while this is held").take(key, n, now))
 }
 
-/// What one client of the network has: an IPv4 address, or 64 bits of an IPv6 one.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::clock::FakeClock;
+    use crate::service::people::buckets::{Quota, STRANGERS_MAX};
     use proptest::prelude::*;
 
     fn limits(requests: u32, events: u32) -> (Arc<FakeClock>, Limits) {
@@ -304,17 +139,27 @@ mod tests {
     }
 
     #[test]
-    fn full_buckets_are_dropped_and_a_crowd_shares_one() {
+    fn a_crowd_of_addresses_shares_nothing_and_takes_bounded_memory() {
         let (clock, limits) = limits(1, 0);
-        let kept = || limits.addresses.as_ref().unwrap().lock().unwrap().kept.len();
+        let kept = || limits.addresses.as_ref().unwrap().lock().unwrap().len();
         let stranger = |i: u32| limits.stranger(IpAddr::from(i.to_be_bytes())).unwrap().wait_secs.is_none();
-        assert!((0..ADDRESSES_MAX as u32).all(stranger));
-        assert!(stranger(1_000_000) && !stranger(1_000_001), "there is one for all that come later");
-        assert_eq!(kept(), ADDRESSES_MAX + 1);
-        assert!(!stranger(0), "those who have one keep it");
+        assert!((0..3 * STRANGERS_MAX as u32).all(stranger), "each has its own");
+        assert!(kept() <= STRANGERS_MAX);
+        assert!(!stranger(3 * STRANGERS_MAX as u32 - 1), "the newest are not forgotten");
         clock.advance_ms(60_000);
         assert!(stranger(1_000_001));
-        assert_eq!(kept(), 1);
+        assert_eq!(kept(), 1, "full buckets are dropped");
+    }
+
+    #[test]
+    fn many_addresses_of_one_ipv6_network_gain_little() {
+        let (_, limits) = limits(5, 0);
+        let stranger = |text: String| limits.stranger(text.parse().unwrap()).unwrap().wait_secs.is_none();
+        let of_56 = (0..256).filter(|i| stranger(format!("2001:db8:0:{i:x}::1"))).count();
+        assert_eq!(of_56, 20, "4 times as much as one client");
+        let of_48 = (1..256).filter(|i| stranger(format!("2001:db8:0:{i:x}00::1"))).count();
+        assert_eq!(of_56 + of_48, 80, "16 times as much as one client");
+        assert!(stranger("2001:db8:1::1".to_owned()), "a neighbor has its own");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod apps;
 pub mod auth;
+pub mod buckets;
 pub mod keys;
 pub mod limits;
 pub mod sessions;

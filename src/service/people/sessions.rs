@@ -1,6 +1,6 @@
-//! People at the dashboard: setting up, signing in and out.
+//! Sessions of the dashboard: set-up, sign-in and sign-out.
 //!
-//! A wrong password and an address that nobody has are one and the same error and take equally long.
+//! A wrong password and an unknown email address are the same error and take equally long.
 //! A session's token exists in clear in the browser's cookie, and here only while a request lasts.
 
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ pub struct SignedIn {
     pub token: SessionToken,
 }
 
-/// What sets a server up.
+/// The input of set-up.
 #[derive(Debug, Clone, Copy)]
 pub struct SetUp<'a> {
     /// From the link.
@@ -84,7 +84,7 @@ impl Sessions {
         }
     }
 
-    /// Makes the first user, an owner, and signs them in.
+    /// Creates the first user, an owner, and signs them in.
     pub async fn set_up(&self, input: SetUp<'_>, client: Client) -> Result<SignedIn> {
         let now = self.clock.now();
         let link = SessionToken::parse(input.token);
@@ -138,7 +138,7 @@ impl Sessions {
         if let Some((user, hash)) = found {
             let signed_in = self.open(user, client.clone());
             let (session, activity) = (signed_in.session.clone(), signed_in_entry(&signed_in.session));
-            // Whoever gave the password a moment ago may have been overtaken by its change.
+            // The password may have been changed since it was checked.
             if self.store.session_insert(session, hash, activity).await? {
                 self.throttle.succeeded(attempt, self.clock.now());
                 return Ok(signed_in);
@@ -175,10 +175,10 @@ impl Sessions {
         Ok(())
     }
 
-    /// Gives somebody the password they want, and ends their other sessions.
+    /// Changes a user's own password, and ends their other sessions.
     ///
     /// # Errors
-    /// A wrong password now counts as a failed sign-in does.
+    /// A wrong current password counts as a failed sign-in.
     pub async fn change_password(
         &self,
         session: &Session,
@@ -282,7 +282,7 @@ impl Sessions {
 
     async fn note(&self, kind: ActivityKind, what: &str, email: &str, client: Client) {
         let email = normal_email(email);
-        let who = email.as_deref().unwrap_or("something that is no address");
+        let who = email.as_deref().unwrap_or("something that is not an email address");
         let activity = Activity {
             kind,
             app_id: None,
@@ -298,14 +298,14 @@ impl Sessions {
     }
 }
 
-/// Whose sessions somebody sees; `None`: everybody's.
+/// The user whose sessions are listed; `None`: all users.
 fn whose(session: &Session) -> Option<UserId> {
     (session.user.role != Role::Owner).then_some(session.user.id)
 }
 
 /// What is wrong with a token that opens nothing.
 fn not_a_link() -> FieldError {
-    let message = "is used, wrong or expired; restart the server for a new link, or make a user with \
+    let message = "is invalid, expired, or already used. Restart the server for a new link, or create a user with \
                    `postrider user create`";
     FieldError::new("/token", message)
 }

@@ -1,22 +1,22 @@
 //! How fast passwords can be guessed: by address, by account, and by both together.
 //!
-//! An address may fail some times in a row and then one time after the other. An account that many fail
-//! at, from wherever, is guarded: from then on each address has one try in a while, on a clock of its own.
-//! So guessing is slow, and still nobody can keep somebody else out: whoever comes from an address that did
-//! not fail gets their try at once, however many guess at their account meanwhile. Where people share an
-//! address with somebody who guesses (behind a proxy), those who have signed in from there before keep a
-//! clock of their own as well.
+//! An address may fail some times in a row and then once in a while, whatever it tries ([`Networks`]: many
+//! IPv6 addresses of one line count as few). After too many failures from any address an account is
+//! *guarded*: each address then gets one try per 30 s, on a clock of its own. So guessing is slow, and
+//! still nobody can lock somebody else out: who comes from an address that did not fail can try at once,
+//! however many guess at the account meanwhile. Where people share an address with somebody who guesses
+//! (behind a proxy), users who have signed in from there before keep a clock of their own as well.
 //!
 //! All of it is in memory: a restart forgives everything, which costs an attacker more time than it gives.
+//! No crowd can fill it: the oldest entries are forgotten, and nobody is made to share another's.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 use crate::domain::Timestamp;
 use crate::domain::access::key::SecretHash;
 
-use crate::service::people::limits::{ADDRESSES_MAX, Buckets, Rate, network};
+use crate::service::people::buckets::{Buckets, Networks, Rate, Recent, STRANGERS_MAX, network};
 use crate::service::{Result, ServiceError};
 
 /// Failures of an address: so many in a row, and then one every 6 seconds.
@@ -31,39 +31,44 @@ const NOTED_ONCE_IN_MS: i64 = 600_000;
 
 /// An account, by a digest of what was typed: nobody's input is kept, and every key has the same size.
 type Account = [u8; 32];
-/// `None` stands for those for whom there is no room.
-type Key<K> = Option<K>;
 
-struct Kept {
-    addresses: Buckets<Key<IpAddr>>,
-    accounts: Buckets<Key<Account>>,
-    pairs: Buckets<Key<(Account, IpAddr)>>,
+struct Memory {
+    addresses: Networks,
+    accounts: Buckets<Account>,
+    pairs: Buckets<(Account, IpAddr)>,
     /// Who has signed in from where since the start.
-    known: HashSet<(Account, IpAddr)>,
+    known: Recent<(Account, IpAddr), ()>,
     /// Since when the refusals of an address are noted.
-    noted: HashMap<IpAddr, Timestamp>,
+    noted: Recent<IpAddr, Timestamp>,
 }
 
 /// Counts failed sign-ins.
-pub(crate) struct Throttle(Mutex<Kept>);
+pub(crate) struct Throttle(Mutex<Memory>);
 
-/// A try that was let through. Unless it is said to have been right, it counts as wrong.
+/// A try that was let through. Unless it succeeds, it counts as a failure.
 #[derive(Debug)]
 pub(crate) struct Try {
     account: Account,
     address: IpAddr,
-    /// Whether the two were counted each for itself, or together.
-    apart: bool,
+    paid: Paid,
+}
+
+/// What a try has paid with.
+#[derive(Debug, Clone, Copy)]
+struct Paid {
+    address: bool,
+    account: bool,
+    pair: bool,
 }
 
 impl Default for Throttle {
     fn default() -> Throttle {
-        Throttle(Mutex::new(Kept {
-            addresses: Buckets::new(BY_ADDRESS),
-            accounts: Buckets::new(BY_ACCOUNT),
-            pairs: Buckets::new(BY_BOTH),
-            known: HashSet::new(),
-            noted: HashMap::new(),
+        Throttle(Mutex::new(Memory {
+            addresses: Networks::new(BY_ADDRESS),
+            accounts: Buckets::new(BY_ACCOUNT, STRANGERS_MAX),
+            pairs: Buckets::new(BY_BOTH, STRANGERS_MAX),
+            known: Recent::new(STRANGERS_MAX),
+            noted: Recent::new(STRANGERS_MAX),
         }))
     }
 }
@@ -75,66 +80,64 @@ impl Throttle {
     /// [`ServiceError::RateLimited`] when they have to wait.
     pub(crate) fn begin(&self, account: &str, address: Option<IpAddr>, now: Timestamp) -> Result<Try> {
         let account = SecretHash::of(&account.trim().to_lowercase()).0;
-        let address = network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
-        let mut kept = self.0.lock().expect("no panic happens while this is held");
-        let by_address = kept.addresses.look(&room(&kept.addresses, address), 1, now).wait_secs;
-        let by_account = kept.accounts.look(&room(&kept.accounts, account), 1, now).wait_secs;
-        let apart = by_address.is_none() && by_account.is_none();
-        if apart {
-            let (address, account) = (room(&kept.addresses, address), room(&kept.accounts, account));
-            kept.addresses.take(address, 1, now);
-            kept.accounts.take(account, 1, now);
-        } else {
-            // Strangers have to wait for their address; a guarded account is slow for everybody alike.
-            let known = kept.known.contains(&(account, address));
-            let stranger = by_address.filter(|_| !known);
-            let pair = room(&kept.pairs, (account, address));
-            let wait = stranger.or_else(|| kept.pairs.take(pair, 1, now).wait_secs);
-            if let Some(retry_after_secs) = wait {
-                return Err(ServiceError::RateLimited { retry_after_secs });
-            }
+        let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let pair = (account, network(address));
+        let mut memory = self.0.lock().expect("no panic happens while this is held");
+        let by_address = memory.addresses.look(address, now).wait_secs;
+        let is_guarded = memory.accounts.look(&account, 1, now).wait_secs.is_some();
+        // Strangers wait for their address. A person who has signed in from there has a bucket of their own.
+        let is_known = memory.known.get(&pair).is_some();
+        if let Some(retry_after_secs) = by_address.filter(|_| !is_known) {
+            return Err(ServiceError::RateLimited { retry_after_secs });
         }
-        Ok(Try { account, address, apart })
+        let paid = Paid {
+            address: by_address.is_none(),
+            account: by_address.is_none() && !is_guarded,
+            pair: by_address.is_some() || is_guarded,
+        };
+        if paid.pair
+            && let Some(retry_after_secs) = memory.pairs.take(pair, 1, now).wait_secs
+        {
+            return Err(ServiceError::RateLimited { retry_after_secs });
+        }
+        if paid.address {
+            memory.addresses.take(address, now);
+        }
+        if paid.account {
+            memory.accounts.take(account, 1, now);
+        }
+        Ok(Try { account, address, paid })
     }
 
     /// Whether a refusal of this address is to be noted: the first in a while is. Who is refused goes on at
     /// will, and must not be able to fill a log by it.
     pub(crate) fn is_news(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
         let address = network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
-        let mut kept = self.0.lock().expect("no panic happens while this is held");
+        let mut memory = self.0.lock().expect("no panic happens while this is held");
         let is_over = |since: &Timestamp| now.as_millis() - since.as_millis() >= NOTED_ONCE_IN_MS;
-        if kept.noted.len() >= ADDRESSES_MAX && !kept.noted.contains_key(&address) {
-            kept.noted.retain(|_, since| !is_over(since));
+        let is_news = memory.noted.get(&address).is_none_or(is_over);
+        if is_news {
+            memory.noted.set(address, now);
         }
-        let is_news = kept.noted.get(&address).is_none_or(is_over);
-        let has_room = kept.noted.len() < ADDRESSES_MAX || kept.noted.contains_key(&address);
-        if is_news && has_room {
-            kept.noted.insert(address, now);
-        }
-        is_news && has_room
+        is_news
     }
 
     /// The password was right: the try does not count.
     pub(crate) fn succeeded(&self, it: Try, now: Timestamp) {
-        let mut kept = self.0.lock().expect("no panic happens while this is held");
-        if it.apart {
-            let (address, account) = (room(&kept.addresses, it.address), room(&kept.accounts, it.account));
-            kept.addresses.give_back(&address, 1, now);
-            kept.accounts.give_back(&account, 1, now);
-        } else {
-            let pair = room(&kept.pairs, (it.account, it.address));
-            kept.pairs.give_back(&pair, 1, now);
+        let Try { account, address, paid } = it;
+        let pair = (account, network(address));
+        let mut memory = self.0.lock().expect("no panic happens while this is held");
+        if paid.address {
+            memory.addresses.give_back(address, now);
         }
-        if kept.known.len() < ADDRESSES_MAX {
-            kept.known.insert((it.account, it.address));
+        if paid.account {
+            memory.accounts.give_back(&account, 1, now);
         }
+        if paid.pair {
+            memory.pairs.give_back(&pair, 1, now);
+        }
+        memory.known.set(pair, ());
     }
-}
-
-/// The bucket of a key: its own, as long as there is room.
-fn room<K: std::hash::Hash + Eq>(buckets: &Buckets<Key<K>>, key: K) -> Key<K> {
-    let key = Some(key);
-    if buckets.len() < ADDRESSES_MAX || buckets.contains(&key) { key } else { None }
 }
 
 #[cfg(test)]
@@ -235,20 +238,51 @@ mod tests {
         assert!((0..1_000).all(|_| !news(&world, A)));
         world.wait(600);
         assert!(news(&world, A) && !news(&world, A));
-        for i in 0..ADDRESSES_MAX as u32 + 50 {
+        for i in 0..STRANGERS_MAX as u32 + 50 {
             news(&world, i.to_be_bytes());
         }
-        assert!(world.throttle.0.lock().unwrap().noted.len() <= ADDRESSES_MAX);
+        assert!(world.throttle.0.lock().unwrap().noted.len() <= STRANGERS_MAX);
     }
 
     #[test]
-    fn a_crowd_takes_no_more_memory_than_there_is_room_for() {
+    fn a_crowd_takes_bounded_memory_and_locks_nobody_out() {
         let world = World::new();
-        for i in 0..ADDRESSES_MAX as u32 + 50 {
-            let [a, b, c, d] = i.to_be_bytes();
-            world.fails(&format!("{i}@example.com"), [a, b, c, d]);
+        assert!(world.succeeds("ada@example.com", A));
+        for i in 0..3 * STRANGERS_MAX as u32 {
+            world.fails(&format!("{i}@example.com"), i.to_be_bytes());
         }
-        let kept = world.throttle.0.lock().unwrap();
-        assert!(kept.addresses.len() <= ADDRESSES_MAX + 1 && kept.accounts.len() <= ADDRESSES_MAX + 1);
+        let memory = world.throttle.0.lock().unwrap();
+        assert!(memory.addresses.len() <= STRANGERS_MAX && memory.accounts.len() <= STRANGERS_MAX);
+        drop(memory);
+        for _ in 0..10 {
+            assert_eq!(world.fails("eve@example.com", B), None, "a fresh address has its own bucket");
+        }
+        assert_eq!(world.fails("eve@example.com", B), Some(6), "and no more than that");
+        assert!(world.succeeds("ada@example.com", A));
+    }
+
+    #[test]
+    fn many_addresses_of_one_line_guess_little_more_than_one() {
+        let world = World::new();
+        let fails = |account: &str, text: String| {
+            world.throttle.begin(account, Some(text.parse().unwrap()), world.now).is_err()
+        };
+        let of_56 = (0..20_000)
+            .filter(|i| !fails(&format!("{i}@example.com"), format!("2001:db8:0:{:x}::{:x}", i % 256, i)));
+        assert_eq!(of_56.count(), 40);
+        assert!(!fails("ada@example.com", "2001:db8:1::1".to_owned()), "another line is not concerned");
+        assert!(world.succeeds("ada@example.com", A));
+    }
+
+    #[test]
+    fn an_address_pays_for_tries_at_guarded_accounts_as_well() {
+        let world = World::new();
+        for account in 0..30 {
+            for i in 0..20 {
+                world.fails(&format!("{account}@example.com"), [198, 51, account, i]);
+            }
+        }
+        let tries = (0..30).filter(|i| world.fails(&format!("{i}@example.com"), A).is_none());
+        assert_eq!(tries.count(), 10);
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! Passwords are hashed with argon2id. A hash takes some 20 ms and 19 MiB, so it is made on a thread
 //! for blocking work and only two at a time: a flood of sign-ins waits instead of taking the memory.
+//!
+//! The same password can be different bytes on two devices: an é is one character or two. So passwords are
+//! hashed in Unicode's form NFC. Hashes from before that stay good for the bytes they were made of.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -162,7 +167,12 @@ async fn on_hashing_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
     tokio::task::spawn_blocking(work).await.expect("hashing does not panic and is not aborted")
 }
 
+fn normalized(password: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(password)
+}
+
 fn hash_now(password: &str) -> String {
+    let password = normalized(password);
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.as_bytes())
         .expect("fails only for passwords of gigabytes or without randomness");
@@ -170,8 +180,12 @@ fn hash_now(password: &str) -> String {
 }
 
 fn matches(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    let fits = |password: &str| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
+    let normalized = normalized(password);
+    // Both are tried in any case, so that the time says nothing about which one fits.
+    let as_typed = normalized != password && fits(password);
+    fits(&normalized) || as_typed
 }
 
 #[cfg(test)]
@@ -237,6 +251,25 @@ mod tests {
         assert!(matches!(try_with("bob@example.com", &"x".repeat(1_025)).await, Err(UserError::BadPassword)));
         assert!(matches!(try_with("bob", PASSWORD).await, Err(UserError::BadEmail(_))));
         assert!(matches!(try_with("ADA@example.com", PASSWORD).await, Err(UserError::EmailTaken(_))));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_in_whatever_form_a_device_sends_its_letters() {
+        let store = FakeStore::default();
+        let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
+        create(&store, "ada@example.com", Role::Owner, decomposed, &By::command_line(), now()).await.unwrap();
+        for password in [composed, decomposed] {
+            assert!(sign_in(&store, "ada@example.com", password).await.unwrap().is_some(), "{password:?}");
+        }
+        assert_eq!(sign_in(&store, "ada@example.com", "cafe au lait").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_hash_from_before_passwords_were_normalized_is_good_for_its_own_bytes() {
+        let decomposed = "cafe\u{301} au lait";
+        let old: PasswordHash = Argon2::default().hash_password(decomposed.as_bytes()).unwrap();
+        assert!(verify(decomposed, Some(old.to_string())).await);
+        assert!(!verify("cafe au lait", Some(old.to_string())).await);
     }
 
     #[test]

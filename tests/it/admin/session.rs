@@ -216,3 +216,22 @@ async fn the_log_can_be_followed_with_a_cookie() {
         (200, "text/event-stream")
     );
 }
+
+#[tokio::test]
+async fn bodies_that_anybody_may_send_are_small() {
+    let app = TestApp::start().await;
+    let ada = signed_in(&app, Role::Owner).await;
+    let long = "x".repeat(4_096);
+    for (path, body) in [
+        ("/admin/api/session", json!({ "email": "ada@example.com", "password": long })),
+        ("/admin/api/setup/check", json!({ "token": long })),
+        ("/admin/api/setup", json!({ "token": long, "email": "a@example.com", "password": PASSWORD })),
+    ] {
+        assert_eq!(post(&app, path, body).await.problems(413)[0].0, "payload_too_large", "{path}");
+    }
+    let body = json!({ "current_password": PASSWORD, "new_password": long });
+    assert_eq!(ada.send(Method::PUT, "/admin/api/password", body).await.status, 413);
+    // The longest password there may be fits, however it is escaped.
+    let longest = json!({ "email": "a@example.com", "password": "\u{1}".repeat(600) });
+    assert_eq!(post(&app, "/admin/api/session", longest).await.status, 401);
+}

@@ -66,6 +66,37 @@ async fn a_good_key_beside_one_that_is_none_is_refused_like_any_malformed_creden
 }
 
 #[tokio::test]
+async fn a_header_that_says_who_asks_is_there_once_and_can_be_read() {
+    let app = TestApp::start().await;
+    let (key, secret) = halves(&app.token);
+    let other = app.app("other").await.to_string();
+    for url in ["/v1/webhooks", "/api/v0/webhooks", "/admin/api/keys"] {
+        let get = || app.client.get(format!("{}{url}", app.base));
+        let bearer = format!("Bearer {}", app.token);
+        let signed = || get().bearer_auth(&app.token);
+        for request in [
+            get().header("authorization", "Bearer \u{e9}"),
+            get().header("authorization", &bearer).header("authorization", &bearer),
+            get().header("authorization", "x").header("authorization", &bearer),
+            get()
+                .header("x-client-key", &key)
+                .header("x-client-key", &key)
+                .header("x-client-secret", &secret),
+            get()
+                .header("x-client-key", &key)
+                .header("x-client-secret", &secret)
+                .header("x-client-secret", "x"),
+            get().header("x-client-key", "\u{e9}").header("x-client-secret", &secret),
+            signed().header("x-app-id", "\u{e9}"),
+            signed().header("x-app-id", &other).header("x-app-id", &other),
+        ] {
+            let answer = send(request).await;
+            assert_eq!(answer.status, 400, "{url}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn whatever_is_wrong_with_a_credential_the_answer_is_the_same() {
     let app = TestApp::start().await;
     let store = app.server().store();
@@ -101,7 +132,6 @@ async fn whatever_is_wrong_with_a_credential_the_answer_is_the_same() {
         get().header("x-client-key", &key),
         get().header("x-client-secret", &secret),
         get().header("x-client-key", &key).header("x-client-secret", "0".repeat(64)),
-        get().header("authorization", "Bearer \u{e9}"),
     ] {
         let answer = send(request).await;
         assert_eq!(answer.problems(401), [("unauthorized".to_owned(), None)]);
@@ -179,7 +209,7 @@ async fn each_operation_opens_to_its_scope_and_to_no_other() {
     for (method, path, wanted) in operations(&app).await {
         let name = format!("{method} {path}");
         assert_eq!(decided.get(name.as_str()), Some(&wanted.as_str()), "{name}");
-        // An id that fits no resource: whoever may call it, hears 404, and nothing happens.
+        // An id that fits no resource: a permitted call is a 404 and has no effect.
         let called = path.replace("{id}", "none");
         for (scope, key) in &keys {
             let may = *scope == wanted || *scope == Scope::Admin;

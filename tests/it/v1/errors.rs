@@ -2,10 +2,12 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::{URL, assert_invalid, details, raw};
-use crate::support::TestApp;
 use crate::support::app::{json_body, send};
+use crate::support::{TestApp, in_time};
 
 fn code(code: &str) -> Vec<(String, Option<String>)> {
     vec![(code.to_owned(), None)]
@@ -14,9 +16,7 @@ fn code(code: &str) -> Vec<(String, Option<String>)> {
 #[tokio::test]
 async fn an_unknown_route_is_not_found() {
     let app = TestApp::start().await;
-    for path in
-        ["/", "/v1", "/v1/", "/v1/nothing", "/v2/webhooks", "/v1/webhooks/", "/docs/nothing.js", "/%FF"]
-    {
+    for path in ["/v1", "/v1/", "/v1/nothing", "/v2/webhooks", "/v1/webhooks/", "/docs/nothing.js", "/%FF"] {
         assert_eq!(app.get(path).await.problems(404), code("not_found"), "{path}");
     }
 }
@@ -281,4 +281,119 @@ async fn a_header_that_is_too_large_or_broken_ends_in_a_clean_refusal() {
     let answer = raw(&app, b"GET /healthz HTTP/1.1\r\nbad header\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     app.get("/healthz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_body_in_a_content_coding_is_unsupported() {
+    let app = TestApp::start().await;
+    let body = json!({ "event_type": "a.b", "payload": 1 }).to_string();
+    let with = |path: &str, coding: &str| {
+        json_body(app.request(Method::POST, path), body.clone()).header("content-encoding", coding)
+    };
+    for path in ["/v1/events", "/v1/events/batch", "/v1/webhooks", "/admin/api/apps", "/admin/api/session"] {
+        for coding in ["gzip", "GZIP", "br", "identity, gzip", "x"] {
+            assert_eq!(
+                send(with(path, coding)).await.problems(415),
+                code("unsupported_media_type"),
+                "{path}"
+            );
+        }
+    }
+    let of_v0 = send(with("/api/v0/webhooks", "gzip")).await;
+    assert_eq!((of_v0.status, &of_v0.json()["statusCode"]), (415, &json!(415)));
+    send(with("/v1/events", "identity")).await.expect(202);
+}
+
+#[tokio::test]
+async fn so_many_mistakes_are_told_and_no_more() {
+    let app = TestApp::start().await;
+    let hook = |field: &str, value: Value| {
+        let mut body = json!({ "url": URL, "events": ["*"] });
+        body[field] = value;
+        body
+    };
+    let unknown: Value =
+        (0..200).map(|i| (format!("unknown{i}"), json!(1))).collect::<serde_json::Map<_, _>>().into();
+    for (path, body, told) in [
+        ("/v1/webhooks", hook("retry_schedule", json!(vec![""; 100_000])), 1),
+        ("/v1/webhooks", hook("events", json!(vec![""; 100_000])), 1),
+        ("/v1/webhooks", hook("events", json!(vec![""; 100])), 50),
+        ("/v1/webhooks", hook("headers", unknown.clone()), 50),
+        ("/v1/webhooks", unknown.clone(), 50),
+        ("/v1/events/batch", json!({ "events": vec![unknown.clone(); 20] }), 50),
+        ("/v1/events/batch", json!({ "events": vec![json!(1); 1_000] }), 50),
+        ("/v1/events/batch", json!({ "events": vec![json!({ "event_type": "", "payload": 1 }); 1_000] }), 50),
+        ("/v1/webhooks/deliveries/retry", json!({ "filter": unknown }), 50),
+        ("/admin/api/keys", json!({ "name": "a", "scopes": vec![""; 100_000] }), 50),
+    ] {
+        let answer = app.post(path, body).await;
+        assert_eq!(
+            answer.problems(422).len(),
+            told,
+            "{path}: {}",
+            &answer.text[..answer.text.len().min(500)]
+        );
+    }
+    for path in ["/v1/webhooks", "/v1/events", "/v1/webhooks/deliveries", "/v1/jobs", "/v1/activity"] {
+        for query in ["a&".repeat(500), "page=1&".repeat(500)] {
+            assert_eq!(app.get(&format!("{path}?{query}")).await.problems(422).len(), 50, "{path}");
+        }
+    }
+    let of_v0 = app.post("/api/v0/webhooks", hook("events", json!(vec![""; 100]))).await;
+    let details = of_v0.expect(422)["details"].as_str().unwrap().matches("events/").count();
+    assert_eq!(details, 50);
+    let long = app.post("/v1/webhooks", hook("status", json!("x".repeat(500_000)))).await;
+    assert!(long.problems(422).len() == 1 && long.text.len() < 5_000, "{} bytes", long.text.len());
+}
+
+#[tokio::test]
+async fn an_error_before_the_body_was_read_leaves_the_connection_usable_or_says_that_it_closes() {
+    let app = TestApp::with(|c| c.limits.requests_per_minute = 20).await;
+    let reader = app.key("webhooks:read", None).await;
+    let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
+    let mut got = vec![0; 16 * 1_024];
+    let body = "x".repeat(50_000);
+    let app_token = app.token.clone();
+    for (method, path, token, status) in [
+        ("POST", "/v1/events", "nonsense", "401"),
+        ("POST", "/v1/events", reader.as_str(), "403"),
+        ("POST", "/v1/nothing", app_token.as_str(), "404"),
+        ("POST", "/healthz", "", "405"),
+        ("PUT", "/api/v0/webhooks", "", "405"),
+        ("POST", "/admin/api/session", "", "413"),
+    ] {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let n = in_time("an answer", stream.read(&mut got)).await.unwrap();
+        let answer = String::from_utf8_lossy(&got[..n]).to_ascii_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{path}: {answer}");
+        assert!(!answer.contains("connection: close"), "{path}: {answer}");
+    }
+    let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n";
+    let answer = raw(&app, &[head.as_bytes(), &[b'x'; 200_000]].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_browser_is_led_to_the_dashboard_and_finds_an_icon() {
+    let app =
+        TestApp::with(|c| c.public_url = postrider::config::PublicUrl::parse("https://x.invalid/hooks"))
+            .await;
+    for (path, location) in [("/", "/admin/"), ("/hooks", "/hooks/admin/"), ("/hooks/", "/hooks/admin/")] {
+        let answer = send(app.client.get(format!("{}{path}", app.base))).await;
+        assert_eq!((answer.status, answer.header("location")), (302, Some(location)), "{path}");
+    }
+    for path in ["/favicon.ico", "/hooks/favicon.ico"] {
+        let answer = app.client.get(format!("{}{path}", app.base)).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"image/x-icon".parse().unwrap())
+        );
+        assert!(answer.bytes().await.unwrap().starts_with(&[0, 0, 1, 0]));
+    }
+    assert_eq!(send(app.request(Method::POST, "/")).await.problems(405), code("method_not_allowed"));
 }

@@ -162,3 +162,19 @@ async fn links_carry_the_base_path_and_keep_filters() {
         assert_eq!(ids(&next).len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_cursor_outlives_a_restart_and_is_of_no_use_on_another_server() {
+    let app = filled(5).await;
+    let next = async |app: &TestApp| {
+        let first = app.get("/v1/webhooks/deliveries?per_page=2").await.expect(200);
+        first["links"]["next"].as_str().unwrap().to_owned()
+    };
+    let link = next(&app).await;
+    let there = ids(&app.get(&link).await.expect(200));
+    let other = filled(5).await;
+    assert_ne!(next(&other).await, link, "another server has another key");
+    assert_invalid(&other.get(&link).await, vec!["cursor"]);
+    let app = app.restart().await;
+    assert_eq!(ids(&app.get(&link).await.expect(200)), there);
+}

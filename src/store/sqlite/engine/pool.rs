@@ -4,6 +4,7 @@
 //! Caches are small on purpose: the operating system caches the file as well, and the program should
 //! be idle in a few megabytes. The pool holds no connection that is not needed.
 
+use crate::domain::values::fold::fold;
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,13 +91,13 @@ fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
     add_functions(conn)
 }
 
-/// `text_contains(text, part)`: whether `part`, which is in lower case, is in `text`, whatever its case.
+/// `text_contains(text, part)`: whether `part`, which is folded, is in `text`, whatever its case.
 /// SQLite's own `lower` and `LIKE` know only ASCII, and `LIKE` has wildcards besides.
 fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     conn.create_scalar_function("text_contains", 2, flags, |context| {
         let part = context.get_raw(1).as_str().unwrap_or_default();
-        Ok(context.get_raw(0).as_str().is_ok_and(|text| text.to_lowercase().contains(part)))
+        Ok(context.get_raw(0).as_str().is_ok_and(|text| fold(text).contains(part)))
     })
 }
 

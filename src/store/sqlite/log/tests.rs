@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
+use crate::domain::values::fold::fold;
 use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 use crate::store::sqlite::engine::zones;
@@ -172,7 +173,7 @@ fn is_meant(filter: &AttemptFilter, row: &Attempt) -> bool {
     };
     let has = |q: &str| {
         let texts = [&row.endpoint_name, &row.endpoint_url, row.event_type.as_str()];
-        texts.iter().any(|text| text.to_lowercase().contains(&q.to_lowercase()))
+        texts.iter().any(|text| fold(text).contains(&fold(q)))
     };
     filter.endpoint.is_none_or(|id| row.endpoint_id == id)
         && (filter.status.is_empty() || filter.status.contains(&row.status))

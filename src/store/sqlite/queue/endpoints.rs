@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::domain::endpoint::{EndpointSettings, RetiredSecret, SIGNING_SECRETS_MAX};
+use crate::domain::values::fold::fold;
 use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
@@ -282,7 +283,7 @@ fn list(
     }
     if let Some(q) = &filter.q {
         wanted.push_str(" AND (text_contains(e.name, ?) OR text_contains(e.url, ?))");
-        let q = Value::Text(q.to_lowercase());
+        let q = Value::Text(fold(q));
         values.extend([q.clone(), q]);
     }
     let count =

@@ -10,6 +10,7 @@ use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::domain::values::fold::fold;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
@@ -143,7 +144,7 @@ pub(crate) fn search(
     app: AppRow,
     q: &str,
 ) -> rusqlite::Result<(Vec<EndpointRow>, Vec<TypeRow>)> {
-    let q = q.to_lowercase();
+    let q = fold(q);
     fn find<T: FromSql>(conn: &Connection, sql: &str, app: AppRow, q: &str) -> rusqlite::Result<Vec<T>> {
         conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
     }
