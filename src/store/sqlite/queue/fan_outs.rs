@@ -28,7 +28,7 @@ use crate::store::sqlite::engine::store::{SqliteStore, answered};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
-use crate::store::{Queued, Result, StoreError};
+use crate::store::{Line, Queued, Result, StoreError};
 
 /// The most attempts that one command writes together with their events.
 pub(crate) const AT_ONCE: usize = 1_000;
@@ -131,7 +131,7 @@ fn step(tx: &mut Tx<'_>, last: AppRow) -> rusqlite::Result<FanOutStep> {
             let attempt_id = insert(tx, app, &open, *endpoint)?;
             if let Some(endpoint_id) = active.get(endpoint) {
                 let (endpoint_id, due_at) = (*endpoint_id, open.created_at);
-                let hint = Queued { attempt_id, endpoint_id, due_at, single: false, bulk: false };
+                let hint = Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh };
                 queued.push((open.event, hint));
             }
         }

@@ -202,7 +202,7 @@ async fn finish(store: &SqliteStore, id: AttemptId, outcome: Arc<Outcome>) {
         },
         default_schedule: Arc::new(crate::domain::attempts::retry::Schedule::new(vec![]).unwrap()),
     };
-    store.attempt_finish(id, outcome, rules).await.unwrap();
+    store.attempt_finish(id, outcome, rules, crate::domain::Epoch::FIRST).await.unwrap();
 }
 
 #[tokio::test]
