@@ -379,7 +379,7 @@ fn the_list_of_events_finds_what_it_should_on_logs_in_disorder() {
 fn a_filter_as_a_condition_means_the_same() {
     let world = disorder(7, 150);
     for filter in filters(&world) {
-        let mut found: Vec<i64> = match Wanted::of(&world.conn, 1, &filter).unwrap() {
+        let mut found: Vec<i64> = match Wanted::of(&world.conn, AppRow(1), &filter).unwrap() {
             None => vec![],
             Some(wanted) => {
                 let (condition, values) = wanted.condition();
