@@ -19,7 +19,6 @@ use crate::domain::{Span, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::http;
-use crate::http;
 use crate::http::metrics::Access;
 use crate::http::request::budget::Budget;
 use crate::http::request::paging::CursorKey;

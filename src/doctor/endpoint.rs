@@ -70,7 +70,7 @@ fn status(endpoint: &Endpoint) -> Finding {
 /// The connection to a receiver, and whether it could be established.
 async fn connection(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
     let mut found = Vec::new();
-    if echo::answers(url) {
+    if echo::is_echo_url(url) {
         let said = "not needed: the built-in echo receiver responds inside the server";
         return (vec![Finding::ok("connection", said)], true);
     }
@@ -175,7 +175,7 @@ async fn tls(config: &Config, url: &Url, stream: TcpStream, found: &mut Vec<Find
                 None => format!("failed: {error}"),
             };
             let is_plain =
-                matches!(failure::find::<rustls::Error>(&error), Some(rustls::Error::InvalidMessage(_)));
+                matches!(causes::find::<rustls::Error>(&error), Some(rustls::Error::InvalidMessage(_)));
             let advice = if is_plain { PLAIN_PORT } else { advice };
             found.push(Finding::problem("TLS", said, advice).took(started));
             return false;

@@ -255,13 +255,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_the_same_in_whatever_form_a_device_sends_its_letters() {
-        let store = FakeStore::default();
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("p.db"), Options::new(now())).unwrap();
         let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
-        create(&store, "ada@example.com", Role::Owner, decomposed, &By::command_line(), now()).await.unwrap();
+        create(&*store, "ada@example.com", Role::Owner, decomposed, &By::command_line(), now())
+            .await
+            .unwrap();
         for password in [composed, decomposed] {
-            assert!(sign_in(&store, "ada@example.com", password).await.unwrap().is_some(), "{password:?}");
+            assert!(sign_in(&*store, "ada@example.com", password).await.unwrap().is_some(), "{password:?}");
         }
-        assert_eq!(sign_in(&store, "ada@example.com", "cafe au lait").await.unwrap(), None);
+        assert_eq!(sign_in(&*store, "ada@example.com", "cafe au lait").await.unwrap(), None);
     }
 
     #[tokio::test]

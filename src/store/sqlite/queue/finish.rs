@@ -75,7 +75,7 @@ pub(crate) fn finish(
     let Ok(answer) = transition::apply(row.current, input) else { return Ok(Finished::Stale) };
 
     if let Some(due_at) = answer.again_at {
-        return postpone(tx, &row, target.id, outcome, due_at);
+        return postpone(tx, &row, state.id, outcome, due_at);
     }
     let next_retry_at = answer.next.map(|next| next.due_at);
     write_row(tx, &row, answer.status.as_str(), outcome, next_retry_at)?;
@@ -86,11 +86,7 @@ pub(crate) fn finish(
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
-        let line = match next.budget {
-            Budget::Single => Line::Single,
-            _ if row.job.is_some() => Line::Bulk,
-            _ => Line::Fresh,
-        };
+        let line = line(&row, next.budget);
         queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, line });
     }
     bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
@@ -108,6 +104,15 @@ pub(crate) fn finish(
         queued.extend(switch_off(tx, &row, disable, failures, outcome.finished_at)?);
     }
     Ok(Finished::Done { status: answer.status, queued, disabled: answer.disable.is_some() })
+}
+
+/// The line in which an attempt of this row's delivery is scheduled.
+fn line(row: &Stored, budget: Budget) -> Line {
+    match budget {
+        Budget::Single => Line::Single,
+        _ if row.job.is_some() => Line::Bulk,
+        _ => Line::Fresh,
+    }
 }
 
 /// Leaves the row pending after a failure of this machine, shows the failure, and counts nothing.
@@ -130,8 +135,8 @@ fn postpone(
         outcome.finished_at
     ])?;
     attempts::move_next_retry(tx, row, due_at)?;
-    let (single, bulk) = (row.current.budget == Budget::Single, row.job.is_some());
-    let again = Queued { attempt_id: row.id, endpoint_id, due_at, single, bulk };
+    let line = line(row, row.current.budget);
+    let again = Queued { attempt_id: row.id, endpoint_id, due_at, line };
     Ok(Finished::Done { status: AttemptStatus::Pending, queued: vec![again], disabled: false })
 }
 
