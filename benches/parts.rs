@@ -14,7 +14,7 @@ use postrider::domain::attempts::transition::Rules;
 use postrider::domain::network::NetworkPolicy;
 use postrider::domain::pattern::any_matches;
 use postrider::domain::signing::signature;
-use postrider::domain::{AppId, EventPattern, EventType, Headers, SigningSecret, Timestamp};
+use postrider::domain::{AppId, Epoch, EventPattern, EventType, Headers, SigningSecret, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventStore as _, FinishRules, LogStore as _, NewEvent, PageRequest,
@@ -132,8 +132,9 @@ impl World {
 
     async fn finish(&self, ids: Vec<postrider::domain::AttemptId>) {
         let now = Timestamp::from_millis(log::END);
-        let results =
-            ids.into_iter().map(|id| self.store.attempt_finish(id, outcome(now).into(), self.rules.clone()));
+        let results = ids
+            .into_iter()
+            .map(|id| self.store.attempt_finish(id, outcome(now).into(), self.rules.clone(), Epoch::FIRST));
         for finished in futures_util::future::join_all(results).await {
             finished.expect("storage takes results");
         }

@@ -14,7 +14,7 @@ use postrider::host::clock::FakeClock;
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
-    AppStore as _, EndpointStore as _, EventStore as _, JobMade, JobStore as _, NewEvent, QueueStore as _,
+    AppStore as _, EndpointStore as _, EventStore as _, JobCreation, JobStore as _, NewEvent, QueueStore as _,
 };
 use postrider::upkeep::retention::Sweeper;
 use serde_json::json;
@@ -60,10 +60,10 @@ async fn bulk_jobs_are_queued_by_the_leader_alone() {
     let work =
         Work::Recover { endpoint: endpoint.id, since: start_time(), until: start_time().plus_ms(60_000) };
     let note = |kind| By::system().activity(kind, None, String::new(), json!({}), start_time());
-    store.endpoint_insert(endpoint, note(ActivityKind::EndpointCreated)).await.unwrap();
+    store.endpoint_insert(endpoint, u32::MAX, note(ActivityKind::EndpointCreated)).await.unwrap();
     let created = Box::new(move |_: &BulkJob| note(ActivityKind::DeliveryBulkRetried));
     let made = store.job_insert(app, work, EVENTS, start_time(), created).await.unwrap();
-    assert!(matches!(made, JobMade::Made { more: true, .. }), "{made:?}");
+    assert!(matches!(made, JobCreation::Created { more: true, .. }), "{made:?}");
 
     let leads = Arc::new(watch::Sender::new(false));
     let (signals, _queue) = LocalSignals::new();
