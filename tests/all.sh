@@ -3,7 +3,8 @@
 # compiled in), chromium with chromedriver (the dashboard is tried in a browser), strace (the order of system calls) and jq
 # (the commands of the docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be used as root,
 # and named otherwise. The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are;
-# the first two are fetched from Debian.
+# the first two are fetched from Debian. Generators of clients are fetched with pip and npm; where these cannot be reached,
+# tests/openapi.sh is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -67,6 +68,8 @@ if [ -x target/schemathesis/bin/schemathesis ]; then
 else
   echo "skipped: schemathesis is not installed (tests/schemathesis.sh installs it below target/)"
 fi
+step "OpenAPI documents: linters, generators, generated clients"
+bash tests/openapi.sh || [ $? = 77 ]
 step "faults: kills, power cuts, full disks (in full: tests/faults.sh)"
 cargo test --locked --test faults -- --nocapture
 step "integration tests"

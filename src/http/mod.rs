@@ -6,7 +6,7 @@
 
 use poem::{Endpoint, EndpointExt, Response, Route, get};
 
-use document::{allow, docs, root};
+use document::{allow, docs, generators, root};
 use state::State;
 
 pub mod admin;
@@ -54,15 +54,15 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
 
 /// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].
 pub fn openapi_v1(base_path: &str) -> serde_json::Value {
-    v1::openapi::complete(&v1::service().spec(), base_path)
+    generators::adapt(v1::openapi::complete(&v1::service().spec(), base_path))
 }
 
 /// The OpenAPI document of `/admin/api`, as `/admin/openapi.json` serves it.
 pub fn openapi_admin(base_path: &str) -> serde_json::Value {
-    admin::openapi::complete(&admin::service().spec(), base_path)
+    generators::adapt(admin::openapi::complete(&admin::service().spec(), base_path))
 }
 
 /// The OpenAPI document of `/api/v0`, as `/api/v0/openapi.json` serves it.
 pub fn openapi_v0(base_path: &str) -> serde_json::Value {
-    v0::openapi::complete(&v0::service().spec(), base_path)
+    generators::adapt(v0::openapi::complete(&v0::service().spec(), base_path))
 }

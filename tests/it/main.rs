@@ -9,6 +9,7 @@ mod dispatcher;
 mod export;
 mod jobs;
 mod metrics;
+mod openapi;
 mod operations;
 mod process;
 mod security;

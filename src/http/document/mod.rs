@@ -1,6 +1,7 @@
 //! Documents and files that the server shows about itself.
 //!
-//! * [`openapi`]: what the OpenAPI documents of all surfaces share. [`docs`]: Swagger UI.
+//! * [`openapi`]: what the OpenAPI documents of all surfaces share. [`generators`]: what generators of clients
+//!   need besides. [`docs`]: Swagger UI.
 //! * [`allow`]: the methods of each path, for the `Allow` header of a 405, read from those documents.
 //! * [`root`]: what browsers ask for at the root.
 //! * [`assets`]: the embedded files of the dashboard, with ETags and compression.
@@ -8,5 +9,6 @@
 pub mod allow;
 pub mod assets;
 pub mod docs;
+pub mod generators;
 pub mod openapi;
 pub mod root;

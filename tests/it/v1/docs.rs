@@ -27,8 +27,10 @@ pub(crate) fn misfits(document: &Value, schema: &Value, value: &Value, at: &str)
             document.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
         return misfits(document, schema, value, at);
     }
-    if value.is_null() && (schema["nullable"] == true || schema.get("type").is_none()) {
-        return vec![];
+    if value.is_null() && schema["nullable"] == true && schema.get("type").is_some() {
+        let words = schema["enum"].as_array();
+        let fits = words.is_none_or(|words| words.contains(value));
+        return if fits { vec![] } else { vec![format!("{at}: null is none of {}", schema["enum"])] };
     }
     if let Some(all) = schema["allOf"].as_array() {
         return all.iter().flat_map(|s| misfits(document, s, value, at)).collect();
