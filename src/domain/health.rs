@@ -4,29 +4,15 @@
 //! counts and sums here and never a percentage that was rounded for people.
 
 use super::endpoint::EndpointStatus;
+use crate::domain::values::words::words;
 
 mod advice;
 
 pub use advice::{RECENT_MS, State, Symptom, recommendations};
 
-macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// The word in the APIs.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-        }
-    };
-}
-
-labels! {
+words! {
     /// Of the share of deliveries that arrived.
-    SuccessLabel {
+    pub enum SuccessLabel {
         /// 99 % or more.
         Excellent = "excellent",
         /// 95 % or more.
@@ -40,9 +26,9 @@ labels! {
     }
 }
 
-labels! {
+words! {
     /// Of the average response time.
-    ResponseLabel {
+    pub enum ResponseLabel {
         /// Below 1 s.
         Fast = "fast",
         /// Up to 3 s.
@@ -56,9 +42,9 @@ labels! {
     }
 }
 
-labels! {
+words! {
     /// Of what happened lately.
-    ActivityLabel {
+    pub enum ActivityLabel {
         /// Three or more of the last ten deliveries that ended have failed.
         Failing = "failing",
         /// An event in the last 24 hours.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::operations::{Sweep, SweepState};
 use super::{By, Result, ServiceError};
-use crate::domain::retention::{Rule, Rules, Source};
+use crate::domain::retention::{Rule, RuleSource, Rules};
 use crate::domain::{ActivityKind, Span};
 use crate::host::clock::Clock;
 use crate::store::{StorageFacts, Store};
@@ -15,8 +15,8 @@ use crate::store::{StorageFacts, Store};
 #[derive(Debug, Clone)]
 pub struct View {
     /// How long attempts are kept, zero = for ever, and who says so.
-    pub logs: (Span, Source),
-    pub events: (Span, Source),
+    pub logs: (Span, RuleSource),
+    pub events: (Span, RuleSource),
     pub sizes: StorageFacts,
     pub sweeps: SweepState,
 }

@@ -12,11 +12,17 @@ pub const WAIT_MAX_MS: u64 = 30 * 86_400_000;
 pub struct Schedule(Vec<Span>);
 
 impl Schedule {
+    /// Checks how many waits there are, before they are read. The error is a sentence for the caller.
+    pub fn check_len(waits: usize) -> Result<(), String> {
+        if waits > SCHEDULE_MAX {
+            return Err(format!("has {waits} waits; at most {SCHEDULE_MAX} are possible"));
+        }
+        Ok(())
+    }
+
     /// Checks length and waits. The error is a sentence for the caller.
     pub fn new(waits: Vec<Span>) -> Result<Schedule, String> {
-        if waits.len() > SCHEDULE_MAX {
-            return Err(format!("has {} waits; at most {SCHEDULE_MAX} are possible", waits.len()));
-        }
+        Schedule::check_len(waits.len())?;
         match waits.iter().find(|w| w.as_millis() > WAIT_MAX_MS) {
             Some(wait) => Err(format!("has a wait of {wait}; at most 30d is possible")),
             None => Ok(Schedule(waits)),

@@ -126,7 +126,7 @@ fn read_key(body: &Json<KeyBody>) -> Result<KeyInput, Problem> {
         match Scope::parse(name) {
             Some(scope) => scopes.push(scope),
             None => {
-                let known = Scope::ALL.map(Scope::as_str).join(", ");
+                let known = Scope::WORDS.join(", ");
                 fields.fail(&format!("scopes/{i}"), format!("must be one of {known}"));
             }
         }

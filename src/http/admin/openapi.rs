@@ -82,21 +82,16 @@ fn details() -> Vec<Detail> {
         ("RetentionBody", "events", span),
     ];
     all.extend(["AlertTargetBody", "AlertTargetChangeBody"].into_iter().flat_map(alert_target));
-    all.push(("AlertTestBody", "kind", json!({ "enum": alert_kinds() })));
+    all.push(("AlertTestBody", "kind", json!({ "enum": AlertKind::WORDS })));
     all
-}
-
-fn alert_kinds() -> Vec<&'static str> {
-    AlertKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
 /// What a body about an alert target says, whether it makes or changes one.
 fn alert_target(body: &'static str) -> Vec<Detail> {
-    let forms: Vec<_> = Form::ALL.iter().map(|form| form.as_str()).collect();
-    let kinds = json!({ "items": { "type": "string", "enum": alert_kinds() }, "minItems": 1 });
+    let kinds = json!({ "items": { "type": "string", "enum": AlertKind::WORDS }, "minItems": 1 });
     vec![
         (body, "name", json!({ "minLength": 1, "maxLength": alert::NAME_MAX_CHARS, "pattern": NOT_BLANK })),
-        (body, "form", json!({ "enum": forms })),
+        (body, "form", json!({ "enum": Form::WORDS })),
         (body, "url", json!({ "format": "uri", "minLength": 8 })),
         (body, "token", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX, "pattern": VISIBLE })),
         (body, "kinds", kinds),

@@ -4,7 +4,7 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::domain::Span;
-use crate::domain::retention::Source;
+use crate::domain::retention::RuleSource;
 use crate::http::State;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{Admin, AnyRole};
@@ -38,7 +38,7 @@ struct RuleObject {
 }
 
 impl RuleObject {
-    fn of((span, source): &(Span, Source)) -> RuleObject {
+    fn of((span, source): &(Span, RuleSource)) -> RuleObject {
         RuleObject { value: span.to_string(), source: source.as_str().to_owned() }
     }
 }

@@ -1,22 +1,12 @@
 //! Events: accepting and reading them.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::domain::EventType;
-use crate::domain::event::{Event, EventDetail};
+use crate::domain::event::{Event, EventDetail, NewEvent};
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::queue::pending::Queued;
 use crate::store::{EventFilter, Page, PageRequest, Result};
-
-/// An event to take in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    pub event_type: EventType,
-    pub payload: Bytes,
-    pub resource_id: Option<String>,
-    pub idempotency_key: Option<String>,
-}
 
 /// An event that was taken in, now or when its idempotency key was first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

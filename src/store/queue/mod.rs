@@ -6,6 +6,6 @@ mod events;
 mod pending;
 
 pub use bulk_jobs::{JOB_STEP, JobMade, JobNote, JobStep, JobStore, NoJob};
-pub use endpoints::{EndpointPatch, EndpointStore};
-pub use events::{Accepted, EventStore, EventTypeCount, NewEvent, Taken};
+pub use endpoints::EndpointStore;
+pub use events::{Accepted, EventStore, EventTypeCount, Taken};
 pub use pending::{Due, EndpointQueue, FinishRules, Finished, LoadedAttempt, Oldest, QueueStore, Queued};
