@@ -122,6 +122,21 @@ settings! {
 }
 
 impl EndpointPatch {
+    /// Whether secret header values that nobody gave again would go to another scheme, host or port.
+    pub fn moves_secrets(&self, current: &EndpointSettings) -> bool {
+        let moves = self.url.as_ref().is_some_and(|url| !same_origin(url, &current.url));
+        let old: Vec<&HeaderValue> = current.headers.iter().map(|header| &header.value).collect();
+        let after = match &self.headers {
+            Some(headers) => headers,
+            None if self.replace => return false,
+            None => &current.headers,
+        };
+        let is_old = |header: &EndpointHeader| {
+            matches!(header.value, HeaderValue::Secret(_)) && old.contains(&&header.value)
+        };
+        moves && after.iter().any(is_old)
+    }
+
     /// The settings of a new endpoint.
     pub fn into_settings(self) -> EndpointSettings {
         let mut settings = EndpointSettings::default();
@@ -199,6 +214,14 @@ impl Endpoint {
             ..EndpointSettings::default()
         };
         Endpoint::new(EndpointId::new(at), app_id, settings, Sealed(b"a-known-value".to_vec()), at)
+    }
+}
+
+/// Whether two URLs have the same scheme, host and port; what cannot be read is like nothing else.
+fn same_origin(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one.origin() == other.origin(),
+        _ => false,
     }
 }
 
@@ -358,6 +381,31 @@ mod tests {
         ] {
             assert!(parse_url(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn secrets_move_with_the_scheme_the_host_and_the_port_alone() {
+        let sealed = |value: &[u8]| EndpointHeader {
+            name: "Authorization".to_owned(),
+            value: HeaderValue::Secret(Sealed(value.to_vec())),
+        };
+        let current = EndpointSettings {
+            url: "https://example.com/a".to_owned(),
+            headers: vec![sealed(b"old")],
+            ..EndpointSettings::default()
+        };
+        let to = |url: &str| EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
+        for url in ["https://example.com:443/b?c=d", "https://EXAMPLE.com/", "https://example.com/a"] {
+            assert!(!to(url).moves_secrets(&current), "{url}");
+        }
+        for url in ["http://example.com/a", "https://example.com:8443/a", "https://example.org/a", "?"] {
+            assert!(to(url).moves_secrets(&current), "{url}");
+            let headers = |header| EndpointPatch { headers: Some(vec![header]), ..to(url) };
+            assert!(headers(sealed(b"old")).moves_secrets(&current), "{url}");
+            assert!(!headers(sealed(b"new")).moves_secrets(&current), "{url}");
+            assert!(!EndpointPatch { replace: true, ..to(url) }.moves_secrets(&current), "{url}");
+        }
+        assert!(!EndpointPatch::default().moves_secrets(&current));
     }
 
     #[test]

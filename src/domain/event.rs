@@ -1,12 +1,10 @@
 //! An event: something that happened. It has a type and a payload and never changes.
 
-use crate::domain::values::words::words;
-use bytes::Bytes;
-
 use bytes::Bytes;
 
 use super::{Endpoint, EventId, EventType, Timestamp};
 use crate::domain::attempts::attempt::AttemptSummary;
+use crate::domain::values::words::words;
 
 /// The system event that tells of an endpoint that was switched off.
 pub const ENDPOINT_DISABLED: &str = "webhook_endpoint.disabled";

@@ -54,25 +54,43 @@ impl Events {
 
     /// Takes in one event that [`Events::check`] gave. When this returns, it is on disk and will be delivered.
     pub async fn post(&self, caller: &Caller, event: NewEvent) -> Result<Event> {
-        let mut accepted = self.take(caller, vec![event], |_| "/idempotency_key".to_owned()).await?;
+        let mut accepted = self.take(caller, vec![event], None, |_| "/idempotency_key".to_owned()).await?;
         accepted.pop().ok_or(ServiceError::NotFound("event"))
     }
 
-    /// Takes in a batch, whole or not at all.
-    pub async fn post_batch(&self, caller: &Caller, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+    /// Takes in a batch, whole or not at all. `key` is an idempotency key for the whole of it.
+    pub async fn post_batch(
+        &self,
+        caller: &Caller,
+        events: Vec<NewEvent>,
+        key: Option<String>,
+    ) -> Result<Vec<Event>> {
         if events.is_empty() || events.len() > BATCH_MAX {
             return Err(Invalid::one("/events", format!("must have 1 to {BATCH_MAX} events")).into());
         }
-        self.take(caller, events, |i| format!("/events/{i}/idempotency_key")).await
+        self.take(caller, events, key, |i| format!("/events/{i}/idempotency_key")).await
+    }
+
+    /// Checks the idempotency key of a batch.
+    pub fn check_batch_key(&self, key: &str, errors: &mut Vec<FieldError>) {
+        if !is_short_text(key, IDEMPOTENCY_KEY_MAX_CHARS) {
+            errors.push(FieldError::new("/idempotency_key", not_a_short_text(IDEMPOTENCY_KEY_MAX_CHARS)));
+        }
     }
 
     async fn take(
         &self,
         caller: &Caller,
         events: Vec<NewEvent>,
+        batch_key: Option<String>,
         pointer: impl Fn(usize) -> String,
     ) -> Result<Vec<Event>> {
-        match self.store.event_insert(caller.app_id, events, self.clock.now()).await? {
+        let (app, now) = (caller.app_id, self.clock.now());
+        let taken = match batch_key {
+            Some(key) => self.store.event_batch_insert(app, key, events, now).await?,
+            None => self.store.event_insert(app, events, now).await?,
+        };
+        match taken {
             Taken::All(accepted) => Ok(accepted
                 .into_iter()
                 .map(|a| {
@@ -85,6 +103,11 @@ impl Events {
                  resource or payload.",
                 pointer(index)
             ))),
+            Taken::BatchConflict => Err(ServiceError::Conflict(
+                "/idempotency_key: this idempotency key was used within the last 24 hours for another batch or \
+                 event."
+                    .to_owned(),
+            )),
         }
     }
 
@@ -114,7 +137,7 @@ impl Events {
             ("idempotency_key", &idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS),
         ] {
             if text.as_ref().is_some_and(|text| !is_short_text(text, max)) {
-                fail(field, format!("must have 1 to {max} characters, none of them control characters"));
+                fail(field, not_a_short_text(max));
             }
         }
         Ok(event_type.map(|event_type| NewEvent { event_type, payload, resource_id, idempotency_key }))
@@ -142,6 +165,10 @@ fn check_type(text: &str) -> std::result::Result<EventType, String> {
         return Err("begins with webhook_endpoint., which is kept for Postrider's own events".to_owned());
     }
     Ok(event_type)
+}
+
+fn not_a_short_text(max: usize) -> String {
+    format!("must have 1 to {max} characters, none of them control characters")
 }
 
 fn is_short_text(text: &str, max: usize) -> bool {

@@ -69,8 +69,10 @@ impl EventsApi {
 
     /// Post a batch of events
     ///
-    /// 1 to 1,000 events, taken whole or refused whole, in one transaction. Each may have its own
-    /// idempotency key. The body may have up to 16 MiB.
+    /// 1 to 1,000 events, taken whole or refused whole, in one transaction. The body may have up to 16 MiB.
+    /// Each event may have its own idempotency key; the header `Idempotency-Key` stands for the whole batch:
+    /// repeating the request within 24 hours gives the first response again, and the same key with another
+    /// batch is a 409.
     #[oai(path = "/events/batch", method = "post", operation_id = "post_events")]
     async fn post_batch(
         &self,
@@ -80,12 +82,16 @@ impl EventsApi {
     ) -> Result<TakenIn<BatchResult>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, &["events"])?;
         fields.require("events");
+        let service = &auth.state.services.events;
+        let key = idempotency_header(request)?;
+        if let Some(key) = &key {
+            service.check_batch_key(key, &mut fields.errors);
+        }
         let given = fields.raw("events").map_or("[]", RawValue::get);
         let events: Vec<&RawValue> = serde_json::from_str(given).unwrap_or_else(|_| {
             fields.fail("events", "must be a list of events");
             Vec::new()
         });
-        let service = &auth.state.services.events;
         let mut checked = Vec::with_capacity(events.len().min(BATCH_MAX));
         // A list that is too long is refused as a whole; there is no point in reading it.
         if events.len() <= BATCH_MAX {
@@ -105,7 +111,7 @@ impl EventsApi {
         }
         fields.finish()?;
         limits::count_events(request, &auth.state, &auth.caller.by.actor, checked.len())?;
-        let events = service.post_batch(&auth.caller, checked).await?;
+        let events = service.post_batch(&auth.caller, checked, key).await?;
         let data = events.iter().map(EventResource::of).collect();
         Ok(TakenIn::TakenIn(Written(BatchResult { data })))
     }

@@ -241,6 +241,10 @@ fn check_header_value(value: Value) -> Result<HeaderInput, String> {
             return Err("must be a string, or an object like {\"value\":\"…\",\"secret\":true}".to_owned());
         }
     };
+    if header == HeaderInput::Plain(MASK.to_owned()) {
+        let keep = format!("{{\"value\":\"{MASK}\",\"secret\":true}}");
+        return Err(format!("is the mask of a secret value: write {keep} to keep the value, or a new one"));
+    }
     let (HeaderInput::Plain(text) | HeaderInput::Secret(text)) = &header;
     endpoint::check_header_value(text)?;
     Ok(header)

@@ -13,8 +13,8 @@ use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::change::Change;
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{
-    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Sealed,
-    SigningSecret, Span, Trigger,
+    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Scope,
+    Sealed, SigningSecret, Span, Trigger,
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
@@ -139,6 +139,11 @@ impl Endpoints {
     }
 
     async fn update(&self, caller: &Caller, current: &Endpoint, patch: EndpointPatch) -> Result<Endpoint> {
+        if !caller.by.scopes.allows(Scope::WebhooksSecrets) && patch.moves_secrets(&current.settings) {
+            let message = "has secret values: write them again, not as masks, when the scheme, host or port of the \
+                           URL changes; or use a key with the scope webhooks:secrets";
+            return Err(Invalid::one("/headers", message).into());
+        }
         let now = self.clock.now();
         let name = &current.settings.name;
         let activity = match patch.status.filter(|s| *s != current.status) {
