@@ -61,6 +61,8 @@ step "unit tests"
 cargo test --locked --lib --bins --quiet
 step "the dashboard in a browser"
 cargo test --locked --test browser
+step "generated clients and linters of the OpenAPI documents"
+bash tests/clients.sh || [ $? = 77 ]
 step "answers against their documents, in short"
 if [ -x target/schemathesis/bin/schemathesis ]; then
   bash tests/schemathesis.sh --short || [ $? = 77 ]

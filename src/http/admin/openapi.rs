@@ -11,11 +11,11 @@ use crate::domain::AlertKind;
 use crate::domain::access::app::NAME_MAX_CHARS;
 use crate::domain::access::user::PASSWORD_MIN_CHARS;
 use crate::domain::alert::{self, Form};
-use crate::http::document::openapi;
 use crate::http::document::openapi::{
     Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
     scope_names,
 };
+use crate::http::document::{generators, openapi};
 use crate::http::v1::openapi::{errors_schema, headers, name_headers, security_schemes};
 
 use super::examples;
@@ -127,6 +127,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
     if let Some(all) = document["components"]["schemas"].as_object_mut() {
         complete_schemas(all);
     }
+    generators::simplify(&mut document);
     document
 }
 
@@ -156,10 +157,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let person = if is_read { json!({ "session": [] }) } else { json!({ "session": [], "csrf": [] }) };
     let (words, security) = match access.as_str() {
         "nobody" => ("Needs no credential.".to_owned(), json!([])),
-        "session" => ("For whoever has signed in; no key.".to_owned(), json!([person])),
+        "session" => ("For every signed-in user; no key.".to_owned(), json!([person])),
         other => {
             let words = match other.strip_prefix("role:") {
-                Some("viewer") => "For whoever has signed in, or a key with scope `admin`.".to_owned(),
+                Some("viewer") => "For every signed-in user, or a key with scope `admin`.".to_owned(),
                 Some(role) => format!("Role: `{role}` or greater, or a key with scope `admin`."),
                 None => format!("Scope: `{other}`."),
             };

@@ -103,7 +103,8 @@ pub fn frame(
 ) -> Value {
     let mut document: Value = serde_json::from_str(poem_document).expect("poem writes valid JSON");
     document["info"]["description"] = json!(description);
-    document["info"]["license"] = json!({ "name": "MIT" });
+    document["info"]["license"] = json!({ "name": "MIT", "url": "https://opensource.org/license/mit" });
+    document["info"]["contact"] = json!({ "name": "Postrider" });
     document["servers"] = json!([{ "url": if base_path.is_empty() { "/" } else { base_path } }]);
     let paths = document["paths"].as_object().cloned().unwrap_or_default();
     let mut completed = Map::new();

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::document::openapi;
 use crate::http::document::openapi::{LINES, add_details, all_there, event_patterns, no_unsigned};
+use crate::http::document::{generators, openapi};
 use crate::http::request::query::Param;
 use crate::http::v1::openapi::security_schemes;
 
@@ -49,6 +49,7 @@ pub fn complete(poem_document: &str, base_path: &str) -> Value {
     if let Some(all) = document["components"]["schemas"].as_object_mut() {
         complete_schemas(all);
     }
+    generators::simplify(&mut document);
     document
 }
 

@@ -344,7 +344,8 @@ fn tenths(x: f64) -> f64 {
 
 /// A type of events that clients have posted.
 #[derive(Object)]
-#[oai(rename = "EventType")]
+// Not `EventType`: generators call the word in the attribute `type` of an `Event` so.
+#[oai(rename = "EventTypeUsage")]
 pub(super) struct EventTypeResource {
     /// `event_type`
     #[oai(rename = "type")]
