@@ -82,7 +82,7 @@ impl AlertKind {
     }
 }
 
-/// Where alerts go. The URL is a secret as much as the token: whoever knows it may post there.
+/// Where alerts go. The URL is a secret as much as the token: anyone who knows it may post there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertTarget {
     pub id: AlertTargetId,

@@ -22,7 +22,7 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// A wish for event types in a filter.
+/// The event types that a filter selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TypeFilter {
     /// `license.assigned`
@@ -42,7 +42,7 @@ impl TypeFilter {
     }
 }
 
-/// A wish for response statuses in a filter.
+/// The response statuses that a filter selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusFilter {
     /// `500`

@@ -57,7 +57,7 @@ words! {
 /// Failed deliveries among the last ten from which an endpoint is failing.
 pub const FAILING_FROM: u64 = 3;
 
-/// Judges how many deliveries arrived and how many failed for good.
+/// Labels a success rate, from the deliveries that were delivered and those that are exhausted.
 pub fn success(delivered: u64, exhausted: u64) -> SuccessLabel {
     let total = u128::from(delivered) + u128::from(exhausted);
     let at_least = |percent: u128| u128::from(delivered) * 100 >= total * percent;
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(
             recommendations(&[expired], fine),
             ["1 attempt failed with a TLS error, without a success since 2023-11-14T22:13:15.000Z: the \
-              certificate of a.example expired on 2023-11-01; renew or mend the receiver's certificate: its \
+              certificate of a.example expired on 2023-11-01; renew or fix the receiver's certificate: its \
               date, its chain, and that it names the host of the URL."]
         );
         let earlier = Symptom { since: since(8_000), ..symptom(ErrorKind::HttpStatus, Some(503), 1) };

@@ -19,7 +19,7 @@ words! {
 /// What the configuration says about one kind of things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The configured length, or the default one; zero = for ever.
+    /// The configured length, or the default one; zero = forever.
     pub span: Span,
     /// Whether a person configured it.
     pub is_configured: bool,

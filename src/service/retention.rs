@@ -14,7 +14,7 @@ use crate::store::{StorageFacts, Store};
 /// How it is now.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// How long attempts are kept, zero = for ever, and who says so.
+    /// How long attempts are kept, zero = forever, and who says so.
     pub logs: (Span, RuleSource),
     pub events: (Span, RuleSource),
     pub sizes: StorageFacts,
@@ -94,6 +94,6 @@ impl Retention {
 fn in_configuration(key: &str, rule: &Rule) -> ServiceError {
     let value = &rule.span;
     ServiceError::Conflict(format!(
-        "{key} is {value} in the configuration, which goes before this page; change or remove it there."
+        "{key} is {value} in the configuration, which takes precedence over this page; change or remove it there."
     ))
 }

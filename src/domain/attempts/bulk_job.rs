@@ -84,7 +84,7 @@ pub struct BulkJob {
     pub queued: u64,
     /// Of these, how many were delivered.
     pub delivered: u64,
-    /// Of these, how many have failed for good.
+    /// Of these, how many are exhausted.
     pub exhausted: u64,
     pub created_at: Timestamp,
 }

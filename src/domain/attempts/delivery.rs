@@ -8,7 +8,7 @@ words! {
     /// How a delivery stands, in the three words that people use.
     pub enum DeliveryState {
         Delivered = "delivered",
-        /// For good: exhausted, or cancelled before it was sent.
+        /// Exhausted, or cancelled before it was sent.
         Failed = "failed",
         /// Not sent yet, or waiting for a retry.
         Pending = "pending",

@@ -44,6 +44,7 @@ macro_rules! words {
 pub(crate) use words;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "the macro makes public enums")]
 mod tests {
     super::words! {
         /// An example.

@@ -227,7 +227,7 @@ impl SessionApi {
 fn cookie(state: &State, request: &Request, signed_in: Option<&SignedIn>) -> String {
     let is_https = state.is_https || *request.scheme() == Scheme::HTTPS;
     let secure = if is_https { "; Secure" } else { "" };
-    // Everything is there at the root, too, and whoever signs in there stays there.
+    // Everything is there at the root, too, and users who sign in there stay there.
     let path = if shell::came_by_base_path(request) { &state.base_path } else { "/" };
     let (token, seconds) = signed_in.map_or(("", 0), |s| (s.token.as_str(), LONGEST_MS / 1_000));
     format!("{COOKIE}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")

@@ -70,7 +70,7 @@ impl DeliveriesApi {
     /// Retry a delivery
     ///
     /// One attempt now, whatever the webhook's status. Any row of the delivery may be named. An exhausted
-    /// delivery gets its next attempt; a delivered or cancelled one is sent anew; a pending one is a 409.
+    /// delivery gets its next attempt; a delivered or cancelled one is sent again; a pending one is a 409.
     #[oai(path = "/webhooks/deliveries/:id/retry", method = "post", operation_id = "retry_delivery")]
     async fn retry(
         &self,

@@ -64,8 +64,8 @@ impl EndpointsApi {
 
     /// Create a webhook
     ///
-    /// The answer carries `signing_secret`, which is shown this once. A URL whose host is a literal
-    /// address is judged by the network policy at once; a name is judged before every attempt.
+    /// The response has the `signing_secret`, which is shown only once. A URL whose host is a literal
+    /// address is checked against the network policy at once; a name is checked before every attempt.
     #[oai(path = "/webhooks", method = "post", operation_id = "create_webhook")]
     async fn create(
         &self,
@@ -157,7 +157,7 @@ impl EndpointsApi {
 
     /// Rotate the signing secret
     ///
-    /// The answer carries the new `signing_secret`, which is shown this once. For the time of `overlap`
+    /// The response has the new `signing_secret`, which is shown only once. During `overlap`,
     /// requests are signed with both secrets, so that a receiver can change over without losing one.
     #[oai(path = "/webhooks/:id/rotate-secret", method = "post", operation_id = "rotate_webhook_secret")]
     async fn rotate(

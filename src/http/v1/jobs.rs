@@ -43,7 +43,7 @@ impl JobsApi {
     /// Retry many deliveries
     ///
     /// Every delivery that matches the filter and is `exhausted` gets its next attempt (trigger `manual`)
-    /// and, if that fails, the whole schedule anew. Others are not counted: what is pending or delivered
+    /// and, if that fails, the whole retry schedule again. Others are not counted: what is pending or delivered
     /// stays as it is, so repeating the request doubles nothing. Not counted either are deliveries of
     /// webhooks that are disabled or deleted, tests, and events whose payload retention has removed. An
     /// empty filter means all. Queued in the background, behind fresh events.
@@ -288,7 +288,7 @@ pub(super) struct BulkRetryFilter {
     until: Option<String>,
     /// Part of the webhook's name or URL, or of the event type.
     q: Option<String>,
-    /// Taken, but of no effect.
+    /// Accepted and ignored.
     sort: Option<String>,
 }
 
@@ -346,7 +346,7 @@ pub(super) struct JobAttributes {
     pub(super) queued: u64,
     /// Of these, how many were delivered.
     pub(super) delivered: u64,
-    /// Of these, how many have failed for good.
+    /// Of these, how many are exhausted (no retries left).
     pub(super) exhausted: u64,
     /// RFC 3339, UTC.
     pub(super) created_at: String,

@@ -278,9 +278,9 @@ impl VerificationApi {
     /// Explain a signature
     ///
     /// Takes the headers and the body that a receiver saw, and says whether the signatures hold; if not,
-    /// why: another or an old secret, a timestamp outside the tolerance, a body that was parsed and written
-    /// anew, a header that is missing or malformed. When the log still has the request, the bodies are
-    /// compared. 200 whatever the judgement; nothing is sent or stored.
+    /// why: another or an old secret, a timestamp outside the tolerance, a body that was parsed and
+    /// re-serialized, a header that is missing or malformed. When the log still has the request, the bodies
+    /// are compared. 200 whatever the result; nothing is sent or stored.
     #[oai(path = "/webhooks/:id/verify", method = "post", operation_id = "verify_signature")]
     async fn verify(
         &self,

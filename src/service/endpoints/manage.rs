@@ -78,7 +78,7 @@ impl Endpoints {
         self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
     }
 
-    /// The secret that signs, for those who may see it.
+    /// The secret that signs. The caller checks who may see it.
     pub fn signing_secret(&self, endpoint: &Endpoint) -> Result<SigningSecret> {
         let opened = self.vault.open_signing_secret(endpoint.id, &endpoint.secret);
         opened.map_err(|e| ServiceError::Internal(Box::new(e)))

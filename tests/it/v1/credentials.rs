@@ -179,7 +179,7 @@ async fn each_operation_opens_to_its_scope_and_to_no_other() {
     for (method, path, wanted) in operations(&app).await {
         let name = format!("{method} {path}");
         assert_eq!(decided.get(name.as_str()), Some(&wanted.as_str()), "{name}");
-        // An id that fits no resource: whoever may call it, hears 404, and nothing happens.
+        // An id that fits no resource: callers with access get 404, and nothing happens.
         let called = path.replace("{id}", "none");
         for (scope, key) in &keys {
             let may = *scope == wanted || *scope == Scope::Admin;

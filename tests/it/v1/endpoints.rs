@@ -195,14 +195,14 @@ async fn names_descriptions_and_patterns_have_limits() {
 async fn urls_have_rules() {
     let app = TestApp::start().await;
     let long = |n: usize| format!("https://example.com/{}", "x".repeat(n - 20));
-    for good in [
+    for url in [
         "http://example.com",
         "https://example.com:8443/a?b=%20#".trim_end_matches('#'),
         "https://b\u{fc}cher.example/",
         &long(2_048),
     ] {
-        let made = app.post("/v1/webhooks", with(json!({ "url": good }))).await.expect(201);
-        assert_eq!(made["data"]["attributes"]["url"], good, "as it was given");
+        let made = app.post("/v1/webhooks", with(json!({ "url": url }))).await.expect(201);
+        assert_eq!(made["data"]["attributes"]["url"], url, "as it was given");
     }
     for bad in [
         "",
@@ -576,8 +576,8 @@ async fn a_secret_is_rotated_with_an_overlap() {
     let secret = rotated["data"]["attributes"]["signing_secret"].as_str().unwrap();
     assert!(secret.starts_with("whsec_") && secret != hook.secret);
     assert!(app.webhook_attributes(&hook.id).await.get("signing_secret").is_none());
-    for good in ["0s", "0", "7d", "168h", "1ms"] {
-        app.post(&path, json!({ "overlap": good })).await.expect(200);
+    for overlap in ["0s", "0", "7d", "168h", "1ms"] {
+        app.post(&path, json!({ "overlap": overlap })).await.expect(200);
     }
     app.post(&path, json!({ "overlap": null })).await.expect(200);
     for bad in [json!("8d"), json!("604800001ms"), json!("-1s"), json!(""), json!("1"), json!(5)] {

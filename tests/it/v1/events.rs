@@ -84,10 +84,10 @@ async fn invalid_utf8_is_a_bad_request() {
 #[tokio::test]
 async fn types_have_a_form_and_a_reserved_beginning() {
     let app = TestApp::start().await;
-    for good in
+    for name in
         ["a", "license.assigned", "A-b_c.0", "webhook_endpoint", "webhook_endpoints.x", &"x".repeat(128)]
     {
-        app.post("/v1/events", event(good)).await.expect(202);
+        app.post("/v1/events", event(name)).await.expect(202);
     }
     for bad in [
         "",
@@ -157,8 +157,8 @@ async fn a_repeated_idempotency_key_gives_the_first_answer_again() {
     app.clock.advance_ms(24 * 3_600_000 - 1_001);
     assert_eq!(post_text(&app, body).await.expect(202), first, "a millisecond before it ends");
     app.clock.advance_ms(1);
-    let anew = post_text(&app, body).await.expect(202);
-    assert_ne!(id(&anew), id(&first), "24 hours after the first");
+    let again = post_text(&app, body).await.expect(202);
+    assert_ne!(id(&again), id(&first), "24 hours after the first");
 }
 
 #[tokio::test]
