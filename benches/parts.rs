@@ -124,7 +124,7 @@ impl World {
         taken
             .flat_map(|taken| match taken.expect("storage takes events") {
                 Taken::All(accepted) => accepted.into_iter().flat_map(|one| one.queued),
-                Taken::KeyConflict { .. } => unreachable!("there is no key"),
+                Taken::KeyConflict { .. } | Taken::BatchConflict => unreachable!("there is no key"),
             })
             .map(|queued| queued.attempt_id)
             .collect()

@@ -56,7 +56,7 @@ pub enum KeyCommand {
 }
 
 fn scopes(text: &str) -> Result<Scopes, String> {
-    let names = || Scope::ALL.map(Scope::as_str).join(", ");
+    let names = || Scope::WORDS.join(", ");
     match Scopes::parse_list(text) {
         Ok(scopes) if !scopes.is_empty() => Ok(scopes),
         Ok(_) => Err(format!("expected one or more of {}", names())),

@@ -96,7 +96,7 @@ impl Password {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    Role::parse(text).ok_or_else(|| format!("expected {}", Role::ALL.map(Role::as_str).join(", ")))
+    Role::parse(text).ok_or_else(|| format!("expected {}", Role::WORDS.join(", ")))
 }
 
 /// Runs the command.

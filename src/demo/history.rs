@@ -23,8 +23,8 @@ use crate::domain::attempts::attempt::{Outcome, Request, Response};
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::EndpointSettings;
 use crate::domain::{
-    ActivityKind, AppId, AttemptId, Endpoint, EndpointId, EndpointStatus, Epoch, EventPattern, EventType,
-    SigningSecret, Timestamp,
+    ActivityKind, AppId, AttemptId, Endpoint, EndpointId, Epoch, EventPattern, EventType, SigningSecret,
+    Timestamp,
 };
 use crate::host::vault::Vault;
 use crate::service::By;
@@ -95,28 +95,14 @@ impl HistoryWriter<'_> {
             key.fill_with(|| self.dice.between(0, 256) as u8);
             let secret = SigningSecret::from_key(&key);
             let patterns = part.patterns().iter().map(|text| EventPattern::parse(text));
-            let endpoint = Endpoint {
-                id,
-                app_id: self.app,
-                settings: EndpointSettings {
-                    url: format!("http://{}:{port}{}", part.host(), part.path()),
-                    name: part.name().to_owned(),
-                    description: None,
-                    events: patterns.collect::<Result<_, _>>().map_err(DemoError::History)?,
-                    headers: vec![],
-                    encrypted: false,
-                    retry_schedule: None,
-                    timeout: None,
-                    rate_limit: None,
-                },
-                status: EndpointStatus::Active,
-                status_reason: None,
-                secret: self.vault.seal_signing_secret(id, &secret),
-                retired_secrets: vec![],
-                consecutive_failures: 0,
-                created_at: at,
-                updated_at: at,
+            let settings = EndpointSettings {
+                url: format!("http://{}:{port}{}", part.host(), part.path()),
+                name: part.name().to_owned(),
+                events: patterns.collect::<Result<_, _>>().map_err(DemoError::History)?,
+                ..EndpointSettings::default()
             };
+            let sealed = self.vault.seal_signing_secret(id, &secret);
+            let endpoint = Endpoint::new(id, self.app, settings, sealed, at);
             let summary = format!("Webhook {:?}: created.", part.name());
             let details = serde_json::json!({ "endpoint_id": id.to_string() });
             let by = By::command_line();
@@ -274,8 +260,8 @@ fn event((event_type, resource, payload): SampleEvent) -> Result<NewEvent, DemoE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::AttemptStatus;
     use crate::domain::attempts::attempt::Attempt;
+    use crate::domain::{AttemptStatus, EndpointStatus};
     use crate::store::sqlite::{Options, SqliteStore};
     use crate::store::{
         ActivityStore as _, AppStore as _, AttemptFilter, EndpointStore as _, LogStore as _, PageRequest,

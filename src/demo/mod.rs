@@ -10,18 +10,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::app::{Server, Signals, StartError, World, raise_open_files};
 use crate::config::Config;
 use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::access::app::DEFAULT_APP;
-use crate::domain::values::invalid::Complaints;
-use crate::domain::{Role, Scope, Span};
+use crate::domain::event::NewEvent;
+use crate::domain::{EventType, Role, Scope, Span};
 use crate::host::clock::{Clock as _, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::output_queue;
 use crate::host::temp_directory::TempDirectory;
-use crate::service::endpoints::endpoint_input::EndpointInput;
-use crate::service::events::EventInput;
+use crate::service::endpoints::endpoint_input;
 use crate::service::people::{apps, keys, users};
 use crate::service::{By, Caller, ServiceError};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -184,18 +185,13 @@ async fn create_owner(server: &Server, by: &By) -> Result<String, DemoError> {
 /// Creates the webhook and returns its id.
 async fn create_webhook(server: &Server, caller: &Caller, receiver: &Receiver) -> Result<String, DemoError> {
     let endpoints = &server.services().endpoints;
-    let input = EndpointInput {
-        url: Some(format!("http://{}{}", receiver.address, receiver::OWN_PATH)),
-        name: Some(Some("Demo receiver".to_owned())),
-        events: Some(vec!["*".to_owned()]),
-        retry_schedule: Some(Some(SCHEDULE.map(str::to_owned).to_vec())),
-        ..EndpointInput::default()
-    };
-    let mut errors = Complaints::default();
-    let checked = input.check(endpoints.input_rules(), &mut errors);
-    if !errors.is_empty() {
-        return Err(ServiceError::from(crate::domain::Invalid(errors.into_vec())).into());
-    }
+    let input = json!({
+        "url": format!("http://{}{}", receiver.address, receiver::OWN_PATH),
+        "name": "Demo receiver",
+        "events": ["*"],
+        "retry_schedule": SCHEDULE,
+    });
+    let checked = endpoint_input::read_object(&input, endpoints.input_rules()).map_err(ServiceError::from)?;
     let (endpoint, secret) = endpoints.create(caller, checked).await?;
     receiver.expect(receiver::OWN_PATH, secret);
     Ok(endpoint.id.to_string())
@@ -207,8 +203,8 @@ async fn post(
     event_type: &str,
     payload: &'static str,
 ) -> Result<(), DemoError> {
-    let event = EventInput {
-        event_type: event_type.to_owned(),
+    let event = NewEvent {
+        event_type: EventType::parse(event_type).expect("the demo's types are well-formed"),
         payload: bytes::Bytes::from_static(payload.as_bytes()),
         resource_id: None,
         idempotency_key: None,

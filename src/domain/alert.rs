@@ -9,6 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use super::{AlertTargetId, AppId, EndpointId, Sealed, Span, Timestamp};
+use crate::domain::values::words::words;
 
 mod posting;
 mod trouble;
@@ -27,32 +28,9 @@ pub const SILENCE_MS: i64 = 3_600_000;
 /// The largest limit of free space, in MiB: a pebibyte.
 pub const DISK_FREE_MIB_MAX: u32 = 1 << 30;
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
-
-            /// The name in the API and in storage.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-
-            /// Reads a name.
-            pub fn parse(text: &str) -> Option<$name> {
-                $name::ALL.iter().copied().find(|one| one.as_str() == text)
-            }
-        }
-    };
-}
-
 words! {
     /// What is told.
-    AlertKind {
+    pub enum AlertKind {
         /// The failure counter or a 410 switched a webhook off.
         WebhookDisabled = "webhook_disabled",
         /// Half of the failures that switch a webhook off have been counted.
@@ -68,7 +46,7 @@ words! {
 
 words! {
     /// How a messenger is spoken to.
-    Form {
+    pub enum Form {
         /// Any URL: a JSON object.
         Json = "json",
         /// The URL of a topic.
@@ -104,7 +82,7 @@ impl AlertKind {
     }
 }
 
-/// Where alerts go. The URL is a secret as much as the token: whoever knows it may post there.
+/// Where alerts go. The URL is a secret as much as the token: anyone who knows it may post there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertTarget {
     pub id: AlertTargetId,

@@ -1,7 +1,7 @@
 //! An endpoint: where to send, what, and how. The APIs call it *webhook*.
 
-use std::fmt;
-
+use crate::domain::values::change::{ApplyTo as _, Change};
+use crate::domain::values::words::words;
 use url::{Host, Url};
 
 use super::{AppId, EndpointId, EventPattern, Sealed, Span, Timestamp};
@@ -33,40 +33,15 @@ pub const RATE_LIMIT_MAX: u32 = 10_000;
 /// What reads show for a secret header value; writing it back keeps the value.
 pub const MASK: &str = "********";
 
-/// Whether an endpoint gets anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EndpointStatus {
-    /// Gets events.
-    Active,
-    /// By a person: deliveries are queued and wait.
-    Paused,
-    /// By the failure counter, a 410 or a person: new events make no delivery.
-    Disabled,
-}
-
-impl EndpointStatus {
-    /// All of them.
-    pub const ALL: &[EndpointStatus] =
-        &[EndpointStatus::Active, EndpointStatus::Paused, EndpointStatus::Disabled];
-
-    /// The name in the API and in storage.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EndpointStatus::Active => "active",
-            EndpointStatus::Paused => "paused",
-            EndpointStatus::Disabled => "disabled",
-        }
-    }
-
-    /// Reads a name.
-    pub fn parse(text: &str) -> Option<EndpointStatus> {
-        EndpointStatus::ALL.iter().copied().find(|s| s.as_str() == text)
-    }
-}
-
-impl fmt::Display for EndpointStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// Whether an endpoint gets anything.
+    pub enum EndpointStatus {
+        /// Gets events.
+        Active = "active",
+        /// By a person: deliveries are queued and wait.
+        Paused = "paused",
+        /// By the failure counter, a 410 or a person: new events make no delivery.
+        Disabled = "disabled",
     }
 }
 
@@ -93,23 +68,96 @@ pub struct RetiredSecret {
     pub valid_until: Timestamp,
 }
 
-/// Everything about an endpoint that a person chooses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointSettings {
-    pub url: String,
-    pub name: String,
-    pub description: Option<String>,
+/// The settings of an endpoint, each with the type that changes it: `Option` where there always is a value,
+/// [`Change`] where there may be none.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $stored:ty, changed by $change:ty;)*) => {
+        /// Everything about an endpoint that a person chooses. The default has no URL and no events, and is
+        /// only a start.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct EndpointSettings { $($(#[$doc])* pub $field: $stored,)* }
+
+        /// What changes about an endpoint, from the request to the transaction.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct EndpointPatch {
+            /// Settings that are not given get their defaults, instead of staying as they are.
+            pub replace: bool,
+            $($(#[$doc])* pub $field: $change,)*
+            /// Set by a person: clears `status_reason`; `Active` also clears the failure counter;
+            /// `Disabled` cancels what is pending.
+            pub status: Option<EndpointStatus>,
+        }
+
+        impl EndpointSettings {
+            /// The names of all settings, as the APIs and storage have them.
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            fn patch(&mut self, patch: EndpointPatch) {
+                if patch.replace {
+                    *self = EndpointSettings::default();
+                }
+                $(patch.$field.apply_to(&mut self.$field);)*
+                if self.name.is_empty() {
+                    self.name = name_of_url(&self.url);
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    url: String, changed by Option<String>;
+    /// Empty in a patch: the host of the URL.
+    name: String, changed by Option<String>;
+    description: Option<String>, changed by Change<String>;
     /// Never empty.
-    pub events: Vec<EventPattern>,
-    pub headers: Vec<EndpointHeader>,
+    events: Vec<EventPattern>, changed by Option<Vec<EventPattern>>;
+    headers: Vec<EndpointHeader>, changed by Option<Vec<EndpointHeader>>;
     /// Whether bodies are sent as JWE.
-    pub encrypted: bool,
+    encrypted: bool, changed by Option<bool>;
     /// `None`: the configured one.
-    pub retry_schedule: Option<Schedule>,
+    retry_schedule: Option<Schedule>, changed by Change<Schedule>;
     /// `None`: the configured one.
-    pub timeout: Option<Span>,
+    timeout: Option<Span>, changed by Change<Span>;
     /// Requests a second; `None`: no limit.
-    pub rate_limit: Option<u32>,
+    rate_limit: Option<u32>, changed by Change<u32>;
+}
+
+impl EndpointPatch {
+    /// Whether secret header values that nobody gave again would go to another scheme, host or port.
+    pub fn moves_secrets(&self, current: &EndpointSettings) -> bool {
+        let moves = self.url.as_ref().is_some_and(|url| !same_origin(url, &current.url));
+        let old: Vec<&HeaderValue> = current.headers.iter().map(|header| &header.value).collect();
+        let after = match &self.headers {
+            Some(headers) => headers,
+            None if self.replace => return false,
+            None => &current.headers,
+        };
+        let is_old = |header: &EndpointHeader| {
+            matches!(header.value, HeaderValue::Secret(_)) && old.contains(&&header.value)
+        };
+        moves && after.iter().any(is_old)
+    }
+
+    /// The settings of a new endpoint.
+    pub fn into_settings(self) -> EndpointSettings {
+        let mut settings = EndpointSettings::default();
+        settings.patch(self);
+        settings
+    }
+
+    /// Changes an endpoint.
+    pub fn apply(self, endpoint: &mut Endpoint, now: Timestamp) {
+        if let Some(status) = self.status {
+            endpoint.status = status;
+            endpoint.status_reason = None;
+            if status == EndpointStatus::Active {
+                endpoint.consecutive_failures = 0;
+            }
+        }
+        endpoint.settings.patch(self);
+        endpoint.updated_at = now;
+    }
 }
 
 /// An endpoint as storage has it.
@@ -131,35 +179,51 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
-#[cfg(test)]
 impl Endpoint {
-    /// One for unit tests, with nothing special about it. Its secret opens with no key.
-    pub(crate) fn sample(app_id: AppId, at: Timestamp) -> Endpoint {
+    /// A new one, active.
+    pub fn new(
+        id: EndpointId,
+        app_id: AppId,
+        settings: EndpointSettings,
+        secret: Sealed,
+        now: Timestamp,
+    ) -> Endpoint {
         Endpoint {
-            id: EndpointId::new(at),
+            id,
             app_id,
-            settings: EndpointSettings {
-                url: "https://example.com/".to_owned(),
-                name: "n".to_owned(),
-                description: None,
-                events: vec![EventPattern::All],
-                headers: vec![EndpointHeader {
-                    name: "authorization".to_owned(),
-                    value: HeaderValue::Plain("a-known-value".to_owned()),
-                }],
-                encrypted: false,
-                retry_schedule: None,
-                timeout: None,
-                rate_limit: None,
-            },
+            settings,
             status: EndpointStatus::Active,
             status_reason: None,
-            secret: Sealed(b"a-known-value".to_vec()),
+            secret,
             retired_secrets: vec![],
             consecutive_failures: 0,
-            created_at: at,
-            updated_at: at,
+            created_at: now,
+            updated_at: now,
         }
+    }
+
+    /// One for unit tests, with nothing special about it. Its secret opens with no key.
+    #[cfg(test)]
+    pub(crate) fn sample(app_id: AppId, at: Timestamp) -> Endpoint {
+        let settings = EndpointSettings {
+            url: "https://example.com/".to_owned(),
+            name: "n".to_owned(),
+            events: vec![EventPattern::All],
+            headers: vec![EndpointHeader {
+                name: "authorization".to_owned(),
+                value: HeaderValue::Plain("a-known-value".to_owned()),
+            }],
+            ..EndpointSettings::default()
+        };
+        Endpoint::new(EndpointId::new(at), app_id, settings, Sealed(b"a-known-value".to_vec()), at)
+    }
+}
+
+/// Whether two URLs have the same scheme, host and port; what cannot be read is like nothing else.
+fn same_origin(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one.origin() == other.origin(),
+        _ => false,
     }
 }
 
@@ -203,9 +267,11 @@ fn authority(text: &str) -> &str {
     rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest)
 }
 
-/// What an endpoint without a name is called: its host.
-pub fn default_name(url: &Url) -> String {
-    url.host_str().unwrap_or("webhook").chars().take(NAME_MAX_CHARS).collect()
+/// The name of an endpoint that was given none: the host of its URL.
+pub fn name_of_url(url: &str) -> String {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or("webhook");
+    host.chars().take(NAME_MAX_CHARS).collect()
 }
 
 /// Names that an endpoint's own header cannot have: ours, `Host`, what frames the message, and what is
@@ -329,6 +395,31 @@ mod tests {
         ] {
             assert!(parse_url(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn secrets_move_with_the_scheme_the_host_and_the_port_alone() {
+        let sealed = |value: &[u8]| EndpointHeader {
+            name: "Authorization".to_owned(),
+            value: HeaderValue::Secret(Sealed(value.to_vec())),
+        };
+        let current = EndpointSettings {
+            url: "https://example.com/a".to_owned(),
+            headers: vec![sealed(b"old")],
+            ..EndpointSettings::default()
+        };
+        let to = |url: &str| EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
+        for url in ["https://example.com:443/b?c=d", "https://EXAMPLE.com/", "https://example.com/a"] {
+            assert!(!to(url).moves_secrets(&current), "{url}");
+        }
+        for url in ["http://example.com/a", "https://example.com:8443/a", "https://example.org/a", "?"] {
+            assert!(to(url).moves_secrets(&current), "{url}");
+            let headers = |header| EndpointPatch { headers: Some(vec![header]), ..to(url) };
+            assert!(headers(sealed(b"old")).moves_secrets(&current), "{url}");
+            assert!(!headers(sealed(b"new")).moves_secrets(&current), "{url}");
+            assert!(!EndpointPatch { replace: true, ..to(url) }.moves_secrets(&current), "{url}");
+        }
+        assert!(!EndpointPatch::default().moves_secrets(&current));
     }
 
     #[test]

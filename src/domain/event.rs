@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Endpoint, EventId, EventType, Timestamp};
 use crate::domain::attempts::attempt::AttemptSummary;
+use crate::domain::values::words::words;
 
 /// The system event that tells of an endpoint that was switched off.
 pub const ENDPOINT_DISABLED: &str = "webhook_endpoint.disabled";
@@ -42,34 +43,26 @@ pub fn is_about(payload: &[u8], endpoint: super::EndpointId) -> bool {
     payload["data"]["endpoint_id"].as_str() == Some(&*endpoint.to_string())
 }
 
-/// Where an event came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Posted by a client.
-    Client,
-    /// Emitted by Postrider itself (`webhook_endpoint.…`).
-    System,
-    /// Made for a test delivery; never counted and never listed among events.
-    Test,
+words! {
+    /// Where an event came from.
+    pub enum Origin {
+        /// Posted by a client.
+        Client = "client",
+        /// Emitted by Postrider itself (`webhook_endpoint.…`).
+        System = "system",
+        /// Made for a test delivery; never counted and never listed among events.
+        Test = "test",
+    }
 }
 
-impl Origin {
-    /// All of them.
-    pub const ALL: [Origin; 3] = [Origin::Client, Origin::System, Origin::Test];
-
-    /// The name in storage.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Origin::Client => "client",
-            Origin::System => "system",
-            Origin::Test => "test",
-        }
-    }
-
-    /// Reads a name.
-    pub fn parse(text: &str) -> Option<Origin> {
-        Origin::ALL.into_iter().find(|o| o.as_str() == text)
-    }
+/// An event to take in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub event_type: EventType,
+    /// JSON text, byte for byte as it came.
+    pub payload: Bytes,
+    pub resource_id: Option<String>,
+    pub idempotency_key: Option<String>,
 }
 
 /// An event, as lists show it: all but the payload.

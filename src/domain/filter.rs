@@ -1,7 +1,7 @@
 //! Which rows of a list are meant, and in which order: one set of filters for lists, exports and bulk
 //! work alike.
 
-use super::{AttemptId, EndpointId, EndpointStatus, EventType, Timestamp};
+use super::{AttemptId, EndpointId, EndpointStatus, EventPattern, EventType, Timestamp};
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 
 /// Which endpoints a list shows.
@@ -22,7 +22,7 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// A wish for event types in a filter.
+/// The event types that a filter selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TypeFilter {
     /// `license.assigned`
@@ -31,13 +31,36 @@ pub enum TypeFilter {
     Below(EventType),
 }
 
-/// A wish for response statuses in a filter.
+impl TypeFilter {
+    /// Reads an event type, or one followed by `.*`. There is no filter for all types.
+    pub fn parse(text: &str) -> Option<TypeFilter> {
+        match EventPattern::parse(text).ok()? {
+            EventPattern::All => None,
+            EventPattern::Exactly(name) => Some(TypeFilter::Exactly(name)),
+            EventPattern::Below(stem) => Some(TypeFilter::Below(stem)),
+        }
+    }
+}
+
+/// The response statuses that a filter selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusFilter {
     /// `500`
     Exactly(u16),
     /// `5xx`; holds 5.
     Class(u16),
+}
+
+impl StatusFilter {
+    /// Reads `500` or `5xx`.
+    pub fn parse(text: &str) -> Option<StatusFilter> {
+        if let Some(class) = text.strip_suffix("xx") {
+            let class: u16 = class.parse().ok()?;
+            return (text.len() == 3 && (1..=9).contains(&class)).then_some(StatusFilter::Class(class));
+        }
+        let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse().ok().filter(|n| digits && *n >= 100).map(StatusFilter::Exactly)
+    }
 }
 
 /// Which rows of the log are meant, for lists, exports and bulk retry alike. Everything given must
@@ -85,6 +108,25 @@ impl Default for Sort {
     }
 }
 
+impl Sort {
+    /// Reads the name of a column; `-` before it means descending.
+    pub fn parse(text: &str) -> Option<Sort> {
+        let (descending, name) = match text.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
+        let field = match name {
+            "created_at" => SortField::CreatedAt,
+            "attempted_at" => SortField::AttemptedAt,
+            "status" => SortField::Status,
+            "response_status" => SortField::ResponseStatus,
+            "response_time_ms" => SortField::ResponseTime,
+            _ => return None,
+        };
+        Some(Sort { field, descending })
+    }
+}
+
 /// The value a row is sorted by, as it stands in a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SortValue {
@@ -98,4 +140,26 @@ pub enum SortValue {
 pub struct LogKey {
     pub id: AttemptId,
     pub value: SortValue,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_or_a_class_is_read() {
+        assert_eq!(StatusFilter::parse("500"), Some(StatusFilter::Exactly(500)));
+        assert_eq!(StatusFilter::parse("5xx"), Some(StatusFilter::Class(5)));
+        for text in ["", "xx", "5x", "0xx", "+xx", "55xx", "5XX", "+50", "99", "1000", "abc", "-5xx"] {
+            assert_eq!(StatusFilter::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_alone_is_no_filter_by_type() {
+        assert_eq!(TypeFilter::parse("*"), None);
+        let name = EventType::parse("license").unwrap();
+        assert_eq!(TypeFilter::parse("license"), Some(TypeFilter::Exactly(name.clone())));
+        assert_eq!(TypeFilter::parse("license.*"), Some(TypeFilter::Below(name)));
+    }
 }

@@ -4,29 +4,15 @@
 //! counts and sums here and never a percentage that was rounded for people.
 
 use super::endpoint::EndpointStatus;
+use crate::domain::values::words::words;
 
 mod advice;
 
 pub use advice::{RECENT_MS, State, Symptom, recommendations};
 
-macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// The word in the APIs.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-        }
-    };
-}
-
-labels! {
+words! {
     /// Of the share of deliveries that arrived.
-    SuccessLabel {
+    pub enum SuccessLabel {
         /// 99 % or more.
         Excellent = "excellent",
         /// 95 % or more.
@@ -40,9 +26,9 @@ labels! {
     }
 }
 
-labels! {
+words! {
     /// Of the average response time.
-    ResponseLabel {
+    pub enum ResponseLabel {
         /// Below 1 s.
         Fast = "fast",
         /// Up to 3 s.
@@ -56,9 +42,9 @@ labels! {
     }
 }
 
-labels! {
+words! {
     /// Of what happened lately.
-    ActivityLabel {
+    pub enum ActivityLabel {
         /// Three or more of the last ten deliveries that ended have failed.
         Failing = "failing",
         /// An event in the last 24 hours.
@@ -71,7 +57,7 @@ labels! {
 /// Failed deliveries among the last ten from which an endpoint is failing.
 pub const FAILING_FROM: u64 = 3;
 
-/// Judges how many deliveries arrived and how many failed for good.
+/// Labels a success rate, from the deliveries that were delivered and those that are exhausted.
 pub fn success(delivered: u64, exhausted: u64) -> SuccessLabel {
     let total = u128::from(delivered) + u128::from(exhausted);
     let at_least = |percent: u128| u128::from(delivered) * 100 >= total * percent;
@@ -320,7 +306,7 @@ mod tests {
         assert_eq!(
             recommendations(&[expired], fine),
             ["1 attempt failed with a TLS error, without a success since 2023-11-14T22:13:15.000Z: the \
-              certificate of a.example expired on 2023-11-01; renew or mend the receiver's certificate: its \
+              certificate of a.example expired on 2023-11-01; renew or fix the receiver's certificate: its \
               date, its chain, and that it names the host of the URL."]
         );
         let earlier = Symptom { since: since(8_000), ..symptom(ErrorKind::HttpStatus, Some(503), 1) };

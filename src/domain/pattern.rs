@@ -1,4 +1,4 @@
-//! Which event types an endpoint wants.
+//! Which event types an endpoint subscribes to.
 //!
 //! A pattern is a type (`license.assigned`), a type followed by `.*` (`license.*`: one or more further
 //! segments, so `license` itself is not meant), or `*` (all that clients post). System events
@@ -12,7 +12,7 @@ use super::EventType;
 /// The most patterns of one endpoint.
 pub const PATTERNS_MAX: usize = 100;
 
-/// A wish for some event types.
+/// The event types that an endpoint subscribes to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum EventPattern {
     /// `*`

@@ -2,33 +2,24 @@
 //! default.
 
 use super::Span;
+use crate::domain::values::words::words;
 
-/// Where a length of time comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A person set it in the configuration, which wins.
-    Configuration,
-    /// An owner set it on the page.
-    Page,
-    /// Nobody set it.
-    Default,
-}
-
-impl Source {
-    /// The word in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Source::Configuration => "configuration",
-            Source::Page => "page",
-            Source::Default => "default",
-        }
+words! {
+    /// Where a length of time comes from.
+    pub enum RuleSource {
+        /// A person set it in the configuration, which wins.
+        Configuration = "configuration",
+        /// An owner set it on the page.
+        Page = "page",
+        /// Nobody set it.
+        Default = "default",
     }
 }
 
 /// What the configuration says about one kind of things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The configured length, or the default one; zero = for ever.
+    /// The configured length, or the default one; zero = forever.
     pub span: Span,
     /// Whether a person configured it.
     pub is_configured: bool,
@@ -36,11 +27,11 @@ pub struct Rule {
 
 impl Rule {
     /// How long it is now, given what the page says.
-    pub fn with_page(&self, page: Option<&Span>) -> (Span, Source) {
+    pub fn with_page(&self, page: Option<&Span>) -> (Span, RuleSource) {
         match page {
-            _ if self.is_configured => (self.span.clone(), Source::Configuration),
-            Some(page) => (page.clone(), Source::Page),
-            None => (self.span.clone(), Source::Default),
+            _ if self.is_configured => (self.span.clone(), RuleSource::Configuration),
+            Some(page) => (page.clone(), RuleSource::Page),
+            None => (self.span.clone(), RuleSource::Default),
         }
     }
 }
@@ -69,8 +60,8 @@ mod tests {
         let span = |text| Span::parse(text).unwrap();
         let rule = |is_configured| Rule { span: span("30d"), is_configured };
         let page = span("7d");
-        assert_eq!(rule(true).with_page(Some(&page)), (span("30d"), Source::Configuration));
-        assert_eq!(rule(false).with_page(Some(&page)), (span("7d"), Source::Page));
-        assert_eq!(rule(false).with_page(None), (span("30d"), Source::Default));
+        assert_eq!(rule(true).with_page(Some(&page)), (span("30d"), RuleSource::Configuration));
+        assert_eq!(rule(false).with_page(Some(&page)), (span("7d"), RuleSource::Page));
+        assert_eq!(rule(false).with_page(None), (span("30d"), RuleSource::Default));
     }
 }

@@ -1,4 +1,4 @@
-//! Where alerts go: made, changed, tried and deleted by those who may. Telling is not done here.
+//! Where alerts go: create, update, test and delete targets. Sending is not done here.
 
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ impl AlertTargets {
         }
         if target.form.token_is_required() == Some(true) && target.token.is_none() {
             let text =
-                "is required: the token of an application in Gotify; give it anew when the URL changes";
+                "is required: the token of an application in Gotify; give it again when the URL changes";
             fail("/token", text.to_owned());
         }
         if let Some(kinds) = input.kinds {

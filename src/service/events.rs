@@ -6,18 +6,23 @@ use bytes::Bytes;
 
 use crate::cluster::Signals;
 use crate::domain::EventType;
-use crate::domain::event::{BATCH_MAX, Event, IDEMPOTENCY_KEY_MAX_CHARS, RESOURCE_ID_MAX_CHARS};
+use crate::domain::event::{
+    BATCH_MAX, Event, EventDetail, IDEMPOTENCY_KEY_MAX_CHARS, NewEvent, RESOURCE_ID_MAX_CHARS,
+};
+use crate::domain::filter::EventFilter;
 use crate::domain::values::invalid::Complaints;
+use crate::domain::values::list::{Page, PageRequest};
 use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
-use crate::store::{EventDetail, EventFilter, NewEvent, Page, PageRequest, Store, Taken};
+use crate::store::{Store, Taken};
 
 use super::{Caller, Result, ServiceError};
 
 /// An event as a client gives it.
 #[derive(Debug, Clone)]
 pub struct EventInput {
-    pub event_type: String,
+    /// `None` when it was missing or unreadable, which the reader has noted.
+    pub event_type: Option<String>,
     /// The JSON text of the payload, byte for byte.
     pub payload: Bytes,
     pub resource_id: Option<String>,
@@ -49,41 +54,45 @@ impl Events {
         self.size_limit
     }
 
-    /// Takes in one event. When this returns, it is on disk and will be delivered.
-    pub async fn post(&self, caller: &Caller, input: EventInput) -> Result<Event> {
-        let mut errors = Complaints::default();
-        let event = self.check(input, "", &mut errors)?;
-        let event = match event {
-            Some(event) if errors.is_empty() => event,
-            _ => return Err(Invalid(errors.into_vec()).into()),
-        };
-        let mut accepted = self.take(caller, vec![event], |_| "/idempotency_key".to_owned()).await?;
+    /// Takes in one event that [`Events::check`] gave. When this returns, it is on disk and will be delivered.
+    pub async fn post(&self, caller: &Caller, event: NewEvent) -> Result<Event> {
+        let mut accepted = self.take(caller, vec![event], None, |_| "/idempotency_key".to_owned()).await?;
         accepted.pop().ok_or(ServiceError::NotFound("event"))
     }
 
-    /// Takes in a batch, whole or not at all.
-    pub async fn post_batch(&self, caller: &Caller, inputs: Vec<EventInput>) -> Result<Vec<Event>> {
-        if inputs.is_empty() || inputs.len() > BATCH_MAX {
+    /// Takes in a batch, whole or not at all. `key` is an idempotency key for the whole of it.
+    pub async fn post_batch(
+        &self,
+        caller: &Caller,
+        events: Vec<NewEvent>,
+        key: Option<String>,
+    ) -> Result<Vec<Event>> {
+        if events.is_empty() || events.len() > BATCH_MAX {
             return Err(Invalid::one("/events", format!("must have 1 to {BATCH_MAX} events")).into());
         }
-        let mut errors = Complaints::default();
-        let mut events = Vec::with_capacity(inputs.len());
-        for (i, input) in inputs.into_iter().enumerate() {
-            events.extend(self.check(input, &format!("/events/{i}"), &mut errors)?);
+        self.take(caller, events, key, |i| format!("/events/{i}/idempotency_key")).await
+    }
+
+    /// Checks the idempotency key of a batch.
+    pub fn check_batch_key(&self, key: &str, errors: &mut Complaints) {
+        if !is_short_text(key, IDEMPOTENCY_KEY_MAX_CHARS) {
+            errors.push(FieldError::new("/idempotency_key", not_a_short_text(IDEMPOTENCY_KEY_MAX_CHARS)));
         }
-        if !errors.is_empty() {
-            return Err(Invalid(errors.into_vec()).into());
-        }
-        self.take(caller, events, |i| format!("/events/{i}/idempotency_key")).await
     }
 
     async fn take(
         &self,
         caller: &Caller,
         events: Vec<NewEvent>,
+        batch_key: Option<String>,
         pointer: impl Fn(usize) -> String,
     ) -> Result<Vec<Event>> {
-        match self.store.event_insert(caller.app_id, events, self.clock.now()).await? {
+        let (app, now) = (caller.app_id, self.clock.now());
+        let taken = match batch_key {
+            Some(key) => self.store.event_batch_insert(app, key, events, now).await?,
+            None => self.store.event_insert(app, events, now).await?,
+        };
+        match taken {
             Taken::All(accepted) => Ok(accepted
                 .into_iter()
                 .map(|a| {
@@ -96,27 +105,44 @@ impl Events {
                  resource or payload.",
                 pointer(index)
             ))),
+            Taken::BatchConflict => Err(ServiceError::Conflict(
+                "/idempotency_key: this idempotency key was used within the last 24 hours for another batch or \
+                 event."
+                    .to_owned(),
+            )),
         }
     }
 
-    /// Checks an event; `prefix` is where it stands in the body.
-    fn check(&self, input: EventInput, prefix: &str, errors: &mut Complaints) -> Result<Option<NewEvent>> {
-        if input.payload.len() > self.size_limit {
+    /// Checks an event; `prefix` is where it stands in the body. What is wrong with its fields is added to
+    /// `errors`, and then there may be no event.
+    pub fn check(
+        &self,
+        input: EventInput,
+        prefix: &str,
+        errors: &mut Complaints,
+    ) -> Result<Option<NewEvent>> {
+        let EventInput { event_type, payload, resource_id, idempotency_key } = input;
+        if payload.len() > self.size_limit {
             return Err(ServiceError::TooLarge(format!(
                 "The payload{} has {} bytes; at most {} are possible (limits.event_size).",
                 if prefix.is_empty() { String::new() } else { format!(" at {prefix}/payload") },
-                input.payload.len(),
+                payload.len(),
                 self.size_limit
             )));
         }
-        errors.extend(problems(&input, prefix));
-        // A type that cannot be read is among the problems.
-        Ok(EventType::parse(&input.event_type).ok().map(|event_type| NewEvent {
-            event_type,
-            payload: input.payload,
-            resource_id: input.resource_id,
-            idempotency_key: input.idempotency_key,
-        }))
+        let mut fail =
+            |field: &str, message| errors.push(FieldError::new(format!("{prefix}/{field}"), message));
+        let event_type =
+            event_type.and_then(|text| check_type(&text).map_err(|message| fail("event_type", message)).ok());
+        for (field, text, max) in [
+            ("resource_id", &resource_id, RESOURCE_ID_MAX_CHARS),
+            ("idempotency_key", &idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS),
+        ] {
+            if text.as_ref().is_some_and(|text| !is_short_text(text, max)) {
+                fail(field, not_a_short_text(max));
+            }
+        }
+        Ok(event_type.map(|event_type| NewEvent { event_type, payload, resource_id, idempotency_key }))
     }
 
     /// A page of events, newest first.
@@ -135,27 +161,18 @@ impl Events {
     }
 }
 
-/// What is wrong with an event's fields, its size apart; `prefix` is where it stands in the body.
-pub fn problems(input: &EventInput, prefix: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut fail = |field: &str, message| errors.push(FieldError::new(format!("{prefix}/{field}"), message));
-    match EventType::parse(&input.event_type) {
-        Ok(t) if t.is_system() => {
-            fail(
-                "event_type",
-                "begins with webhook_endpoint., which is kept for Postrider's own events".into(),
-            );
-        }
-        Ok(_) => {}
-        Err(message) => fail("event_type", message),
+fn check_type(text: &str) -> std::result::Result<EventType, String> {
+    let event_type = EventType::parse(text)?;
+    if event_type.is_system() {
+        return Err("begins with webhook_endpoint., which is kept for Postrider's own events".to_owned());
     }
-    let mut check_text = |field: &str, text: &Option<String>, max: usize| {
-        let bad = |t: &String| t.is_empty() || t.chars().count() > max || t.chars().any(char::is_control);
-        if text.as_ref().is_some_and(bad) {
-            fail(field, format!("must have 1 to {max} characters, none of them control characters"));
-        }
-    };
-    check_text("resource_id", &input.resource_id, RESOURCE_ID_MAX_CHARS);
-    check_text("idempotency_key", &input.idempotency_key, IDEMPOTENCY_KEY_MAX_CHARS);
-    errors
+    Ok(event_type)
+}
+
+fn not_a_short_text(max: usize) -> String {
+    format!("must have 1 to {max} characters, none of them control characters")
+}
+
+fn is_short_text(text: &str, max: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
 }

@@ -1,6 +1,6 @@
 //! What is about the server as a whole: the activity log, and sweeping by hand.
 //!
-//! Whoever may come here has the scope `admin` and so sees every app; entries are not cut down to the
+//! Callers have the scope `admin` and so see every app; entries are not cut down to the
 //! app that a caller is in, because those of the whole server belong to none.
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::operations::{Sweep, SweepState};
 use super::{By, Result, ServiceError};
-use crate::domain::retention::{Rule, Rules, Source};
+use crate::domain::retention::{Rule, RuleSource, Rules};
 use crate::domain::{ActivityKind, Span};
 use crate::host::clock::Clock;
 use crate::store::{StorageFacts, Store};
@@ -14,9 +14,9 @@ use crate::store::{StorageFacts, Store};
 /// How it is now.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// How long attempts are kept, zero = for ever, and who says so.
-    pub logs: (Span, Source),
-    pub events: (Span, Source),
+    /// How long attempts are kept, zero = forever, and who says so.
+    pub logs: (Span, RuleSource),
+    pub events: (Span, RuleSource),
     pub sizes: StorageFacts,
     pub sweeps: SweepState,
 }
@@ -94,6 +94,6 @@ impl Retention {
 fn in_configuration(key: &str, rule: &Rule) -> ServiceError {
     let value = &rule.span;
     ServiceError::Conflict(format!(
-        "{key} is {value} in the configuration, which goes before this page; change or remove it there."
+        "{key} is {value} in the configuration, which takes precedence over this page; change or remove it there."
     ))
 }

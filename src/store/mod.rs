@@ -13,7 +13,8 @@
 //!
 //! `tests/it/store/` holds the conformance suite, written against these traits.
 
-pub use crate::domain::event::EventDetail;
+pub use crate::domain::endpoint::EndpointPatch;
+pub use crate::domain::event::{EventDetail, NewEvent};
 pub use crate::domain::filter::{
     AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
 };

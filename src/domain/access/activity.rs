@@ -1,5 +1,6 @@
 //! What the system and people did, for the activity log: who, when, from where, what.
 
+use crate::domain::values::words::words;
 use std::fmt;
 
 use crate::domain::{AppId, Timestamp};
@@ -28,88 +29,68 @@ impl fmt::Display for Actor {
     }
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// What was done.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum ActivityKind { $($(#[$doc])* $variant,)* }
-
-        impl ActivityKind {
-            /// All of them.
-            pub const ALL: &[ActivityKind] = &[$(ActivityKind::$variant,)*];
-
-            /// The name in the API and in storage.
-            pub fn as_str(self) -> &'static str {
-                match self { $(ActivityKind::$variant => $text,)* }
-            }
-
-            /// Reads a name.
-            pub fn parse(text: &str) -> Option<ActivityKind> {
-                ActivityKind::ALL.iter().copied().find(|k| k.as_str() == text)
-            }
-        }
-    };
-}
-
-kinds! {
-    ServerStarted = "server.started",
-    ServerStopped = "server.stopped",
-    AppCreated = "app.created",
-    AppRenamed = "app.renamed",
-    KeyCreated = "key.created",
-    KeyRevoked = "key.revoked",
-    UserCreated = "user.created",
-    UserChanged = "user.changed",
-    UserDeleted = "user.deleted",
-    UserPasswordReset = "user.password_reset",
-    /// By themselves.
-    UserPasswordChanged = "user.password_changed",
-    UserSignedIn = "user.signed_in",
-    UserSignedOut = "user.signed_out",
-    /// A wrong password, or an address that nobody has.
-    UserSignInFailed = "user.sign_in_failed",
-    /// Somebody tried so often that they have to wait.
-    UserSignInThrottled = "user.sign_in_throttled",
-    /// Somebody ended a session, their own or another.
-    SessionRevoked = "session.revoked",
-    EndpointCreated = "endpoint.created",
-    EndpointChanged = "endpoint.changed",
-    EndpointDeleted = "endpoint.deleted",
-    EndpointStatusChanged = "endpoint.status_changed",
-    /// Switched off by the failure counter or a 410.
-    EndpointDisabled = "endpoint.disabled",
-    EndpointSecretRotated = "endpoint.secret_rotated",
-    DeliveryRetried = "delivery.retried",
-    /// Many deliveries at once.
-    DeliveryBulkRetried = "delivery.bulk_retried",
-    EndpointRecovered = "endpoint.recovered",
-    EventReplayed = "event.replayed",
-    /// A bulk job was stopped.
-    JobCancelled = "job.cancelled",
-    /// Old rows were removed.
-    RetentionSwept = "retention.swept",
-    /// An owner set how long things are kept.
-    RetentionChanged = "retention.changed",
-    /// Nothing is removed, because the clock is not to be trusted.
-    RetentionHeld = "retention.held",
-    /// By the clock, not at the command line.
-    BackupMade = "backup.made",
-    BackupFailed = "backup.failed",
-    /// What encrypts secrets at rest is another key now.
-    KeyFileRotated = "key_file.rotated",
-    /// A person said that the clock is right.
-    RetentionClockAccepted = "retention.clock_accepted",
-    /// Apps, endpoints and keys of another server were taken in.
-    Imported = "server.imported",
-    /// Until the server ends.
-    LogLevelChanged = "log_level.changed",
-    /// Where alerts go.
-    AlertTargetCreated = "alert_target.created",
-    AlertTargetChanged = "alert_target.changed",
-    AlertTargetDeleted = "alert_target.deleted",
-    /// An alert was told, or could not be, at first.
-    AlertSent = "alert.sent",
-    AlertFailed = "alert.failed",
+words! {
+    /// What was done.
+    pub enum ActivityKind {
+        ServerStarted = "server.started",
+        ServerStopped = "server.stopped",
+        AppCreated = "app.created",
+        AppRenamed = "app.renamed",
+        KeyCreated = "key.created",
+        KeyRevoked = "key.revoked",
+        UserCreated = "user.created",
+        UserChanged = "user.changed",
+        UserDeleted = "user.deleted",
+        UserPasswordReset = "user.password_reset",
+        /// By themselves.
+        UserPasswordChanged = "user.password_changed",
+        UserSignedIn = "user.signed_in",
+        UserSignedOut = "user.signed_out",
+        /// A wrong password, or an address that nobody has.
+        UserSignInFailed = "user.sign_in_failed",
+        /// Somebody tried so often that they have to wait.
+        UserSignInThrottled = "user.sign_in_throttled",
+        /// Somebody ended a session, their own or another.
+        SessionRevoked = "session.revoked",
+        EndpointCreated = "endpoint.created",
+        EndpointChanged = "endpoint.changed",
+        EndpointDeleted = "endpoint.deleted",
+        EndpointStatusChanged = "endpoint.status_changed",
+        /// Switched off by the failure counter or a 410.
+        EndpointDisabled = "endpoint.disabled",
+        EndpointSecretRotated = "endpoint.secret_rotated",
+        DeliveryRetried = "delivery.retried",
+        /// Many deliveries at once.
+        DeliveryBulkRetried = "delivery.bulk_retried",
+        EndpointRecovered = "endpoint.recovered",
+        EventReplayed = "event.replayed",
+        /// A bulk job was stopped.
+        JobCancelled = "job.cancelled",
+        /// Old rows were removed.
+        RetentionSwept = "retention.swept",
+        /// An owner set how long things are kept.
+        RetentionChanged = "retention.changed",
+        /// Nothing is removed, because the clock is not to be trusted.
+        RetentionHeld = "retention.held",
+        /// By the clock, not at the command line.
+        BackupMade = "backup.made",
+        BackupFailed = "backup.failed",
+        /// What encrypts secrets at rest is another key now.
+        KeyFileRotated = "key_file.rotated",
+        /// A person said that the clock is right.
+        RetentionClockAccepted = "retention.clock_accepted",
+        /// Apps, endpoints and keys of another server were taken in.
+        Imported = "server.imported",
+        /// Until the server ends.
+        LogLevelChanged = "log_level.changed",
+        /// Where alerts go.
+        AlertTargetCreated = "alert_target.created",
+        AlertTargetChanged = "alert_target.changed",
+        AlertTargetDeleted = "alert_target.deleted",
+        /// An alert was told, or could not be, at first.
+        AlertSent = "alert.sent",
+        AlertFailed = "alert.failed",
+    }
 }
 
 /// One entry of the activity log.

@@ -1,64 +1,29 @@
 //! What a key may do. The table is section 3 of the contract.
 
+use crate::domain::values::words::words;
 use std::fmt;
 
-/// One permission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// List and read endpoints, statistics, health, the delivery log; send a test.
-    WebhooksRead,
-    /// Create, change, delete, pause and rotate endpoints; retry and recover deliveries.
-    WebhooksWrite,
-    /// See signing secrets after creation (`/api/v0` reads).
-    WebhooksSecrets,
-    /// Post events.
-    EventsWrite,
-    /// Read events with their payloads.
-    EventsRead,
-    /// Everything, in every app.
-    Admin,
+words! {
+    /// One permission. Devdraft's names of scopes are read as the scopes that they mean.
+    pub enum Scope {
+        /// List and read endpoints, statistics, health, the delivery log; send a test.
+        WebhooksRead = "webhooks:read" | "webhook:read",
+        /// Create, change, delete, pause and rotate endpoints; retry and recover deliveries.
+        WebhooksWrite = "webhooks:write" | "webhook:create" | "webhook:update" | "webhook:delete",
+        /// See signing secrets after creation (`/api/v0` reads).
+        WebhooksSecrets = "webhooks:secrets",
+        /// Post events.
+        EventsWrite = "events:write",
+        /// Read events with their payloads.
+        EventsRead = "events:read",
+        /// Everything, in every app.
+        Admin = "admin",
+    }
 }
 
 impl Scope {
-    /// All of them, in the order they are shown.
-    pub const ALL: [Scope; 6] = [
-        Scope::WebhooksRead,
-        Scope::WebhooksWrite,
-        Scope::WebhooksSecrets,
-        Scope::EventsWrite,
-        Scope::EventsRead,
-        Scope::Admin,
-    ];
-
-    /// The name in the API, on the command line and in storage.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::WebhooksRead => "webhooks:read",
-            Scope::WebhooksWrite => "webhooks:write",
-            Scope::WebhooksSecrets => "webhooks:secrets",
-            Scope::EventsWrite => "events:write",
-            Scope::EventsRead => "events:read",
-            Scope::Admin => "admin",
-        }
-    }
-
-    /// Reads a scope's name; Devdraft's spelling is taken as the scope it means.
-    pub fn parse(text: &str) -> Option<Scope> {
-        match text {
-            "webhook:read" => Some(Scope::WebhooksRead),
-            "webhook:create" | "webhook:update" | "webhook:delete" => Some(Scope::WebhooksWrite),
-            _ => Scope::ALL.into_iter().find(|s| s.as_str() == text),
-        }
-    }
-
     fn bit(self) -> u8 {
         1 << (self as u8)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -87,7 +52,7 @@ impl Scopes {
 
     /// The scopes in the order they are shown.
     pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |s| self.0 & s.bit() != 0)
+        Scope::ALL.iter().copied().filter(move |s| self.0 & s.bit() != 0)
     }
 
     /// Reads names separated by commas or spaces. The error is the first name that is no scope.
@@ -134,8 +99,8 @@ mod tests {
 
     #[test]
     fn admin_allows_everything_and_others_only_themselves() {
-        for a in Scope::ALL {
-            for b in Scope::ALL {
+        for a in Scope::ALL.iter().copied() {
+            for b in Scope::ALL.iter().copied() {
                 let set: Scopes = [a].into_iter().collect();
                 assert_eq!(set.allows(b), a == b || a == Scope::Admin, "{a} {b}");
             }
@@ -149,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_set_reads_back() {
-        let all: Scopes = Scope::ALL.into_iter().collect();
+        let all: Scopes = Scope::ALL.iter().copied().collect();
         assert_eq!(Scopes::parse_list(&all.to_string()), Ok(all));
     }
 }

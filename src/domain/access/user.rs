@@ -1,54 +1,31 @@
 //! People who sign in to the dashboard, and their roles (section 3 of the contract).
 
-use std::fmt;
-
+use crate::domain::values::words::words;
 use crate::domain::{Scope, Scopes, Timestamp, UserId};
 
 /// The shortest password that is taken, in characters.
 pub const PASSWORD_MIN_CHARS: usize = 10;
 
-/// What a person may do; a greater role may do more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Also changes endpoints, retries, exports and makes keys.
-    Admin,
-    /// Also manages users, apps, retention and backups.
-    Owner,
+words! {
+    /// What a person may do; a greater role may do more.
+    pub enum Role {
+        /// Reads.
+        Viewer = "viewer",
+        /// Also changes endpoints, retries, exports and makes keys.
+        Admin = "admin",
+        /// Also manages users, apps, retention and backups.
+        Owner = "owner",
+    }
 }
 
 impl Role {
-    /// All of them, from least to most.
-    pub const ALL: [Role; 3] = [Role::Viewer, Role::Admin, Role::Owner];
-
-    /// The name in the API, on the command line and in storage.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Admin => "admin",
-            Role::Owner => "owner",
-        }
-    }
-
-    /// Reads a role's name.
-    pub fn parse(text: &str) -> Option<Role> {
-        Role::ALL.into_iter().find(|r| r.as_str() == text)
-    }
-
     /// What the role allows, in the words that keys use.
     pub fn scopes(self) -> Scopes {
         match self {
             Role::Viewer => [Scope::WebhooksRead, Scope::EventsRead].into_iter().collect(),
-            Role::Admin => Scope::ALL.into_iter().filter(|s| *s != Scope::Admin).collect(),
+            Role::Admin => Scope::ALL.iter().copied().filter(|s| *s != Scope::Admin).collect(),
             Role::Owner => [Scope::Admin].into_iter().collect(),
         }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -78,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_owner_may_do_everything_and_a_viewer_only_read() {
-        assert!(Scope::ALL.into_iter().all(|s| Role::Owner.scopes().allows(s)));
+        assert!(Scope::ALL.iter().copied().all(|s| Role::Owner.scopes().allows(s)));
         assert!(!Role::Admin.scopes().allows(Scope::Admin));
         assert!(Role::Admin.scopes().allows(Scope::WebhooksWrite));
         assert!(!Role::Viewer.scopes().allows(Scope::WebhooksWrite));

@@ -146,7 +146,7 @@ impl Trouble {
             Trouble::WebhookDisabled { webhook, reason, at } => (
                 format!("Webhook \"{}\" was disabled", one_line(&webhook.name)),
                 format!(
-                    "{} gets no more events since {}. {reason}{} Mend the receiver, set the webhook to active, \
+                    "{} gets no more events since {}. {reason}{} Fix the receiver, set the webhook to active, \
                      and recover what it missed.",
                     webhook.called(),
                     minute(*at),
@@ -241,7 +241,7 @@ mod tests {
             text,
             "\"Example\" (example.com) gets no more events since 2026-03-01 12:00 UTC. Disabled after 20 failed \
              attempts in a row. Nothing was delivered since 2026-03-01 08:00 UTC. The last failure: HTTP 500 \
-             Internal Server Error. Mend the receiver, set the webhook to active, and recover what it missed."
+             Internal Server Error. Fix the receiver, set the webhook to active, and recover what it missed."
         );
         assert!(link.starts_with("https://h.example/hooks/admin/webhooks/0"), "{link}");
         let (title, text, _) = said(AlertKind::WebhookFailing);

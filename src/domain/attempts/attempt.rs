@@ -1,41 +1,12 @@
 //! An attempt: one HTTP request of a delivery, and one row of the delivery log.
 
+use crate::domain::values::words::words;
 use crate::domain::{AttemptId, EndpointId, EventId, EventType, Headers, Timestamp};
 
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
-
-            /// The name in the API and in storage.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-
-            /// Reads a name.
-            pub fn parse(text: &str) -> Option<$name> {
-                $name::ALL.iter().copied().find(|v| v.as_str() == text)
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-pub(crate) use names;
-
-names! {
+words! {
     /// Where an attempt stands. A delivery stands where its newest attempt does, so exactly one row of
     /// a delivery is not `Failed`.
-    AttemptStatus {
+    pub enum AttemptStatus {
         /// Scheduled or in flight. The rows with this status are the queue.
         Pending = "pending",
         /// Answered with 2xx.
@@ -49,9 +20,9 @@ names! {
     }
 }
 
-names! {
+words! {
     /// Why there is an attempt.
-    Trigger {
+    pub enum Trigger {
         /// The first send of an event.
         Event = "event",
         /// The schedule, after a failure.
@@ -67,9 +38,9 @@ names! {
     }
 }
 
-names! {
+words! {
     /// In what way an attempt failed.
-    ErrorKind {
+    pub enum ErrorKind {
         /// The name does not resolve.
         Dns = "dns",
         /// No connection: refused, unreachable.

@@ -4,13 +4,14 @@
 //! storage walks over them. What becomes of a delivery is not said here but by
 //! [`crate::domain::attempts::transition::apply`], as for every other attempt.
 
-use crate::domain::attempts::attempt::{Trigger, names};
+use crate::domain::attempts::attempt::Trigger;
 use crate::domain::filter::AttemptFilter;
+use crate::domain::values::words::words;
 use crate::domain::{EndpointId, EventId, JobId, Timestamp};
 
-names! {
+words! {
     /// What a job does.
-    JobKind {
+    pub enum JobKind {
         /// Exhausted deliveries that match a filter go on.
         Retry = "retry",
         /// An endpoint gets what it has missed.
@@ -31,9 +32,9 @@ impl JobKind {
     }
 }
 
-names! {
+words! {
     /// Where a job stands.
-    JobStatus {
+    pub enum JobStatus {
         /// Something is still to be queued, or on its way.
         Running = "running",
         /// All that it meant has been queued, and every delivery has come to an end.
@@ -83,7 +84,7 @@ pub struct BulkJob {
     pub queued: u64,
     /// Of these, how many were delivered.
     pub delivered: u64,
-    /// Of these, how many have failed for good.
+    /// Of these, how many are exhausted.
     pub exhausted: u64,
     pub created_at: Timestamp,
 }

@@ -1,16 +1,18 @@
 //! A delivery as a whole: one event on its way to one endpoint, whatever the number of its attempts.
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::domain::values::words::words;
 use crate::domain::{EventId, EventType, Timestamp};
 
-/// How a delivery stands, in the three words that people use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryState {
-    Delivered,
-    /// For good: exhausted, or cancelled before it was sent.
-    Failed,
-    /// Not sent yet, or waiting for a retry.
-    Pending,
+words! {
+    /// How a delivery stands, in the three words that people use.
+    pub enum DeliveryState {
+        Delivered = "delivered",
+        /// Exhausted, or cancelled before it was sent.
+        Failed = "failed",
+        /// Not sent yet, or waiting for a retry.
+        Pending = "pending",
+    }
 }
 
 impl DeliveryState {
@@ -22,15 +24,6 @@ impl DeliveryState {
                 DeliveryState::Failed
             }
             AttemptStatus::Pending => DeliveryState::Pending,
-        }
-    }
-
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DeliveryState::Delivered => "delivered",
-            DeliveryState::Failed => "failed",
-            DeliveryState::Pending => "pending",
         }
     }
 }

@@ -185,7 +185,7 @@ fn finish(current: Current, outcome: &Outcome, endpoint: EndpointNow<'_>, rules:
     Transition { status, next, again_at: None, counter: Counter::Increment, disable }
 }
 
-/// Whether an endpoint in this state still gets the retries of what was already under way.
+/// Whether an endpoint in this state still gets retries of deliveries that have begun.
 fn accepts(status: Option<EndpointStatus>) -> bool {
     matches!(status, Some(EndpointStatus::Active | EndpointStatus::Paused))
 }

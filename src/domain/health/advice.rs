@@ -29,7 +29,7 @@ pub struct State {
     pub now: Timestamp,
 }
 
-/// How long an error is worth a recommendation, in ms: what was mended last month needs none.
+/// How long an error is worth a recommendation, in ms: a problem that was fixed last month needs none.
 pub const RECENT_MS: i64 = 7 * 86_400_000;
 
 /// What to do about it: a sentence for each cause that the log shows, the most frequent first. It names
@@ -155,7 +155,7 @@ impl Cause {
         let (what, todo) = match self {
             Cause::Gone => (
                 "HTTP 410 (a 4xx error)",
-                "the receiver says that this address is gone for good; give the webhook its new URL, or delete it",
+                "the receiver says that this address is gone permanently; give the webhook its new URL, or delete it",
             ),
             Cause::NotFound => (
                 "HTTP 404 (a 4xx error)",
@@ -197,7 +197,7 @@ impl Cause {
             }
             Cause::Kind(ErrorKind::Tls) => (
                 "a TLS error",
-                "renew or mend the receiver's certificate: its date, its chain, and that it names the host of the URL",
+                "renew or fix the receiver's certificate: its date, its chain, and that it names the host of the URL",
             ),
             Cause::Kind(ErrorKind::BlockedAddress) => (
                 "a blocked address",

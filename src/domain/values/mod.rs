@@ -1,6 +1,8 @@
 //! Small values that everything else is made of: [`ids`], [`timestamp`], [`span`] (durations), [`headers`],
-//! [`histogram`], pages of lists ([`list`]), and [`invalid`] input.
+//! [`histogram`], pages of lists ([`list`]), partial updates ([`change`]), `invalid` input, and enums with
+//! words.
 
+pub mod change;
 pub mod fold;
 pub mod headers;
 pub mod histogram;
@@ -9,3 +11,4 @@ pub mod invalid;
 pub mod list;
 pub mod span;
 pub mod timestamp;
+pub(crate) mod words;

@@ -5,7 +5,7 @@
 //! machine run out of memory, it is not the server that is killed for a spreadsheet.
 //!
 //! A row is a JSON array of its cells on a line: null, a number, a text, `{"time":ms}`. The last line is
-//! `end`; without it whoever wrote the rows is gone, and no file is made of a part of them.
+//! `end`; without it the writer of the rows is gone, and no file is made of a part of them.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Write};

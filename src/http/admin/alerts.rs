@@ -223,7 +223,7 @@ fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {
     let form = fields.get::<String>("form", "text").and_then(|text| {
         let form = Form::parse(&text);
         if form.is_none() {
-            let known = Form::ALL.iter().map(|form| form.as_str()).collect::<Vec<_>>().join(", ");
+            let known = Form::WORDS.join(", ");
             fields.fail("form", format!("must be one of {known}"));
         }
         form
@@ -262,7 +262,7 @@ const KINDS_MAX: usize = 50;
 fn kind_of(fields: &mut Fields<'_>, name: &str, text: &str) -> Option<AlertKind> {
     let kind = AlertKind::parse(text);
     if kind.is_none() {
-        let known = AlertKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+        let known = AlertKind::WORDS.join(", ");
         fields.fail(name, format!("must be one of {known}"));
     }
     kind

@@ -39,9 +39,9 @@ struct KeyObject {
 struct NewKeyObject {
     #[oai(flatten)]
     key: KeyObject,
-    /// What `x-client-secret` says; shown this once.
+    /// What `x-client-secret` says; shown only once.
     client_secret: String,
-    /// Both in one, for `Authorization: Bearer`; shown this once.
+    /// Both in one, for `Authorization: Bearer`; shown only once.
     token: String,
 }
 
@@ -107,7 +107,7 @@ impl KeysApi {
 
     /// Revoke a key
     ///
-    /// At once, for good. One that may do more than the caller: 403.
+    /// At once and permanently. A key that may do more than the caller: 403.
     #[oai(path = "/keys/:id", method = "delete", operation_id = "revoke_key")]
     async fn revoke(&self, auth: AdminRole, id: Path<String>) -> Result<Done, Problem> {
         auth.state.services.accounts.revoke_key(&auth.caller, &id).await?;
@@ -132,7 +132,7 @@ fn read_key(body: &Json<KeyBody>) -> Result<KeyInput, Problem> {
         match Scope::parse(name) {
             Some(scope) => scopes.push(scope),
             None => {
-                let known = Scope::ALL.map(Scope::as_str).join(", ");
+                let known = Scope::WORDS.join(", ");
                 fields.fail(&format!("scopes/{i}"), format!("must be one of {known}"));
             }
         }

@@ -4,7 +4,7 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::http::problem::Problem;
-use crate::http::request::auth::{AdminRole, AnyRole};
+use crate::http::request::auth::{Admin, AnyRole};
 use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::service::log_level::LogLevel;
 
@@ -53,13 +53,10 @@ impl LogLevelApi {
 
     /// Change the log level
     ///
-    /// From the next line on, until the server ends: the configuration says what it is after a restart.
+    /// From the next line on, until the server ends: the configuration says what it is after a restart. Only
+    /// for owners, because `off` hides what happens on the server from its log.
     #[oai(path = "/log-level", method = "put", operation_id = "change_log_level")]
-    async fn change(
-        &self,
-        auth: AdminRole,
-        body: Json<LogLevelBody>,
-    ) -> Result<Answer<LogLevelObject>, Problem> {
+    async fn change(&self, auth: Admin, body: Json<LogLevelBody>) -> Result<Answer<LogLevelObject>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, &["level"])?;
         fields.require("level");
         let level = fields.nullable::<String>("level", "a level or directives").flatten();

@@ -28,13 +28,13 @@ mod users;
 enum Tag {
     /// Setting up, signing in and out.
     Session,
-    /// Those who may sign in.
+    /// Users of the dashboard.
     People,
     /// What keeps the customers of one server apart.
     Apps,
     /// API keys.
     Keys,
-    /// What waits, how webhooks are doing, and a first one to try.
+    /// Pending deliveries, the health of webhooks, and a first webhook to try.
     Overview,
     /// Retention, what the server is, and what it logs.
     Operation,

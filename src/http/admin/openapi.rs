@@ -81,21 +81,16 @@ fn details() -> Vec<Detail> {
         ("RetentionBody", "events", span),
     ];
     all.extend(["AlertTargetBody", "AlertTargetChangeBody"].into_iter().flat_map(alert_target));
-    all.push(("AlertTestBody", "kind", json!({ "enum": alert_kinds() })));
+    all.push(("AlertTestBody", "kind", json!({ "enum": AlertKind::WORDS })));
     all
-}
-
-fn alert_kinds() -> Vec<&'static str> {
-    AlertKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
 /// What a body about an alert target says, whether it makes or changes one.
 fn alert_target(body: &'static str) -> Vec<Detail> {
-    let forms: Vec<_> = Form::ALL.iter().map(|form| form.as_str()).collect();
-    let kinds = json!({ "items": { "type": "string", "enum": alert_kinds() }, "minItems": 1 });
+    let kinds = json!({ "items": { "type": "string", "enum": AlertKind::WORDS }, "minItems": 1 });
     vec![
         (body, "name", json!({ "minLength": 1, "maxLength": alert::NAME_MAX_CHARS, "pattern": NOT_BLANK })),
-        (body, "form", json!({ "enum": forms })),
+        (body, "form", json!({ "enum": Form::WORDS })),
         (body, "url", json!({ "format": "uri", "minLength": 8 })),
         (body, "token", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX, "pattern": VISIBLE })),
         (body, "kinds", kinds),
@@ -155,10 +150,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let person = if is_read { json!({ "session": [] }) } else { json!({ "session": [], "csrf": [] }) };
     let (words, security) = match access.as_str() {
         "nobody" => ("Needs no credential.".to_owned(), json!([])),
-        "session" => ("For whoever has signed in; no key.".to_owned(), json!([person])),
+        "session" => ("For every signed-in user; no key.".to_owned(), json!([person])),
         other => {
             let words = match other.strip_prefix("role:") {
-                Some("viewer") => "For whoever has signed in, or a key with scope `admin`.".to_owned(),
+                Some("viewer") => "For every signed-in user, or a key with scope `admin`.".to_owned(),
                 Some(role) => format!("Role: `{role}` or greater, or a key with scope `admin`."),
                 None => format!("Scope: `{other}`."),
             };

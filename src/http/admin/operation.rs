@@ -4,7 +4,7 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
 use crate::domain::Span;
-use crate::domain::retention::Source;
+use crate::domain::retention::RuleSource;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{Admin, AnyRole};
 use crate::http::request::body::{BodyShape, Fields, Json};
@@ -31,14 +31,14 @@ struct RetentionObject {
 /// How long something is kept.
 #[derive(Object)]
 struct RuleObject {
-    /// A length of time; `0` = for ever.
+    /// A length of time; `0` = forever.
     value: String,
     /// Who says so: `configuration`, which wins, `page`, or `default`.
     source: String,
 }
 
 impl RuleObject {
-    fn of((span, source): &(Span, Source)) -> RuleObject {
+    fn of((span, source): &(Span, RuleSource)) -> RuleObject {
         RuleObject { value: span.to_string(), source: source.as_str().to_owned() }
     }
 }
@@ -94,7 +94,7 @@ impl RetentionObject {
 #[derive(Object)]
 #[allow(dead_code, reason = "it documents the body, which is read field by field")]
 struct RetentionBody {
-    /// How long the delivery log is kept: `30d`; `0` = for ever; null: the default.
+    /// How long the delivery log is kept: `30d`; `0` = forever; null: the default.
     logs: Option<String>,
     /// How long events are kept; the same.
     events: Option<String>,
@@ -196,7 +196,7 @@ impl OperationApi {
 
     /// Change retention
     ///
-    /// From now on, without a restart. What the configuration says goes before it: 409 naming the key.
+    /// From now on, without a restart. The configuration takes precedence: 409 naming the key.
     #[oai(path = "/retention", method = "put", operation_id = "change_retention")]
     async fn change_retention(
         &self,
@@ -222,7 +222,7 @@ impl OperationApi {
 
 /// A length of time, or null, if the field is there.
 fn span(fields: &mut Fields<'_>, name: &str) -> Option<Option<Span>> {
-    let shape = "a length of time such as 30d, or 0 for ever";
+    let shape = "a length of time such as 30d, or 0 for forever";
     let Some(text) = fields.nullable::<String>(name, shape)? else { return Some(None) };
     let span = Span::parse(&text);
     if span.is_none() {

@@ -20,7 +20,7 @@ struct OverviewObject {
     attention: Vec<AttentionObject>,
 }
 
-/// What waits.
+/// Pending deliveries.
 #[derive(Object)]
 struct QueueObject {
     /// Deliveries that wait, for their time or for a paused webhook.
@@ -98,7 +98,7 @@ struct WebhookHealthObject {
     /// UUID of the webhook.
     id: String,
     labels: LabelsObject,
-    /// Delivered, of what was delivered or failed for good, in percent; null of nothing.
+    /// Percentage of finished deliveries that were delivered; null if none finished.
     success_rate: Option<f64>,
     last_24h: LastDayObject,
     /// 24 hours one by one, the present one last.
@@ -109,7 +109,7 @@ struct WebhookHealthObject {
 #[derive(Object)]
 struct LastDayObject {
     events: u64,
-    /// Of these, the ones that failed for good.
+    /// Of these, the exhausted ones (no retries left).
     failures: u64,
 }
 
@@ -134,7 +134,7 @@ impl HourObject {
 struct EchoObject {
     /// UUID of the webhook.
     id: String,
-    /// Shown this once, when the webhook was made.
+    /// Shown only once, when the webhook is created.
     #[oai(skip_serializing_if_is_none)]
     signing_secret: Option<String>,
 }
@@ -156,7 +156,7 @@ pub struct OverviewApi;
 impl OverviewApi {
     /// Get the overview
     ///
-    /// What waits, how many webhooks there are, and which of them somebody should look at.
+    /// Pending deliveries, how many webhooks there are, and which of them need attention.
     #[oai(path = "/overview", method = "get", operation_id = "get_overview")]
     async fn overview(&self, auth: ReadWebhooks) -> Result<Answer<OverviewObject>, Problem> {
         let found = auth.state.services.overviews.overview(&auth.caller).await?;

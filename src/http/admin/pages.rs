@@ -2,7 +2,7 @@
 //!
 //! One page serves every address below `/admin`; its scripts read the address and show what belongs
 //! there. It is filled in with where things are: the base path, and the directory of the files, whose
-//! name changes with their content, so that a browser may keep them for ever and still never mixes two
+//! name changes with their content, so that a browser may keep them forever and still never mixes two
 //! versions. Addresses differ only in which modules are loaded ahead.
 
 use std::collections::HashMap;

@@ -234,7 +234,7 @@ impl SessionApi {
 fn cookie(state: &State, request: &Request, signed_in: Option<&SignedIn>) -> String {
     let is_https = state.is_https || *request.scheme() == Scheme::HTTPS;
     let secure = if is_https { "; Secure" } else { "" };
-    // Everything is there at the root, too, and whoever signs in there stays there.
+    // Everything is there at the root, too, and users who sign in there stay there.
     let path = match base_path::seen_by(request, &state.base_path) {
         "" => "/",
         base_path => base_path,

@@ -26,7 +26,7 @@ struct UserObject {
     created_at: String,
     /// RFC 3339, UTC; null before the first time.
     last_sign_in_at: Option<String>,
-    /// The password that was made, shown this once.
+    /// The generated password, shown only once.
     #[oai(skip_serializing_if_is_none)]
     password: Option<String>,
 }

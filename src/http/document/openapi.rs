@@ -44,7 +44,7 @@ pub fn event_patterns() -> Value {
 /// The names that scopes are taken by: those of the table, and Devdraft's.
 pub fn scope_names() -> Vec<&'static str> {
     let others = ["webhook:read", "webhook:create", "webhook:update", "webhook:delete"];
-    Scope::ALL.iter().map(|scope| scope.as_str()).chain(others).collect()
+    Scope::WORDS.iter().copied().chain(others).collect()
 }
 
 /// OpenAPI knows no unsigned formats.

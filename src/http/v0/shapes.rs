@@ -66,7 +66,7 @@ pub struct DeliveryStats {
     /// All, pending ones too.
     pub total_events: u64,
     pub successful_deliveries: u64,
-    /// Those that failed for good.
+    /// Exhausted deliveries (no retries left).
     pub failed_deliveries: u64,
     /// When one was last attempted. RFC 3339, UTC.
     pub last_delivery: Option<String>,
@@ -162,7 +162,7 @@ pub struct UpdateBody {
 impl BodyShape for UpdateBody {}
 
 impl WebhookObject {
-    /// Puts a webhook together. `whole_secret` is false for those who may not see it.
+    /// Puts a webhook together. `whole_secret` is false for callers that may not see it.
     pub fn of(
         endpoint: &Endpoint,
         app: &App,

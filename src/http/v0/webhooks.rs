@@ -4,8 +4,10 @@ use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
+use serde_json::value::RawValue;
 
 use crate::domain::filter::EndpointFilter;
+use crate::domain::values::invalid::Complaints;
 use crate::domain::values::list::{PageRequest, Start};
 use crate::domain::{Endpoint, EndpointId, Scope};
 use crate::http::problem::Problem;
@@ -13,7 +15,7 @@ use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::http::request::query::{Param, Query, Shape};
 use crate::http::state::State;
-use crate::service::endpoints::endpoint_input::{Checked, EndpointInput};
+use crate::service::endpoints::endpoint_input::{self, Checked};
 use crate::service::{Caller, ServiceError};
 
 use super::ids;
@@ -197,17 +199,16 @@ fn read_input<T: BodyShape>(body: &Json<T>, state: &State, is_new: bool) -> Resu
         fields.require("url");
     }
     let active: Option<bool> = fields.get("isActive", "true or false");
-    let events = fields.get("events", "a list of strings, such as [\"license.*\"]");
-    let everything = || is_new.then(|| vec!["*".to_owned()]);
-    let input = EndpointInput {
-        url: fields.get("url", "a string"),
-        name: fields.nullable("name", "a string"),
-        events: events.or_else(everything),
-        encrypted: fields.get("encrypted", "true or false"),
-        status: active.map(|active| if active { "active" } else { "paused" }.to_owned()),
-        ..EndpointInput::default()
+    let status = active.map(|active| if active { "\"active\"" } else { "\"paused\"" });
+    let text = |name: &str| match name {
+        "status" => status,
+        "events" if is_new => Some(fields.raw(name).map_or("[\"*\"]", RawValue::get)),
+        "url" | "name" | "events" | "encrypted" => fields.raw(name).map(RawValue::get),
+        _ => None,
     };
-    let checked = input.check(state.services.endpoints.input_rules(), &mut fields.errors);
+    let mut errors = Complaints::default();
+    let checked = endpoint_input::read(text, state.services.endpoints.input_rules(), &mut errors);
+    fields.errors.append(&mut errors);
     fields.finish()?;
     Ok(checked)
 }

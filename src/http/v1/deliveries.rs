@@ -6,7 +6,7 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::filter::{AttemptFilter, LogKey, Sort, SortField, SortValue};
+use crate::domain::filter::{AttemptFilter, LogKey, Sort, SortValue, StatusFilter};
 use crate::domain::{AttemptId, AttemptStatus, EndpointId, ErrorKind, Trigger};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
@@ -70,7 +70,7 @@ impl DeliveriesApi {
     /// Retry a delivery
     ///
     /// One attempt now, whatever the webhook's status. Any row of the delivery may be named. An exhausted
-    /// delivery gets its next attempt; a delivered or cancelled one is sent anew; a pending one is a 409.
+    /// delivery gets its next attempt; a delivered or cancelled one is sent again; a pending one is a 409.
     #[oai(path = "/webhooks/deliveries/:id/retry", method = "post", operation_id = "retry_delivery")]
     async fn retry(
         &self,
@@ -154,7 +154,7 @@ pub(super) fn read_filter(query: &mut Query) -> AttemptFilter {
     for text in given {
         match AttemptStatus::parse(&text) {
             Some(s) => status.push(s),
-            None => query.fail("status", format!("must be one of {}", params::STATUSES.join(", "))),
+            None => query.fail("status", format!("must be one of {}", AttemptStatus::WORDS.join(", "))),
         }
     }
     AttemptFilter {
@@ -164,14 +164,14 @@ pub(super) fn read_filter(query: &mut Query) -> AttemptFilter {
         response_status: query.get(
             "response_status",
             "a status such as 500, or a class such as 5xx",
-            params::status_filter,
+            StatusFilter::parse,
         ),
         error_kind: query.get(
             "error_kind",
-            &format!("one of {}", params::ERROR_KINDS.join(", ")),
+            &format!("one of {}", ErrorKind::WORDS.join(", ")),
             ErrorKind::parse,
         ),
-        trigger: query.get("trigger", &format!("one of {}", params::TRIGGERS.join(", ")), Trigger::parse),
+        trigger: query.get("trigger", &format!("one of {}", Trigger::WORDS.join(", ")), Trigger::parse),
         since: query.time("since"),
         until: query.time("until"),
         q: params::search_text(query),
@@ -180,20 +180,5 @@ pub(super) fn read_filter(query: &mut Query) -> AttemptFilter {
 
 /// The order of the log that is asked for.
 pub(super) fn read_sort(query: &mut Query) -> Sort {
-    let parse = |text: &str| {
-        let (descending, name) = match text.strip_prefix('-') {
-            Some(name) => (true, name),
-            None => (false, text),
-        };
-        let field = match name {
-            "created_at" => SortField::CreatedAt,
-            "attempted_at" => SortField::AttemptedAt,
-            "status" => SortField::Status,
-            "response_status" => SortField::ResponseStatus,
-            "response_time_ms" => SortField::ResponseTime,
-            _ => return None,
-        };
-        Some(Sort { field, descending })
-    };
-    query.get("sort", &format!("one of {}", params::SORTS.join(", ")), parse).unwrap_or_default()
+    query.get("sort", &format!("one of {}", params::SORTS.join(", ")), Sort::parse).unwrap_or_default()
 }

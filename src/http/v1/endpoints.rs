@@ -4,22 +4,20 @@ use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
-use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::domain::endpoint::EndpointStatus;
+use crate::domain::endpoint::{EndpointSettings, EndpointStatus};
 use crate::domain::filter::EndpointFilter;
-use crate::domain::values::invalid::escape_pointer;
-use crate::domain::{EndpointId, EventType, FieldError, Span};
+use crate::domain::values::invalid::Complaints;
+use crate::domain::{EndpointId, EventType, Span};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::request::body::{Fields, Json, Object};
+use crate::http::request::body::{Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
 use crate::service::ServiceError;
-use crate::service::endpoints::endpoint_input::{
-    Checked, EndpointInput, HeaderInput, InputRules, not_a_span,
-};
+use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, not_a_span};
 
 use super::params;
 use super::shapes::{
@@ -30,18 +28,6 @@ use super::{Tag, id_of};
 /// What an overlap is unless it is given.
 const OVERLAP_DEFAULT: &str = "24h";
 
-const FIELDS: &[&str] = &[
-    "url",
-    "name",
-    "description",
-    "events",
-    "headers",
-    "encrypted",
-    "retry_schedule",
-    "timeout",
-    "rate_limit",
-    "status",
-];
 /// Known because reads show them; taken and left alone, so that what was read can be written back.
 const READ_ONLY: &[&str] = &["status_reason", "consecutive_failures", "created_at", "updated_at"];
 
@@ -84,8 +70,8 @@ impl EndpointsApi {
 
     /// Create a webhook
     ///
-    /// The answer carries `signing_secret`, which is shown this once. A URL whose host is a literal
-    /// address is judged by the network policy at once; a name is judged before every attempt.
+    /// The response has the `signing_secret`, which is shown only once. A URL whose host is a literal
+    /// address is checked against the network policy at once; a name is checked before every attempt.
     #[oai(path = "/webhooks", method = "post", operation_id = "create_webhook")]
     async fn create(
         &self,
@@ -177,7 +163,7 @@ impl EndpointsApi {
 
     /// Rotate the signing secret
     ///
-    /// The answer carries the new `signing_secret`, which is shown this once. For the time of `overlap`
+    /// The response has the new `signing_secret`, which is shown only once. During `overlap`,
     /// requests are signed with both secrets, so that a receiver can change over without losing one.
     #[oai(path = "/webhooks/:id/rotate-secret", method = "post", operation_id = "rotate_webhook_secret")]
     async fn rotate(
@@ -208,67 +194,15 @@ pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
     id_of(text).ok_or_else(|| ServiceError::NotFound("webhook").into())
 }
 
-/// A header in a body: a plain string, or an object.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum HeaderShape {
-    Plain(String),
-    Object(HeaderObject),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HeaderObject {
-    value: String,
-    #[serde(default)]
-    secret: bool,
-}
-
 fn read_input(body: &Json<EndpointBody>, rules: &InputRules, required: &[&str]) -> Result<Checked, Problem> {
-    let known: Vec<&str> = FIELDS.iter().chain(READ_ONLY).copied().collect();
+    let known: Vec<&str> = [EndpointSettings::FIELDS, &["status"], READ_ONLY].concat();
     let mut fields = Fields::of_body(&body.bytes, &known)?;
     for name in required {
         fields.require(name);
     }
-    let input = EndpointInput {
-        url: fields.get("url", "a string"),
-        name: fields.nullable("name", "a string"),
-        description: fields.nullable("description", "a string"),
-        events: fields.get("events", "a list of strings, such as [\"license.*\"]"),
-        headers: read_headers(&mut fields),
-        encrypted: fields.get("encrypted", "true or false"),
-        retry_schedule: fields
-            .nullable("retry_schedule", "a list of lengths of time, such as [\"2m\",\"8m\"]"),
-        timeout: fields.nullable("timeout", "a length of time, such as \"10s\""),
-        rate_limit: fields.nullable("rate_limit", "a whole number"),
-        status: fields.get("status", "a string"),
-    };
-    let checked = input.check(rules, &mut fields.errors);
+    let mut errors = Complaints::default();
+    let checked = endpoint_input::read(|name| fields.raw(name).map(RawValue::get), rules, &mut errors);
+    fields.errors.append(&mut errors);
     fields.finish()?;
     Ok(checked)
-}
-
-fn read_headers(fields: &mut Fields<'_>) -> Option<Vec<(String, HeaderInput)>> {
-    let given = fields.nullable::<Object<'_>>("headers", "an object")?;
-    let mut headers = Vec::new();
-    for (name, raw) in given.map(|object| object.0).unwrap_or_default() {
-        if fields.errors.is_full() {
-            break;
-        }
-        match serde_json::from_str(raw.get()) {
-            Ok(HeaderShape::Plain(text)) => headers.push((name, HeaderInput::Plain(text))),
-            Ok(HeaderShape::Object(HeaderObject { value, secret: true })) => {
-                headers.push((name, HeaderInput::Secret(value)));
-            }
-            Ok(HeaderShape::Object(HeaderObject { value, secret: false })) => {
-                headers.push((name, HeaderInput::Plain(value)));
-            }
-            Err(_) => {
-                let message = "must be a string, or an object like {\"value\":\"…\",\"secret\":true}";
-                let pointer = format!("/headers/{}", escape_pointer(&name));
-                fields.errors.push(FieldError::new(pointer, message));
-            }
-        }
-    }
-    Some(headers)
 }

@@ -7,8 +7,9 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use serde_json::value::RawValue;
 
+use crate::domain::event::BATCH_MAX;
 use crate::domain::filter::{EventFilter, TypeFilter};
-use crate::domain::{EventId, EventPattern, FieldError};
+use crate::domain::{EventId, FieldError};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadEvents, WriteEvents};
 use crate::http::request::body::{Fields, Json};
@@ -17,7 +18,7 @@ use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
 use crate::service::ServiceError;
-use crate::service::events::{EventInput, problems};
+use crate::service::events::EventInput;
 
 use super::raw::RawJson;
 use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One};
@@ -57,19 +58,21 @@ impl EventsApi {
                 _ => input.idempotency_key = Some(header),
             }
         }
-        if !fields.errors.is_empty() {
-            fields.errors.extend(problems(&input, ""));
-        }
+        let events = &auth.state.services.events;
+        let event = events.check(input, "", &mut fields.errors)?;
         fields.finish()?;
+        let event = event.ok_or_else(Problem::internal)?;
         limits::count_events(request, &auth.state, &auth.caller.by.actor, 1)?;
-        let event = auth.state.services.events.post(&auth.caller, input).await?;
+        let event = events.post(&auth.caller, event).await?;
         Ok(TakenIn::TakenIn(Written(One { data: EventResource::of(&event) })))
     }
 
     /// Post a batch of events
     ///
-    /// 1 to 1,000 events, taken whole or refused whole, in one transaction. Each may have its own
-    /// idempotency key. The body may have up to 16 MiB.
+    /// 1 to 1,000 events, taken whole or refused whole, in one transaction. The body may have up to 16 MiB.
+    /// Each event may have its own idempotency key; the header `Idempotency-Key` stands for the whole batch:
+    /// repeating the request within 24 hours gives the first response again, and the same key with another
+    /// batch is a 409.
     #[oai(path = "/events/batch", method = "post", operation_id = "post_events")]
     async fn post_batch(
         &self,
@@ -79,37 +82,39 @@ impl EventsApi {
     ) -> Result<TakenIn<BatchResult>, Problem> {
         let mut fields = Fields::of_body(&body.bytes, &["events"])?;
         fields.require("events");
+        let service = &auth.state.services.events;
+        let key = idempotency_header(request)?;
+        if let Some(key) = &key {
+            service.check_batch_key(key, &mut fields.errors);
+        }
         let given = fields.raw("events").map_or("[]", RawValue::get);
         let events: Vec<&RawValue> = serde_json::from_str(given).unwrap_or_else(|_| {
             fields.fail("events", "must be a list of events");
             Vec::new()
         });
-        let mut inputs = Vec::with_capacity(events.len());
+        let mut checked = Vec::with_capacity(events.len().min(BATCH_MAX));
         // A list that is too long is refused as a whole; there is no point in reading it.
-        if events.len() <= crate::domain::event::BATCH_MAX {
+        if events.len() <= BATCH_MAX {
             for (i, raw) in events.iter().enumerate() {
                 if fields.errors.is_full() {
                     break;
                 }
-                match Fields::of_value(raw, format!("/events/{i}"), FIELDS) {
+                let prefix = format!("/events/{i}");
+                match Fields::of_value(raw, prefix.clone(), FIELDS) {
                     Ok(mut event) => {
-                        inputs.push((i, read_event(&mut event, &body.bytes)));
+                        let input = read_event(&mut event, &body.bytes);
                         fields.errors.append(&mut event.errors);
+                        checked.extend(service.check(input, &prefix, &mut fields.errors)?);
                     }
                     Err(error) => fields.errors.push(error),
                 }
             }
         } else {
-            fields.fail("events", format!("has {} events; at most 1000 are possible", events.len()));
-        }
-        if !fields.errors.is_empty() {
-            let more = inputs.iter().flat_map(|(i, input)| problems(input, &format!("/events/{i}")));
-            fields.errors.extend(more);
+            fields.fail("events", format!("has {} events; at most {BATCH_MAX} are possible", events.len()));
         }
         fields.finish()?;
-        let inputs: Vec<_> = inputs.into_iter().map(|(_, input)| input).collect();
-        limits::count_events(request, &auth.state, &auth.caller.by.actor, inputs.len())?;
-        let events = auth.state.services.events.post_batch(&auth.caller, inputs).await?;
+        limits::count_events(request, &auth.state, &auth.caller.by.actor, checked.len())?;
+        let events = service.post_batch(&auth.caller, checked, key).await?;
         let data = events.iter().map(EventResource::of).collect();
         Ok(TakenIn::TakenIn(Written(BatchResult { data })))
     }
@@ -159,7 +164,7 @@ fn read_event(fields: &mut Fields<'_>, body: &Bytes) -> EventInput {
     fields.require("event_type");
     fields.require("payload");
     EventInput {
-        event_type: fields.get("event_type", "a string").unwrap_or_else(|| "unreadable".to_owned()),
+        event_type: fields.get("event_type", "a string"),
         payload: fields.raw("payload").map_or_else(Bytes::new, |raw| body.slice_ref(raw.get().as_bytes())),
         resource_id: fields.nullable("resource_id", "a string").flatten(),
         idempotency_key: fields.nullable("idempotency_key", "a string").flatten(),
@@ -178,11 +183,6 @@ fn idempotency_header(request: &Request) -> Result<Option<String>, Problem> {
 
 /// Reads the filter `event_type`, on events and on the log alike.
 pub(super) fn type_filter(query: &mut Query) -> Option<TypeFilter> {
-    query.get("event_type", "an event type (license.assigned), or one followed by .* (license.*)", |text| {
-        match EventPattern::parse(text).ok()? {
-            EventPattern::All => None,
-            EventPattern::Exactly(t) => Some(TypeFilter::Exactly(t)),
-            EventPattern::Below(t) => Some(TypeFilter::Below(t)),
-        }
-    })
+    let expected = "an event type (license.assigned), or one followed by .* (license.*)";
+    query.get("event_type", expected, TypeFilter::parse)
 }

@@ -60,7 +60,7 @@ async fn export(
     let mut query = Query::of(request, &params::attempt_export(endpoint.is_some()));
     let mut filter = read_filter(&mut query);
     let sort = read_sort(&mut query);
-    let names = params::FORMATS.join(", ");
+    let names = Format::WORDS.join(", ");
     if query.text("format").is_none() {
         query.fail("format", format!("is required: one of {names}"));
     }
@@ -130,7 +130,8 @@ impl ApiResponse for Download {
             MetaSchemaRef::Inline(Box::new(MetaSchema { format, ..MetaSchema::new("string") }))
         };
         let content = Format::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .map(|format| MetaMediaType {
                 content_type: format.content_type(),
                 schema: text((format == Format::Xlsx).then_some("binary")),

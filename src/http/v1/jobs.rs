@@ -7,8 +7,8 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
 use crate::domain::attempts::bulk_job::BulkJob;
-use crate::domain::filter::{AttemptFilter, TypeFilter};
-use crate::domain::{AttemptStatus, EndpointId, ErrorKind, EventId, EventPattern, JobId, Timestamp, Trigger};
+use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
+use crate::domain::{AttemptStatus, EndpointId, ErrorKind, EventId, JobId, Timestamp, Trigger};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{BodyShape, Fields, Json};
@@ -43,7 +43,7 @@ impl JobsApi {
     /// Retry many deliveries
     ///
     /// Every delivery that matches the filter and is `exhausted` gets its next attempt (trigger `manual`)
-    /// and, if that fails, the whole schedule anew. Others are not counted: what is pending or delivered
+    /// and, if that fails, the whole retry schedule again. Others are not counted: what is pending or delivered
     /// stays as it is, so repeating the request doubles nothing. Not counted either are deliveries of
     /// webhooks that are disabled or deleted, tests, and events whose payload retention has removed. An
     /// empty filter means all. Queued in the background, behind fresh events.
@@ -203,15 +203,11 @@ fn read_filter(fields: &mut Fields<'_>) -> AttemptFilter {
             &mut inner,
             "event_type",
             "an event type (license.assigned), or one followed by .* (license.*)",
-            |text| match EventPattern::parse(text).ok()? {
-                EventPattern::All => None,
-                EventPattern::Exactly(name) => Some(TypeFilter::Exactly(name)),
-                EventPattern::Below(stem) => Some(TypeFilter::Below(stem)),
-            },
+            TypeFilter::parse,
         ),
         response_status: read_response_status(&mut inner),
-        error_kind: read(&mut inner, "error_kind", &words(params::ERROR_KINDS), ErrorKind::parse),
-        trigger: read(&mut inner, "trigger", &words(params::TRIGGERS), Trigger::parse),
+        error_kind: read(&mut inner, "error_kind", &words(ErrorKind::WORDS), ErrorKind::parse),
+        trigger: read(&mut inner, "trigger", &words(Trigger::WORDS), Trigger::parse),
         since: time(&mut inner, "since"),
         until: time(&mut inner, "until"),
         q: read(&mut inner, "q", "at most 200 characters", |text| {
@@ -227,7 +223,7 @@ fn read_filter(fields: &mut Fields<'_>) -> AttemptFilter {
 
 /// One status, or a list of them.
 fn read_statuses(fields: &mut Fields<'_>) -> Vec<AttemptStatus> {
-    let expected = format!("one of {}, or a list of them", params::STATUSES.join(", "));
+    let expected = format!("one of {}, or a list of them", AttemptStatus::WORDS.join(", "));
     let given = match fields.nullable::<Value>("status", &expected).flatten() {
         None => return Vec::new(),
         Some(Value::Array(all)) => all,
@@ -242,13 +238,13 @@ fn read_statuses(fields: &mut Fields<'_>) -> Vec<AttemptStatus> {
 }
 
 /// `"500"`, `500` or `"5xx"`.
-fn read_response_status(fields: &mut Fields<'_>) -> Option<crate::domain::filter::StatusFilter> {
+fn read_response_status(fields: &mut Fields<'_>) -> Option<StatusFilter> {
     let expected = "a status such as 500, or a class such as 5xx";
     let text = match fields.nullable::<Value>("response_status", expected).flatten()? {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    let wanted = params::status_filter(&text);
+    let wanted = StatusFilter::parse(&text);
     if wanted.is_none() {
         fields.fail("response_status", format!("must be {expected}"));
     }
@@ -292,7 +288,7 @@ pub(super) struct BulkRetryFilter {
     until: Option<String>,
     /// Part of the webhook's name or URL, or of the event type.
     q: Option<String>,
-    /// Taken, but of no effect.
+    /// Accepted and ignored.
     sort: Option<String>,
 }
 
@@ -350,7 +346,7 @@ pub(super) struct JobAttributes {
     pub(super) queued: u64,
     /// Of these, how many were delivered.
     pub(super) delivered: u64,
-    /// Of these, how many have failed for good.
+    /// Of these, how many are exhausted (no retries left).
     pub(super) exhausted: u64,
     /// RFC 3339, UTC.
     pub(super) created_at: String,

@@ -30,15 +30,15 @@ mod written;
 /// The groups of operations.
 #[derive(Tags)]
 pub(super) enum Tag {
-    /// Receivers: where events go, and which ones.
+    /// Where events are sent, and which ones.
     Webhooks,
     /// The delivery log: one row for each HTTP request.
     Deliveries,
-    /// What happened: post events and read them again.
+    /// Post events and read them.
     Events,
-    /// Recovery: send many deliveries again, and see how far that is.
+    /// Recovery: send many deliveries again, and watch the progress.
     Jobs,
-    /// Figures: statistics, health, event types.
+    /// Statistics, health and event types.
     Statistics,
     /// The server as a whole: the activity log and retention.
     Operations,

@@ -17,7 +17,7 @@ Postrider delivers webhooks: post an event, and it is signed, sent to every webh
 and logged.\n\n\
 **Start here.** `Authorize` with a key (`postrider key create`), create a webhook, send it a test, post an event, \
 and look at the deliveries.\n\n\
-**Conventions.** Bodies are JSON objects of the attribute names. Times are UTC, RFC 3339, with `Z`. Lengths of \
+**Conventions.** Request bodies are plain JSON objects of the attributes, without an envelope. Times are UTC, RFC 3339, with `Z`. Lengths of \
 time are a whole number and `ms`, `s`, `m`, `h` or `d`. Every answer carries `X-Request-Id`. With a key of scope \
 `admin`, the header `X-App-Id` names another app than the key's own.";
 
@@ -122,9 +122,13 @@ fn header_parameters(operation: &Value) -> Vec<Value> {
         json!({ "type": "string", "format": "uuid" }),
         json!("0198c2f4-0000-7000-8000-000000000001"),
     )];
-    if operation["operationId"] == "post_event" {
+    let key = match operation["operationId"].as_str() {
+        Some("post_event") => Some("The same as `idempotency_key` in the body."),
+        Some("post_events") => Some("Stands for the whole batch."),
+        _ => None,
+    };
+    if let Some(description) = key {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
-        let description = "The same as `idempotency_key` in the body.";
         headers.push(header("Idempotency-Key", description, schema, json!("license-L-1-assigned")));
     }
     if operation["operationId"] == "stream_deliveries" {

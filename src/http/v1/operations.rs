@@ -1,7 +1,5 @@
 //! `/v1/activity` and `/v1/retention`: the server as a whole.
 
-use std::sync::LazyLock;
-
 use poem::Request;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::types::Any;
@@ -20,15 +18,11 @@ use super::Tag;
 use super::params::{SINCE, UNTIL};
 use super::shapes::{List, One, one};
 
-/// What entries may be about.
-pub(super) static KINDS: LazyLock<Vec<&str>> =
-    LazyLock::new(|| ActivityKind::ALL.iter().map(|kind| kind.as_str()).collect());
-
 /// Parameters of the activity log.
 pub(super) fn activity_params() -> Vec<Param> {
     let kind = Param {
         name: "kind",
-        shape: Shape::OneOf(&KINDS),
+        shape: Shape::OneOf(ActivityKind::WORDS),
         description: "Entries of this kind, such as `endpoint.disabled`, `key.created` or `retention.swept`.",
         example: "endpoint.disabled",
     };
@@ -122,7 +116,11 @@ impl OperationsApi {
     ) -> Result<Answer<List<ActivityResource>>, Problem> {
         let mut query = Query::of(request, &activity_params());
         let filter = ActivityFilter {
-            kind: query.get("kind", &format!("one of {}", KINDS.join(", ")), ActivityKind::parse),
+            kind: query.get(
+                "kind",
+                &format!("one of {}", ActivityKind::WORDS.join(", ")),
+                ActivityKind::parse,
+            ),
             since: query.time("since"),
             until: query.time("until"),
         };

@@ -1,25 +1,10 @@
 //! The query parameters of the lists: what is taken and what the document says, in one place.
 
-use crate::domain::filter::StatusFilter;
+use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::request::paging;
 use crate::http::request::query::{Param, Query, Shape};
+use crate::service::log::export::Format;
 
-/// Statuses of attempts.
-pub(super) const STATUSES: &[&str] = &["pending", "delivered", "failed", "exhausted", "cancelled"];
-/// Triggers of attempts.
-pub(super) const TRIGGERS: &[&str] = &["event", "retry", "manual", "recover", "replay", "test"];
-/// Kinds of failures.
-pub(super) const ERROR_KINDS: &[&str] = &[
-    "dns",
-    "connect",
-    "tls",
-    "timeout",
-    "http_status",
-    "blocked_address",
-    "protocol",
-    "interrupted",
-    "local",
-];
 /// Orders of the log.
 pub(super) const SORTS: &[&str] = &[
     "created_at",
@@ -38,13 +23,10 @@ pub(super) const SORTS: &[&str] = &[
 pub(super) const TYPE_FILTER: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$";
 /// The form of a filter by response status.
 pub(super) const STATUS_FILTER: &str = "^[1-9]([0-9][0-9]|xx)$";
-/// Formats of exports.
-pub(super) const FORMATS: &[&str] = &["csv", "xlsx", "jsonl"];
-
 /// What an export must say.
 const FORMAT: Param = Param {
     name: "format",
-    shape: Shape::OneOf(FORMATS),
+    shape: Shape::OneOf(Format::WORDS),
     description: "The format of the file. Required.",
     example: "csv",
 };
@@ -76,7 +58,7 @@ const ENDPOINT_ID: Param = Param {
 const FILTERS: [Param; 7] = [
     Param {
         name: "status",
-        shape: Shape::AnyOf(STATUSES),
+        shape: Shape::AnyOf(AttemptStatus::WORDS),
         description: "Rows with one of these statuses.",
         example: "exhausted",
     },
@@ -89,13 +71,13 @@ const FILTERS: [Param; 7] = [
     },
     Param {
         name: "error_kind",
-        shape: Shape::OneOf(ERROR_KINDS),
+        shape: Shape::OneOf(ErrorKind::WORDS),
         description: "Rows that failed in this way.",
         example: "timeout",
     },
     Param {
         name: "trigger",
-        shape: Shape::OneOf(TRIGGERS),
+        shape: Shape::OneOf(Trigger::WORDS),
         description: "Rows that were made for this reason.",
         example: "retry",
     },
@@ -118,7 +100,7 @@ pub(super) fn endpoint_list() -> Vec<Param> {
     let own = [
         Param {
             name: "status",
-            shape: Shape::OneOf(&["active", "paused", "disabled"]),
+            shape: Shape::OneOf(EndpointStatus::WORDS),
             description: "Webhooks with this status.",
             example: "disabled",
         },
@@ -155,44 +137,9 @@ pub(super) fn event_list() -> Vec<Param> {
     paging::PARAMS.into_iter().chain([EVENT_TYPE, SINCE, UNTIL]).collect()
 }
 
-/// Reads `500` or `5xx`.
-pub(super) fn status_filter(text: &str) -> Option<StatusFilter> {
-    if let Some(class) = text.strip_suffix("xx") {
-        let class: u16 = class.parse().ok()?;
-        return (class <= 9 && text.len() == 3 && class >= 1).then_some(StatusFilter::Class(class));
-    }
-    let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|n| digits && *n >= 100).map(StatusFilter::Exactly)
-}
-
 /// Reads `q`; an empty one is none.
 pub(super) fn search_text(query: &mut Query) -> Option<String> {
     query
         .get("q", "at most 200 characters", |text| (text.chars().count() <= 200).then(|| text.to_owned()))
         .filter(|q| !q.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{AttemptStatus, ErrorKind, Trigger};
-
-    #[test]
-    fn the_document_has_the_names_of_the_domain() {
-        let names = |all: Vec<&'static str>| all;
-        assert_eq!(names(AttemptStatus::ALL.iter().map(|s| s.as_str()).collect()), STATUSES);
-        assert_eq!(names(Trigger::ALL.iter().map(|s| s.as_str()).collect()), TRIGGERS);
-        let formats = crate::service::log::export::Format::ALL;
-        assert!(formats.iter().all(|f| FORMATS.contains(&f.as_str())) && FORMATS.len() == formats.len());
-        assert_eq!(names(ErrorKind::ALL.iter().map(|s| s.as_str()).collect()), ERROR_KINDS);
-    }
-
-    #[test]
-    fn a_status_or_a_class_is_read() {
-        assert_eq!(status_filter("500"), Some(StatusFilter::Exactly(500)));
-        assert_eq!(status_filter("5xx"), Some(StatusFilter::Class(5)));
-        for text in ["", "xx", "5x", "0xx", "55xx", "5XX", "+50", "99", "1000", "abc", "-5xx"] {
-            assert_eq!(status_filter(text), None, "{text}");
-        }
-    }
 }

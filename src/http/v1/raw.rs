@@ -1,4 +1,4 @@
-//! JSON answers that contain JSON of others, which must not be parsed and written anew: keys would
+//! JSON responses that contain JSON of others, which must not be parsed and written again: keys would
 //! change their order, and numbers their digits.
 
 use std::marker::PhantomData;

@@ -5,17 +5,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::params;
 use crate::domain::attempts::retry::SCHEDULE_MAX;
 use crate::domain::event::BATCH_MAX;
 use crate::domain::event_type::TYPE_MAX;
+use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::document::openapi::{
     Detail, EVENT_TYPE, HEADER_VALUE, LINES, PLAIN, SPAN, add_details, all_there, event_patterns, no_unsigned,
 };
 
 mod more;
 
-const ENDPOINT_STATUSES: &[&str] = &["active", "paused", "disabled"];
 /// The timeout of a webhook: up to 30 s.
 const TIMEOUT: &str = "^([1-9][0-9]{0,3}ms|[12][0-9]{4}ms|30000ms|[1-9]s|[12][0-9]s|30s)$";
 /// The wait before a retry: up to 30 days.
@@ -99,16 +98,16 @@ fn details() -> Vec<Detail> {
     let span = json!({ "pattern": SPAN });
     let spans = json!({ "items": { "type": "string", "pattern": SPAN } });
     let waits = json!({ "items": { "type": "string", "pattern": WAIT }, "maxItems": SCHEDULE_MAX });
-    let kinds: Vec<Value> = params::ERROR_KINDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
+    let kinds: Vec<Value> = ErrorKind::WORDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
     let short = json!({ "minLength": 1, "maxLength": 255, "pattern": PLAIN });
     let event_type = json!({ "minLength": 1, "maxLength": TYPE_MAX, "pattern": EVENT_TYPE });
     vec![
         ("WebhookEndpoint", "id", uuid.clone()),
-        ("WebhookEndpointAttributes", "status", json!({ "enum": ENDPOINT_STATUSES })),
+        ("WebhookEndpointAttributes", "status", json!({ "enum": EndpointStatus::WORDS })),
         ("WebhookEndpointAttributes", "headers", headers.clone()),
         ("WebhookEndpointAttributes", "timeout", span),
         ("WebhookEndpointAttributes", "retry_schedule", spans),
-        ("WebhookEndpointInput", "status", json!({ "enum": ENDPOINT_STATUSES })),
+        ("WebhookEndpointInput", "status", json!({ "enum": EndpointStatus::WORDS })),
         ("WebhookEndpointInput", "url", json!({ "format": "uri", "minLength": 8 })),
         ("WebhookEndpointInput", "events", event_patterns()),
         ("WebhookEndpointInput", "headers", headers),
@@ -126,8 +125,8 @@ fn details() -> Vec<Detail> {
         ("EventInput", "idempotency_key", short),
         ("Event", "id", json!({ "pattern": "^evt_[0-9a-f]{32}$" })),
         ("WebhookDeliveryAttributes", "endpoint_id", uuid.clone()),
-        ("WebhookDeliveryAttributes", "status", json!({ "enum": params::STATUSES })),
-        ("WebhookDeliveryAttributes", "trigger", json!({ "enum": params::TRIGGERS })),
+        ("WebhookDeliveryAttributes", "status", json!({ "enum": AttemptStatus::WORDS })),
+        ("WebhookDeliveryAttributes", "trigger", json!({ "enum": Trigger::WORDS })),
         ("WebhookDeliveryAttributes", "error_kind", json!({ "enum": kinds })),
         (
             "WebhookDeliveryAttributes",
@@ -160,8 +159,8 @@ fn details() -> Vec<Detail> {
             }),
         ),
         ("AttemptLink", "endpoint_id", uuid),
-        ("AttemptLink", "status", json!({ "enum": params::STATUSES })),
-        ("AttemptLink", "trigger", json!({ "enum": params::TRIGGERS })),
+        ("AttemptLink", "status", json!({ "enum": AttemptStatus::WORDS })),
+        ("AttemptLink", "trigger", json!({ "enum": Trigger::WORDS })),
         ("AttemptLink", "error_kind", json!({ "enum": kinds })),
     ]
 }

@@ -282,9 +282,9 @@ impl VerificationApi {
     ///
     /// Takes the headers and the body that a receiver got, and says whether the signatures are valid; if not,
     /// why: another or an old secret, a timestamp outside the tolerance, a body that was parsed and
-    /// re-serialized, a header that is missing or malformed. If the log still has the request, the bodies are
-    /// compared. 200 whatever the result; nothing is sent or stored. The body has the limit of an event's,
-    /// and at most 16 signatures are read.
+    /// re-serialized, a header that is missing or malformed. When the log still has the request, the bodies
+    /// are compared. 200 whatever the result; nothing is sent or stored. The body has the limit of an
+    /// event's, and at most 16 signatures are read.
     #[oai(path = "/webhooks/:id/verify", method = "post", operation_id = "verify_signature")]
     async fn verify(
         &self,

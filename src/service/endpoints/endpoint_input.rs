@@ -1,18 +1,27 @@
-//! What a client wants an endpoint to be, checked field by field.
+//! What a client wants an endpoint to be: read from JSON and checked, field by field.
 //!
-//! A surface fills an [`EndpointInput`] with plain values; [`EndpointInput::check`] reports everything
-//! that is wrong with them at once, or gives a [`Checked`] that the endpoint service takes. Secret
-//! header values stay in clear here and are sealed by the service, which knows the endpoint's id.
+//! [`read`] takes the JSON text of each field, wherever a surface has it from, notes everything that is wrong
+//! at once, and gives a [`Checked`] that the endpoint service takes. Secret header values stay in clear in it
+//! and are sealed by the service, which knows the endpoint's id.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{
-    self, DESCRIPTION_MAX_CHARS, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS, RATE_LIMIT_MAX,
-    TIMEOUT_MAX_MS,
+    self, DESCRIPTION_MAX_CHARS, EndpointPatch, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS,
+    RATE_LIMIT_MAX, TIMEOUT_MAX_MS,
 };
 use crate::domain::network::NetworkPolicy;
 use crate::domain::pattern::PATTERNS_MAX;
+use crate::domain::values::change::Change;
 use crate::domain::values::invalid::{Complaints, escape_pointer, quoted};
-use crate::domain::{EventPattern, FieldError, Span};
+use crate::domain::{EventPattern, FieldError, Invalid, Span};
 
 /// A header as a client writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,34 +31,13 @@ pub enum HeaderInput {
     Secret(String),
 }
 
-/// The fields that a client gave; `None` for those it did not, `Some(None)` for `null`.
-#[derive(Debug, Clone, Default)]
-pub struct EndpointInput {
-    pub url: Option<String>,
-    pub name: Option<Option<String>>,
-    pub description: Option<Option<String>>,
-    pub events: Option<Vec<String>>,
-    pub headers: Option<Vec<(String, HeaderInput)>>,
-    pub encrypted: Option<bool>,
-    pub retry_schedule: Option<Option<Vec<String>>>,
-    pub timeout: Option<Option<String>>,
-    pub rate_limit: Option<Option<i64>>,
-    pub status: Option<String>,
-}
-
-/// The same, well-formed.
+/// What was read, well-formed.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
-    pub url: Option<String>,
-    pub name: Option<Option<String>>,
-    pub description: Option<Option<String>>,
-    pub events: Option<Vec<EventPattern>>,
+    /// Everything but headers.
+    pub patch: EndpointPatch,
+    /// The headers, with secret values in clear.
     pub headers: Option<Vec<(String, HeaderInput)>>,
-    pub encrypted: Option<bool>,
-    pub retry_schedule: Option<Option<Schedule>>,
-    pub timeout: Option<Option<Span>>,
-    pub rate_limit: Option<Option<u32>>,
-    pub status: Option<EndpointStatus>,
 }
 
 /// What the rules need to know of the configuration.
@@ -62,139 +50,249 @@ pub struct InputRules {
     pub endpoints_per_app: u32,
 }
 
-impl EndpointInput {
-    /// Checks all fields, and adds what is wrong to `errors`.
-    pub fn check(self, rules: &InputRules, errors: &mut Complaints) -> Checked {
-        let mut fail = |pointer: String, message: String| errors.push(FieldError { pointer, message });
-        Checked {
-            url: self.url.filter(|url| match check_url(url, &rules.policy) {
-                Ok(()) => true,
-                Err(message) => {
-                    fail("/url".into(), message);
-                    false
-                }
-            }),
-            name: self.name.inspect(|name| check_length("/name", name, NAME_MAX_CHARS, &mut fail)),
-            description: self
-                .description
-                .inspect(|text| check_length("/description", text, DESCRIPTION_MAX_CHARS, &mut fail)),
-            events: self.events.map(|events| check_events(events, &mut fail)),
-            headers: self.headers.inspect(|headers| check_headers(headers, rules, &mut fail)),
-            encrypted: self.encrypted,
-            retry_schedule: self.retry_schedule.map(|s| s.and_then(|waits| check_schedule(waits, &mut fail))),
-            timeout: self.timeout.map(|t| t.and_then(|text| check_timeout(&text, &mut fail))),
-            rate_limit: self.rate_limit.map(|r| r.and_then(|n| check_rate(n, &mut fail))),
-            status: self.status.and_then(|text| check_status(&text, &mut fail)),
-        }
-    }
-}
-
-type Fail<'a> = &'a mut dyn FnMut(String, String);
-
-fn check_url(text: &str, policy: &NetworkPolicy) -> Result<(), String> {
-    let url = endpoint::parse_url(text)?;
-    policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())
-}
-
-fn check_length(pointer: &str, text: &Option<String>, max: usize, fail: Fail<'_>) {
-    let Some(text) = text else { return };
-    if text.chars().count() > max {
-        fail(pointer.into(), format!("is longer than {max} characters"));
-    } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-        fail(pointer.into(), "contains a control character".into());
-    }
-}
-
-fn check_events(events: Vec<String>, fail: Fail<'_>) -> Vec<EventPattern> {
-    if events.is_empty() || events.len() > PATTERNS_MAX {
-        fail(
-            "/events".into(),
-            format!("must have 1 to {PATTERNS_MAX} patterns, such as [\"license.*\"] or [\"*\"]"),
-        );
-        return Vec::new();
-    }
-    let mut patterns = Vec::with_capacity(events.len());
-    for (i, text) in events.iter().enumerate() {
-        match EventPattern::parse(text) {
-            Ok(pattern) if !patterns.contains(&pattern) => patterns.push(pattern),
-            Ok(_) => {}
-            Err(message) => fail(format!("/events/{i}"), message),
-        }
-    }
-    patterns
-}
-
-fn check_headers(headers: &[(String, HeaderInput)], rules: &InputRules, fail: Fail<'_>) {
-    if headers.len() > HEADERS_MAX {
-        fail("/headers".into(), format!("has {} entries; at most {HEADERS_MAX} are possible", headers.len()));
-        return;
-    }
-    for (i, (name, value)) in headers.iter().enumerate() {
-        let pointer = format!("/headers/{}", escape_pointer(name));
-        if let Err(message) = endpoint::check_header_name(name, &rules.signing_headers) {
-            fail(pointer.clone(), message);
-        } else if headers[..i].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            fail(
-                pointer.clone(),
-                format!("the header {name} is there twice; names are compared without regard to case"),
-            );
-        }
-        let (HeaderInput::Plain(value) | HeaderInput::Secret(value)) = value;
-        if let Err(message) = endpoint::check_header_value(value) {
-            fail(pointer, message);
-        }
-    }
-    let values =
-        headers.iter().map(|(_, HeaderInput::Plain(value) | HeaderInput::Secret(value))| value.len());
-    if let Err(message) = endpoint::check_header_values(values.sum()) {
-        fail("/headers".into(), message);
-    }
-}
-
-fn check_schedule(waits: Vec<String>, fail: Fail<'_>) -> Option<Schedule> {
-    if let Err(message) = Schedule::check_length(waits.len()) {
-        fail("/retry_schedule".into(), message);
-        return None;
-    }
-    let mut spans = Vec::with_capacity(waits.len());
-    for (i, text) in waits.iter().enumerate() {
-        match Span::parse(text) {
-            Some(span) => spans.push(span),
-            None => fail(format!("/retry_schedule/{i}"), not_a_span(text)),
-        }
-    }
-    Schedule::new(spans).map_err(|message| fail("/retry_schedule".into(), message)).ok()
-}
-
-fn check_timeout(text: &str, fail: Fail<'_>) -> Option<Span> {
-    let Some(span) = Span::parse(text) else {
-        fail("/timeout".into(), not_a_span(text));
-        return None;
+/// Reads all fields and adds what is wrong to `errors`. `field` gives the JSON text of a field that is there.
+pub fn read<'a>(
+    field: impl Fn(&str) -> Option<&'a str>,
+    rules: &InputRules,
+    errors: &mut Complaints,
+) -> Checked {
+    let mut input = Input { field: &field, errors };
+    let patch = EndpointPatch {
+        replace: false,
+        url: input.value("url", "a string", |url: String| check_url(url, &rules.policy)),
+        name: input.nullable("name", "a string", |name| check_text(name, NAME_MAX_CHARS)).or_default(),
+        description: input.nullable("description", "a string", |t| check_text(t, DESCRIPTION_MAX_CHARS)),
+        events: input.events(),
+        headers: None,
+        encrypted: input.value("encrypted", "true or false", Ok),
+        retry_schedule: input.schedule(),
+        timeout: input.nullable("timeout", "a length of time, such as \"10s\"", check_timeout),
+        rate_limit: input.nullable("rate_limit", "a whole number", check_rate),
+        status: input.value("status", "a string", check_status),
     };
+    let headers = input.headers(rules);
+    Checked { patch, headers }
+}
+
+/// Reads a JSON object, for callers that have no request.
+pub fn read_object(object: &Value, rules: &InputRules) -> Result<Checked, Invalid> {
+    let fields: Vec<(&String, String)> =
+        object.as_object().into_iter().flatten().map(|(name, value)| (name, value.to_string())).collect();
+    let text = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
+    let mut errors = Complaints::default();
+    let checked = read(text, rules, &mut errors);
+    if errors.is_empty() { Ok(checked) } else { Err(Invalid(errors.into_vec())) }
+}
+
+/// The fields of one endpoint, and what is wrong with them.
+struct Input<'f, 'e, F> {
+    field: &'f F,
+    errors: &'e mut Complaints,
+}
+
+impl<'a, F: Fn(&str) -> Option<&'a str>> Input<'_, '_, F> {
+    fn fail(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.errors.push(FieldError::new(pointer, message));
+    }
+
+    /// A field as a `T`; `expected` is the end of "must be …".
+    fn json<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Option<T> {
+        let text = (self.field)(name)?;
+        let value = serde_json::from_str(text).ok();
+        if value.is_none() {
+            self.fail(format!("/{name}"), format!("must be {expected}"));
+        }
+        value
+    }
+
+    /// A field that always has a value.
+    fn value<T: DeserializeOwned, U>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        check: impl FnOnce(T) -> Result<U, String>,
+    ) -> Option<U> {
+        let value = self.json(name, expected)?;
+        check(value).map_err(|message| self.fail(format!("/{name}"), message)).ok()
+    }
+
+    /// A field that may be `null`.
+    fn nullable<T: DeserializeOwned, U>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        check: impl FnOnce(T) -> Result<U, String>,
+    ) -> Change<U> {
+        let change = Change::from(self.json::<Option<T>>(name, &format!("{expected}, or null")));
+        change.and_then(|value| check(value).map_err(|message| self.fail(format!("/{name}"), message)).ok())
+    }
+
+    fn events(&mut self) -> Option<Vec<EventPattern>> {
+        let events: Vec<String> = self.json("events", "a list of strings, such as [\"license.*\"]")?;
+        if events.is_empty() || events.len() > PATTERNS_MAX {
+            let expected =
+                format!("must have 1 to {PATTERNS_MAX} patterns, such as [\"license.*\"] or [\"*\"]");
+            self.fail("/events", expected);
+            return None;
+        }
+        let (mut patterns, mut seen) = (Vec::with_capacity(events.len()), HashSet::new());
+        for (i, text) in events.iter().enumerate() {
+            match EventPattern::parse(text) {
+                Ok(pattern) => {
+                    if seen.insert(pattern.clone()) {
+                        patterns.push(pattern);
+                    }
+                }
+                Err(message) => self.fail(format!("/events/{i}"), message),
+            }
+        }
+        Some(patterns)
+    }
+
+    fn schedule(&mut self) -> Change<Schedule> {
+        let expected = "a list of lengths of time, such as [\"2m\",\"8m\"], or null";
+        let waits = Change::from(self.json::<Option<Vec<String>>>("retry_schedule", expected));
+        waits.and_then(|waits| {
+            if let Err(message) = Schedule::check_length(waits.len()) {
+                self.fail("/retry_schedule", message);
+                return None;
+            }
+            let mut spans = Vec::with_capacity(waits.len());
+            for (i, text) in waits.iter().enumerate() {
+                match Span::parse(text) {
+                    Some(span) => spans.push(span),
+                    None => self.fail(format!("/retry_schedule/{i}"), not_a_span(text)),
+                }
+            }
+            Schedule::new(spans).map_err(|message| self.fail("/retry_schedule", message)).ok()
+        })
+    }
+
+    fn headers(&mut self, rules: &InputRules) -> Option<Vec<(String, HeaderInput)>> {
+        let given: Option<Pairs<Value>> = self.json("headers", "an object, or null")?;
+        let given = given.map(|pairs| pairs.0).unwrap_or_default();
+        if given.len() > HEADERS_MAX {
+            let message = format!("has {} entries; at most {HEADERS_MAX} are possible", given.len());
+            self.fail("/headers", message);
+            return None;
+        }
+        let (mut headers, mut seen) = (Vec::with_capacity(given.len()), HashSet::new());
+        let mut bytes = 0;
+        for (name, value) in given {
+            let pointer = format!("/headers/{}", escape_pointer(&name));
+            if let Err(message) = endpoint::check_header_name(&name, &rules.signing_headers) {
+                self.fail(pointer.clone(), message);
+            } else if !seen.insert(name.to_ascii_lowercase()) {
+                let message =
+                    format!("the header {name} is there twice; names are compared without regard to case");
+                self.fail(pointer.clone(), message);
+            }
+            match check_header_value(value) {
+                Ok(value) => {
+                    let (HeaderInput::Plain(text) | HeaderInput::Secret(text)) = &value;
+                    bytes += text.len();
+                    headers.push((name, value));
+                }
+                Err(message) => self.fail(pointer, message),
+            }
+        }
+        if let Err(message) = endpoint::check_header_values(bytes) {
+            self.fail("/headers", message);
+        }
+        Some(headers)
+    }
+}
+
+/// The entries of a JSON object in their order, repeated ones included.
+struct Pairs<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pairs<T>, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Pairs<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<T>, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Pairs(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// A header in a body: a plain string, or an object.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum HeaderShape {
+    Plain(String),
+    Object(HeaderObject),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderObject {
+    value: String,
+    #[serde(default)]
+    secret: bool,
+}
+
+fn check_header_value(value: Value) -> Result<HeaderInput, String> {
+    let header = match serde_json::from_value(value) {
+        Ok(HeaderShape::Plain(text)) => HeaderInput::Plain(text),
+        Ok(HeaderShape::Object(HeaderObject { value, secret: true })) => HeaderInput::Secret(value),
+        Ok(HeaderShape::Object(HeaderObject { value, secret: false })) => HeaderInput::Plain(value),
+        Err(_) => {
+            return Err("must be a string, or an object like {\"value\":\"…\",\"secret\":true}".to_owned());
+        }
+    };
+    if header == HeaderInput::Plain(MASK.to_owned()) {
+        let keep = format!("{{\"value\":\"{MASK}\",\"secret\":true}}");
+        return Err(format!("is the mask of a secret value: write {keep} to keep the value, or a new one"));
+    }
+    let (HeaderInput::Plain(text) | HeaderInput::Secret(text)) = &header;
+    endpoint::check_header_value(text)?;
+    Ok(header)
+}
+
+fn check_url(text: String, policy: &NetworkPolicy) -> Result<String, String> {
+    let url = endpoint::parse_url(&text)?;
+    policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())?;
+    Ok(text)
+}
+
+fn check_text(text: String, max: usize) -> Result<String, String> {
+    if text.chars().count() > max {
+        return Err(format!("is longer than {max} characters"));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        return Err("contains a control character".to_owned());
+    }
+    Ok(text)
+}
+
+fn check_timeout(text: String) -> Result<Span, String> {
+    let span = Span::parse(&text).ok_or_else(|| not_a_span(&text))?;
     if span.is_zero() || span.as_millis() > TIMEOUT_MAX_MS {
-        fail("/timeout".into(), "must be more than nothing and at most 30s".into());
-        return None;
+        return Err("must be more than nothing and at most 30s".to_owned());
     }
-    Some(span)
+    Ok(span)
 }
 
-fn check_rate(n: i64, fail: Fail<'_>) -> Option<u32> {
-    let rate = u32::try_from(n).ok().filter(|n| (1..=RATE_LIMIT_MAX).contains(n));
-    if rate.is_none() {
-        fail(
-            "/rate_limit".into(),
-            format!("must be a whole number from 1 to {RATE_LIMIT_MAX} (requests a second), or null"),
-        );
-    }
-    rate
+fn check_rate(n: i64) -> Result<u32, String> {
+    u32::try_from(n).ok().filter(|n| (1..=RATE_LIMIT_MAX).contains(n)).ok_or_else(|| {
+        format!("must be a whole number from 1 to {RATE_LIMIT_MAX} (requests a second), or null")
+    })
 }
 
-fn check_status(text: &str, fail: Fail<'_>) -> Option<EndpointStatus> {
-    let status = EndpointStatus::parse(text);
-    if status.is_none() {
-        fail("/status".into(), format!("{} is not a status; use active, paused or disabled", quoted(text)));
-    }
-    status
+fn check_status(text: String) -> Result<EndpointStatus, String> {
+    EndpointStatus::parse(&text)
+        .ok_or_else(|| format!("{} is not a status; use active, paused or disabled", quoted(&text)))
 }
 
 /// What is wrong with a text that should be a length of time.

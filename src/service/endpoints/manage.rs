@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use url::Url;
 
 use crate::cluster::Signals;
 use crate::domain::EventType;
 use crate::domain::endpoint::{
-    self, ECHO_URL, Endpoint, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue,
-    SIGNING_SECRETS_MAX,
+    self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointStatus, HeaderValue, SIGNING_SECRETS_MAX,
 };
 use crate::domain::event;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
+use crate::domain::values::change::Change;
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{
-    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Sealed,
-    SigningSecret, Span, Trigger,
+    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Scope,
+    Sealed, SigningSecret, Span, Trigger,
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{EndpointFilter, EndpointPatch, LoadedAttempt, Page, PageRequest, Rotation, Store};
+use crate::store::{EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, Store};
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
 use crate::service::{Caller, Dispatch, Result, ServiceError};
@@ -85,7 +84,7 @@ impl Endpoints {
         self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
     }
 
-    /// The secret that signs, for those who may see it.
+    /// The secret that signs. The caller checks who may see it.
     pub fn signing_secret(&self, endpoint: &Endpoint) -> Result<SigningSecret> {
         let opened = self.vault.open_signing_secret(endpoint.id, &endpoint.secret);
         opened.map_err(|e| ServiceError::Internal(Box::new(e)))
@@ -95,21 +94,15 @@ impl Endpoints {
     pub async fn create(&self, caller: &Caller, input: Checked) -> Result<(Endpoint, SigningSecret)> {
         let now = self.clock.now();
         let id = EndpointId::new(now);
-        let status = input.status.unwrap_or(EndpointStatus::Active);
-        let settings = self.settings(id, input, &[])?;
+        let patch = self.seal(id, input, &[])?;
+        if patch.url.is_none() || patch.events.is_none() {
+            return Err(Invalid::one("", "url and events are required").into());
+        }
+        let status = patch.status.unwrap_or(EndpointStatus::Active);
         let secret = new_secret();
-        let endpoint = Endpoint {
-            id,
-            app_id: caller.app_id,
-            settings,
-            status,
-            status_reason: None,
-            secret: self.vault.seal_signing_secret(id, &secret),
-            retired_secrets: vec![],
-            consecutive_failures: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let sealed = self.vault.seal_signing_secret(id, &secret);
+        let endpoint =
+            Endpoint { status, ..Endpoint::new(id, caller.app_id, patch.into_settings(), sealed, now) };
         let activity =
             self.note(caller, ActivityKind::EndpointCreated, "created", &endpoint.settings.name, id);
         let most = self.rules.endpoints_per_app;
@@ -129,13 +122,14 @@ impl Endpoints {
         if let Some(found) = briefs.into_iter().find(|brief| brief.url == ECHO_URL) {
             return Ok((found.id, None));
         }
-        let input = Checked {
+        let patch = EndpointPatch {
             url: Some(ECHO_URL.to_owned()),
-            name: Some(Some(ECHO_NAME.to_owned())),
-            description: Some(Some(ECHO_DESCRIPTION.to_owned())),
+            name: Some(ECHO_NAME.to_owned()),
+            description: Change::Set(ECHO_DESCRIPTION.to_owned()),
             events: Some(vec![EventPattern::All]),
-            ..Checked::default()
+            ..EndpointPatch::default()
         };
+        let input = Checked { patch, headers: None };
         let (endpoint, secret) = self.create(caller, input).await?;
         Ok((endpoint.id, Some(secret)))
     }
@@ -144,40 +138,23 @@ impl Endpoints {
     /// is given.
     pub async fn replace(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
         let current = self.get(caller, id).await?;
-        let status = input.status;
-        let settings = self.settings(id, input, &current.settings.headers)?;
-        let patch = EndpointPatch { status, ..EndpointPatch::whole(settings) };
-        self.update(caller, &current, patch).await
+        let patch = self.seal(id, input, &current.settings.headers)?;
+        self.update(caller, &current, EndpointPatch { replace: true, ..patch }).await
     }
 
     /// Changes the fields that are given.
     pub async fn change(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
         let current = self.get(caller, id).await?;
-        let headers = match input.headers {
-            Some(headers) => Some(self.headers(id, headers, &current.settings.headers)?),
-            None => None,
-        };
-        let url = input.url;
-        let name = input.name.map(|name| {
-            name.filter(|n| !n.is_empty())
-                .unwrap_or_else(|| name_of(url.as_deref().unwrap_or(&current.settings.url)))
-        });
-        let patch = EndpointPatch {
-            url,
-            name,
-            description: input.description,
-            events: input.events,
-            headers,
-            encrypted: input.encrypted,
-            retry_schedule: input.retry_schedule,
-            timeout: input.timeout,
-            rate_limit: input.rate_limit,
-            status: input.status,
-        };
+        let patch = self.seal(id, input, &current.settings.headers)?;
         self.update(caller, &current, patch).await
     }
 
     async fn update(&self, caller: &Caller, current: &Endpoint, patch: EndpointPatch) -> Result<Endpoint> {
+        if !caller.by.scopes.allows(Scope::WebhooksSecrets) && patch.moves_secrets(&current.settings) {
+            let message = "has secret values: write them again, not as masks, when the scheme, host or port of the \
+                           URL changes; or use a key with the scope webhooks:secrets";
+            return Err(Invalid::one("/headers", message).into());
+        }
         let now = self.clock.now();
         let name = &current.settings.name;
         let activity = match patch.status.filter(|s| *s != current.status) {
@@ -300,72 +277,45 @@ impl Endpoints {
         Ok((id, outcome))
     }
 
-    fn settings(
-        &self,
-        id: EndpointId,
-        input: Checked,
-        current: &[EndpointHeader],
-    ) -> Result<EndpointSettings> {
-        let (Some(url), Some(events)) = (input.url, input.events) else {
-            return Err(Invalid::one("", "url and events are required").into());
-        };
-        let name = input.name.flatten().filter(|n| !n.is_empty()).unwrap_or_else(|| name_of(&url));
-        Ok(EndpointSettings {
-            name,
-            url,
-            description: input.description.flatten(),
-            events,
-            headers: self.headers(id, input.headers.unwrap_or_default(), current)?,
-            encrypted: input.encrypted.unwrap_or(false),
-            retry_schedule: input.retry_schedule.flatten(),
-            timeout: input.timeout.flatten(),
-            rate_limit: input.rate_limit.flatten(),
-        })
-    }
-
     /// Seals secret values; a masked one keeps what there is.
-    fn headers(
-        &self,
-        id: EndpointId,
-        headers: Vec<(String, HeaderInput)>,
-        current: &[EndpointHeader],
-    ) -> Result<Vec<EndpointHeader>> {
-        let (mut errors, mut bytes) = (Vec::new(), 0);
-        let sealed = headers
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let value = match value {
-                    HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
-                        Some(sealed) => {
-                            // One that does not open is refused when it is sent.
-                            let opened = self.vault.open_header(id, &name, &sealed);
-                            bytes += opened.map_or(0, |value| value.len());
-                            HeaderValue::Secret(sealed)
-                        }
-                        None => {
-                            let message =
-                                "is masked, but there is no secret value to keep; write the value itself";
-                            let pointer = format!("/headers/{}", escape_pointer(&name));
-                            errors.push(FieldError::new(pointer, message));
-                            return None;
-                        }
-                    },
-                    HeaderInput::Secret(text) => {
-                        bytes += text.len();
-                        HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
+    fn seal(&self, id: EndpointId, input: Checked, current: &[EndpointHeader]) -> Result<EndpointPatch> {
+        let Some(given) = input.headers else { return Ok(input.patch) };
+        let (mut headers, mut errors, mut bytes) = (Vec::with_capacity(given.len()), Vec::new(), 0);
+        for (name, value) in given {
+            let value = match value {
+                HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
+                    Some(sealed) => {
+                        // One that does not open is refused when it is sent.
+                        let opened = self.vault.open_header(id, &name, &sealed);
+                        bytes += opened.map_or(0, |value| value.len());
+                        HeaderValue::Secret(sealed)
                     }
-                    HeaderInput::Plain(text) => {
-                        bytes += text.len();
-                        HeaderValue::Plain(text)
+                    None => {
+                        let message =
+                            "is masked, but there is no secret value to keep; write the value itself";
+                        let pointer = format!("/headers/{}", escape_pointer(&name));
+                        errors.push(FieldError::new(pointer, message));
+                        continue;
                     }
-                };
-                Some(EndpointHeader { name, value })
-            })
-            .collect();
+                },
+                HeaderInput::Secret(text) => {
+                    bytes += text.len();
+                    HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
+                }
+                HeaderInput::Plain(text) => {
+                    bytes += text.len();
+                    HeaderValue::Plain(text)
+                }
+            };
+            headers.push(EndpointHeader { name, value });
+        }
         if let Err(message) = endpoint::check_header_values(bytes) {
             errors.push(FieldError::new("/headers", message));
         }
-        if errors.is_empty() { Ok(sealed) } else { Err(Invalid(errors).into()) }
+        if !errors.is_empty() {
+            return Err(Invalid(errors).into());
+        }
+        Ok(EndpointPatch { headers: Some(headers), ..input.patch })
     }
 
     fn note(
@@ -388,10 +338,6 @@ fn kept(name: &str, current: &[EndpointHeader]) -> Option<Sealed> {
         HeaderValue::Secret(sealed) => Some(sealed.clone()),
         HeaderValue::Plain(_) => None,
     }
-}
-
-fn name_of(url: &str) -> String {
-    Url::parse(url).map_or_else(|_| "webhook".to_owned(), |url| endpoint::default_name(&url))
 }
 
 fn new_secret() -> SigningSecret {

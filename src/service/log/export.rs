@@ -95,7 +95,7 @@ impl Exports {
         Exports { store, clock, xlsx_max_rows, xlsx_turn, workbooks, running }
     }
 
-    /// How many exports are under way.
+    /// How many exports are running.
     pub fn running(&self) -> watch::Receiver<usize> {
         self.running.subscribe()
     }

@@ -1,4 +1,4 @@
-//! How everything is at a glance: what waits, and which endpoints need somebody.
+//! An overview: pending deliveries, and which endpoints need attention.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub use crate::store::EndpointBrief;
 const HOUR_MS: i64 = 3_600_000;
 /// Hours of the series, the present one included.
 const HOURS: i64 = 24;
-/// The most endpoints that are said to need attention; whoever has more looks at the list.
+/// The most endpoints that are listed as needing attention; the list of webhooks has them all.
 const ATTENTION_MAX: usize = 50;
 
 /// An hour of an endpoint.

@@ -119,7 +119,7 @@ mod tests {
     async fn made_by(program: Option<&str>, end: bool) -> Made {
         let (pages, inbox) = mpsc::channel(1);
         let made = Workbooks::new(program.map(PathBuf::from)).start(inbox, ()).unwrap();
-        // Whoever does not read has closed its end.
+        // A reader that is gone has closed its end.
         let _ = pages.send(Some(vec![row("a")])).await;
         if end {
             let _ = pages.send(None).await;

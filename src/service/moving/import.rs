@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, WebhookPart};
 use super::export;
 use crate::domain::access::key::SecretHash;
-use crate::domain::endpoint::{self, EndpointHeader, EndpointSettings, EndpointStatus, HeaderValue};
+use crate::domain::endpoint::{
+    self, EndpointHeader, EndpointPatch, EndpointSettings, EndpointStatus, HeaderValue,
+};
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
-use crate::domain::values::invalid::Complaints;
 use crate::domain::{
-    ActivityKind, App, AppId, Endpoint, EndpointId, Key, Scope, Sealed, SigningSecret, Timestamp,
+    ActivityKind, App, AppId, Endpoint, EndpointId, Invalid, Key, Scope, Sealed, SigningSecret, Timestamp,
 };
 use crate::host::vault::Vault;
-use crate::service::endpoints::endpoint_input::{Checked, EndpointInput, HeaderInput, InputRules};
+use crate::service::endpoints::endpoint_input::{self, Checked, HeaderInput, InputRules};
 use crate::service::people::apps;
 use crate::service::{By, Result, ServiceError};
 use crate::store::{Import, Store};
@@ -245,16 +245,9 @@ impl Importer<'_> {
             None => {
                 plan.webhooks.new += 1;
                 plan.new_endpoints.push(Endpoint {
-                    id,
-                    app_id: app.id,
-                    settings,
                     status,
-                    status_reason: None,
-                    secret,
-                    retired_secrets: Vec::new(),
-                    consecutive_failures: 0,
                     created_at: created_at.unwrap_or(self.now),
-                    updated_at: self.now,
+                    ..Endpoint::new(id, app.id, settings, secret, self.now)
                 });
             }
         }
@@ -263,34 +256,26 @@ impl Importer<'_> {
 
     /// Checks what a client could get wrong, by the rules that hold for clients.
     fn check(&self, part: &WebhookPart, place: &str, plan: &mut Plan) -> Checked {
-        let headers = part.headers.iter().map(|(name, value)| {
-            let value = match value {
-                HeaderPart::Plain(text) => HeaderInput::Plain(text.clone()),
-                HeaderPart::Secret { secret } => HeaderInput::Secret(secret.clone().unwrap_or_default()),
-            };
-            (name.clone(), value)
-        });
-        let input = EndpointInput {
-            url: Some(part.url.clone()),
-            name: Some(part.name.clone()),
-            description: Some(part.description.clone()),
-            events: Some(part.events.clone()),
-            headers: Some(headers.collect()),
-            encrypted: Some(part.encrypted),
-            retry_schedule: Some(part.retry_schedule.clone()),
-            timeout: Some(part.timeout.clone()),
-            rate_limit: Some(part.rate_limit),
-            status: Some(part.status.clone()),
-        };
-        let mut errors = Complaints::default();
-        let checked = input.check(self.rules, &mut errors);
-        plan.problems
-            .extend(errors.into_vec().into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message)));
-        checked
+        let mut object = json!(part);
+        object["headers"] = part
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    HeaderPart::Plain(text) => json!(text),
+                    HeaderPart::Secret { secret } => json!({ "value": secret, "secret": true }),
+                };
+                (name.clone(), value)
+            })
+            .collect();
+        endpoint_input::read_object(&object, self.rules).unwrap_or_else(|Invalid(errors)| {
+            let problems = errors.into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message));
+            plan.problems.extend(problems);
+            Checked::default()
+        })
     }
 
     fn settings(&self, id: EndpointId, checked: Checked) -> EndpointSettings {
-        let url = checked.url.unwrap_or_default();
         let headers = checked.headers.unwrap_or_default().into_iter().map(|(name, value)| {
             let value = match value {
                 HeaderInput::Plain(text) => HeaderValue::Plain(text),
@@ -298,17 +283,7 @@ impl Importer<'_> {
             };
             EndpointHeader { name, value }
         });
-        EndpointSettings {
-            name: checked.name.flatten().filter(|name| !name.is_empty()).unwrap_or_else(|| name_of(&url)),
-            url,
-            description: checked.description.flatten(),
-            events: checked.events.unwrap_or_default(),
-            headers: headers.collect(),
-            encrypted: checked.encrypted.unwrap_or(false),
-            retry_schedule: checked.retry_schedule.flatten(),
-            timeout: checked.timeout.flatten(),
-            rate_limit: checked.rate_limit.flatten(),
-        }
+        EndpointPatch { headers: Some(headers.collect()), ..checked.patch }.into_settings()
     }
 
     /// The secret that signs: the given one, or a new one.
@@ -412,7 +387,7 @@ fn complete(part: &mut WebhookPart, known: Option<&WebhookPart>, place: &str, pl
         part.signing_secret = known.and_then(|known| known.signing_secret.clone());
     }
     if part.name.as_ref().is_none_or(String::is_empty) {
-        part.name = Some(name_of(&part.url));
+        part.name = Some(endpoint::name_of_url(&part.url));
     }
     let mut missing = Vec::new();
     for (name, value) in &mut part.headers {
@@ -451,8 +426,4 @@ fn changed(
         updated_at: now,
         ..current
     }
-}
-
-fn name_of(url: &str) -> String {
-    Url::parse(url).map_or_else(|_| "webhook".to_owned(), |url| endpoint::default_name(&url))
 }

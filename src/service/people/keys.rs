@@ -25,7 +25,7 @@ pub struct NewKey {
 #[derive(Clone)]
 pub struct CreatedKey {
     pub key: Key,
-    /// In clear, to be shown this once.
+    /// In clear, to be shown only once.
     pub secret: String,
 }
 

@@ -3,45 +3,9 @@
 use async_trait::async_trait;
 
 use crate::domain::access::activity::Activity;
-use crate::domain::attempts::retry::Schedule;
-use crate::domain::endpoint::{Endpoint, EndpointHeader, EndpointSettings, EndpointStatus};
-use crate::domain::{AppId, EndpointId, EventPattern, Sealed, Span, Timestamp};
+use crate::domain::endpoint::{Endpoint, EndpointPatch};
+use crate::domain::{AppId, EndpointId, Sealed, Timestamp};
 use crate::store::{EndpointFilter, Page, PageRequest, Result};
-
-/// What changes about an endpoint; `None` leaves a field as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EndpointPatch {
-    pub url: Option<String>,
-    pub name: Option<String>,
-    pub description: Option<Option<String>>,
-    pub events: Option<Vec<EventPattern>>,
-    pub headers: Option<Vec<EndpointHeader>>,
-    pub encrypted: Option<bool>,
-    pub retry_schedule: Option<Option<Schedule>>,
-    pub timeout: Option<Option<Span>>,
-    pub rate_limit: Option<Option<u32>>,
-    /// Set by a person: clears `status_reason`; `Active` also clears the failure counter; `Disabled`
-    /// cancels what is pending.
-    pub status: Option<EndpointStatus>,
-}
-
-impl EndpointPatch {
-    /// The patch that replaces all settings and leaves the status.
-    pub fn whole(settings: EndpointSettings) -> EndpointPatch {
-        EndpointPatch {
-            url: Some(settings.url),
-            name: Some(settings.name),
-            description: Some(settings.description),
-            events: Some(settings.events),
-            headers: Some(settings.headers),
-            encrypted: Some(settings.encrypted),
-            retry_schedule: Some(settings.retry_schedule),
-            timeout: Some(settings.timeout),
-            rate_limit: Some(settings.rate_limit),
-            status: None,
-        }
-    }
-}
 
 /// The result of rotating a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,22 +1,12 @@
 //! Events: accepting and reading them.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::domain::EventType;
-use crate::domain::event::{Event, EventDetail};
+use crate::domain::event::{Event, EventDetail, NewEvent};
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::queue::pending::Queued;
 use crate::store::{EventFilter, Page, PageRequest, Result};
-
-/// An event to take in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    pub event_type: EventType,
-    pub payload: Bytes,
-    pub resource_id: Option<String>,
-    pub idempotency_key: Option<String>,
-}
 
 /// An event that was taken in, now or when its idempotency key was first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +23,8 @@ pub enum Taken {
     All(Vec<Accepted>),
     /// None of it: the event at this index has an idempotency key that stands for another event.
     KeyConflict { index: usize },
+    /// None of it: the key of the batch stands for another batch or event.
+    BatchConflict,
 }
 
 /// How often clients have posted a type, over all time.
@@ -49,6 +41,15 @@ pub trait EventStore: Send + Sync {
     /// Takes in one event or a batch, whole or not at all: each event, one pending attempt for each
     /// endpoint of the app that is not disabled and wants it, and its idempotency key.
     async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken>;
+    /// Takes in a batch, as [`Self::event_insert`] does, under an idempotency key for the whole of it: the same
+    /// events again are answered with those that were taken in first.
+    async fn event_batch_insert(
+        &self,
+        app: AppId,
+        key: String,
+        events: Vec<NewEvent>,
+        now: Timestamp,
+    ) -> Result<Taken>;
     /// Events of an app that clients posted or the system emitted, newest first. The key is the
     /// storage's own order.
     async fn event_list(

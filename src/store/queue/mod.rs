@@ -7,8 +7,8 @@ mod pending;
 mod shards;
 
 pub use bulk_jobs::{JOB_STEP, JobCreation, JobNote, JobStep, JobStore, NoJob};
-pub use endpoints::{EndpointPatch, EndpointStore, Rotation};
-pub use events::{Accepted, EventStore, EventTypeCount, NewEvent, Taken};
+pub use endpoints::{EndpointStore, Rotation};
+pub use events::{Accepted, EventStore, EventTypeCount, Taken};
 pub use pending::{
     Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
 };

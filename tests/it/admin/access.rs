@@ -42,6 +42,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("POST /admin/api/apps", "---+---+"),
         ("PATCH /admin/api/apps/{id}", "---+---+"),
         ("PUT /admin/api/retention", "---+---+"),
+        ("PUT /admin/api/log-level", "---+---+"),
         // Admins.
         ("GET /admin/api/keys", "--++---+"),
         ("POST /admin/api/keys", "--++---+"),
@@ -50,7 +51,6 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("PATCH /admin/api/alerts/{id}", "--++---+"),
         ("DELETE /admin/api/alerts/{id}", "--++---+"),
         ("POST /admin/api/alerts/{id}/test", "--++---+"),
-        ("PUT /admin/api/log-level", "--++---+"),
         // Everybody who has signed in.
         ("GET /admin/api/log-level", "-+++---+"),
         ("GET /admin/api/alerts", "-+++---+"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use postrider::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
+use postrider::domain::values::change::Change;
 use postrider::store::Rotation;
 
 fn full(app: AppId) -> Endpoint {
@@ -57,8 +58,8 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
     let later = now().plus_ms(1_000);
     let patch = EndpointPatch {
         name: Some("New".to_owned()),
-        description: Some(None),
-        retry_schedule: Some(None),
+        description: Change::Clear,
+        retry_schedule: Change::Clear,
         ..EndpointPatch::default()
     };
     let kind = activity(ActivityKind::EndpointChanged);
@@ -71,7 +72,14 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
     assert_eq!(after, expected);
     assert_eq!(world.endpoint(before.id).await, expected);
 
-    let whole = EndpointPatch::whole(settings(&["x"]));
+    let wanted = settings(&["x"]);
+    let whole = EndpointPatch {
+        replace: true,
+        url: Some(wanted.url),
+        name: Some(wanted.name),
+        events: Some(wanted.events),
+        ..EndpointPatch::default()
+    };
     let kind = activity(ActivityKind::EndpointChanged);
     let after = world.store.endpoint_update(world.app, before.id, whole, later, kind).await.unwrap().unwrap();
     assert_eq!((after.settings, after.status), (settings(&["x"]), EndpointStatus::Paused));

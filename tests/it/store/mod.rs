@@ -3,6 +3,7 @@
 
 mod accounts;
 mod alerts;
+mod bulk_and_list;
 mod durability;
 mod endpoints;
 mod events;
@@ -186,7 +187,7 @@ impl World {
     pub(crate) async fn take(&self, events: Vec<NewEvent>, now: Timestamp) -> Vec<Accepted> {
         match self.store.event_insert(self.app, events, now).await.unwrap() {
             Taken::All(all) => all,
-            Taken::KeyConflict { index } => panic!("conflict at {index}"),
+            conflict => panic!("{conflict:?}"),
         }
     }
 

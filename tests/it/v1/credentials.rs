@@ -202,7 +202,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
 async fn each_operation_opens_to_its_scope_and_to_no_other() {
     let app = TestApp::with(|c| c.limits.requests_per_minute = 0).await;
     let mut keys = Vec::new();
-    for scope in Scope::ALL {
+    for scope in Scope::ALL.iter().copied() {
         keys.push((scope, app.key(scope.as_str(), None).await));
     }
     let decided = decided();

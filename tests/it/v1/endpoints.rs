@@ -195,14 +195,14 @@ async fn names_descriptions_and_patterns_have_limits() {
 async fn urls_have_rules() {
     let app = TestApp::start().await;
     let long = |n: usize| format!("https://example.com/{}", "x".repeat(n - 20));
-    for good in [
+    for url in [
         "http://example.com",
         "https://example.com:8443/a?b=%20#".trim_end_matches('#'),
         "https://b\u{fc}cher.example/",
         &long(2_048),
     ] {
-        let made = app.post("/v1/webhooks", with(json!({ "url": good }))).await.expect(201);
-        assert_eq!(made["data"]["attributes"]["url"], good, "as it was given");
+        let made = app.post("/v1/webhooks", with(json!({ "url": url }))).await.expect(201);
+        assert_eq!(made["data"]["attributes"]["url"], url, "as it was given");
     }
     for bad in [
         "",
@@ -297,6 +297,92 @@ async fn secret_header_values_are_masked_and_the_mask_keeps_them() {
     let detail = app.get(&format!("/v1/webhooks/deliveries/{}", detail["id"])).await;
     assert!(!detail.text.contains("s3cret"));
     assert_eq!(detail.attributes()["request"]["headers"]["x-key"], "********");
+}
+
+#[tokio::test]
+async fn a_secret_value_moves_to_another_origin_only_with_the_scope_for_secrets() {
+    let app = TestApp::start().await;
+    let (old, new) = (Receiver::start().await, Receiver::start().await);
+    let headers = json!({ "X-Key": { "value": "s3cret", "secret": true } });
+    let hook = app.webhook(&old.url("/"), json!({ "headers": headers })).await;
+    let path = format!("/v1/webhooks/{}", hook.id);
+    let writer = app.key("webhooks:read,webhooks:write", None).await;
+    let masked = json!({ "X-Key": { "value": "********", "secret": true } });
+    let send_as = async |token: &str, method: Method, path: &str, body: Value| {
+        send(json_body(app.request_as(token, method, path), body.to_string())).await
+    };
+
+    // Nothing moves, or nothing secret does.
+    for body in [
+        json!({ "url": old.url("/other?path"), "headers": masked }),
+        json!({ "name": "n" }),
+        json!({ "url": new.url("/"), "headers": {} }),
+        json!({ "url": old.url("/"), "headers": headers }),
+    ] {
+        send_as(&writer, Method::PATCH, &path, body).await.expect(200);
+    }
+
+    let moves = |url: &str| json!({ "url": url });
+    let v0 = format!("/api/v0/webhooks/wh_{}", hook.id.replace('-', ""));
+    for url in [new.url("/"), old.url("/").replace("http:", "https:"), "http://other.example/".to_owned()] {
+        let put = json!({ "url": url, "events": ["*"], "headers": masked });
+        for (method, body) in [
+            (Method::PATCH, moves(&url)),
+            (Method::PATCH, json!({ "url": url, "headers": masked })),
+            (Method::PUT, put),
+        ] {
+            assert_invalid(&send_as(&writer, method, &path, body).await, vec!["/headers"]);
+        }
+        assert_eq!(send_as(&writer, Method::PATCH, &v0, moves(&url)).await.status, 422, "{url}");
+    }
+    assert_eq!(app.webhook_attributes(&hook.id).await["url"], old.url("/"));
+    app.post_event("a.b", json!(1)).await;
+    assert_eq!(old.next().await.header("x-key"), Some("s3cret"));
+
+    let given = json!({ "url": new.url("/"), "headers": { "X-Key": { "value": "n3w", "secret": true } } });
+    send_as(&writer, Method::PATCH, &path, given).await.expect(200);
+    let scopes = "webhooks:read,webhooks:write,webhooks:secrets";
+    let trusted = app.key(scopes, None).await;
+    send_as(&trusted, Method::PATCH, &path, moves(&old.url("/"))).await.expect(200);
+    app.post_event("a.b", json!(2)).await;
+    assert_eq!(old.next().await.header("x-key"), Some("n3w"));
+}
+
+#[tokio::test]
+async fn a_mask_is_no_value() {
+    let app = TestApp::start().await;
+    let (mask, secret) = (json!("********"), json!({ "value": "********", "secret": true }));
+    let plain = json!({ "value": "********", "secret": false });
+    let hook = app
+        .webhook(
+            "https://example.com/",
+            json!({ "headers": { "X-Key": { "value": "s3cret", "secret": true } } }),
+        )
+        .await;
+    let path = format!("/v1/webhooks/{}", hook.id);
+    for value in [mask, plain, json!({ "value": "********" })] {
+        let body = json!({ "headers": { "X-Key": value } });
+        assert_invalid(&app.with_json(Method::PATCH, &path, body.clone()).await, vec!["/headers/X-Key"]);
+        assert_invalid(&app.post("/v1/webhooks", with(body.clone())).await, vec!["/headers/X-Key"]);
+        assert_invalid(&app.with_json(Method::PUT, &path, with(body)).await, vec!["/headers/X-Key"]);
+    }
+    app.with_json(Method::PATCH, &path, json!({ "headers": { "X-Key": secret, "X-Stars": "*********" } }))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn lists_are_refused_by_their_length_before_they_are_read() {
+    let app = TestApp::start().await;
+    let many = |n: usize| Value::Array(vec![json!(""); n]);
+    for (field, n) in
+        [("events", 101), ("retry_schedule", 51), ("events", 100_000), ("retry_schedule", 100_000)]
+    {
+        let answer = app.post("/v1/webhooks", with(json!({ field: many(n) }))).await;
+        assert_invalid(&answer, vec![&format!("/{field}")]);
+    }
+    let headers: serde_json::Map<_, _> = (0..5_000).map(|i| (format!("bad {i}"), json!(1))).collect();
+    assert_invalid(&app.post("/v1/webhooks", with(json!({ "headers": headers }))).await, vec!["/headers"]);
 }
 
 #[tokio::test]
@@ -490,8 +576,8 @@ async fn a_secret_is_rotated_with_an_overlap() {
     let secret = rotated["data"]["attributes"]["signing_secret"].as_str().unwrap();
     assert!(secret.starts_with("whsec_") && secret != hook.secret);
     assert!(app.webhook_attributes(&hook.id).await.get("signing_secret").is_none());
-    for good in ["0s", "0", "7d", "168h", "1ms"] {
-        app.post(&path, json!({ "overlap": good })).await.expect(200);
+    for overlap in ["0s", "0", "7d", "168h", "1ms"] {
+        app.post(&path, json!({ "overlap": overlap })).await.expect(200);
     }
     app.post(&path, json!({ "overlap": null })).await.expect(200);
     for bad in [json!("8d"), json!("604800001ms"), json!("-1s"), json!(""), json!("1"), json!(5)] {

@@ -318,7 +318,7 @@ async fn so_many_mistakes_are_told_and_no_more() {
         ("/v1/webhooks", hook("retry_schedule", json!(vec![""; 100_000])), 1),
         ("/v1/webhooks", hook("events", json!(vec![""; 100_000])), 1),
         ("/v1/webhooks", hook("events", json!(vec![""; 100])), 50),
-        ("/v1/webhooks", hook("headers", unknown.clone()), 50),
+        ("/v1/webhooks", hook("headers", unknown.clone()), 1),
         ("/v1/webhooks", unknown.clone(), 50),
         ("/v1/events/batch", json!({ "events": vec![unknown.clone(); 20] }), 50),
         ("/v1/events/batch", json!({ "events": vec![json!(1); 1_000] }), 50),

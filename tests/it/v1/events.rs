@@ -84,10 +84,10 @@ async fn invalid_utf8_is_a_bad_request() {
 #[tokio::test]
 async fn types_have_a_form_and_a_reserved_beginning() {
     let app = TestApp::start().await;
-    for good in
+    for name in
         ["a", "license.assigned", "A-b_c.0", "webhook_endpoint", "webhook_endpoints.x", &"x".repeat(128)]
     {
-        app.post("/v1/events", event(good)).await.expect(202);
+        app.post("/v1/events", event(name)).await.expect(202);
     }
     for bad in [
         "",
@@ -157,8 +157,8 @@ async fn a_repeated_idempotency_key_gives_the_first_answer_again() {
     app.clock.advance_ms(24 * 3_600_000 - 1_001);
     assert_eq!(post_text(&app, body).await.expect(202), first, "a millisecond before it ends");
     app.clock.advance_ms(1);
-    let anew = post_text(&app, body).await.expect(202);
-    assert_ne!(id(&anew), id(&first), "24 hours after the first");
+    let again = post_text(&app, body).await.expect(202);
+    assert_ne!(id(&again), id(&first), "24 hours after the first");
 }
 
 #[tokio::test]
@@ -329,4 +329,45 @@ async fn events_are_filtered_by_type_and_time() {
     let several = app.get("/v1/events?since=x&until=y&per_page=0&page=0&eventtype=a").await;
     assert_invalid(&several, vec!["since", "until", "per_page", "page", "eventtype"]);
     assert!(several.text.contains("did you mean event_type?"));
+}
+
+async fn post_batch(app: &TestApp, key: &str, events: &Value) -> Answer {
+    let request = app.request(Method::POST, "/v1/events/batch").header("idempotency-key", key);
+    send(json_body(request, json!({ "events": events }).to_string())).await
+}
+
+#[tokio::test]
+async fn an_idempotency_key_header_stands_for_the_whole_batch() {
+    let app = TestApp::start().await;
+    let keyed = json!({ "event_type": "c", "payload": 3, "idempotency_key": "own" });
+    let batch = json!([event("a"), event("b"), event("a"), keyed]);
+    let first = post_batch(&app, "k", &batch).await.expect(202);
+    assert_eq!(first["data"].as_array().unwrap().len(), 4);
+    assert_eq!(post_batch(&app, "k", &batch).await.expect(202), first);
+    assert_eq!(total(&app).await, 4);
+
+    // Fewer, more, in another order, with another payload: another batch.
+    for other in [
+        json!([event("a"), event("b"), event("a")]),
+        json!([event("a"), event("b"), event("a"), keyed, event("d")]),
+        json!([event("b"), event("a"), event("a"), keyed]),
+        json!([event("a"), event("b"), event("a"), { "event_type": "c", "payload": 4 }]),
+    ] {
+        post_batch(&app, "k", &other).await.problems(409);
+    }
+    // The key of a batch is none of an event, nor the other way round.
+    let one = app.request(Method::POST, "/v1/events").header("idempotency-key", "k");
+    send(json_body(one, event("a").to_string())).await.problems(409);
+    post_batch(&app, "own", &batch).await.problems(409);
+    assert_eq!(total(&app).await, 4);
+
+    // An event that was posted before keeps its first response inside a new batch.
+    let again = post_batch(&app, "k2", &json!([event("z"), keyed])).await.expect(202);
+    assert_eq!(again["data"][1], first["data"][3]);
+    assert_eq!(post_batch(&app, "k2", &json!([event("z"), keyed])).await.expect(202), again);
+    assert_eq!(total(&app).await, 5);
+    let long = "x".repeat(256);
+    assert_invalid(&post_batch(&app, &long, &batch).await, vec!["/idempotency_key"]);
+    app.clock.advance_ms(86_400_000);
+    assert_ne!(post_batch(&app, "k", &batch).await.expect(202), first);
 }

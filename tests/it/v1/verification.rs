@@ -40,9 +40,9 @@ async fn what_a_receiver_saw_is_judged() {
     app.row_when(|row| row["status"] == "delivered").await;
 
     assert_eq!(reasons(&verify(&app, &hook, genuine.clone()).await), ["valid", "valid"]);
-    let mut anew = genuine.clone();
-    anew["body"] = json!("{\"a\": \"\\u00e9\", \"b\": 1}");
-    let result = verify(&app, &hook, anew).await;
+    let mut rewritten = genuine.clone();
+    rewritten["body"] = json!("{\"a\": \"\\u00e9\", \"b\": 1}");
+    let result = verify(&app, &hook, rewritten).await;
     assert_eq!(reasons(&result), ["body_reserialised"; 2]);
     assert_eq!(
         (&result["scheme"], &result["reason"]),
@@ -120,10 +120,10 @@ async fn a_test_can_be_verified_like_an_event() {
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({})).await;
     app.post(&format!("/v1/webhooks/{}/test", hook.id), json!({})).await.expect(200);
-    let mut anew = pasted(&receiver.next().await);
-    assert_eq!(reasons(&verify(&app, &hook, anew.clone()).await), ["valid", "valid"]);
-    anew["body"] = json!(format!(" {}", anew["body"].as_str().unwrap()));
-    assert_eq!(reasons(&verify(&app, &hook, anew).await), ["body_reserialised"; 2]);
+    let mut rewritten = pasted(&receiver.next().await);
+    assert_eq!(reasons(&verify(&app, &hook, rewritten.clone()).await), ["valid", "valid"]);
+    rewritten["body"] = json!(format!(" {}", rewritten["body"].as_str().unwrap()));
+    assert_eq!(reasons(&verify(&app, &hook, rewritten).await), ["body_reserialised"; 2]);
 }
 
 #[tokio::test]

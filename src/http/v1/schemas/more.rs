@@ -2,13 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::operations;
-use super::params;
+use super::super::params;
+use crate::domain::health::{ActivityLabel, ResponseLabel, SuccessLabel};
 use crate::domain::signing::verification::{Reason, Scheme};
+use crate::domain::{ActivityKind, AttemptStatus, ErrorKind, JobKind, JobStatus, Trigger};
 use crate::http::document::openapi::{Detail, SPAN};
-
-const JOB_KINDS: &[&str] = &["retry", "recover", "replay"];
-const JOB_STATUSES: &[&str] = &["running", "done", "cancelled", "dry_run"];
 
 /// Schema, property, and what is said of it.
 pub(super) fn details() -> Vec<Detail> {
@@ -27,7 +25,7 @@ fn words_or_null(words: &[&str]) -> Value {
 fn recovery() -> Vec<Detail> {
     let uuid = json!({ "format": "uuid" });
     let time = json!({ "format": "date-time" });
-    let statuses = json!({ "type": "string", "enum": params::STATUSES });
+    let statuses = json!({ "type": "string", "enum": AttemptStatus::WORDS });
     let one_or_many = json!({ "oneOf": [statuses, { "type": "array", "items": statuses }] });
     let status_or_class = json!({
         "oneOf": [
@@ -38,14 +36,14 @@ fn recovery() -> Vec<Detail> {
     let types = json!({ "pattern": params::TYPE_FILTER, "maxLength": 130 });
     vec![
         ("BulkJob", "id", uuid.clone()),
-        ("BulkJobAttributes", "kind", json!({ "enum": JOB_KINDS })),
-        ("BulkJobAttributes", "status", json!({ "enum": JOB_STATUSES })),
+        ("BulkJobAttributes", "kind", json!({ "enum": JobKind::WORDS })),
+        ("BulkJobAttributes", "status", json!({ "enum": JobStatus::WORDS })),
         ("BulkRetryFilter", "status", one_or_many),
         ("BulkRetryFilter", "event_type", types),
         ("BulkRetryFilter", "endpoint_id", uuid.clone()),
         ("BulkRetryFilter", "response_status", status_or_class),
-        ("BulkRetryFilter", "error_kind", words_or_null(params::ERROR_KINDS)),
-        ("BulkRetryFilter", "trigger", words_or_null(params::TRIGGERS)),
+        ("BulkRetryFilter", "error_kind", words_or_null(ErrorKind::WORDS)),
+        ("BulkRetryFilter", "trigger", words_or_null(Trigger::WORDS)),
         ("BulkRetryFilter", "since", time.clone()),
         ("BulkRetryFilter", "until", time.clone()),
         ("BulkRetryFilter", "q", json!({ "maxLength": 200 })),
@@ -60,10 +58,9 @@ fn figures() -> Vec<Detail> {
     let uuid = json!({ "format": "uuid" });
     let time = json!({ "format": "date-time" });
     // An attempt that a stop of the server has interrupted is no fault of the receiver's.
-    let kinds: Vec<&str> =
-        params::ERROR_KINDS.iter().copied().filter(|kind| *kind != "interrupted").collect();
-    let success = json!({ "enum": ["excellent", "good", "warning", "critical", "unknown"] });
-    let response_time = json!({ "enum": ["fast", "acceptable", "slow", "critical", "unknown"] });
+    let kinds: Vec<&str> = ErrorKind::WORDS.iter().copied().filter(|kind| *kind != "interrupted").collect();
+    let success = json!({ "enum": SuccessLabel::WORDS });
+    let response_time = json!({ "enum": ResponseLabel::WORDS });
     vec![
         ("WebhookStats", "id", uuid.clone()),
         ("WebhookStatsAttributes", "step", json!({ "pattern": SPAN })),
@@ -73,9 +70,9 @@ fn figures() -> Vec<Detail> {
         ("WebhookHealth", "id", uuid.clone()),
         ("WebhookHealthLabels", "success_rate", success),
         ("WebhookHealthLabels", "response_time", response_time),
-        ("WebhookHealthLabels", "activity", json!({ "enum": ["failing", "active", "idle"] })),
+        ("WebhookHealthLabels", "activity", json!({ "enum": ActivityLabel::WORDS })),
         ("WebhookHealthError", "error_kind", json!({ "enum": kinds })),
-        ("ActivityAttributes", "kind", json!({ "enum": *operations::KINDS })),
+        ("ActivityAttributes", "kind", json!({ "enum": ActivityKind::WORDS })),
         ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),
         ("ActivityAttributes", "app_id", uuid),
     ]
@@ -101,16 +98,4 @@ fn verification() -> Vec<Detail> {
         ("WebhookVerify", "headers", json!({ "type": "object", "additionalProperties": value })),
         ("WebhookVerify", "received_at", json!({ "format": "date-time" })),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::attempts::bulk_job::{JobKind, JobStatus};
-
-    #[test]
-    fn jobs_have_the_words_of_the_domain() {
-        assert_eq!(JobKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(), JOB_KINDS);
-        assert_eq!(JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>(), JOB_STATUSES);
-    }
 }

@@ -15,7 +15,7 @@ use crate::store::sqlite::engine::rows::{AppRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::zones::{EVENTS, IdRange, TimeRange, ZONE_BITS, Zones};
 use crate::store::sqlite::engine::{cache, command, rows};
-use crate::store::sqlite::queue::events::{event, take};
+use crate::store::sqlite::queue::events::{event, take, take_batch};
 use crate::store::sqlite::queue::{attempts, filter};
 use crate::store::{
     EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, Start,
@@ -170,14 +170,22 @@ fn types(
     Ok(page_of(rows, page.per_page, total(counted), |row| row.event_type.as_str().to_owned()))
 }
 
-#[async_trait]
-impl EventStore for SqliteStore {
-    async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
+impl SqliteStore {
+    async fn take_in(
+        &self,
+        app: AppId,
+        batch_key: Option<String>,
+        events: Vec<NewEvent>,
+        now: Timestamp,
+    ) -> Result<Taken> {
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
         let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
-            let (taken, open) = take(tx, app, &events, now)?;
+            let (taken, open) = match &batch_key {
+                Some(key) => take_batch(tx, app, key, &events, now)?,
+                None => take(tx, app, &events, now)?,
+            };
             if let Taken::All(accepted) = &taken {
                 accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.accepted(a, &event.payload));
             }
@@ -191,6 +199,23 @@ impl EventStore for SqliteStore {
             }
         }
         Ok(taken)
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn event_insert(&self, app: AppId, events: Vec<NewEvent>, now: Timestamp) -> Result<Taken> {
+        self.take_in(app, None, events, now).await
+    }
+
+    async fn event_batch_insert(
+        &self,
+        app: AppId,
+        key: String,
+        events: Vec<NewEvent>,
+        now: Timestamp,
+    ) -> Result<Taken> {
+        self.take_in(app, Some(key), events, now).await
     }
 
     async fn event_list(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::bulk_job::Work;
 use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
-use crate::domain::{AttemptStatus, ErrorKind, EventPattern, Timestamp, Trigger};
+use crate::domain::{AttemptStatus, ErrorKind, Timestamp, Trigger};
 use crate::store::sqlite::engine::error::fault;
 
 #[derive(Serialize, Deserialize)]
@@ -97,11 +97,7 @@ fn read_filter(stored: StoredFilter) -> Option<AttemptFilter> {
     Some(AttemptFilter {
         endpoint: all(stored.endpoint, |id| id.parse().ok())?,
         status: stored.status.iter().map(|s| AttemptStatus::parse(s)).collect::<Option<_>>()?,
-        event_type: all(stored.event_type, |text| match EventPattern::parse(text).ok()? {
-            EventPattern::All => None,
-            EventPattern::Exactly(name) => Some(TypeFilter::Exactly(name)),
-            EventPattern::Below(stem) => Some(TypeFilter::Below(stem)),
-        })?,
+        event_type: all(stored.event_type, TypeFilter::parse)?,
         response_status: stored.response_status.map(|wanted| match wanted {
             StoredStatus::Exactly(status) => StatusFilter::Exactly(status),
             StoredStatus::Class(class) => StatusFilter::Class(class),

@@ -3,16 +3,21 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rusqlite::types::{FromSql as _, Null, ToSql as _, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
-use crate::domain::{EventPattern, Sealed, Span, Timestamp};
+use crate::domain::{EndpointStatus, EventPattern, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::read_span;
+use crate::store::sqlite::engine::rows::{read_patterns, read_span};
 
-pub(crate) fn write_patterns(patterns: &[EventPattern]) -> String {
+fn write_patterns(patterns: &[EventPattern]) -> String {
     patterns.iter().map(EventPattern::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn write_span(span: &Span) -> String {
+    span.to_string()
 }
 
 /// Reads waits separated by spaces.
@@ -21,9 +26,68 @@ pub(crate) fn read_schedule(text: &str) -> rusqlite::Result<Schedule> {
     Schedule::new(waits).map_err(|e| fault(format!("a stored schedule {e}")))
 }
 
-pub(crate) fn write_schedule(schedule: &Schedule) -> String {
+fn write_schedule(schedule: &Schedule) -> String {
     schedule.waits().iter().map(Span::to_string).collect::<Vec<_>>().join(" ")
 }
+
+/// A value that stands in one column of an endpoint's row.
+pub(crate) trait Column: Sized {
+    /// Reads it, strictly.
+    fn read(value: ValueRef<'_>) -> rusqlite::Result<Self>;
+    /// What stands in the column.
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>>;
+}
+
+macro_rules! plain_columns {
+    ($($type:ty),*) => {$(
+        impl Column for $type {
+            fn read(value: ValueRef<'_>) -> rusqlite::Result<$type> {
+                Ok(<$type>::column_result(value)?)
+            }
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.to_sql()
+            }
+        }
+    )*};
+}
+plain_columns!(bool, u32, String, Option<u32>, Option<String>, EndpointStatus, Sealed, Timestamp);
+
+macro_rules! text_columns {
+    ($($type:ty: $read:ident, $write:ident;)*) => {$(
+        impl Column for $type {
+            fn read(value: ValueRef<'_>) -> rusqlite::Result<$type> {
+                $read(value.as_str()?)
+            }
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok($write(self).into())
+            }
+        }
+    )*};
+}
+text_columns! {
+    Vec<EventPattern>: read_patterns, write_patterns;
+    Vec<EndpointHeader>: read_headers, write_headers;
+    Vec<RetiredSecret>: read_retired, write_retired;
+    Schedule: read_schedule, write_schedule;
+    Span: read_span, write_span;
+}
+
+macro_rules! optional_columns {
+    ($($type:ty),*) => {$(
+        impl Column for Option<$type> {
+            fn read(value: ValueRef<'_>) -> rusqlite::Result<Option<$type>> {
+                match value {
+                    ValueRef::Null => Ok(None),
+                    value => <$type>::read(value).map(Some),
+                }
+            }
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.as_ref().map_or(Ok(Null.into()), Column::write)
+            }
+        }
+    )*};
+}
+optional_columns!(Schedule, Span);
 
 #[derive(Serialize, Deserialize)]
 struct StoredHeader {
@@ -34,7 +98,7 @@ struct StoredHeader {
     sealed: Option<String>,
 }
 
-pub(crate) fn write_headers(headers: &[EndpointHeader]) -> String {
+fn write_headers(headers: &[EndpointHeader]) -> String {
     let stored = headers.iter().map(|header| {
         let name = header.name.clone();
         match &header.value {
@@ -47,7 +111,7 @@ pub(crate) fn write_headers(headers: &[EndpointHeader]) -> String {
     json(&stored.collect::<Vec<_>>())
 }
 
-pub(crate) fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
+fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
     let stored: Vec<StoredHeader> = parse(text)?;
     let read = |header: StoredHeader| {
         let value = match (header.value, header.sealed) {
@@ -66,7 +130,7 @@ struct StoredSecret {
     valid_until: i64,
 }
 
-pub(crate) fn write_retired(secrets: &[RetiredSecret]) -> String {
+fn write_retired(secrets: &[RetiredSecret]) -> String {
     let stored = secrets.iter().map(|retired| StoredSecret {
         sealed: STANDARD.encode(&retired.secret.0),
         valid_until: retired.valid_until.as_millis(),
@@ -74,7 +138,7 @@ pub(crate) fn write_retired(secrets: &[RetiredSecret]) -> String {
     json(&stored.collect::<Vec<_>>())
 }
 
-pub(crate) fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
+fn read_retired(text: &str) -> rusqlite::Result<Vec<RetiredSecret>> {
     let stored: Vec<StoredSecret> = parse(text)?;
     let read = |k: StoredSecret| {
         let valid_until = Timestamp::from_millis(k.valid_until);

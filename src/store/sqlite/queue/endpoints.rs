@@ -6,61 +6,72 @@
 //!
 //! Every write here makes the writer forget what it knows of endpoints.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
-use rusqlite::types::Value;
+use rusqlite::types::{ToSql as _, ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::domain::endpoint::{EndpointSettings, RetiredSecret, SIGNING_SECRETS_MAX};
 use crate::domain::values::fold::fold;
-use crate::domain::{Activity, AppId, Endpoint, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
+use crate::domain::{Activity, AppId, Endpoint, EndpointId, Sealed, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, read_patterns, read_span};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::endpoint_text::{
-    read_headers, read_retired, read_schedule, write_headers, write_patterns, write_retired, write_schedule,
-};
+use crate::store::sqlite::queue::endpoint_text::Column;
 use crate::store::{
     EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, Start, TOTAL_CAP,
 };
 
-/// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
-pub(crate) const COLUMNS: &str = "e.uid, a.uid, e.url, e.name, e.description, e.events, e.headers, \
-     e.encrypted, e.retry_schedule, e.timeout, e.rate_limit, e.status, e.status_reason, e.secret, \
-     e.retired_secrets, e.consecutive_failures, e.created_at, e.updated_at";
+/// The columns of an endpoint, each written down once: they have the names of the fields.
+macro_rules! columns {
+    (settings: $($setting:ident)*, endpoint: $($field:ident)*) => {
+        /// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
+        pub(crate) const COLUMNS: &str = concat!(
+            "e.uid, a.uid, e.created_at"
+            $(, ", e.", stringify!($setting))* $(, ", e.", stringify!($field))*
+        );
+        /// What of them can change.
+        const CHANGING: &[&str] = &[$(stringify!($setting),)* $(stringify!($field),)*];
 
-/// Reads an endpoint from [`COLUMNS`].
-pub(crate) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
-    let events: String = row.get(5)?;
-    let headers: String = row.get(6)?;
-    let waits: Option<String> = row.get(8)?;
-    let timeout: Option<String> = row.get(9)?;
-    let retired: String = row.get(14)?;
-    Ok(Endpoint {
-        id: row.get(0)?,
-        app_id: row.get(1)?,
-        settings: EndpointSettings {
-            url: row.get(2)?,
-            name: row.get(3)?,
-            description: row.get(4)?,
-            events: read_patterns(&events)?,
-            headers: read_headers(&headers)?,
-            encrypted: row.get(7)?,
-            retry_schedule: waits.as_deref().map(read_schedule).transpose()?,
-            timeout: timeout.as_deref().map(read_span).transpose()?,
-            rate_limit: row.get(10)?,
-        },
-        status: row.get(11)?,
-        status_reason: row.get(12)?,
-        secret: row.get(13)?,
-        retired_secrets: read_retired(&retired)?,
-        consecutive_failures: row.get(15)?,
-        created_at: row.get(16)?,
-        updated_at: row.get(17)?,
-    })
+        /// Where in [`COLUMNS`] each of them is.
+        #[allow(non_camel_case_types, reason = "the names of the columns")]
+        enum At { uid, app, created_at, $($setting,)* $($field,)* }
+
+        /// Reads an endpoint from [`COLUMNS`].
+        pub(crate) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+            Ok(Endpoint {
+                id: row.get(At::uid as usize)?,
+                app_id: row.get(At::app as usize)?,
+                created_at: row.get(At::created_at as usize)?,
+                settings: EndpointSettings {
+                    $($setting: Column::read(row.get_ref(At::$setting as usize)?)?,)*
+                },
+                $($field: Column::read(row.get_ref(At::$field as usize)?)?,)*
+            })
+        }
+
+        /// The values of [`CHANGING`].
+        fn changing(endpoint: &Endpoint) -> rusqlite::Result<Vec<ToSqlOutput<'_>>> {
+            Ok(vec![$(endpoint.settings.$setting.write()?,)* $(endpoint.$field.write()?,)*])
+        }
+    };
 }
+
+columns! {
+    settings: url name description events headers encrypted retry_schedule timeout rate_limit,
+    endpoint: status status_reason secret retired_secrets consecutive_failures updated_at
+}
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let (names, marks) = (CHANGING.join(", "), vec!["?"; CHANGING.len()].join(", "));
+    format!("INSERT INTO endpoints ({names}, uid, app, created_at) VALUES ({marks}, ?, ?, ?)")
+});
+static UPDATE: LazyLock<String> =
+    LazyLock::new(|| format!("UPDATE endpoints SET {} = ? WHERE uid = ?", CHANGING.join(" = ?, ")));
 
 /// An endpoint of an app that is not deleted.
 fn get(conn: &Connection, app: AppId, id: EndpointId) -> rusqlite::Result<Option<Endpoint>> {
@@ -91,69 +102,16 @@ pub(crate) fn row_of(
 /// Adds an endpoint.
 pub(crate) fn insert(conn: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
     let app = cache::app_row(conn, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
-    conn.prepare_cached(
-        "INSERT INTO endpoints (uid, app, status, consecutive_failures, url, name, events, headers, \
-         encrypted, secret, retired_secrets, created_at, updated_at) \
-         VALUES (?1, ?2, 'active', 0, '', '', '', '', 0, x'', '', ?3, 0)",
-    )?
-    .execute(params![endpoint.id, app, endpoint.created_at])?;
-    put(conn, endpoint)
+    let mut values = changing(endpoint)?;
+    values.extend([endpoint.id.to_sql()?, app.to_sql()?, endpoint.created_at.to_sql()?]);
+    conn.prepare_cached(&INSERT)?.execute(params_from_iter(values)).map(|_| ())
 }
 
 /// Writes everything that can change about an endpoint.
-pub(crate) fn put(conn: &Connection, e: &Endpoint) -> rusqlite::Result<()> {
-    let s = &e.settings;
-    conn.prepare_cached(
-        "UPDATE endpoints SET url = ?2, name = ?3, description = ?4, events = ?5, headers = ?6, \
-         encrypted = ?7, retry_schedule = ?8, timeout = ?9, rate_limit = ?10, status = ?11, \
-         status_reason = ?12, secret = ?13, retired_secrets = ?14, consecutive_failures = ?15, \
-         updated_at = ?16 WHERE uid = ?1",
-    )?
-    .execute(params![
-        e.id,
-        s.url,
-        s.name,
-        s.description,
-        write_patterns(&s.events),
-        write_headers(&s.headers),
-        s.encrypted,
-        s.retry_schedule.as_ref().map(write_schedule),
-        s.timeout.as_ref().map(Span::to_string),
-        s.rate_limit,
-        e.status,
-        e.status_reason,
-        e.secret,
-        write_retired(&e.retired_secrets),
-        e.consecutive_failures,
-        e.updated_at
-    ])
-    .map(|_| ())
-}
-
-fn change(endpoint: &mut Endpoint, patch: EndpointPatch, now: Timestamp) {
-    fn set<T>(field: &mut T, value: Option<T>) {
-        if let Some(value) = value {
-            *field = value;
-        }
-    }
-    let settings = &mut endpoint.settings;
-    set(&mut settings.url, patch.url);
-    set(&mut settings.name, patch.name);
-    set(&mut settings.description, patch.description);
-    set(&mut settings.events, patch.events);
-    set(&mut settings.headers, patch.headers);
-    set(&mut settings.encrypted, patch.encrypted);
-    set(&mut settings.retry_schedule, patch.retry_schedule);
-    set(&mut settings.timeout, patch.timeout);
-    set(&mut settings.rate_limit, patch.rate_limit);
-    if let Some(status) = patch.status {
-        endpoint.status = status;
-        endpoint.status_reason = None;
-        if status == EndpointStatus::Active {
-            endpoint.consecutive_failures = 0;
-        }
-    }
-    endpoint.updated_at = now;
+pub(crate) fn put(conn: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
+    let mut values = changing(endpoint)?;
+    values.push(endpoint.id.to_sql()?);
+    conn.prepare_cached(&UPDATE)?.execute(params_from_iter(values)).map(|_| ())
 }
 
 #[async_trait]
@@ -198,7 +156,7 @@ impl EndpointStore for SqliteStore {
     ) -> Result<Option<Endpoint>> {
         self.write("changing an endpoint", move |tx| {
             let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
-            change(&mut endpoint, patch, now);
+            patch.apply(&mut endpoint, now);
             tx.cache.endpoints_changed();
             put(tx, &endpoint)?;
             activity::append(tx, &activity)?;

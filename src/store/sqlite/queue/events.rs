@@ -16,6 +16,7 @@ use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
@@ -161,19 +162,23 @@ fn digest(event: &NewEvent) -> Digest {
     hash.finalize().into()
 }
 
-pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
+pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, i.event, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
      FROM idempotency i CROSS JOIN events v ON v.id = i.event CROSS JOIN event_types y ON y.id = v.type \
      WHERE i.app = ?1 AND i.key = ?2 AND i.created_at > ?3";
 
+/// What a key stands for.
+struct Known {
+    digest: Digest,
+    row: EventRow,
+    event: Event,
+}
+
 /// What a key stands for, while it is remembered.
-fn remembered(
-    conn: &Connection,
-    app: AppRow,
-    key: &str,
-    now: Timestamp,
-) -> rusqlite::Result<Option<(Digest, Event)>> {
+fn remembered(conn: &Connection, app: AppRow, key: &str, now: Timestamp) -> rusqlite::Result<Option<Known>> {
     conn.prepare_cached(KEY_LOOKUP)?
-        .query_row(params![app, key, now.plus_ms(-IDEMPOTENCY_MS)], |row| Ok((row.get(0)?, event(row, 1)?)))
+        .query_row(params![app, key, now.plus_ms(-IDEMPOTENCY_MS)], |row| {
+            Ok(Known { digest: row.get(0)?, row: row.get(1)?, event: event(row, 2)? })
+        })
         .optional()
 }
 
@@ -207,7 +212,7 @@ fn conflict(
         let this = digest(event);
         let first = match earlier.get(key) {
             Some(first) => Some(*first),
-            None => remembered(conn, app, key, now)?.map(|(first, _)| first),
+            None => remembered(conn, app, key, now)?.map(|known| known.digest),
         };
         if first.is_some_and(|first| first != this) {
             return Ok(Some(index));
@@ -217,28 +222,45 @@ fn conflict(
     Ok(None)
 }
 
+/// Stands for a batch as a whole: its events, in their order.
+fn batch_digest(events: &[NewEvent]) -> Digest {
+    let mut hash = Sha256::new();
+    // The digest of one event is over bytes that begin with 0 or 1.
+    hash.update(b"batch");
+    for event in events {
+        hash.update(digest(event));
+    }
+    hash.finalize().into()
+}
+
+/// The key that remembers which event was at this place of a batch. A client's key has no control characters,
+/// so none can be like it.
+fn place_key(key: &str, index: usize) -> String {
+    format!("{key}\u{1}{index}")
+}
+
 /// The attempts of one event of a batch, which are written in steps: its index, and where its hints arrive.
 pub(crate) type OpenFanOut = (usize, oneshot::Receiver<Vec<Queued>>);
 
-/// Accepts a batch, whole or not at all.
-pub(crate) fn take(
-    tx: &mut Tx<'_>,
-    app: AppId,
-    events: &[NewEvent],
-    now: Timestamp,
-) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
-    let app = tx.app(app)?;
-    if let Some(index) = conflict(tx, app, events, now)? {
-        return Ok((Taken::KeyConflict { index }, vec![]));
-    }
-    let mut all = Vec::with_capacity(events.len());
+/// Events that were taken in, in their order.
+struct TakenIn {
+    /// Where each of them stands.
+    rows: Vec<EventRow>,
+    accepted: Vec<Accepted>,
+    open: Vec<OpenFanOut>,
+}
+
+/// Takes in events whose keys have no conflict.
+fn take_each(tx: &mut Tx<'_>, app: AppRow, events: &[NewEvent], now: Timestamp) -> rusqlite::Result<TakenIn> {
+    let (mut rows, mut all) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut open, mut room) = (Vec::new(), fan_outs::AT_ONCE);
     for new in events {
         let key = new.idempotency_key.as_deref();
         if let Some(key) = key
-            && let Some((_, event)) = remembered(tx, app, key, now)?
+            && let Some(known) = remembered(tx, app, key, now)?
         {
-            all.push(Accepted { event, queued: vec![] });
+            rows.push(known.row);
+            all.push(Accepted { event: known.event, queued: vec![] });
             continue;
         }
         let incoming = Incoming {
@@ -256,9 +278,59 @@ pub(crate) fn take(
         if let Some(key) = key {
             remember(tx, app, key, row, &digest(new), now)?;
         }
+        rows.push(row);
         all.push(accepted);
     }
-    Ok((Taken::All(all), open))
+    Ok(TakenIn { rows, accepted: all, open })
+}
+
+/// Accepts events, whole or not at all.
+pub(crate) fn take(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
+    let app = tx.app(app)?;
+    if let Some(index) = conflict(tx, app, events, now)? {
+        return Ok((Taken::KeyConflict { index }, vec![]));
+    }
+    let TakenIn { accepted, open, .. } = take_each(tx, app, events, now)?;
+    Ok((Taken::All(accepted), open))
+}
+
+/// Accepts a batch under a key of its own, or finds that it was accepted before.
+pub(crate) fn take_batch(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    key: &str,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
+    let app = tx.app(app)?;
+    let this = batch_digest(events);
+    if let Some(known) = remembered(tx, app, key, now)? {
+        if known.digest != this {
+            return Ok((Taken::BatchConflict, vec![]));
+        }
+        let again = (0..events.len()).map(|index| {
+            let known = remembered(tx, app, &place_key(key, index), now)?;
+            let known = known.ok_or_else(|| fault("a batch is remembered and its events are not"))?;
+            Ok(Accepted { event: known.event, queued: vec![] })
+        });
+        return Ok((Taken::All(again.collect::<rusqlite::Result<_>>()?), vec![]));
+    }
+    if let Some(index) = conflict(tx, app, events, now)? {
+        return Ok((Taken::KeyConflict { index }, vec![]));
+    }
+    let TakenIn { rows, accepted, open } = take_each(tx, app, events, now)?;
+    for (index, (row, event)) in rows.iter().zip(events).enumerate() {
+        if index == 0 {
+            remember(tx, app, key, *row, &this, now)?;
+        }
+        remember(tx, app, &place_key(key, index), *row, &digest(event), now)?;
+    }
+    Ok((Taken::All(accepted), open))
 }
 
 /// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.

@@ -29,7 +29,7 @@ fn batch(count: usize) -> Vec<NewEvent> {
 fn all_of(taken: Result<Taken>) -> Vec<Accepted> {
     match taken.unwrap() {
         Taken::All(all) => all,
-        Taken::KeyConflict { index } => panic!("conflict at {index}"),
+        conflict => panic!("{conflict:?}"),
     }
 }
 

@@ -1,0 +1,136 @@
+//! A bulk retry means the exhausted rows that the list shows for the same filter, whatever the filter.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use postrider::domain::attempts::bulk_job::Work;
+
+/// A small generator of numbers, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.roll(choices.len() as u64) as usize].clone()
+    }
+
+    fn maybe<T: Clone>(&mut self, choices: &[T]) -> Option<T> {
+        (self.roll(3) == 0).then(|| self.pick(choices))
+    }
+}
+
+const NAMES: [&str; 4] = ["a", "a.b", "a.b.c", "z"];
+
+fn patient() -> FinishRules {
+    FinishRules {
+        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        default_schedule: Arc::new(schedule(&[60])),
+    }
+}
+
+/// Ends an attempt, and its retries in the same way.
+async fn end(world: &World, mut id: AttemptId, outcome: &Outcome) {
+    loop {
+        match world.store.attempt_finish(id, outcome.clone().into(), patient(), Epoch::FIRST).await.unwrap() {
+            Finished::Done { status: AttemptStatus::Failed, queued, .. } => id = queued[0].attempt_id,
+            _ => return,
+        }
+    }
+}
+
+/// Endpoints with deliveries of all kinds; of one endpoint that is disabled then, and of one that is deleted.
+async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
+    let world = fresh().await;
+    let mut ids = Vec::new();
+    for url in
+        ["https://one.example/", "https://two.example/q", "https://off.example/", "https://gone.example/"]
+    {
+        let mut settings = settings(&["*"]);
+        settings.name = url[8..11].to_owned();
+        settings.url = url.to_owned();
+        ids.push(world.add(an_endpoint(world.app, settings)).await.id);
+    }
+    for n in 0..40 {
+        let at = now().plus_ms(n / 2);
+        let accepted = world.take(vec![an_event(dice.pick(&NAMES), "{}")], at).await;
+        for queued in &accepted[0].queued {
+            let outcome = match dice.roll(8) {
+                0 => continue,
+                1 => answered(200, at),
+                2 => unanswered(ErrorKind::Timeout, at),
+                3 => unanswered(ErrorKind::Dns, at),
+                4 => answered(404, at),
+                5 => answered(503, at),
+                _ => answered(500, at),
+            };
+            end(&world, queued.attempt_id, &outcome).await;
+        }
+    }
+    world.set_status(ids[2], EndpointStatus::Disabled).await;
+    world.delete(ids[3]).await;
+    (world, ids)
+}
+
+fn filter(dice: &mut Dice, ids: &[EndpointId]) -> AttemptFilter {
+    let times: Vec<Timestamp> = (0..22).map(|n| now().plus_ms(n)).collect();
+    let types: Vec<TypeFilter> =
+        ["a", "a.*", "a.b", "a.b.*", "z", "y"].iter().filter_map(|text| TypeFilter::parse(text)).collect();
+    let statuses: Vec<StatusFilter> =
+        ["500", "5xx", "404", "200"].iter().filter_map(|text| StatusFilter::parse(text)).collect();
+    let wanted = dice.roll(3);
+    AttemptFilter {
+        endpoint: dice.maybe(ids),
+        status: (0..wanted).map(|_| dice.pick(AttemptStatus::ALL)).collect(),
+        event_type: dice.maybe(&types),
+        response_status: dice.maybe(&statuses),
+        error_kind: dice.maybe(&[ErrorKind::Timeout, ErrorKind::HttpStatus, ErrorKind::Tls]),
+        trigger: dice.maybe(&[Trigger::Event, Trigger::Retry, Trigger::Manual]),
+        since: dice.maybe(&times),
+        until: dice.maybe(&times),
+        q: dice.maybe(&["o".to_owned(), "TWO".to_owned(), "b.c".to_owned(), "%".to_owned()]),
+    }
+}
+
+/// The deliveries that a bulk retry with this filter should mean, by the list.
+async fn listed(world: &World, filter: &AttemptFilter, open: &[EndpointId]) -> BTreeSet<AttemptId> {
+    let page = world.list(filter.clone(), Sort::default(), first_page(10_000)).await;
+    let meant = |row: &&Attempt| row.status == AttemptStatus::Exhausted && open.contains(&row.endpoint_id);
+    page.rows.iter().filter(meant).map(|row| row.delivery_id).collect()
+}
+
+#[tokio::test]
+async fn a_bulk_retry_means_the_exhausted_rows_of_the_list() {
+    let mut dice = Dice(7);
+    let (world, ids) = world_with_rows(&mut dice).await;
+    let open = &ids[..2];
+    let mut seen = BTreeSet::new();
+    for _ in 0..300 {
+        let filter = filter(&mut dice, &ids);
+        let meant = listed(&world, &filter, open).await;
+        let count = world.store.job_count(world.app, Work::Retry(filter.clone())).await.unwrap().unwrap();
+        assert_eq!(count, meant.len() as u64, "{filter:?}");
+        seen.insert(count);
+    }
+    assert!(seen.len() > 5 && seen.contains(&0), "the filters do not tell rows apart: {seen:?}");
+
+    for _ in 0..20 {
+        let filter = filter(&mut dice, &ids);
+        let meant = listed(&world, &filter, open).await;
+        let note = Box::new(|_: &BulkJob| activity(ActivityKind::DeliveryBulkRetried));
+        let made =
+            world.store.job_insert(world.app, Work::Retry(filter.clone()), 0, now(), note).await.unwrap();
+        let JobCreation::Created { queued, .. } = made else { panic!("{made:?}") };
+        let mut walked = BTreeSet::new();
+        for one in &queued {
+            walked.insert(world.attempt(one.attempt_id).await.delivery_id);
+        }
+        assert_eq!(walked, meant, "{filter:?}");
+        for one in queued {
+            end(&world, one.attempt_id, &answered(500, now())).await;
+        }
+    }
+}
