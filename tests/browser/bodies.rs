@@ -34,6 +34,12 @@ async fn a_deeply_nested_response_does_not_freeze_the_page() {
     page.until("all of it", "!named('Show all')").await;
     let same = "return document.querySelector('[aria-label=\"Response body\"]').innerText.replace(/\\s/g, '') === arguments[0]";
     assert_eq!(page.js(same, vec![json!(nested)]).await, true, "nothing of it is left out");
+    // How long the page did nothing else, at most: the browser notes what takes longer than 50 ms.
+    let longest = "const done = arguments[0];
+        new PerformanceObserver((all) => done(Math.max(...all.getEntries().map((e) => e.duration)))).observe({ type: 'longtask', buffered: true });
+        setTimeout(() => done(0), 1000);";
+    let ms = page.js_later(longest, vec![]).await;
+    assert!(ms.as_f64().expect("a time is a number") < 5_000.0, "the page was frozen for {ms} ms");
     page.close().await;
 }
 

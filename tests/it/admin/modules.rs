@@ -1,5 +1,4 @@
-//! The modules of the dashboard: what they import, and what a page names so that all of it is loaded at once. That they
-//! import each other in no circle is checked with the sources (`tidy`).
+//! The modules of the dashboard: what they import, and what a page names so that all of it is loaded at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -59,6 +58,27 @@ fn imports() -> Imports {
     found
 }
 
+/// The first circle that is found, as the modules along it.
+fn circle(imports: &Imports) -> Option<Vec<String>> {
+    fn visit(name: &str, imports: &Imports, path: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
+        if let Some(begin) = path.iter().position(|on| on == name) {
+            path.drain(..begin);
+            return true;
+        }
+        if !done.contains(name) {
+            path.push(name.to_owned());
+            if imports.get(name).into_iter().flatten().any(|next| visit(next, imports, path, done)) {
+                return true;
+            }
+            path.pop();
+            done.insert(name.to_owned());
+        }
+        false
+    }
+    let (mut path, mut done) = (Vec::new(), BTreeSet::new());
+    imports.keys().any(|name| visit(name, imports, &mut path, &mut done)).then_some(path)
+}
+
 /// What these modules need, however far down, each after what it imports.
 fn needed(imports: &Imports, roots: &[&str]) -> Vec<String> {
     fn visit(name: &str, imports: &Imports, seen: &mut BTreeSet<String>, found: &mut Vec<String>) {
@@ -77,7 +97,7 @@ fn needed(imports: &Imports, roots: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn modules_import_only_what_exists() {
+fn modules_import_only_what_exists_and_no_circle() {
     let imports = imports();
     assert!(imports.len() > 60, "the modules were found: {}", imports.len());
     for (name, imported) in &imports {
@@ -85,6 +105,7 @@ fn modules_import_only_what_exists() {
             assert!(imports.contains_key(one), "{name} imports {one}, which is not there");
         }
     }
+    assert_eq!(circle(&imports), None, "modules that import each other");
 }
 
 #[test]
