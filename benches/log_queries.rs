@@ -17,7 +17,7 @@ use postrider::domain::attempts::attempt::{
 };
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
-use postrider::domain::{AppId, AttemptId, EventType, Headers, Timestamp};
+use postrider::domain::{AppId, AttemptId, Epoch, EventType, Headers, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
@@ -133,7 +133,7 @@ async fn write_round(store: &SqliteStore) -> (f64, f64) {
     for chunk in ids.chunks(500) {
         let ends = chunk.iter().map(|id| {
             let (code, error, took) = end(&mut dice, id.0 % ENDPOINTS, false, false);
-            store.attempt_finish(*id, outcome(now, code, error, took).into(), rules.clone())
+            store.attempt_finish(*id, outcome(now, code, error, took).into(), rules.clone(), Epoch::FIRST)
         });
         for finished in futures_util::future::join_all(ends).await {
             finished.expect("storage takes results");

@@ -16,11 +16,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use log::{END, monotonic, options, type_name};
+use postrider::cluster::AlwaysLeader;
 use postrider::domain::attempts::attempt::{Outcome, Request, Response};
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::retention::{Rule, Rules as Retention};
-use postrider::domain::{AppId, EventType, Headers, Span, Timestamp};
+use postrider::domain::{AppId, Epoch, EventType, Headers, Span, Timestamp};
 use postrider::host::clock::FakeClock;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
@@ -57,8 +58,10 @@ impl Load {
         self.times.lock().expect("nobody panics").push((monotonic() - due_ns) as f64 / 1e6);
         let Taken::All(accepted) = taken.expect("storage takes events") else { panic!("there is no key") };
         for queued in accepted.iter().flat_map(|accepted| &accepted.queued) {
-            let finished =
-                self.store.attempt_finish(queued.attempt_id, outcome(now).into(), self.rules.clone()).await;
+            let finished = self
+                .store
+                .attempt_finish(queued.attempt_id, outcome(now).into(), self.rules.clone(), Epoch::FIRST)
+                .await;
             finished.expect("storage takes results");
         }
     }
@@ -153,7 +156,12 @@ async fn measure(path: &std::path::Path) -> f64 {
     let half = Span::parse(&format!("{}d", log::DAYS / 2)).expect("days are a length of time");
     let half = Rule { span: half, is_configured: true };
     let shared: Arc<dyn Store> = store.clone();
-    let sweeper = Sweeper::new(shared, clock, Retention { logs: half.clone(), events: half });
+    let sweeper = Sweeper::new(
+        shared,
+        clock,
+        Arc::new(AlwaysLeader::default()),
+        Retention { logs: half.clone(), events: half },
+    );
     let begun = monotonic();
     let limit = std::env::var("POSTRIDER_BENCH_SWEEP_SECS").ok().and_then(|n| n.parse().ok());
     let stopper = sweeper.clone();

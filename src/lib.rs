@@ -43,7 +43,7 @@
 //! | room | what lives there | it must not |
 //! |---|---|---|
 //! | [`domain`] | types and rules | use async, I/O, HTTP or SQL |
-//! | [`store`] | traits: one method is one intent is one transaction; [`store::sqlite`] implements them | expose a connection or an SQL type |
+//! | [`store`] | traits: one method, one transaction; [`store::sqlite`] implements them | expose SQL types |
 //! | [`cluster`] | the seams for several nodes: ownership, signals, leadership | query storage |
 //! | [`service`] | the use cases, once for all surfaces | know HTTP or SQL |
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |

@@ -124,8 +124,8 @@ try() {
   identify "$identity"
   # The stream does not end.
   if [ "$document" = v1 ]; then options+=(--exclude-path /v1/webhooks/deliveries/stream); fi
-  # With a credential at hand no other is made up beside it: on /admin a key goes before a cookie, so that a
-  # made-up cookie would be taken for one that opens something. Who signs out or ends sessions is a stranger
+  # With a credential at hand no other is invented: on /admin a key takes precedence over a cookie, so an
+  # invented cookie would seem to open something. Who signs out or ends sessions is a stranger
   # from then on.
   if [ "$document" = admin ] && [ "$identity" != none ]; then
     options+=(--generation-with-security-parameters false)

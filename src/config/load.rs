@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, KEYS, KeySpec};
 use super::kind::Raw;
+use super::origin::Origin;
 use super::problem::{Problem, Problems, nearest};
 use super::service_links::is_service_link;
 use super::toml_error;
@@ -30,28 +30,6 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// Flags that set a key: (flag, key, value).
     pub flags: Vec<(&'static str, &'static str, String)>,
-}
-
-/// The source of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    /// The configuration file.
-    File(PathBuf),
-    /// This environment variable.
-    Environment(String),
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("default"),
-            Origin::File(path) => write!(f, "file {}", path.display()),
-            Origin::Environment(name) => write!(f, "environment {name}"),
-            Origin::Flag(name) => write!(f, "flag {name}"),
-        }
-    }
 }
 
 /// All keys with value and origin.

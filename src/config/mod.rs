@@ -19,6 +19,7 @@ pub mod keys;
 pub mod kind;
 pub mod listen;
 pub mod load;
+pub mod origin;
 pub mod problem;
 pub mod public_url;
 pub mod reference;
@@ -30,7 +31,8 @@ pub mod value;
 
 pub use keys::{KEYS, KeySpec};
 pub use listen::Listen;
-pub use load::{Origin, Sources};
+pub use load::Sources;
+pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use public_url::PublicUrl;
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Origin;
+use super::origin::Origin;
 
 /// One problem to fix.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Encryption at rest of signing secrets and secret header values.
 //!
 //! XChaCha20-Poly1305 with a random nonce before each ciphertext. Every value is bound to its *place* (the
-//! endpoint and the field), so that a value copied to another row of the database does not decrypt. The key is derived from the configured `encryption_key`, or from the key
-//! file in the data directory, by HKDF-SHA256.
+//! endpoint and the field), so that a value copied to another row of the database does not decrypt. The key
+//! is derived from the configured `encryption_key`, or from the key file in the data directory, by HKDF-
+//! SHA256.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};

@@ -127,7 +127,10 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
 fn as_csv(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) if text.starts_with(['=', '+', '-', '\t']) => format!("'{text}"),
+        // A tab may begin a cell, so a formula behind it is neutralized, too.
+        Value::String(text) if text.starts_with(['=', '+', '-', '\t']) => {
+            format!("'{}", text.replace("\t=", "\t'="))
+        }
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }

@@ -40,7 +40,7 @@ impl Default for Allowed {
 fn read(documents: &[Value]) -> Vec<(Vec<String>, String)> {
     let paths = documents.iter().filter_map(|d| d["paths"].as_object()).flatten();
     let mut entries: Vec<_> = paths.map(|(path, item)| (segments(path), methods(item))).collect();
-    // What is literal goes before what is a parameter, as in the router.
+    // Literal segments take precedence over parameters, as in the router.
     entries.sort_by_key(|(path, _)| path.iter().filter(|s| is_parameter(s)).count());
     entries
 }

@@ -1,8 +1,8 @@
 //! `/v1`: the main surface, JSON:API-like (sections 4 and 5 of the contract).
 //!
-//! An operation reads its input ([`crate::http::request::body`], [`crate::http::request::query`]), calls one service, and
-//! says the answer in the words of [`shapes`]. What it may be called with is the type of its first
-//! argument ([`crate::http::request::auth`]).
+//! An operation reads its input ([`crate::http::request::body`], [`crate::http::request::query`]), calls one
+//! service, and says the answer in the words of [`shapes`]. What it may be called with is the type of its
+//! first argument ([`crate::http::request::auth`]).
 
 use std::str::FromStr;
 

@@ -1,8 +1,8 @@
 //! Users, apps and keys, as signed-in users (and keys with scope `admin`) manage them.
 //!
-//! The rules are those of [`crate::service::people::users`], [`crate::service::people::apps`] and [`crate::service::people::keys`], which the command line
-//! uses as well; here their errors become those of an API, and it is seen to that nobody hands out, or
-//! takes from others, more than they have.
+//! The rules are those of [`crate::service::people::users`], [`crate::service::people::apps`] and
+//! [`crate::service::people::keys`], which the command line uses as well; here their errors become those of
+//! an API, and it is seen to that nobody hands out, or takes from others, more than they have.
 
 use std::sync::Arc;
 

@@ -44,7 +44,7 @@ async fn retention_is_shown_with_sizes_and_sweeps() {
     assert_eq!(shown["next_sweep_at"], "2026-03-01T13:00:00.000Z");
     assert!(shown["held_back"].is_null());
 
-    app.clock.advance_ms(90 * DAY);
+    app.clock.set(postrider::host::clock::Clock::now(&*app.clock).plus_ms(90 * DAY));
     app.post("/v1/retention/sweep", json!({})).await.problems(409);
     let app = app.restart().await;
     app.post("/v1/retention/sweep", json!({})).await.problems(409);

@@ -42,7 +42,7 @@ async fn the_link_makes_the_owner_once() {
 
     let again = post(&app, PATH, owner(&token)).await;
     assert_eq!(again.problems(422), [("validation_failed".to_owned(), Some("/token".to_owned()))]);
-    assert!(again.text.contains("restart the server") && again.text.contains("postrider user create"));
+    assert!(again.text.contains("Restart the server") && again.text.contains("postrider user create"));
     assert_eq!(self::token(&app).await, None, "there is no further link");
     try_sign_in(&app, "ada@example.com", "correct horse").await.expect(200);
 }

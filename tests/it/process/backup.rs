@@ -99,7 +99,7 @@ async fn restore_leaves_a_running_server_alone_and_keeps_what_it_replaces() {
     receiver.next().await;
     let (code, stdout, stderr) = program.run("restore data/backups.one").await;
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert!(stderr.contains("in use"), "{stderr}");
+    assert!(stderr.contains("Stop it first"), "{stderr}");
     assert_eq!(running.get("/readyz").await, 200);
     running.signal("TERM");
     assert_eq!(running.ended().await.code, Some(0));

@@ -233,7 +233,7 @@ async fn the_key_file_is_rotated_in_steps_that_can_be_interrupted_and_nothing_ch
 
     let (code, stdout, stderr) = program.run("key-file rotate").await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("1 webhooks and 1 alert targets"), "{stdout}");
+    assert!(stdout.contains("1 webhook and 1 alert target "), "{stdout}");
     let second = read();
     assert_ne!(first, second);
     assert_eq!(

@@ -59,13 +59,15 @@ async fn a_unix_socket_is_for_owner_and_group_and_goes_with_the_server() {
 
 #[tokio::test]
 async fn forwarding_headers_count_only_when_a_trusted_proxy_sends_them() {
-    for (trusted, expected) in [("", 200), ("127.0.0.0/8", 401)] {
+    for (trusted, client, expected) in
+        [("", "127.0.0.1", 401), ("127.0.0.0/8", "8.8.8.8", 401), ("127.0.0.0/8", "127.0.0.1", 200)]
+    {
         let mut program = Program::new();
         program.env.push(("POSTRIDER_HTTP__TRUSTED_PROXIES", trusted.to_owned()));
         let running = program.serve().await;
         let request = running.client.get(format!("{}/metrics", running.base));
-        let answer = request.header("x-forwarded-for", "8.8.8.8").send().await.unwrap();
-        assert_eq!(answer.status(), expected, "{trusted}");
+        let answer = request.header("x-forwarded-for", client).send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{client} by {trusted:?}");
     }
 }
 

@@ -1,5 +1,6 @@
-//! The recipes under `docs/` that need somebody else's program: reverse proxies, Prometheus, continuous copies. Each runs as
-//! it stands on its page but for addresses and paths; where the program is not on the machine, that is said.
+//! The recipes under `docs/` that need somebody else's program: reverse proxies, Prometheus, continuous
+//! copies. Each runs as it stands on its page but for addresses and paths; where the program is not on the
+//! machine, that is said.
 
 use super::docs::{blocks, page};
 use super::*;

@@ -1,5 +1,5 @@
-//! The code for senders on `docs/sending.md`, run in its languages: against a server, and against one that is overloaded at
-//! first. A language that is not on the machine is left out, with a line that says so.
+//! The code for senders on `docs/sending.md`, run in its languages: against a server, and against one that is
+//! overloaded at first. A language that is not on the machine is left out, with a line that says so.
 
 use super::docs::{blocks, page};
 use super::*;

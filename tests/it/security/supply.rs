@@ -64,7 +64,7 @@ fn whatever_is_sealed_is_sealed_anew_by_a_rotation_of_the_key_file() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("pub fn seal_")?.split(['(', '<']).next())
         .collect();
-    // What is added here has to be in `Vault::reseal` or one beside it and `SecretsStore::secrets_reseal`, too: otherwise it
-    // is lost with the first `key-file rotate`.
-    assert_eq!(sealing, ["signing_secret", "header", "alert"]);
+    // What is added here has to be in `Vault::reseal` or one beside it and in `SecretsStore::secrets_reseal`,
+    // too: otherwise it is lost with the first `key-file rotate`.
+    assert_eq!(sealing, ["key_check", "signing_secret", "header", "alert"]);
 }

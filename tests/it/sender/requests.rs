@@ -210,7 +210,7 @@ async fn a_secret_that_cannot_be_decrypted_is_a_failure_and_nothing_is_sent() {
     let (bench, receiver) = (Bench::new(), Receiver::start().await);
     let job = bench.job_with(&receiver.url("/"), |endpoint, _| endpoint.secret.0[30] ^= 1);
     let outcome = bench.send(&job).await;
-    assert_failed(&outcome, ErrorKind::Local, "does not open with this key");
+    assert_failed(&outcome, ErrorKind::Local, "cannot be decrypted");
     assert_eq!((outcome.response_time_ms, outcome.request), (None, None));
     assert_eq!(receiver.connections(), 0);
 }

@@ -129,7 +129,7 @@ mod tests {
             ("CREATE VIEW v AS SELECT 1", "the view \"v\" is not one"),
             ("CREATE INDEX i ON events (uid)", "the index \"i\" is not one"),
             ("CREATE TABLE more (x)", "the table \"more\" is not one"),
-            ("ALTER TABLE apps ADD COLUMN more", "the table \"apps\" is not as"),
+            ("ALTER TABLE apps ADD COLUMN more TEXT", "the table \"apps\" is not as"),
             ("DROP INDEX attempts_due", "the index \"attempts_due\" is missing"),
             ("DROP TABLE users; CREATE VIEW users AS SELECT 1", "the view \"users\" is not one"),
             ("CREATE TRIGGER _litestream_t AFTER INSERT ON events BEGIN SELECT 1; END", "the trigger"),

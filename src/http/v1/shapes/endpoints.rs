@@ -1,0 +1,213 @@
+//! Endpoints, as `/v1` shows and takes them.
+
+use poem_openapi::Object;
+use poem_openapi::types::Any;
+use serde_json::{Value, json};
+
+use super::time;
+use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
+use crate::domain::{AttemptId, Outcome};
+use crate::http::request::body::BodyShape;
+
+/// A receiver URL with the event types it wants.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpoint")]
+pub struct EndpointResource {
+    /// `webhook_endpoint`
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// UUID of the webhook.
+    pub id: String,
+    pub attributes: EndpointAttributes,
+}
+
+/// Attributes of a webhook.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointAttributes")]
+pub struct EndpointAttributes {
+    /// Where events are sent: `http` or `https`, up to 2,048 characters.
+    pub url: String,
+    /// A name for people, up to 100 characters; the URL's host unless given.
+    pub name: String,
+    /// Up to 500 characters.
+    pub description: Option<String>,
+    /// `active`, `paused` (deliveries wait) or `disabled` (new events make no delivery).
+    pub status: String,
+    /// Why Postrider disabled it; null when a person set the status.
+    pub status_reason: Option<String>,
+    /// Patterns of the event types it wants: a type, a type followed by `.*`, or `*`.
+    pub events: Vec<String>,
+    /// Headers of every request: name → string, or name → `{"value","secret":true}`, which reads back
+    /// masked.
+    pub headers: Any<Value>,
+    /// Whether bodies are sent as JWE.
+    pub encrypted: bool,
+    /// Waits between attempts, such as `["2m","8m","20m"]`; null = the configured ones.
+    pub retry_schedule: Option<Vec<String>>,
+    /// Time for the whole request, up to `30s`; null = the configured one.
+    pub timeout: Option<String>,
+    /// Requests a second; null = no limit.
+    pub rate_limit: Option<u32>,
+    /// Failed attempts since the last success.
+    pub consecutive_failures: u32,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// RFC 3339, UTC.
+    pub updated_at: String,
+    /// `whsec_…`: the key that signs. Shown when the webhook is made and when the secret is rotated,
+    /// never again.
+    #[oai(skip_serializing_if_is_none)]
+    pub signing_secret: Option<String>,
+}
+
+impl EndpointResource {
+    /// The endpoint without its secret.
+    pub fn of(endpoint: &Endpoint) -> EndpointResource {
+        EndpointResource::with_secret(endpoint, None)
+    }
+
+    /// The endpoint with the secret, for the one time it is shown.
+    pub fn with_secret(endpoint: &Endpoint, secret: Option<&str>) -> EndpointResource {
+        let s = &endpoint.settings;
+        let headers: serde_json::Map<String, Value> = s
+            .headers
+            .iter()
+            .map(|header| {
+                let value = match &header.value {
+                    HeaderValue::Plain(text) => json!(text),
+                    HeaderValue::Secret(_) => json!({ "value": MASK, "secret": true }),
+                };
+                (header.name.clone(), value)
+            })
+            .collect();
+        EndpointResource {
+            kind: "webhook_endpoint".to_owned(),
+            id: endpoint.id.to_string(),
+            attributes: EndpointAttributes {
+                url: s.url.clone(),
+                name: s.name.clone(),
+                description: s.description.clone(),
+                status: endpoint.status.to_string(),
+                status_reason: endpoint.status_reason.clone(),
+                events: s.events.iter().map(ToString::to_string).collect(),
+                headers: Any(Value::Object(headers)),
+                encrypted: s.encrypted,
+                retry_schedule: s
+                    .retry_schedule
+                    .as_ref()
+                    .map(|schedule| schedule.waits().iter().map(ToString::to_string).collect()),
+                timeout: s.timeout.as_ref().map(ToString::to_string),
+                rate_limit: s.rate_limit,
+                consecutive_failures: endpoint.consecutive_failures,
+                created_at: time(endpoint.created_at),
+                updated_at: time(endpoint.updated_at),
+                signing_secret: secret.map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// A webhook as it is made or changed. `url` and `events` are required when it is made or replaced.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointInput")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct EndpointBody {
+    /// Where events are sent: `http` or `https`, up to 2,048 characters, without credentials or fragment.
+    #[oai(validator(max_length = 2048))]
+    url: Option<String>,
+    /// Up to 100 characters; the URL's host unless given.
+    #[oai(validator(max_length = 100))]
+    name: Option<String>,
+    /// Up to 500 characters.
+    #[oai(validator(max_length = 500))]
+    description: Option<String>,
+    /// 1 to 100 patterns: a type (`license.assigned`), a type followed by `.*` (`license.*`), or `*`.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    events: Option<Vec<String>>,
+    /// Up to 20: name → string, or name → `{"value","secret":true}`. Writing the mask `********` keeps a
+    /// secret value. A value has up to 8 KiB, all values together up to 16 KiB.
+    headers: Option<Any<Value>>,
+    /// Whether bodies are sent as JWE (`dir`, `A256GCM`).
+    encrypted: Option<bool>,
+    /// Waits between attempts; `[]` = no retries, null = the configured ones.
+    retry_schedule: Option<Vec<String>>,
+    /// Up to `30s`; null = the configured one.
+    timeout: Option<String>,
+    /// Requests a second, 1 to 10,000; null = no limit.
+    rate_limit: Option<u32>,
+    /// `active` (also clears the failure counter), `paused` or `disabled`.
+    status: Option<String>,
+}
+
+impl BodyShape for EndpointBody {}
+
+/// Which event to test with.
+#[derive(Object)]
+#[oai(rename = "WebhookTest")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct TestBody {
+    /// `webhook.test` unless given.
+    event_type: Option<String>,
+}
+
+impl BodyShape for TestBody {
+    const REQUIRED: bool = false;
+}
+
+/// How long the old secret goes on signing.
+#[derive(Object)]
+#[oai(rename = "RotateSecret")]
+#[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
+pub struct RotateBody {
+    /// `0s` to `7d`; `24h` unless given.
+    overlap: Option<String>,
+    /// Whether the oldest secret stops signing if five sign already; `false` unless given.
+    end_oldest: Option<bool>,
+}
+
+impl BodyShape for RotateBody {
+    const REQUIRED: bool = false;
+}
+
+/// What became of a test delivery.
+#[derive(Object)]
+#[oai(rename = "WebhookTestResult")]
+pub struct TestResource {
+    /// `webhook_test_result`
+    #[oai(rename = "type")]
+    pub kind: String,
+    /// The number of the test's row in the delivery log.
+    pub id: i64,
+    pub attributes: TestAttributes,
+}
+
+/// Attributes of a test's result.
+#[derive(Object)]
+#[oai(rename = "WebhookTestResultAttributes")]
+pub struct TestAttributes {
+    /// Whether the receiver answered with 2xx.
+    pub delivered: bool,
+    /// The receiver's status; null when no response arrived.
+    pub http_status: Option<u16>,
+    /// Time of the request in ms; null when nothing was sent.
+    pub response_time_ms: Option<u32>,
+    /// Why it was not delivered.
+    #[oai(skip_serializing_if_is_none)]
+    pub error: Option<String>,
+}
+
+impl TestResource {
+    /// From the outcome.
+    pub fn of(attempt: AttemptId, outcome: &Outcome) -> TestResource {
+        TestResource {
+            kind: "webhook_test_result".to_owned(),
+            id: attempt.0,
+            attributes: TestAttributes {
+                delivered: outcome.failure.is_none(),
+                http_status: outcome.response.as_ref().map(|r| r.status),
+                response_time_ms: outcome.response_time_ms,
+                error: outcome.failure.as_ref().map(|f| f.message.clone()),
+            },
+        }
+    }
+}
