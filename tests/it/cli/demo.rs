@@ -26,7 +26,7 @@ fn the_demo_shows_deliveries_and_a_retry_and_leaves_nothing_behind() {
             arrivals.push(line);
         } else if line.contains("/admin/") {
             dashboard = line;
-        } else if line.starts_with("Ctrl-C") {
+        } else if line.starts_with("Press Ctrl-C") {
             break;
         }
     }

@@ -106,7 +106,7 @@ async fn restore_leaves_a_running_server_alone_and_keeps_what_it_replaces() {
 
     let (code, stdout, stderr) = program.run("restore data/backups.one").await;
     assert_eq!(code, Some(0), "{stderr}");
-    let kept = stdout.split_once("before is in ").unwrap().1.split_once(';').unwrap().0;
+    let kept = stdout.split_once("was moved to ").unwrap().1.split_once(';').unwrap().0;
     let events = |database: &Path| -> i64 {
         let conn = Connection::open(database).unwrap();
         conn.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap()

@@ -159,7 +159,7 @@ async fn problems_name_their_places_and_then_nothing_is_taken() {
     }
     assert!(stderr.contains("nothing was imported. Fix 12 problems"), "{stderr}");
     // Text of the file cannot steer the terminal.
-    let steering = json!({ "postrider_export": 1, "apps": [{ "name": "a\u{1b}[2Jb\u{202e}", "webhooks": [
+    let steering = json!({ "postrider_export": 1, "apps": [{ "name": "a\u{1b}[2Jb\u{202e}" }, { "name": "b", "webhooks": [
         { "url": "https://example.com/", "events": ["*"], "signing_secret": "whsec_AQ==" },
         { "url": "https://example.com/", "events": ["*"], "signing_secret": format!("whsec_{}", STANDARD.encode([1; 23])) },
         { "url": "https://example.com/\u{1b}]0;title\u{7}", "events": ["\u{9b}2J"] },
