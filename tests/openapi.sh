@@ -30,7 +30,8 @@ if [ "$(cat "$TOOLS/versions" 2>/dev/null)" != "${PIP[*]} ${NPM[*]}" ]; then
   echo "${PIP[*]} ${NPM[*]}" >"$TOOLS/versions"
 fi
 if [ -z "${PROGRAM:-}" ]; then
-  cargo build --locked --quiet
+  # With the features of the tests, so that nothing is compiled twice.
+  cargo test --locked --no-run --quiet --test browser
   PROGRAM=$PWD/target/debug/postrider
 fi
 PATH=$TOOLS/npm/node_modules/.bin:$TOOLS/python/bin:$PATH

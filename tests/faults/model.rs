@@ -116,12 +116,15 @@ struct Flight {
     end: oneshot::Sender<Option<u16>>,
 }
 
+/// The attempts that were sent, each with the epoch in which it was, and in their order.
+type Sent = (BTreeSet<(AttemptId, Epoch)>, Vec<AttemptId>);
+
 /// The network between two crashes.
 #[derive(Default)]
 struct Air {
     flights: Mutex<Vec<Flight>>,
     /// Attempts sent since the last crash, with their epochs, and those sent twice in one epoch.
-    sent: Mutex<(BTreeSet<(AttemptId, Epoch)>, Vec<AttemptId>)>,
+    sent: Mutex<Sent>,
     arrived: Notify,
 }
 
