@@ -1,8 +1,9 @@
 //! The connections to receivers, and the limits of a request over them.
 //!
 //! This is hyper's pooled client with a connector of ours, not [`client`](crate::delivery::sending::client),
-//! which costs more for each request and hides two things: when a connection yields ([`stream`]), and interim
-//! responses (1xx), which the library skips without a limit.
+//! which costs more for each request and hides two things: when a connection yields
+//! ([`stream`](crate::delivery::sending::stream)), and interim responses (1xx), which the library skips
+//! without a limit.
 //!
 //! As everywhere, no redirects, no proxies, no cookies, no decompression. A request is sent once, with one
 //! exception: if an idle connection was closed just as it was reused, or an HTTP/2 peer refused the stream,

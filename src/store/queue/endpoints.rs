@@ -33,7 +33,7 @@ pub trait EndpointStore: Send + Sync {
         page: PageRequest<EndpointId>,
     ) -> Result<Page<Endpoint, EndpointId>>;
     /// Changes an endpoint and gives it as it is now. What is pending is cancelled later, in steps, by
-    /// [`QueueStore::queue_cancel`]; a disabled endpoint gets nothing meanwhile.
+    /// [`crate::store::QueueStore::queue_cancel`]; a disabled endpoint gets nothing meanwhile.
     async fn endpoint_update(
         &self,
         app: AppId,

@@ -34,7 +34,7 @@ impl SqliteStore {
     /// as long as the disk takes.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] when a newer program has written the file; else what the disk says.
+    /// [`crate::store::StoreError::Newer`] when a newer program has written the file; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
         pool::empty_wal(&conn)?;
