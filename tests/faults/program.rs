@@ -47,6 +47,8 @@ impl Program {
         program.set("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8,::1/128");
         program.set("POSTRIDER_LIMITS__REQUESTS_PER_MINUTE", "0");
         program.set("POSTRIDER_DELIVERY__JITTER", "0");
+        // Commands do not create it. It is there before a test looks at the disk, as if it were synced.
+        fs::create_dir(program.data()).unwrap();
         program
     }
 
@@ -99,7 +101,7 @@ impl Program {
 
     /// Creates a key with all scopes.
     pub(crate) async fn key(&self) -> String {
-        // Commands do not create it.
+        // A test may have mounted another disk since.
         fs::create_dir_all(self.data()).unwrap();
         let made = self.run(&["key", "create", "--name", "faults", "--scope", "admin", "--json"]).await;
         serde_json::from_str::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned()
