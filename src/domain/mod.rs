@@ -6,6 +6,8 @@
 //! * [`network`]: which addresses may be reached at all.
 //! * [`filter`]: which rows of a list are selected, and their order.
 //! * [`health`]: how an endpoint is doing. [`alert`]: what people are notified of.
+//! * [`inbound`]: requests of other programs to a source, and what event they become.
+//! * [`gallery`]: recipes for senders and receivers.
 //! * [`retention`]: how long data is kept, and who decides.
 //! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
@@ -18,7 +20,9 @@ pub mod endpoint;
 pub mod event;
 pub mod event_type;
 pub mod filter;
+pub mod gallery;
 pub mod health;
+pub mod inbound;
 pub mod network;
 pub mod pattern;
 pub mod retention;

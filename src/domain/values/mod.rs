@@ -1,6 +1,6 @@
 //! Small values that everything else is made of: [`ids`], [`timestamp`], [`span`] (durations), [`headers`],
-//! [`histogram`], pages of lists ([`list`]), partial updates ([`change`]), `invalid` input, and enums with
-//! words.
+//! [`histogram`], pages of lists ([`list`]), partial updates ([`change`]), the nearest known name ([`nearest`]),
+//! `invalid` input, and enums with words.
 
 pub mod change;
 pub mod fold;
@@ -9,6 +9,7 @@ pub mod histogram;
 pub mod ids;
 pub mod invalid;
 pub mod list;
+pub mod nearest;
 pub mod span;
 pub mod timestamp;
 pub(crate) mod words;

@@ -108,7 +108,8 @@ impl Files {
 
     fn read() -> Files {
         let mut all = BTreeMap::new();
-        for path in Embedded::iter() {
+        // The recipes of the gallery are read by `domain::gallery` and served by `/v1/gallery`.
+        for path in Embedded::iter().filter(|path| !path.starts_with("gallery/")) {
             let Some(found) = Embedded::get(&path) else { continue };
             let data = match found.data {
                 std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),

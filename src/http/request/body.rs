@@ -23,10 +23,11 @@ use serde_json::value::RawValue;
 
 use crate::domain::FieldError;
 use crate::domain::values::invalid::{Complaints, escape_pointer};
+use crate::domain::values::nearest;
 
 use crate::http::problem::Problem;
 use crate::http::request::budget::Share;
-use crate::http::request::{headers, nearest};
+use crate::http::request::headers;
 use crate::http::state::State;
 
 /// How long a body may take to arrive.

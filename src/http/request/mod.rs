@@ -7,7 +7,6 @@
 //! * [`values`]: one way to read what may come as a query or as a JSON object.
 //! * [`paging`]: pages and cursors of lists.
 //! * [`limits`]: the rate-limit headers.
-//! * [`nearest`]: "did you mean" for unknown names.
 
 pub mod auth;
 pub mod body;
@@ -15,7 +14,6 @@ pub mod budget;
 pub mod client;
 pub mod headers;
 pub mod limits;
-pub mod nearest;
 pub mod paging;
 pub mod query;
 pub mod values;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::domain::Timestamp;
 use crate::domain::values::invalid::COMPLAINTS_MAX;
+use crate::domain::values::nearest;
 
 use crate::http::problem::Problem;
-use crate::http::request::nearest;
 
 /// What a parameter's value looks like.
 #[derive(Debug, Clone, Copy)]
