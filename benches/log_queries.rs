@@ -17,7 +17,7 @@ use postrider::domain::attempts::attempt::{
 };
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
-use postrider::domain::{AppId, AttemptId, Epoch, EventType, Headers, Timestamp};
+use postrider::domain::{AppId, AttemptId, Epoch, EventId, EventType, Headers, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
@@ -237,6 +237,26 @@ impl Log {
     }
 }
 
+/// Ids of rows in the middle of a log.
+struct Ids {
+    event: EventId,
+    delivery: AttemptId,
+    resource: String,
+}
+
+impl Ids {
+    fn of(log: &Log) -> Ids {
+        let conn = Connection::open(&log.path).expect("the log");
+        let sql = "SELECT v.uid, t.id, v.resource_id FROM attempts t JOIN events v ON v.id = t.event \
+                   WHERE t.id > ?1 AND t.first_id IS NULL AND v.resource_id LIKE 'order-%' ORDER BY t.id LIMIT 1";
+        let ids = conn.query_row(sql, [i64::try_from(log.rows / 2).unwrap_or(0)], |row| {
+            let event = EventId::from_uuid(uuid::Uuid::from_bytes(row.get(0)?));
+            Ok(Ids { event, delivery: AttemptId(row.get(1)?), resource: row.get(2)? })
+        });
+        ids.expect("there is such a row")
+    }
+}
+
 #[derive(Clone)]
 enum Place {
     Page(u32),
@@ -251,7 +271,7 @@ struct Query {
     per_page: u32,
 }
 
-fn filters() -> Vec<(&'static str, AttemptFilter)> {
+fn filters(log: &Ids) -> Vec<(&'static str, AttemptFilter)> {
     let none = AttemptFilter::default;
     let kind = |n| EventType::parse(&type_name(n)).expect("the type is well-formed");
     let day = |days: i64| Some(Timestamp::from_millis(END - days * DAY_MS));
@@ -289,6 +309,13 @@ fn filters() -> Vec<(&'static str, AttemptFilter)> {
         ("q, half of the endpoints", q("receiver-1")),
         ("q, types", q("invoice")),
         ("q, endpoints and types", q("1")),
+        ("event_id", AttemptFilter { event: Some(log.event), ..none() }),
+        ("delivery_id", AttemptFilter { delivery: Some(log.delivery), ..none() }),
+        ("resource_id, rare", AttemptFilter { resource: Some(log.resource.clone()), ..none() }),
+        ("resource_id, common", AttemptFilter { resource: Some(log::COMMON_RESOURCE.to_owned()), ..none() }),
+        ("q, an event id", q(&log.event.to_string())),
+        ("q, a resource id", q(&log.resource)),
+        ("q, a common resource id", q(log::COMMON_RESOURCE)),
     ]
 }
 
@@ -364,14 +391,18 @@ async fn compare(small: &Log, large: &Log) -> Vec<String> {
         ("first page of 50, the largest endpoint", Some(endpoint_id(1))),
         ("first page of 50, a smaller endpoint", Some(endpoint_id(9))),
     ];
+    let (of_small, of_large) = (filters(&Ids::of(small)), filters(&Ids::of(large)));
     for (scope, endpoint) in scopes {
         head(scope);
-        for (what, filter) in filters() {
+        for ((what, in_small), (_, in_large)) in of_small.iter().zip(&of_large) {
             let mut worst: Option<(&str, Times)> = None;
             for (name, sort) in sorts() {
-                let filter = AttemptFilter { endpoint, ..filter.clone() };
-                let query = Query { filter, sort, place: Place::Page(1), per_page: 50 };
-                let times = Times { small: time(small, &query).await, large: time(large, &query).await };
+                let query = |filter: &AttemptFilter| {
+                    let filter = AttemptFilter { endpoint, ..filter.clone() };
+                    Query { filter, sort, place: Place::Page(1), per_page: 50 }
+                };
+                let small = time(small, &query(in_small)).await;
+                let times = Times { small, large: time(large, &query(in_large)).await };
                 note(&format!("{scope}, {what}"), name, &times);
                 if name == "default" {
                     println!("{}", line(what, name, &times));
@@ -385,6 +416,7 @@ async fn compare(small: &Log, large: &Log) -> Vec<String> {
         }
     }
     head("events, first page of 50");
+    let text = |text: &str| Some(text.to_owned());
     let day = |days: i64| Some(Timestamp::from_millis(END - days * DAY_MS));
     let kind =
         |n| Some(TypeFilter::Exactly(EventType::parse(&type_name(n)).expect("the type is well-formed")));
@@ -394,6 +426,12 @@ async fn compare(small: &Log, large: &Log) -> Vec<String> {
         ("event_type, rare", EventFilter { event_type: kind(40), ..EventFilter::default() }),
         ("since 1 day ago", EventFilter { since: day(1), ..EventFilter::default() }),
         ("a day, 20 days ago", EventFilter { since: day(20), until: day(19), ..EventFilter::default() }),
+        (
+            "resource_id, common",
+            EventFilter { resource: text(log::COMMON_RESOURCE), ..EventFilter::default() },
+        ),
+        ("q, types", EventFilter { q: text("invoice"), ..EventFilter::default() }),
+        ("q, a common resource id", EventFilter { q: text(log::COMMON_RESOURCE), ..EventFilter::default() }),
     ] {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..RUNS {

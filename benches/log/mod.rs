@@ -131,8 +131,8 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
     }
     {
         let mut add_event = tx.prepare(
-            "INSERT INTO events (uid, app, type, origin, deliveries, created_at, payload) \
-             VALUES (?1, 1, ?2, 'client', 1, ?3, x'7b226964223a2230313233343536373839227d')",
+            "INSERT INTO events (uid, app, type, origin, deliveries, created_at, resource_id, payload) \
+             VALUES (?1, 1, ?2, 'client', 1, ?3, ?4, x'7b226964223a2230313233343536373839227d')",
         )?;
         let mut add = tx.prepare(
             "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, schedule_used, \
@@ -159,7 +159,8 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
             add_event.execute(params![
                 EventId::new(Timestamp::from_millis(at)).as_uuid().as_bytes().to_vec(),
                 kind,
-                at
+                at,
+                resource(made)
             ])?;
             let event = tx.last_insert_rowid();
             let mut first = None;
@@ -215,6 +216,18 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
     }
     tx.commit()
 }
+
+/// The resource of the event whose first attempt is the row after so many: a third of the events have one of their own,
+/// and one in a thousand is about the same.
+fn resource(made: u64) -> Option<String> {
+    match made {
+        n if n % 1_000 < 2 => Some(COMMON_RESOURCE.to_owned()),
+        n if n % 3 == 0 => Some(format!("order-{n}")),
+        _ => None,
+    }
+}
+
+pub(crate) const COMMON_RESOURCE: &str = "customer-1";
 
 pub(crate) fn endpoint_id(endpoint: i64) -> EndpointId {
     EndpointId::from_uuid(uuid::Uuid::from_u128(endpoint as u128))

@@ -1,7 +1,7 @@
 //! Which rows of a list are meant, and in which order: one set of filters for lists, exports and bulk
 //! work alike.
 
-use super::{AttemptId, EndpointId, EndpointStatus, EventPattern, EventType, Timestamp};
+use super::{AttemptId, EndpointId, EndpointStatus, EventId, EventPattern, EventType, Timestamp};
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 
 /// Which endpoints a list shows.
@@ -16,10 +16,14 @@ pub struct EndpointFilter {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub event_type: Option<TypeFilter>,
+    /// Exactly this one.
+    pub resource: Option<String>,
     /// Inclusive.
     pub since: Option<Timestamp>,
     /// Exclusive.
     pub until: Option<Timestamp>,
+    /// Part of the type (literal, case-insensitive), or an exact event or resource id.
+    pub q: Option<String>,
 }
 
 /// The event types that a filter selects.
@@ -74,11 +78,17 @@ pub struct AttemptFilter {
     pub response_status: Option<StatusFilter>,
     pub error_kind: Option<ErrorKind>,
     pub trigger: Option<Trigger>,
+    pub event: Option<EventId>,
+    /// The resource of the event, exactly.
+    pub resource: Option<String>,
+    /// By the id of its first attempt.
+    pub delivery: Option<AttemptId>,
     /// Inclusive, on `created_at`.
     pub since: Option<Timestamp>,
     /// Exclusive, on `created_at`.
     pub until: Option<Timestamp>,
-    /// Part of endpoint name, endpoint URL or event type; literal, case-insensitive.
+    /// Part of endpoint name, endpoint URL or event type (literal, case-insensitive), or an exact event or
+    /// resource id.
     pub q: Option<String>,
 }
 

@@ -30,6 +30,8 @@ pub enum Shape {
     Uuid,
     /// Text up to a length in characters.
     Text { max: usize },
+    /// The same, and not empty.
+    Filled { max: usize },
     /// Text of a form, which the reader checks in words of its own.
     Like { pattern: &'static str, max: usize },
 }
@@ -53,6 +55,7 @@ impl Param {
             Shape::Time => json!({ "type": "string", "format": "date-time" }),
             Shape::Uuid => json!({ "type": "string", "format": "uuid" }),
             Shape::Text { max } => json!({ "type": "string", "maxLength": max }),
+            Shape::Filled { max } => json!({ "type": "string", "minLength": 1, "maxLength": max }),
             Shape::Like { pattern, max } => {
                 json!({ "type": "string", "pattern": pattern, "maxLength": max })
             }

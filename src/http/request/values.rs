@@ -51,11 +51,13 @@ impl Values for Query {
     }
 
     fn values<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-        let parsed: Option<Vec<T>> = self.all(name).into_iter().map(parse).collect();
-        parsed.unwrap_or_else(|| {
+        let all: Vec<Option<T>> = self.all(name).into_iter().map(parse).collect();
+        let given = all.len();
+        let read: Vec<T> = all.into_iter().flatten().collect();
+        for _ in read.len()..given {
             self.fail(name, format!("must be {expected}"));
-            Vec::new()
-        })
+        }
+        if read.len() == given { read } else { Vec::new() }
     }
 
     fn timestamp(&mut self, name: &str) -> Option<Timestamp> {

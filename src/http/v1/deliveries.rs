@@ -6,8 +6,8 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::filter::{AttemptFilter, LogKey, Sort, SortValue, StatusFilter};
-use crate::domain::{AttemptId, AttemptStatus, EndpointId, ErrorKind, Trigger};
+use crate::domain::filter::{LogKey, SortValue};
+use crate::domain::{AttemptId, EndpointId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::paging;
@@ -16,9 +16,8 @@ use crate::http::request::query::Query;
 use crate::service::ServiceError;
 
 use super::endpoints::endpoint_id;
-use super::events::type_filter;
 use super::shapes::{Accepted, AttemptResource, List, One, one};
-use super::{Tag, id_of, map_key, map_next, params};
+use super::{Tag, filters, id_of, map_key, map_next, params};
 
 /// The operations.
 pub struct DeliveriesApi;
@@ -89,8 +88,8 @@ async fn list(
 ) -> Result<Answer<List<AttemptResource>>, Problem> {
     let caller = &auth.caller;
     let mut query = Query::of(request, &params::attempt_list(endpoint.is_some()));
-    let mut filter = read_filter(&mut query);
-    let sort = read_sort(&mut query);
+    let mut filter = filters::of_log(&mut query);
+    let sort = filters::sort(&mut query);
     let (path, scope) = match endpoint {
         Some(id) => (format!("/v1/webhooks/{id}/deliveries"), format!("deliveries {} {id}", caller.app_id)),
         None => ("/v1/webhooks/deliveries".to_owned(), format!("deliveries {}", caller.app_id)),
@@ -145,40 +144,4 @@ impl From<Place> for LogKey {
         };
         LogKey { id: AttemptId(place.0), value }
     }
-}
-
-/// The log filters of the contract, section 5.
-pub(super) fn read_filter(query: &mut Query) -> AttemptFilter {
-    let mut status = Vec::new();
-    let given: Vec<String> = query.all("status").into_iter().map(str::to_owned).collect();
-    for text in given {
-        match AttemptStatus::parse(&text) {
-            Some(s) => status.push(s),
-            None => query.fail("status", format!("must be one of {}", AttemptStatus::WORDS.join(", "))),
-        }
-    }
-    AttemptFilter {
-        endpoint: query.get("endpoint_id", "the UUID of a webhook", id_of),
-        status,
-        event_type: type_filter(query),
-        response_status: query.get(
-            "response_status",
-            "a status such as 500, or a class such as 5xx",
-            StatusFilter::parse,
-        ),
-        error_kind: query.get(
-            "error_kind",
-            &format!("one of {}", ErrorKind::WORDS.join(", ")),
-            ErrorKind::parse,
-        ),
-        trigger: query.get("trigger", &format!("one of {}", Trigger::WORDS.join(", ")), Trigger::parse),
-        since: query.time("since"),
-        until: query.time("until"),
-        q: params::search_text(query),
-    }
-}
-
-/// The order of the log that is asked for.
-pub(super) fn read_sort(query: &mut Query) -> Sort {
-    query.get("sort", &format!("one of {}", params::SORTS.join(", ")), Sort::parse).unwrap_or_default()
 }

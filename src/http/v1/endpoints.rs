@@ -23,7 +23,7 @@ use super::params;
 use super::shapes::{
     Created, EndpointBody, EndpointResource, List, NoContent, One, RotateBody, TestBody, TestResource, one,
 };
-use super::{Tag, id_of};
+use super::{Tag, filters, id_of};
 
 /// What an overlap is unless it is given.
 const OVERLAP_DEFAULT: &str = "24h";
@@ -48,7 +48,7 @@ impl EndpointsApi {
         let mut query = Query::of(request, &params::endpoint_list());
         let filter = EndpointFilter {
             status: query.get("status", "active, paused or disabled", EndpointStatus::parse),
-            q: params::search_text(&mut query),
+            q: filters::search_text(&mut query),
         };
         let scope = format!("webhooks {}", auth.caller.app_id);
         let read = Paging::read::<uuid::Uuid>(

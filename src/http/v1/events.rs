@@ -8,7 +8,6 @@ use poem_openapi::payload::Json as Answer;
 use serde_json::value::RawValue;
 
 use crate::domain::event::BATCH_MAX;
-use crate::domain::filter::{EventFilter, TypeFilter};
 use crate::domain::{EventId, FieldError};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadEvents, WriteEvents};
@@ -23,7 +22,7 @@ use crate::service::events::EventInput;
 use super::raw::RawJson;
 use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One};
 use super::written::{TakenIn, Written};
-use super::{Tag, id_of, params};
+use super::{Tag, filters, id_of, params};
 
 const FIELDS: &[&str] = &["event_type", "payload", "resource_id", "idempotency_key"];
 
@@ -129,11 +128,7 @@ impl EventsApi {
         request: &Request,
     ) -> Result<Answer<List<EventResource>>, Problem> {
         let mut query = Query::of(request, &params::event_list());
-        let filter = EventFilter {
-            event_type: type_filter(&mut query),
-            since: query.time("since"),
-            until: query.time("until"),
-        };
+        let filter = filters::of_events(&mut query);
         let scope = format!("events {}", auth.caller.app_id);
         let read =
             Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/events"), &scope);
@@ -179,10 +174,4 @@ fn idempotency_header(request: &Request) -> Result<Option<String>, Problem> {
         Problem::invalid_fields(vec![error])
     })?;
     Ok(Some(text.to_owned()))
-}
-
-/// Reads the filter `event_type`, on events and on the log alike.
-pub(super) fn type_filter(query: &mut Query) -> Option<TypeFilter> {
-    let expected = "an event type (license.assigned), or one followed by .* (license.*)";
-    query.get("event_type", expected, TypeFilter::parse)
 }

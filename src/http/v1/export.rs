@@ -14,9 +14,8 @@ use crate::http::request::auth::ExportWebhooks;
 use crate::http::request::query::Query;
 use crate::service::log::export::{Content, ExportError, File, Format};
 
-use super::deliveries::{read_filter, read_sort};
 use super::endpoints::endpoint_id;
-use super::{Tag, params};
+use super::{Tag, filters, params};
 
 /// The operations.
 pub struct ExportApi;
@@ -58,8 +57,8 @@ async fn export(
     request: &Request,
 ) -> Result<Download, Problem> {
     let mut query = Query::of(request, &params::attempt_export(endpoint.is_some()));
-    let mut filter = read_filter(&mut query);
-    let sort = read_sort(&mut query);
+    let mut filter = filters::of_log(&mut query);
+    let sort = filters::sort(&mut query);
     let names = Format::WORDS.join(", ");
     if query.text("format").is_none() {
         query.fail("format", format!("is required: one of {names}"));

@@ -7,8 +7,8 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::Value;
 
 use crate::domain::attempts::bulk_job::BulkJob;
-use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
-use crate::domain::{AttemptStatus, EndpointId, ErrorKind, EventId, JobId, Timestamp, Trigger};
+use crate::domain::filter::AttemptFilter;
+use crate::domain::{EndpointId, EventId, JobId, Timestamp};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{BodyShape, Fields, Json};
@@ -19,20 +19,8 @@ use crate::service::ServiceError;
 
 use super::endpoints::endpoint_id;
 use super::shapes::{Accepted, List, NoContent, One, one};
-use super::{Tag, id_of, params};
+use super::{Tag, filters, id_of};
 
-const FILTERS: &[&str] = &[
-    "status",
-    "event_type",
-    "endpoint_id",
-    "response_status",
-    "error_kind",
-    "trigger",
-    "since",
-    "until",
-    "q",
-    "sort",
-];
 const TIME: &str = "an RFC 3339 time, such as 2026-05-01T05:14:38Z";
 
 /// The operations.
@@ -188,67 +176,17 @@ fn read_dry_run(fields: &mut Fields<'_>) -> bool {
 /// Reads `filter`: the log filters, as fields.
 fn read_filter(fields: &mut Fields<'_>) -> AttemptFilter {
     let Some(raw) = fields.raw("filter") else { return AttemptFilter::default() };
-    let mut inner = match Fields::of_value(raw, "/filter".to_owned(), FILTERS) {
+    let mut inner = match Fields::of_value(raw, "/filter".to_owned(), filters::OF_BULK_RETRY) {
         Ok(inner) => inner,
         Err(error) => {
             fields.errors.push(error);
             return AttemptFilter::default();
         }
     };
-    let words = |words: &[&str]| format!("one of {}", words.join(", "));
-    let filter = AttemptFilter {
-        endpoint: read(&mut inner, "endpoint_id", "the UUID of a webhook", id_of),
-        status: read_statuses(&mut inner),
-        event_type: read(
-            &mut inner,
-            "event_type",
-            "an event type (license.assigned), or one followed by .* (license.*)",
-            TypeFilter::parse,
-        ),
-        response_status: read_response_status(&mut inner),
-        error_kind: read(&mut inner, "error_kind", &words(ErrorKind::WORDS), ErrorKind::parse),
-        trigger: read(&mut inner, "trigger", &words(Trigger::WORDS), Trigger::parse),
-        since: time(&mut inner, "since"),
-        until: time(&mut inner, "until"),
-        q: read(&mut inner, "q", "at most 200 characters", |text| {
-            (text.chars().count() <= 200).then(|| text.to_owned())
-        })
-        .filter(|q| !q.is_empty()),
-    };
-    // Taken, so that the filter of a list can be used as it is; all that matches is meant in any order.
-    read(&mut inner, "sort", &words(params::SORTS), |text| params::SORTS.contains(&text).then_some(()));
+    let filter = filters::of_log(&mut inner);
+    filters::sort(&mut inner);
     fields.errors.append(&mut inner.errors);
     filter
-}
-
-/// One status, or a list of them.
-fn read_statuses(fields: &mut Fields<'_>) -> Vec<AttemptStatus> {
-    let expected = format!("one of {}, or a list of them", AttemptStatus::WORDS.join(", "));
-    let given = match fields.nullable::<Value>("status", &expected).flatten() {
-        None => return Vec::new(),
-        Some(Value::Array(all)) => all,
-        Some(one) => vec![one],
-    };
-    let statuses: Option<Vec<_>> =
-        given.iter().map(|value| value.as_str().and_then(AttemptStatus::parse)).collect();
-    statuses.unwrap_or_else(|| {
-        fields.fail("status", format!("must be {expected}"));
-        Vec::new()
-    })
-}
-
-/// `"500"`, `500` or `"5xx"`.
-fn read_response_status(fields: &mut Fields<'_>) -> Option<StatusFilter> {
-    let expected = "a status such as 500, or a class such as 5xx";
-    let text = match fields.nullable::<Value>("response_status", expected).flatten()? {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    let wanted = StatusFilter::parse(&text);
-    if wanted.is_none() {
-        fields.fail("response_status", format!("must be {expected}"));
-    }
-    wanted
 }
 
 // --- shapes -------------------------------------------------------------------------------------
@@ -282,11 +220,17 @@ pub(super) struct BulkRetryFilter {
     error_kind: Option<String>,
     /// `event`, `retry`, `manual`, `recover` or `replay`.
     trigger: Option<String>,
+    /// Id of an event, `evt_…`.
+    event_id: Option<String>,
+    /// The resource id of the event, exactly.
+    resource_id: Option<String>,
+    /// Id of a delivery.
+    delivery_id: Option<i64>,
     /// Attempts with `created_at` at or after this time.
     since: Option<String>,
     /// Attempts with `created_at` before this time.
     until: Option<String>,
-    /// Part of the webhook's name or URL, or of the event type.
+    /// Part of the webhook's name or URL or of the event type, or exactly an event id or a resource id.
     q: Option<String>,
     /// Accepted and ignored.
     sort: Option<String>,

@@ -15,6 +15,7 @@ mod endpoints;
 mod events;
 mod examples;
 mod export;
+mod filters;
 mod jobs;
 pub mod openapi;
 mod operations;

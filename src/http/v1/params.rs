@@ -1,9 +1,13 @@
 //! The query parameters of the lists: what is taken and what the document says, in one place.
 
+use crate::domain::event::RESOURCE_ID_MAX_CHARS;
 use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::request::paging;
-use crate::http::request::query::{Param, Query, Shape};
+use crate::http::request::query::{Param, Shape};
 use crate::service::log::export::Format;
+
+/// The most characters of a search text.
+pub(super) const SEARCH_MAX: usize = 200;
 
 /// Orders of the log.
 pub(super) const SORTS: &[&str] = &[
@@ -23,6 +27,10 @@ pub(super) const SORTS: &[&str] = &[
 pub(super) const TYPE_FILTER: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$";
 /// The form of a filter by response status.
 pub(super) const STATUS_FILTER: &str = "^[1-9]([0-9][0-9]|xx)$";
+/// The form of an event's id.
+pub(super) const EVENT_ID: &str = "^evt_[0-9a-fA-F]{32}$";
+/// The largest number that every JSON reader takes as it is.
+const SAFE_INTEGER: i64 = (1 << 53) - 1;
 /// What an export must say.
 const FORMAT: Param = Param {
     name: "format",
@@ -55,7 +63,14 @@ const ENDPOINT_ID: Param = Param {
     example: "f47ac10b-58cc-4372-a567-0e02b2c3d479",
 };
 
-const FILTERS: [Param; 7] = [
+const RESOURCE_ID: Param = Param {
+    name: "resource_id",
+    shape: Shape::Filled { max: RESOURCE_ID_MAX_CHARS },
+    description: "What the event is about: exactly this `resource_id`.",
+    example: "L-1",
+};
+
+const FILTERS: [Param; 10] = [
     Param {
         name: "status",
         shape: Shape::AnyOf(AttemptStatus::WORDS),
@@ -82,9 +97,23 @@ const FILTERS: [Param; 7] = [
         example: "retry",
     },
     Param {
+        name: "event_id",
+        shape: Shape::Like { pattern: EVENT_ID, max: 36 },
+        description: "Rows of this event.",
+        example: "evt_0198c2f46b2f7d1199aa3c4e5f607182",
+    },
+    RESOURCE_ID,
+    Param {
+        name: "delivery_id",
+        shape: Shape::Integer { min: 1, max: SAFE_INTEGER },
+        description: "Rows of this delivery: all its attempts.",
+        example: "1042",
+    },
+    Param {
         name: "q",
-        shape: Shape::Text { max: 200 },
-        description: "Part of the webhook's name or URL, or of the event type; literal, case-insensitive.",
+        shape: Shape::Text { max: SEARCH_MAX },
+        description: "Part of the webhook's name or URL or of the event type (literal, case-insensitive), or exactly \
+                      an event id or a resource id.",
         example: "billing",
     },
     Param {
@@ -94,6 +123,13 @@ const FILTERS: [Param; 7] = [
         example: "-response_time_ms",
     },
 ];
+
+const EVENT_SEARCH: Param = Param {
+    name: "q",
+    shape: Shape::Text { max: SEARCH_MAX },
+    description: "Part of the type (literal, case-insensitive), or exactly an event id or a resource id.",
+    example: "license",
+};
 
 /// Parameters of the list of webhooks.
 pub(super) fn endpoint_list() -> Vec<Param> {
@@ -106,7 +142,7 @@ pub(super) fn endpoint_list() -> Vec<Param> {
         },
         Param {
             name: "q",
-            shape: Shape::Text { max: 200 },
+            shape: Shape::Text { max: SEARCH_MAX },
             description: "Part of the name or the URL; literal, case-insensitive.",
             example: "billing",
         },
@@ -134,12 +170,5 @@ pub(super) fn attempt_stream() -> Vec<Param> {
 
 /// Parameters of the list of events.
 pub(super) fn event_list() -> Vec<Param> {
-    paging::PARAMS.into_iter().chain([EVENT_TYPE, SINCE, UNTIL]).collect()
-}
-
-/// Reads `q`; an empty one is none.
-pub(super) fn search_text(query: &mut Query) -> Option<String> {
-    query
-        .get("q", "at most 200 characters", |text| (text.chars().count() <= 200).then(|| text.to_owned()))
-        .filter(|q| !q.is_empty())
+    paging::PARAMS.into_iter().chain([EVENT_TYPE, RESOURCE_ID, EVENT_SEARCH, SINCE, UNTIL]).collect()
 }

@@ -17,9 +17,8 @@ use crate::http::request::auth::ReadWebhooks;
 use crate::http::request::query::Query;
 use crate::service::log::live::Item;
 
-use super::deliveries::read_filter;
 use super::shapes::AttemptResource;
-use super::{Tag, id_of, params};
+use super::{Tag, filters, id_of, params};
 
 /// The header with which a client that was here before goes on.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -45,7 +44,7 @@ impl StreamApi {
     #[oai(path = "/webhooks/deliveries/stream", method = "get", operation_id = "stream_deliveries")]
     async fn stream(&self, auth: ReadWebhooks, request: &Request) -> Result<EventStream, Problem> {
         let mut query = Query::of(request, &params::attempt_stream());
-        let filter = read_filter(&mut query);
+        let filter = filters::of_log(&mut query);
         query.finish()?;
         let behind = last_event_id(request)?;
         let live = &auth.state.services.live;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::engine::command::{self, Tx};
 use super::engine::{counts, migrations};
-use super::log::{events as event_list, overview, recent, statistics};
+use super::log::{event_list, events as single_events, overview, recent, statistics};
 use super::people::keys;
 use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending};
 use super::upkeep::retention;
@@ -117,12 +117,12 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, &attempts::of_delivery_sql(), "attempts_first");
             assert_quick(conn, &attempts::of_event_sql(), "attempts_event");
             assert_quick(conn, attempts::LIST_ROW, "SEARCH t USING INTEGER PRIMARY KEY");
-            assert_quick(conn, event_list::GET, "sqlite_autoindex_events_1");
+            assert_quick(conn, single_events::GET, "sqlite_autoindex_events_1");
             assert_quick(conn, events::KEY_LOOKUP, "SEARCH i USING PRIMARY KEY");
             assert_quick(conn, recent::FIRSTS, "attempts_endpoint");
             assert_quick(conn, recent::LATER, "attempts_first");
             assert_quick(conn, event_list::ROW, "SEARCH v USING INTEGER PRIMARY KEY");
-            assert_quick(conn, event_list::TYPES, "sqlite_autoindex_event_types_1");
+            assert_quick(conn, single_events::TYPES, "sqlite_autoindex_event_types_1");
             assert_quick(conn, keys::GET, "sqlite_autoindex_keys_1");
             let _ = app;
             Ok(())

@@ -161,14 +161,18 @@ async fn every_bad_field_is_named() {
     assert_eq!(pointers(all, json!({ "filter": [], "dry": 1 })).await, ["/dry", "/filter"]);
     let filter = json!({
         "x": 1, "status": "lost", "event_type": "*", "endpoint_id": "1", "response_status": "6", "error_kind": 1,
-        "trigger": "x", "since": "today", "until": 5, "q": "x".repeat(201), "sort": "id",
+        "trigger": "x", "since": "today", "until": 5, "q": "x".repeat(201), "sort": "id", "event_id": "7",
+        "resource_id": "", "delivery_id": "seven",
     });
     let expected = [
         "/dry_run",
+        "/filter/delivery_id",
         "/filter/endpoint_id",
         "/filter/error_kind",
+        "/filter/event_id",
         "/filter/event_type",
         "/filter/q",
+        "/filter/resource_id",
         "/filter/response_status",
         "/filter/since",
         "/filter/sort",

@@ -25,6 +25,8 @@ impl Dice {
 
 const NAMES: [&str; 4] = ["a", "a.b", "a.b.c", "z"];
 
+const RESOURCES: [&str; 3] = ["r-1", "r-2", "o"];
+
 fn patient() -> FinishRules {
     FinishRules {
         rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
@@ -56,7 +58,9 @@ async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
     }
     for n in 0..40 {
         let at = now().plus_ms(n / 2);
-        let accepted = world.take(vec![an_event(dice.pick(&NAMES), "{}")], at).await;
+        let mut event = an_event(dice.pick(&NAMES), "{}");
+        event.resource_id = dice.maybe(&RESOURCES).map(str::to_owned);
+        let accepted = world.take(vec![event], at).await;
         for queued in &accepted[0].queued {
             let outcome = match dice.roll(8) {
                 0 => continue,
@@ -75,13 +79,15 @@ async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
     (world, ids)
 }
 
-fn filter(dice: &mut Dice, ids: &[EndpointId]) -> AttemptFilter {
+fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt]) -> AttemptFilter {
     let times: Vec<Timestamp> = (0..22).map(|n| now().plus_ms(n)).collect();
     let types: Vec<TypeFilter> =
         ["a", "a.*", "a.b", "a.b.*", "z", "y"].iter().filter_map(|text| TypeFilter::parse(text)).collect();
     let statuses: Vec<StatusFilter> =
         ["500", "5xx", "404", "200"].iter().filter_map(|text| StatusFilter::parse(text)).collect();
     let wanted = dice.roll(3);
+    // Ids narrow a filter down to nearly nothing, so few filters have one.
+    let row = (dice.roll(4) == 0).then(|| dice.pick(rows));
     AttemptFilter {
         endpoint: dice.maybe(ids),
         status: (0..wanted).map(|_| dice.pick(AttemptStatus::ALL)).collect(),
@@ -89,9 +95,12 @@ fn filter(dice: &mut Dice, ids: &[EndpointId]) -> AttemptFilter {
         response_status: dice.maybe(&statuses),
         error_kind: dice.maybe(&[ErrorKind::Timeout, ErrorKind::HttpStatus, ErrorKind::Tls]),
         trigger: dice.maybe(&[Trigger::Event, Trigger::Retry, Trigger::Manual]),
+        event: row.as_ref().and_then(|row| dice.maybe(&[row.event_id])),
+        resource: row.as_ref().and_then(|_| dice.maybe(&RESOURCES).map(str::to_owned)),
+        delivery: row.as_ref().and_then(|row| dice.maybe(&[row.delivery_id])),
         since: dice.maybe(&times),
         until: dice.maybe(&times),
-        q: dice.maybe(&["o".to_owned(), "TWO".to_owned(), "b.c".to_owned(), "%".to_owned()]),
+        q: dice.maybe(&["o", "TWO", "b.c", "%", "r-1"]).map(str::to_owned),
     }
 }
 
@@ -107,9 +116,10 @@ async fn a_bulk_retry_means_the_exhausted_rows_of_the_list() {
     let mut dice = Dice(7);
     let (world, ids) = world_with_rows(&mut dice).await;
     let open = &ids[..2];
+    let rows = world.list(AttemptFilter::default(), Sort::default(), first_page(10_000)).await.rows;
     let mut seen = BTreeSet::new();
     for _ in 0..300 {
-        let filter = filter(&mut dice, &ids);
+        let filter = filter(&mut dice, &ids, &rows);
         let meant = listed(&world, &filter, open).await;
         let count = world.store.job_count(world.app, Work::Retry(filter.clone())).await.unwrap().unwrap();
         assert_eq!(count, meant.len() as u64, "{filter:?}");
@@ -118,7 +128,7 @@ async fn a_bulk_retry_means_the_exhausted_rows_of_the_list() {
     assert!(seen.len() > 5 && seen.contains(&0), "the filters do not tell rows apart: {seen:?}");
 
     for _ in 0..20 {
-        let filter = filter(&mut dice, &ids);
+        let filter = filter(&mut dice, &ids, &rows);
         let meant = listed(&world, &filter, open).await;
         let note = Box::new(|_: &BulkJob| activity(ActivityKind::DeliveryBulkRetried));
         let made =

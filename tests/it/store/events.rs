@@ -172,9 +172,39 @@ async fn events_are_listed_newest_first_and_filtered() {
     assert_eq!(list(of(TypeFilter::Below(event_type("a"))), first_page(9)).await.0, [4, 1, 0]);
     assert_eq!(list(of(TypeFilter::Exactly(event_type("a.b"))), first_page(9)).await.0, [4, 0]);
     assert_eq!(list(of(TypeFilter::Exactly(event_type("none"))), first_page(9)).await.1, 0);
-    let filter =
-        EventFilter { since: Some(now().plus_ms(1)), until: Some(now().plus_ms(3)), event_type: None };
+    let (since, until) = (Some(now().plus_ms(1)), Some(now().plus_ms(3)));
+    let filter = EventFilter { since, until, ..EventFilter::default() };
     assert_eq!(list(filter, first_page(9)).await, (vec![2, 1], 2, None));
+}
+
+#[tokio::test]
+async fn events_are_found_by_their_resource_and_by_a_search_text() {
+    let world = fresh().await;
+    let mut ids = Vec::new();
+    for (name, resource) in
+        [("order.paid", "o-1"), ("order.sent", "o-1"), ("user.new", "u-1"), ("user.new", "order")]
+    {
+        let event = NewEvent { resource_id: Some(resource.to_owned()), ..an_event(name, "1") };
+        ids.push(world.take(vec![event], now()).await.remove(0).event.id);
+    }
+    world.add_app("other").await;
+    let list = async |filter: EventFilter| {
+        let page = world.store.event_list(world.app, filter, first_page(9)).await.unwrap();
+        assert_eq!(page.total.rows, page.rows.len() as u64);
+        page.rows.iter().map(|event| ids.iter().position(|id| *id == event.id).unwrap()).collect::<Vec<_>>()
+    };
+    let resource = |text: &str| EventFilter { resource: Some(text.to_owned()), ..EventFilter::default() };
+    assert_eq!(list(resource("o-1")).await, [1, 0]);
+    assert!(list(resource("O-1")).await.is_empty());
+    let sent = Some(TypeFilter::Exactly(event_type("order.sent")));
+    assert_eq!(list(EventFilter { event_type: sent, ..resource("o-1") }).await, [1]);
+    let q = |text: &str| EventFilter { q: Some(text.to_owned()), ..EventFilter::default() };
+    assert_eq!(list(q("ORDER")).await, [1, 0], "the resource id is order");
+    assert_eq!(list(q("order")).await, [3, 1, 0]);
+    assert_eq!(list(q("u-1")).await, [2]);
+    assert_eq!(list(q(&ids[2].to_string())).await, [2]);
+    assert_eq!(list(EventFilter { q: Some("sent".to_owned()), ..resource("o-1") }).await, [1]);
+    assert!(list(q("nothing")).await.is_empty());
 }
 
 #[tokio::test]

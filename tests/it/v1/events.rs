@@ -321,7 +321,7 @@ async fn events_are_filtered_by_type_and_time() {
         ("since=2026-03-01T12:00:00+02:00", "since"),
         ("until=1714540478", "until"),
         ("until=", "until"),
-        ("q=x", "q"),
+        ("query=x", "query"),
         ("status=pending", "status"),
     ] {
         assert_invalid(&app.get(&format!("/v1/events?{query}")).await, vec![parameter]);

@@ -196,6 +196,11 @@ async fn every_bad_parameter_is_named() {
             ("sort=--status", &["sort"]),
             ("sort=", &["sort"]),
             ("sort=status&sort=created_at", &["sort"]),
+            ("event_id=", &["event_id"]),
+            ("event_id=0198c2f46b2f7d1199aa3c4e5f607182", &["event_id"]),
+            ("resource_id=", &["resource_id"]),
+            ("delivery_id=0x1", &["delivery_id"]),
+            ("delivery_id=-1", &["delivery_id"]),
             ("state=failed", &["state"]),
             ("Status=failed", &["Status"]),
             (
@@ -207,7 +212,50 @@ async fn every_bad_parameter_is_named() {
         }
         let long = "x".repeat(201);
         assert_invalid(&app.get(&format!("{list}?q={long}")).await, vec!["q"]);
+        let long = "x".repeat(256);
+        assert_invalid(&app.get(&format!("{list}?resource_id={long}")).await, vec!["resource_id"]);
     }
     assert_invalid(&app.get(&format!("{}?endpoint_id=none", lists[0])).await, vec!["endpoint_id"]);
     assert_invalid(&app.get(&format!("{}?endpoint_id={id}", lists[1])).await, vec!["endpoint_id"]);
+}
+
+#[tokio::test]
+async fn ids_find_their_rows_in_the_log_and_in_a_bulk_retry() {
+    let log = log().await;
+    let rows = log.app.rows().await;
+    let x2 = rows.iter().find(|row| row["status"] == "exhausted" && row["event_type"] == "user.x").unwrap();
+    let (event, delivery) = (x2["event_id"].as_str().unwrap(), &x2["delivery_id"]);
+    for query in [format!("event_id={event}"), format!("delivery_id={delivery}"), format!("q={event}")] {
+        assert_eq!(log.found(&query).await, [X2, X1], "{query}");
+    }
+    assert_eq!(log.found(&format!("event_id={event}&status=failed")).await, [X1]);
+    assert_eq!(log.found(&format!("delivery_id={}", x2["id"])).await, [""; 0]);
+    let body = json!({ "event_type": "other", "payload": 1, "resource_id": "Order 7/ü" });
+    log.app.post("/v1/events", body).await.expect(202);
+    for (query, found) in [
+        ("resource_id=Order+7%2F%C3%BC", 1),
+        ("resource_id=Order+7", 0),
+        ("q=Order+7%2F%C3%BC", 1),
+        ("q=Order+7", 0),
+    ] {
+        assert_eq!(log.found(query).await.len(), found, "{query}");
+        assert_eq!(
+            log.app.get(&format!("/v1/events?{query}")).await.json()["meta"]["total"],
+            found,
+            "{query}"
+        );
+    }
+    for (filter, matched) in [
+        (json!({ "event_id": event }), 1),
+        (json!({ "delivery_id": delivery }), 1),
+        (json!({ "delivery_id": x2["id"] }), 0),
+        (json!({ "q": event }), 1),
+        (json!({ "resource_id": "Order 7/ü" }), 0),
+    ] {
+        let body = json!({ "filter": filter, "dry_run": true });
+        let job = log.app.post("/v1/webhooks/deliveries/retry", body).await.expect(202);
+        assert_eq!(job["data"]["attributes"]["matched"], matched, "{filter}");
+    }
+    let export = log.app.get(&format!("/v1/webhooks/deliveries/export?format=jsonl&event_id={event}")).await;
+    assert_eq!(export.text.lines().count(), 2);
 }

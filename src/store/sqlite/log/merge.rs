@@ -17,7 +17,8 @@ use rusqlite::{Connection, params};
 use crate::domain::AttemptId;
 use crate::store::sqlite::engine::zones::{IdRange, TimeRange};
 use crate::store::sqlite::log::class::STATUSES;
-use crate::store::sqlite::log::plan::{Plan, Scope, Stream};
+use crate::store::sqlite::log::plan::{Plan, Stream};
+use crate::store::sqlite::log::walk::{Column, column_sql, created_at, in_direction, walk};
 use crate::store::{LogKey, Sort, SortField, SortValue};
 
 /// Where a row stands in an order: the smaller, the earlier.
@@ -117,6 +118,7 @@ pub(crate) fn find(
     let behind = after.map(|key| of_key(sort, key));
     let to_gather = plan.bounds.gather_streams;
     let mut search = Search { conn, plan, sort, behind, top: Top::new(behind, most), to_gather };
+    search.by_name()?;
     match sort.field {
         SortField::Id | SortField::Status | SortField::ResponseStatus => search.by_class()?,
         SortField::AttemptedAt | SortField::ResponseTime => search.by_column()?,
@@ -136,6 +138,15 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// The rows that an id names.
+    fn by_name(&mut self) -> rusqlite::Result<()> {
+        let (sort, top) = (self.sort, &mut self.top);
+        self.plan.each_named(self.conn, |row| {
+            top.offer(Rank::new(sort, row.value(sort.field), row.id));
+            true
+        })
+    }
+
     // -----------------------------------------------------------------------------------------
     // By what the class tells
 
@@ -153,7 +164,7 @@ impl Search<'_> {
     /// What all rows of a stream are sorted by.
     fn value_of(&self, stream: Stream) -> Option<i64> {
         match (self.sort.field, stream.class) {
-            (SortField::Status, Some(class)) => Some(2 * class.status_rank() as i64),
+            (SortField::Status, Some(class)) => Some(class.status_order()),
             (SortField::ResponseStatus, Some(class)) => class.response_status(),
             _ => Some(0),
         }
@@ -203,7 +214,7 @@ impl Search<'_> {
         let range = self.plan.range;
         let gather = self.plan.bounds.gather;
         let spans = self.plan.spans(self.conn, range)?;
-        if range != TimeRange::ALL && self.plan.count(self.conn, gather + 1)? <= gather {
+        if range != TimeRange::ALL && self.plan.count_streams(self.conn, gather + 1)? <= gather {
             for stream in self.plan.streams(self.conn, false)? {
                 self.gather(*stream, &spans, None)?;
             }
@@ -357,7 +368,7 @@ impl Search<'_> {
             self.top.offer(Rank::new(sort, Some(created_at(self.conn, *id)?), *id));
         }
         // All there is has been found; or else, something may come before the last of it.
-        let (Some(last_id), true) = (by_id.last(), self.top.is_full()) else { return Ok(()) };
+        let (Some(last_id), true) = (by_id.last(), by_id.len() >= self.top.most) else { return Ok(()) };
         let Some((Some(last), _)) = self.top.found.peek().map(|rank| rank.parts(sort)) else { return Ok(()) };
         let ids = if sort.descending {
             range.since = range.since.max(last);
@@ -408,84 +419,4 @@ impl Search<'_> {
         }
         Ok(first.found.into_sorted_vec().into_iter().map(|rank| rank.parts(sort).1).collect())
     }
-}
-
-fn in_direction(spans: &[IdRange], descending: bool) -> Box<dyn Iterator<Item = &IdRange> + '_> {
-    if descending { Box::new(spans.iter().rev()) } else { Box::new(spans.iter()) }
-}
-
-fn created_at(conn: &Connection, id: i64) -> rusqlite::Result<i64> {
-    conn.prepare_cached("SELECT created_at FROM attempts WHERE id = ?1")?.query_row([id], |row| row.get(0))
-}
-
-/// What is read of a row besides its id. Anything but nothing means to look the row up in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Column {
-    None,
-    CreatedAt,
-    AttemptedAt,
-    ResponseTime,
-}
-
-impl Column {
-    fn name(self) -> &'static str {
-        match self {
-            Column::None => "NULL",
-            Column::CreatedAt => "created_at",
-            Column::AttemptedAt => "attempted_at",
-            Column::ResponseTime => "response_time_ms",
-        }
-    }
-
-    /// The last part of its indexes' names.
-    fn index(self) -> &'static str {
-        if self == Column::ResponseTime { "time" } else { "attempted" }
-    }
-}
-
-pub(crate) fn walk_sql(stream: Stream, descending: bool, column: Column) -> String {
-    let created_at = if column == Column::None { "NULL" } else { "created_at" };
-    format!(
-        "SELECT id, {created_at}, {} FROM {} AND id >= ?3 AND id <= ?4 ORDER BY id {}",
-        column.name(),
-        stream.by_id(),
-        if descending { "DESC" } else { "ASC" }
-    )
-}
-
-/// Shows rows of a stream by id, with `created_at` and the column's value, until `show` has had enough;
-/// then it is `true`.
-fn walk(
-    conn: &Connection,
-    stream: Stream,
-    span: IdRange,
-    descending: bool,
-    column: Column,
-    mut show: impl FnMut(i64, Option<i64>, Option<i64>) -> bool,
-) -> rusqlite::Result<bool> {
-    let [scope, class] = stream.lead();
-    let mut statement = conn.prepare_cached(&walk_sql(stream, descending, column))?;
-    let mut rows = statement.query([scope, class, span.from, span.to])?;
-    while let Some(row) = rows.next()? {
-        if !show(row.get(0)?, row.get(1)?, row.get(2)?) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Rows of a class in the order of a column: those with a value in a range, or those with one value
-/// (`ties`) and ids in a range.
-pub(crate) fn column_sql(scope: Scope, column: Column, descending: bool, ties: bool) -> String {
-    let (scope, name, index) = (scope.name(), column.name(), column.index());
-    let direction = if descending { "DESC" } else { "ASC" };
-    let (values, order) = if ties {
-        (format!("{name} = ?3 AND id >= ?4 AND id <= ?5"), format!("id {direction}"))
-    } else {
-        (format!("{name} >= ?3 AND {name} <= ?4"), format!("{name} {direction}, id {direction}"))
-    };
-    format!(
-        "SELECT id, {name} FROM attempts INDEXED BY attempts_{scope}_{index} \
-         WHERE {scope} = ?1 AND class = ?2 AND {name} IS NOT NULL AND {values} ORDER BY {order}"
-    )
 }

@@ -16,8 +16,9 @@ use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
 use crate::store::sqlite::engine::zones::{ATTEMPTS, IdRange, TimeRange, ZONE_BITS, Zones};
 use crate::store::sqlite::log::class::Class;
+use crate::store::sqlite::log::named::{Named, NamedRow};
 use crate::store::sqlite::queue::endpoints;
-use crate::store::sqlite::queue::filter::{search, types};
+use crate::store::sqlite::queue::filter::{Found, search, types};
 use crate::store::{AttemptFilter, StatusFilter};
 
 /// Numbers that say when to read one way or another. They change the cost and never the result; tests
@@ -181,6 +182,10 @@ impl Selection {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     parts: Vec<ScopeSelection>,
+    named: Option<Named>,
+    /// What of the filter holds for rows that an id names, too.
+    endpoint: Option<EndpointRow>,
+    kinds: Kinds,
     selection: Selection,
     pub(crate) range: TimeRange,
     pub(crate) bounds: Bounds,
@@ -201,17 +206,24 @@ impl Plan {
             since: filter.since.map_or(i64::MIN, |since| since.as_millis()),
             until: filter.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
         };
-        let parts = parts(conn, app, filter)?;
-        if parts.is_empty() || range.since > range.until {
+        let Some(names) = Names::of(conn, app, filter)? else { return Ok(None) };
+        let named = Named::of_filter(conn, app, filter, names.found.as_ref())?;
+        let (parts, named) = match named {
+            Some(named) => (vec![], named),
+            None => names.parts(conn, app)?,
+        };
+        if (parts.is_empty() && named.is_none()) || range.since > range.until {
             return Ok(None);
         }
+        let Names { endpoint, kinds, .. } = names;
         let selection = Selection {
             status: filter.status.clone(),
             response_status: filter.response_status,
             error_kind: filter.error_kind,
             trigger: filter.trigger,
         };
-        Ok(Some(Plan { parts, selection, range, bounds, streams: Default::default() }))
+        let streams = Default::default();
+        Ok(Some(Plan { parts, named, endpoint, kinds, selection, range, bounds, streams }))
     }
 
     /// The streams that the filter lets through; the rows of each are of one class if `by_class`, or
@@ -260,6 +272,19 @@ impl Plan {
 
     /// How many rows there are, counted up to `cap`.
     pub(crate) fn count(&self, conn: &Connection, cap: u64) -> rusqlite::Result<u64> {
+        let mut counted = self.count_streams(conn, cap)?;
+        self.each_named(conn, |_| {
+            counted += 1;
+            counted < cap
+        })?;
+        Ok(counted.min(cap))
+    }
+
+    /// How many rows the streams have, counted up to `cap`.
+    pub(crate) fn count_streams(&self, conn: &Connection, cap: u64) -> rusqlite::Result<u64> {
+        if self.parts.is_empty() {
+            return Ok(0);
+        }
         let spans = self.spans(conn, self.range)?;
         let mut counted = 0;
         for stream in self.streams(conn, false)? {
@@ -270,61 +295,86 @@ impl Plan {
         }
         Ok(counted)
     }
+
+    /// Shows the rows that an id names, in no order, until `show` has had enough.
+    pub(crate) fn each_named(
+        &self,
+        conn: &Connection,
+        mut show: impl FnMut(&NamedRow) -> bool,
+    ) -> rusqlite::Result<()> {
+        let Some(named) = &self.named else { return Ok(()) };
+        named.each(conn, |row| {
+            let is_meant = self.endpoint.is_none_or(|endpoint| endpoint == row.endpoint)
+                && self.kinds.admits(row.class.kind())
+                && self.selection.admits(row.class)
+                && self.range.contains(row.created_at);
+            Ok(!is_meant || show(row))
+        })
+    }
 }
 
-/// The scopes that endpoint, type and search text of a filter leave.
-fn parts(conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<Vec<ScopeSelection>> {
-    let endpoint = match filter.endpoint {
-        None => None,
-        Some(id) => match endpoints::row_of(conn, app, id)? {
-            Some(row) => Some(row),
-            None => return Ok(vec![]),
-        },
-    };
-    let asked = match &filter.event_type {
-        Some(names) => Some(sorted(types(conn, app, names)?)),
-        None => None,
-    };
-    let only = |kinds: &Option<Vec<TypeRow>>| kinds.clone().map_or(Kinds::Any, Kinds::Only);
-    let all =
-        || ScopeSelection { scope: endpoint.map_or(Scope::App(app), Scope::Endpoint), kinds: only(&asked) };
-    let parts = match &filter.q {
-        None => vec![all()],
-        Some(q) => {
-            let (found, kinds) = search(conn, app, q)?;
-            let named = endpoint.is_some_and(|row| found.contains(&row));
-            if named
-                || is_all(conn, "endpoints", app, found.len())?
-                || is_all(conn, "event_types", app, kinds.len())?
-            {
-                vec![all()]
-            } else {
-                let of_kind = sorted(match &asked {
-                    Some(asked) => kinds.iter().copied().filter(|kind| asked.contains(kind)).collect(),
-                    None => kinds.clone(),
-                });
-                let scope = endpoint.map_or(Scope::App(app), Scope::Endpoint);
-                let mut parts = vec![ScopeSelection { scope, kinds: Kinds::Only(of_kind.clone()) }];
-                if endpoint.is_none() {
-                    // Of the endpoints that were found, what the first part has not got.
-                    let kinds = match &asked {
-                        Some(asked) => {
-                            Kinds::Only(asked.iter().copied().filter(|k| !of_kind.contains(k)).collect())
-                        }
-                        None if of_kind.is_empty() => Kinds::Any,
-                        None => Kinds::Except(of_kind),
-                    };
-                    let rest = |row: &EndpointRow| ScopeSelection {
-                        scope: Scope::Endpoint(*row),
-                        kinds: kinds.clone(),
-                    };
-                    parts.extend(found.iter().map(rest));
-                }
-                parts
-            }
+/// What the names in a filter lead to.
+struct Names {
+    endpoint: Option<EndpointRow>,
+    kinds: Kinds,
+    found: Option<Found>,
+}
+
+impl Names {
+    /// Looks them up. `None`: no row can match.
+    fn of(conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<Option<Names>> {
+        let endpoint = match filter.endpoint {
+            None => None,
+            Some(id) => match endpoints::row_of(conn, app, id)? {
+                None => return Ok(None),
+                endpoint => endpoint,
+            },
+        };
+        let kinds = match &filter.event_type {
+            Some(names) => Kinds::Only(sorted(types(conn, app, names)?)),
+            None => Kinds::Any,
+        };
+        let found = match &filter.q {
+            Some(q) => Some(search(conn, app, q)?),
+            None => None,
+        };
+        Ok((kinds != Kinds::Only(vec![])).then_some(Names { endpoint, kinds, found }))
+    }
+
+    /// The scopes that endpoint, type and search text leave, and the rows that the text names as an id.
+    fn parts(
+        &self,
+        conn: &Connection,
+        app: AppRow,
+    ) -> rusqlite::Result<(Vec<ScopeSelection>, Option<Named>)> {
+        let scope = self.endpoint.map_or(Scope::App(app), Scope::Endpoint);
+        let all = || (vec![ScopeSelection { scope, kinds: self.kinds.clone() }], None);
+        let Some(found) = &self.found else { return Ok(all()) };
+        let is_all = self.endpoint.is_some_and(|row| found.endpoints.contains(&row))
+            || is_all(conn, "endpoints", app, found.endpoints.len())?
+            || is_all(conn, "event_types", app, found.kinds.len())?;
+        if is_all {
+            return Ok(all());
         }
-    };
-    Ok(parts.into_iter().filter(|part| part.kinds != Kinds::Only(vec![])).collect())
+        let kinds = found.kinds.iter().copied().filter(|kind| self.kinds.admits(*kind));
+        let of_kind = sorted(kinds.collect());
+        let mut parts = vec![ScopeSelection { scope, kinds: Kinds::Only(of_kind.clone()) }];
+        if self.endpoint.is_none() {
+            // Of the endpoints that were found, what the first part has not got.
+            let kinds = match &self.kinds {
+                Kinds::Only(asked) => {
+                    Kinds::Only(asked.iter().copied().filter(|k| !of_kind.contains(k)).collect())
+                }
+                _ if of_kind.is_empty() => Kinds::Any,
+                _ => Kinds::Except(of_kind),
+            };
+            let rest =
+                |row: &EndpointRow| ScopeSelection { scope: Scope::Endpoint(*row), kinds: kinds.clone() };
+            parts.extend(found.endpoints.iter().map(rest));
+        }
+        parts.retain(|part| part.kinds != Kinds::Only(vec![]));
+        Ok((parts, Named::of_text(app, found)))
+    }
 }
 
 fn sorted(mut rows: Vec<TypeRow>) -> Vec<TypeRow> {

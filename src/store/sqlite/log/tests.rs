@@ -8,15 +8,15 @@ use rusqlite::{Connection, params};
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::zones;
-use crate::store::sqlite::engine::zones::IdRange;
 use crate::store::sqlite::engine::{migrations, pool};
 use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::events::EventRange;
-use crate::store::sqlite::log::merge::{Column, column_sql, walk_sql};
+use crate::store::sqlite::log::event_list::{EventSet, EventStream};
+use crate::store::sqlite::log::named::Key;
 use crate::store::sqlite::log::plan::{Bounds, Scope, Stream, next_class_sql};
-use crate::store::sqlite::log::{events as event_list, list as log};
+use crate::store::sqlite::log::walk::{Column, column_sql, walk_sql};
+use crate::store::sqlite::log::{event_list, list as log};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
@@ -87,6 +87,41 @@ fn add_names(conn: &Connection, apps: &[AppId]) -> Vec<EndpointId> {
     endpoints
 }
 
+#[derive(Clone, Copy)]
+struct Newest {
+    id: i64,
+    delivery: i64,
+    endpoint: i64,
+    kind: i64,
+    event: i64,
+}
+
+/// Some row of an app which the next one follows: it becomes `failed`.
+fn newest(conn: &Connection, is_wanted: bool, app: i64) -> Option<Newest> {
+    let sql = "SELECT id, coalesce(first_id, id), endpoint, type, event FROM attempts \
+               WHERE app = ?1 AND status <> 'failed' ORDER BY id * 7919 % 101 LIMIT 1";
+    let read = |row: &rusqlite::Row<'_>| {
+        let (id, delivery, endpoint) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Newest { id, delivery, endpoint, kind: row.get(3)?, event: row.get(4)? })
+    };
+    let found = is_wanted.then(|| conn.query_row(sql, [app], read).ok()).flatten()?;
+    conn.execute("UPDATE attempts SET status = 'failed' WHERE id = ?1", [found.id]).unwrap();
+    Some(found)
+}
+
+const RESOURCES: [Option<&str>; 7] =
+    [None, None, Some("r-1"), Some("hot"), Some("hot"), Some("hot"), Some("lic")];
+
+fn add_event(conn: &Connection, dice: &mut Dice, app: i64, kind: i64, at: Timestamp) -> i64 {
+    conn.execute(
+        "INSERT INTO events (uid, app, type, origin, deliveries, created_at, payload, resource_id) \
+         VALUES (?1, ?2, ?3, 'client', 1, ?4, x'31', ?5)",
+        params![EventId::new(at), app, kind, at, dice.pick(&RESOURCES)],
+    )
+    .unwrap();
+    conn.last_insert_rowid()
+}
+
 /// A log of two apps, in which time goes back and forth and nothing goes together.
 fn disorder(seed: u64, rows: usize) -> World {
     let dir = tempfile::tempdir().unwrap();
@@ -100,24 +135,28 @@ fn disorder(seed: u64, rows: usize) -> World {
         let app = i64::from(dice.roll(6) == 0);
         let endpoint = app * 3 + dice.pick(&[1, 1, 1, 1, 2, 3]);
         let kind = app * 5 + dice.pick(&[1, 1, 1, 2, 3, 3, 4, 5]);
-        conn.execute(
-            "INSERT INTO events (uid, app, type, origin, deliveries, created_at, payload) \
-             VALUES (?1, ?2, ?3, 'client', 1, ?4, x'31')",
-            params![EventId::new(at(clock)), app + 1, kind, at(clock)],
-        )
-        .unwrap();
+        let before = newest(&conn, dice.roll(3) == 0, app + 1);
+        let (endpoint, kind) = before.map_or((endpoint, kind), |row| (row.endpoint, row.kind));
+        let event =
+            before.map_or_else(|| add_event(&conn, &mut dice, app + 1, kind, at(clock)), |row| row.event);
+        let trigger = match before {
+            Some(_) => dice.pick(&[Trigger::Retry, Trigger::Retry, Trigger::Manual, Trigger::Recover]),
+            None => dice.pick(Trigger::ALL),
+        };
         let attempted =
             dice.pick(&[None, Some(-7), Some(0), Some(9), Some(60_000), Some(3_600_000), Some(1 << 30)]);
         conn.execute(
-            "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, created_at, due_at, \
-             attempted_at, response_status, response_time_ms, error_kind) \
-             VALUES (?1, ?2, last_insert_rowid(), ?3, ?4, ?5, 1, ?6, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, created_at, \
+             due_at, attempted_at, response_status, response_time_ms, error_kind) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?8, ?9, ?10, ?11, ?12)",
             params![
+                before.map(|row| row.delivery),
                 app + 1,
                 endpoint,
+                event,
                 kind,
                 dice.pick(AttemptStatus::ALL),
-                dice.pick(Trigger::ALL),
+                trigger,
                 at(clock),
                 attempted.map(|ms| at(clock + ms)),
                 dice.pick(&[None, Some(200), Some(200), Some(204), Some(404), Some(500), Some(503)]),
@@ -174,6 +213,8 @@ fn is_meant(filter: &AttemptFilter, row: &Attempt) -> bool {
     let has = |q: &str| {
         let texts = [&row.endpoint_name, &row.endpoint_url, row.event_type.as_str()];
         texts.iter().any(|text| fold(text).contains(&fold(q)))
+            || row.event_id.to_string() == q
+            || row.resource_id.as_deref() == Some(q)
     };
     filter.endpoint.is_none_or(|id| row.endpoint_id == id)
         && (filter.status.is_empty() || filter.status.contains(&row.status))
@@ -181,6 +222,9 @@ fn is_meant(filter: &AttemptFilter, row: &Attempt) -> bool {
         && filter.response_status.is_none_or(of_status)
         && filter.error_kind.is_none_or(|kind| row.error_kind == Some(kind))
         && filter.trigger.is_none_or(|trigger| row.trigger == trigger)
+        && filter.event.is_none_or(|event| row.event_id == event)
+        && filter.resource.as_ref().is_none_or(|resource| row.resource_id.as_ref() == Some(resource))
+        && filter.delivery.is_none_or(|delivery| row.delivery_id == delivery)
         && filter.since.is_none_or(|since| row.created_at >= since)
         && filter.until.is_none_or(|until| row.created_at < until)
         && filter.q.as_deref().is_none_or(has)
@@ -251,6 +295,7 @@ fn filters(world: &World) -> Vec<AttemptFilter> {
     for q in ["FÜCHSE_", "order", "x.test", "lic", "o", "nothing", "x.test/1", "e"] {
         all.push(AttemptFilter { q: Some(q.to_owned()), ..none() });
     }
+    all.extend(by_ids(world));
     // Several at once.
     let since = Some(middle.plus_ms(-20));
     let lic = Some(TypeFilter::Below(name("lic")));
@@ -261,6 +306,37 @@ fn filters(world: &World) -> Vec<AttemptFilter> {
     let (ones, twos): (Vec<_>, Vec<_>) =
         (all.iter().map(of(one)).collect(), all.iter().map(of(two)).collect());
     all.into_iter().chain(ones).chain(twos).collect()
+}
+
+/// Filters that name an event, a resource or a delivery, alone and with others.
+fn by_ids(world: &World) -> Vec<AttemptFilter> {
+    let none = AttemptFilter::default;
+    let q = |q: &str| AttemptFilter { q: Some(q.to_owned()), ..none() };
+    let resource = |text: &str| AttemptFilter { resource: Some(text.to_owned()), ..none() };
+    let later = world.rows.iter().rev().find(|row| row.delivery_id != row.id);
+    let row = later.unwrap_or(&world.rows[0]);
+    let (event, delivery) = (Some(row.event_id), Some(row.delivery_id));
+    let since = Some(world.rows[world.rows.len() / 2].created_at);
+    let lic = Some(TypeFilter::Below(EventType::parse("lic").unwrap()));
+    vec![
+        AttemptFilter { event, ..none() },
+        AttemptFilter { event: Some(EventId::new(at(0))), ..none() },
+        AttemptFilter { delivery, ..none() },
+        AttemptFilter { delivery: Some(row.id), ..none() },
+        AttemptFilter { delivery: Some(crate::domain::AttemptId(1 << 40)), ..none() },
+        resource("r-1"),
+        resource("hot"),
+        resource("ho"),
+        AttemptFilter { status: vec![AttemptStatus::Failed], ..resource("hot") },
+        AttemptFilter { event_type: lic.clone(), since, ..resource("hot") },
+        AttemptFilter { event, delivery, ..resource("hot") },
+        AttemptFilter { resource: Some("hot".to_owned()), ..q("order") },
+        AttemptFilter { resource: Some("lic".to_owned()), ..q("lic") },
+        AttemptFilter { event, ..q("r-1") },
+        q(&row.event_id.to_string()),
+        q("r-1"),
+        AttemptFilter { event_type: lic, since, ..q("hot") },
+    ]
 }
 
 fn sorts() -> impl Iterator<Item = Sort> {
@@ -332,31 +408,37 @@ fn the_list_of_events_finds_what_it_should_on_logs_in_disorder() {
         let mut statement = world
             .conn
             .prepare(
-                "SELECT v.id, v.uid, y.name, v.created_at FROM events v JOIN event_types y ON y.id = v.type \
+                "SELECT v.id, v.uid, y.name, v.created_at, v.resource_id FROM events v JOIN event_types y ON y.id = v.type \
                  WHERE v.app = 1 AND v.origin <> 'test' AND v.payload IS NOT NULL ORDER BY v.id DESC",
             )
             .unwrap();
         let all = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .unwrap()
-            .collect::<rusqlite::Result<Vec<(i64, EventId, EventType, Timestamp)>>>()
+            .collect::<rusqlite::Result<Vec<(i64, EventId, EventType, Timestamp, Option<String>)>>>()
             .unwrap();
-        for AttemptFilter { event_type, since, until, .. } in filters(&world) {
-            let filter = EventFilter { event_type, since, until };
-            let is_meant = |kind: &EventType, at: Timestamp| {
-                filter.event_type.as_ref().is_none_or(|name| match name {
-                    TypeFilter::Exactly(name) => kind == name,
-                    TypeFilter::Below(stem) => kind.as_str().starts_with(&format!("{stem}.")),
-                }) && filter.since.is_none_or(|since| at >= since)
-                    && filter.until.is_none_or(|until| at < until)
-            };
-            let wanted: Vec<_> = all.iter().filter(|(_, _, kind, at)| is_meant(kind, *at)).collect();
+        for AttemptFilter { event_type, resource, since, until, q, .. } in filters(&world) {
+            let filter = EventFilter { event_type, resource, since, until, q };
+            let is_meant =
+                |(_, id, kind, at, about): &(i64, EventId, EventType, Timestamp, Option<String>)| {
+                    filter.event_type.as_ref().is_none_or(|name| match name {
+                        TypeFilter::Exactly(name) => kind == name,
+                        TypeFilter::Below(stem) => kind.as_str().starts_with(&format!("{stem}.")),
+                    }) && filter.since.is_none_or(|since| *at >= since)
+                        && filter.until.is_none_or(|until| *at < until)
+                        && filter.resource.as_ref().is_none_or(|resource| about.as_ref() == Some(resource))
+                        && filter.q.as_ref().is_none_or(|q| {
+                            let is_part = fold(kind.as_str()).contains(&fold(q));
+                            is_part || id.to_string() == *q || about.as_ref() == Some(q)
+                        })
+                };
+            let wanted: Vec<_> = all.iter().filter(|event| is_meant(event)).collect();
             for per_page in [7, 200] {
                 let mut start = Start::Page(1);
                 for number in 1..=(wanted.len() as u32).div_ceil(per_page).max(1) {
                     let from = (number - 1) * per_page;
                     let wanted_here = wanted.iter().skip(from as usize).take(per_page as usize);
-                    let wanted_here: Vec<_> = wanted_here.map(|(_, id, _, _)| *id).collect();
+                    let wanted_here: Vec<_> = wanted_here.map(|(_, id, ..)| *id).collect();
                     for start in [start.clone(), Start::Page(number)] {
                         let page = PageRequest { start, per_page };
                         let page = event_list::list(&world.conn, world.app, &filter, &page, 2).unwrap();
@@ -535,14 +617,27 @@ fn every_way_to_read_the_log_is_led_by_an_index_to_its_last_column() {
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN attempts"), "{sql}\n{plan}");
         assert_eq!(reads_rows(&conn, sql), from_rows, "{sql}");
     };
-    for (kind, index) in [
-        (None, "events_app (app=? AND rowid>?"),
-        (Some(TypeRow(1)), "events_type (app=? AND type=? AND rowid>?"),
+    for (set, index) in [
+        (EventSet::All, "events_app (app=? AND rowid>?"),
+        (EventSet::Kind(TypeRow(1)), "events_type (app=? AND type=? AND rowid>?"),
+        (EventSet::Resource("r".to_owned()), "events_resource (app=? AND resource_id=? AND rowid>?"),
+        (EventSet::One(EventRow(1)), "INTEGER PRIMARY KEY"),
     ] {
+        let covers = matches!(set, EventSet::Kind(_));
+        let stream = EventStream::of(set);
         for mixed in [true, false] {
-            let sql = EventRange { kind, span: IdRange { mixed, ..IdRange::ALL } }.ids_sql();
-            expect(&sql, index, mixed || kind.is_none());
+            expect(&stream.ids_sql(mixed), index, mixed || !covers);
         }
+    }
+    for (key, indexes) in [
+        (Key::Delivery(1), ["INTEGER PRIMARY KEY", "attempts_first (first_id=?)"]),
+        (Key::Event(EventRow(1)), ["attempts_event (event=?)", "attempts_event (event=?)"]),
+        (
+            Key::Resource("r".to_owned()),
+            ["events_resource (app=? AND resource_id=?)", "attempts_event (event=?)"],
+        ),
+    ] {
+        indexes.iter().for_each(|index| expect(&key.sql(), index, true));
     }
     for (scope, lead) in [(Scope::App(AppRow(1)), "app"), (Scope::Endpoint(EndpointRow(1)), "endpoint")] {
         let index = format!("INDEX attempts_{lead}_class ({lead}=? AND class>? AND class<?)");

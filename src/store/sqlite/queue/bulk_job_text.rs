@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::bulk_job::Work;
 use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
-use crate::domain::{AttemptStatus, ErrorKind, Timestamp, Trigger};
+use crate::domain::{AttemptId, AttemptStatus, ErrorKind, Timestamp, Trigger};
 use crate::store::sqlite::engine::error::fault;
 
 #[derive(Serialize, Deserialize)]
@@ -24,6 +24,13 @@ struct StoredFilter {
     response_status: Option<StoredStatus>,
     error_kind: Option<String>,
     trigger: Option<String>,
+    // Jobs of earlier versions have none of these three.
+    #[serde(default)]
+    event: Option<String>,
+    #[serde(default)]
+    resource: Option<String>,
+    #[serde(default)]
+    delivery: Option<i64>,
     since: Option<i64>,
     until: Option<i64>,
     q: Option<String>,
@@ -87,6 +94,9 @@ fn keep_filter(filter: &AttemptFilter) -> StoredFilter {
         }),
         error_kind: filter.error_kind.as_ref().map(ToString::to_string),
         trigger: filter.trigger.as_ref().map(ToString::to_string),
+        event: filter.event.as_ref().map(ToString::to_string),
+        resource: filter.resource.clone(),
+        delivery: filter.delivery.map(|id| id.0),
         since: filter.since.map(Timestamp::as_millis),
         until: filter.until.map(Timestamp::as_millis),
         q: filter.q.clone(),
@@ -104,6 +114,9 @@ fn read_filter(stored: StoredFilter) -> Option<AttemptFilter> {
         }),
         error_kind: all(stored.error_kind, ErrorKind::parse)?,
         trigger: all(stored.trigger, Trigger::parse)?,
+        event: all(stored.event, |id| id.parse().ok())?,
+        resource: stored.resource,
+        delivery: stored.delivery.map(AttemptId),
         since: stored.since.map(Timestamp::from_millis),
         until: stored.until.map(Timestamp::from_millis),
         q: stored.q,
@@ -136,6 +149,9 @@ mod tests {
             response_status: Some(StatusFilter::Class(5)),
             error_kind: Some(ErrorKind::Timeout),
             trigger: Some(Trigger::Retry),
+            event: Some(EventId::new(now)),
+            resource: Some("order \"7\"".to_owned()),
+            delivery: Some(AttemptId(7)),
             since: Some(now),
             until: Some(now.plus_ms(1)),
             q: Some("\"%_ü".to_owned()),
@@ -155,6 +171,14 @@ mod tests {
         ] {
             assert_eq!(read_work(&write_work(&work)).unwrap(), work);
         }
+    }
+
+    #[test]
+    fn work_of_a_version_with_fewer_filters_reads() {
+        let text = r#"{"retry":{"endpoint":null,"status":[],"event_type":null,"response_status":null,
+            "error_kind":null,"trigger":null,"since":null,"until":null,"q":"x"}}"#;
+        let filter = AttemptFilter { q: Some("x".to_owned()), ..AttemptFilter::default() };
+        assert_eq!(read_work(text).unwrap(), Work::Retry(filter));
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! Lists are not read this way, because a condition may leave few rows of many: see
 //! [`crate::store::sqlite::log::plan`].
 
-use rusqlite::types::{FromSql, Value};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::domain::EventId;
 use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::values::fold::fold;
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
 
@@ -30,7 +31,7 @@ impl Wanted {
         filter: &AttemptFilter,
     ) -> rusqlite::Result<Option<Wanted>> {
         let mut wanted = Wanted::default();
-        let searched = match &filter.q {
+        let found = match &filter.q {
             Some(q) => Some(search(conn, app, q)?),
             None => None,
         };
@@ -42,26 +43,21 @@ impl Wanted {
             None => None,
         };
         // One of the two leads, and its index gives the order.
-        match (endpoint, &searched) {
-            (Some(endpoint), _) => wanted.and("endpoint = ?", [Value::Integer(endpoint.0)]),
-            (None, Some((found, types))) if types.is_empty() && found.len() == 1 => {
-                wanted.and("endpoint = ?", [Value::Integer(found[0].0)]);
+        match (endpoint, found.as_ref().and_then(Found::only_endpoint)) {
+            (Some(endpoint), _) | (None, Some(endpoint)) => {
+                wanted.and("endpoint = ?", [Value::Integer(endpoint.0)]);
             }
-            _ => wanted.and("app = ?", [Value::Integer(app.0)]),
+            (None, None) => wanted.and("app = ?", [Value::Integer(app.0)]),
         }
-        if let Some((found, types)) = &searched {
-            if found.is_empty() && types.is_empty() {
+        if let Some(found) = &found {
+            if found.is_nothing() {
                 return Ok(None);
             }
-            // The plus keeps SQLite from leading with these, which would lose the order.
-            wanted.and(
-                &format!(
-                    "(+endpoint IN ({}) OR +type IN ({}))",
-                    numbers(found.iter().map(|row| row.0)),
-                    numbers(types.iter().map(|row| row.0))
-                ),
-                [],
-            );
+            let (condition, values) = found.condition();
+            wanted.and(&condition, values);
+        }
+        if !wanted.add_ids(conn, app, filter)? {
+            return Ok(None);
         }
         wanted.add_statuses(&filter.status);
         if let Some(names) = &filter.event_type {
@@ -106,6 +102,25 @@ impl Wanted {
         self.values.extend(values);
     }
 
+    /// What the filter's ids ask for; `false` when they name nothing.
+    fn add_ids(&mut self, conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<bool> {
+        if let Some(id) = filter.event {
+            let event = conn
+                .prepare_cached(EVENT_ROW)?
+                .query_row(params![id, app], |row| row.get::<_, i64>(0))
+                .optional()?;
+            let Some(event) = event else { return Ok(false) };
+            self.and("+event = ?", [Value::Integer(event)]);
+        }
+        if let Some(resource) = &filter.resource {
+            self.and(OF_RESOURCE, [text(resource)]);
+        }
+        if let Some(delivery) = filter.delivery {
+            self.and("coalesce(first_id, id) = ?", [Value::Integer(delivery.0)]);
+        }
+        Ok(true)
+    }
+
     /// Literals, because the partial index of exhausted rows is only used when the word stands there.
     fn add_statuses(&mut self, statuses: &[AttemptStatus]) {
         match statuses {
@@ -138,24 +153,90 @@ impl Wanted {
     }
 }
 
-/// Endpoints (deleted ones too) and event types whose names contain a text.
-pub(crate) fn search(
+/// The row of an event of an app.
+pub(crate) const EVENT_ROW: &str = "SELECT id FROM events WHERE uid = ?1 AND app = ?2";
+/// Whether the event of an attempt is about a resource.
+const OF_RESOURCE: &str = "EXISTS (SELECT 1 FROM events v WHERE v.id = attempts.event AND v.resource_id = ?)";
+
+/// What a search text leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Endpoints (deleted ones too) and event types whose names contain it.
+    pub(crate) endpoints: Vec<EndpointRow>,
+    pub(crate) kinds: Vec<TypeRow>,
+    /// The event with this id.
+    pub(crate) event: Option<EventRow>,
+    /// The text, if there is an event with this resource id.
+    pub(crate) resource: Option<String>,
+}
+
+impl Found {
+    fn is_nothing(&self) -> bool {
+        *self == Found::default()
+    }
+
+    /// The endpoint, if it leads to nothing else.
+    fn only_endpoint(&self) -> Option<EndpointRow> {
+        let Found { endpoints, kinds, event: None, resource: None } = self else { return None };
+        if kinds.is_empty() && endpoints.len() == 1 { endpoints.first().copied() } else { None }
+    }
+
+    /// The plus keeps SQLite from leading with one of these, which would lose the order.
+    fn condition(&self) -> (String, Vec<Value>) {
+        let mut condition = format!(
+            "(+endpoint IN ({}) OR +type IN ({})",
+            numbers(self.endpoints.iter().map(|row| row.0)),
+            numbers(self.kinds.iter().map(|row| row.0))
+        );
+        let mut values = Vec::new();
+        if let Some(event) = self.event {
+            condition.push_str(" OR +event = ?");
+            values.push(Value::Integer(event.0));
+        }
+        if let Some(resource) = &self.resource {
+            condition.push_str(" OR ");
+            condition.push_str(OF_RESOURCE);
+            values.push(text(resource));
+        }
+        condition.push(')');
+        (condition, values)
+    }
+}
+
+/// What a search text leads to in an app.
+pub(crate) fn search(conn: &Connection, app: AppRow, q: &str) -> rusqlite::Result<Found> {
+    let (event, resource) = search_ids(conn, app, q)?;
+    let sql =
+        "SELECT id FROM endpoints WHERE app = ?1 AND (text_contains(name, ?2) OR text_contains(url, ?2))";
+    let endpoints = conn
+        .prepare_cached(sql)?
+        .query_map(params![app, fold(q)], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let kinds = search_types(conn, app, q)?;
+    Ok(Found { endpoints, kinds, event, resource })
+}
+
+/// The event types whose names contain a text.
+pub(crate) fn search_types(conn: &Connection, app: AppRow, q: &str) -> rusqlite::Result<Vec<TypeRow>> {
+    conn.prepare_cached("SELECT id FROM event_types WHERE app = ?1 AND text_contains(name, ?2)")?
+        .query_map(params![app, fold(q)], |row| row.get(0))?
+        .collect()
+}
+
+/// The event with this id, and the text if it is the resource id of an event.
+pub(crate) fn search_ids(
     conn: &Connection,
     app: AppRow,
     q: &str,
-) -> rusqlite::Result<(Vec<EndpointRow>, Vec<TypeRow>)> {
-    let q = fold(q);
-    fn find<T: FromSql>(conn: &Connection, sql: &str, app: AppRow, q: &str) -> rusqlite::Result<Vec<T>> {
-        conn.prepare_cached(sql)?.query_map(params![app, q], |row| row.get(0))?.collect()
-    }
-    let found = find(
-        conn,
-        "SELECT id FROM endpoints WHERE app = ?1 AND (text_contains(name, ?2) OR text_contains(url, ?2))",
-        app,
-        &q,
-    )?;
-    let types = find(conn, "SELECT id FROM event_types WHERE app = ?1 AND text_contains(name, ?2)", app, &q)?;
-    Ok((found, types))
+) -> rusqlite::Result<(Option<EventRow>, Option<String>)> {
+    let event = match q.parse::<EventId>() {
+        Ok(id) => conn.prepare_cached(EVENT_ROW)?.query_row(params![id, app], |row| row.get(0)).optional()?,
+        Err(_) => None,
+    };
+    let is_resource = conn
+        .prepare_cached("SELECT 1 FROM events WHERE app = ?1 AND resource_id = ?2 LIMIT 1")?
+        .exists(params![app, q])?;
+    Ok((event, is_resource.then(|| q.to_owned())))
 }
 
 /// The rows of the types that a filter means.
@@ -177,7 +258,7 @@ pub(crate) fn types(conn: &Connection, app: AppRow, filter: &TypeFilter) -> rusq
 }
 
 /// Row numbers as a list in SQL. They come from the database, so there is nothing to quote.
-fn numbers(rows: impl Iterator<Item = i64>) -> String {
+pub(crate) fn numbers(rows: impl Iterator<Item = i64>) -> String {
     rows.map(|row| row.to_string()).collect::<Vec<_>>().join(", ")
 }
 

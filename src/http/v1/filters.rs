@@ -1,0 +1,87 @@
+//! Reads the filters of the log and of events, for every operation that takes them: as parameters of lists, exports
+//! and the stream, and as `filter` of a bulk retry.
+
+use crate::domain::event::RESOURCE_ID_MAX_CHARS;
+use crate::domain::filter::{AttemptFilter, EventFilter, Sort, StatusFilter, TypeFilter};
+use crate::domain::{AttemptStatus, ErrorKind, Trigger};
+use crate::http::request::values::Values;
+
+use super::id_of;
+use super::params::{SEARCH_MAX, SORTS};
+
+/// The names of a bulk retry's filters. `sort` is accepted, so that the query of a list can be used as it is; all that
+/// matches is meant in any order.
+pub(super) const OF_BULK_RETRY: &[&str] = &[
+    "status",
+    "event_type",
+    "endpoint_id",
+    "response_status",
+    "error_kind",
+    "trigger",
+    "event_id",
+    "resource_id",
+    "delivery_id",
+    "since",
+    "until",
+    "q",
+    "sort",
+];
+
+/// Reads the log filters (section 5 of the contract).
+pub(super) fn of_log(values: &mut impl Values) -> AttemptFilter {
+    let words = |words: &[&str]| format!("one of {}", words.join(", "));
+    AttemptFilter {
+        endpoint: values.value("endpoint_id", "the UUID of a webhook", id_of),
+        status: values.values("status", &words(AttemptStatus::WORDS), AttemptStatus::parse),
+        event_type: event_type(values),
+        response_status: values.number_or_text(
+            "response_status",
+            "a status such as 500, or a class such as 5xx",
+            StatusFilter::parse,
+        ),
+        error_kind: values.value("error_kind", &words(ErrorKind::WORDS), ErrorKind::parse),
+        trigger: values.value("trigger", &words(Trigger::WORDS), Trigger::parse),
+        event: values.value("event_id", "the id of an event (evt_ and 32 hexadecimal digits)", id_of),
+        resource: resource(values),
+        delivery: values.number_or_text("delivery_id", "the id of a delivery, a whole number", id_of),
+        since: values.timestamp("since"),
+        until: values.timestamp("until"),
+        q: search_text(values),
+    }
+}
+
+/// Reads the filters of the list of events.
+pub(super) fn of_events(values: &mut impl Values) -> EventFilter {
+    EventFilter {
+        event_type: event_type(values),
+        resource: resource(values),
+        since: values.timestamp("since"),
+        until: values.timestamp("until"),
+        q: search_text(values),
+    }
+}
+
+/// Reads the order of the log.
+pub(super) fn sort(values: &mut impl Values) -> Sort {
+    let expected = format!("one of {}", SORTS.join(", "));
+    values.value("sort", &expected, Sort::parse).unwrap_or_default()
+}
+
+/// Reads `q`; an empty one is none.
+pub(super) fn search_text(values: &mut impl Values) -> Option<String> {
+    let expected = format!("at most {SEARCH_MAX} characters");
+    let text = |text: &str| (text.chars().count() <= SEARCH_MAX).then(|| text.to_owned());
+    values.value("q", &expected, text).filter(|q| !q.is_empty())
+}
+
+fn event_type(values: &mut impl Values) -> Option<TypeFilter> {
+    let expected = "an event type (license.assigned), or one followed by .* (license.*)";
+    values.value("event_type", expected, TypeFilter::parse)
+}
+
+fn resource(values: &mut impl Values) -> Option<String> {
+    let expected = format!("1 to {RESOURCE_ID_MAX_CHARS} characters");
+    let text =
+        |text: &str| (1..=RESOURCE_ID_MAX_CHARS).contains(&text.chars().count()).then(|| text.to_owned());
+    values.value("resource_id", &expected, text)
+}
