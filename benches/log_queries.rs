@@ -15,13 +15,14 @@ use std::sync::Arc;
 use postrider::domain::attempts::attempt::{
     AttemptStatus, ErrorKind, Failure, Outcome, Request, Response, Trigger,
 };
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::{AppId, AttemptId, Epoch, EventId, EventType, Headers, Timestamp};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
-    PageRequest, QueueStore as _, Sort, SortField, SortValue, Start, StatusFilter, Taken, TypeFilter,
+    PageRequest, QueueStore as _, SentAs, Sort, SortField, SortValue, Start, StatusFilter, Taken, TypeFilter,
 };
 use rusqlite::Connection;
 
@@ -125,7 +126,13 @@ async fn write_round(store: &SqliteStore) -> (f64, f64) {
     }
     let posted = ids.len() as f64 * 1e9 / (monotonic() - begun) as f64;
     let rules = FinishRules {
-        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(Schedule::new(vec![]).expect("no retries are a schedule")),
     };
     let mut dice = Dice(7);
@@ -133,7 +140,12 @@ async fn write_round(store: &SqliteStore) -> (f64, f64) {
     for chunk in ids.chunks(500) {
         let ends = chunk.iter().map(|id| {
             let (code, error, took) = end(&mut dice, id.0 % ENDPOINTS, false, false);
-            store.attempt_finish(*id, outcome(now, code, error, took).into(), rules.clone(), Epoch::FIRST)
+            store.attempt_finish(
+                *id,
+                outcome(now, code, error, took).into(),
+                rules.clone(),
+                SentAs::in_epoch(Epoch::FIRST),
+            )
         });
         for finished in futures_util::future::join_all(ends).await {
             finished.expect("storage takes results");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use divan::{Bencher, counter::ItemsCount};
 use postrider::delivery::sending::guard::Guard;
 use postrider::domain::attempts::attempt::{Outcome, Request, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::network::NetworkPolicy;
@@ -18,7 +19,7 @@ use postrider::domain::{AppId, Epoch, EventPattern, EventType, Headers, SigningS
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventStore as _, FinishRules, LogStore as _, NewEvent, PageRequest,
-    QueueStore as _, Sort, Start, Taken,
+    QueueStore as _, SentAs, Sort, Start, Taken,
 };
 use tokio::runtime::Runtime;
 use url::Url;
@@ -132,9 +133,14 @@ impl World {
 
     async fn finish(&self, ids: Vec<postrider::domain::AttemptId>) {
         let now = Timestamp::from_millis(log::END);
-        let results = ids
-            .into_iter()
-            .map(|id| self.store.attempt_finish(id, outcome(now).into(), self.rules.clone(), Epoch::FIRST));
+        let results = ids.into_iter().map(|id| {
+            self.store.attempt_finish(
+                id,
+                outcome(now).into(),
+                self.rules.clone(),
+                SentAs::in_epoch(Epoch::FIRST),
+            )
+        });
         for finished in futures_util::future::join_all(results).await {
             finished.expect("storage takes results");
         }
@@ -163,7 +169,13 @@ fn writing() -> (Runtime, World) {
     log::add_endpoint(&path).expect("an endpoint");
     let (store, app) = open(&runtime, &path);
     let rules = FinishRules {
-        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(Schedule::new(vec![]).expect("no retries are a schedule")),
     };
     (runtime, World { store, app, rules, _dir: dir })

@@ -18,6 +18,7 @@ use std::time::Duration;
 use log::{END, monotonic, options, type_name};
 use postrider::cluster::AlwaysLeader;
 use postrider::domain::attempts::attempt::{Outcome, Request, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::retention::{Rule, Rules as Retention};
@@ -25,7 +26,7 @@ use postrider::domain::{AppId, Epoch, EventType, Headers, Span, Timestamp};
 use postrider::host::clock::FakeClock;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
-    AppStore as _, EventStore as _, FinishRules, NewEvent, QueueStore as _, Store, Taken,
+    AppStore as _, EventStore as _, FinishRules, NewEvent, QueueStore as _, SentAs, Store, Taken,
 };
 use postrider::upkeep::retention::Sweeper;
 
@@ -60,7 +61,12 @@ impl Load {
         for queued in accepted.iter().flat_map(|accepted| &accepted.queued) {
             let finished = self
                 .store
-                .attempt_finish(queued.attempt_id, outcome(now).into(), self.rules.clone(), Epoch::FIRST)
+                .attempt_finish(
+                    queued.attempt_id,
+                    outcome(now).into(),
+                    self.rules.clone(),
+                    SentAs::in_epoch(Epoch::FIRST),
+                )
                 .await;
             finished.expect("storage takes results");
         }
@@ -135,7 +141,13 @@ async fn measure(path: &std::path::Path) -> f64 {
     let store = SqliteStore::open(path, options()).expect("the log");
     let app = store.app_find("default").await.expect("storage answers").expect("there is one app").id;
     let rules = FinishRules {
-        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(Schedule::new(vec![]).expect("no retries are a schedule")),
     };
     let (times, stop) = (Mutex::default(), AtomicBool::new(false));

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::domain::alert::{AlertTarget, AlertTry};
-use crate::domain::{AlertKind, AppId, AttemptId, Outcome, Timestamp};
+use crate::domain::{AlertKind, AppId, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::metrics::Exposition;
 use crate::http::state::Readiness;
 use crate::metrics::Metrics;
@@ -28,6 +28,10 @@ pub(super) struct Delivering(pub(super) Dispatcher);
 impl Dispatch for Delivering {
     fn in_flight(&self, app: AppId) -> u64 {
         self.0.meters().in_flight_of(app)
+    }
+
+    fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
+        self.0.sending()
     }
 
     async fn send_test(

@@ -13,6 +13,7 @@ use crate::delivery::courier::RetryPolicy;
 use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
 use crate::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use crate::delivery::{Sender, SenderConfig};
+use crate::domain::attempts::hold::DisableRules;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
@@ -147,7 +148,12 @@ impl Deps<'_> {
         let retry_policy = RetryPolicy {
             schedule: Arc::new(config.delivery.retry_schedule.clone()),
             jitter: config.delivery.jitter,
-            disable_after_failures: config.delivery.disable_after_failures,
+            circuit_failures: config.delivery.circuit_failures,
+            disable: DisableRules {
+                failures: config.delivery.disable_after_failures,
+                after_ms: config.delivery.disable_after.as_millis_i64(),
+            },
+            hold_at_most_ms: config.delivery.hold_at_most.as_millis_i64(),
         };
         let limits = SlotLimits {
             concurrency: config.delivery.concurrency,
@@ -238,7 +244,7 @@ impl Deps<'_> {
             exports: Arc::new(Exports::new(store(), clock(), max_rows, workbooks)),
             jobs: Arc::new(Jobs::new(store(), clock(), signals())),
             overviews: Arc::new(Overviews::new(store(), clock(), dispatch())),
-            deliveries: Arc::new(Deliveries::new(store(), clock(), signals())),
+            deliveries: Arc::new(Deliveries::new(store(), clock(), dispatch(), signals())),
             statistics: Arc::new(Statistics::new(store(), clock())),
             retention: Arc::new(Retention::new(store(), clock(), sweep(), upkeep.rules.clone())),
             about: Arc::new(About::new(store(), facts)),

@@ -41,6 +41,7 @@ const fn unset(name: &'static str, kind: Kind, about: &'static str) -> KeySpec {
 }
 
 const MIB: u64 = 1 << 20;
+const DAY_MS: u64 = 86_400_000;
 const U32: u64 = u32::MAX as u64;
 
 /// All keys, in display order.
@@ -105,10 +106,31 @@ pub static KEYS: &[KeySpec] = &[
         "Maximum number of requests in flight to one endpoint.",
     ),
     key(
+        "delivery.circuit_failures",
+        Kind::Count { min: 0, max: U32 },
+        "5",
+        "Failures in a row (no response, 408, or 5xx, over 10 s or more) that put an endpoint on hold: only \
+         probes are sent until one succeeds, and no retry is used up; 0 = never.",
+    ),
+    key(
+        "delivery.hold_at_most",
+        Kind::Span { min_ms: 0, max_ms: 30 * DAY_MS },
+        "3d",
+        "How long a delivery is held at most, from when it was first held; then it is exhausted. 0s = no limit.",
+    ),
+    key(
         "delivery.disable_after_failures",
         Kind::Count { min: 0, max: U32 },
         "20",
-        "Consecutive failed attempts that disable an endpoint; 0 = never.",
+        "Consecutive failed attempts that disable an endpoint, if nothing has succeeded for \
+         delivery.disable_after; 0 = never.",
+    ),
+    key(
+        "delivery.disable_after",
+        Kind::Span { min_ms: 0, max_ms: 90 * DAY_MS },
+        "5d",
+        "How long nothing has succeeded before delivery.disable_after_failures disables an endpoint. 0s = the \
+         failures alone decide.",
     ),
     key(
         "delivery.response_body_limit",

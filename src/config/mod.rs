@@ -92,8 +92,15 @@ pub struct Delivery {
     pub concurrency: usize,
     /// Maximum requests in flight to one endpoint, at least 1.
     pub endpoint_concurrency: usize,
-    /// Consecutive failed attempts that disable an endpoint; 0 = never.
+    /// Failures in a row that put an endpoint on hold; 0 = never.
+    pub circuit_failures: u32,
+    /// How long a delivery may be held before it is exhausted; 0 = no limit.
+    pub hold_at_most: Span,
+    /// Consecutive failed attempts that disable an endpoint, if nothing has succeeded for `disable_after`; 0 =
+    /// never.
     pub disable_after_failures: u32,
+    /// How long nothing has succeeded before an endpoint is disabled; 0 = the number of failures alone counts.
+    pub disable_after: Span,
     /// Stored bytes of a response body.
     pub response_body_limit: usize,
 }
@@ -254,7 +261,10 @@ impl Config {
                 jitter: s.get("delivery.jitter"),
                 concurrency: s.get("delivery.concurrency"),
                 endpoint_concurrency: s.get("delivery.endpoint_concurrency"),
+                circuit_failures: s.get("delivery.circuit_failures"),
+                hold_at_most: s.get("delivery.hold_at_most"),
                 disable_after_failures: s.get("delivery.disable_after_failures"),
+                disable_after: s.get("delivery.disable_after"),
                 response_body_limit: s.get("delivery.response_body_limit"),
             },
             signing: Signing { headers: s.get("signing.headers") },
@@ -308,6 +318,9 @@ mod tests {
         assert_eq!(waits, ["2m", "8m", "20m"]);
         assert_eq!(c.delivery.jitter, 0.1);
         assert_eq!((c.delivery.concurrency, c.delivery.endpoint_concurrency), (256, 10));
+        assert_eq!(c.delivery.circuit_failures, 5);
+        let spans = (c.delivery.hold_at_most.to_string(), c.delivery.disable_after.to_string());
+        assert_eq!(spans, ("3d".to_owned(), "5d".to_owned()));
         assert_eq!((c.delivery.disable_after_failures, c.delivery.response_body_limit), (20, 16 * 1_024));
         assert_eq!(c.signing.headers, ["X-Webhook-Signature"]);
         assert!(c.network.allow.is_empty());

@@ -18,11 +18,12 @@ use tracing::Instrument as _;
 
 use crate::cluster::Ownership;
 use crate::domain::attempts::attempt::{Failure, Request};
+use crate::domain::attempts::hold::DisableRules;
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::{AttemptId, EndpointId, Epoch, ErrorKind, Outcome, Timestamp, Trigger};
 use crate::host::clock::{Chance, Clock};
-use crate::store::{FinishRules, Finished, LoadedAttempt, Store, StoreError, TestDelivery};
+use crate::store::{FinishRules, Finished, LoadedAttempt, SentAs, Store, StoreError, TestDelivery};
 use crate::trace;
 
 use super::meters::{AttemptSummary, Meters};
@@ -54,18 +55,45 @@ impl InFlight {
         self.noted().take()
     }
 
+    /// Whether a request was noted.
+    pub fn is_noted(&self) -> bool {
+        self.noted().is_some()
+    }
+
     fn noted(&self) -> MutexGuard<'_, Option<(Timestamp, Request)>> {
         // The value is replaced as a whole, so it is consistent even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An attempt to send, and the epoch in which its shard is held.
+/// An attempt to send, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed {
     pub(super) id: AttemptId,
     pub(super) endpoint: EndpointId,
-    pub(super) epoch: Epoch,
+    pub(super) sent: SentAs,
+}
+
+/// How a request ended, as far as it concerns the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestEnd {
+    /// With a 2xx.
+    Succeeded,
+    Failed,
+    TimedOut,
+    /// Nothing was sent, for a cause of this machine: it says nothing about the endpoint.
+    Local,
+}
+
+impl RequestEnd {
+    fn of(kind: Option<ErrorKind>) -> RequestEnd {
+        match kind {
+            None => RequestEnd::Succeeded,
+            Some(ErrorKind::Timeout) => RequestEnd::TimedOut,
+            Some(ErrorKind::Local) => RequestEnd::Local,
+            Some(_) => RequestEnd::Failed,
+        }
+    }
 }
 
 /// The progress of an attempt, for the scheduler.
@@ -75,7 +103,7 @@ pub(super) enum CourierReport {
     /// Storage failed to load the attempt.
     LoadFailed { id: AttemptId, endpoint: EndpointId },
     /// The request is finished; the slot is free.
-    Sent { id: AttemptId, endpoint: EndpointId, timed_out: bool },
+    Sent { id: AttemptId, endpoint: EndpointId, ended: RequestEnd },
     /// Storage failed to commit a result; the courier retries.
     Stuck,
     /// The result is committed. `was_stuck`: after a [`CourierReport::Stuck`].
@@ -89,14 +117,20 @@ pub struct RetryPolicy {
     pub schedule: Arc<Schedule>,
     /// Random extra delay added to each wait, as a fraction: 0.1 = up to 10 %.
     pub jitter: f64,
-    /// Failed attempts in a row that disable an endpoint; 0 = never.
-    pub disable_after_failures: u32,
+    /// Failures in a row that put an endpoint on hold; 0 = never.
+    pub circuit_failures: u32,
+    /// When failures disable an endpoint.
+    pub disable: DisableRules,
+    /// How long a delivery may be held, in milliseconds; 0 = no limit.
+    pub hold_at_most_ms: i64,
 }
 
 /// Loads, sends, commits.
 pub(super) struct Courier {
     deps: CourierDeps,
     meters: Arc<Meters>,
+    /// What is being sent, until its result is committed.
+    sending: Mutex<HashMap<AttemptId, EndpointId>>,
 }
 
 /// What the courier works with.
@@ -116,7 +150,22 @@ pub(super) struct CourierDeps {
 impl Courier {
     /// A courier with new counters.
     pub(super) fn new(deps: CourierDeps) -> Courier {
-        Courier { deps, meters: Arc::new(Meters::default()) }
+        Courier { deps, meters: Arc::new(Meters::default()), sending: Mutex::default() }
+    }
+
+    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
+    pub(super) fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
+        self.in_flight().iter().map(|(id, endpoint)| (*id, *endpoint)).collect()
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<AttemptId, EndpointId>> {
+        // Each change is one insertion or removal, so it is consistent even after a panic.
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a delivery may be held, in milliseconds; 0 = no limit.
+    pub(super) fn hold_at_most_ms(&self) -> i64 {
+        self.deps.policy.hold_at_most_ms
     }
 
     /// Its counters.
@@ -170,20 +219,20 @@ impl Courier {
     {
         let mut loaded: HashMap<_, _> = loaded.into_iter().map(|attempt| (attempt.id, attempt)).collect();
         let mut last = None;
-        for Claimed { id, endpoint, epoch } in batch {
+        for Claimed { id, endpoint, sent } in batch {
             match loaded.remove(&id) {
                 Some(attempt) => {
-                    if let Some((attempt, epoch)) = last.replace((attempt, epoch)) {
+                    if let Some((attempt, sent)) = last.replace((attempt, sent)) {
                         let (courier, report) = (self.clone(), report.clone());
-                        tasks.spawn(async move { courier.deliver(attempt, epoch, report).await });
+                        tasks.spawn(async move { courier.deliver(attempt, sent, report).await });
                     }
                 }
                 None => report(CourierReport::NotSent { id, endpoint }).await,
             }
         }
         // The last one, which is often the only one, runs in this task.
-        if let Some((attempt, epoch)) = last {
-            self.deliver(attempt, epoch, report).await;
+        if let Some((attempt, sent)) = last {
+            self.deliver(attempt, sent, report).await;
         }
     }
 
@@ -192,15 +241,16 @@ impl Courier {
         !self.deps.stop.is_cancelled() && self.deps.ownership.epoch_of(endpoint) == Some(epoch)
     }
 
-    async fn deliver<F, Fut>(&self, attempt: LoadedAttempt, epoch: Epoch, report: F)
+    async fn deliver<F, Fut>(&self, attempt: LoadedAttempt, sent: SentAs, report: F)
     where
         F: Fn(CourierReport) -> Fut,
         Fut: Future<Output = ()>,
     {
-        let (id, endpoint) = (attempt.id, attempt.endpoint.id);
+        let (id, endpoint, epoch) = (attempt.id, attempt.endpoint.id, sent.epoch);
         if !self.may_send(endpoint, epoch) {
             return report(CourierReport::NotSent { id, endpoint }).await;
         }
+        self.in_flight().insert(id, endpoint);
         let span = trace::attempt(trace::Attempt {
             attempt_id: id.0,
             attempt: attempt.attempt,
@@ -215,9 +265,8 @@ impl Courier {
         let summary = AttemptSummary::from(&outcome);
         log(&attempt, &outcome);
         drop(attempt);
-        report(CourierReport::Sent { id, endpoint, timed_out: summary.kind == Some(ErrorKind::Timeout) })
-            .await;
-        let (finished, was_stuck) = self.commit(id, Arc::new(outcome), epoch, &report).await;
+        report(CourierReport::Sent { id, endpoint, ended: RequestEnd::of(summary.kind) }).await;
+        let (finished, was_stuck) = self.commit(id, Arc::new(outcome), sent, &report).await;
         match &finished {
             Finished::Done { status, .. } => self.meters.count(*status, &summary),
             Finished::StaleEpoch => {
@@ -226,6 +275,7 @@ impl Courier {
             }
             Finished::Stale => {}
         }
+        self.in_flight().remove(&id);
         report(CourierReport::Committed { id, endpoint, finished, was_stuck }).await;
     }
 
@@ -264,7 +314,9 @@ impl Courier {
         let (kind, message) = tokio::select! {
             outcome = sending => match outcome {
                 Ok(outcome) => return outcome,
-                Err(_) => (ErrorKind::Protocol, PANICKED),
+                // Once the request was noted, it may have been sent.
+                Err(_) if flight.is_noted() => (ErrorKind::Protocol, PANICKED),
+                Err(_) => (ErrorKind::Local, PANICKED),
             },
             () = self.deps.interrupt.cancelled() => match attempt.trigger {
                 Trigger::Test => (ErrorKind::Interrupted, TEST_INTERRUPTED),
@@ -291,7 +343,7 @@ impl Courier {
         &self,
         id: AttemptId,
         outcome: Arc<Outcome>,
-        epoch: Epoch,
+        sent: SentAs,
         report: &F,
     ) -> (Finished, bool)
     where
@@ -301,13 +353,15 @@ impl Courier {
         let mut stuck = false;
         loop {
             let rules = Rules {
-                disable_after_failures: self.deps.policy.disable_after_failures,
+                circuit_failures: self.deps.policy.circuit_failures,
+                disable: self.deps.policy.disable,
+                hold_at_most_ms: self.deps.policy.hold_at_most_ms,
                 jitter: self.deps.policy.jitter,
                 // A random number costs a system call; only a retry needs one.
                 unit: if outcome.failure.is_some() { self.deps.chance.unit() } else { 0.0 },
             };
             let rules = FinishRules { rules, default_schedule: self.deps.policy.schedule.clone() };
-            match self.deps.store.attempt_finish(id, outcome.clone(), rules, epoch).await {
+            match self.deps.store.attempt_finish(id, outcome.clone(), rules, sent).await {
                 Ok(finished) => return (finished, stuck),
                 // Storage was closed by the stop: the row stays pending and is sent again (at least once).
                 Err(StoreError::Closed) => return (Finished::Stale, stuck),

@@ -20,6 +20,7 @@ use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
 use crate::delivery::sending::recipients::Recipient;
 use crate::domain::attempts::attempt::{Outcome, Request, Response};
+use crate::domain::attempts::hold::DisableRules;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::EndpointSettings;
 use crate::domain::{
@@ -28,7 +29,7 @@ use crate::domain::{
 };
 use crate::host::vault::Vault;
 use crate::service::By;
-use crate::store::{FinishRules, Finished, LoadedAttempt, NewEvent, Queued, Store, Taken};
+use crate::store::{FinishRules, Finished, LoadedAttempt, NewEvent, Queued, SentAs, Store, Taken};
 
 /// Length of the history in days.
 const DAYS: i64 = 7;
@@ -191,7 +192,12 @@ impl HistoryWriter<'_> {
             let outcome = self.outcome(&job, batch[&job.id].plus_ms(i64::from(wait_ms)))?;
             let rules = FinishRules {
                 rules: Rules {
-                    disable_after_failures: self.config.delivery.disable_after_failures,
+                    circuit_failures: 0,
+                    disable: DisableRules {
+                        failures: self.config.delivery.disable_after_failures,
+                        after_ms: 0,
+                    },
+                    hold_at_most_ms: 0,
                     jitter: self.config.delivery.jitter,
                     unit: self.dice.unit(),
                 },
@@ -200,9 +206,9 @@ impl HistoryWriter<'_> {
             results.push((job.id, outcome, rules));
         }
         let store = self.store.clone();
-        let finishing = results
-            .into_iter()
-            .map(|(id, outcome, rules)| store.attempt_finish(id, outcome.into(), rules, Epoch::FIRST));
+        let finishing = results.into_iter().map(|(id, outcome, rules)| {
+            store.attempt_finish(id, outcome.into(), rules, SentAs::in_epoch(Epoch::FIRST))
+        });
         for finished in try_join_all(finishing).await? {
             if let Finished::Done { queued, disabled, .. } = finished {
                 self.queue(queued);

@@ -4,10 +4,15 @@ use bytes::Bytes;
 
 use super::{Endpoint, EventId, EventType, Timestamp};
 use crate::domain::attempts::attempt::AttemptSummary;
+use crate::domain::condition::LastFailure;
 use crate::domain::values::words::words;
 
-/// The system event that tells of an endpoint that was switched off.
+/// The system event that tells of an endpoint that was disabled.
 pub const ENDPOINT_DISABLED: &str = "webhook_endpoint.disabled";
+/// The system event that tells of an endpoint whose attempts fail; once for each outage.
+pub const ENDPOINT_FAILING: &str = "webhook_endpoint.failing";
+/// The system event that tells that an endpoint of which [`ENDPOINT_FAILING`] told works again.
+pub const ENDPOINT_RECOVERED: &str = "webhook_endpoint.recovered";
 /// What a test delivery carries unless it is asked for another type.
 pub const TEST_TYPE: &str = "webhook.test";
 /// The longest `resource_id`, in characters.
@@ -19,28 +24,58 @@ pub const IDEMPOTENCY_MS: i64 = 24 * 3_600_000;
 /// The most events in one batch.
 pub const BATCH_MAX: usize = 1_000;
 
-/// The payload of [`ENDPOINT_DISABLED`]. The URL goes without its query, which may hold a token.
-pub fn endpoint_disabled_payload(endpoint: &Endpoint, reason: &str, failures: u32, at: Timestamp) -> Vec<u8> {
-    let url = endpoint.settings.url.split('?').next().unwrap_or_default();
-    let payload = serde_json::json!({
-        "type": ENDPOINT_DISABLED,
-        "timestamp": at.to_string(),
-        "data": {
-            "endpoint_id": endpoint.id.to_string(),
+/// What a system event says of an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointNews<'a> {
+    /// The type of the event.
+    pub event_type: &'static str,
+    /// The endpoint's state from now on, as [`crate::domain::health`] names it.
+    pub state: &'static str,
+    pub since: Timestamp,
+    pub consecutive_failures: u32,
+    /// The failure that led to it; none when it works again.
+    pub failure: Option<&'a LastFailure>,
+    /// A sentence.
+    pub message: &'a str,
+    pub at: Timestamp,
+}
+
+impl EndpointNews<'_> {
+    /// The event's payload. The URL goes without its query, which may hold a token.
+    pub fn payload(&self, endpoint: &Endpoint) -> Vec<u8> {
+        let url = endpoint.settings.url.split('?').next().unwrap_or_default();
+        let id = endpoint.id.to_string();
+        let mut data = serde_json::json!({
+            "webhook_id": id,
             "name": endpoint.settings.name,
             "url": url,
-            "reason": reason,
-            "consecutive_failures": failures,
-        },
-    });
-    payload.to_string().into_bytes()
+            "state": self.state,
+            "since": self.since.to_string(),
+            "consecutive_failures": self.consecutive_failures,
+            "error_kind": self.failure.map(|failure| failure.kind.as_str()),
+            "response_status": self.failure.and_then(|failure| failure.response_status),
+            "message": self.message,
+        });
+        if self.event_type == ENDPOINT_DISABLED {
+            // As this event was before the others came.
+            data["endpoint_id"] = id.into();
+            data["reason"] = self.message.into();
+        }
+        let payload = serde_json::json!({
+            "type": self.event_type,
+            "timestamp": self.at.to_string(),
+            "data": data,
+        });
+        payload.to_string().into_bytes()
+    }
 }
 
 /// Whether a system event tells of this endpoint, which then is not sent it: what was switched off is
 /// not told that it was.
 pub fn is_about(payload: &[u8], endpoint: super::EndpointId) -> bool {
     let payload: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
-    payload["data"]["endpoint_id"].as_str() == Some(&*endpoint.to_string())
+    let (data, id) = (&payload["data"], endpoint.to_string());
+    [&data["webhook_id"], &data["endpoint_id"]].iter().any(|named| named.as_str() == Some(&*id))
 }
 
 words! {

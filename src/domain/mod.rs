@@ -5,7 +5,8 @@
 //! * [`signing`]: secrets, signatures, and why a signature does not verify.
 //! * [`network`]: which addresses may be reached at all.
 //! * [`filter`]: which rows of a list are selected, and their order.
-//! * [`health`]: how an endpoint is doing. [`alert`]: what people are notified of.
+//! * [`condition`]: an endpoint's failures and its hold. [`health`]: how an endpoint is doing.
+//! * [`alert`]: what people are notified of.
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
 //! * [`gallery`]: recipes for senders and receivers.
 //! * [`retention`]: how long data is kept, and who decides.
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod alert;
 pub mod attempts;
+pub mod condition;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;

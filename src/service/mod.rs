@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::network::without_address;
 use crate::domain::{
-    Activity, ActivityKind, Actor, AppId, AttemptId, Invalid, Outcome, Scope, Scopes, Timestamp,
+    Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
 use crate::store::{LoadedAttempt, StoreError};
 
@@ -36,6 +36,8 @@ pub mod retention;
 pub trait Dispatch: Send + Sync {
     /// Requests of an app that are in flight, tests included.
     fn in_flight(&self, app: AppId) -> u64;
+    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
+    fn sending(&self) -> Vec<(AttemptId, EndpointId)>;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
     /// gives the outcome; `None` if too many tests are in flight. Both are finished even if the caller is dropped
     /// meanwhile.

@@ -7,7 +7,7 @@ use postrider::host::clock::Clock as _;
 use serde_json::json;
 
 use crate::say;
-use crate::support::app::start_time;
+use crate::support::app::{never_disable, start_time};
 use crate::support::{Receiver, Reply, TestApp};
 
 const WAITING: usize = 30;
@@ -15,7 +15,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// A server with deliveries that wait for a retry, and one that is done.
 async fn waiting() -> (TestApp, Receiver) {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 0).await;
+    let app = TestApp::with(never_disable).await;
     let receiver = Receiver::start().await;
     app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["2m", "8m", "20m"] })).await;
     app.post_event("a.done", json!(0)).await;

@@ -26,6 +26,7 @@ use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::attempts::attempt::{Attempt, Failure, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
@@ -208,7 +209,9 @@ impl Node {
         let policy = RetryPolicy {
             schedule: Arc::new(Schedule::new(vec![Span::from_secs(20), Span::from_secs(60)]).unwrap()),
             jitter: 0.0,
-            disable_after_failures: DISABLE_AFTER,
+            circuit_failures: 0,
+            disable: DisableRules { failures: DISABLE_AFTER, after_ms: 0 },
+            hold_at_most_ms: 0,
         };
         let limits = SlotLimits { concurrency: SLOTS, endpoint_concurrency: SLOTS_EACH };
         Node { ownership, signals, _dispatcher: Dispatcher::start(deps, policy, limits) }
@@ -441,7 +444,7 @@ impl World {
     fn retry(&mut self, pick: usize) {
         let log = self.log();
         let Some(row) = log.get(pick % log.len().max(1)) else { return };
-        let retried = self.life().store.attempt_retry(self.app, row.id, self.clock.now(), activity());
+        let retried = self.life().store.attempt_retry(self.app, row.id, vec![], self.clock.now(), activity());
         let Retried::Queued(attempt, queued) = self.wait(retried).unwrap() else { return };
         if attempt.attempt == 1 {
             self.model.accepted.insert(attempt.id);

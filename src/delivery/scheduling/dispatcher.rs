@@ -85,6 +85,11 @@ impl Dispatcher {
         self.courier.meters()
     }
 
+    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
+    pub fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
+        self.courier.sending()
+    }
+
     /// Whether the first poll is done and sending has begun.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()

@@ -63,6 +63,7 @@ words! {
         /// Many deliveries at once.
         DeliveryBulkRetried = "delivery.bulk_retried",
         EndpointRecovered = "endpoint.recovered",
+        EndpointSentNow = "endpoint.sent_now",
         EventReplayed = "event.replayed",
         /// A bulk job was stopped.
         JobCancelled = "job.cancelled",

@@ -10,6 +10,7 @@
 
 use crate::domain::Timestamp;
 use crate::domain::attempts::attempt::{ErrorKind, Outcome};
+use crate::domain::values::words::words;
 
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -30,13 +31,14 @@ const ASKED_WAIT_MS: (i64, i64) = (SECOND_MS, 24 * HOUR_MS);
 /// From this limited probe in a row the shortest wait doubles: a receiver cannot keep us busy each second.
 const DOUBLED_FROM: u32 = 10;
 
-/// Why an endpoint is on hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldReason {
-    /// It was unavailable several times in a row.
-    Circuit,
-    /// It asked for a pause.
-    RateLimited,
+words! {
+    /// Why an endpoint is on hold.
+    pub enum HoldReason {
+        /// It was unavailable several times in a row.
+        Circuit = "circuit",
+        /// It asked for a pause.
+        RateLimited = "rate_limited",
+    }
 }
 
 /// A hold.
@@ -46,8 +48,8 @@ pub struct Hold {
     pub since: Timestamp,
     /// When the next probe may be sent.
     pub next_probe_at: Timestamp,
-    /// Probes that have failed.
-    pub probes: u32,
+    /// Which wait follows if that probe of a circuit fails; see [`PROBE_WAITS_MS`].
+    pub step: u32,
 }
 
 /// Failures in a row for which an endpoint was unavailable.
@@ -117,10 +119,30 @@ impl HoldState {
     #[must_use]
     pub fn after(self, result: Availability, is_probe: bool, now: Timestamp, rules: HoldRules) -> HoldState {
         match result {
+            // What was in flight when the hold began says nothing about the pause that was asked for. A success
+            // says that the receiver is available.
+            Availability::Responds if self.hold.is_some() && !is_probe => self,
+            Availability::Delivered if self.is_limited() && !is_probe => self,
             Availability::Delivered | Availability::Responds => HoldState::default(),
             Availability::RateLimited { until } => self.limited(until, is_probe, now),
             Availability::Unavailable => self.unavailable(is_probe, now, rules),
         }
+    }
+
+    /// The hold as it is now: the pause that a receiver asked for ends by itself.
+    pub fn hold_at(self, now: Timestamp) -> Option<Hold> {
+        self.hold.filter(|hold| hold.reason == HoldReason::Circuit || hold.next_probe_at > now)
+    }
+
+    /// The state when someone asks for a probe at once. If it fails, the pace of the probes begins again.
+    #[must_use]
+    pub fn probe_now(self, now: Timestamp) -> HoldState {
+        let hold = self.hold.map(|hold| Hold { next_probe_at: now, step: 0, ..hold });
+        HoldState { hold, limited: 0, ..self }
+    }
+
+    fn is_limited(self) -> bool {
+        self.hold.is_some_and(|hold| hold.reason == HoldReason::RateLimited)
     }
 
     fn limited(self, until: Option<Timestamp>, is_probe: bool, now: Timestamp) -> HoldState {
@@ -148,7 +170,7 @@ impl HoldState {
             reason: HoldReason::RateLimited,
             since: self.hold.map_or(now, |hold| hold.since),
             next_probe_at,
-            probes: before.map_or(0, |hold| hold.probes + u32::from(is_probe)),
+            step: 0,
         };
         HoldState { hold: Some(hold), row: None, limited }
     }
@@ -158,9 +180,9 @@ impl HoldState {
             // It was in flight when the hold began, and says nothing new.
             Some(_) if !is_probe => self,
             Some(hold) if hold.reason == HoldReason::Circuit => {
-                let probes = hold.probes.saturating_add(1);
-                let next_probe_at = now.plus_ms(probe_wait_ms(probes, rules));
-                HoldState { hold: Some(Hold { probes, next_probe_at, ..hold }), ..self }
+                let next_probe_at = now.plus_ms(probe_wait_ms(hold.step, rules));
+                let step = hold.step.saturating_add(1);
+                HoldState { hold: Some(Hold { step, next_probe_at, ..hold }), ..self }
             }
             // The pause that it asked for is over, and it fails in another way.
             _ => HoldState::default().failed(self.row, now, rules),
@@ -184,24 +206,18 @@ impl HoldState {
             reason: HoldReason::Circuit,
             since: now,
             next_probe_at: now.plus_ms(probe_wait_ms(0, rules)),
-            probes: 0,
+            step: 1,
         });
         HoldState { hold, row: Some(row), limited: 0 }
     }
 }
 
-/// How long after a failure the next probe is sent, when so many have failed.
-fn probe_wait_ms(probes: u32, rules: HoldRules) -> i64 {
-    let at = usize::try_from(probes).unwrap_or(usize::MAX).min(PROBE_WAITS_MS.len() - 1);
+/// How long after a failure the next probe is sent, at this step.
+fn probe_wait_ms(step: u32, rules: HoldRules) -> i64 {
+    let at = usize::try_from(step).unwrap_or(usize::MAX).min(PROBE_WAITS_MS.len() - 1);
     let wait_ms = PROBE_WAITS_MS[at];
     let later = if rules.jitter { wait_ms as f64 / 10.0 * rules.unit.clamp(0.0, 1.0) } else { 0.0 };
     wait_ms + later as i64
-}
-
-/// How many attempts may be sent at once after a hold, at its `step`th round: 1, 2, 4 … up to the endpoint's
-/// slots, so that a receiver that has just recovered is not buried.
-pub fn release(step: u32, slots: usize) -> usize {
-    1usize.checked_shl(step).filter(|n| *n > 0).unwrap_or(usize::MAX).min(slots)
 }
 
 /// When an endpoint is disabled for its failures.
@@ -317,16 +333,44 @@ mod tests {
     }
 
     #[test]
+    fn what_was_in_flight_does_not_end_a_pause_and_a_success_closes_the_circuit() {
+        let paused = HoldState::default().after(RateLimited { until: Some(at(60)) }, false, at(0), RULES);
+        assert_eq!(paused.after(Delivered, false, at(1), RULES), paused);
+        assert_eq!(paused.after(Delivered, true, at(60), RULES), HoldState::default());
+        let open = fails(&[0, 2, 4, 6, 10]);
+        assert_eq!(open.after(Responds, false, at(11), RULES), open);
+        assert_eq!(open.after(Responds, true, at(40), RULES).hold, None);
+        assert_eq!(open.after(Delivered, false, at(11), RULES).hold, None);
+    }
+
+    #[test]
+    fn a_pause_ends_by_itself_and_an_open_circuit_does_not() {
+        let paused = HoldState::default().after(RateLimited { until: Some(at(60)) }, false, at(0), RULES);
+        assert!(paused.hold_at(at(59)).is_some() && paused.hold_at(at(60)).is_none());
+        assert!(fails(&[0, 2, 4, 6, 10]).hold_at(at(9_999)).is_some());
+    }
+
+    #[test]
+    fn a_probe_that_someone_asked_for_begins_the_pace_again() {
+        let mut state = fails(&[0, 2, 4, 6, 10]);
+        for secs in [40, 100, 220] {
+            state = state.after(Unavailable, true, at(secs), RULES);
+        }
+        state = state.probe_now(at(230));
+        assert_eq!(state.hold.unwrap().next_probe_at, at(230));
+        let waits = [231, 261].map(|secs| {
+            state = state.after(Unavailable, true, at(secs), RULES);
+            wait_secs(state, at(secs))
+        });
+        assert_eq!(waits, [30, 60]);
+    }
+
+    #[test]
     fn a_receiver_that_fails_after_its_pause_begins_a_row_of_failures() {
         let paused = HoldState::default().after(RateLimited { until: Some(at(60)) }, false, at(0), RULES);
         assert_eq!(paused.after(Unavailable, false, at(5), RULES), paused, "it was in flight");
         let failed = paused.after(Unavailable, true, at(60), RULES);
         assert_eq!((failed.hold, failed.row.unwrap().count), (None, 1));
-    }
-
-    #[test]
-    fn after_a_hold_sending_grows_up_to_the_slots() {
-        assert_eq!([0, 1, 2, 3, 4, 63, 64, 99].map(|step| release(step, 10)), [1, 2, 4, 8, 10, 10, 10, 10]);
     }
 
     #[test]
@@ -352,7 +396,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_hold_ends_with_any_response_and_its_probes_always_have_a_time(
+        fn a_hold_ends_with_a_probe_that_is_answered_and_its_probes_always_have_a_time(
             steps in proptest::collection::vec((any_result(), any::<bool>(), 0i64..4_000), 1..60),
         ) {
             let (mut state, mut secs) = (HoldState::default(), 0);
@@ -362,7 +406,11 @@ mod tests {
                 let is_probe = is_probe && before.hold.is_some();
                 state = before.after(result, is_probe, now, RULES);
                 match (result, state.hold) {
-                    (Delivered | Responds, hold) => prop_assert_eq!(hold, None),
+                    (Delivered | Responds, hold) if is_probe || before.hold.is_none() => {
+                        prop_assert_eq!(hold, None);
+                    }
+                    (Delivered, hold) if !before.is_limited() => prop_assert_eq!(hold, None),
+                    (Delivered | Responds, _) => prop_assert_eq!(state, before),
                     (RateLimited { .. }, hold) => prop_assert!(hold.is_some()),
                     (Unavailable, _) if before.hold.is_some() && !is_probe => prop_assert_eq!(state, before),
                     (Unavailable, _) => {}

@@ -1,4 +1,4 @@
-//! When the next attempt is due: a pure function of (schedule, step, now, chance, the receiver's wish).
+//! When the next attempt is due: a pure function of (schedule, step, now, chance).
 
 use crate::domain::{Span, Timestamp};
 
@@ -36,20 +36,11 @@ impl Schedule {
 
     /// When the retry after `used` earlier ones is due, or `None` when the schedule is used up.
     ///
-    /// Jitter moves it later by up to `jitter` (0.1 = 10 %) of the wait, as `unit` (0.0..1.0) says. A
-    /// receiver's `not_before` moves it later, never earlier.
-    pub fn next_due(
-        &self,
-        used: u32,
-        now: Timestamp,
-        jitter: f64,
-        unit: f64,
-        not_before: Option<Timestamp>,
-    ) -> Option<Timestamp> {
+    /// Jitter moves it later by up to `jitter` (0.1 = 10 %) of the wait, as `unit` (0.0..1.0) says.
+    pub fn next_due(&self, used: u32, now: Timestamp, jitter: f64, unit: f64) -> Option<Timestamp> {
         let wait = self.0.get(usize::try_from(used).ok()?)?;
         let extra = (wait.as_millis() as f64 * jitter * unit) as i64;
-        let due = now.plus_ms(wait.as_millis_i64()).plus_ms(extra);
-        Some(not_before.map_or(due, |wish| due.max(wish)))
+        Some(now.plus_ms(wait.as_millis_i64()).plus_ms(extra))
     }
 }
 
@@ -68,19 +59,9 @@ mod tests {
     fn the_default_schedule_is_three_retries_over_half_an_hour() {
         let s = schedule(&["2m", "8m", "20m"]);
         let now = Timestamp::from_millis(NOW);
-        let waits: Vec<_> = (0..4)
-            .map(|n| s.next_due(n, now, 0.0, 0.0, None).map(|t| (t.as_millis() - NOW) / 60_000))
-            .collect();
+        let waits: Vec<_> =
+            (0..4).map(|n| s.next_due(n, now, 0.0, 0.0).map(|t| (t.as_millis() - NOW) / 60_000)).collect();
         assert_eq!(waits, [Some(2), Some(8), Some(20), None]);
-    }
-
-    #[test]
-    fn a_receiver_can_ask_for_later_but_not_for_sooner() {
-        let s = schedule(&["1m"]);
-        let now = Timestamp::from_millis(NOW);
-        let due =
-            |wish: i64| s.next_due(0, now, 0.0, 0.0, Some(now.plus_ms(wish))).unwrap().as_millis() - NOW;
-        assert_eq!((due(1_000), due(90_000)), (60_000, 90_000));
     }
 
     #[test]
@@ -95,7 +76,7 @@ mod tests {
         fn jitter_only_delays_and_never_beyond_its_share(wait in 0u32..100_000, jitter in 0.0f64..=1.0, unit in 0.0f64..1.0) {
             let s = Schedule::new(vec![Span::from_secs(wait)]).unwrap();
             let now = Timestamp::from_millis(NOW);
-            let delay = s.next_due(0, now, jitter, unit, None).unwrap().as_millis() - NOW;
+            let delay = s.next_due(0, now, jitter, unit).unwrap().as_millis() - NOW;
             let wait = i64::from(wait) * 1_000;
             prop_assert!(delay >= wait);
             prop_assert!(delay as f64 <= wait as f64 * (1.0 + jitter));

@@ -7,6 +7,7 @@
 //!     ├──▶ pending                           the same attempt is due later (a local failure)
 //!     ├──▶ delivered
 //!     ├──▶ exhausted ──supersede──▶ failed   + next attempt, due now
+//!     │                                      (also given up: held for too long)
 //!     └──▶ failed                            + next attempt, due later
 //! ```
 //!
@@ -16,13 +17,13 @@
 
 use crate::domain::Timestamp;
 use crate::domain::attempts::attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Trigger};
+use crate::domain::attempts::hold::{DisableRules, Hold, HoldRules};
 use crate::domain::attempts::retry::Schedule;
+use crate::domain::attempts::trouble::{News, Trouble, TroubleRules};
 use crate::domain::endpoint::EndpointStatus;
 
 /// The shortest and the longest wait after a local failure, in milliseconds.
 const LOCAL_WAIT_MS: (i64, i64) = (1_000, 60_000);
-/// How long an attempt may fail locally before it is exhausted: three days, in milliseconds.
-const LOCAL_AT_MOST_MS: i64 = 3 * 86_400_000;
 
 /// The attempt as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,11 @@ pub struct Current {
     pub attempt: u32,
     pub trigger: Trigger,
     pub budget: Budget,
+    pub due_at: Timestamp,
     /// The time of its first local failure.
     pub local_since: Option<Timestamp>,
+    /// Since when its delivery has been held, once it was.
+    pub held_since: Option<Timestamp>,
 }
 
 /// The endpoint as it stands when something happens to one of its attempts.
@@ -40,26 +44,43 @@ pub struct Current {
 pub struct EndpointNow<'a> {
     /// `None` when it was deleted.
     pub status: Option<EndpointStatus>,
-    pub consecutive_failures: u32,
+    pub trouble: Trouble,
     pub schedule: &'a Schedule,
 }
 
 /// What the rules need besides the row: the policy, the time, and chance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// Failed attempts in a row that disable an endpoint; 0 = never.
-    pub disable_after_failures: u32,
+    /// Failures in a row that put an endpoint on hold; 0 = never.
+    pub circuit_failures: u32,
+    pub disable: DisableRules,
+    /// How long a delivery may be held, or fail locally, before it is exhausted; 0 = no limit.
+    pub hold_at_most_ms: i64,
     /// Share of a wait by which it may be longer.
     pub jitter: f64,
     /// Chance, `0.0..1.0`.
     pub unit: f64,
 }
 
+impl Rules {
+    fn trouble(self) -> TroubleRules {
+        let Rules { circuit_failures, jitter, unit, disable, .. } = self;
+        TroubleRules { hold: HoldRules { circuit_failures, jitter: jitter > 0.0, unit }, disable }
+    }
+
+    /// Whether something that began at `since` has gone on for too long.
+    fn is_too_long(self, since: Timestamp, now: Timestamp) -> bool {
+        self.hold_at_most_ms > 0 && now.as_millis().saturating_sub(since.as_millis()) >= self.hold_at_most_ms
+    }
+}
+
 /// What happens.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// The request is done.
-    Finish { outcome: &'a Outcome, endpoint: EndpointNow<'a>, rules: Rules },
+    /// The request is done. `is_probe`: it was sent as a probe of its endpoint's hold.
+    Finish { outcome: &'a Outcome, endpoint: EndpointNow<'a>, rules: Rules, is_probe: bool },
+    /// It has been held for too long.
+    GiveUp,
     /// The endpoint was deleted or disabled.
     Cancel,
     /// Someone wants an exhausted delivery to go on now.
@@ -73,14 +94,7 @@ pub struct Next {
     pub trigger: Trigger,
     pub budget: Budget,
     pub due_at: Timestamp,
-}
-
-/// What becomes of the endpoint's failure counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    Keep,
-    Clear,
-    Increment,
+    pub held_since: Option<Timestamp>,
 }
 
 /// Why an endpoint is switched off.
@@ -109,7 +123,9 @@ pub struct Transition {
     pub next: Option<Next>,
     /// When the same attempt is due again; set only if it stays pending.
     pub again_at: Option<Timestamp>,
-    pub counter: Counter,
+    /// What the endpoint's failures are from now on; `None` if they stay as they are.
+    pub trouble: Option<Trouble>,
+    pub news: Option<News>,
     pub disable: Option<Disable>,
 }
 
@@ -125,9 +141,10 @@ pub struct Impossible {
 pub fn apply(current: Current, input: Input<'_>) -> Result<Transition, Impossible> {
     use AttemptStatus::{Cancelled, Delivered, Exhausted, Failed, Pending};
     match (current.status, input) {
-        (Pending, Input::Finish { outcome, endpoint, rules }) => {
-            Ok(finish(current, outcome, endpoint, rules))
+        (Pending, Input::Finish { outcome, endpoint, rules, is_probe }) => {
+            Ok(finish(current, outcome, endpoint, rules, is_probe))
         }
+        (Pending, Input::GiveUp) => Ok(only(Exhausted)),
         // Nothing was sent, so it stays cancelled.
         (Cancelled, Input::Finish { outcome, .. }) if outcome.is_local() => {
             impossible(current, "finished by a local failure")
@@ -140,11 +157,12 @@ pub fn apply(current: Current, input: Input<'_>) -> Result<Transition, Impossibl
         }
         (Pending, Input::Cancel) => Ok(only(Cancelled)),
         (Exhausted, Input::Supersede { trigger, budget, now }) => {
-            let next = Next { attempt: current.attempt + 1, trigger, budget, due_at: now };
+            let next = next(current, trigger, budget, now, None);
             Ok(Transition { next: Some(next), ..only(Failed) })
         }
         (Delivered | Failed | Exhausted, Input::Finish { .. }) => impossible(current, "finished again"),
         (Delivered | Failed | Exhausted | Cancelled, Input::Cancel) => impossible(current, "cancelled"),
+        (Delivered | Failed | Exhausted | Cancelled, Input::GiveUp) => impossible(current, "given up"),
         (Pending | Delivered | Failed | Cancelled, Input::Supersede { .. }) => {
             impossible(current, "superseded")
         }
@@ -152,37 +170,66 @@ pub fn apply(current: Current, input: Input<'_>) -> Result<Transition, Impossibl
 }
 
 fn only(status: AttemptStatus) -> Transition {
-    Transition { status, next: None, again_at: None, counter: Counter::Keep, disable: None }
+    Transition { status, next: None, again_at: None, trouble: None, news: None, disable: None }
 }
 
 fn impossible(current: Current, verb: &'static str) -> Result<Transition, Impossible> {
     Err(Impossible { status: current.status, verb })
 }
 
-fn finish(current: Current, outcome: &Outcome, endpoint: EndpointNow<'_>, rules: Rules) -> Transition {
+fn next(
+    current: Current,
+    trigger: Trigger,
+    budget: Budget,
+    due_at: Timestamp,
+    held_since: Option<Timestamp>,
+) -> Next {
+    Next { attempt: current.attempt + 1, trigger, budget, due_at, held_since }
+}
+
+fn finish(
+    current: Current,
+    outcome: &Outcome,
+    endpoint: EndpointNow<'_>,
+    rules: Rules,
+    is_probe: bool,
+) -> Transition {
+    let now = outcome.finished_at;
     let Some(failure) = &outcome.failure else {
-        let counter = if current.trigger == Trigger::Test { Counter::Keep } else { Counter::Clear };
-        return Transition { counter, ..only(AttemptStatus::Delivered) };
+        if current.trigger == Trigger::Test {
+            return only(AttemptStatus::Delivered);
+        }
+        let (trouble, news) = endpoint.trouble.after_success(is_probe, now, rules.trouble());
+        let trouble = (trouble != endpoint.trouble).then_some(trouble);
+        return Transition { trouble, news, ..only(AttemptStatus::Delivered) };
     };
     if current.trigger == Trigger::Test {
         return only(AttemptStatus::Exhausted);
     }
     if failure.kind == ErrorKind::Local {
-        return local(current, outcome.finished_at);
+        return local(current, now, rules);
     }
     if failure.kind == ErrorKind::Interrupted {
-        return interrupted(current, outcome.finished_at, endpoint);
+        return interrupted(current, now, endpoint);
     }
 
-    // A single shot leaves the endpoint's status alone, whatever comes back.
+    let failed = endpoint.trouble.after_failure(outcome, current.budget, is_probe, rules.trouble());
     let disable = match current.budget {
-        Budget::Single => None,
-        Budget::Schedule { .. } => disable(outcome, endpoint, rules),
+        Budget::Schedule { .. } if accepts(endpoint.status) => {
+            let by_count = failed.is_disabled.then_some(Disable::Failures(failed.trouble.failures));
+            if outcome.is_gone() { Some(Disable::Gone) } else { by_count }
+        }
+        // A single shot leaves the endpoint's status alone, whatever comes back.
+        _ => None,
     };
-    let open = disable.is_none() && accepts(endpoint.status);
-    let next = if open { scheduled(current, outcome, endpoint.schedule, rules) } else { None };
+    let next = match failed.hold {
+        _ if disable.is_some() || !accepts(endpoint.status) => None,
+        Some(hold) => held(current, hold, now, rules),
+        None => scheduled(current, outcome, endpoint.schedule, rules),
+    };
     let status = if next.is_some() { AttemptStatus::Failed } else { AttemptStatus::Exhausted };
-    Transition { status, next, again_at: None, counter: Counter::Increment, disable }
+    let news = failed.news.filter(|_| disable.is_none());
+    Transition { status, next, again_at: None, trouble: Some(failed.trouble), news, disable }
 }
 
 /// Whether an endpoint in this state still gets retries of deliveries that have begun.
@@ -190,35 +237,34 @@ fn accepts(status: Option<EndpointStatus>) -> bool {
     matches!(status, Some(EndpointStatus::Active | EndpointStatus::Paused))
 }
 
-fn disable(outcome: &Outcome, endpoint: EndpointNow<'_>, rules: Rules) -> Option<Disable> {
-    if !accepts(endpoint.status) {
-        return None;
-    }
-    if outcome.is_gone() {
-        return Some(Disable::Gone);
-    }
-    let failures = endpoint.consecutive_failures.saturating_add(1);
-    let limit = rules.disable_after_failures;
-    (limit > 0 && failures >= limit).then_some(Disable::Failures(failures))
-}
-
 fn scheduled(current: Current, outcome: &Outcome, schedule: &Schedule, rules: Rules) -> Option<Next> {
     let Budget::Schedule { used } = current.budget else { return None };
-    let due_at =
-        schedule.next_due(used, outcome.finished_at, rules.jitter, rules.unit, outcome.not_before)?;
+    let due_at = schedule.next_due(used, outcome.finished_at, rules.jitter, rules.unit)?;
     let budget = Budget::Schedule { used: used + 1 };
-    Some(Next { attempt: current.attempt + 1, trigger: Trigger::Retry, budget, due_at })
+    Some(next(current, Trigger::Retry, budget, due_at, current.held_since))
+}
+
+/// On hold a failure uses up no retry: the next attempt is due when the next probe is.
+fn held(current: Current, hold: Hold, now: Timestamp, rules: Rules) -> Option<Next> {
+    if current.budget == Budget::Single {
+        return None;
+    }
+    let held_since = current.held_since.unwrap_or(current.due_at.max(hold.since));
+    if rules.is_too_long(held_since, now) {
+        return None;
+    }
+    Some(next(current, Trigger::Retry, current.budget, hold.next_probe_at, Some(held_since)))
 }
 
 /// A local failure counts nowhere and uses no retry: the same attempt is due after 1 s, which doubles to 60
-/// s, until it has failed in this way for [`LOCAL_AT_MOST_MS`] (section 2 of `contract/outages.md`). Waiting
-/// as long as it has already waited is what doubles the wait.
-fn local(current: Current, now: Timestamp) -> Transition {
+/// s, until it has failed in this way for as long as it may be held (section 2 of `contract/outages.md`).
+/// Waiting as long as it has already waited is what doubles the wait.
+fn local(current: Current, now: Timestamp, rules: Rules) -> Transition {
     let since = current.local_since.unwrap_or(now);
-    let waited = now.as_millis().saturating_sub(since.as_millis());
-    if waited >= LOCAL_AT_MOST_MS {
+    if rules.is_too_long(since, now) {
         return only(AttemptStatus::Exhausted);
     }
+    let waited = now.as_millis().saturating_sub(since.as_millis());
     let again_at = now.plus_ms(waited.clamp(LOCAL_WAIT_MS.0, LOCAL_WAIT_MS.1));
     Transition { again_at: Some(again_at), ..only(AttemptStatus::Pending) }
 }
@@ -233,7 +279,7 @@ fn interrupted(current: Current, now: Timestamp, endpoint: EndpointNow<'_>) -> T
         return only(AttemptStatus::Exhausted);
     }
     let trigger = if current.budget == Budget::Single { current.trigger } else { Trigger::Retry };
-    let next = Next { attempt: current.attempt + 1, trigger, budget: current.budget, due_at: now };
+    let next = next(current, trigger, current.budget, now, current.held_since);
     Transition { next: Some(next), ..only(AttemptStatus::Failed) }
 }
 

@@ -51,6 +51,13 @@ impl Timestamp {
             .to_offset(UtcOffset::UTC)
     }
 
+    /// Day, month and time to the minute, for sentences: "29 Nov 09:21 UTC".
+    pub fn to_short_text(self) -> String {
+        let t = self.to_datetime();
+        let month = t.month().to_string();
+        format!("{} {} {:02}:{:02} UTC", t.day(), &month[..3], t.hour(), t.minute())
+    }
+
     /// The start of the hour that this instant is in.
     pub fn hour(self) -> Timestamp {
         Timestamp(self.0 - self.0.rem_euclid(3_600_000))

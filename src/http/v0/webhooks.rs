@@ -138,7 +138,7 @@ impl WebhooksApi {
         let (caller, state) = (&auth.caller, &auth.state);
         let id = find(state, caller, &webhook_id).await?.id;
         let input = read_input(&body, state, false)?;
-        let endpoint = state.services.endpoints.change(caller, id, input).await?;
+        let endpoint = state.services.endpoints.change(caller, id, input).await?.endpoint;
         Ok(Answer(object(state, caller, &endpoint, false).await?))
     }
 

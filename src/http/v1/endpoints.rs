@@ -6,7 +6,7 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use serde_json::value::RawValue;
 
-use crate::domain::endpoint::{EndpointSettings, EndpointStatus};
+use crate::domain::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
 use crate::domain::filter::EndpointFilter;
 use crate::domain::values::invalid::Complaints;
 use crate::domain::{EndpointId, EventType, Span};
@@ -16,12 +16,15 @@ use crate::http::request::body::{Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
-use crate::service::ServiceError;
+use crate::http::state::State;
 use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, not_a_span};
+use crate::service::endpoints::manage::Standing;
+use crate::service::{Caller, ServiceError};
 
 use super::params;
 use super::shapes::{
-    Created, EndpointBody, EndpointResource, List, NoContent, One, RotateBody, TestBody, TestResource, one,
+    Accepted, Created, EndpointBody, EndpointResource, List, NoContent, One, RotateBody, SendNowResource,
+    TestBody, TestResource, one,
 };
 use super::{Tag, filters, id_of};
 
@@ -29,7 +32,8 @@ use super::{Tag, filters, id_of};
 const OVERLAP_DEFAULT: &str = "24h";
 
 /// Known because reads show them; taken and left alone, so that what was read can be written back.
-const READ_ONLY: &[&str] = &["status_reason", "consecutive_failures", "created_at", "updated_at"];
+const READ_ONLY: &[&str] =
+    &["status_reason", "consecutive_failures", "hold", "missed", "created_at", "updated_at"];
 
 /// The operations.
 pub struct EndpointsApi;
@@ -61,10 +65,15 @@ impl EndpointsApi {
         let page = super::map_key(page, EndpointId::from_uuid);
         let found = auth.state.services.endpoints.list(&auth.caller, filter, page).await?;
         let found = super::map_next(found, EndpointId::as_uuid);
+        let ids = found.rows.iter().map(|endpoint| endpoint.id).collect();
+        let mut standings = auth.state.services.endpoints.standings(&auth.caller, ids).await?;
+        let resource = |endpoint: &Endpoint| {
+            EndpointResource::of(endpoint, &standings.remove(&endpoint.id).unwrap_or_default())
+        };
         Ok(Answer(List {
             links: paging.links(&found),
             meta: paging.meta(&found),
-            data: found.rows.iter().map(EndpointResource::of).collect(),
+            data: found.rows.iter().map(resource).collect(),
         }))
     }
 
@@ -80,7 +89,7 @@ impl EndpointsApi {
     ) -> Result<Created<EndpointResource>, Problem> {
         let input = read_input(&body, auth.state.services.endpoints.input_rules(), &["url", "events"])?;
         let (endpoint, secret) = auth.state.services.endpoints.create(&auth.caller, input).await?;
-        let data = EndpointResource::with_secret(&endpoint, Some(secret.as_str()));
+        let data = EndpointResource::of(&endpoint, &Standing::default()).with_secret(secret.as_str());
         Ok(Created::Created(Answer(One { data })))
     }
 
@@ -94,7 +103,7 @@ impl EndpointsApi {
         id: Path<String>,
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let endpoint = auth.state.services.endpoints.get(&auth.caller, endpoint_id(&id)?).await?;
-        Ok(one(EndpointResource::of(&endpoint)))
+        Ok(one(resource(&auth.state, &auth.caller, &endpoint).await?))
     }
 
     /// Replace a webhook
@@ -109,14 +118,15 @@ impl EndpointsApi {
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
         let input = read_input(&body, auth.state.services.endpoints.input_rules(), &["url", "events"])?;
-        let endpoint = auth.state.services.endpoints.replace(&auth.caller, id, input).await?;
-        Ok(one(EndpointResource::of(&endpoint)))
+        let changed = auth.state.services.endpoints.replace(&auth.caller, id, input).await?;
+        Ok(one(resource(&auth.state, &auth.caller, &changed.endpoint).await?.with_missed(changed.missed)))
     }
 
     /// Change a webhook
     ///
     /// The fields that are given. `{"status":"paused"}` lets deliveries wait, `disabled` cancels them,
-    /// `active` switches on again and clears the failure counter.
+    /// `active` enables it again and forgets its failures; after `disabled` the response says in `missed` how
+    /// many events were not sent meanwhile.
     #[oai(path = "/webhooks/:id", method = "patch", operation_id = "change_webhook")]
     async fn change(
         &self,
@@ -126,8 +136,8 @@ impl EndpointsApi {
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
         let input = read_input(&body, auth.state.services.endpoints.input_rules(), &[])?;
-        let endpoint = auth.state.services.endpoints.change(&auth.caller, id, input).await?;
-        Ok(one(EndpointResource::of(&endpoint)))
+        let changed = auth.state.services.endpoints.change(&auth.caller, id, input).await?;
+        Ok(one(resource(&auth.state, &auth.caller, &changed.endpoint).await?.with_missed(changed.missed)))
     }
 
     /// Delete a webhook
@@ -185,8 +195,30 @@ impl EndpointsApi {
         let overlap = overlap.ok_or_else(Problem::internal)?;
         let endpoints = &auth.state.services.endpoints;
         let (endpoint, secret) = endpoints.rotate(&auth.caller, id, &overlap, end_oldest).await?;
-        Ok(one(EndpointResource::with_secret(&endpoint, Some(secret.as_str()))))
+        Ok(one(resource(&auth.state, &auth.caller, &endpoint).await?.with_secret(secret.as_str())))
     }
+
+    /// Send pending deliveries now
+    ///
+    /// Everything that is pending for the webhook is due at once, whatever the retry schedule says. While it is
+    /// on hold, the first delivery is sent as a probe: a success ends the hold, after a failure the next probe
+    /// follows in 30 s. A webhook that is paused or disabled is a 409. The response is 202 also when nothing
+    /// waits.
+    #[oai(path = "/webhooks/:id/send-now", method = "post", operation_id = "send_webhook_now")]
+    async fn send_now(
+        &self,
+        auth: WriteWebhooks,
+        id: Path<String>,
+    ) -> Result<Accepted<One<SendNowResource>>, Problem> {
+        let queued = auth.state.services.endpoints.send_now(&auth.caller, endpoint_id(&id)?).await?;
+        Ok(Accepted::Accepted(one(SendNowResource::of(queued))))
+    }
+}
+
+/// An endpoint as it stands now.
+async fn resource(state: &State, caller: &Caller, endpoint: &Endpoint) -> Result<EndpointResource, Problem> {
+    let standing = state.services.endpoints.standing(caller, endpoint.id).await?;
+    Ok(EndpointResource::of(endpoint, &standing))
 }
 
 /// An endpoint's id from a path; a malformed one is simply not found.

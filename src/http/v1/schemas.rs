@@ -25,7 +25,7 @@ const OVERLAP: &str = "^(0|[0-9]{1,8}ms|[0-9]{1,5}s|[0-9]{1,4}m|[0-9]{1,2}h|1[0-
 
 /// Answers whose fields are all there, null or not, but for those that are named.
 const ANSWERS: &[(&str, &[&str])] = &[
-    ("WebhookEndpointAttributes", &["signing_secret"]),
+    ("WebhookEndpointAttributes", &["signing_secret", "missed"]),
     ("WebhookDeliveryAttributes", &["endpoint_url", "endpoint_name", "request", "response", "attempts"]),
     ("AttemptLink", &[]),
     ("EventAttributes", &["payload", "attempts"]),
@@ -211,6 +211,8 @@ fn split_endpoint_input(schemas: &mut Map<String, Value>) {
     for (name, kind) in [
         ("status_reason", "string"),
         ("consecutive_failures", "integer"),
+        ("hold", "object"),
+        ("missed", "object"),
         ("created_at", "string"),
         ("updated_at", "string"),
     ] {

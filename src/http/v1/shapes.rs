@@ -18,7 +18,8 @@ use crate::http::request::paging::{Links, ListMeta};
 mod endpoints;
 
 pub use endpoints::{
-    EndpointAttributes, EndpointBody, EndpointResource, RotateBody, TestAttributes, TestBody, TestResource,
+    EndpointAttributes, EndpointBody, EndpointResource, RotateBody, SendNowResource, TestAttributes,
+    TestBody, TestResource,
 };
 
 fn time(t: Timestamp) -> String {

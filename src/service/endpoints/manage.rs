@@ -1,11 +1,15 @@
 //! Endpoints: make, read, change, switch, delete, rotate, test.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::cluster::Signals;
 use crate::domain::EventType;
+use crate::domain::attempts::bulk_job::Work;
+use crate::domain::attempts::hold::Hold;
+use crate::domain::condition::Condition;
 use crate::domain::endpoint::{
     self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointStatus, HeaderValue, SIGNING_SECRETS_MAX,
 };
@@ -15,11 +19,11 @@ use crate::domain::values::change::Change;
 use crate::domain::values::invalid::escape_pointer;
 use crate::domain::{
     ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Scope,
-    Sealed, SigningSecret, Span, Trigger,
+    Sealed, SigningSecret, Span, Timestamp, Trigger,
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, Store};
+use crate::store::{Changed, EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, SendNow, Store};
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
 use crate::service::{Caller, Dispatch, Result, ServiceError};
@@ -31,6 +35,8 @@ const CANCEL_STEP: u32 = 1_000;
 /// Steps that a request waits for; the dispatcher goes on with the rest.
 const CANCEL_STEPS: u32 = 10;
 
+/// Pending attempts that are made due in one step.
+const SEND_NOW_STEP: u32 = 500;
 /// When a test that was refused because too many are in flight may be requested again, in seconds.
 const TEST_AGAIN_SECS: u64 = 1;
 
@@ -136,20 +142,25 @@ impl Endpoints {
 
     /// Replaces all settings; those that are not given get their defaults. The status stays unless it
     /// is given.
-    pub async fn replace(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
+    pub async fn replace(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<ChangedEndpoint> {
         let current = self.get(caller, id).await?;
         let patch = self.seal(id, input, &current.settings.headers)?;
         self.update(caller, &current, EndpointPatch { replace: true, ..patch }).await
     }
 
     /// Changes the fields that are given.
-    pub async fn change(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<Endpoint> {
+    pub async fn change(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<ChangedEndpoint> {
         let current = self.get(caller, id).await?;
         let patch = self.seal(id, input, &current.settings.headers)?;
         self.update(caller, &current, patch).await
     }
 
-    async fn update(&self, caller: &Caller, current: &Endpoint, patch: EndpointPatch) -> Result<Endpoint> {
+    async fn update(
+        &self,
+        caller: &Caller,
+        current: &Endpoint,
+        patch: EndpointPatch,
+    ) -> Result<ChangedEndpoint> {
         if !caller.by.scopes.allows(Scope::WebhooksSecrets) && patch.moves_secrets(&current.settings) {
             let message = "has secret values: write them again, not as masks, when the scheme, host or port of the \
                            URL changes; or use a key with the scope webhooks:secrets";
@@ -164,7 +175,7 @@ impl Endpoints {
             }
             None => self.note(caller, ActivityKind::EndpointChanged, "changed", name, current.id),
         };
-        let updated = self
+        let Changed { endpoint: updated, disabled_since } = self
             .store
             .endpoint_update(caller.app_id, current.id, patch, now, activity)
             .await?
@@ -173,7 +184,73 @@ impl Endpoints {
             self.cancel_pending().await?;
         }
         self.signals.endpoint_changed(current.id);
-        Ok(updated)
+        let missed = match disabled_since.filter(|_| updated.status != EndpointStatus::Disabled) {
+            Some(since) => self.missed(caller, current.id, since, now).await?,
+            None => None,
+        };
+        Ok(ChangedEndpoint { endpoint: updated, missed })
+    }
+
+    /// What an endpoint has missed in this time: as much as `recover` would send.
+    async fn missed(
+        &self,
+        caller: &Caller,
+        endpoint: EndpointId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Missed>> {
+        // Times are whole milliseconds, and the end is left out.
+        let work = Work::Recover { endpoint, since, until: until.plus_ms(1) };
+        let count = self.store.job_count(caller.app_id, work).await?;
+        Ok(count.ok().map(|count| Missed { since, count }))
+    }
+
+    /// How endpoints stand now: their failures, their holds, and how much waits.
+    pub async fn standings(
+        &self,
+        caller: &Caller,
+        ids: Vec<EndpointId>,
+    ) -> Result<HashMap<EndpointId, Standing>> {
+        let now = self.clock.now();
+        let conditions = self.store.endpoint_conditions(caller.app_id, ids).await?;
+        let standing = |condition: Condition| Standing { hold: condition.hold_at(now), condition };
+        Ok(conditions.into_iter().map(|(id, condition)| (id, standing(condition))).collect())
+    }
+
+    /// How one endpoint stands now.
+    pub async fn standing(&self, caller: &Caller, id: EndpointId) -> Result<Standing> {
+        Ok(self.standings(caller, vec![id]).await?.remove(&id).unwrap_or_default())
+    }
+
+    /// Makes everything that waits for an endpoint due now; on hold, the first of it is sent as a probe. Gives
+    /// how many deliveries wait.
+    pub async fn send_now(&self, caller: &Caller, id: EndpointId) -> Result<u64> {
+        let current = self.get(caller, id).await?;
+        let now = self.clock.now();
+        let name = &current.settings.name;
+        let note =
+            self.note(caller, ActivityKind::EndpointSentNow, "everything that waits is sent now", name, id);
+        let (mut first, mut queued) = (Some(note), None);
+        loop {
+            let step = self.store.endpoint_send_now(caller.app_id, id, SEND_NOW_STEP, now, first.take());
+            match step.await? {
+                SendNow::NotFound => return Err(ServiceError::NotFound("webhook")),
+                SendNow::NotActive(status) => {
+                    return Err(ServiceError::Conflict(format!(
+                        "The webhook is {status}, so nothing is sent; set its status to active first."
+                    )));
+                }
+                SendNow::Due { waiting, more } => {
+                    queued = queued.or(Some(waiting));
+                    if !more {
+                        break;
+                    }
+                }
+            }
+        }
+        self.signals.endpoint_changed(id);
+        let sending = self.dispatch.sending().iter().filter(|(_, endpoint)| *endpoint == id).count();
+        Ok(queued.unwrap_or_default().saturating_sub(u64::try_from(sending).unwrap_or(u64::MAX)))
     }
 
     /// Deletes an endpoint; what is pending for it is cancelled, its log stays.
@@ -329,6 +406,29 @@ impl Endpoints {
         let details = json!({ "endpoint_id": id.to_string() });
         caller.activity(kind, format!("Webhook {name:?}: {what}."), details, self.clock.now())
     }
+}
+
+/// An endpoint that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedEndpoint {
+    pub endpoint: Endpoint,
+    /// What it missed while it was disabled, if it is enabled now.
+    pub missed: Option<Missed>,
+}
+
+/// How an endpoint stands at the moment of the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub condition: Condition,
+    /// Its hold, as it is at that moment.
+    pub hold: Option<Hold>,
+}
+
+/// Events that a disabled endpoint was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    pub since: Timestamp,
+    pub count: u64,
 }
 
 /// The sealed value of a secret header that is there already.

@@ -10,19 +10,25 @@ use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
 use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, Sort, Store};
 
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Dispatch, Result, ServiceError};
 
 /// The use cases of the log.
 pub struct Deliveries {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    dispatch: Arc<dyn Dispatch>,
     signals: Arc<dyn Signals>,
 }
 
 impl Deliveries {
     /// Joins the parts.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Deliveries {
-        Deliveries { store, clock, signals }
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        dispatch: Arc<dyn Dispatch>,
+        signals: Arc<dyn Signals>,
+    ) -> Deliveries {
+        Deliveries { store, clock, dispatch, signals }
     }
 
     /// A page of the log. A filter for an endpoint that is not there, or not this app's, finds nothing.
@@ -46,16 +52,17 @@ impl Deliveries {
         Ok(detail)
     }
 
-    /// Sends again, once, now. Any row of the delivery may be named.
+    /// Sends a delivery now: again and once, or, if it is pending, ahead of its time. Any of its rows may be named.
     pub async fn retry(&self, caller: &Caller, id: AttemptId) -> Result<Attempt> {
         let now = self.clock.now();
         let summary = format!("Delivery {id}: retried by hand.");
         let activity =
             caller.activity(ActivityKind::DeliveryRetried, summary, json!({ "attempt_id": id.0 }), now);
         let conflict = |text: &str| Err(ServiceError::Conflict(text.to_owned()));
-        match self.store.attempt_retry(caller.app_id, id, now, activity).await? {
+        let in_flight = self.dispatch.sending().into_iter().map(|(id, _)| id).collect();
+        match self.store.attempt_retry(caller.app_id, id, in_flight, now, activity).await? {
             Retried::NotFound => Err(ServiceError::NotFound("delivery")),
-            Retried::Pending => conflict("The delivery is already pending; it will be sent without a retry."),
+            Retried::InFlight => conflict("The delivery is being sent at this moment; wait for its result."),
             Retried::EndpointDeleted => conflict("The webhook was deleted; there is nowhere to send to."),
             Retried::EventGone => {
                 conflict("The event's payload was removed by the retention policy; there is nothing to send.")

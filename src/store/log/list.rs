@@ -14,13 +14,13 @@ use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Queued, Result, Sor
 pub enum Retried {
     /// No such attempt in this app.
     NotFound,
-    /// The delivery is pending already.
-    Pending,
+    /// The delivery is in flight.
+    InFlight,
     /// The endpoint was deleted; there is nowhere to send.
     EndpointDeleted,
     /// Retention has taken the payload; there is nothing to send.
     EventGone,
-    /// This attempt is pending now.
+    /// This attempt is due now.
     Queued(Box<Attempt>, Queued),
 }
 
@@ -48,12 +48,14 @@ pub trait LogStore: Send + Sync {
     ) -> Result<Page<Attempt, LogKey>>;
     /// One row with everything that is kept.
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>>;
-    /// A person's wish to send again, by any row of the delivery. `exhausted`: attempt n+1, as a single
-    /// shot; `delivered`, `cancelled`: a new delivery, also a single shot.
+    /// A person's wish to send now, by any row of the delivery. `exhausted`: attempt n+1, as a single
+    /// shot; `delivered`, `cancelled`: a new delivery, also a single shot; `pending`: the same row is due now,
+    /// whatever the endpoint's status, unless it is among those `in_flight`.
     async fn attempt_retry(
         &self,
         app: AppId,
         id: AttemptId,
+        in_flight: Vec<AttemptId>,
         now: Timestamp,
         activity: Activity,
     ) -> Result<Retried>;

@@ -1,9 +1,12 @@
 //! Endpoints and their settings.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use crate::domain::access::activity::Activity;
-use crate::domain::endpoint::{Endpoint, EndpointPatch};
+use crate::domain::condition::Condition;
+use crate::domain::endpoint::{Endpoint, EndpointPatch, EndpointStatus};
 use crate::domain::{AppId, EndpointId, Sealed, Timestamp};
 use crate::store::{EndpointFilter, Page, PageRequest, Result};
 
@@ -15,6 +18,27 @@ pub enum Rotation {
     /// As many secrets sign as may; the oldest one until this time.
     TooMany {
         oldest_until: Timestamp,
+    },
+}
+
+/// An endpoint that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    pub endpoint: Endpoint,
+    /// Since when it was disabled, if it is enabled now.
+    pub disabled_since: Option<Timestamp>,
+}
+
+/// The result of making the pending deliveries of an endpoint due now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendNow {
+    NotFound,
+    /// It is paused or disabled.
+    NotActive(EndpointStatus),
+    /// So much waits and is due now; `more`: rows that are due later are left for another step.
+    Due {
+        waiting: u64,
+        more: bool,
     },
 }
 
@@ -32,7 +56,8 @@ pub trait EndpointStore: Send + Sync {
         filter: EndpointFilter,
         page: PageRequest<EndpointId>,
     ) -> Result<Page<Endpoint, EndpointId>>;
-    /// Changes an endpoint and gives it as it is now. What is pending is cancelled later, in steps, by
+    /// Changes an endpoint and gives it as it is now. Its failures and its hold are forgotten when it is set to
+    /// active or gets another URL. What is pending is cancelled later, in steps, by
     /// [`crate::store::QueueStore::queue_cancel`]; a disabled endpoint gets nothing meanwhile.
     async fn endpoint_update(
         &self,
@@ -41,7 +66,23 @@ pub trait EndpointStore: Send + Sync {
         patch: EndpointPatch,
         now: Timestamp,
         activity: Activity,
-    ) -> Result<Option<Endpoint>>;
+    ) -> Result<Option<Changed>>;
+    /// How endpoints of an app stand: their failures, their holds, and how much waits.
+    async fn endpoint_conditions(
+        &self,
+        app: AppId,
+        ids: Vec<EndpointId>,
+    ) -> Result<HashMap<EndpointId, Condition>>;
+    /// Makes up to `limit` of the rows that wait for an endpoint due now, and its hold's next probe too. With
+    /// an `activity` it is the first step.
+    async fn endpoint_send_now(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        limit: u32,
+        now: Timestamp,
+        activity: Option<Activity>,
+    ) -> Result<SendNow>;
     /// Deletes an endpoint: it is found no more, its secrets are gone, its log stays. `false` when
     /// there was none.
     async fn endpoint_delete(

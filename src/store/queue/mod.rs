@@ -7,9 +7,10 @@ mod pending;
 mod shards;
 
 pub use bulk_jobs::{JOB_STEP, JobCreation, JobNote, JobStep, JobStore, NoJob};
-pub use endpoints::{EndpointStore, Rotation};
+pub use endpoints::{Changed, EndpointStore, Rotation, SendNow};
 pub use events::{Accepted, EventStore, EventTypeCount, Taken};
 pub use pending::{
-    Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
+    Due, DueHold, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
+    SentAs,
 };
 pub use shards::ShardStore;

@@ -38,7 +38,7 @@ pub enum Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointQueue {
     pub endpoint_id: EndpointId,
-    /// When the earliest of its pending attempts is due.
+    /// When the earliest of its pending attempts is due; on hold not before the next probe.
     pub earliest: Timestamp,
 }
 
@@ -68,6 +68,32 @@ pub struct Due {
     pub rate_limit: Option<u32>,
     /// Whether the endpoint's last delivery attempt failed.
     pub failing: bool,
+    /// The endpoint's hold. Then `attempts` and `bulk` are empty.
+    pub hold: Option<DueHold>,
+}
+
+/// What is due at an endpoint on hold: a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueHold {
+    pub next_probe_at: Timestamp,
+    /// What may be sent as the probe, in the order of due_at; empty before its time.
+    pub probes: Vec<(AttemptId, Line)>,
+}
+
+/// How an attempt was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentAs {
+    /// The epoch in which the shard of its endpoint was held.
+    pub epoch: Epoch,
+    /// Whether it was a probe of its endpoint's hold.
+    pub is_probe: bool,
+}
+
+impl SentAs {
+    /// In this epoch, and not as a probe.
+    pub fn in_epoch(epoch: Epoch) -> SentAs {
+        SentAs { epoch, is_probe: false }
+    }
 }
 
 /// An attempt with all that is needed to send it.
@@ -99,8 +125,11 @@ pub enum Finished {
         status: AttemptStatus,
         /// The retry, if one is scheduled, and first attempts of system events.
         queued: Vec<Queued>,
-        /// Whether this attempt switched its endpoint off.
+        /// Whether this attempt disabled its endpoint.
         disabled: bool,
+        /// Whether its endpoint is on hold now and was not before, the reverse, or has another time for its
+        /// next probe.
+        hold_changed: bool,
     },
     /// The row was finished before, or is gone; nothing was changed.
     Stale,
@@ -115,25 +144,28 @@ pub trait QueueStore: Send + Sync {
     /// The active endpoints (not paused, disabled or deleted) of these shards that have pending attempts,
     /// single shots apart; the cost follows their number, not that of the attempts.
     async fn queue_endpoints(&self, shards: ShardSet) -> Result<Vec<EndpointQueue>>;
-    /// What is due at an endpoint, single shots apart; nothing unless it is active. `limit` holds for
-    /// fresh attempts and for bulk ones each.
+    /// What is due at an endpoint, single shots apart; nothing unless it is active, and probes only while it
+    /// is on hold. `limit` holds for fresh attempts and for bulk ones each.
     async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due>;
-    /// Single shots that are due, over all endpoints of these shards, in the order of (due_at, id).
+    /// Single shots that are due, and attempts that a person wants sent at once, over all endpoints of these
+    /// shards.
     async fn queue_singles(&self, now: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<Queued>>;
     /// What is needed to send these attempts, in any order. Those that are no longer pending, whose
-    /// endpoint is deleted or is not active (single shots apart), or whose job was stopped, are left out.
+    /// endpoint is deleted or is not active (but for what a person wants sent at once), or whose job was
+    /// stopped, are left out.
     async fn queue_load(&self, attempts: Vec<AttemptId>) -> Result<Vec<LoadedAttempt>>;
     /// Writes the end of an attempt: the row, the details, the next row, the endpoint's counter and
-    /// status, the roll-ups, and what a disabling brings with it, in one transaction. `epoch` is the one in
-    /// which the shard of the endpoint was held when the request was sent; if the shard has changed hands
-    /// since, nothing is written ([`Finished::StaleEpoch`]).
+    /// hold and status, the roll-ups, and the events that tell of it, in one transaction. If the shard of the
+    /// endpoint has changed hands since the request was sent, nothing is written ([`Finished::StaleEpoch`]).
     async fn attempt_finish(
         &self,
         id: AttemptId,
         outcome: Arc<Outcome>,
         rules: FinishRules,
-        epoch: Epoch,
+        sent: SentAs,
     ) -> Result<Finished>;
+    /// Exhausts up to `limit` deliveries that have been held since `since` or longer, and says how many.
+    async fn queue_give_up(&self, since: Timestamp, now: Timestamp, limit: u32) -> Result<u32>;
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person
     /// asked for them after.

@@ -200,6 +200,7 @@ async fn what_is_undone_is_not_counted() {
                 created_at: now(),
                 due_at: now(),
                 job: None,
+                held_since: None,
             };
             attempts::insert(tx, &new)?;
             if fail { Err(fault("on purpose")) } else { Ok(()) }
@@ -489,7 +490,7 @@ async fn an_event_without_its_payload_is_neither_sent_nor_retried_nor_forgotten(
     store.write("retaining", |tx| tx.execute("UPDATE events SET payload = NULL", [])).await.unwrap();
     assert!(store.queue_load(vec![id]).await.unwrap().is_empty());
     store.write("ending", |tx| tx.execute("UPDATE attempts SET status = 'cancelled'", [])).await.unwrap();
-    assert_eq!(store.attempt_retry(app, id, now(), activity()).await.unwrap(), Retried::EventGone);
+    assert_eq!(store.attempt_retry(app, id, vec![], now(), activity()).await.unwrap(), Retried::EventGone);
     assert_eq!(store.event_get(app, taken[0].event.id).await.unwrap(), None);
     assert!(store.attempt_get(app, id).await.unwrap().is_some());
 }

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::signed_in;
+use crate::support::app::disable_after;
 use crate::support::{Receiver, Reply, TestApp, in_time};
 
 const ALERTS: &str = "/admin/api/alerts";
@@ -113,7 +114,7 @@ async fn each_form_is_what_its_messenger_asks_for() {
 
 #[tokio::test]
 async fn a_webhook_that_fails_and_one_that_is_disabled_are_told_once_each() {
-    let app = TestApp::with(|c| c.delivery.disable_after_failures = 4).await;
+    let app = TestApp::with(|c| disable_after(c, 4)).await;
     let (receiver, messages) = (Receiver::start().await, Receiver::start().await);
     receiver.reply(Reply::status(500));
     let fields = json!({ "name": "Shop", "retry_schedule": [], "events": ["a.*"] });
@@ -169,7 +170,7 @@ async fn a_webhook_that_fails_and_one_that_is_disabled_are_told_once_each() {
 
 #[tokio::test]
 async fn a_webhook_that_fails_again_within_the_hour_is_told_after_it() {
-    let app = TestApp::with(|c| c.delivery.disable_after_failures = 4).await;
+    let app = TestApp::with(|c| disable_after(c, 4)).await;
     let (receiver, messages) = (Receiver::start().await, Receiver::start().await);
     app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
     target(&app, &messages, json!({})).await;

@@ -1,6 +1,7 @@
 //! A failing endpoint does not delay others, and rate limits are kept.
 
 use super::*;
+use crate::support::app::never_disable;
 
 #[tokio::test]
 async fn an_endpoint_that_hangs_delays_no_other() {
@@ -28,7 +29,7 @@ async fn many_manual_retries_of_one_failing_endpoint_leave_slots_for_others() {
     let app = TestApp::with(|config| {
         config.delivery.concurrency = 8;
         config.delivery.endpoint_concurrency = 4;
-        config.delivery.disable_after_failures = 0;
+        never_disable(config);
     })
     .await;
     let (dead, working) = (Receiver::start().await, Receiver::start().await);

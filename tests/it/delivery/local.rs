@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::support::app::disable_after;
 
 #[tokio::test]
 async fn a_local_failure_leaves_the_attempt_pending_and_counts_nowhere() {
@@ -17,7 +18,7 @@ async fn a_local_failure_leaves_the_attempt_pending_and_counts_nowhere() {
         }
         Ok(vec![[127, 0, 0, 1].into()])
     };
-    let app = TestApp::with_lookup(|config| config.delivery.disable_after_failures = 1, lookup).await;
+    let app = TestApp::with_lookup(|config| disable_after(config, 1), lookup).await;
     let webhook = app.webhook(&receiver.url_as("hooks.example", "/"), json!({ "retry_schedule": [] })).await;
     app.post_event("a.b", json!(1)).await;
     let row = app.row_when(|row| row["error_kind"] == "local").await;

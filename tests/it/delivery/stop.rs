@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::support::app::disable_after;
 
 /// Never reached unless something hangs.
 const LONG: Duration = Duration::from_secs(25);
@@ -43,7 +44,7 @@ async fn a_client_that_waits_for_a_test_gets_its_response() {
 
 #[tokio::test]
 async fn an_interrupted_attempt_does_not_count_and_is_retried_at_once() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 1).await;
+    let app = TestApp::with(|config| disable_after(config, 1)).await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["1h"] })).await;
     let hold = receiver.hold();

@@ -1,6 +1,7 @@
 //! Endpoints that are disabled because they fail, and those that a person pauses, disables or deletes.
 
 use super::*;
+use crate::support::app::{disable_after, never_disable};
 
 async fn fail_times(app: &TestApp, n: usize) {
     for i in 0..n {
@@ -17,7 +18,7 @@ async fn status(app: &TestApp, hook: &Webhook) -> (String, i64, Value) {
 
 #[tokio::test]
 async fn the_failure_that_reaches_the_limit_disables_the_endpoint_and_emits_an_event() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 3).await;
+    let app = TestApp::with(|config| disable_after(config, 3)).await;
     let (receiver, watcher, other) =
         (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     receiver.reply(Reply::status(500));
@@ -31,10 +32,17 @@ async fn the_failure_that_reaches_the_limit_disables_the_endpoint_and_emits_an_e
         app.row_when(|row| row["status"] == "pending" && row["attempt"] == attempt).await;
         app.clock.advance_ms(ms);
     }
+    let failing = watcher.next().await;
+    assert_eq!(failing.header("x-webhook-event"), Some("webhook_endpoint.failing"), "half of the failures");
+    let data = failing.json()["data"].clone();
+    assert_eq!((&data["state"], &data["consecutive_failures"]), (&json!("failing"), &json!(2)));
     let told = watcher.next().await;
     assert_eq!(told.header("x-webhook-event"), Some("webhook_endpoint.disabled"));
     let told = told.json();
-    assert_eq!(told["data"]["endpoint_id"], hook.id);
+    assert_eq!(
+        (&told["data"]["endpoint_id"], &told["data"]["webhook_id"]),
+        (&json!(hook.id), &json!(hook.id))
+    );
     assert_eq!(told["data"]["consecutive_failures"], 3);
     assert!(!told.to_string().contains("t0ken"));
 
@@ -79,7 +87,7 @@ async fn a_410_disables_at_once_and_cancels_what_is_pending() {
 
 #[tokio::test]
 async fn a_2xx_clears_the_counter_and_a_test_does_not_touch_it() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 3).await;
+    let app = TestApp::with(|config| disable_after(config, 3)).await;
     let receiver = Receiver::start().await;
     let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
     let path = format!("/v1/webhooks/{}/test", hook.id);
@@ -102,7 +110,7 @@ async fn a_2xx_clears_the_counter_and_a_test_does_not_touch_it() {
 
 #[tokio::test]
 async fn a_limit_of_zero_never_disables() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 0).await;
+    let app = TestApp::with(never_disable).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
     let hook = app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
@@ -167,7 +175,7 @@ async fn pausing_and_resuming_repeatedly_loses_nothing() {
 
 #[tokio::test]
 async fn disabling_cancels_pending_deliveries_and_enabling_clears_the_counter() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 2).await;
+    let app = TestApp::with(|config| disable_after(config, 2)).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
     let hook = app.webhook(&receiver.url("/"), json!({})).await;

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::support::app::disable_after;
 
 async fn test(app: &TestApp, hook: &Webhook, body: Value) -> Value {
     let path = format!("/v1/webhooks/{}/test", hook.id);
@@ -112,7 +113,7 @@ async fn a_test_that_a_stop_interrupts_is_logged_as_it_was_sent() {
 
 #[tokio::test]
 async fn a_test_that_is_sent_again_still_counts_nowhere() {
-    let app = TestApp::with(|config| config.delivery.disable_after_failures = 1).await;
+    let app = TestApp::with(|config| disable_after(config, 1)).await;
     let receiver = Receiver::start().await;
     receiver.reply(Reply::status(500));
     let hook = app.webhook(&receiver.url("/"), json!({})).await;

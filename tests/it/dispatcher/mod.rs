@@ -12,6 +12,7 @@ use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::attempts::attempt::{Attempt, Failure, Request, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
@@ -135,7 +136,9 @@ impl Node {
         let policy = RetryPolicy {
             schedule: Arc::new(Schedule::new(vec![Span::from_secs(60)]).unwrap()),
             jitter: 0.0,
-            disable_after_failures: 0,
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
         };
         let (signals, queue) = LocalSignals::new();
         let deps = DispatcherDeps {

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, Webhook, json_body, send, start_time};
+use crate::support::app::{Answer, Webhook, json_body, never_disable, send, start_time};
 use crate::support::{HANGS_AFTER, Receiver, Reply, TestApp};
 
 /// A server that never disables failing endpoints.
 async fn patient() -> TestApp {
-    TestApp::with(|config| config.delivery.disable_after_failures = 0).await
+    TestApp::with(never_disable).await
 }
 
 /// Posts events whose deliveries are exhausted; the receiver responds with 200 from then on.
@@ -327,7 +327,7 @@ async fn a_fresh_event_overtakes_a_large_job() {
 #[tokio::test]
 async fn jobs_over_many_webhooks_get_half_of_all_slots_in_turn() {
     let app = TestApp::with(|config| {
-        config.delivery.disable_after_failures = 0;
+        never_disable(config);
         config.delivery.concurrency = 4;
     })
     .await;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use postrider::domain::attempts::bulk_job::Work;
+use postrider::domain::attempts::hold::DisableRules;
+use postrider::store::SentAs;
 
 /// A small generator of numbers, the same in every run.
 struct Dice(u64);
@@ -29,7 +31,13 @@ const RESOURCES: [&str; 3] = ["r-1", "r-2", "o"];
 
 fn patient() -> FinishRules {
     FinishRules {
-        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(schedule(&[60])),
     }
 }
@@ -37,7 +45,12 @@ fn patient() -> FinishRules {
 /// Ends an attempt, and its retries in the same way.
 async fn end(world: &World, mut id: AttemptId, outcome: &Outcome) {
     loop {
-        match world.store.attempt_finish(id, outcome.clone().into(), patient(), Epoch::FIRST).await.unwrap() {
+        match world
+            .store
+            .attempt_finish(id, outcome.clone().into(), patient(), SentAs::in_epoch(Epoch::FIRST))
+            .await
+            .unwrap()
+        {
             Finished::Done { status: AttemptStatus::Failed, queued, .. } => id = queued[0].attempt_id,
             _ => return,
         }

@@ -1,6 +1,7 @@
 //! Many at a time, an end and a new start, a second process, a newer file.
 
 use super::*;
+use postrider::store::SentAs;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_at_the_same_time_is_answered() {
@@ -56,8 +57,10 @@ async fn a_closed_store_says_so() {
     assert!(matches!(world.store.ping().await, Err(StoreError::Closed)));
     let write = world.store.event_insert(world.app, vec![an_event("a", "1")], now()).await;
     assert!(matches!(write, Err(StoreError::Closed)));
-    let finish =
-        world.store.attempt_finish(AttemptId(1), answered(200, now()).into(), rules(), Epoch::FIRST).await;
+    let finish = world
+        .store
+        .attempt_finish(AttemptId(1), answered(200, now()).into(), rules(), SentAs::in_epoch(Epoch::FIRST))
+        .await;
     assert!(matches!(finish, Err(StoreError::Closed)));
 }
 

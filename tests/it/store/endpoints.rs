@@ -64,6 +64,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
     };
     let kind = activity(ActivityKind::EndpointChanged);
     let after = world.store.endpoint_update(world.app, before.id, patch, later, kind).await.unwrap().unwrap();
+    let after = after.endpoint;
     let mut expected = before.clone();
     expected.settings.name = "New".to_owned();
     expected.settings.description = None;
@@ -82,6 +83,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
     };
     let kind = activity(ActivityKind::EndpointChanged);
     let after = world.store.endpoint_update(world.app, before.id, whole, later, kind).await.unwrap().unwrap();
+    let after = after.endpoint;
     assert_eq!((after.settings, after.status), (settings(&["x"]), EndpointStatus::Paused));
 }
 

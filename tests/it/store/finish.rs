@@ -12,7 +12,7 @@ async fn a_2xx_ends_the_delivery_and_keeps_what_was_sent_and_answered() {
     let outcome = answered(201, now().plus_ms(7));
     let done = world.finish(id, outcome.clone()).await;
     let status = AttemptStatus::Delivered;
-    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false });
+    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false, hold_changed: false });
     let detail = world.detail(id).await;
     let row = &detail.attempt;
     assert_eq!((row.status, row.response_status, row.response_time_ms), (status, Some(201), Some(25)));
@@ -33,7 +33,8 @@ async fn a_failure_schedules_the_next_attempt() {
     let endpoint = world.add_endpoint(&["*"]).await.id;
     let first = world.post_one("a").await;
     let finished_at = now().plus_ms(25);
-    let Finished::Done { status, queued, disabled } = world.finish(first, answered(500, now())).await else {
+    let Finished::Done { status, queued, disabled, .. } = world.finish(first, answered(500, now())).await
+    else {
         panic!()
     };
     assert_eq!((status, disabled, queued.len()), (AttemptStatus::Failed, false, 1));
@@ -81,7 +82,7 @@ async fn an_endpoints_own_schedule_wins() {
     let id = world.post_one("a").await;
     let done = world.finish(id, answered(500, now())).await;
     let status = AttemptStatus::Exhausted;
-    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false });
+    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false, hold_changed: false });
 }
 
 #[tokio::test]
@@ -126,7 +127,8 @@ async fn the_attempt_that_reaches_the_limit_switches_its_endpoint_off() {
     }
     assert_eq!(world.endpoint(failing).await.status, EndpointStatus::Active);
     let at = now().plus_ms(500);
-    let Finished::Done { status, queued, disabled } = world.finish(ids[4], answered(503, at)).await else {
+    let Finished::Done { status, queued, disabled, .. } = world.finish(ids[4], answered(503, at)).await
+    else {
         panic!()
     };
     assert_eq!((status, disabled, queued.len()), (AttemptStatus::Exhausted, true, 1));
@@ -161,7 +163,7 @@ async fn a_410_switches_off_at_once() {
     let first = world.post_one("a").await;
     let done = world.finish(first, answered(410, now())).await;
     let status = AttemptStatus::Exhausted;
-    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: true });
+    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: true, hold_changed: false });
     let reason = world.endpoint(id).await.status_reason.unwrap();
     assert!(reason.contains("410"), "{reason}");
 }
@@ -194,7 +196,7 @@ async fn what_was_in_flight_when_its_endpoint_went_is_told_as_it_happened() {
     let ends = [(one, 200, AttemptStatus::Delivered), (two, 500, AttemptStatus::Exhausted)];
     for (id, code, status) in ends {
         let done = world.finish(id, answered(code, now())).await;
-        assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false });
+        assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false, hold_changed: false });
         assert_eq!(world.attempt(id).await.status, status);
     }
 }

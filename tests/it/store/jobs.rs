@@ -2,6 +2,8 @@
 
 use super::*;
 use postrider::domain::attempts::bulk_job::{JobKind, JobStatus, Work};
+use postrider::domain::attempts::hold::DisableRules;
+use postrider::store::SentAs;
 
 fn note() -> JobNote {
     Box::new(|job| Activity {
@@ -53,7 +55,7 @@ impl World {
         loop {
             match self
                 .store
-                .attempt_finish(id, answered(500, now()).into(), patient(), Epoch::FIRST)
+                .attempt_finish(id, answered(500, now()).into(), patient(), SentAs::in_epoch(Epoch::FIRST))
                 .await
                 .unwrap()
             {
@@ -66,7 +68,15 @@ impl World {
 
 /// The rules without the failure counter.
 fn patient() -> FinishRules {
-    FinishRules { rules: Rules { disable_after_failures: 0, ..rules().rules }, ..rules() }
+    FinishRules {
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            ..rules().rules
+        },
+        ..rules()
+    }
 }
 
 fn counts(job: &BulkJob) -> (JobStatus, [u64; 4]) {
@@ -279,7 +289,12 @@ async fn many_exhausted(world: &World, n: usize) -> EndpointId {
         left -= batch;
         let accepted = world.take(vec![an_event("a", "1"); batch], now()).await;
         let finish = accepted.iter().flat_map(|a| &a.queued).map(|hint| {
-            world.store.attempt_finish(hint.attempt_id, answered(500, now()).into(), patient(), Epoch::FIRST)
+            world.store.attempt_finish(
+                hint.attempt_id,
+                answered(500, now()).into(),
+                patient(),
+                SentAs::in_epoch(Epoch::FIRST),
+            )
         });
         for finished in futures_util::future::join_all(finish).await {
             finished.unwrap();

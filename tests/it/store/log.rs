@@ -22,7 +22,7 @@ async fn an_app_sees_only_its_own_rows() {
     assert_eq!((page.rows.len(), page.total.rows), (0, 0));
     assert_eq!(store.attempt_get(other, id).await.unwrap(), None);
     let kind = activity(ActivityKind::DeliveryRetried);
-    assert_eq!(store.attempt_retry(other, id, now(), kind).await.unwrap(), Retried::NotFound);
+    assert_eq!(store.attempt_retry(other, id, vec![], now(), kind).await.unwrap(), Retried::NotFound);
 }
 
 #[tokio::test]
@@ -224,11 +224,14 @@ async fn an_exhausted_delivery_goes_on_by_any_of_its_rows() {
     assert_eq!((old.status, old.next_retry_at), (AttemptStatus::Failed, Some(now())));
     assert_eq!(world.store.activity_recent(99).await.unwrap().len(), before + 1);
     for id in [first, last, next.id] {
-        assert_eq!(world.retry(id).await, Retried::Pending);
+        let in_flight = vec![next.id];
+        let kind = activity(ActivityKind::DeliveryRetried);
+        let again = world.store.attempt_retry(world.app, id, in_flight, now(), kind).await.unwrap();
+        assert_eq!(again, Retried::InFlight);
     }
     let done = world.finish(next.id, answered(500, now())).await;
     let status = AttemptStatus::Exhausted;
-    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false });
+    assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false, hold_changed: false });
     assert_eq!(world.attempt(last).await.next_retry_at, None);
 }
 

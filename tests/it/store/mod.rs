@@ -24,10 +24,12 @@ use std::sync::Arc;
 
 use postrider::domain::access::activity::{Activity, ActivityKind};
 use postrider::domain::attempts::attempt::{Attempt, Failure, Request, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::*;
+use postrider::store::SentAs;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::*;
 use tempfile::TempDir;
@@ -109,7 +111,13 @@ pub(crate) fn schedule(seconds: &[u32]) -> Schedule {
 /// Two retries, after a minute and after two; switched off after five failures.
 pub(crate) fn rules() -> FinishRules {
     FinishRules {
-        rules: Rules { disable_after_failures: 5, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 5, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(schedule(&[60, 120])),
     }
 }
@@ -172,7 +180,7 @@ impl World {
     pub(crate) async fn set_status(&self, id: EndpointId, status: EndpointStatus) -> Endpoint {
         let patch = EndpointPatch { status: Some(status), ..EndpointPatch::default() };
         let kind = activity(ActivityKind::EndpointStatusChanged);
-        self.store.endpoint_update(self.app, id, patch, now(), kind).await.unwrap().unwrap()
+        self.store.endpoint_update(self.app, id, patch, now(), kind).await.unwrap().unwrap().endpoint
     }
 
     pub(crate) async fn delete(&self, id: EndpointId) {
@@ -205,7 +213,7 @@ impl World {
     }
 
     pub(crate) async fn finish(&self, id: AttemptId, outcome: Outcome) -> Finished {
-        self.store.attempt_finish(id, outcome.into(), rules(), Epoch::FIRST).await.unwrap()
+        self.store.attempt_finish(id, outcome.into(), rules(), SentAs::in_epoch(Epoch::FIRST)).await.unwrap()
     }
 
     /// Finishes an attempt, and gives the retry that this leads to.
@@ -238,7 +246,7 @@ impl World {
 
     pub(crate) async fn retry(&self, id: AttemptId) -> Retried {
         let kind = activity(ActivityKind::DeliveryRetried);
-        self.store.attempt_retry(self.app, id, now(), kind).await.unwrap()
+        self.store.attempt_retry(self.app, id, vec![], now(), kind).await.unwrap()
     }
 
     /// The whole log, oldest first.

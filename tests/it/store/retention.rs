@@ -46,7 +46,8 @@ async fn a_delivery_goes_as_a_whole_and_its_newest_attempt_decides() {
         let last = world.exhaust(retried).await;
         let kind = activity(ActivityKind::DeliveryRetried);
         let later = now().plus_ms(DAY);
-        let Retried::Queued(next, _) = world.store.attempt_retry(world.app, last, later, kind).await.unwrap()
+        let Retried::Queued(next, _) =
+            world.store.attempt_retry(world.app, last, vec![], later, kind).await.unwrap()
         else {
             panic!()
         };

@@ -18,7 +18,7 @@ use postrider::app::{Server, World};
 use postrider::config::Config;
 use postrider::delivery::sending::guard::{Lookup, SystemLookup};
 use postrider::domain::access::app::DEFAULT_APP;
-use postrider::domain::{AppId, Scopes, Timestamp};
+use postrider::domain::{AppId, Scopes, Span, Timestamp};
 use postrider::host::clock::{FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::service::people::{apps, keys};
@@ -341,4 +341,16 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = in_time("the body", response.text()).await.expect("the body is text");
     Answer { status, headers, text }
+}
+
+/// Lets so many failures in a row disable an endpoint, however little time they take, and none put it on hold.
+pub(crate) fn disable_after(config: &mut Config, failures: u32) {
+    config.delivery.disable_after_failures = failures;
+    config.delivery.disable_after = Span::from_secs(0);
+    config.delivery.circuit_failures = 0;
+}
+
+/// No number of failures disables an endpoint or puts it on hold.
+pub(crate) fn never_disable(config: &mut Config) {
+    disable_after(config, 0);
 }

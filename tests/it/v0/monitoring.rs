@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::create;
+use crate::support::app::never_disable;
 use crate::support::programs::{is_here, run};
 use crate::support::{Receiver, Reply, TestApp};
 
@@ -27,7 +28,7 @@ async fn dashboards_and_analyses_find_no_value_undefined() {
     if !is_here("node") {
         return;
     }
-    let app = TestApp::with(|c| c.delivery.disable_after_failures = 0).await;
+    let app = TestApp::with(never_disable).await;
     let receiver = Receiver::start().await;
     let made = create(&app, json!({ "url": receiver.url("/"), "name": "Payments" })).await;
     // Nothing has happened yet.

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{create, with_events};
+use crate::support::app::never_disable;
 use crate::support::{Receiver, Reply, TestApp};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -29,7 +30,7 @@ async fn a_webhook_without_deliveries_has_nothing_to_judge() {
 
 #[tokio::test]
 async fn deliveries_are_counted_and_not_attempts_nor_tests() {
-    let app = TestApp::with(|c| c.delivery.disable_after_failures = 0).await;
+    let app = TestApp::with(never_disable).await;
     let receiver = Receiver::start().await;
     let made = create(&app, json!({ "url": receiver.url("/") })).await;
     let uuid = uuid::Uuid::parse_str(&made["id"].as_str().unwrap()[3..]).unwrap().to_string();

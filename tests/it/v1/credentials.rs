@@ -170,6 +170,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("DELETE /v1/webhooks/{id}", "webhooks:write"),
         ("POST /v1/webhooks/{id}/test", "webhooks:read"),
         ("POST /v1/webhooks/{id}/rotate-secret", "webhooks:write"),
+        ("POST /v1/webhooks/{id}/send-now", "webhooks:write"),
         ("GET /v1/webhooks/{id}/health", "webhooks:read"),
         ("GET /v1/webhooks/{id}/stats", "webhooks:read"),
         ("GET /v1/webhooks/{id}/verification", "webhooks:read"),

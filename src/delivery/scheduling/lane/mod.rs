@@ -49,6 +49,18 @@ enum Refill {
     Running,
     /// The table is being queried, and something happened meanwhile that the result may not contain.
     RunningStale,
+    /// The table is being queried, but the result must not be used: it may be older than a hold.
+    RunningVoid,
+}
+
+/// While an endpoint is on hold, only single shots and its probes are sent.
+#[derive(Debug)]
+struct LaneHold {
+    next_probe_at: Timestamp,
+    /// The probe to send.
+    probe: Option<Hint>,
+    /// The probe that is in flight.
+    sent: Option<AttemptId>,
 }
 
 /// One endpoint's part of the queue.
@@ -59,6 +71,10 @@ pub(crate) struct Lane {
     fresh: LaneWindow,
     bulk: LaneWindow,
     refill: Refill,
+    /// The hold of the endpoint, as far as is known.
+    hold: Option<LaneHold>,
+    /// After a hold: so many requests may be in flight, until that is the endpoint's own limit.
+    ramp: Option<usize>,
     /// Hints that came during a refill, whose result may or may not contain them.
     arrived: Vec<Hint>,
     /// When the next attempt comes due and the table has to be queried again.
@@ -91,6 +107,8 @@ impl Lane {
             fresh: LaneWindow::default(),
             bulk: LaneWindow::default(),
             refill: Refill::Idle,
+            hold: None,
+            ramp: None,
             arrived: Vec::new(),
             due_at: None,
             not_before: None,
@@ -114,6 +132,8 @@ impl Lane {
                 self.singles.push_back(hint.id);
                 return true;
             }
+            // The probe is looked for in the table.
+            Line::Fresh | Line::Bulk if self.hold.is_some() => return false,
             Line::Fresh => &mut self.fresh,
             Line::Bulk => &mut self.bulk,
         };
@@ -150,6 +170,60 @@ impl Lane {
         Some(window_size + self.in_flight + self.uncommitted)
     }
 
+    /// Whether the result of the running refill must not be used. If so, the refill is over, and another one
+    /// is needed.
+    pub(crate) fn take_void(&mut self) -> bool {
+        let is_void = self.refill == Refill::RunningVoid;
+        if is_void {
+            self.refill = Refill::Idle;
+            self.arrived.clear();
+        }
+        is_void
+    }
+
+    /// Takes what a refill says of the endpoint's hold, with the probe that was claimed for it.
+    pub(crate) fn set_hold(&mut self, next_probe_at: Option<Timestamp>, probe: Option<Hint>) {
+        match next_probe_at {
+            Some(next_probe_at) => {
+                let sent = self.hold.take().and_then(|hold| hold.sent);
+                self.hold = Some(LaneHold { next_probe_at, probe, sent });
+                self.ramp = None;
+            }
+            None if self.hold.take().is_some() => self.ramp = Some(1),
+            None => {}
+        }
+    }
+
+    /// When a probe may be sent, if the endpoint is on hold.
+    pub(crate) fn next_probe_at(&self) -> Option<Timestamp> {
+        self.hold.as_ref().map(|hold| hold.next_probe_at)
+    }
+
+    /// Whether the endpoint is on hold and a probe has to be found.
+    pub(crate) fn needs_probe(&self, now: Timestamp) -> bool {
+        self.hold
+            .as_ref()
+            .is_some_and(|hold| hold.next_probe_at <= now && hold.probe.is_none() && hold.sent.is_none())
+    }
+
+    /// Whether a refill may choose a probe: none is chosen or in flight.
+    pub(crate) fn may_probe(&self) -> bool {
+        self.hold.as_ref().is_none_or(|hold| hold.probe.is_none() && hold.sent.is_none())
+    }
+
+    /// An attempt is no longer in flight: committed, or not sent.
+    pub(crate) fn ended(&mut self, id: AttemptId) {
+        if let Some(hold) = &mut self.hold {
+            hold.sent = hold.sent.filter(|sent| *sent != id);
+        }
+    }
+
+    /// After a hold each success lets one more request be in flight: so their number doubles with each round,
+    /// and a receiver that has just recovered is not buried.
+    pub(crate) fn succeeded(&mut self, limit: usize) {
+        self.ramp = self.ramp.map(|at_once| at_once + 1).filter(|at_once| *at_once < limit);
+    }
+
     /// Takes the result of a refill, without attempts that are claimed. Gives the hints that came meanwhile,
     /// to be pushed again.
     pub(crate) fn refilled(&mut self, due: Due) -> Vec<Hint> {
@@ -175,11 +249,17 @@ impl Lane {
         self.arrived.clear();
     }
 
-    /// Empties the windows, so that they are refilled; gives what they held.
+    /// Empties the windows, so that they are refilled; gives what they held. The result of a refill that runs
+    /// is not used.
     pub(crate) fn reset(&mut self) -> Vec<AttemptId> {
         self.mark_stale();
+        if self.refill.is_running() {
+            self.refill = Refill::RunningVoid;
+        }
         self.not_before = None;
-        self.fresh.ids.drain(..).chain(self.bulk.ids.drain(..)).collect()
+        let probe = self.hold.as_mut().and_then(|hold| hold.probe.take());
+        let windows = self.fresh.ids.drain(..).chain(self.bulk.ids.drain(..));
+        windows.chain(probe.map(|hint| hint.id)).collect()
     }
 
     /// Drops everything that is not in flight: the endpoint is served elsewhere now. Gives what was dropped.
@@ -195,7 +275,7 @@ impl Lane {
     pub(crate) fn mark_stale(&mut self) {
         self.fresh.mark_stale();
         self.bulk.mark_stale();
-        if self.refill.is_running() {
+        if self.refill == Refill::Running {
             self.refill = Refill::RunningStale;
         }
     }
@@ -208,20 +288,33 @@ impl Lane {
     pub(crate) fn pop(&mut self) -> Option<Hint> {
         let hint = |line| move |id| Hint { id, line };
         let popped = (self.singles.pop_front().map(hint(Line::Single)))
+            .or_else(|| self.pop_probe())
             .or_else(|| self.fresh.ids.pop_front().map(hint(Line::Fresh)))
             .or_else(|| self.bulk.ids.pop_front().map(hint(Line::Bulk)));
         self.was_idle = self.is_done();
         popped
     }
 
+    fn pop_probe(&mut self) -> Option<Hint> {
+        let hold = self.hold.as_mut()?;
+        let probe = hold.probe.take()?;
+        hold.sent = Some(probe.id);
+        Some(probe)
+    }
+
+    /// Whether there is a probe to send.
+    fn has_probe(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.probe.is_some())
+    }
+
     /// Whether nothing is due, here or in the table.
     fn is_done(&self) -> bool {
-        self.singles.is_empty() && self.fresh.is_done() && self.bulk.is_done()
+        self.singles.is_empty() && !self.has_probe() && self.fresh.is_done() && self.bulk.is_done()
     }
 
     /// Whether the next attempt to send is bulk work.
     pub(crate) fn is_bulk_next(&self) -> bool {
-        self.singles.is_empty() && self.fresh.ids.is_empty()
+        self.singles.is_empty() && !self.has_probe() && self.fresh.ids.is_empty()
     }
 
     /// Whether the lane may be dropped: nothing is due, in flight or queued, and its state is that of a new
@@ -230,6 +323,7 @@ impl Lane {
         self.singles.is_empty()
             && self.fresh.ids.is_empty()
             && self.bulk.ids.is_empty()
+            && !self.has_probe()
             && self.in_flight + self.uncommitted == 0
             && self.refill == Refill::Idle
             && !self.in_send_queue
@@ -240,7 +334,7 @@ impl Lane {
     /// How many scheduled requests may be in flight; `limit` is the configured number.
     fn slots(&self, limit: usize) -> usize {
         match self.responsiveness {
-            Responsiveness::Responsive => limit,
+            Responsiveness::Responsive => self.ramp.map_or(limit, |at_once| at_once.min(limit)),
             Responsiveness::Unknown | Responsiveness::Unresponsive => 1,
         }
     }
@@ -252,8 +346,8 @@ impl Lane {
 
     /// Whether there is something to send and a free slot for it; `limit` is the configured number of slots.
     pub(crate) fn can_send(&self, limit: usize) -> bool {
-        let slots = if !self.singles.is_empty() {
-            // A person asked for it, so it does not wait behind a request that hangs.
+        let slots = if !self.singles.is_empty() || self.has_probe() {
+            // A person asked for it, so it does not wait behind a request that hangs; nor does a probe.
             limit
         } else if !self.fresh.ids.is_empty() || self.can_send_bulk(limit) {
             self.slots(limit)
@@ -266,7 +360,7 @@ impl Lane {
 
 impl Refill {
     fn is_running(self) -> bool {
-        matches!(self, Refill::Running | Refill::RunningStale)
+        matches!(self, Refill::Running | Refill::RunningStale | Refill::RunningVoid)
     }
 }
 

@@ -101,7 +101,7 @@ fn a_refill_that_may_be_older_than_a_change_is_repeated() {
     start_refill(&mut lane, SIZE);
     // The endpoint was resumed after the table had been read.
     lane.reset();
-    lane.refilled(Due::default());
+    assert!(lane.take_void() && !lane.take_void());
     assert!(wants_refill(&lane, SIZE));
     start_refill(&mut lane, SIZE);
     lane.refilled(due(0..1));
@@ -205,4 +205,49 @@ fn a_lane_is_dropped_only_when_a_new_one_would_be_the_same() {
     assert!(lane.is_idle(now().plus_ms(1_000)));
     lane.uncommitted = 1;
     assert!(!lane.is_idle(now().plus_ms(1_000)));
+}
+
+fn on_hold(at_ms: i64) -> Lane {
+    let mut lane = Lane::new(Responsiveness::Unknown);
+    lane.refilled(Due::default());
+    lane.set_hold(Some(Timestamp::from_millis(at_ms)), None);
+    lane
+}
+
+#[test]
+fn on_hold_only_single_shots_and_the_probe_are_sent() {
+    let mut lane = on_hold(1_000);
+    assert!(!lane.push(Hint { id: AttemptId(1), line: Line::Fresh }, SIZE), "it stays in the table");
+    assert!(!lane.can_send(10));
+    assert!(
+        !lane.needs_probe(Timestamp::from_millis(999)) && lane.needs_probe(Timestamp::from_millis(1_000))
+    );
+    let probe = Hint { id: AttemptId(2), line: Line::Bulk };
+    lane.set_hold(Some(Timestamp::from_millis(1_000)), Some(probe));
+    lane.push(Hint { id: AttemptId(3), line: Line::Single }, SIZE);
+    let sent = [lane.pop(), lane.pop(), lane.pop()].map(|hint| hint.map(|hint| hint.id.0));
+    assert_eq!(sent, [Some(3), Some(2), None]);
+    assert!(!lane.may_probe(), "one probe at a time");
+    lane.ended(AttemptId(2));
+    assert!(lane.may_probe());
+}
+
+#[test]
+fn after_a_hold_the_requests_in_flight_double_with_each_round_of_successes() {
+    let mut lane = on_hold(1_000);
+    lane.set_hold(None, None);
+    lane.responsiveness = Responsiveness::Responsive;
+    lane.refilled(due(0..100));
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        while lane.can_send(10) {
+            lane.pop();
+            lane.in_flight += 1;
+        }
+        rounds.push(std::mem::take(&mut lane.in_flight));
+        for _ in 0..rounds[rounds.len() - 1] {
+            lane.succeeded(10);
+        }
+    }
+    assert_eq!(rounds, [1, 2, 4, 8, 10]);
 }

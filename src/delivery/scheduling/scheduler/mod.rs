@@ -27,6 +27,10 @@
 //! The time of day may jump. Due times are compared with it, but the regular poll goes by monotonic time, and
 //! reschedules lanes whose time has moved away.
 //!
+//! An endpoint on hold ([`crate::domain::attempts::hold`]) gets single shots and probes only; its windows stay
+//! empty. The table has the truth: a lane looks there when a result has changed the hold, and when the next
+//! probe is due.
+//!
 //! Files: this one has the loop and the lanes; [`refills`] queries the table; [`serving`] sends, and takes
 //! reports.
 
@@ -262,7 +266,19 @@ impl Scheduler {
         if !self.claims.contains(hint.id) && self.lane(endpoint).push(hint, window_size) {
             self.claims.claim(hint.id, hint.line);
         }
+        self.await_probe(endpoint);
         self.update_lane(endpoint);
+    }
+
+    /// Something waits for an endpoint: if it is on hold, the probe has to be found in time.
+    fn await_probe(&mut self, endpoint: EndpointId) {
+        let now = self.deps.clock.now();
+        let lane = self.lane(endpoint);
+        if lane.needs_probe(now) {
+            lane.mark_stale();
+        } else if let Some(at) = lane.next_probe_at().filter(|at| *at > now) {
+            self.due_later(endpoint, at);
+        }
     }
 
     fn due_later(&mut self, endpoint: EndpointId, at: Timestamp) {

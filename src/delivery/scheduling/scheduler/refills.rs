@@ -4,7 +4,7 @@ use crate::domain::{EndpointId, Timestamp};
 use crate::store::{Due, Line, StoreError};
 
 use super::{POLL_EVERY_MS, Polling, Scheduler};
-use crate::delivery::scheduling::lane::{Lane, Responsiveness};
+use crate::delivery::scheduling::lane::{Hint, Lane, Responsiveness};
 use crate::delivery::scheduling::messages::{SchedulerMessage, send};
 use crate::delivery::scheduling::poll::{Poll, poll};
 
@@ -49,9 +49,26 @@ impl Scheduler {
                 return self.due_later(endpoint, retry_at);
             }
         };
-        due.attempts.retain(|id| self.claims.claim(*id, Line::Fresh));
-        due.bulk.retain(|id| self.claims.claim(*id, Line::Bulk));
+        if lane.take_void() {
+            return self.update_lane(endpoint);
+        }
         let next_due = due.next_due;
+        match due.hold.take() {
+            Some(hold) => {
+                let probes = hold.probes.iter().filter(|_| lane.may_probe());
+                let mut claimed = probes.filter(|(id, line)| self.claims.claim(*id, *line));
+                let probe = claimed.next().map(|(id, line)| Hint { id: *id, line: *line });
+                drop(claimed);
+                if lane.may_probe() {
+                    lane.set_hold(Some(hold.next_probe_at), probe);
+                }
+            }
+            None => {
+                lane.set_hold(None, None);
+                due.attempts.retain(|id| self.claims.claim(*id, Line::Fresh));
+                due.bulk.retain(|id| self.claims.claim(*id, Line::Bulk));
+            }
+        }
         for hint in lane.refilled(due) {
             self.take_due(endpoint, hint);
         }
@@ -70,11 +87,12 @@ impl Scheduler {
         let (store, now) = (self.deps.store.clone(), self.deps.clock.now());
         let (messages, abort) = (self.deps.messages.clone(), self.deps.abort.clone());
         let held = self.deps.ownership.held();
+        let hold_at_most_ms = self.deps.courier.hold_at_most_ms();
         // Claimed ones are still pending in the table and come first.
         let singles =
             if self.claims.has_room_for_singles() { SINGLES_AT_ONCE + self.claims.singles() } else { 0 };
         self.deps.tasks.spawn(async move {
-            let poll = poll(&*store, now, held, singles).await;
+            let poll = poll(&*store, now, held, singles, hold_at_most_ms).await;
             send(&messages, &abort, SchedulerMessage::Polled(poll)).await;
         });
     }

@@ -1,10 +1,10 @@
 //! Sends: takes attempts from the lanes in turn, hands them to the courier, and takes its reports.
 
 use crate::domain::{AttemptId, EndpointId, Timestamp};
-use crate::store::{Finished, Line};
+use crate::store::{Finished, Line, SentAs};
 
 use super::{POLL_EVERY_MS, Scheduler};
-use crate::delivery::courier::{Claimed, CourierReport};
+use crate::delivery::courier::{Claimed, CourierReport, RequestEnd};
 use crate::delivery::scheduling::lane::{Hint, Responsiveness};
 use crate::delivery::scheduling::messages::{SchedulerMessage, send};
 
@@ -57,6 +57,7 @@ impl Scheduler {
             self.hold_back(endpoint, at);
             return None;
         }
+        let is_probe = lane.next_probe_at().is_some();
         let Hint { id, line } = lane.pop()?;
         lane.in_flight += 1;
         self.slots.take(lane.responsiveness);
@@ -70,7 +71,7 @@ impl Scheduler {
             self.send_queue.push(endpoint, false);
         }
         self.update_lane(endpoint);
-        Some(Claimed { id, endpoint, epoch })
+        Some(Claimed { id, endpoint, sent: SentAs { epoch, is_probe } })
     }
 
     fn dispatch(&mut self, batch: Vec<Claimed>) {
@@ -90,18 +91,29 @@ impl Scheduler {
             CourierReport::NotSent { id, endpoint } => {
                 self.release(endpoint, id, None);
                 self.claims.release(id);
+                self.ended(endpoint, id);
             }
             CourierReport::LoadFailed { id, endpoint } => {
                 self.lane(endpoint).mark_stale();
                 self.hold_back(endpoint, self.deps.clock.now().plus_ms(POLL_EVERY_MS.into()));
                 self.release(endpoint, id, None);
                 self.claims.release(id);
+                self.ended(endpoint, id);
             }
-            CourierReport::Sent { id, endpoint, timed_out } => {
+            CourierReport::Sent { id, endpoint, ended } => {
                 self.uncommitted += 1;
-                self.lane(endpoint).uncommitted += 1;
-                let class = if timed_out { Responsiveness::Unresponsive } else { Responsiveness::Responsive };
-                self.release(endpoint, id, Some(class));
+                let limit = self.deps.limits.endpoint_concurrency;
+                let lane = self.lane(endpoint);
+                lane.uncommitted += 1;
+                if ended == RequestEnd::Succeeded {
+                    lane.succeeded(limit);
+                }
+                let class = match ended {
+                    RequestEnd::Succeeded | RequestEnd::Failed => Some(Responsiveness::Responsive),
+                    RequestEnd::TimedOut => Some(Responsiveness::Unresponsive),
+                    RequestEnd::Local => None,
+                };
+                self.release(endpoint, id, class);
             }
             CourierReport::Stuck => self.stuck += 1,
             CourierReport::Committed { id, endpoint, finished, was_stuck } => {
@@ -111,14 +123,25 @@ impl Scheduler {
                 self.claims.release(id);
                 self.deps.signals.result_committed();
                 self.finished(endpoint, finished);
+                self.ended(endpoint, id);
             }
         }
     }
 
+    /// An attempt is no longer in flight. If it was the probe of a hold that goes on, the next one is looked for.
+    fn ended(&mut self, endpoint: EndpointId, id: AttemptId) {
+        self.lane(endpoint).ended(id);
+        self.await_probe(endpoint);
+        self.update_lane(endpoint);
+    }
+
     fn finished(&mut self, endpoint: EndpointId, finished: Finished) {
         match finished {
-            Finished::Done { queued, disabled, .. } => {
+            Finished::Done { queued, disabled, hold_changed, .. } => {
                 self.take_hints(&queued);
+                if hold_changed {
+                    self.reset_lane(endpoint);
+                }
                 if disabled {
                     self.reset_lane(endpoint);
                     // The poll cancels what is pending.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::attempts::attempt::{Failure, Response};
+use crate::domain::attempts::hold::{HoldReason, HoldState};
 use crate::domain::{Headers, Span};
 use proptest::prelude::*;
 
@@ -31,7 +32,15 @@ fn failed(kind: ErrorKind) -> Outcome {
 }
 
 fn pending(budget: Budget) -> Current {
-    Current { status: AttemptStatus::Pending, attempt: 1, trigger: Trigger::Event, budget, local_since: None }
+    Current {
+        status: AttemptStatus::Pending,
+        attempt: 1,
+        trigger: Trigger::Event,
+        budget,
+        due_at: now(),
+        local_since: None,
+        held_since: None,
+    }
 }
 
 fn fresh() -> Current {
@@ -39,27 +48,37 @@ fn fresh() -> Current {
 }
 
 fn endpoint(schedule: &Schedule, failures: u32) -> EndpointNow<'_> {
-    EndpointNow { status: Some(EndpointStatus::Active), consecutive_failures: failures, schedule }
+    let failed_since = (failures > 0).then(|| now().plus_ms(-1_000));
+    let trouble = Trouble { failures, failed_since, ..Trouble::default() };
+    EndpointNow { status: Some(EndpointStatus::Active), trouble, schedule }
 }
 
-const RULES: Rules = Rules { disable_after_failures: 3, jitter: 0.0, unit: 0.0 };
+const RULES: Rules = Rules {
+    circuit_failures: 5,
+    disable: DisableRules { failures: 3, after_ms: 0 },
+    hold_at_most_ms: HELD_AT_MOST_MS,
+    jitter: 0.0,
+    unit: 0.0,
+};
+const HELD_AT_MOST_MS: i64 = 3 * 86_400_000;
 
 fn finish(current: Current, outcome: &Outcome, endpoint: EndpointNow<'_>) -> Transition {
-    apply(current, Input::Finish { outcome, endpoint, rules: RULES }).unwrap()
+    apply(current, Input::Finish { outcome, endpoint, rules: RULES, is_probe: false }).unwrap()
 }
 
 #[test]
 fn a_2xx_delivers_and_clears_the_counter() {
     let s = schedule(&[60]);
     let t = finish(fresh(), &answered(204), endpoint(&s, 2));
-    assert_eq!(t, Transition { counter: Counter::Clear, ..only(AttemptStatus::Delivered) });
+    assert_eq!(t, Transition { trouble: Some(Trouble::default()), ..only(AttemptStatus::Delivered) });
+    assert_eq!(finish(fresh(), &answered(204), endpoint(&s, 0)), only(AttemptStatus::Delivered));
 }
 
 #[test]
 fn a_failure_is_followed_by_the_next_step_of_the_schedule() {
     let s = schedule(&[60, 120]);
     let t = finish(pending(Budget::Schedule { used: 1 }), &answered(302), endpoint(&s, 0));
-    assert_eq!((t.status, t.counter, t.disable), (AttemptStatus::Failed, Counter::Increment, None));
+    assert_eq!((t.status, t.trouble.unwrap().failures, t.disable), (AttemptStatus::Failed, 1, None));
     let next = t.next.unwrap();
     assert_eq!((next.attempt, next.trigger, next.budget), (2, Trigger::Retry, Budget::Schedule { used: 2 }));
     assert_eq!(next.due_at, now().plus_ms(120_000));
@@ -78,10 +97,13 @@ fn the_attempt_that_reaches_the_limit_is_exhausted_and_disables() {
     assert_eq!(finish(fresh(), &answered(500), endpoint(&s, 1)).disable, None);
     let t = finish(fresh(), &answered(500), endpoint(&s, 2));
     assert_eq!((t.status, t.next, t.disable), (AttemptStatus::Exhausted, None, Some(Disable::Failures(3))));
-    let never = Rules { disable_after_failures: 0, ..RULES };
+    let never = Rules { disable: DisableRules { failures: 0, after_ms: 0 }, ..RULES };
     let outcome = answered(500);
-    let t = apply(fresh(), Input::Finish { outcome: &outcome, endpoint: endpoint(&s, 1_000), rules: never })
-        .unwrap();
+    let t = apply(
+        fresh(),
+        Input::Finish { outcome: &outcome, endpoint: endpoint(&s, 1_000), rules: never, is_probe: false },
+    )
+    .unwrap();
     assert_eq!(t.disable, None);
 }
 
@@ -109,7 +131,7 @@ fn a_single_shot_schedules_nothing_and_leaves_the_status_alone() {
     for status in [410, 500] {
         let t = finish(pending(Budget::Single), &answered(status), endpoint(&s, 9));
         assert_eq!((t.status, t.next, t.disable), (AttemptStatus::Exhausted, None, None));
-        assert_eq!(t.counter, Counter::Increment);
+        assert_eq!(t.trouble.unwrap().failures, 10);
     }
 }
 
@@ -128,7 +150,7 @@ fn a_test_counts_neither_for_nor_against() {
 fn an_interrupted_attempt_does_not_count_and_is_due_again_at_once() {
     let s = schedule(&[60]);
     let t = finish(fresh(), &failed(ErrorKind::Interrupted), endpoint(&s, 2));
-    assert_eq!((t.status, t.counter, t.disable), (AttemptStatus::Failed, Counter::Keep, None));
+    assert_eq!((t.status, t.trouble, t.disable), (AttemptStatus::Failed, None, None));
     let next = t.next.unwrap();
     assert_eq!((next.attempt, next.budget, next.due_at), (2, Budget::Schedule { used: 0 }, now()));
 }
@@ -175,11 +197,113 @@ fn a_local_failure_keeps_the_attempt_pending_with_growing_waits() {
 #[test]
 fn an_attempt_that_fails_locally_for_three_days_is_exhausted_and_counts_nowhere() {
     let s = schedule(&[1]);
-    let current = Current { local_since: Some(now().plus_ms(-LOCAL_AT_MOST_MS)), ..fresh() };
+    let current = Current { local_since: Some(now().plus_ms(-HELD_AT_MOST_MS)), ..fresh() };
     let t = finish(current, &failed(ErrorKind::Local), endpoint(&s, 19));
     assert_eq!(t, only(AttemptStatus::Exhausted));
     let test = Current { trigger: Trigger::Test, ..pending(Budget::Single) };
     assert_eq!(finish(test, &failed(ErrorKind::Local), endpoint(&s, 0)), only(AttemptStatus::Exhausted));
+}
+
+fn on_hold(reason: HoldReason) -> Trouble {
+    let hold = Hold { reason, since: now().plus_ms(-60_000), next_probe_at: now(), step: 1 };
+    Trouble { hold: HoldState { hold: Some(hold), ..HoldState::default() }, ..Trouble::default() }
+}
+
+#[test]
+fn on_hold_a_failure_uses_up_no_retry_and_its_successor_waits_for_the_next_probe() {
+    let s = schedule(&[60]);
+    let used_up = pending(Budget::Schedule { used: 1 });
+    for (is_probe, wait_ms) in [(true, 60_000), (false, 0)] {
+        let endpoint = EndpointNow { trouble: on_hold(HoldReason::Circuit), ..endpoint(&s, 0) };
+        let outcome = failed(ErrorKind::Connect);
+        let t =
+            apply(used_up, Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe }).unwrap();
+        let next = t.next.unwrap();
+        assert_eq!(
+            (t.status, next.budget, next.trigger),
+            (AttemptStatus::Failed, used_up.budget, Trigger::Retry)
+        );
+        assert_eq!((next.due_at, next.held_since), (now().plus_ms(wait_ms), Some(now())));
+        assert_eq!(t.trouble.unwrap().failures, 1, "the counter counts it");
+    }
+}
+
+#[test]
+fn a_receiver_that_asks_for_a_pause_costs_no_retry_and_counts_nowhere() {
+    let s = schedule(&[]);
+    let outcome = Outcome { not_before: Some(now().plus_ms(90_000)), ..answered(429) };
+    let t = finish(fresh(), &outcome, endpoint(&s, 2));
+    let next = t.next.unwrap();
+    assert_eq!((next.budget, next.due_at), (Budget::Schedule { used: 0 }, now().plus_ms(90_000)));
+    assert_eq!((t.trouble.unwrap().failures, t.disable, t.news), (2, None, None));
+}
+
+#[test]
+fn a_probe_that_is_refused_for_another_reason_follows_the_schedule_and_leaves_the_hold() {
+    let s = schedule(&[60]);
+    let endpoint = EndpointNow { trouble: on_hold(HoldReason::Circuit), ..endpoint(&s, 0) };
+    let outcome = answered(404);
+    let t =
+        apply(fresh(), Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe: true }).unwrap();
+    assert_eq!(t.next.unwrap().budget, Budget::Schedule { used: 1 });
+    assert_eq!(t.trouble.unwrap().hold, HoldState::default());
+}
+
+#[test]
+fn a_single_shot_on_hold_is_a_probe_without_a_successor() {
+    let s = schedule(&[60]);
+    let endpoint = EndpointNow { trouble: on_hold(HoldReason::Circuit), ..endpoint(&s, 0) };
+    let outcome = answered(503);
+    let input = Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe: true };
+    let t = apply(pending(Budget::Single), input).unwrap();
+    assert_eq!((t.status, t.next), (AttemptStatus::Exhausted, None));
+    assert_eq!(t.trouble.unwrap().hold.hold.unwrap().next_probe_at, now().plus_ms(60_000));
+}
+
+#[test]
+fn what_was_held_for_too_long_is_exhausted() {
+    let s = schedule(&[60]);
+    let outcome = answered(500);
+    let held = |ms: i64| {
+        let current = Current { held_since: Some(now().plus_ms(-ms)), ..fresh() };
+        let endpoint = EndpointNow { trouble: on_hold(HoldReason::Circuit), ..endpoint(&s, 0) };
+        apply(current, Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe: true }).unwrap()
+    };
+    assert_eq!(held(HELD_AT_MOST_MS - 1).status, AttemptStatus::Failed);
+    assert_eq!(held(HELD_AT_MOST_MS).status, AttemptStatus::Exhausted);
+    assert_eq!(apply(fresh(), Input::GiveUp).unwrap(), only(AttemptStatus::Exhausted));
+}
+
+#[test]
+fn an_outage_is_announced_once_and_so_is_its_end() {
+    let s = schedule(&[60; 20]);
+    let rules = Rules { disable: DisableRules { failures: 20, after_ms: 0 }, ..RULES };
+    let mut trouble = Trouble::default();
+    let mut news = Vec::new();
+    for n in 0..15 {
+        let outcome = Outcome { finished_at: now().plus_ms(n * 3_000), ..answered(500) };
+        let endpoint = EndpointNow { trouble, ..endpoint(&s, 0) };
+        let t =
+            apply(fresh(), Input::Finish { outcome: &outcome, endpoint, rules, is_probe: n > 4 }).unwrap();
+        trouble = t.trouble.unwrap();
+        news.extend(t.news.map(|news| (n, news)));
+    }
+    assert_eq!(news, [(4, News::Failing)]);
+    let endpoint = EndpointNow { trouble, ..endpoint(&s, 0) };
+    let delivered = finish(fresh(), &answered(200), endpoint);
+    assert_eq!((delivered.news, delivered.trouble), (Some(News::Recovered), Some(Trouble::default())));
+}
+
+#[test]
+fn half_of_the_counter_announces_an_outage_that_opens_no_circuit() {
+    let s = schedule(&[60; 20]);
+    let rules = Rules { disable: DisableRules { failures: 5, after_ms: 0 }, ..RULES };
+    let news_at = |failures| {
+        let outcome = answered(404);
+        let endpoint = endpoint(&s, failures);
+        apply(fresh(), Input::Finish { outcome: &outcome, endpoint, rules, is_probe: false }).unwrap().news
+    };
+    assert_eq!([0, 1, 2, 3].map(news_at), [None, None, Some(News::Failing), None]);
 }
 
 fn any_status() -> impl Strategy<Value = AttemptStatus> {
@@ -197,7 +321,7 @@ fn any_endpoint() -> impl Strategy<Value = Option<EndpointStatus>> {
 fn any_current() -> impl Strategy<Value = Current> {
     let budget = prop_oneof![Just(Budget::Single), (0u32..5).prop_map(|used| Budget::Schedule { used })];
     (any_status(), 1u32..9, proptest::sample::select(Trigger::ALL), budget).prop_map(
-        |(status, attempt, trigger, budget)| Current { status, attempt, trigger, budget, local_since: None },
+        |(status, attempt, trigger, budget)| Current { status, attempt, trigger, ..pending(budget) },
     )
 }
 
@@ -208,17 +332,18 @@ proptest! {
         current in any_current(), outcome in any_outcome(), status in any_endpoint(), failures in 0u32..5,
     ) {
         let s = schedule(&[1, 2, 3]);
-        let endpoint = EndpointNow { status, consecutive_failures: failures, schedule: &s };
+        let endpoint = EndpointNow { status, ..endpoint(&s, failures) };
         let inputs = [
-            Input::Finish { outcome: &outcome, endpoint, rules: RULES },
+            Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe: false },
             Input::Cancel,
+            Input::GiveUp,
             Input::Supersede { trigger: Trigger::Manual, budget: Budget::Single, now: now() },
         ];
         for input in inputs {
             let Ok(t) = apply(current, input) else { continue };
             prop_assert_eq!(t.status == AttemptStatus::Pending, t.again_at.is_some());
             if t.again_at.is_some() {
-                prop_assert!(outcome.is_local() && t.counter == Counter::Keep && t.disable.is_none());
+                prop_assert!(outcome.is_local() && t.trouble.is_none() && t.disable.is_none());
             }
             prop_assert_eq!(t.status == AttemptStatus::Failed, t.next.is_some());
             if let Some(next) = t.next {
@@ -234,8 +359,8 @@ proptest! {
     #[test]
     fn delivered_means_2xx(current in any_current(), outcome in any_outcome(), status in any_endpoint()) {
         let s = schedule(&[1]);
-        let endpoint = EndpointNow { status, consecutive_failures: 0, schedule: &s };
-        if let Ok(t) = apply(current, Input::Finish { outcome: &outcome, endpoint, rules: RULES }) {
+        let endpoint = EndpointNow { status, ..endpoint(&s, 0) };
+        if let Ok(t) = apply(current, Input::Finish { outcome: &outcome, endpoint, rules: RULES, is_probe: false }) {
             prop_assert_eq!(t.status == AttemptStatus::Delivered, outcome.failure.is_none());
         }
     }
@@ -246,7 +371,7 @@ proptest! {
         let s = schedule(&[]);
         let unsent = current.status == AttemptStatus::Cancelled && outcome.is_local();
         let over = unsent || matches!(current.status, Delivered | Exhausted | Failed);
-        let input = Input::Finish { outcome: &outcome, endpoint: endpoint(&s, 0), rules: RULES };
+        let input = Input::Finish { outcome: &outcome, endpoint: endpoint(&s, 0), rules: RULES, is_probe: false };
         prop_assert_eq!(apply(current, input).is_err(), over);
     }
 }

@@ -8,6 +8,7 @@ use super::time;
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
 use crate::domain::{AttemptId, Outcome};
 use crate::http::request::body::BodyShape;
+use crate::service::endpoints::manage::{Missed, Standing};
 
 /// A receiver URL with the event types it wants.
 #[derive(Object)]
@@ -50,6 +51,11 @@ pub struct EndpointAttributes {
     pub rate_limit: Option<u32>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
+    /// While it is on hold: why, and until when. Its deliveries stay pending meanwhile, and only probes are sent.
+    pub hold: Option<HoldAttributes>,
+    /// What it missed while it was disabled; only in the response that enables it.
+    #[oai(skip_serializing_if_is_none)]
+    pub missed: Option<MissedAttributes>,
     /// RFC 3339, UTC.
     pub created_at: String,
     /// RFC 3339, UTC.
@@ -60,14 +66,88 @@ pub struct EndpointAttributes {
     pub signing_secret: Option<String>,
 }
 
+/// The hold of a webhook.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointHold")]
+pub struct HoldAttributes {
+    /// `circuit`: it failed several times in a row. `rate_limited`: it asked for a pause.
+    pub reason: String,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// When the next probe is sent, if something waits then. RFC 3339, UTC.
+    pub next_probe_at: String,
+    /// Deliveries that are pending for it.
+    pub waiting: u64,
+    /// A sentence with the cause and the times.
+    pub message: String,
+}
+
+/// Events that a webhook was not sent because it was disabled.
+#[derive(Object)]
+#[oai(rename = "WebhookEndpointMissed")]
+pub struct MissedAttributes {
+    /// When it was disabled. RFC 3339, UTC.
+    pub since: String,
+    /// How many events `recover` would send from then on.
+    pub count: u64,
+}
+
+/// What is sent now.
+#[derive(Object)]
+#[oai(rename = "SendNow")]
+pub struct SendNowResource {
+    /// `send_now`
+    #[oai(rename = "type")]
+    pub kind: String,
+    pub attributes: SendNowAttributes,
+}
+
+/// Attributes of what is sent now.
+#[derive(Object)]
+#[oai(rename = "SendNowAttributes")]
+pub struct SendNowAttributes {
+    /// Deliveries that waited and are due now.
+    pub queued: u64,
+}
+
+impl SendNowResource {
+    /// So many are due now.
+    pub fn of(queued: u64) -> SendNowResource {
+        SendNowResource { kind: "send_now".to_owned(), attributes: SendNowAttributes { queued } }
+    }
+}
+
+impl HoldAttributes {
+    fn of(standing: &Standing) -> Option<HoldAttributes> {
+        let (hold, condition) = (standing.hold.as_ref()?, &standing.condition);
+        Some(HoldAttributes {
+            reason: hold.reason.to_string(),
+            since: time(hold.since),
+            next_probe_at: time(hold.next_probe_at),
+            waiting: condition.waiting,
+            message: condition.hold_message(hold),
+        })
+    }
+}
+
 impl EndpointResource {
-    /// The endpoint without its secret.
-    pub fn of(endpoint: &Endpoint) -> EndpointResource {
-        EndpointResource::with_secret(endpoint, None)
+    /// The same with the signing secret, for the one time it is shown.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &str) -> EndpointResource {
+        self.attributes.signing_secret = Some(secret.to_owned());
+        self
     }
 
-    /// The endpoint with the secret, for the one time it is shown.
-    pub fn with_secret(endpoint: &Endpoint, secret: Option<&str>) -> EndpointResource {
+    /// The same with what the webhook missed while it was disabled.
+    #[must_use]
+    pub fn with_missed(mut self, missed: Option<Missed>) -> EndpointResource {
+        self.attributes.missed =
+            missed.map(|Missed { since, count }| MissedAttributes { since: time(since), count });
+        self
+    }
+
+    /// The endpoint as it stands, without its secret.
+    pub fn of(endpoint: &Endpoint, standing: &Standing) -> EndpointResource {
         let s = &endpoint.settings;
         let headers: serde_json::Map<String, Value> = s
             .headers
@@ -99,9 +179,11 @@ impl EndpointResource {
                 timeout: s.timeout.as_ref().map(ToString::to_string),
                 rate_limit: s.rate_limit,
                 consecutive_failures: endpoint.consecutive_failures,
+                hold: HoldAttributes::of(standing),
+                missed: None,
                 created_at: time(endpoint.created_at),
                 updated_at: time(endpoint.updated_at),
-                signing_secret: secret.map(str::to_owned),
+                signing_secret: None,
             },
         }
     }

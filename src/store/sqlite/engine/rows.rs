@@ -8,6 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use uuid::Uuid;
 
 use crate::domain::alert::Form;
+use crate::domain::attempts::hold::HoldReason;
 use crate::domain::{
     ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
     EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, Origin, Role,
@@ -56,6 +57,7 @@ enum_columns!(
     AttemptStatus,
     Trigger,
     ErrorKind,
+    HoldReason,
     EndpointStatus,
     Origin,
     Role,

@@ -112,10 +112,12 @@ impl LogStore for SqliteStore {
         &self,
         app: AppId,
         id: AttemptId,
+        in_flight: Vec<AttemptId>,
         now: Timestamp,
         activity: Activity,
     ) -> Result<Retried> {
-        self.write("retrying a delivery", move |tx| manual::retry(tx, app, id, now, &activity)).await
+        self.write("retrying a delivery", move |tx| manual::retry(tx, app, id, &in_flight, now, &activity))
+            .await
     }
 
     async fn test_record(&self, app: AppId, test: TestDelivery) -> Result<AttemptId> {

@@ -35,6 +35,8 @@ pub(crate) struct NewAttempt {
     pub(crate) due_at: Timestamp,
     /// The bulk job it is part of.
     pub(crate) job: Option<JobRow>,
+    /// Since when the delivery has been held, once it was.
+    pub(crate) held_since: Option<Timestamp>,
 }
 
 /// Makes a pending row.
@@ -45,8 +47,8 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
     }
     tx.prepare_cached(
         "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, \
-         schedule_used, created_at, due_at, job) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11)",
+         schedule_used, created_at, due_at, job, held_since) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         new.first,
@@ -59,7 +61,8 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
         rows::schedule_used(new.budget),
         new.created_at,
         new.due_at,
-        new.job
+        new.job,
+        new.held_since
     ])?;
     let id = tx.last_insert_rowid();
     zones::entered(tx, zones::ATTEMPTS, id)?;
@@ -114,12 +117,13 @@ impl Stored {
             created_at,
             due_at: next.due_at,
             job: self.job,
+            held_since: next.held_since,
         }
     }
 }
 
 pub(crate) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
-     created_at, attempted_at, response_time_ms, job, local_since";
+     created_at, attempted_at, response_time_ms, job, local_since, due_at, held_since";
 
 pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
@@ -135,6 +139,8 @@ pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
             trigger: row.get(8)?,
             budget: rows::budget(row.get(9)?),
             local_since: row.get(14)?,
+            due_at: row.get(15)?,
+            held_since: row.get(16)?,
         },
         created_at: row.get(10)?,
         attempted_at: row.get(11)?,

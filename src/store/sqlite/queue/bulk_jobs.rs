@@ -106,6 +106,7 @@ fn queue(
                 created_at: now,
                 due_at: now,
                 job: Some(job.row),
+                held_since: None,
             };
             attempts::insert(tx, &new)
         }

@@ -6,13 +6,16 @@
 //!
 //! Every write here makes the writer forget what it knows of endpoints.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use rusqlite::types::{ToSql as _, ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use crate::domain::endpoint::{EndpointSettings, RetiredSecret, SIGNING_SECRETS_MAX};
+use crate::domain::attempts::trouble::Trouble;
+use crate::domain::condition::Condition;
+use crate::domain::endpoint::{EndpointSettings, EndpointStatus, RetiredSecret, SIGNING_SECRETS_MAX};
 use crate::domain::values::fold::fold;
 use crate::domain::{Activity, AppId, Endpoint, EndpointId, Sealed, Timestamp};
 use crate::store::sqlite::engine::cache;
@@ -22,8 +25,10 @@ use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::endpoint_text::Column;
+use crate::store::sqlite::queue::trouble;
 use crate::store::{
-    EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, Start, TOTAL_CAP,
+    Changed, EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, SendNow,
+    Start, TOTAL_CAP,
 };
 
 /// The columns of an endpoint, each written down once: they have the names of the fields.
@@ -99,6 +104,32 @@ pub(crate) fn row_of(
         .optional()
 }
 
+/// The row of an endpoint that is there.
+fn by_id(conn: &Connection, id: EndpointId) -> rusqlite::Result<EndpointRow> {
+    conn.prepare_cached("SELECT id FROM endpoints WHERE uid = ?1")?.query_row([id], |row| row.get(0))
+}
+
+/// Notes when an endpoint is disabled by a person. Gives since when it was, if it is enabled now.
+fn change_disabled(
+    tx: &Connection,
+    row: EndpointRow,
+    before: EndpointStatus,
+    after: EndpointStatus,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    use EndpointStatus::Disabled;
+    if before == Disabled && after != Disabled {
+        return tx
+            .prepare_cached("SELECT disabled_at FROM endpoints WHERE id = ?1")?
+            .query_row([row], |row| row.get(0));
+    }
+    if before != Disabled && after == Disabled {
+        tx.prepare_cached("UPDATE endpoints SET disabled_at = ?2 WHERE id = ?1")?
+            .execute(params![row, now])?;
+    }
+    Ok(None)
+}
+
 /// Adds an endpoint.
 pub(crate) fn insert(conn: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
     let app = cache::app_row(conn, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
@@ -153,14 +184,70 @@ impl EndpointStore for SqliteStore {
         patch: EndpointPatch,
         now: Timestamp,
         activity: Activity,
-    ) -> Result<Option<Endpoint>> {
+    ) -> Result<Option<Changed>> {
         self.write("changing an endpoint", move |tx| {
             let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
+            let (before, url) = (endpoint.status, endpoint.settings.url.clone());
+            let is_enabled = patch.status == Some(EndpointStatus::Active);
             patch.apply(&mut endpoint, now);
             tx.cache.endpoints_changed();
             put(tx, &endpoint)?;
+            let row = by_id(tx, id)?;
+            if is_enabled || endpoint.settings.url != url {
+                trouble::forget(tx, row, now)?;
+            }
+            let disabled_since = change_disabled(tx, row, before, endpoint.status, now)?;
             activity::append(tx, &activity)?;
-            Ok(Some(endpoint))
+            Ok(Some(Changed { endpoint, disabled_since }))
+        })
+        .await
+    }
+
+    async fn endpoint_conditions(
+        &self,
+        app: AppId,
+        ids: Vec<EndpointId>,
+    ) -> Result<HashMap<EndpointId, Condition>> {
+        self.read("reading how endpoints stand", move |conn| {
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(HashMap::new()) };
+            let mut found = HashMap::with_capacity(ids.len());
+            for id in ids {
+                if let Some(row) = row_of(conn, app, id)? {
+                    found.insert(id, trouble::condition(conn, row)?);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn endpoint_send_now(
+        &self,
+        app: AppId,
+        id: EndpointId,
+        limit: u32,
+        now: Timestamp,
+        activity: Option<Activity>,
+    ) -> Result<SendNow> {
+        self.write("sending pending deliveries now", move |tx| {
+            let Some(endpoint) = get(tx, app, id)? else { return Ok(SendNow::NotFound) };
+            if endpoint.status != EndpointStatus::Active {
+                return Ok(SendNow::NotActive(endpoint.status));
+            }
+            let row = by_id(tx, id)?;
+            let condition = trouble::condition(tx, row)?;
+            if let Some(activity) = &activity {
+                let trouble = Trouble { hold: condition.trouble.hold.probe_now(now), ..condition.trouble };
+                if trouble != condition.trouble {
+                    trouble::write(tx, row, &trouble)?;
+                }
+                activity::append(tx, activity)?;
+            }
+            let later = trouble::due_later(tx, row, now, limit)?;
+            for id in &later {
+                trouble::make_due(tx, *id, now)?;
+            }
+            Ok(SendNow::Due { waiting: condition.waiting, more: later.len() == limit as usize })
         })
         .await
     }

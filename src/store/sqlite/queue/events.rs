@@ -80,6 +80,7 @@ pub(crate) fn accept(
                 created_at: incoming.now,
                 due_at: incoming.now,
                 job: None,
+                held_since: None,
             },
         )?;
         if subscription.status == EndpointStatus::Active {

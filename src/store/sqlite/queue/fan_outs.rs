@@ -168,6 +168,7 @@ fn insert(
             created_at: open.created_at,
             due_at: open.created_at,
             job: None,
+            held_since: None,
         },
     )
 }

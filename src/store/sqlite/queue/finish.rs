@@ -8,36 +8,37 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, params};
 
-use crate::domain::access::activity::{Activity, ActivityKind, Actor};
-use crate::domain::attempts::attempt::{AttemptStatus, Budget, Outcome};
+use crate::domain::attempts::attempt::{AttemptStatus, Budget, Failure, Outcome};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
-use crate::domain::attempts::transition::{Counter, Disable, EndpointNow, Input};
-use crate::domain::event::{ENDPOINT_DISABLED, endpoint_disabled_payload};
-use crate::domain::{AttemptId, EndpointId, EndpointStatus, EventType, Origin, Timestamp};
+use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
+use crate::domain::attempts::trouble::Trouble;
+use crate::domain::{AttemptId, EndpointId, EndpointStatus, ErrorKind, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows::EndpointRow;
-use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::Stored;
-use crate::store::sqlite::queue::events;
-use crate::store::sqlite::queue::events::Incoming;
+use crate::store::sqlite::queue::trouble::trouble_columns;
 use crate::store::sqlite::queue::{
-    bulk_job_counts, endpoint_text, endpoints, fan_outs, header_text, header_values,
+    announce, bulk_job_counts, endpoint_text, header_text, header_values, trouble,
 };
-use crate::store::{FinishRules, Finished, Line, Queued};
+use crate::store::{FinishRules, Finished, Line, Queued, SentAs};
 
 /// The endpoint, as far as the end of an attempt concerns it.
 struct EndpointState {
     id: EndpointId,
     /// `None` when it was deleted.
     status: Option<EndpointStatus>,
-    failures: u32,
+    trouble: Trouble,
     /// As it is stored; `None`: the configured one.
     schedule: Option<String>,
 }
 
-pub(crate) const ENDPOINT_STATE: &str = "SELECT uid, status, deleted_at IS NOT NULL, consecutive_failures, retry_schedule FROM endpoints WHERE id = ?1";
+pub(crate) const ENDPOINT_STATE: &str = concat!(
+    "SELECT uid, status, deleted_at IS NOT NULL, retry_schedule, ",
+    trouble_columns!(),
+    " FROM endpoints WHERE id = ?1"
+);
 
 fn state(conn: &Connection, row: EndpointRow) -> rusqlite::Result<EndpointState> {
     conn.prepare_cached(ENDPOINT_STATE)?.query_row([row], |row| {
@@ -46,8 +47,8 @@ fn state(conn: &Connection, row: EndpointRow) -> rusqlite::Result<EndpointState>
         Ok(EndpointState {
             id: row.get(0)?,
             status: (!deleted).then_some(status),
-            failures: row.get(3)?,
-            schedule: row.get(4)?,
+            trouble: trouble::read(row, 4)?,
+            schedule: row.get(3)?,
         })
     })
 }
@@ -58,6 +59,7 @@ pub(crate) fn finish(
     id: AttemptId,
     outcome: &Outcome,
     rules: &FinishRules,
+    sent: SentAs,
     is_current: impl Fn(EndpointId) -> bool,
 ) -> rusqlite::Result<Finished> {
     let Some(row) = attempts::get(tx, id)? else { return Ok(Finished::Stale) };
@@ -69,41 +71,95 @@ pub(crate) fn finish(
         Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
         None => Cow::Borrowed(&*rules.default_schedule),
     };
-    let endpoint =
-        EndpointNow { status: state.status, consecutive_failures: state.failures, schedule: &schedule };
-    let input = Input::Finish { outcome, endpoint, rules: rules.rules };
+    let endpoint = EndpointNow { status: state.status, trouble: state.trouble, schedule: &schedule };
+    let input = Input::Finish { outcome, endpoint, rules: rules.rules, is_probe: sent.is_probe };
     let Ok(answer) = transition::apply(row.current, input) else { return Ok(Finished::Stale) };
 
     if let Some(due_at) = answer.again_at {
         return postpone(tx, &row, state.id, outcome, due_at);
     }
-    let next_retry_at = answer.next.map(|next| next.due_at);
-    write_row(tx, &row, answer.status.as_str(), outcome, next_retry_at)?;
-    write_details(tx, id, outcome)?;
-    attempts::clear_next_retry(tx, &row)?;
-    count(tx, &row, answer.status, answer.next.is_some(), outcome)?;
-
+    end(tx, &row, &answer, outcome)?;
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
         let line = line(&row, next.budget);
         queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, line });
     }
-    bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)?;
-    let failures = match answer.counter {
-        Counter::Keep => state.failures,
-        Counter::Clear => 0,
-        Counter::Increment => state.failures.saturating_add(1),
-    };
+    let hold_changed = change_trouble(tx, &row, &state, &answer, outcome, &mut queued)?;
+    let disabled = answer.disable.is_some();
+    Ok(Finished::Done { status: answer.status, queued, disabled, hold_changed })
+}
+
+/// Writes what the attempt does to its endpoint. Says whether the endpoint's hold has changed.
+fn change_trouble(
+    tx: &mut Tx<'_>,
+    row: &Stored,
+    state: &EndpointState,
+    answer: &Transition,
+    outcome: &Outcome,
+    queued: &mut Vec<Queued>,
+) -> rusqlite::Result<bool> {
     // Most attempts are delivered to endpoints that work; those need no write here.
-    if failures != state.failures {
-        tx.prepare_cached("UPDATE endpoints SET consecutive_failures = ?2 WHERE id = ?1")?
-            .execute(params![row.endpoint, failures])?;
+    let Some(after) = answer.trouble else { return Ok(false) };
+    let (before, now) = (state.trouble, outcome.finished_at);
+    trouble::write(tx, row.endpoint, &after)?;
+    trouble::write_failure(tx, row.endpoint, outcome)?;
+    let hold_changed = before.hold.hold != after.hold.hold;
+    if before.hold.hold.is_some() && after.hold.hold.is_none() {
+        trouble::release(tx, row.endpoint, now)?;
+    }
+    if let Some(news) = answer.news {
+        queued.extend(announce::tell(tx, row, news, before.failed_since.unwrap_or(now), now)?);
     }
     if let Some(disable) = answer.disable {
-        queued.extend(switch_off(tx, &row, disable, failures, outcome.finished_at)?);
+        queued.extend(announce::disable(tx, row, disable, now)?);
     }
-    Ok(Finished::Done { status: answer.status, queued, disabled: answer.disable.is_some() })
+    Ok(hold_changed)
+}
+
+/// Writes the row's end, which nothing changes any more.
+fn end(tx: &mut Tx<'_>, row: &Stored, answer: &Transition, outcome: &Outcome) -> rusqlite::Result<()> {
+    write_row(tx, row, answer.status.as_str(), outcome, answer.next.map(|next| next.due_at))?;
+    write_details(tx, row.id, outcome)?;
+    attempts::clear_next_retry(tx, row)?;
+    count(tx, row, answer.status, answer.next.is_some(), outcome)?;
+    bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)
+}
+
+/// Exhausts up to `limit` deliveries that have been held since `since` or longer. Nothing was sent for these
+/// rows, so they show the failure before them, and count nowhere as attempts.
+pub(crate) fn give_up(
+    tx: &mut Tx<'_>,
+    since: Timestamp,
+    now: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<u32> {
+    let overdue = trouble::overdue(tx, since, limit)?;
+    let mut given_up = 0;
+    for id in overdue {
+        let Some(row) = attempts::get(tx, id)? else { continue };
+        let Ok(answer) = transition::apply(row.current, Input::GiveUp) else { continue };
+        let (failure, hold_since) = trouble::failure_of(tx, &row)?;
+        let (kind, cause) = match &failure {
+            Some(failure) => (failure.kind, failure.message.as_str()),
+            None => (ErrorKind::Connect, "The webhook was on hold."),
+        };
+        let held_since = row.current.held_since.or(hold_since).unwrap_or(row.current.due_at);
+        let message =
+            format!("Held since {}, which is as long as it may. {cause}", held_since.to_short_text());
+        let outcome = Outcome {
+            attempted_at: None,
+            finished_at: now,
+            response_time_ms: None,
+            request: None,
+            response: None,
+            failure: Some(Failure { kind, message }),
+            not_before: None,
+        };
+        end(tx, &row, &answer, &outcome)?;
+        given_up += 1;
+    }
+    Ok(given_up)
 }
 
 /// The line in which an attempt of this row's delivery is scheduled.
@@ -137,7 +193,8 @@ fn postpone(
     attempts::move_next_retry(tx, row, due_at)?;
     let line = line(row, row.current.budget);
     let again = Queued { attempt_id: row.id, endpoint_id, due_at, line };
-    Ok(Finished::Done { status: AttemptStatus::Pending, queued: vec![again], disabled: false })
+    let queued = vec![again];
+    Ok(Finished::Done { status: AttemptStatus::Pending, queued, disabled: false, hold_changed: false })
 }
 
 /// Tells statistics of it. A delivery that goes on stands as pending, as it did.
@@ -212,49 +269,4 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
         response.map(|response| response.body.as_slice())
     ])
     .map(|_| ())
-}
-
-/// Switches an endpoint off. What is pending for it is cancelled later, in steps.
-fn switch_off(
-    tx: &mut Tx<'_>,
-    row: &Stored,
-    disable: Disable,
-    failures: u32,
-    at: Timestamp,
-) -> rusqlite::Result<Vec<Queued>> {
-    let reason = disable.reason();
-    tx.prepare_cached(
-        "UPDATE endpoints SET status = 'disabled', status_reason = ?2, updated_at = ?3, disabled_at = ?3 \
-         WHERE id = ?1",
-    )?
-    .execute(params![row.endpoint, reason, at])?;
-    tx.cache.endpoints_changed();
-    let endpoint = endpoints::by_row(tx, row.endpoint)?;
-    let entry = Activity {
-        kind: ActivityKind::EndpointDisabled,
-        app_id: Some(endpoint.app_id),
-        actor: Actor::System.to_string(),
-        address: None,
-        summary: format!("Webhook {} was switched off. {reason}", endpoint.settings.name),
-        details: serde_json::json!({
-            "endpoint_id": endpoint.id.to_string(),
-            "attempt_id": row.id.0,
-            "reason": reason,
-            "consecutive_failures": failures,
-        }),
-        created_at: at,
-    };
-    activity::append(tx, &entry)?;
-    let event_type = EventType::parse(ENDPOINT_DISABLED).expect("the system's own types are well-formed");
-    let payload = endpoint_disabled_payload(&endpoint, &reason, failures, at);
-    let incoming = Incoming {
-        app: row.app,
-        event_type: &event_type,
-        payload: &payload,
-        resource_id: None,
-        origin: Origin::System,
-        now: at,
-    };
-    let mut room = fan_outs::AT_ONCE;
-    Ok(events::accept(tx, &incoming, Some(row.endpoint), &mut room)?.accepted.queued)
 }

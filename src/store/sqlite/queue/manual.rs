@@ -11,11 +11,12 @@ use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::NewAttempt;
+use crate::store::sqlite::queue::attempts::{NewAttempt, Stored};
 use crate::store::sqlite::queue::endpoints::row_of;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
 use crate::store::sqlite::queue::finish::write_details;
+use crate::store::sqlite::queue::trouble;
 use crate::store::{Line, Queued, Retried, TestDelivery};
 
 /// Sends a delivery again; see [`crate::store::LogStore::attempt_retry`].
@@ -23,6 +24,7 @@ pub(crate) fn retry(
     tx: &mut Tx<'_>,
     app: AppId,
     id: AttemptId,
+    in_flight: &[AttemptId],
     now: Timestamp,
     entry: &Activity,
 ) -> rusqlite::Result<Retried> {
@@ -34,8 +36,8 @@ pub(crate) fn retry(
     if deleted {
         return Ok(Retried::EndpointDeleted);
     }
-    if row.current.status == AttemptStatus::Pending {
-        return Ok(Retried::Pending);
+    if in_flight.contains(&row.id) {
+        return Ok(Retried::InFlight);
     }
     let gone: bool = tx
         .prepare_cached("SELECT payload IS NULL FROM events WHERE id = ?1")?
@@ -46,8 +48,19 @@ pub(crate) fn retry(
     // A test stays one: sending it again must not count for or against the endpoint either.
     let test = row.current.trigger == Trigger::Test;
     let trigger = if test { Trigger::Test } else { Trigger::Manual };
-    let attempt_id = match row.current.status {
-        AttemptStatus::Exhausted => attempts::supersede(tx, &row, trigger, Budget::Single, None, now)?.0,
+    let attempt_id = send(tx, &row, trigger, now)?;
+    activity::append(tx, entry)?;
+    let attempt = attempts::list_row(tx, attempt_id)?;
+    let queued = Queued { attempt_id, endpoint_id, due_at: now, line: Line::Single };
+    Ok(Retried::Queued(Box::new(attempt), queued))
+}
+
+/// Makes an attempt of the delivery due now, and gives it.
+fn send(tx: &mut Tx<'_>, row: &Stored, trigger: Trigger, now: Timestamp) -> rusqlite::Result<AttemptId> {
+    match row.current.status {
+        AttemptStatus::Exhausted => {
+            attempts::supersede(tx, row, trigger, Budget::Single, None, now).map(|(id, _)| id)
+        }
         AttemptStatus::Delivered | AttemptStatus::Cancelled => attempts::insert(
             tx,
             &NewAttempt {
@@ -62,16 +75,18 @@ pub(crate) fn retry(
                 created_at: now,
                 due_at: now,
                 job: None,
+                held_since: None,
             },
-        )?,
-        AttemptStatus::Pending | AttemptStatus::Failed => {
-            return Err(fault(format!("the newest attempt of delivery {} is failed", row.delivery())));
+        ),
+        AttemptStatus::Pending => {
+            trouble::make_due(tx, row.id, now)?;
+            tx.prepare_cached("UPDATE attempts SET urgent = 1 WHERE id = ?1")?.execute([row.id])?;
+            Ok(row.id)
         }
-    };
-    activity::append(tx, entry)?;
-    let attempt = attempts::list_row(tx, attempt_id)?;
-    let queued = Queued { attempt_id, endpoint_id, due_at: now, line: Line::Single };
-    Ok(Retried::Queued(Box::new(attempt), queued))
+        AttemptStatus::Failed => {
+            Err(fault(format!("the newest attempt of delivery {} is failed", row.delivery())))
+        }
+    }
 }
 
 /// Logs a test delivery; see [`crate::store::LogStore::test_record`].

@@ -5,12 +5,14 @@
 //! * [`fan_outs`]: the attempts of events for very many endpoints, written in steps.
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
 //! * [`shards`]: the epochs of shards.
+//! * [`trouble`]: an endpoint's failures and its hold. [`announce`]: the app is told of them.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
 //! * [`filter`]: the log's filters as conditions in SQL.
 //! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of
 //!   a step, [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
 
+pub(super) mod announce;
 pub(super) mod attempts;
 pub(super) mod bulk_job_counts;
 pub(super) mod bulk_job_text;
@@ -27,3 +29,4 @@ pub(super) mod header_values;
 pub(super) mod manual;
 pub(super) mod pending;
 pub(super) mod shards;
+pub(super) mod trouble;

@@ -13,18 +13,19 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::Outcome;
 use crate::domain::{
-    AttemptId, Endpoint, EndpointId, Epoch, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
+    AttemptId, Endpoint, EndpointId, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
 };
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
-use crate::store::sqlite::queue::{attempts, endpoints, finish};
+use crate::store::sqlite::queue::{attempts, endpoints, finish, trouble};
 
 use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::{
-    Due, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued, Result,
+    Due, DueHold, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
+    Result, SentAs,
 };
 
 /// The endpoints that have something in `attempts_due`, one step down the index for each: the
@@ -47,7 +48,7 @@ pub(crate) const ENDPOINTS: &str = concat!(
          ORDER BY t.due_at LIMIT 1), \
          (SELECT t.due_at FROM attempts t \
          WHERE t.endpoint = p.id AND t.bulk = 1 AND t.status = 'pending' AND t.schedule_used IS NOT NULL \
-         ORDER BY t.due_at LIMIT 1) \
+         ORDER BY t.due_at LIMIT 1), p.hold_probe_at \
      FROM waiting w CROSS JOIN endpoints p ON p.id = w.endpoint \
      WHERE p.status = 'active' AND p.deleted_at IS NULL"
 );
@@ -77,11 +78,16 @@ pub(crate) const SINGLES: &str = "SELECT t.id, p.uid, t.due_at \
      WHERE t.status = 'pending' AND t.schedule_used IS NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
      ORDER BY t.due_at, t.id";
 
+pub(crate) const URGENT: &str = "SELECT t.id, p.uid, t.due_at \
+     FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.status = 'pending' AND t.urgent IS NOT NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
+     ORDER BY t.due_at, t.id";
+
 pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
-     AND (p.status = 'active' OR t.schedule_used IS NULL) \
+     AND (p.status = 'active' OR t.schedule_used IS NULL OR t.urgent IS NOT NULL) \
      AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = t.job AND j.status = 'cancelled')";
 
 /// Pending attempts of endpoints that are disabled or deleted.
@@ -104,22 +110,90 @@ pub(crate) const DEPTH: &str = "SELECT \
      (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NOT NULL LIMIT ?1)) \
      + (SELECT count(*) FROM (SELECT 1 FROM attempts WHERE status = 'pending' AND schedule_used IS NULL LIMIT ?1))";
 
+/// An endpoint, as far as it concerns what is due.
+struct DueEndpoint {
+    row: EndpointRow,
+    rate_limit: Option<u32>,
+    is_active: bool,
+    failing: bool,
+    /// While it is on hold.
+    next_probe_at: Option<Timestamp>,
+}
+
+fn due_endpoint(conn: &Connection, id: EndpointId) -> rusqlite::Result<Option<DueEndpoint>> {
+    conn.prepare_cached(
+        "SELECT id, rate_limit, status = 'active', consecutive_failures > 0, hold_probe_at FROM endpoints \
+         WHERE uid = ?1 AND deleted_at IS NULL",
+    )?
+    .query_row([id], |row| {
+        Ok(DueEndpoint {
+            row: row.get(0)?,
+            rate_limit: row.get(1)?,
+            is_active: row.get(2)?,
+            failing: row.get(3)?,
+            next_probe_at: row.get(4)?,
+        })
+    })
+    .optional()
+}
+
 fn due(conn: &Connection, endpoint: EndpointId, now: Timestamp, limit: u32) -> rusqlite::Result<Due> {
-    let found: Option<(EndpointRow, Option<u32>, bool, bool)> = conn
-        .prepare_cached(
-            "SELECT id, rate_limit, status = 'active', consecutive_failures > 0 FROM endpoints \
-             WHERE uid = ?1 AND deleted_at IS NULL",
-        )?
-        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
-    let Some((endpoint, rate_limit, is_active, failing)) = found else { return Ok(Due::default()) };
+    let Some(found) = due_endpoint(conn, endpoint)? else { return Ok(Due::default()) };
+    let DueEndpoint { row: endpoint, rate_limit, is_active, failing, next_probe_at } = found;
     if !is_active {
-        return Ok(Due { rate_limit, failing, ..Due::default() });
+        let hold = next_probe_at.map(|next_probe_at| DueHold { next_probe_at, probes: Vec::new() });
+        return Ok(Due { rate_limit, failing, hold, ..Due::default() });
+    }
+    if let Some(next_probe_at) = next_probe_at {
+        let hold = due_on_hold(conn, endpoint, next_probe_at, now, limit)?;
+        let earliest = earliest(conn, endpoint)?;
+        let next_due = earliest.map(|due_at| due_at.max(next_probe_at)).filter(|at| *at > now);
+        return Ok(Due { rate_limit, failing, next_due, hold: Some(hold), ..Due::default() });
     }
     let (attempts, more, next) = due_of(conn, endpoint, false, now, limit)?;
     let (bulk, more_bulk, next_bulk) = due_of(conn, endpoint, true, now, limit)?;
     let next_due = [next, next_bulk].into_iter().flatten().min();
-    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit, failing })
+    Ok(Due { attempts, more, bulk, more_bulk, next_due, rate_limit, failing, hold: None })
+}
+
+/// What may be sent as the probe of an endpoint on hold.
+fn due_on_hold(
+    conn: &Connection,
+    endpoint: EndpointRow,
+    next_probe_at: Timestamp,
+    now: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<DueHold> {
+    let mut probes = Vec::new();
+    if next_probe_at <= now {
+        for bulk in [false, true] {
+            let line = if bulk { Line::Bulk } else { Line::Fresh };
+            let mut statement = conn.prepare_cached(DUE)?;
+            let mut found = statement.query(params![endpoint, bulk, limit])?;
+            while let Some(row) = found.next()? {
+                let due_at: Timestamp = row.get(1)?;
+                if due_at > now {
+                    break;
+                }
+                probes.push((due_at, row.get::<_, AttemptId>(0)?, line));
+            }
+        }
+        probes.sort_by_key(|(due_at, id, _)| (*due_at, *id));
+        probes.truncate(limit as usize);
+    }
+    let probes = probes.into_iter().map(|(_, id, line)| (id, line)).collect();
+    Ok(DueHold { next_probe_at, probes })
+}
+
+/// When the earliest pending attempt of an endpoint is due, single shots apart.
+fn earliest(conn: &Connection, endpoint: EndpointRow) -> rusqlite::Result<Option<Timestamp>> {
+    let mut statement = conn.prepare_cached(DUE)?;
+    let mut earliest: Option<Timestamp> = None;
+    for bulk in [false, true] {
+        let found = statement.query_row(params![endpoint, bulk, 1], |row| row.get(1)).optional()?;
+        earliest = earliest.into_iter().chain(found).min();
+    }
+    Ok(earliest)
 }
 
 /// What is due of one of an endpoint's two queues, whether there is more, and when the next one is due.
@@ -234,10 +308,12 @@ impl QueueStore for SqliteStore {
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let (fresh, bulk): (Option<Timestamp>, Option<Timestamp>) = (row.get(1)?, row.get(2)?);
+                let next_probe_at: Option<Timestamp> = row.get(3)?;
                 let endpoint_id = row.get(0)?;
                 if let Some(earliest) = fresh.into_iter().chain(bulk).min()
                     && shards.contains_endpoint(endpoint_id)
                 {
+                    let earliest = next_probe_at.map_or(earliest, |at| at.max(earliest));
                     found.push(EndpointQueue { endpoint_id, earliest });
                 }
             }
@@ -252,15 +328,17 @@ impl QueueStore for SqliteStore {
 
     async fn queue_singles(&self, now: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<Queued>> {
         self.read("looking for single shots", move |conn| {
-            let mut statement = conn.prepare_cached(SINGLES)?;
-            let mut rows = statement.query(params![now])?;
             let mut found = Vec::new();
-            while found.len() < limit as usize
-                && let Some(row) = rows.next()?
-            {
-                let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                if shards.contains_endpoint(endpoint_id) {
-                    found.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Single });
+            for sql in [URGENT, SINGLES] {
+                let mut statement = conn.prepare_cached(sql)?;
+                let mut rows = statement.query(params![now])?;
+                while found.len() < limit as usize
+                    && let Some(row) = rows.next()?
+                {
+                    let (attempt_id, endpoint_id, due_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    if shards.contains_endpoint(endpoint_id) {
+                        found.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Single });
+                    }
                 }
             }
             Ok(found)
@@ -284,15 +362,25 @@ impl QueueStore for SqliteStore {
         id: AttemptId,
         outcome: Arc<Outcome>,
         rules: FinishRules,
-        epoch: Epoch,
+        sent: SentAs,
     ) -> Result<Finished> {
         let epochs = self.epochs.clone();
         let finish = command::repeatable("writing a result", move |tx| {
             tx.cache.ended(id);
-            let is_current = |endpoint| epochs.of(Shard::of(endpoint)) == epoch;
-            finish::finish(tx, id, &outcome, &rules, is_current)
+            let is_current = |endpoint| epochs.of(Shard::of(endpoint)) == sent.epoch;
+            finish::finish(tx, id, &outcome, &rules, sent, is_current)
         });
         self.ask_patiently(finish).await
+    }
+
+    async fn queue_give_up(&self, since: Timestamp, now: Timestamp, limit: u32) -> Result<u32> {
+        let is_idle = self.read("looking for what was held for too long", move |conn| {
+            Ok(trouble::overdue(conn, since, 1)?.is_empty())
+        });
+        if is_idle.await? {
+            return Ok(0);
+        }
+        self.write_patiently("giving up", move |tx| finish::give_up(tx, since, now, limit)).await
     }
 
     async fn queue_cancel(&self, limit: u32) -> Result<u32> {

@@ -8,9 +8,10 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::domain::attempts::attempt::Request;
+use crate::domain::attempts::hold::DisableRules;
 use crate::domain::{App, AttemptId, Headers, Outcome};
 use crate::store::sqlite::queue::fan_outs::AT_ONCE;
-use crate::store::{Accepted, FinishRules, RetentionStore as _};
+use crate::store::{Accepted, FinishRules, RetentionStore as _, SentAs};
 
 const ENDPOINTS: usize = 120;
 const EVENTS: usize = 60;
@@ -196,13 +197,15 @@ fn outcome(headers: &[(&str, &str)]) -> Arc<Outcome> {
 async fn finish(store: &SqliteStore, id: AttemptId, outcome: Arc<Outcome>) {
     let rules = FinishRules {
         rules: crate::domain::attempts::transition::Rules {
-            disable_after_failures: 0,
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
             jitter: 0.0,
             unit: 0.0,
         },
         default_schedule: Arc::new(crate::domain::attempts::retry::Schedule::new(vec![]).unwrap()),
     };
-    store.attempt_finish(id, outcome, rules, crate::domain::Epoch::FIRST).await.unwrap();
+    store.attempt_finish(id, outcome, rules, SentAs::in_epoch(crate::domain::Epoch::FIRST)).await.unwrap();
 }
 
 #[tokio::test]
