@@ -23,6 +23,7 @@ use postrider::store::sqlite::SqliteStore;
 use postrider::store::{
     AppStore as _, AttemptFilter, EventFilter, EventStore as _, FinishRules, LogKey, LogStore as _, NewEvent,
     PageRequest, QueueStore as _, SentAs, Sort, SortField, SortValue, Start, StatusFilter, Taken, TypeFilter,
+    View,
 };
 use rusqlite::Connection;
 
@@ -223,6 +224,8 @@ impl Log {
         let conn = Connection::open(&self.path).expect("the log");
         let column = match sort.field {
             SortField::Id => "id",
+            SortField::Delivery => "delivery",
+            SortField::LastActivity => "coalesce(attempted_at, created_at)",
             SortField::CreatedAt => "created_at",
             SortField::AttemptedAt => "attempted_at",
             SortField::Status => "status",
@@ -331,11 +334,12 @@ fn filters(log: &Ids) -> Vec<(&'static str, AttemptFilter)> {
     ]
 }
 
-fn sorts() -> Vec<(&'static str, Sort)> {
-    use SortField::{AttemptedAt, CreatedAt, Id, ResponseStatus, ResponseTime, Status};
+fn sorts(view: View) -> Vec<(&'static str, Sort)> {
+    use SortField::{AttemptedAt, CreatedAt, LastActivity, ResponseStatus, ResponseTime, Status};
     let sort = |field, descending| Sort { field, descending };
     vec![
-        ("default", sort(Id, true)),
+        ("default", Sort::newest(view)),
+        ("-last_activity_at", sort(LastActivity, true)),
         ("created_at", sort(CreatedAt, false)),
         ("-created_at", sort(CreatedAt, true)),
         ("attempted_at", sort(AttemptedAt, false)),
@@ -391,7 +395,7 @@ async fn compare(small: &Log, large: &Log) -> Vec<String> {
         ("page 50, the last with a number", Place::Page(50)),
     ];
     for (what, place) in places {
-        for (name, sort) in sorts() {
+        for (name, sort) in sorts(View::Attempts) {
             let query = Query { filter: AttemptFilter::default(), sort, place: place.clone(), per_page: 200 };
             let times = Times { small: time(small, &query).await, large: time(large, &query).await };
             note(what, name, &times);
@@ -399,18 +403,21 @@ async fn compare(small: &Log, large: &Log) -> Vec<String> {
         }
     }
     let scopes = [
-        ("first page of 50, all endpoints", None),
-        ("first page of 50, the largest endpoint", Some(endpoint_id(1))),
-        ("first page of 50, a smaller endpoint", Some(endpoint_id(9))),
+        ("first page of 50, all endpoints", None, View::Attempts),
+        ("first page of 50, the largest endpoint", Some(endpoint_id(1)), View::Attempts),
+        ("first page of 50, a smaller endpoint", Some(endpoint_id(9)), View::Attempts),
+        ("first page of 50, deliveries of all endpoints", None, View::Deliveries),
+        ("first page of 50, deliveries of the largest endpoint", Some(endpoint_id(1)), View::Deliveries),
+        ("first page of 50, deliveries of a smaller endpoint", Some(endpoint_id(9)), View::Deliveries),
     ];
     let (of_small, of_large) = (filters(&Ids::of(small)), filters(&Ids::of(large)));
-    for (scope, endpoint) in scopes {
+    for (scope, endpoint, view) in scopes {
         head(scope);
         for ((what, in_small), (_, in_large)) in of_small.iter().zip(&of_large) {
             let mut worst: Option<(&str, Times)> = None;
-            for (name, sort) in sorts() {
+            for (name, sort) in sorts(view) {
                 let query = |filter: &AttemptFilter| {
-                    let filter = AttemptFilter { endpoint, ..filter.clone() };
+                    let filter = AttemptFilter { endpoint, view, ..filter.clone() };
                     Query { filter, sort, place: Place::Page(1), per_page: 50 }
                 };
                 let small = time(small, &query(in_small)).await;

@@ -3,6 +3,7 @@
 
 use super::{AttemptId, EndpointId, EndpointStatus, EventId, EventPattern, EventType, Timestamp};
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+use crate::domain::values::words::words;
 
 /// Which endpoints a list shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,10 +68,24 @@ impl StatusFilter {
     }
 }
 
+words! {
+    /// What a row of a list of the log is.
+    #[derive(Default)]
+    pub enum View {
+        /// An attempt.
+        #[default]
+        Attempts = "attempts",
+        /// A delivery, by its newest attempt. Of a pending one, what filters ask of an outcome is that of the
+        /// attempt before.
+        Deliveries = "deliveries",
+    }
+}
+
 /// Which rows of the log are meant, for lists, exports and bulk retry alike. Everything given must
 /// hold; an empty filter means all rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttemptFilter {
+    pub view: View,
     pub endpoint: Option<EndpointId>,
     /// Any of these; empty = any.
     pub status: Vec<AttemptStatus>,
@@ -98,8 +113,13 @@ pub enum SortField {
     /// The default: newest first.
     #[default]
     Id,
+    /// By the id of the delivery, which stays the same while its newest attempt changes: the default of
+    /// [`View::Deliveries`].
+    Delivery,
     CreatedAt,
     AttemptedAt,
+    /// When it was sent, or, if it was not, when it was made.
+    LastActivity,
     Status,
     ResponseStatus,
     ResponseTime,
@@ -119,6 +139,15 @@ impl Default for Sort {
 }
 
 impl Sort {
+    /// The default of a view: newest first.
+    pub fn newest(view: View) -> Sort {
+        let field = match view {
+            View::Attempts => SortField::Id,
+            View::Deliveries => SortField::Delivery,
+        };
+        Sort { field, descending: true }
+    }
+
     /// Reads the name of a column; `-` before it means descending.
     pub fn parse(text: &str) -> Option<Sort> {
         let (descending, name) = match text.strip_prefix('-') {
@@ -128,6 +157,8 @@ impl Sort {
         let field = match name {
             "created_at" => SortField::CreatedAt,
             "attempted_at" => SortField::AttemptedAt,
+            // Nobody looks for the oldest activity.
+            "last_activity_at" if descending => SortField::LastActivity,
             "status" => SortField::Status,
             "response_status" => SortField::ResponseStatus,
             "response_time_ms" => SortField::ResponseTime,

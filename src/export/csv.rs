@@ -8,21 +8,22 @@
 
 use std::borrow::Cow;
 
-use super::{COLUMNS, Cell};
+use super::{Cell, columns};
 use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::View;
 
 /// The line with the names of the columns.
-pub(super) fn head() -> Vec<u8> {
+pub(super) fn head(view: View) -> Vec<u8> {
     let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record(COLUMNS.map(|column| column.name)).expect(MEMORY);
+    out.write_record(columns(view).iter().map(|column| column.name)).expect(MEMORY);
     out.into_inner().expect(MEMORY)
 }
 
 /// Rows.
-pub(super) fn page(rows: &[Attempt]) -> Vec<u8> {
+pub(super) fn page(rows: &[Attempt], view: View) -> Vec<u8> {
     let mut out = csv::Writer::from_writer(Vec::with_capacity(rows.len() * 512));
     for row in rows {
-        for column in &COLUMNS {
+        for column in columns(view) {
             let text = match (column.cell)(row) {
                 Cell::Null => Cow::Borrowed(""),
                 Cell::Number(n) => Cow::Owned(n.to_string()),
@@ -139,9 +140,12 @@ mod tests {
     #[test]
     fn a_page_reads_back() {
         let body = "a,\"b\"\r\nc\n\u{1}é";
-        let text = [head(), page(&[row(body), row("=1")])].concat();
+        let text = [head(View::Attempts), page(&[row(body), row("=1")], View::Attempts)].concat();
         let mut reader = csv::Reader::from_reader(text.as_slice());
-        assert_eq!(reader.headers().unwrap(), COLUMNS.map(|c| c.name).to_vec());
+        assert_eq!(
+            reader.headers().unwrap(),
+            columns(View::Attempts).iter().map(|c| c.name).collect::<Vec<_>>()
+        );
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!((&rows[0][18], &rows[1][18]), (body, "'=1"));
         assert_eq!((&rows[0][0], &rows[0][7], &rows[0][15]), ("7", "v-1", ""));

@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 
-use super::{COLUMNS, Cell};
+use super::{Cell, columns};
 use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::View;
 
 /// Rows.
-pub(super) fn page(rows: &[Attempt]) -> Vec<u8> {
+pub(super) fn page(rows: &[Attempt], view: View) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() * 896);
     for row in rows {
-        for (i, column) in COLUMNS.iter().enumerate() {
+        for (i, column) in columns(view).iter().enumerate() {
             out.push(if i == 0 { b'{' } else { b',' });
             // The names are plain words, with nothing to escape.
             write!(out, "\"{}\":", column.name).expect(MEMORY);
@@ -35,7 +36,7 @@ mod tests {
     #[test]
     fn a_page_reads_back() {
         let body = "\u{2028}=\"\\\n\u{1}é";
-        let text = String::from_utf8(page(&[row(body), row("")])).unwrap();
+        let text = String::from_utf8(page(&[row(body), row("")], View::Attempts)).unwrap();
         let lines: Vec<serde_json::Value> =
             text.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);

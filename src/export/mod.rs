@@ -10,7 +10,8 @@ use crate::domain::values::words::words;
 use std::borrow::Cow;
 
 use crate::domain::Timestamp;
-use crate::domain::attempts::attempt::Attempt;
+use crate::domain::attempts::attempt::{Attempt, LastOutcome};
+use crate::domain::filter::View;
 
 mod csv;
 mod jsonl;
@@ -46,18 +47,18 @@ pub enum TextFormat {
 
 impl TextFormat {
     /// What comes before the first row.
-    pub fn head(self) -> Vec<u8> {
+    pub fn head(self, view: View) -> Vec<u8> {
         match self {
-            TextFormat::Csv => csv::head(),
+            TextFormat::Csv => csv::head(view),
             TextFormat::Jsonl => vec![],
         }
     }
 
     /// Rows, each with its line break.
-    pub fn page(self, rows: &[Attempt]) -> Vec<u8> {
+    pub fn page(self, rows: &[Attempt], view: View) -> Vec<u8> {
         match self {
-            TextFormat::Csv => csv::page(rows),
-            TextFormat::Jsonl => jsonl::page(rows),
+            TextFormat::Csv => csv::page(rows, view),
+            TextFormat::Jsonl => jsonl::page(rows, view),
         }
     }
 }
@@ -98,11 +99,18 @@ const fn column(name: &'static str, width: f64, cell: fn(&Attempt) -> Cell<'_>) 
     Column { name, width, cell }
 }
 
-/// How many columns there are.
-pub const WIDTH: usize = 19;
+/// The columns of a view, in order.
+pub fn columns(view: View) -> &'static [Column] {
+    match view {
+        View::Attempts => &COLUMNS[..OF_ATTEMPTS],
+        View::Deliveries => &COLUMNS,
+    }
+}
 
-/// The columns, in order.
-pub const COLUMNS: [Column; WIDTH] = [
+/// How many columns attempts have; those behind them are about the attempt before a pending one.
+const OF_ATTEMPTS: usize = 19;
+
+const COLUMNS: [Column; OF_ATTEMPTS + 4] = [
     column("id", 10.0, |a| Cell::number(a.id.0)),
     column("created_at", 24.0, |a| Cell::Time(a.created_at)),
     column("endpoint_id", 38.0, |a| Cell::text(a.endpoint_id.to_string())),
@@ -122,7 +130,17 @@ pub const COLUMNS: [Column; WIDTH] = [
     column("error_message", 40.0, |a| Cell::or_null(a.error_message.as_deref().map(Cell::text))),
     column("next_retry_at", 24.0, |a| Cell::or_null(a.next_retry_at.map(Cell::Time))),
     column("response_body", 60.0, |a| Cell::or_null(a.response_body.as_deref().map(Cell::text))),
+    column("last_response_status", 21.0, |a| last(a, |last| last.response_status.map(Cell::number))),
+    column("last_error_kind", 16.0, |a| {
+        last(a, |last| last.error_kind.map(|kind| Cell::text(kind.as_str())))
+    }),
+    column("last_error_message", 40.0, |a| last(a, |last| last.error_message.as_deref().map(Cell::text))),
+    column("last_attempted_at", 24.0, |a| last(a, |last| last.attempted_at.map(Cell::Time))),
 ];
+
+fn last<'a>(row: &'a Attempt, cell: fn(&'a LastOutcome) -> Option<Cell<'a>>) -> Cell<'a> {
+    Cell::or_null(row.last.as_ref().and_then(cell))
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -154,6 +172,7 @@ pub(crate) mod tests {
             created_at: now,
             due_at: None,
             attempted_at: Some(now),
+            last: None,
         }
     }
 
@@ -162,6 +181,9 @@ pub(crate) mod tests {
         let wanted = "id created_at endpoint_id endpoint_name endpoint_url event_id event_type validation_id \
                       delivery_id attempt attempted_at status trigger response_status response_time_ms \
                       error_kind error_message next_retry_at response_body";
-        assert_eq!(COLUMNS.map(|c| c.name), *wanted.split_whitespace().collect::<Vec<_>>());
+        let names = |view| columns(view).iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(View::Attempts), wanted.split_whitespace().collect::<Vec<_>>());
+        let last = ["last_response_status", "last_error_kind", "last_error_message", "last_attempted_at"];
+        assert_eq!(names(View::Deliveries), [names(View::Attempts), last.to_vec()].concat());
     }
 }

@@ -8,9 +8,10 @@ use std::io::Cursor;
 
 use umya_spreadsheet::{Coordinate, Pane, PaneStateValues, PaneValues, SheetView, Style, Workbook};
 
-use super::{COLUMNS, Cell};
+use super::{Cell, columns};
 use crate::domain::Timestamp;
 use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::View;
 
 pub mod pipe;
 
@@ -42,24 +43,19 @@ pub enum XlsxError {
 /// A workbook under construction.
 pub struct Book {
     book: Workbook,
+    view: View,
     rows: u32,
     date: Style,
 }
 
-impl Default for Book {
-    fn default() -> Book {
-        Book::new()
-    }
-}
-
 impl Book {
     /// A workbook with the header row.
-    pub fn new() -> Book {
+    pub fn new(view: View) -> Book {
         let mut book = umya_spreadsheet::new_file_empty_worksheet();
         let sheet = book.new_sheet(SHEET).expect("the first sheet's name is free");
         let mut bold = Style::default();
         bold.font_mut().set_bold(true);
-        for (number, column) in (1u32..).zip(&COLUMNS) {
+        for (number, column) in (1u32..).zip(columns(view)) {
             sheet.cell_mut((number, 1)).set_value_string(column.name).set_style(bold.clone());
             sheet.column_dimension_by_number_mut(number).set_width(column.width);
         }
@@ -70,20 +66,20 @@ impl Book {
             .set_top_left_cell(top_left)
             .set_active_pane(PaneValues::BottomLeft)
             .set_state(PaneStateValues::Frozen);
-        let mut view = SheetView::default();
-        view.set_workbook_view_id(0).set_tab_selected(true).set_pane(pane);
+        let mut sheet_view = SheetView::default();
+        sheet_view.set_workbook_view_id(0).set_tab_selected(true).set_pane(pane);
         let views = sheet.sheet_views_mut().sheet_view_list_mut();
         views.clear();
-        views.push(view);
+        views.push(sheet_view);
         let mut date = Style::default();
         date.numbering_format_mut().set_format_code(DATE_FORMAT);
-        Book { book, rows: 1, date }
+        Book { book, view, rows: 1, date }
     }
 
     /// Adds rows.
     pub fn add(&mut self, rows: &[Attempt]) {
         for row in rows {
-            self.add_cells(COLUMNS.iter().map(|column| (column.cell)(row)));
+            self.add_cells(columns(self.view).iter().map(|column| (column.cell)(row)));
         }
     }
 
@@ -126,7 +122,8 @@ impl Book {
     /// When the library cannot write it, which nothing here leads to.
     pub fn finish(mut self) -> Result<Vec<u8>, XlsxError> {
         let sheet = self.book.sheet_by_name_mut(SHEET).expect("it was made with the workbook");
-        let last = umya_spreadsheet::helper::coordinate::string_from_column_index(super::WIDTH as u32);
+        let width = columns(self.view).len() as u32;
+        let last = umya_spreadsheet::helper::coordinate::string_from_column_index(width);
         sheet.set_auto_filter(format!("A1:{last}{}", self.rows));
         let mut file = Cursor::new(Vec::new());
         umya_spreadsheet::writer::xlsx::write_writer(&self.book, &mut file).map_err(XlsxError::Library)?;
@@ -188,7 +185,7 @@ pub(crate) mod tests {
     #[test]
     fn text_stays_text_whatever_it_looks_like() {
         let bodies = ["=1+1", "007", "1e5", "TRUE", " x ", "a\nb", "_x0041_", "<a>&\"'", "", "#N/A", "𝄞é"];
-        let mut book = Book::new();
+        let mut book = Book::new(View::Attempts);
         book.add(&bodies.map(row));
         let sheet = read(book.finish().unwrap());
         for (i, body) in bodies.iter().enumerate() {

@@ -109,7 +109,8 @@ impl Caller {
 
     /// The same for a row of the log.
     pub fn hide_address_of(&self, attempt: &mut Attempt) {
-        if let Some(message) = &mut attempt.error_message {
+        let last = attempt.last.as_mut().and_then(|last| last.error_message.as_mut());
+        for message in attempt.error_message.iter_mut().chain(last) {
             self.hide_address(message);
         }
     }

@@ -17,6 +17,7 @@ pub use crate::domain::endpoint::EndpointPatch;
 pub use crate::domain::event::{EventDetail, NewEvent};
 pub use crate::domain::filter::{
     AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
+    View,
 };
 pub use crate::domain::values::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
 

@@ -156,6 +156,18 @@ pub struct Attempt {
     /// When a pending one is to be sent.
     pub due_at: Option<Timestamp>,
     pub attempted_at: Option<Timestamp>,
+    /// How the attempt before it ended, while this one is pending; or how this one failed for a cause of this machine.
+    pub last: Option<LastOutcome>,
+}
+
+/// How the attempt before a pending one ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastOutcome {
+    pub response_status: Option<u16>,
+    pub error_kind: Option<ErrorKind>,
+    /// `None` when retention has removed that attempt.
+    pub error_message: Option<String>,
+    pub attempted_at: Option<Timestamp>,
 }
 
 impl Attempt {

@@ -4,8 +4,9 @@
 //! gives such memory back only by luck. A process gives back all of it when it ends. And should the
 //! machine run out of memory, it is not the server that is killed for a spreadsheet.
 //!
-//! A row is a JSON array of its cells on a line: null, a number, a text, `{"time":ms}`. The last line is
-//! `end`; without it the writer of the rows is gone, and no file is made of a part of them.
+//! The first line is the view, whose columns the workbook has. A row is a JSON array of its cells on a line: null, a
+//! number, a text, `{"time":ms}`. The last line is `end`; without it the writer of the rows is gone, and no file is
+//! made of a part of them.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Write};
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{Book, XlsxError};
 use crate::domain::Timestamp;
 use crate::domain::attempts::attempt::Attempt;
-use crate::export::{COLUMNS, Cell};
+use crate::domain::filter::View;
+use crate::export::{Cell, columns};
 
 const END: &str = "end";
 
@@ -49,13 +51,22 @@ impl<'a> Written<'a> {
     }
 }
 
+/// Begins what [`build`] reads.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_view(output: &mut impl Write, view: View) -> io::Result<()> {
+    writeln!(output, "{view}")
+}
+
 /// Writes rows for [`build`].
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn write_rows(output: &mut impl Write, rows: &[Attempt]) -> io::Result<()> {
+pub fn write_rows(output: &mut impl Write, rows: &[Attempt], view: View) -> io::Result<()> {
     for row in rows {
-        let cells: Vec<Written<'_>> = COLUMNS.iter().map(|column| Written::of((column.cell)(row))).collect();
+        let cells: Vec<Written<'_>> =
+            columns(view).iter().map(|column| Written::of((column.cell)(row))).collect();
         serde_json::to_writer(&mut *output, &cells)?;
         output.write_all(b"\n")?;
     }
@@ -76,8 +87,12 @@ pub fn write_end(output: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// When a line is none of [`write_rows`], or the file cannot be written.
 pub fn build(input: impl BufRead, output: &mut impl Write) -> Result<bool, XlsxError> {
-    let mut book = Book::new();
-    for line in input.lines() {
+    let mut lines = input.lines();
+    let first = lines.next().transpose().map_err(XlsxError::Pipe)?;
+    let Some(first) = first else { return Ok(false) };
+    let view = View::parse(&first).ok_or_else(|| XlsxError::Pipe(io::Error::other("the view is unknown")))?;
+    let mut book = Book::new(view);
+    for line in lines {
         let line = line.map_err(XlsxError::Pipe)?;
         if line == END {
             output.write_all(&book.finish()?).map_err(XlsxError::Pipe)?;
@@ -99,7 +114,8 @@ mod tests {
     fn lines(bodies: &[&str]) -> Vec<u8> {
         let mut lines = Vec::new();
         let rows: Vec<Attempt> = bodies.iter().map(|body| row(body)).collect();
-        write_rows(&mut lines, &rows).unwrap();
+        write_view(&mut lines, View::Deliveries).unwrap();
+        write_rows(&mut lines, &rows, View::Deliveries).unwrap();
         lines
     }
 
@@ -110,7 +126,7 @@ mod tests {
         write_end(&mut input).unwrap();
         let mut file = Vec::new();
         assert!(build(&*input, &mut file).unwrap());
-        let mut book = Book::new();
+        let mut book = Book::new(View::Deliveries);
         let rows = bodies.map(row);
         book.add(&rows);
         let (from_lines, from_rows) = (read(file), read(book.finish().unwrap()));

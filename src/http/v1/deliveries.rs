@@ -6,7 +6,8 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::filter::{LogKey, SortValue};
+use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::{LogKey, SortValue, View};
 use crate::domain::{AttemptId, EndpointId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
@@ -27,7 +28,7 @@ impl DeliveriesApi {
     /// List deliveries of all webhooks
     ///
     /// Delivery attempts, newest first, one row for each HTTP request, with `endpoint_url` and
-    /// `endpoint_name`. Rows of deleted webhooks are among them.
+    /// `endpoint_name`. Rows of deleted webhooks are among them. With `view=deliveries`, one row for each delivery.
     #[oai(path = "/webhooks/deliveries", method = "get", operation_id = "list_all_deliveries")]
     async fn list_all(
         &self,
@@ -39,7 +40,8 @@ impl DeliveriesApi {
 
     /// List deliveries of a webhook
     ///
-    /// Delivery attempts, newest first, one row for each HTTP request.
+    /// Delivery attempts, newest first, one row for each HTTP request; with `view=deliveries`, one row for each
+    /// delivery.
     #[oai(path = "/webhooks/:id/deliveries", method = "get", operation_id = "list_deliveries")]
     async fn list_one(
         &self,
@@ -89,7 +91,7 @@ async fn list(
     let caller = &auth.caller;
     let mut query = Query::of(request, &params::attempt_list(endpoint.is_some()));
     let mut filter = filters::of_log(&mut query);
-    let sort = filters::sort(&mut query);
+    let sort = filters::sort(&mut query, filter.view);
     let (path, scope) = match endpoint {
         Some(id) => (format!("/v1/webhooks/{id}/deliveries"), format!("deliveries {} {id}", caller.app_id)),
         None => ("/v1/webhooks/deliveries".to_owned(), format!("deliveries {}", caller.app_id)),
@@ -100,13 +102,19 @@ async fn list(
         filter.endpoint = endpoint;
     }
     let page = map_key(page, LogKey::from);
+    let view = filter.view;
     let found = auth.state.services.deliveries.list(caller, filter, sort, page).await?;
     let found = map_next(found, Place::from);
     Ok(Answer(List {
         links: paging.links(&found),
         meta: paging.meta(&found),
-        data: found.rows.iter().map(|a| AttemptResource::of(a, endpoint.is_none())).collect(),
+        data: found.rows.iter().map(|a| row(a, endpoint.is_none(), view)).collect(),
     }))
+}
+
+fn row(attempt: &Attempt, with_endpoint: bool, view: View) -> AttemptResource {
+    let row = AttemptResource::of(attempt, with_endpoint);
+    if view == View::Deliveries { row.with_last(attempt) } else { row }
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId, Problem> {

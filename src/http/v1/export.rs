@@ -58,7 +58,7 @@ async fn export(
 ) -> Result<Download, Problem> {
     let mut query = Query::of(request, &params::attempt_export(endpoint.is_some()));
     let mut filter = filters::of_log(&mut query);
-    let sort = filters::sort(&mut query);
+    let sort = filters::sort(&mut query, filter.view);
     let names = Format::WORDS.join(", ");
     if query.text("format").is_none() {
         query.fail("format", format!("is required: one of {names}"));
@@ -147,7 +147,7 @@ impl ApiResponse for Download {
             schema: text(None),
         };
         let response = MetaResponse {
-            description: "The file. The columns, in order: `id`, `created_at`, `endpoint_id`, `endpoint_name`, `endpoint_url`, `event_id`, `event_type`, `validation_id`, `delivery_id`, `attempt`, `attempted_at`, `status`, `trigger`, `response_status`, `response_time_ms`, `error_kind`, `error_message`, `next_retry_at`, `response_body`. A stream that breaks off in the middle ends without its last chunk.",
+            description: "The file. The columns, in order: `id`, `created_at`, `endpoint_id`, `endpoint_name`, `endpoint_url`, `event_id`, `event_type`, `validation_id`, `delivery_id`, `attempt`, `attempted_at`, `status`, `trigger`, `response_status`, `response_time_ms`, `error_kind`, `error_message`, `next_retry_at`, `response_body`; with `view=deliveries` also `last_response_status`, `last_error_kind`, `last_error_message`, `last_attempted_at`. A stream that breaks off in the middle ends without its last chunk.",
             status: Some(200),
             status_range: None,
             content,

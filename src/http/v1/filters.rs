@@ -2,16 +2,17 @@
 //! and the stream, and as `filter` of a bulk retry.
 
 use crate::domain::event::RESOURCE_ID_MAX_CHARS;
-use crate::domain::filter::{AttemptFilter, EventFilter, Sort, StatusFilter, TypeFilter};
+use crate::domain::filter::{AttemptFilter, EventFilter, Sort, StatusFilter, TypeFilter, View};
 use crate::domain::{AttemptStatus, ErrorKind, Trigger};
 use crate::http::request::values::Values;
 
 use super::id_of;
 use super::params::{SEARCH_MAX, SORTS};
 
-/// The names of a bulk retry's filters. `sort` is accepted, so that the query of a list can be used as it is; all that
-/// matches is meant in any order.
+/// The names of a bulk retry's filters. `view` and `sort` are accepted, so that the query of a list can be used as it
+/// is; all that matches is meant in any order.
 pub(super) const OF_BULK_RETRY: &[&str] = &[
+    "view",
     "status",
     "event_type",
     "endpoint_id",
@@ -31,6 +32,7 @@ pub(super) const OF_BULK_RETRY: &[&str] = &[
 pub(super) fn of_log(values: &mut impl Values) -> AttemptFilter {
     let words = |words: &[&str]| format!("one of {}", words.join(", "));
     AttemptFilter {
+        view: values.value("view", &words(View::WORDS), View::parse).unwrap_or_default(),
         endpoint: values.value("endpoint_id", "the UUID of a webhook", id_of),
         status: values.values("status", &words(AttemptStatus::WORDS), AttemptStatus::parse),
         event_type: event_type(values),
@@ -62,9 +64,9 @@ pub(super) fn of_events(values: &mut impl Values) -> EventFilter {
 }
 
 /// Reads the order of the log.
-pub(super) fn sort(values: &mut impl Values) -> Sort {
+pub(super) fn sort(values: &mut impl Values, view: View) -> Sort {
     let expected = format!("one of {}", SORTS.join(", "));
-    values.value("sort", &expected, Sort::parse).unwrap_or_default()
+    values.value("sort", &expected, Sort::parse).unwrap_or_else(|| Sort::newest(view))
 }
 
 /// Reads `q`; an empty one is none.

@@ -184,7 +184,7 @@ fn read_filter(fields: &mut Fields<'_>) -> AttemptFilter {
         }
     };
     let filter = filters::of_log(&mut inner);
-    filters::sort(&mut inner);
+    filters::sort(&mut inner, filter.view);
     fields.errors.append(&mut inner.errors);
     filter
 }
@@ -208,6 +208,8 @@ impl BodyShape for BulkRetryBody {}
 #[derive(Object)]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
 pub(super) struct BulkRetryFilter {
+    /// Which attempt of a pending delivery `response_status` and `error_kind` look at; see the lists.
+    view: Option<String>,
     /// A status or a list of them. Only exhausted deliveries are ever retried.
     status: Option<poem_openapi::types::Any<Value>>,
     /// An event type, or one followed by `.*`.

@@ -1,6 +1,7 @@
 //! The query parameters of the lists: what is taken and what the document says, in one place.
 
 use crate::domain::event::RESOURCE_ID_MAX_CHARS;
+use crate::domain::filter::View;
 use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::request::paging;
 use crate::http::request::query::{Param, Shape};
@@ -15,6 +16,7 @@ pub(super) const SORTS: &[&str] = &[
     "-created_at",
     "attempted_at",
     "-attempted_at",
+    "-last_activity_at",
     "status",
     "-status",
     "response_status",
@@ -70,7 +72,16 @@ const RESOURCE_ID: Param = Param {
     example: "L-1",
 };
 
-const FILTERS: [Param; 10] = [
+const FILTERS: [Param; 11] = [
+    Param {
+        name: "view",
+        shape: Shape::OneOf(View::WORDS),
+        description: "`attempts` (default): one row for each HTTP request. `deliveries`: one row for each delivery, its \
+                      newest attempt, ordered by `delivery_id` unless sorted; a pending row has `last_response_status`, \
+                      `last_error_kind`, `last_error_message` and `last_attempted_at` of the attempt before it, and \
+                      `response_status` and `error_kind` look at these.",
+        example: "deliveries",
+    },
     Param {
         name: "status",
         shape: Shape::AnyOf(AttemptStatus::WORDS),
@@ -119,7 +130,8 @@ const FILTERS: [Param; 10] = [
     Param {
         name: "sort",
         shape: Shape::OneOf(SORTS),
-        description: "The order; `-` for descending. Ties go by id, nulls come last. Newest first unless given.",
+        description: "The order; `-` for descending. Ties go by id, nulls come last. Newest first unless given. \
+                      `-last_activity_at`: by when it was sent, or scheduled if it was not sent.",
         example: "-response_time_ms",
     },
 ];
@@ -165,7 +177,10 @@ pub(super) fn attempt_export(of_one_endpoint: bool) -> Vec<Param> {
 
 /// Parameters of the stream of the log: the filters. Its order is its own.
 pub(super) fn attempt_stream() -> Vec<Param> {
-    attempt_export(false).into_iter().filter(|param| !["format", "sort"].contains(&param.name)).collect()
+    attempt_export(false)
+        .into_iter()
+        .filter(|param| !["format", "view", "sort"].contains(&param.name))
+        .collect()
 }
 
 /// Parameters of the list of events.

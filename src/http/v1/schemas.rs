@@ -26,7 +26,20 @@ const OVERLAP: &str = "^(0|[0-9]{1,8}ms|[0-9]{1,5}s|[0-9]{1,4}m|[0-9]{1,2}h|1[0-
 /// Answers whose fields are all there, null or not, but for those that are named.
 const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookEndpointAttributes", &["signing_secret", "missed"]),
-    ("WebhookDeliveryAttributes", &["endpoint_url", "endpoint_name", "request", "response", "attempts"]),
+    (
+        "WebhookDeliveryAttributes",
+        &[
+            "endpoint_url",
+            "endpoint_name",
+            "last_response_status",
+            "last_error_kind",
+            "last_error_message",
+            "last_attempted_at",
+            "request",
+            "response",
+            "attempts",
+        ],
+    ),
     ("AttemptLink", &[]),
     ("EventAttributes", &["payload", "attempts"]),
     ("WebhookTestResultAttributes", &["error"]),
@@ -57,6 +70,7 @@ const BODIES: &[(&str, &[&str])] = &[
     (
         "BulkRetryFilter",
         &[
+            "view",
             "status",
             "event_type",
             "endpoint_id",
@@ -131,6 +145,10 @@ fn details() -> Vec<Detail> {
         ("WebhookDeliveryAttributes", "status", json!({ "enum": AttemptStatus::WORDS })),
         ("WebhookDeliveryAttributes", "trigger", json!({ "enum": Trigger::WORDS })),
         ("WebhookDeliveryAttributes", "error_kind", json!({ "enum": kinds })),
+        ("WebhookDeliveryAttributes", "last_response_status", json!({ "nullable": true })),
+        ("WebhookDeliveryAttributes", "last_error_kind", json!({ "enum": kinds, "nullable": true })),
+        ("WebhookDeliveryAttributes", "last_error_message", json!({ "nullable": true })),
+        ("WebhookDeliveryAttributes", "last_attempted_at", json!({ "nullable": true })),
         (
             "WebhookDeliveryAttributes",
             "request",

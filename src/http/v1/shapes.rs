@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use poem_openapi::payload::Json;
-use poem_openapi::types::{Any, ParseFromJSON, ToJSON, Type};
+use poem_openapi::types::{Any, MaybeUndefined, ParseFromJSON, ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::domain::attempts::attempt::{Attempt, AttemptDetail, AttemptSummary, Request, Response};
+use crate::domain::attempts::attempt::{
+    Attempt, AttemptDetail, AttemptSummary, ErrorKind, Request, Response,
+};
 use crate::domain::event::Event;
 use crate::domain::event::EventDetail;
 use crate::domain::{Headers, Timestamp};
@@ -128,6 +130,20 @@ pub struct AttemptAttributes {
     pub due_at: Option<String>,
     /// When the request was sent.
     pub attempted_at: Option<String>,
+    /// Of the attempt before a pending one: the receiver's status. This field and the three that follow are in the
+    /// lists with `view=deliveries`, null unless the delivery waits for a retry, and in the detail of an attempt that
+    /// waits for a retry. While an attempt fails for a cause of this machine (`local`), they are about that.
+    #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
+    pub last_response_status: MaybeUndefined<u16>,
+    /// Of the attempt before a pending one: how it failed.
+    #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
+    pub last_error_kind: MaybeUndefined<String>,
+    /// Of the attempt before a pending one: the failure in words.
+    #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
+    pub last_error_message: MaybeUndefined<String>,
+    /// Of the attempt before a pending one: when the request was sent.
+    #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
+    pub last_attempted_at: MaybeUndefined<String>,
     /// The request as it was sent. In the detail only. The body to an encrypted webhook is the JWE; its payload
     /// is that of the event, `GET /v1/events/{event_id}` (scope `events:read`).
     #[oai(skip_serializing_if_is_none)]
@@ -202,16 +218,45 @@ impl AttemptResource {
                 created_at: time(a.created_at),
                 due_at: a.due_at.map(time),
                 attempted_at: a.attempted_at.map(time),
+                last_response_status: MaybeUndefined::Undefined,
+                last_error_kind: MaybeUndefined::Undefined,
+                last_error_message: MaybeUndefined::Undefined,
+                last_attempted_at: MaybeUndefined::Undefined,
                 request: None,
                 response: None,
                 attempts: None,
             },
         }
+        .with_local_failure(a)
+    }
+
+    /// Every list shows why this machine cannot send.
+    fn with_local_failure(self, a: &Attempt) -> AttemptResource {
+        let is_local = a.last.as_ref().is_some_and(|last| last.error_kind == Some(ErrorKind::Local));
+        if is_local { self.with_last(a) } else { self }
+    }
+
+    /// Adds how the attempt before a pending one ended.
+    pub fn with_last(mut self, a: &Attempt) -> AttemptResource {
+        let last = a.last.as_ref();
+        let attributes = &mut self.attributes;
+        attributes.last_response_status =
+            MaybeUndefined::from_opt_null(last.and_then(|last| last.response_status));
+        attributes.last_error_kind =
+            MaybeUndefined::from_opt_null(last.and_then(|last| last.error_kind).map(|kind| kind.to_string()));
+        attributes.last_error_message =
+            MaybeUndefined::from_opt_null(last.and_then(|last| last.error_message.clone()));
+        attributes.last_attempted_at =
+            MaybeUndefined::from_opt_null(last.and_then(|last| last.attempted_at).map(time));
+        self
     }
 
     /// A row with everything that is kept.
     pub fn detail(detail: &AttemptDetail) -> AttemptResource {
         let mut resource = AttemptResource::of(&detail.attempt, true);
+        if detail.attempt.last.is_some() {
+            resource = resource.with_last(&detail.attempt);
+        }
         let request = detail.request.as_ref().map(|r| request_json(r, detail.request_body.as_deref()));
         let response = detail.response.as_ref().map(response_json);
         resource.attributes.request = Some(Any(request.unwrap_or(Value::Null)));

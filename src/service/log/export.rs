@@ -132,7 +132,7 @@ impl Exports {
         }
         let turn = self.xlsx_turn.clone().acquire_owned().await.map_err(|_| ExportError::Lost)?;
         let (pages, inbox) = mpsc::channel(1);
-        let building = self.workbooks.start(inbox, turn).map_err(|_| ExportError::Lost)?;
+        let building = self.workbooks.start(walk.filter.view, inbox, turn).map_err(|_| ExportError::Lost)?;
         let (mut left, mut next) = (max as usize, Some(ExportPosition::default()));
         while let Some(place) = next {
             let page = walk.page(place).await?;
@@ -172,8 +172,9 @@ impl Walk {
 /// A stream of pages. The first is read at once, so that what fails at the beginning is an error answer.
 async fn text(walk: Walk, format: TextFormat, running: Running) -> Result<Content, ExportError> {
     let first = walk.page(ExportPosition::default()).await?;
-    let mut chunk = format.head();
-    chunk.extend(format.page(&first.rows));
+    let view = walk.filter.view;
+    let mut chunk = format.head(view);
+    chunk.extend(format.page(&first.rows, view));
     let rest = Rest { walk, format, next: first.next, _running: running };
     let rest = stream::try_unfold(rest, |mut rest| async move {
         let Some(place) = rest.next.take() else { return Ok(None) };
@@ -182,7 +183,8 @@ async fn text(walk: Walk, format: TextFormat, running: Running) -> Result<Conten
             std::io::Error::other(error)
         })?;
         rest.next = page.next;
-        Ok(Some((Bytes::from(rest.format.page(&page.rows)), rest)))
+        let view = rest.walk.filter.view;
+        Ok(Some((Bytes::from(rest.format.page(&page.rows, view)), rest)))
     });
     // An empty piece would mean nothing to HTTP, and is left out.
     let first = stream::once(async { Ok(Bytes::from(chunk)) });

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::View;
 use crate::export::xlsx::{Book, XlsxError, pipe};
 
 /// The command of this program that makes a workbook of what it reads, and writes it.
@@ -37,11 +38,16 @@ impl Workbooks {
     ///
     /// # Errors
     /// When there is no thread left.
-    pub fn start(&self, pages: Pages, turn: impl Send + 'static) -> io::Result<oneshot::Receiver<Made>> {
+    pub fn start(
+        &self,
+        view: View,
+        pages: Pages,
+        turn: impl Send + 'static,
+    ) -> io::Result<oneshot::Receiver<Made>> {
         let (done, result) = oneshot::channel();
         let program = self.program.clone();
         let run = move || {
-            let made = make(program.as_deref(), pages);
+            let made = make(program.as_deref(), view, pages);
             drop(turn);
             // Nobody may be waiting any more.
             let _ = done.send(made);
@@ -51,14 +57,14 @@ impl Workbooks {
     }
 }
 
-fn make(program: Option<&Path>, pages: Pages) -> Made {
+fn make(program: Option<&Path>, view: View, pages: Pages) -> Made {
     match program.map(begin) {
-        Some(Ok(maker)) => outside(maker, pages).transpose(),
+        Some(Ok(maker)) => outside(maker, view, pages).transpose(),
         Some(Err(error)) => {
             tracing::warn!(%error, "no process for a workbook can be started; it is made in the server");
-            inside(pages)
+            inside(view, pages)
         }
-        None => inside(pages),
+        None => inside(view, pages),
     }
 }
 
@@ -84,12 +90,13 @@ impl Drop for Maker {
     }
 }
 
-fn outside(maker: Child, mut pages: Pages) -> Result<Option<Vec<u8>>, XlsxError> {
+fn outside(maker: Child, view: View, mut pages: Pages) -> Result<Option<Vec<u8>>, XlsxError> {
     let mut maker = Maker(maker);
     let mut input = BufWriter::new(maker.0.stdin.take().ok_or(XlsxError::Ended)?);
+    pipe::write_view(&mut input, view).map_err(XlsxError::Pipe)?;
     loop {
         match pages.blocking_recv() {
-            Some(Some(rows)) => pipe::write_rows(&mut input, &rows).map_err(XlsxError::Pipe)?,
+            Some(Some(rows)) => pipe::write_rows(&mut input, &rows, view).map_err(XlsxError::Pipe)?,
             Some(None) => break,
             None => return Ok(None),
         }
@@ -103,8 +110,8 @@ fn outside(maker: Child, mut pages: Pages) -> Result<Option<Vec<u8>>, XlsxError>
     if ended.success() && !file.is_empty() { Ok(Some(file)) } else { Err(XlsxError::Ended) }
 }
 
-fn inside(mut pages: Pages) -> Made {
-    let mut book = Book::new();
+fn inside(view: View, mut pages: Pages) -> Made {
+    let mut book = Book::new(view);
     while let Some(rows) = pages.blocking_recv()? {
         book.add(&rows);
     }
@@ -118,7 +125,7 @@ mod tests {
 
     async fn made_by(program: Option<&str>, end: bool) -> Made {
         let (pages, inbox) = mpsc::channel(1);
-        let made = Workbooks::new(program.map(PathBuf::from)).start(inbox, ()).unwrap();
+        let made = Workbooks::new(program.map(PathBuf::from)).start(View::Attempts, inbox, ()).unwrap();
         // A reader that is gone has closed its end.
         let _ = pages.send(Some(vec![row("a")])).await;
         if end {

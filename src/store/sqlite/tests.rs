@@ -190,6 +190,7 @@ async fn what_is_undone_is_not_counted() {
         store.write("adding", move |tx| {
             let new = attempts::NewAttempt {
                 first: None,
+                before: None,
                 app: AppRow(1),
                 endpoint: EndpointRow(1),
                 event: EventRow(1),

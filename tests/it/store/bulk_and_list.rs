@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use postrider::domain::attempts::bulk_job::Work;
 use postrider::domain::attempts::hold::DisableRules;
+use postrider::domain::filter::View;
 use postrider::store::SentAs;
 
 /// A small generator of numbers, the same in every run.
@@ -102,6 +103,7 @@ fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt]) -> AttemptFilte
     // Ids narrow a filter down to nearly nothing, so few filters have one.
     let row = (dice.roll(4) == 0).then(|| dice.pick(rows));
     AttemptFilter {
+        view: dice.pick(View::ALL),
         endpoint: dice.maybe(ids),
         status: (0..wanted).map(|_| dice.pick(AttemptStatus::ALL)).collect(),
         event_type: dice.maybe(&types),

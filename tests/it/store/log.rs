@@ -108,6 +108,8 @@ fn value(row: &Attempt, field: SortField) -> Option<String> {
     let number = |n: i64| format!("{n:020}");
     match field {
         SortField::Id => Some(number(row.id.0)),
+        SortField::Delivery => Some(number(row.delivery_id.0)),
+        SortField::LastActivity => Some(number(row.attempted_at.unwrap_or(row.created_at).as_millis())),
         SortField::CreatedAt => Some(number(row.created_at.as_millis())),
         SortField::AttemptedAt => row.attempted_at.map(|t| number(t.as_millis())),
         SortField::Status => Some(row.status.to_string()),
@@ -119,8 +121,8 @@ fn value(row: &Attempt, field: SortField) -> Option<String> {
 #[tokio::test]
 async fn every_order_is_total_with_nulls_last_and_pages_join_up() {
     let world = varied().await;
-    use SortField::{AttemptedAt, CreatedAt, Id, ResponseStatus, ResponseTime, Status};
-    for field in [Id, CreatedAt, AttemptedAt, Status, ResponseStatus, ResponseTime] {
+    use SortField::{AttemptedAt, CreatedAt, Id, LastActivity, ResponseStatus, ResponseTime, Status};
+    for field in [Id, CreatedAt, AttemptedAt, LastActivity, Status, ResponseStatus, ResponseTime] {
         for descending in [true, false] {
             let sort = Sort { field, descending };
             let mut expected = world.log().await;

@@ -12,6 +12,7 @@ mod finish;
 mod invariants;
 mod jobs;
 mod log;
+mod log_deliveries;
 mod moving;
 mod overview;
 mod queue;

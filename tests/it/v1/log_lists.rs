@@ -196,6 +196,8 @@ async fn every_bad_parameter_is_named() {
             ("sort=--status", &["sort"]),
             ("sort=", &["sort"]),
             ("sort=status&sort=created_at", &["sort"]),
+            ("view=rows", &["view"]),
+            ("sort=last_activity_at", &["sort"]),
             ("event_id=", &["event_id"]),
             ("event_id=0198c2f46b2f7d1199aa3c4e5f607182", &["event_id"]),
             ("resource_id=", &["resource_id"]),
@@ -258,4 +260,50 @@ async fn ids_find_their_rows_in_the_log_and_in_a_bulk_retry() {
     }
     let export = log.app.get(&format!("/v1/webhooks/deliveries/export?format=jsonl&event_id={event}")).await;
     assert_eq!(export.text.lines().count(), 2);
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_by_their_newest_attempt() {
+    let log = log().await;
+    assert_eq!(log.found("view=deliveries").await, [OTHER, Y, TEST, X2, LATE, ASSIGNED]);
+    assert_eq!(log.found("view=attempts&status=failed").await, [X1]);
+    assert_eq!(log.found("view=deliveries&status=failed").await, [""; 0]);
+    assert_eq!(
+        log.found("view=deliveries&sort=-last_activity_at").await,
+        [OTHER, Y, TEST, X2, LATE, ASSIGNED]
+    );
+    let cursor = log.app.get("/v1/webhooks/deliveries?view=deliveries&per_page=1").await.json();
+    let next = cursor["links"]["next"].as_str().unwrap().replace("view=deliveries", "view=attempts");
+    assert_invalid(&log.app.get(&next).await, vec!["cursor"]);
+}
+
+#[tokio::test]
+async fn a_pending_delivery_shows_how_its_last_attempt_ended() {
+    let app = TestApp::start().await;
+    let id = app.webhook("http://127.0.0.1:1/", json!({ "retry_schedule": ["1h"] })).await.id;
+    app.post_event("a", json!(1)).await;
+    let attempts = app.rows_when(|rows| rows.len() == 2).await;
+    assert!(attempts[0].get("last_error_kind").is_none(), "{:?}", attempts[0]);
+    let names = ["last_response_status", "last_error_kind", "last_error_message", "last_attempted_at"];
+    let expected = [
+        Value::Null,
+        json!("connect"),
+        attempts[1]["error_message"].clone(),
+        attempts[1]["attempted_at"].clone(),
+    ];
+    for path in ["/v1/webhooks/deliveries".to_owned(), format!("/v1/webhooks/{id}/deliveries")] {
+        let rows = app.rows_of(&format!("{path}?view=deliveries&error_kind=connect&status=pending")).await;
+        assert_eq!(rows.len(), 1);
+        assert_eq!(names.map(|name| rows[0][name].clone()), expected);
+        let path = format!("{path}/export?view=deliveries&format=");
+        let line: Value = serde_json::from_str(&app.get(&format!("{path}jsonl")).await.text).unwrap();
+        assert_eq!(names.map(|name| line[name].clone()), expected);
+        let csv = app.get(&format!("{path}csv")).await.text;
+        assert!(csv.lines().next().unwrap().ends_with(&format!(",response_body,{}", names.join(","))));
+        app.get(&format!("{path}xlsx")).await.text.starts_with("PK").then_some(()).expect("a workbook");
+    }
+    let detail = app.get(&format!("/v1/webhooks/deliveries/{}", attempts[0]["id"])).await.attributes();
+    assert_eq!(names.map(|name| detail[name].clone()), expected);
+    let detail = app.get(&format!("/v1/webhooks/deliveries/{}", attempts[1]["id"])).await.attributes();
+    assert!(names.iter().all(|name| detail.get(name).is_none()), "{detail}");
 }

@@ -10,6 +10,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::store::sqlite::engine::error;
 use crate::store::{Result, StoreError};
 
+const DELIVERIES: M<'static> = M::up(include_str!("migrations/0016_deliveries.sql"));
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_initial.sql")),
     M::up(include_str!("migrations/0002_jobs.sql")),
@@ -26,6 +27,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0013_local_failures.sql")),
     M::up(include_str!("migrations/0014_resources.sql")),
     M::up(include_str!("migrations/0015_holds.sql")),
+    DELIVERIES,
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -108,5 +110,37 @@ mod tests {
         };
         assert!([Origin::Client, Origin::System, Origin::Test].iter().all(|origin| event(origin.as_str())));
         assert!(!event("else"));
+    }
+
+    #[test]
+    fn attempts_that_wait_for_a_retry_get_the_outcome_of_the_one_before() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let before = STEPS.len() - 1 - STEPS.iter().rev().position(|step| *step == DELIVERIES).unwrap();
+        MIGRATIONS.to_version(&mut conn, before).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF; \
+             INSERT INTO attempts (id, first_id, app, endpoint, event, type, attempt, created_at, due_at, status, \
+             trigger, error_kind, response_status) VALUES \
+             (1, NULL, 1, 1, 1, 1, 1, 0, 0, 'failed', 'event', 'http_status', 503), \
+             (2, 1, 1, 1, 1, 1, 2, 0, 0, 'pending', 'retry', NULL, NULL), \
+             (3, NULL, 1, 1, 1, 1, 1, 0, 0, 'failed', 'event', 'http_status', 503), \
+             (4, 3, 1, 1, 1, 1, 2, 0, 0, 'failed', 'retry', 'timeout', NULL), \
+             (5, 3, 1, 1, 1, 1, 3, 0, 0, 'pending', 'retry', NULL, NULL), \
+             (6, NULL, 1, 1, 1, 1, 1, 0, 0, 'pending', 'event', NULL, NULL)",
+        )
+        .unwrap();
+        MIGRATIONS.to_latest(&mut conn).unwrap();
+        let outcome = |id: i64| -> Option<i64> {
+            let sql = "SELECT last_outcome FROM attempts WHERE id = ?1";
+            conn.query_row(sql, [id], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6].map(outcome),
+            [None, Some(5 << 14 | 503), None, None, Some(4 << 14), None]
+        );
+        let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+        let sql = "SELECT id FROM attempts WHERE app = 1 AND class & 1023 = 503 AND status = 'pending'";
+        assert_eq!(conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
     }
 }

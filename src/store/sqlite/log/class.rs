@@ -7,6 +7,7 @@
 
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 use crate::store::sqlite::engine::rows::TypeRow;
+use crate::store::sqlite::queue::attempts::last_error;
 
 const RESPONSE_BITS: i64 = 0x3ff;
 const UNTIMED: i64 = 1 << 10;
@@ -66,11 +67,36 @@ impl Class {
         Trigger::ALL.get(self.part(TRIGGER_AT, 7)).copied()
     }
 
+    fn is_pending(self) -> bool {
+        self.status() == Some(AttemptStatus::Pending)
+    }
+
+    /// Whether the rows are the newest attempts of their deliveries.
+    pub(crate) fn is_newest(self) -> bool {
+        self.status() != Some(AttemptStatus::Failed)
+    }
+
+    /// Whether rows are in the order of their deliveries by their own ids: they are first attempts, by their trigger.
+    pub(crate) fn is_first(self) -> bool {
+        matches!(self.trigger(), Some(Trigger::Event | Trigger::Replay))
+    }
+
+    /// The kind of error that the rows have themselves. A pending one has none but a local failure.
     pub(crate) fn error_kind(self) -> Option<ErrorKind> {
-        self.part(ERROR_AT, 15).checked_sub(1).and_then(|at| ErrorKind::ALL.get(at).copied())
+        let kind = self.part(ERROR_AT, 15).checked_sub(1).and_then(|at| ErrorKind::ALL.get(at).copied());
+        kind.filter(|kind| !self.is_pending() || *kind == ErrorKind::Local)
     }
 
     pub(crate) fn response_status(self) -> Option<i64> {
+        self.last_response_status().filter(|_| !self.is_pending())
+    }
+
+    /// The same of the attempt before, if the rows are pending.
+    pub(crate) fn last_error_kind(self) -> Option<ErrorKind> {
+        if self.is_pending() { last_error(self.part(ERROR_AT, 15) as i64) } else { self.error_kind() }
+    }
+
+    pub(crate) fn last_response_status(self) -> Option<i64> {
         Some(self.0 & RESPONSE_BITS).filter(|status| *status != 0)
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::domain::AppId;
+use crate::domain::{AppId, AttemptId, AttemptStatus};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
@@ -12,7 +12,7 @@ use crate::store::sqlite::log::plan::{Bounds, Plan};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
-    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore, Result, Sort, SortField,
+    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore, Result, Sort, SortField, View,
 };
 
 fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: u64) -> rusqlite::Result<u64> {
@@ -44,7 +44,8 @@ fn page(
     let mut still = conn.prepare_cached(&sql)?;
     let mut rows = Vec::with_capacity(limit.min(from.ahead.len()));
     for _ in 0..limit {
-        let Some(id) = from.ahead.pop_front() else { break };
+        let Some(found) = from.ahead.pop_front() else { break };
+        let Some(id) = now(conn, found, filter.view)? else { continue };
         let id_first = std::iter::once(Value::Integer(id.0)).chain(values.iter().cloned());
         if is_fresh || still.exists(params_from_iter(id_first))? {
             rows.push(attempts::list_row(conn, id)?);
@@ -54,6 +55,18 @@ fn page(
     Ok(ExportPage { rows, next: (!is_end).then_some(from) })
 }
 
+/// The row that stands for what was found: a delivery may have a newer attempt by now.
+fn now(conn: &Connection, found: AttemptId, view: View) -> rusqlite::Result<Option<AttemptId>> {
+    if view == View::Attempts {
+        return Ok(Some(found));
+    }
+    let Some(row) = attempts::get(conn, found)? else { return Ok(None) };
+    if row.current.status != AttemptStatus::Failed {
+        return Ok(Some(found));
+    }
+    Ok(attempts::newest(conn, row.delivery())?.map(|newest| newest.id))
+}
+
 fn find_more(
     conn: &Connection,
     plan: &Plan,
@@ -61,7 +74,8 @@ fn find_more(
     from: &mut ExportPosition,
     limit: usize,
 ) -> rusqlite::Result<()> {
-    let many = if sort.field == SortField::Id { limit } else { EXPORT_AHEAD };
+    let by_id = matches!(sort.field, SortField::Id | SortField::Delivery);
+    let many = if by_id { limit } else { EXPORT_AHEAD };
     let found = merge::find(conn, plan, sort, from.after.as_ref(), many)?;
     from.is_last = found.len() < many;
     from.ahead.extend(found.iter().map(|key| key.id));

@@ -1,10 +1,11 @@
 //! Puts the streams of a [`Plan`] in order: finds the first rows behind a place.
 //!
-//! There are three ways, by what the order is made of:
+//! There are four ways, by what the order is made of:
 //! * the class (status, response status, or nothing but the id): streams are read by id;
-//! * a column with an index of its own (attempted_at, response_time_ms): streams are read by that;
+//! * a column with an index of its own (attempted_at, response_time_ms, delivery): streams are read by that;
 //! * created_at, which goes nearly with the id: the first rows by id are found, and then whatever can
-//!   come before the last of them, which the [zones](crate::store::sqlite::engine::zones) tell.
+//!   come before the last of them, which the [zones](crate::store::sqlite::engine::zones) tell;
+//! * the last activity: attempted_at of what was sent, created_at of what was not.
 //!
 //! A row of a [`TimeRange`] of time is found in the first and the last way by its id. In the second the
 //! streams are walked past rows outside of the range; where few rows are inside, those are looked at
@@ -121,8 +122,9 @@ pub(crate) fn find(
     search.by_name()?;
     match sort.field {
         SortField::Id | SortField::Status | SortField::ResponseStatus => search.by_class()?,
-        SortField::AttemptedAt | SortField::ResponseTime => search.by_column()?,
-        SortField::CreatedAt => search.by_creation()?,
+        SortField::AttemptedAt | SortField::ResponseTime | SortField::Delivery => search.by_column()?,
+        SortField::CreatedAt => search.by_creation(plan.streams(conn, false)?)?,
+        SortField::LastActivity => search.by_activity()?,
     }
     Ok(search.top.found.into_sorted_vec().into_iter().map(|rank| to_key(sort, rank)).collect())
 }
@@ -227,18 +229,53 @@ impl Search<'_> {
             self.walk_column(stream, &spans)?;
         }
         for stream in without {
-            self.walk_class(stream, None, &spans)?;
+            match self.sort.field {
+                SortField::Delivery => self.walk_firsts(stream, &spans)?,
+                _ => self.walk_class(stream, None, &spans)?,
+            }
         }
         Ok(())
     }
 
+    /// Whether the index of the column has the rows of a stream.
     fn has_value(&self, stream: Stream) -> bool {
-        let by_time = self.sort.field == SortField::ResponseTime;
-        stream.class.is_some_and(|class| if by_time { class.is_timed() } else { class.is_attempted() })
+        stream.class.is_some_and(|class| match self.sort.field {
+            SortField::ResponseTime => class.is_timed(),
+            SortField::Delivery => !class.is_first(),
+            _ => class.is_attempted(),
+        })
     }
 
     fn column(&self) -> Column {
-        if self.sort.field == SortField::ResponseTime { Column::ResponseTime } else { Column::AttemptedAt }
+        match self.sort.field {
+            SortField::ResponseTime => Column::ResponseTime,
+            SortField::Delivery => Column::Delivery,
+            _ => Column::AttemptedAt,
+        }
+    }
+
+    /// Offers the rows of a stream of first attempts, whose ids are those of their deliveries.
+    fn walk_firsts(&mut self, stream: Stream, spans: &[IdRange]) -> rusqlite::Result<()> {
+        let (sort, range) = (self.sort, self.plan.range);
+        let behind = self.behind.and_then(|behind| behind.parts(sort).0);
+        let (from, to) = match behind {
+            None => (i64::MIN, i64::MAX),
+            Some(delivery) if sort.descending => (i64::MIN, delivery.saturating_sub(1)),
+            Some(delivery) => (delivery.saturating_add(1), i64::MAX),
+        };
+        let top = &mut self.top;
+        for span in in_direction(spans, sort.descending) {
+            let Some(span) = span.within(from, to) else { continue };
+            let column = if span.mixed { Column::CreatedAt } else { Column::None };
+            let done = walk(self.conn, stream, span, sort.descending, column, |id, created_at, _| {
+                let wanted = created_at.is_none_or(|at| range.contains(at));
+                !wanted || top.offer(Rank::new(sort, Some(id), id))
+            })?;
+            if done {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Offers every row of a stream that is in the range, or those of them behind a rank.
@@ -261,10 +298,10 @@ impl Search<'_> {
     /// Offers the rows of a stream in the order of the column, until they are too late.
     fn walk_column(&mut self, stream: Stream, spans: &[IdRange]) -> rusqlite::Result<()> {
         let (sort, range) = (self.sort, self.plan.range);
-        let (mut least, mut most) = match stream.class {
-            Some(class) if self.sort.field == SortField::AttemptedAt => {
-                class.attempted_within(range.since, range.until)
-            }
+        let (mut least, mut most) = match (self.column(), stream.class) {
+            (Column::AttemptedAt, Some(class)) => class.attempted_within(range.since, range.until),
+            // A row is never before the first one of its delivery.
+            (Column::Delivery, _) => (i64::MIN, spans.last().map_or(i64::MIN, |span| span.to)),
             _ => (i64::MIN, i64::MAX),
         };
         if let Some(behind) = self.behind {
@@ -346,7 +383,7 @@ impl Search<'_> {
     // -----------------------------------------------------------------------------------------
     // By the time of creation
 
-    fn by_creation(&mut self) -> rusqlite::Result<()> {
+    fn by_creation(&mut self, streams: &[Stream]) -> rusqlite::Result<()> {
         let sort = self.sort;
         let mut range = self.plan.range;
         if let Some(behind) = self.behind {
@@ -361,7 +398,6 @@ impl Search<'_> {
         if range.since > range.until {
             return Ok(());
         }
-        let streams = self.plan.streams(self.conn, false)?;
         let spans = self.plan.spans(self.conn, range)?;
         let by_id = self.first_by_id(streams, &spans, range)?;
         for id in &by_id {
@@ -391,6 +427,20 @@ impl Search<'_> {
             }
         }
         Ok(())
+    }
+
+    /// By the last activity: when a row was sent, or when it was made.
+    fn by_activity(&mut self) -> rusqlite::Result<()> {
+        let spans = self.plan.spans(self.conn, self.plan.range)?;
+        let (sent, unsent): (Vec<Stream>, Vec<Stream>) = self
+            .plan
+            .streams(self.conn, true)?
+            .iter()
+            .partition(|stream| stream.class.is_some_and(|class| class.is_attempted()));
+        for stream in sent {
+            self.walk_column(stream, &spans)?;
+        }
+        self.by_creation(&unsent)
     }
 
     /// The first rows by id that are in a range and behind the place, as many as are asked for.

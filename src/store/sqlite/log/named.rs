@@ -46,12 +46,14 @@ impl Key {
     }
 }
 
-const ROW: &str = "t.id, t.endpoint, t.event, t.class, t.created_at, t.attempted_at, t.response_time_ms";
+const ROW: &str =
+    "t.id, t.delivery, t.endpoint, t.event, t.class, t.created_at, t.attempted_at, t.response_time_ms";
 
 /// A row, as far as filters and orders concern it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NamedRow {
     pub(crate) id: i64,
+    delivery: i64,
     pub(crate) endpoint: EndpointRow,
     event: EventRow,
     pub(crate) class: Class,
@@ -64,12 +66,13 @@ impl NamedRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<NamedRow> {
         Ok(NamedRow {
             id: row.get(0)?,
-            endpoint: row.get(1)?,
-            event: row.get(2)?,
-            class: Class(row.get(3)?),
-            created_at: row.get(4)?,
-            attempted_at: row.get(5)?,
-            response_time_ms: row.get(6)?,
+            delivery: row.get(1)?,
+            endpoint: row.get(2)?,
+            event: row.get(3)?,
+            class: Class(row.get(4)?),
+            created_at: row.get(5)?,
+            attempted_at: row.get(6)?,
+            response_time_ms: row.get(7)?,
         })
     }
 
@@ -77,8 +80,10 @@ impl NamedRow {
     pub(crate) fn value(&self, field: SortField) -> Option<i64> {
         match field {
             SortField::Id => Some(0),
+            SortField::Delivery => Some(self.delivery),
             SortField::CreatedAt => Some(self.created_at),
             SortField::AttemptedAt => self.attempted_at,
+            SortField::LastActivity => Some(self.attempted_at.unwrap_or(self.created_at)),
             SortField::Status => Some(self.class.status_order()),
             SortField::ResponseStatus => self.class.response_status(),
             SortField::ResponseTime => self.response_time_ms,

@@ -19,7 +19,7 @@ use crate::store::sqlite::log::class::Class;
 use crate::store::sqlite::log::named::{Named, NamedRow};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::sqlite::queue::filter::{Found, search, types};
-use crate::store::{AttemptFilter, StatusFilter};
+use crate::store::{AttemptFilter, StatusFilter, View};
 
 /// Numbers that say when to read one way or another. They change the cost and never the result; tests
 /// lower them.
@@ -157,6 +157,7 @@ struct ScopeSelection {
 /// What a filter asks of the outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Selection {
+    view: View,
     status: Vec<AttemptStatus>,
     response_status: Option<StatusFilter>,
     error_kind: Option<ErrorKind>,
@@ -166,15 +167,21 @@ struct Selection {
 impl Selection {
     fn admits(&self, class: Class) -> bool {
         let status = || self.status.is_empty() || class.status().is_some_and(|s| self.status.contains(&s));
-        let response = || match (self.response_status, class.response_status()) {
+        let of_deliveries = self.view == View::Deliveries;
+        let (response_status, error_kind) = if of_deliveries {
+            (class.last_response_status(), class.last_error_kind())
+        } else {
+            (class.response_status(), class.error_kind())
+        };
+        let response = || match (self.response_status, response_status) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(StatusFilter::Exactly(wanted)), Some(status)) => status == i64::from(wanted),
             (Some(StatusFilter::Class(wanted)), Some(status)) => status / 100 == i64::from(wanted),
         };
-        let error = || self.error_kind.is_none() || self.error_kind == class.error_kind();
+        let error = || self.error_kind.is_none() || self.error_kind == error_kind;
         let trigger = || self.trigger.is_none() || self.trigger == class.trigger();
-        status() && response() && error() && trigger()
+        (!of_deliveries || class.is_newest()) && status() && response() && error() && trigger()
     }
 }
 
@@ -217,6 +224,7 @@ impl Plan {
         }
         let Names { endpoint, kinds, .. } = names;
         let selection = Selection {
+            view: filter.view,
             status: filter.status.clone(),
             response_status: filter.response_status,
             error_kind: filter.error_kind,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::values::fold::fold;
-use crate::domain::{AppId, EndpointId, EventId, EventType, Timestamp};
+use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::engine::{migrations, pool};
@@ -21,7 +21,7 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
     AttemptFilter, EventFilter, LogKey, PageRequest, Sort, SortField, SortValue, Start, StatusFilter, Total,
-    TypeFilter,
+    TypeFilter, View,
 };
 
 const T0: i64 = 1_700_000_000_000;
@@ -60,6 +60,13 @@ struct World {
     _dir: tempfile::TempDir,
 }
 
+const ERRORS: [Option<ErrorKind>; 5] = [
+    None,
+    Some(ErrorKind::Dns),
+    Some(ErrorKind::Interrupted),
+    Some(ErrorKind::Timeout),
+    Some(ErrorKind::Local),
+];
 const TYPES: [&str; 5] = ["lic.new", "lic.old.x", "order.paid", "a", "lic"];
 
 fn add_names(conn: &Connection, apps: &[AppId]) -> Vec<EndpointId> {
@@ -143,30 +150,31 @@ fn disorder(seed: u64, rows: usize) -> World {
             Some(_) => dice.pick(&[Trigger::Retry, Trigger::Retry, Trigger::Manual, Trigger::Recover]),
             None => dice.pick(Trigger::ALL),
         };
+        let status = dice.pick(AttemptStatus::ALL);
+        // Of a pending attempt nothing is known but that this machine could not send it.
+        let is_pending = status == AttemptStatus::Pending;
+        let last_outcome = before.and_then(|row| attempts::last_outcome(&conn, AttemptId(row.id)).unwrap());
         let attempted =
             dice.pick(&[None, Some(-7), Some(0), Some(9), Some(60_000), Some(3_600_000), Some(1 << 30)]);
         conn.execute(
             "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, created_at, \
-             due_at, attempted_at, response_status, response_time_ms, error_kind) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?8, ?9, ?10, ?11, ?12)",
+             due_at, attempted_at, response_status, response_time_ms, error_kind, last_outcome) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 before.map(|row| row.delivery),
                 app + 1,
                 endpoint,
                 event,
                 kind,
-                dice.pick(AttemptStatus::ALL),
+                status,
                 trigger,
                 at(clock),
-                attempted.map(|ms| at(clock + ms)),
-                dice.pick(&[None, Some(200), Some(200), Some(204), Some(404), Some(500), Some(503)]),
-                dice.pick(&[None, Some(0), Some(5), Some(5), Some(80), Some(10_000)]),
-                dice.pick(&[
-                    None,
-                    Some(ErrorKind::Dns),
-                    Some(ErrorKind::Interrupted),
-                    Some(ErrorKind::Timeout)
-                ]),
+                attempted.filter(|_| !is_pending).map(|ms| at(clock + ms)),
+                dice.pick(&[None, Some(200), Some(200), Some(204), Some(404), Some(500), Some(503)])
+                    .filter(|_| !is_pending),
+                dice.pick(&[None, Some(0), Some(5), Some(5), Some(80), Some(10_000)]).filter(|_| !is_pending),
+                dice.pick(&ERRORS).filter(|kind| !is_pending || *kind == ErrorKind::Local),
+                last_outcome,
             ],
         )
         .unwrap();
@@ -206,9 +214,14 @@ fn is_meant(filter: &AttemptFilter, row: &Attempt) -> bool {
         TypeFilter::Exactly(name) => row.event_type == *name,
         TypeFilter::Below(stem) => row.event_type.as_str().starts_with(&format!("{stem}.")),
     };
+    let of_deliveries = filter.view == View::Deliveries;
+    let (response_status, error_kind) = match &row.last {
+        Some(last) if of_deliveries => (last.response_status, last.error_kind),
+        _ => (row.response_status, row.error_kind),
+    };
     let of_status = |wanted: StatusFilter| match wanted {
-        StatusFilter::Exactly(status) => row.response_status == Some(status),
-        StatusFilter::Class(class) => row.response_status.is_some_and(|status| status / 100 == class),
+        StatusFilter::Exactly(status) => response_status == Some(status),
+        StatusFilter::Class(class) => response_status.is_some_and(|status| status / 100 == class),
     };
     let has = |q: &str| {
         let texts = [&row.endpoint_name, &row.endpoint_url, row.event_type.as_str()];
@@ -216,11 +229,12 @@ fn is_meant(filter: &AttemptFilter, row: &Attempt) -> bool {
             || row.event_id.to_string() == q
             || row.resource_id.as_deref() == Some(q)
     };
-    filter.endpoint.is_none_or(|id| row.endpoint_id == id)
+    (!of_deliveries || row.status != AttemptStatus::Failed)
+        && filter.endpoint.is_none_or(|id| row.endpoint_id == id)
         && (filter.status.is_empty() || filter.status.contains(&row.status))
         && filter.event_type.as_ref().is_none_or(of_type)
         && filter.response_status.is_none_or(of_status)
-        && filter.error_kind.is_none_or(|kind| row.error_kind == Some(kind))
+        && filter.error_kind.is_none_or(|kind| error_kind == Some(kind))
         && filter.trigger.is_none_or(|trigger| row.trigger == trigger)
         && filter.event.is_none_or(|event| row.event_id == event)
         && filter.resource.as_ref().is_none_or(|resource| row.resource_id.as_ref() == Some(resource))
@@ -234,6 +248,8 @@ fn value(field: SortField, row: &Attempt) -> SortValue {
     let number = |n: Option<i64>| n.map_or(SortValue::Null, SortValue::Number);
     match field {
         SortField::Id => SortValue::Null,
+        SortField::Delivery => number(Some(row.delivery_id.0)),
+        SortField::LastActivity => number(Some(row.attempted_at.unwrap_or(row.created_at).as_millis())),
         SortField::CreatedAt => number(Some(row.created_at.as_millis())),
         SortField::AttemptedAt => number(row.attempted_at.map(Timestamp::as_millis)),
         SortField::Status => SortValue::Text(row.status.to_string()),
@@ -282,7 +298,7 @@ fn filters(world: &World) -> Vec<AttemptFilter> {
     for status in [StatusFilter::Exactly(200), StatusFilter::Class(5), StatusFilter::Class(3)] {
         all.push(AttemptFilter { response_status: Some(status), ..none() });
     }
-    for kind in [ErrorKind::Dns, ErrorKind::Interrupted, ErrorKind::Tls] {
+    for kind in [ErrorKind::Dns, ErrorKind::Interrupted, ErrorKind::Tls, ErrorKind::Local] {
         all.push(AttemptFilter { error_kind: Some(kind), ..none() });
     }
     all.push(AttemptFilter { trigger: Some(Trigger::Retry), ..none() });
@@ -305,7 +321,9 @@ fn filters(world: &World) -> Vec<AttemptFilter> {
     let of = |id| move |filter: &AttemptFilter| AttemptFilter { endpoint: Some(id), ..filter.clone() };
     let (ones, twos): (Vec<_>, Vec<_>) =
         (all.iter().map(of(one)).collect(), all.iter().map(of(two)).collect());
-    all.into_iter().chain(ones).chain(twos).collect()
+    let deliveries = |filter: &AttemptFilter| AttemptFilter { view: View::Deliveries, ..filter.clone() };
+    let of_deliveries: Vec<_> = all.iter().chain(&ones).map(deliveries).collect();
+    all.into_iter().chain(ones).chain(twos).chain(of_deliveries).collect()
 }
 
 /// Filters that name an event, a resource or a delivery, alone and with others.
@@ -323,7 +341,7 @@ fn by_ids(world: &World) -> Vec<AttemptFilter> {
         AttemptFilter { event: Some(EventId::new(at(0))), ..none() },
         AttemptFilter { delivery, ..none() },
         AttemptFilter { delivery: Some(row.id), ..none() },
-        AttemptFilter { delivery: Some(crate::domain::AttemptId(1 << 40)), ..none() },
+        AttemptFilter { delivery: Some(AttemptId(1 << 40)), ..none() },
         resource("r-1"),
         resource("hot"),
         resource("ho"),
@@ -339,9 +357,10 @@ fn by_ids(world: &World) -> Vec<AttemptFilter> {
     ]
 }
 
-fn sorts() -> impl Iterator<Item = Sort> {
-    use SortField::{AttemptedAt, CreatedAt, Id, ResponseStatus, ResponseTime, Status};
-    let fields = [Id, CreatedAt, AttemptedAt, Status, ResponseStatus, ResponseTime];
+fn sorts(view: View) -> impl Iterator<Item = Sort> {
+    use SortField::{AttemptedAt, CreatedAt, LastActivity, ResponseStatus, ResponseTime, Status};
+    let newest = Sort::newest(view).field;
+    let fields = [newest, CreatedAt, AttemptedAt, LastActivity, Status, ResponseStatus, ResponseTime];
     fields.into_iter().flat_map(|field| [true, false].map(|descending| Sort { field, descending }))
 }
 
@@ -389,7 +408,7 @@ fn every_filter_in_every_order_finds_what_it_should_on_logs_in_disorder() {
     for (seed, rows, per_page) in [(1, 80, 17), (20, 110, 29), (300, 50, 7), (4_000, 14, 3)] {
         let world = disorder(seed, rows);
         for filter in filters(&world) {
-            for sort in sorts() {
+            for sort in sorts(filter.view) {
                 // Only a range of time is read in more ways than one.
                 let ways = if filter.since.or(filter.until).is_some() { 4 } else { 1 };
                 for _ in 0..ways {
@@ -483,7 +502,7 @@ fn a_cursor_with_a_word_that_is_no_status_points_between_the_statuses() {
     let world = disorder(3, 60);
     for descending in [true, false] {
         let sort = Sort { field: SortField::Status, descending };
-        let place = LogKey { id: crate::domain::AttemptId(20), value: SortValue::Text("e".to_owned()) };
+        let place = LogKey { id: AttemptId(20), value: SortValue::Text("e".to_owned()) };
         let filter = AttemptFilter::default();
         let page = PageRequest { start: Start::After(place.clone()), per_page: 200 };
         let page = log::list(&world.conn, world.app, &filter, sort, &page, Bounds::USUAL).unwrap();
@@ -512,6 +531,13 @@ fn the_class_is_read_as_the_database_makes_it() {
         assert_eq!(class.trigger(), Some(row.trigger));
         assert_eq!(class.error_kind(), row.error_kind);
         assert_eq!(class.response_status(), row.response_status.map(i64::from));
+        let last = row.last.clone().unwrap_or_default();
+        if row.status == AttemptStatus::Pending {
+            assert_eq!(class.last_error_kind(), last.error_kind);
+            assert_eq!(class.last_response_status(), last.response_status.map(i64::from));
+        } else {
+            assert_eq!(class.last_error_kind(), row.error_kind);
+        }
         assert_eq!(class.is_timed(), row.response_time_ms.is_some());
         assert_eq!(class.is_attempted(), row.attempted_at.is_some());
         if let Some(attempted_at) = row.attempted_at {
@@ -661,6 +687,7 @@ fn every_way_to_read_the_log_is_led_by_an_index_to_its_last_column() {
         for (column, name, index) in [
             (Column::AttemptedAt, "attempted_at", "attempted"),
             (Column::ResponseTime, "response_time_ms", "time"),
+            (Column::Delivery, "delivery", "delivery"),
         ] {
             for descending in [true, false] {
                 let index = format!("INDEX attempts_{lead}_{index} ({lead}=? AND class=?");

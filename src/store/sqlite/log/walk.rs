@@ -20,6 +20,7 @@ pub(crate) enum Column {
     CreatedAt,
     AttemptedAt,
     ResponseTime,
+    Delivery,
 }
 
 impl Column {
@@ -29,12 +30,22 @@ impl Column {
             Column::CreatedAt => "created_at",
             Column::AttemptedAt => "attempted_at",
             Column::ResponseTime => "response_time_ms",
+            Column::Delivery => "delivery",
         }
     }
 
-    /// The last part of its indexes' names.
-    fn index(self) -> &'static str {
-        if self == Column::ResponseTime { "time" } else { "attempted" }
+    /// The last part of its indexes' names, and which rows are in them.
+    fn index(self) -> (&'static str, &'static str) {
+        match self {
+            Column::ResponseTime => ("time", "response_time_ms IS NOT NULL"),
+            Column::Delivery => (
+                "delivery",
+                "status <> 'failed' AND (first_id IS NOT NULL OR (trigger <> 'event' AND trigger <> 'replay'))",
+            ),
+            Column::None | Column::CreatedAt | Column::AttemptedAt => {
+                ("attempted", "attempted_at IS NOT NULL")
+            }
+        }
     }
 }
 
@@ -72,7 +83,7 @@ pub(crate) fn walk(
 /// Rows of a class in the order of a column: those with a value in a range, or those with one value
 /// (`ties`) and ids in a range.
 pub(crate) fn column_sql(scope: Scope, column: Column, descending: bool, ties: bool) -> String {
-    let (scope, name, index) = (scope.name(), column.name(), column.index());
+    let (scope, name, (index, has_rows)) = (scope.name(), column.name(), column.index());
     let direction = if descending { "DESC" } else { "ASC" };
     let (values, order) = if ties {
         (format!("{name} = ?3 AND id >= ?4 AND id <= ?5"), format!("id {direction}"))
@@ -81,6 +92,6 @@ pub(crate) fn column_sql(scope: Scope, column: Column, descending: bool, ties: b
     };
     format!(
         "SELECT id, {name} FROM attempts INDEXED BY attempts_{scope}_{index} \
-         WHERE {scope} = ?1 AND class = ?2 AND {name} IS NOT NULL AND {values} ORDER BY {order}"
+         WHERE {scope} = ?1 AND class = ?2 AND {has_rows} AND {values} ORDER BY {order}"
     )
 }

@@ -6,7 +6,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::domain::attempts::attempt::{Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, Trigger};
+use crate::domain::attempts::attempt::{
+    Attempt, AttemptStatus, AttemptSummary, Budget, ErrorKind, LastOutcome, Trigger,
+};
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{Current, Input, Next};
 use crate::domain::{AppId, AttemptId, Timestamp};
@@ -24,6 +26,8 @@ use crate::store::sqlite::queue::bulk_job_counts;
 pub(crate) struct NewAttempt {
     /// The delivery's first attempt; `None` for that one itself.
     pub(crate) first: Option<AttemptId>,
+    /// The attempt before it, which has its result.
+    pub(crate) before: Option<AttemptId>,
     pub(crate) app: AppRow,
     pub(crate) endpoint: EndpointRow,
     pub(crate) event: EventRow,
@@ -45,10 +49,14 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
     if new.first.is_none() {
         tx.counts.begun(new.endpoint, new.trigger, new.created_at);
     }
+    let last_outcome = match new.before {
+        Some(before) => last_outcome(tx, before)?,
+        None => None,
+    };
     tx.prepare_cached(
         "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, \
-         schedule_used, created_at, due_at, job, held_since) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         schedule_used, created_at, due_at, job, held_since, last_outcome) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         new.first,
@@ -62,12 +70,34 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
         new.created_at,
         new.due_at,
         new.job,
-        new.held_since
+        new.held_since,
+        last_outcome
     ])?;
     let id = tx.last_insert_rowid();
     zones::entered(tx, zones::ATTEMPTS, id)?;
     Ok(AttemptId(id))
 }
+
+/// Where the kind of error is in a class, and in `last_outcome` (migration 0005).
+const ERROR_AT: u32 = 14;
+/// The kinds of errors and the response statuses in a class.
+const OUTCOME: i64 = 15 << ERROR_AT | 0x3ff;
+/// A local failure of the attempt before: the class of a pending row has [`ErrorKind::Local`] for its own.
+pub(crate) const LAST_LOCAL: i64 = 15;
+
+/// How an attempt ended, as `last_outcome` of the one that follows has it.
+pub(crate) fn last_outcome(conn: &Connection, before: AttemptId) -> rusqlite::Result<Option<i64>> {
+    let outcome = conn
+        .prepare_cached("SELECT class FROM attempts WHERE id = ?1")?
+        .query_row([before], |row| row.get::<_, i64>(0))
+        .optional()?
+        .map(|class| class & OUTCOME);
+    let local = LOCAL << ERROR_AT;
+    Ok(outcome.map(|n| if n & (15 << ERROR_AT) == local { n | LAST_LOCAL << ERROR_AT } else { n }))
+}
+
+/// The number of [`ErrorKind::Local`] in a class.
+const LOCAL: i64 = 9;
 
 /// What is needed of a row to change it.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +137,7 @@ impl Stored {
     pub(crate) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
         NewAttempt {
             first: Some(self.delivery()),
+            before: Some(self.id),
             app: self.app,
             endpoint: self.endpoint,
             event: self.event,
@@ -317,13 +348,76 @@ pub(crate) const LIST_ROW: &str = "SELECT t.id, t.first_id, p.uid, p.url, p.name
      v.resource_id, t.attempt, t.status, t.trigger, t.response_status, \
      coalesce(substr(d.response_body, 1, ?2), d.response_body), length(d.response_body), \
      d.response_truncated, t.response_time_ms, t.error_kind, t.error_message, t.next_retry_at, \
-     t.created_at, t.due_at, t.attempted_at \
+     t.created_at, t.due_at, t.attempted_at, t.last_outcome \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type LEFT JOIN attempt_details d ON d.attempt = t.id \
      WHERE t.id = ?1";
 
 /// Reads a row as lists show it.
 pub(crate) fn list_row(conn: &Connection, id: AttemptId) -> rusqlite::Result<Attempt> {
+    let (mut attempt, last) = row_of(conn, id)?;
+    if attempt.status == AttemptStatus::Pending {
+        attempt.last = last_of(conn, &attempt, last)?;
+    }
+    Ok(attempt)
+}
+
+/// What the row and the one before it say of the last outcome.
+fn last_of(conn: &Connection, row: &Attempt, stored: Option<i64>) -> rusqlite::Result<Option<LastOutcome>> {
+    let is_local = row.error_kind == Some(ErrorKind::Local);
+    let mut last = match stored {
+        Some(outcome) => LastOutcome {
+            response_status: u16::try_from(outcome & 0x3ff).ok().filter(|status| *status != 0),
+            error_kind: last_error(outcome >> ERROR_AT & 15),
+            ..before(conn, row.delivery_id, row.id)?
+        },
+        None if is_local => LastOutcome::default(),
+        None => return Ok(None),
+    };
+    if is_local {
+        let error_message = row.error_message.clone();
+        last = LastOutcome { response_status: None, error_kind: row.error_kind, error_message, ..last };
+    }
+    Ok(Some(last))
+}
+
+/// The kind of error that a number in `last_outcome` or in the class of a pending row stands for.
+pub(crate) fn last_error(number: i64) -> Option<ErrorKind> {
+    match number {
+        LAST_LOCAL => Some(ErrorKind::Local),
+        n => usize::try_from(n - 1).ok().and_then(|at| ErrorKind::ALL.get(at)).copied(),
+    }
+}
+
+/// The number in `last_outcome` that stands for a kind of error.
+pub(crate) fn last_error_number(kind: ErrorKind) -> i64 {
+    let at = ErrorKind::ALL.iter().position(|other| *other == kind);
+    match at {
+        Some(at) if kind != ErrorKind::Local => at as i64 + 1,
+        _ => LAST_LOCAL,
+    }
+}
+
+/// The message and the time of the attempt before one.
+fn before(conn: &Connection, delivery: AttemptId, id: AttemptId) -> rusqlite::Result<LastOutcome> {
+    let read = |row: &Row<'_>| {
+        let (error_message, attempted_at) = (row.get(0)?, row.get(1)?);
+        Ok(LastOutcome { error_message, attempted_at, ..LastOutcome::default() })
+    };
+    let later = conn.prepare_cached(BEFORE_LATER)?.query_row(params![delivery, id], read).optional()?;
+    match later {
+        Some(last) => Ok(last),
+        None => {
+            Ok(conn.prepare_cached(BEFORE_FIRST)?.query_row([delivery], read).optional()?.unwrap_or_default())
+        }
+    }
+}
+
+pub(crate) const BEFORE_LATER: &str = "SELECT error_message, attempted_at FROM attempts WHERE first_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1";
+const BEFORE_FIRST: &str = "SELECT error_message, attempted_at FROM attempts WHERE id = ?1";
+
+/// The row, and its `last_outcome`.
+fn row_of(conn: &Connection, id: AttemptId) -> rusqlite::Result<(Attempt, Option<i64>)> {
     conn.prepare_cached(LIST_ROW)?.query_row(params![id, rows::EXCERPT_BYTES as i64], |row| {
         let id = row.get(0)?;
         let status = row.get(9)?;
@@ -331,7 +425,7 @@ pub(crate) fn list_row(conn: &Connection, id: AttemptId) -> rusqlite::Result<Att
         let kept: Option<i64> = row.get(13)?;
         let truncated: Option<bool> = row.get(14)?;
         let error_kind: Option<ErrorKind> = row.get(16)?;
-        Ok(Attempt {
+        let attempt = Attempt {
             id,
             delivery_id: row.get::<_, Option<AttemptId>>(1)?.unwrap_or(id),
             endpoint_id: row.get(2)?,
@@ -355,6 +449,8 @@ pub(crate) fn list_row(conn: &Connection, id: AttemptId) -> rusqlite::Result<Att
             created_at: row.get(19)?,
             due_at: pending_only(status, row.get(20)?),
             attempted_at: row.get(21)?,
-        })
+            last: None,
+        };
+        Ok((attempt, row.get(22)?))
     })
 }

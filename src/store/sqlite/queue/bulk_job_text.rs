@@ -4,14 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::bulk_job::Work;
-use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter};
+use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter, View};
 use crate::domain::{AttemptId, AttemptStatus, ErrorKind, Timestamp, Trigger};
 use crate::store::sqlite::engine::error::fault;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredWork {
-    Retry(StoredFilter),
+    Retry(Box<StoredFilter>),
     Recover { endpoint: String, since: i64, until: i64 },
     Replay { event: String, endpoint: Option<String> },
 }
@@ -24,7 +24,9 @@ struct StoredFilter {
     response_status: Option<StoredStatus>,
     error_kind: Option<String>,
     trigger: Option<String>,
-    // Jobs of earlier versions have none of these three.
+    // Jobs of earlier versions have none of these four.
+    #[serde(default)]
+    view: Option<String>,
     #[serde(default)]
     event: Option<String>,
     #[serde(default)]
@@ -46,7 +48,7 @@ enum StoredStatus {
 /// Writes what a job is to do.
 pub(crate) fn write_work(work: &Work) -> String {
     let stored = match work {
-        Work::Retry(filter) => StoredWork::Retry(keep_filter(filter)),
+        Work::Retry(filter) => StoredWork::Retry(Box::new(keep_filter(filter))),
         Work::Recover { endpoint, since, until } => StoredWork::Recover {
             endpoint: endpoint.to_string(),
             since: since.as_millis(),
@@ -67,7 +69,7 @@ pub(crate) fn read_work(text: &str) -> rusqlite::Result<Work> {
 
 fn read(stored: StoredWork) -> Option<Work> {
     Some(match stored {
-        StoredWork::Retry(filter) => Work::Retry(read_filter(filter)?),
+        StoredWork::Retry(filter) => Work::Retry(read_filter(*filter)?),
         StoredWork::Recover { endpoint, since, until } => Work::Recover {
             endpoint: endpoint.parse().ok()?,
             since: Timestamp::from_millis(since),
@@ -94,6 +96,7 @@ fn keep_filter(filter: &AttemptFilter) -> StoredFilter {
         }),
         error_kind: filter.error_kind.as_ref().map(ToString::to_string),
         trigger: filter.trigger.as_ref().map(ToString::to_string),
+        view: Some(filter.view.to_string()),
         event: filter.event.as_ref().map(ToString::to_string),
         resource: filter.resource.clone(),
         delivery: filter.delivery.map(|id| id.0),
@@ -114,6 +117,7 @@ fn read_filter(stored: StoredFilter) -> Option<AttemptFilter> {
         }),
         error_kind: all(stored.error_kind, ErrorKind::parse)?,
         trigger: all(stored.trigger, Trigger::parse)?,
+        view: all(stored.view, View::parse)?.unwrap_or_default(),
         event: all(stored.event, |id| id.parse().ok())?,
         resource: stored.resource,
         delivery: stored.delivery.map(AttemptId),
@@ -143,6 +147,7 @@ mod tests {
         let name = EventType::parse("license.assigned").unwrap();
         let endpoint = EndpointId::new(now);
         let full = AttemptFilter {
+            view: View::Deliveries,
             endpoint: Some(endpoint),
             status: vec![AttemptStatus::Exhausted, AttemptStatus::Failed],
             event_type: Some(TypeFilter::Below(name.clone())),

@@ -96,6 +96,7 @@ fn queue(
         Item::New { event, kind, endpoint } => {
             let new = NewAttempt {
                 first: None,
+                before: None,
                 app: job.app,
                 endpoint,
                 event,

@@ -70,6 +70,7 @@ pub(crate) fn accept(
             tx,
             &NewAttempt {
                 first: None,
+                before: None,
                 app: incoming.app,
                 endpoint: subscription.row,
                 event: row,

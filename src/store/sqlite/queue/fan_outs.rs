@@ -158,6 +158,7 @@ fn insert(
         tx,
         &NewAttempt {
             first: None,
+            before: None,
             app,
             endpoint,
             event: open.event,

@@ -13,8 +13,8 @@ use crate::domain::EventId;
 use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::values::fold::fold;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
-use crate::store::sqlite::queue::endpoints;
-use crate::store::{AttemptFilter, StatusFilter, TypeFilter};
+use crate::store::sqlite::queue::{attempts, endpoints};
+use crate::store::{AttemptFilter, StatusFilter, TypeFilter, View};
 
 /// A condition with its values. `None` in [`Wanted::of`] stands for "no row at all".
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,17 +66,7 @@ impl Wanted {
                 [],
             );
         }
-        match filter.response_status {
-            Some(StatusFilter::Exactly(status)) => wanted.and("response_status = ?", [number(status)]),
-            Some(StatusFilter::Class(class)) => {
-                let (from, to) = (class.saturating_mul(100), class.saturating_mul(100).saturating_add(99));
-                wanted.and("response_status BETWEEN ? AND ?", [number(from), number(to)]);
-            }
-            None => {}
-        }
-        if let Some(kind) = filter.error_kind {
-            wanted.and("error_kind = ?", [text(kind.as_str())]);
-        }
+        wanted.add_outcome(filter);
         if let Some(trigger) = filter.trigger {
             wanted.and("trigger = ?", [text(trigger.as_str())]);
         }
@@ -119,6 +109,33 @@ impl Wanted {
             self.and("coalesce(first_id, id) = ?", [Value::Integer(delivery.0)]);
         }
         Ok(true)
+    }
+
+    /// What the filter asks of the outcome: in lists of deliveries, of a pending one's attempt before, which its class
+    /// has.
+    fn add_outcome(&mut self, filter: &AttemptFilter) {
+        let of_deliveries = filter.view == View::Deliveries;
+        if of_deliveries {
+            self.and("status <> 'failed'", []);
+        }
+        let status = if of_deliveries { "(class & 1023)" } else { "response_status" };
+        match filter.response_status {
+            Some(StatusFilter::Exactly(wanted)) => self.and(&format!("{status} = ?"), [number(wanted)]),
+            Some(StatusFilter::Class(class)) => {
+                let (from, to) = (class.saturating_mul(100), class.saturating_mul(100).saturating_add(99));
+                self.and(&format!("{status} BETWEEN ? AND ?"), [number(from), number(to)]);
+            }
+            None => {}
+        }
+        match filter.error_kind {
+            Some(kind) if of_deliveries => {
+                let condition = "(error_kind = ? OR (status = 'pending' AND error_kind IS NULL \
+                                 AND last_outcome >> 14 = ?))";
+                self.and(condition, [text(kind.as_str()), Value::Integer(attempts::last_error_number(kind))]);
+            }
+            Some(kind) => self.and("error_kind = ?", [text(kind.as_str())]),
+            None => {}
+        }
     }
 
     /// Literals, because the partial index of exhausted rows is only used when the word stands there.

@@ -65,6 +65,7 @@ fn send(tx: &mut Tx<'_>, row: &Stored, trigger: Trigger, now: Timestamp) -> rusq
             tx,
             &NewAttempt {
                 first: None,
+                before: None,
                 app: row.app,
                 endpoint: row.endpoint,
                 event: row.event,
