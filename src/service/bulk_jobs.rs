@@ -32,7 +32,8 @@ impl Jobs {
         Jobs { store, clock, signals }
     }
 
-    /// Lets every exhausted delivery go on that matches the filter.
+    /// Lets every exhausted delivery go on that matches the filter; with the status `pending` also makes pending
+    /// ones due now.
     pub async fn retry(&self, caller: &Caller, filter: AttemptFilter, dry_run: bool) -> Result<BulkJob> {
         self.make(caller, Work::Retry(filter), dry_run).await
     }
@@ -146,7 +147,7 @@ fn note(caller: &Caller, work: &Work, job: &BulkJob) -> crate::domain::Activity 
         "queued": job.queued,
     });
     let (kind, summary) = match work {
-        Work::Retry(_) => (ActivityKind::DeliveryBulkRetried, format!("{n} exhausted deliveries: retried.")),
+        Work::Retry(_) => (ActivityKind::DeliveryBulkRetried, format!("{n} deliveries: retried.")),
         Work::Recover { endpoint, since, until } => {
             details["endpoint_id"] = json!(endpoint.to_string());
             details["since"] = json!(since.to_string());

@@ -210,7 +210,8 @@ impl BodyShape for BulkRetryBody {}
 pub(super) struct BulkRetryFilter {
     /// Which attempt of a pending delivery `response_status` and `error_kind` look at; see the lists.
     view: Option<String>,
-    /// A status or a list of them. Only exhausted deliveries are ever retried.
+    /// `exhausted`, `pending` or a list of them; exhausted ones unless given. Pending deliveries are sent now,
+    /// ahead of their time.
     status: Option<poem_openapi::types::Any<Value>>,
     /// An event type, or one followed by `.*`.
     event_type: Option<String>,
@@ -218,7 +219,7 @@ pub(super) struct BulkRetryFilter {
     endpoint_id: Option<String>,
     /// `500` or `5xx`.
     response_status: Option<String>,
-    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`.
+    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`, `local`.
     error_kind: Option<String>,
     /// `event`, `retry`, `manual`, `recover` or `replay`.
     trigger: Option<String>,

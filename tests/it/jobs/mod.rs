@@ -493,3 +493,49 @@ async fn bulk_jobs_are_in_the_activity_log_with_their_counts() {
     );
     assert!(entries.iter().all(|e| e.actor.starts_with("key:") && e.app_id.is_some()));
 }
+
+#[tokio::test]
+async fn pending_deliveries_are_sent_now_also_at_paused_and_held_endpoints() {
+    let app = TestApp::start().await;
+    let (waits, paused, held) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let mut hooks = Vec::new();
+    for (receiver, reply) in [
+        (&waits, Reply::status(500)),
+        (&paused, Reply::status(500)),
+        (&held, Reply::status(429).header("retry-after", "9999")),
+    ] {
+        receiver.reply(reply);
+        hooks.push(app.webhook(&receiver.url("/"), json!({ "retry_schedule": ["6h"] })).await);
+    }
+    for n in 0..4 {
+        app.post_event("a.b", json!(n)).await;
+    }
+    app.rows_when(|rows| {
+        let pending = rows.iter().filter(|row| row["status"] == "pending").count();
+        // The held one gets as many requests as were in flight when its hold began.
+        pending == 12 && waits.count() + paused.count() == 8
+    })
+    .await;
+    let path = format!("/v1/webhooks/{}", hooks[1].id);
+    app.with_json(Method::PATCH, &path, json!({ "status": "paused" })).await.expect(200);
+    for receiver in [&waits, &paused, &held] {
+        receiver.reply(Reply::ok());
+    }
+    let dry = app
+        .post(
+            "/v1/webhooks/deliveries/retry",
+            json!({ "filter": { "status": ["pending"] }, "dry_run": true }),
+        )
+        .await
+        .attributes();
+    assert_eq!((&dry["matched"], &dry["queued"]), (&json!(12), &json!(0)));
+    let (id, made) = job(retry(&app, json!({ "status": ["pending"] })).await);
+    assert_eq!(made["matched"], 12);
+    let done = job_when(&app, &id, is_done).await;
+    assert_eq!((&done["queued"], &done["delivered"]), (&json!(12), &json!(12)));
+    let rows = app.rows_when(|rows| rows.iter().all(|row| row["status"] != "pending")).await;
+    assert!(
+        rows.iter().all(|row| ["event", "retry"].contains(&row["trigger"].as_str().unwrap())),
+        "{rows:#?}"
+    );
+}

@@ -266,6 +266,10 @@ impl Scheduler {
         if !self.claims.contains(hint.id) && self.lane(endpoint).push(hint, window_size) {
             self.claims.claim(hint.id, hint.line);
         }
+        if hint.line == Line::Bulk && self.lane(endpoint).next_probe_at().is_some() {
+            // A bulk job may have asked for a probe.
+            self.lane(endpoint).mark_stale();
+        }
         self.await_probe(endpoint);
         self.update_lane(endpoint);
     }

@@ -41,6 +41,8 @@ pub(crate) struct WalkRange {
 pub(crate) enum Item {
     /// This exhausted one goes on.
     GoOn(Stored),
+    /// This pending one is due now.
+    MakeDue(Stored),
     /// A new one is made.
     New { event: EventRow, kind: TypeRow, endpoint: EndpointRow },
 }
@@ -49,7 +51,7 @@ impl Item {
     /// The row of the endpoint it goes to.
     pub(crate) fn endpoint(&self) -> EndpointRow {
         match self {
-            Item::GoOn(row) => row.endpoint,
+            Item::GoOn(row) | Item::MakeDue(row) => row.endpoint,
             Item::New { endpoint, .. } => *endpoint,
         }
     }
@@ -79,6 +81,9 @@ pub(crate) fn range(
     work: &Work,
 ) -> rusqlite::Result<std::result::Result<WalkRange, NoJob>> {
     let (at, sql) = match work {
+        Work::Retry(filter) if filter.status.contains(&AttemptStatus::Pending) => {
+            return Ok(Ok(pending_range(conn, filter)?));
+        }
         Work::Retry(_) => (0, "SELECT max(id) FROM attempts"),
         Work::Recover { endpoint, since, .. } => {
             if let Some(why) = closed(conn, app, *endpoint)? {
@@ -110,6 +115,9 @@ pub(crate) fn look(
     range: WalkRange,
 ) -> rusqlite::Result<WalkStep> {
     match work {
+        Work::Retry(filter) if filter.status.contains(&AttemptStatus::Pending) => {
+            pending(conn, app, filter, range)
+        }
         Work::Retry(filter) => exhausted(conn, app, filter, range),
         Work::Recover { endpoint, until, .. } => missed(conn, app, *endpoint, *until, range),
         Work::Replay { event, endpoint } => receivers(conn, app, *event, *endpoint, range),
@@ -153,7 +161,8 @@ pub(crate) const EXHAUSTED: &str = "SELECT id FROM attempts \
 /// lead through all that was ever delivered to it.
 pub(crate) fn meant_sql(condition: &str) -> String {
     format!(
-        "SELECT {STORED} FROM attempts NOT INDEXED WHERE id = ? AND status = 'exhausted' AND trigger <> 'test' \
+        "SELECT {STORED} FROM attempts NOT INDEXED WHERE id = ? AND status IN ('exhausted', 'pending') \
+         AND trigger <> 'test' \
          AND EXISTS (SELECT 1 FROM endpoints p \
              WHERE p.id = attempts.endpoint AND p.deleted_at IS NULL AND p.status <> 'disabled') \
          AND EXISTS (SELECT 1 FROM events v WHERE v.id = attempts.event AND v.payload IS NOT NULL) \
@@ -172,16 +181,69 @@ fn exhausted(
         .prepare_cached(EXHAUSTED)?
         .query_map(params![app, range.from.id, range.to, JOB_STEP], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    let items = meant(conn, &wanted, &ids)?;
+    let at = WalkPosition { at: 0, id: ids.last().map_or(range.from.id, |id| id.0) };
+    Ok(WalkStep { items, at, more: ids.len() == JOB_STEP as usize })
+}
+
+/// Those of these rows that the filter means.
+fn meant(conn: &Connection, wanted: &Wanted, ids: &[AttemptId]) -> rusqlite::Result<Vec<Item>> {
     let (condition, values) = wanted.condition();
     let mut statement = conn.prepare_cached(&meant_sql(condition))?;
     let mut items = Vec::new();
-    for id in &ids {
+    for id in ids {
         let values = std::iter::once(Value::Integer(id.0)).chain(values.iter().cloned());
         let row = statement.query_row(params_from_iter(values), attempts::stored).optional()?;
-        items.extend(row.map(Item::GoOn));
+        items.extend(row.map(|row| match row.current.status {
+            AttemptStatus::Pending => Item::MakeDue(row),
+            _ => Item::GoOn(row),
+        }));
     }
-    let at = WalkPosition { at: 0, id: ids.last().map_or(range.from.id, |id| id.0) };
-    Ok(WalkStep { items, at, more: ids.len() == JOB_STEP as usize })
+    Ok(items)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Retry of pending deliveries
+
+/// Rows that one look passes: no index has the pending rows of an app in the order of id, and one more would
+/// cost every attempt.
+const PASSED_AT_ONCE: i64 = 20_000;
+
+pub(crate) const PENDING_IDS: &str =
+    "SELECT min(id), max(id) FROM attempts WHERE status = 'pending' AND schedule_used IS NOT NULL";
+
+/// The rows between the first and the last that is pending, or all, if exhausted ones are meant too.
+fn pending_range(conn: &Connection, filter: &AttemptFilter) -> rusqlite::Result<WalkRange> {
+    let with_exhausted = filter.status.contains(&AttemptStatus::Exhausted);
+    let (first, last): (Option<i64>, Option<i64>) = if with_exhausted {
+        conn.prepare_cached("SELECT 1, max(id) FROM attempts")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    } else {
+        conn.prepare_cached(PENDING_IDS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    };
+    let from = WalkPosition { at: 0, id: first.map_or(0, |id| id - 1) };
+    Ok(WalkRange { from, to: last.unwrap_or(0) })
+}
+
+pub(crate) const PASSED: &str = "SELECT id FROM attempts NOT INDEXED \
+     WHERE id > ?2 AND id <= ?3 AND app = ?1 AND status IN ('pending', 'exhausted') ORDER BY id LIMIT ?4";
+
+fn pending(
+    conn: &Connection,
+    app: AppRow,
+    filter: &AttemptFilter,
+    range: WalkRange,
+) -> rusqlite::Result<WalkStep> {
+    let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(WalkStep::end(vec![], range.from)) };
+    let until = range.to.min(range.from.id.saturating_add(PASSED_AT_ONCE));
+    let ids: Vec<AttemptId> = conn
+        .prepare_cached(PASSED)?
+        .query_map(params![app, range.from.id, until, JOB_STEP], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let items = meant(conn, &wanted, &ids)?;
+    let is_cut = ids.len() == JOB_STEP as usize;
+    let id = ids.last().filter(|_| is_cut).map_or(until, |id| id.0);
+    Ok(WalkStep { items, at: WalkPosition { at: 0, id }, more: id < range.to })
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -344,8 +406,8 @@ fn receivers(
     Ok(WalkStep { items, at, more: seen == JOB_STEP })
 }
 
-/// Where an attempt of this endpoint is hinted at: nowhere unless it is active.
-pub(crate) fn open_endpoint(conn: &Connection, row: EndpointRow) -> rusqlite::Result<Option<EndpointId>> {
+/// An endpoint's id, and whether it is active.
+pub(crate) fn endpoint_of(conn: &Connection, row: EndpointRow) -> rusqlite::Result<(EndpointId, bool)> {
     let endpoint = endpoints::by_row(conn, row)?;
-    Ok((endpoint.status == EndpointStatus::Active).then_some(endpoint.id))
+    Ok((endpoint.id, endpoint.status == EndpointStatus::Active))
 }

@@ -23,6 +23,7 @@ use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::bulk_job_text;
 use crate::store::sqlite::queue::bulk_job_walk;
 use crate::store::sqlite::queue::bulk_job_walk::{Item, WalkPosition, WalkRange};
+use crate::store::sqlite::queue::trouble;
 use crate::store::{
     JobCreation, JobNote, JobStep, JobStore, Line, NoJob, Page, PageRequest, Queued, Result, Start,
     StoreError, TOTAL_CAP,
@@ -58,18 +59,24 @@ fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
 /// Queues the next rows of a job and notes how far it came.
 fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobStep> {
     let found = bulk_job_walk::look(tx, job.app, &job.work, job.range)?;
-    let mut hinted: HashMap<EndpointRow, Option<EndpointId>> = HashMap::new();
-    let mut queued = Vec::with_capacity(found.items.len());
+    let mut known: HashMap<EndpointRow, (EndpointId, bool)> = HashMap::new();
+    let (mut queued, mut counted) = (Vec::with_capacity(found.items.len()), 0_i64);
     for item in &found.items {
         let attempt_id = queue(tx, job, item, now)?;
+        // What is part of another job already is due sooner, and stays part of that one.
+        counted += i64::from(!matches!(item, Item::MakeDue(row) if row.job.is_some()));
         let row = item.endpoint();
-        let endpoint = match hinted.get(&row) {
+        let (endpoint_id, is_active) = match known.get(&row) {
             Some(known) => *known,
-            None => *hinted.entry(row).or_insert(bulk_job_walk::open_endpoint(tx, row)?),
+            None => *known.entry(row).or_insert(bulk_job_walk::endpoint_of(tx, row)?),
         };
-        if let Some(endpoint_id) = endpoint {
-            queued.push(Queued { attempt_id, endpoint_id, due_at: now, line: Line::Bulk });
-        }
+        let line = match item {
+            _ if is_active => Line::Bulk,
+            Item::MakeDue(_) => Line::Single,
+            // It waits until the endpoint is active.
+            Item::GoOn(_) | Item::New { .. } => continue,
+        };
+        queued.push(Queued { attempt_id, endpoint_id, due_at: now, line });
     }
     tx.prepare_cached(
         "UPDATE jobs SET walked_at = ?2, walked_id = ?3, walking = ?4, queued = queued + ?5, \
@@ -77,11 +84,11 @@ fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobS
          status = CASE WHEN NOT ?4 AND queued + ?5 = delivered + exhausted + cancelled THEN 'done' \
              ELSE status END WHERE id = ?1",
     )?
-    .execute(params![job.row, found.at.at, found.at.id, found.more, found.items.len() as i64])?;
+    .execute(params![job.row, found.at.at, found.at.id, found.more, counted])?;
     Ok(JobStep { queued, more: found.more })
 }
 
-/// Makes one delivery pending, with the whole schedule before it.
+/// Makes one delivery pending, with the whole schedule before it, or a pending one due now.
 fn queue(
     tx: &mut Tx<'_>,
     job: &Walking,
@@ -93,6 +100,7 @@ fn queue(
         Item::GoOn(row) => {
             attempts::supersede(tx, &row, trigger, budget, Some(job.row), now).map(|(id, _)| id)
         }
+        Item::MakeDue(row) => trouble::send_now(tx, &row, job.row, now).map(|()| row.id),
         Item::New { event, kind, endpoint } => {
             let new = NewAttempt {
                 first: None,

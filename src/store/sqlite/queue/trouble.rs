@@ -8,7 +8,7 @@ use crate::domain::attempts::trouble::Trouble;
 use crate::domain::condition::{Condition, LastFailure};
 use crate::domain::{AttemptId, ErrorKind, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::rows::{self, EndpointRow};
+use crate::store::sqlite::engine::rows::{self, EndpointRow, JobRow};
 use crate::store::sqlite::queue::attempts;
 
 /// The columns that [`read`] reads, as a literal.
@@ -157,6 +157,30 @@ pub(crate) fn make_due(tx: &mut Tx<'_>, id: AttemptId, now: Timestamp) -> rusqli
     tx.prepare_cached("UPDATE attempts SET due_at = ?2 WHERE id = ?1 AND status = 'pending'")?
         .execute(params![id, now])?;
     attempts::move_next_retry(tx, &row, now)
+}
+
+/// Makes a pending row due now as part of a bulk job, unless it is part of one already. If its endpoint is on
+/// hold, a probe follows at once; if it is paused, the row is sent all the same.
+pub(crate) fn send_now(
+    tx: &mut Tx<'_>,
+    row: &attempts::Stored,
+    job: JobRow,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    make_due(tx, row.id, now)?;
+    tx.prepare_cached(
+        "UPDATE attempts SET job = coalesce(job, ?2), \
+         urgent = CASE (SELECT status FROM endpoints WHERE id = attempts.endpoint) WHEN 'active' THEN urgent ELSE 1 END \
+         WHERE id = ?1",
+    )?
+    .execute(params![row.id, job])?;
+    let trouble = condition(tx, row.endpoint)?.trouble;
+    match trouble.hold.hold {
+        Some(hold) if hold.next_probe_at > now => {
+            write(tx, row.endpoint, &Trouble { hold: trouble.hold.probe_now(now), ..trouble })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Rows of endpoints on hold that have waited since `?1` or longer: held since then, or due since then and
