@@ -375,12 +375,14 @@ int close(int fd) {
     return real_close(fd);
 }
 
-/* Names below .nothing.test do not exist, and those below .slow.test are never answered. */
+/* Names below .nothing.test do not exist, those below .slow.test are never answered, and those below .works.test
+ * are this machine: a destination that is no loopback address by its name, so that it proves that names resolve. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
     if (name != NULL && ends_with(name, ".nothing.test")) return EAI_NONAME;
     if (name != NULL && ends_with(name, ".slow.test")) {
         sleep(60);
         return EAI_AGAIN;
     }
+    if (name != NULL && ends_with(name, ".works.test")) name = "127.0.0.1";
     return real_getaddrinfo(name, service, hints, found);
 }
