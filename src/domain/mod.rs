@@ -8,6 +8,7 @@
 //! * [`condition`]: an endpoint's failures and its hold. [`health`]: how an endpoint is doing.
 //! * [`alert`]: what people are notified of.
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
+//! * [`expr`]: the language of templates and filters.
 //! * [`gallery`]: recipes for senders and receivers.
 //! * [`retention`]: how long data is kept, and who decides.
 //! * [`shard`]: how endpoints are divided among nodes.
@@ -21,6 +22,7 @@ pub mod condition;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod expr;
 pub mod filter;
 pub mod gallery;
 pub mod health;
