@@ -11,6 +11,7 @@
 //! * [`expr`]: the language of templates and filters.
 //! * [`gallery`]: recipes for senders and receivers.
 //! * [`retention`]: how long data is kept, and who decides.
+//! * [`shaping`]: requests, URLs and summaries from templates.
 //! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
 //! * [`values`]: ids, times, durations, headers, histograms, pages.
@@ -30,6 +31,7 @@ pub mod inbound;
 pub mod network;
 pub mod pattern;
 pub mod retention;
+pub mod shaping;
 pub mod shard;
 pub mod signing;
 pub mod values;

@@ -170,6 +170,8 @@ impl Expression {
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+pub(in crate::domain) use hostile_tests::any_json;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod tests;
