@@ -8,8 +8,10 @@
 //! * [`condition`]: an endpoint's failures and its hold. [`health`]: how an endpoint is doing.
 //! * [`alert`]: what people are notified of.
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
+//! * [`expr`]: the language of templates and filters.
 //! * [`gallery`]: recipes for senders and receivers.
 //! * [`retention`]: how long data is kept, and who decides.
+//! * [`shaping`]: requests, URLs and summaries from templates.
 //! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
 //! * [`values`]: ids, times, durations, headers, histograms, pages.
@@ -21,6 +23,7 @@ pub mod condition;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod expr;
 pub mod filter;
 pub mod gallery;
 pub mod health;
@@ -28,6 +31,7 @@ pub mod inbound;
 pub mod network;
 pub mod pattern;
 pub mod retention;
+pub mod shaping;
 pub mod shard;
 pub mod signing;
 pub mod values;
