@@ -85,6 +85,7 @@ pub trait Store:
     + OverviewStore
     + AlertStore
     + MovingStore
+    + SourceStore
 {
 }
 
@@ -108,5 +109,6 @@ impl<T> Store for T where
         + OverviewStore
         + AlertStore
         + MovingStore
+        + SourceStore
 {
 }

@@ -18,6 +18,7 @@ mod queue;
 mod recent;
 mod retention;
 mod sessions;
+mod sources;
 mod stats;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0013_local_failures.sql")),
     M::up(include_str!("migrations/0014_resources.sql")),
     M::up(include_str!("migrations/0015_holds.sql")),
+    M::up(include_str!("migrations/0016_sources.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
