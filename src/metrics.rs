@@ -24,6 +24,7 @@ use crate::domain::Timestamp;
 use crate::host::clock::Clock;
 use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
+use crate::service::sources::receive::InboundMeters;
 use crate::store::{Oldest, Store, StoreError, sqlite};
 use crate::upkeep::backup;
 
@@ -44,6 +45,7 @@ pub struct MeterSources {
     pub backups: Arc<backup::BackupMeters>,
     /// Log lines dropped because nobody read stderr.
     pub log_lines_dropped: Counter,
+    pub inbound: InboundMeters,
 }
 
 impl Metrics {
@@ -150,6 +152,7 @@ impl Scrape {
         let MeterSources { storage, delivery, .. } = &self.sources;
         page.counter("postrider_events_accepted", "Accepted events", storage.events_accepted.get() as f64)?;
         page.attempts(delivery)?;
+        page.inbound(&self.sources.inbound)?;
         page.histogram(
             "postrider_attempt_duration_seconds",
             "From the first byte sent to the end of an attempt",
@@ -266,6 +269,16 @@ impl Page<'_> {
         let mut encoder = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
         let labels = [("version", version)];
         ConstGauge::new(1_i64).encode(encoder.encode_family(&labels)?)
+    }
+
+    fn inbound(&mut self, inbound: &InboundMeters) -> fmt::Result {
+        let help = "Requests to sources by what became of them";
+        let name = "postrider_inbound_requests";
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (outcome, count) in inbound.all() {
+            ConstCounter::new(count).encode(encoder.encode_family(&[("outcome", outcome)])?)?;
+        }
+        Ok(())
     }
 
     fn attempts(&mut self, delivery: &delivery::Meters) -> fmt::Result {

@@ -25,9 +25,11 @@ use crate::host::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::host::io_error::reason;
 use crate::host::vault::Vault;
 use crate::http;
+use crate::http::InboundPlace;
+use crate::http::state::State;
 use crate::http::transport::listener::Listener;
 use crate::http::transport::proxies::Proxies;
-use crate::http::transport::server::{Door, connections_within};
+use crate::http::transport::server::{Door, connections_within, serve as serve_http};
 use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -109,6 +111,7 @@ fn this_program() -> Option<PathBuf> {
 /// A running server.
 pub struct Server {
     address: Listen,
+    inbound_address: Listen,
     tls: Option<Tls>,
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
@@ -153,6 +156,11 @@ impl Server {
         let vault = Arc::new(dir.vault()?);
         let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
         let (listener, address) = listen(&config.listen, passed).await?;
+        let inbound = match &config.inbound.listen {
+            Some(at) => Some(listen(at, None).await?),
+            None => None,
+        };
+        let inbound_address = inbound.as_ref().map_or(&address, |(_, address)| address).clone();
         let options = Options { reserve_bytes: RESERVE_BYTES, ..Options::new(world.clock.now()) };
         let store = SqliteStore::open(&dir.database(), options)?;
         prove_key(&*store, &vault, &dir).await?;
@@ -166,7 +174,8 @@ impl Server {
         store.activity_append(activity).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
-        let parts = assemble(config, &world, store.clone(), vault, &address, stop_http.clone())?;
+        let parts =
+            assemble(config, &world, store.clone(), vault, (&address, &inbound_address), stop_http.clone())?;
         let (dispatcher, signals, jobs) = (parts.dispatcher, parts.signals, parts.jobs);
         let services = parts.state.services.clone();
         let sweeper = parts.sweeper;
@@ -178,18 +187,15 @@ impl Server {
         let backing_up = backups.start();
         let alerts = parts.alerts;
         let alerting = alerts.start();
-        let app = http::app(parts.state);
-        let proxies = Proxies::new(config.http.trusted_proxies.clone());
-        let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let connections = connections_within(open_files, config.delivery.concurrency);
-        let door = Door { listener, tls: tls.clone(), proxies, connections };
-        let http =
-            tokio::spawn(http::transport::server::serve(door, app, stop_http.clone(), abort_http.clone()));
+        let doors =
+            Doors { main: listener, inbound: inbound.map(|(listener, _)| listener), tls: tls.clone() };
+        let http = doors.open(config, parts.state, &stop_http, &abort_http);
         if let Err(error) = dir.note_url(&config.public_base_at(address.clone())) {
             tracing::warn!(%error, "cannot note the server's URL for commands");
         }
         Ok(Server {
             address,
+            inbound_address,
             tls,
             store,
             clock: world.clock,
@@ -214,6 +220,11 @@ impl Server {
     /// Its address.
     pub fn address(&self) -> Listen {
         self.address.clone()
+    }
+
+    /// Where requests to sources arrive: its address, or that of `inbound.listen`.
+    pub fn inbound_address(&self) -> Listen {
+        self.inbound_address.clone()
     }
 
     /// Reads the certificate files again. After an error the old certificate stays in use.
@@ -324,6 +335,48 @@ impl Server {
         }
         self.store.close().await;
         self.dir.forget_url();
+    }
+}
+
+/// The sockets of a server.
+struct Doors {
+    main: Listener,
+    /// For the URLs of sources alone.
+    inbound: Option<Listener>,
+    tls: Option<Tls>,
+}
+
+impl Doors {
+    /// Serves both until the server stops.
+    fn open(
+        self,
+        config: &Config,
+        state: State,
+        stop: &CancellationToken,
+        abort: &CancellationToken,
+    ) -> JoinHandle<()> {
+        let Doors { main, inbound, tls } = self;
+        let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let all = connections_within(open_files, config.delivery.concurrency);
+        // Senders get half of the connections where they come in by a door of their own.
+        let connections = if inbound.is_some() { all / 2 } else { all };
+        let door = |listener| {
+            let proxies = Proxies::new(config.http.trusted_proxies.clone());
+            Door { listener, tls: tls.clone(), proxies, connections }
+        };
+        let place = if inbound.is_some() { InboundPlace::Elsewhere } else { InboundPlace::Here };
+        let app = http::app(state.clone(), place);
+        let main = Box::pin(serve_http(door(main), app, stop.clone(), abort.clone()));
+        match inbound {
+            None => tokio::spawn(main),
+            Some(listener) => {
+                let app = http::inbound_app(state);
+                let inbound = Box::pin(serve_http(door(listener), app, stop.clone(), abort.clone()));
+                tokio::spawn(async move {
+                    tokio::join!(main, inbound);
+                })
+            }
+        }
     }
 }
 

@@ -44,6 +44,10 @@ use crate::service::people::accounts::Accounts;
 use crate::service::people::auth::Auth;
 use crate::service::people::sessions::Sessions;
 use crate::service::retention::Retention;
+use crate::service::sources::manage::Sources;
+use crate::service::sources::preview::Previews;
+use crate::service::sources::receive::{InboundMeters, Receiver, ReceiverConfig};
+use crate::service::sources::requests::InboundLog;
 use crate::service::{self, Dispatch, Services};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -68,6 +72,9 @@ struct Deps<'a> {
     config: &'a Config,
     world: &'a World,
     address: &'a Listen,
+    /// Where requests to sources arrive.
+    inbound_address: &'a Listen,
+    inbound_meters: InboundMeters,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
@@ -100,12 +107,23 @@ pub(super) fn assemble(
     world: &World,
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
-    address: &Listen,
+    (address, inbound_address): (&Listen, &Listen),
     stop_http: CancellationToken,
 ) -> Result<Parts, StartError> {
     let (clock, policy) = (world.clock.clone(), NetworkPolicy::new(config.network.allow.clone()));
     let cursors = CursorKey::new(vault.cursor_key());
-    let deps = Deps { config, world, address, store: store.clone(), clock, vault, policy };
+    let inbound_meters = InboundMeters::default();
+    let deps = Deps {
+        config,
+        world,
+        address,
+        inbound_address,
+        inbound_meters: inbound_meters.clone(),
+        store: store.clone(),
+        clock,
+        vault,
+        policy,
+    };
     let delivery = deps.start_delivery()?;
     let upkeep = deps.upkeep(&delivery);
     let sources = MeterSources {
@@ -113,6 +131,7 @@ pub(super) fn assemble(
         delivery: delivery.dispatcher.meters(),
         backups: upkeep.backups.meters(),
         log_lines_dropped: logging::dropped(),
+        inbound: inbound_meters,
     };
     let metrics = deps.metrics(sources);
     let services = deps.services(&delivery, &upkeep, stop_http);
@@ -120,10 +139,12 @@ pub(super) fn assemble(
     let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
+    let inbound_base_path = config.inbound_base_path().into();
     let state = State::new(http::state::Parts {
         services,
         readiness,
         base_path,
+        inbound_base_path,
         is_https,
         metrics,
         bodies: Budget::of_bodies(),
@@ -231,6 +252,10 @@ impl Deps<'_> {
         let (per_minute, per_second) = (config.limits.requests_per_minute, config.limits.events_per_second);
         let facts = facts(config, self.address, self.clock.now());
         let sessions = Arc::new(Sessions::new(store(), clock(), signals()));
+        let event_size = config.limits.event_size;
+        let receiver = self.receiver(signals());
+        let inbound_log = Arc::new(InboundLog::new(store(), clock(), vault(), signals(), event_size));
+        let base_url = config.inbound_base_at(self.inbound_address.clone());
         Services {
             auth: Arc::new(Auth::new(store(), clock(), prefix(), sessions.clone())),
             sessions,
@@ -249,8 +274,31 @@ impl Deps<'_> {
             retention: Arc::new(Retention::new(store(), clock(), sweep(), upkeep.rules.clone())),
             about: Arc::new(About::new(store(), facts)),
             operations: Arc::new(Operations::new(store(), sweep())),
+            sources: Arc::new(Sources::new(store(), clock(), vault(), base_url)),
+            previews: Arc::new(Previews::new(
+                store(),
+                clock(),
+                vault(),
+                receiver.clone(),
+                inbound_log.clone(),
+            )),
+            inbound_log,
+            receiver,
             limits: Arc::new(service::people::limits::Limits::new(clock(), per_minute, per_second)),
         }
+    }
+}
+
+impl Deps<'_> {
+    fn receiver(&self, signals: Arc<dyn Signals>) -> Arc<Receiver> {
+        let config = ReceiverConfig {
+            base_url: self.config.inbound_base_at(self.inbound_address.clone()),
+            event_size: self.config.limits.event_size,
+            body_size: self.config.inbound.body_size,
+            requests_per_minute: self.config.inbound.requests_per_minute,
+        };
+        let (store, clock, vault) = (self.store.clone(), self.clock.clone(), self.vault.clone());
+        Arc::new(Receiver::new(store, clock, vault, signals, config, self.inbound_meters.clone()))
     }
 }
 

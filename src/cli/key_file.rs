@@ -37,21 +37,27 @@ pub(super) fn run(command: KeyFileCommand, config: &Config) -> Result<(), CliErr
     let summary = "The key file was rotated".to_owned();
     let now = SystemClock.now();
     let activity = By::command_line().activity(ActivityKind::KeyFileRotated, None, summary, json!({}), now);
-    let (for_alerts, key_check) = (dir.vault()?, vault.seal_key_check());
+    let (for_alerts, for_sources, key_check) = (dir.vault()?, dir.vault()?, vault.seal_key_check());
     let reseal = Reseal {
         key_check,
         endpoint: Box::new(move |endpoint| vault.reseal(endpoint).map_err(|e| e.to_string())),
         alert_target: Box::new(move |target| for_alerts.reseal_alert(target).map_err(|e| e.to_string())),
+        source: Box::new(move |source| for_sources.reseal_source(source).map_err(|e| e.to_string())),
     };
     let changed = storage::with(config, async move |store| {
         store.secrets_reseal(reseal, activity).await?.map_err(CliError::Failed)
     })?;
     dir.end_rotation()?;
     output::print(&format!(
-        "rotated {}: the secrets of {} and {} are now encrypted with a new key\n\
+        "rotated {}: the secrets of {}{} and {} are now encrypted with a new key\n\
          Create a backup now. Older backups contain the old key and can still be restored.\n",
         dir.key_file().display(),
         output::counted(changed.endpoints, "webhook"),
+        if changed.sources > 0 {
+            format!(", {}", output::counted(changed.sources, "source"))
+        } else {
+            String::new()
+        },
         output::counted(changed.alert_targets, "alert target")
     ))
 }

@@ -65,8 +65,9 @@ pub struct SvixOptions {
 /// Runs `export`.
 pub(super) fn export_to(options: &ExportOptions, config: &Config) -> Result<(), CliError> {
     let vault = storage::vault(config)?;
-    let vault = options.with_secrets.then_some(&vault);
-    let document = storage::with(config, async |store| Ok(export(store, vault, SystemClock.now()).await?))?;
+    let (vault, secrets) = (&vault, options.with_secrets);
+    let document =
+        storage::with(config, async |store| Ok(export(store, vault, secrets, SystemClock.now()).await?))?;
     let text = serde_json::to_string_pretty(&document).expect("a document is plain JSON") + "\n";
     match &options.file {
         None => output::print_exactly(&text),
@@ -78,13 +79,15 @@ pub(super) fn export_to(options: &ExportOptions, config: &Config) -> Result<(), 
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
             let webhooks: usize = document.apps.iter().map(|app| app.webhooks.len()).sum();
             let keys: usize = document.apps.iter().map(|app| app.keys.len()).sum();
+            let sources: usize = document.apps.iter().map(|app| app.sources.len()).sum();
             let apps = document.apps.len();
             let path = path.display();
             output::print(&format!(
-                "exported {}, {}, {} to {path}\n",
+                "exported {}, {}, {}{} to {path}\n",
                 output::counted(apps, "app"),
                 output::counted(webhooks, "webhook"),
-                output::counted(keys, "key")
+                output::counted(keys, "key"),
+                if sources > 0 { format!(", {}", output::counted(sources, "source")) } else { String::new() },
             ))
         }
     }
@@ -193,5 +196,9 @@ fn summary(plan: &Plan, dry_run: bool) -> String {
         format!("  {name:<9} {new} new, {changed} changed, {same} unchanged\n")
     };
     let head = if dry_run { "would import:\n" } else { "imported:\n" };
-    head.to_owned() + &line("apps", plan.apps) + &line("webhooks", plan.webhooks) + &line("keys", plan.keys)
+    let mut text = head.to_owned() + &line("apps", plan.apps) + &line("webhooks", plan.webhooks);
+    if plan.sources != Count::default() {
+        text += &line("sources", plan.sources);
+    }
+    text + &line("keys", plan.keys)
 }

@@ -114,6 +114,7 @@ pub(super) async fn read(url: &str, token: &str) -> Result<(Document, Vec<String
             name,
             created_at: application.created_at,
             webhooks,
+            sources: Vec::new(),
             keys: Vec::new(),
         });
     }

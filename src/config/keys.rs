@@ -223,6 +223,28 @@ pub static KEYS: &[KeySpec] = &[
         "20000",
         "Maximum rows of an XLSX export, which a separate process builds in memory (about 6.5 KiB a row).",
     ),
+    unset(
+        "inbound.listen",
+        Kind::Address,
+        "Address that serves only the URLs of sources (/in/) and /healthz, with the same TLS; listen then does not serve /in/. If not set, listen serves them.",
+    ),
+    unset(
+        "inbound.public_url",
+        Kind::PublicUrl,
+        "URL that senders use, with the base path of the URLs of sources; shown in these URLs. If not set, public_url.",
+    ),
+    key(
+        "inbound.body_size",
+        Kind::Size { min: 1, max: 64 * MIB },
+        "2MiB",
+        "Maximum size of the body of a request to a source.",
+    ),
+    key(
+        "inbound.requests_per_minute",
+        Kind::Count { min: 0, max: U32 },
+        "6000",
+        "Requests to all sources together; 0 = no limit.",
+    ),
     key("log.format", Kind::LogFormat, "auto", "text, json, or auto: text on a terminal, else json."),
     key(
         "log.level",

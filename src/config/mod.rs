@@ -64,6 +64,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub backup: Backup,
     pub export: Export,
+    pub inbound: Inbound,
     pub log: Log,
     /// What does not stop the start, such as unknown environment variables.
     pub warnings: Vec<Problem>,
@@ -183,6 +184,19 @@ pub struct Export {
     pub xlsx_max_rows: u32,
 }
 
+/// Requests to sources.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// An address that serves nothing else; `None`: that of the server.
+    pub listen: Option<Listen>,
+    /// The URL that senders use; `None`: that of the server.
+    pub public_url: Option<PublicUrl>,
+    /// Bytes of a body.
+    pub body_size: usize,
+    /// Requests to all sources together; 0 = no limit.
+    pub requests_per_minute: u32,
+}
+
 /// Level and format of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -237,6 +251,20 @@ impl Config {
         }
     }
 
+    /// The URL that senders use, without trailing slash: `inbound.public_url`, or that of the server. `address` is
+    /// where requests to sources arrive.
+    pub fn inbound_base_at(&self, address: impl Into<Listen>) -> String {
+        match &self.inbound.public_url {
+            Some(url) => url.as_str().to_owned(),
+            None => self.public_base_at(address),
+        }
+    }
+
+    /// The base path of the URLs of sources.
+    pub fn inbound_base_path(&self) -> &str {
+        self.inbound.public_url.as_ref().map_or_else(|| self.base_path(), PublicUrl::path)
+    }
+
     /// The base path: `/hooks`, or empty.
     pub fn base_path(&self) -> &str {
         self.public_url.as_ref().map_or("", PublicUrl::path)
@@ -288,6 +316,12 @@ impl Config {
                 dir: s.get("backup.dir"),
             },
             export: Export { xlsx_max_rows: s.get("export.xlsx_max_rows") },
+            inbound: Inbound {
+                listen: s.get("inbound.listen"),
+                public_url: s.get("inbound.public_url"),
+                body_size: s.get("inbound.body_size"),
+                requests_per_minute: s.get("inbound.requests_per_minute"),
+            },
             log: Log { format: s.get("log.format"), level: s.get("log.level") },
             warnings: s.warnings().to_vec(),
             settings: s,

@@ -31,6 +31,7 @@ fn about_section(section: &str) -> &'static str {
         "http" => "Reverse proxies",
         "tls" => "TLS without a proxy",
         "metrics" => "Access to /metrics",
+        "inbound" => "Requests to sources",
         "backup" => "Scheduled backups",
         "export" => "Exports of the delivery log",
         "log" => "Log lines, to stderr",

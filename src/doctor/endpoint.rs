@@ -256,5 +256,6 @@ fn job(endpoint: Endpoint, now: Timestamp) -> LoadedAttempt {
         event_type: EventType::parse(TEST_TYPE).expect("the default type is well-formed"),
         payload: bytes::Bytes::from_static(b"{\"test\":true,\"from\":\"postrider doctor\"}"),
         endpoint: Arc::new(endpoint),
+        from: None,
     }
 }

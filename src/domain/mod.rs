@@ -52,7 +52,9 @@ pub use pattern::EventPattern;
 pub use shard::{Epoch, Shard, ShardSet};
 pub use signing::secret::{Sealed, SigningSecret};
 pub use values::headers::Headers;
-pub use values::ids::{AlertTargetId, AppId, AttemptId, EndpointId, EventId, JobId, SessionId, UserId};
+pub use values::ids::{
+    AlertTargetId, AppId, AttemptId, EndpointId, EventId, JobId, SessionId, SourceId, UserId,
+};
 pub use values::invalid::{FieldError, Invalid};
 pub use values::span::Span;
 pub use values::timestamp::Timestamp;

@@ -12,7 +12,8 @@ use sha2::Sha256;
 
 use crate::domain::alert::AlertTarget;
 use crate::domain::endpoint::{Endpoint, HeaderValue};
-use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret};
+use crate::domain::inbound::source::Source;
+use crate::domain::{AlertTargetId, EndpointId, Sealed, SigningSecret, SourceId};
 
 const NONCE_BYTES: usize = 24;
 const KEY_INFO: &[u8] = b"postrider/vault/v1";
@@ -113,6 +114,28 @@ impl Vault {
         target.token.as_mut().map_or(Ok(()), |token| reseal("token", token))
     }
 
+    /// The same for a source.
+    pub fn reseal_source(&self, source: &mut Source) -> Result<(), CannotOpen> {
+        let id = source.id;
+        for (field, sealed) in [("token", &mut source.token), ("guard", &mut source.guard)] {
+            let place = source_place(id, field);
+            *sealed = self.seal(&place, &self.open(&place, sealed)?);
+        }
+        Ok(())
+    }
+
+    /// Seals a secret of a source: its `token` or its `guard`.
+    pub fn seal_source(&self, source: SourceId, field: &str, value: &str) -> Sealed {
+        self.seal(&source_place(source, field), value.as_bytes())
+    }
+
+    /// Opens a secret of a source.
+    pub fn open_source(&self, source: SourceId, field: &str, sealed: &Sealed) -> Result<String, CannotOpen> {
+        let place = source_place(source, field);
+        let value = self.open(&place, sealed)?;
+        String::from_utf8(value).map_err(|_| CannotOpen { place })
+    }
+
     /// Seals an endpoint's signing secret.
     pub fn seal_signing_secret(&self, endpoint: EndpointId, secret: &SigningSecret) -> Sealed {
         self.seal(&signing_place(endpoint), secret.key())
@@ -200,6 +223,10 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Vault(…)")
     }
+}
+
+fn source_place(id: SourceId, field: &str) -> String {
+    format!("source {id} {field}")
 }
 
 fn alert_place(target: AlertTargetId, field: &str) -> String {

@@ -6,6 +6,8 @@
 use poem::Request;
 use poem::http::Uri;
 
+use super::surface::Surface;
+
 /// A mark on requests that came by the base path.
 #[derive(Clone)]
 struct ByBasePath;
@@ -28,6 +30,14 @@ pub(super) fn strip(request: &mut Request, base_path: &str) {
     if let Ok(uri) = rest.parse::<Uri>() {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(ByBasePath);
+    }
+}
+
+/// The same for the base path of the URLs of sources: nothing else is there.
+pub(super) fn strip_inbound(request: &mut Request, base_path: &str) {
+    let below = request.uri().path().strip_prefix(base_path);
+    if below.is_some_and(|rest| Surface::of(rest) == Surface::Inbound) {
+        strip(request, base_path);
     }
 }
 

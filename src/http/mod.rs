@@ -13,6 +13,7 @@ pub mod admin;
 pub mod base_path;
 pub mod document;
 pub mod health;
+pub mod inbound;
 pub mod metrics;
 pub mod problem;
 pub mod request;
@@ -23,8 +24,27 @@ pub mod transport;
 pub mod v0;
 pub mod v1;
 
+/// Whether the URLs of sources are served with everything else, or at an address of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InboundPlace {
+    Here,
+    Elsewhere,
+}
+
+/// The URLs of sources and `/healthz`, and nothing else.
+pub fn inbound_app(state: State) -> impl Endpoint<Output = Response> + 'static {
+    let base_path = state.inbound_base_path.clone();
+    let routes = inbound_routes(Route::new()).at("/healthz", get(health::healthz)).data(state);
+    shell::Shell::new(routes, [base_path.clone(), base_path], allow::Allowed::of(Vec::new))
+}
+
+fn inbound_routes(routes: Route) -> Route {
+    let door = std::sync::Arc::new(inbound::Door::default());
+    routes.at("/in/:token", door.clone()).at("/in/:token/*rest", door)
+}
+
 /// All surfaces as one endpoint, which never fails.
-pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
+pub fn app(state: State, place: InboundPlace) -> impl Endpoint<Output = Response> + 'static {
     let document = |of: fn(&str) -> serde_json::Value| {
         let base_path = state.base_path.clone();
         docs::Document::new(move || of(&base_path))
@@ -34,8 +54,12 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
     let all = [openapi_v1, openapi_v0, openapi_admin];
     let base = state.base_path.clone();
     let allowed = allow::Allowed::of(move || all.iter().map(|document| document(&base)).collect());
-    let base_path = state.base_path.clone();
-    let routes = Route::new()
+    let base_paths = [state.base_path.clone(), state.inbound_base_path.clone()];
+    let routes = match place {
+        InboundPlace::Here => inbound_routes(Route::new()),
+        InboundPlace::Elsewhere => Route::new(),
+    };
+    let routes = routes
         .nest("/v1", v1::service())
         .nest_no_strip("/api/v0", v0::routes(v0_document))
         .nest("/admin", admin::routes(admin_document))
@@ -49,7 +73,7 @@ pub fn app(state: State) -> impl Endpoint<Output = Response> + 'static {
         .at("/readyz", get(health::readyz))
         .at("/metrics", get(metrics::metrics).data(state.metrics.clone()))
         .data(state);
-    shell::Shell::new(routes, base_path, allowed)
+    shell::Shell::new(routes, base_paths, allowed)
 }
 
 /// The OpenAPI document of `/v1`, as `/openapi.json` serves it. `base_path` is that of [`State`].

@@ -28,15 +28,15 @@ const REQUEST_ID: &str = "x-request-id";
 /// All routes, surrounded.
 pub struct Shell<E> {
     inner: E,
-    base_path: Arc<str>,
+    base_paths: [Arc<str>; 2],
     allowed: Allowed,
 }
 
 impl<E: Endpoint> Shell<E> {
-    /// `base_path` is empty, or a path without a slash at its end, under which everything is there too;
-    /// `allowed` is what a 405 says.
-    pub fn new(inner: E, base_path: Arc<str>, allowed: Allowed) -> Shell<E> {
-        Shell { inner, base_path, allowed }
+    /// Each of `base_paths` is empty, or a path without a slash at its end, under which everything is there too:
+    /// that of the server, and that of the URLs of sources. `allowed` is what a 405 says.
+    pub fn new(inner: E, base_paths: [Arc<str>; 2], allowed: Allowed) -> Shell<E> {
+        Shell { inner, base_paths, allowed }
     }
 }
 
@@ -44,7 +44,11 @@ impl<E: Endpoint> Endpoint for Shell<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        base_path::strip(&mut request, &self.base_path);
+        let [base_path, inbound_base_path] = &self.base_paths;
+        base_path::strip(&mut request, base_path);
+        if inbound_base_path != base_path {
+            base_path::strip_inbound(&mut request, inbound_base_path);
+        }
         let id = request_id(&request);
         // A span of the highest level, so that the id is in every line that is logged at all.
         let span = tracing::error_span!("request", request_id = %id);
@@ -133,7 +137,7 @@ mod tests {
 
     fn shell(base_path: &str) -> Shell<Route> {
         let routes = Route::new().at("/panic", get(panicking)).at("/fine", get(fine));
-        Shell::new(routes, base_path.into(), Allowed::default())
+        Shell::new(routes, [base_path.into(), "".into()], Allowed::default())
     }
 
     async fn call(shell: &Shell<Route>, path: &str) -> (Response, String) {

@@ -27,6 +27,8 @@ pub struct Parts {
     pub readiness: Arc<dyn Readiness>,
     /// The path of `public_url`, without a slash at its end: empty, or `/hooks`.
     pub base_path: Arc<str>,
+    /// The path of `inbound.public_url`, likewise.
+    pub inbound_base_path: Arc<str>,
     pub metrics: Metrics,
     /// The memory for bodies.
     pub bodies: Arc<Budget>,

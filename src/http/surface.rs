@@ -7,6 +7,7 @@
 use poem::Response;
 use poem::http::header::{self, HeaderMap, HeaderValue};
 
+use super::inbound::render as inbound;
 use super::problem::Problem;
 use super::v0::fault;
 
@@ -21,6 +22,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Where set-up links are; what follows is a secret.
 const SETUP: &str = "/admin/setup/";
 
+/// Where the URLs of sources are; what follows is a secret.
+pub const INBOUND: &str = "/in";
+
+/// What is sent back to a sender may be its own text, so a browser runs nothing of it.
+const INBOUND_POLICY: &str = "default-src 'none'; sandbox";
+
 /// A part of the HTTP interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
@@ -30,6 +37,8 @@ pub enum Surface {
     V0,
     /// The dashboard and its own API.
     Admin,
+    /// The URLs of sources.
+    Inbound,
     /// Everything else: health, metrics, documents, unknown paths.
     Plain,
 }
@@ -43,6 +52,7 @@ impl Surface {
             Some(b'v') if is_below("/v1") => Surface::V1,
             Some(b'a') if is_below(fault::PREFIX) => Surface::V0,
             Some(b'a') if is_below("/admin") => Surface::Admin,
+            Some(b'i') if is_below(INBOUND) => Surface::Inbound,
             _ => Surface::Plain,
         }
     }
@@ -51,6 +61,7 @@ impl Surface {
     pub fn error(self, problem: &Problem, request_id: &str) -> Response {
         match self {
             Surface::V0 => fault::render(problem),
+            Surface::Inbound => inbound::render(problem),
             Surface::V1 | Surface::Admin | Surface::Plain => problem.render(request_id),
         }
     }
@@ -59,24 +70,32 @@ impl Surface {
     pub fn session_cookie(self) -> Option<&'static str> {
         match self {
             Surface::V1 | Surface::V0 | Surface::Admin => Some(SESSION_COOKIE),
-            Surface::Plain => None,
+            Surface::Inbound | Surface::Plain => None,
         }
     }
 
-    /// A path of this surface as it may be logged: the token of a set-up link is left out.
+    /// A path of this surface as it may be logged: the tokens of set-up links and of sources are left out.
     pub fn loggable(self, path: &str) -> &str {
         match self {
             Surface::Admin if path.starts_with(SETUP) => SETUP,
+            Surface::Inbound => "/in/:token",
             Surface::V1 | Surface::V0 | Surface::Admin | Surface::Plain => path,
         }
     }
 
     /// Adds the security headers of the surface to a response.
     pub fn protect(self, path: &str, headers: &mut HeaderMap) {
-        if self != Surface::Admin {
-            return;
-        }
         let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        match self {
+            Surface::Admin => {}
+            Surface::Inbound => {
+                set(header::CONTENT_SECURITY_POLICY, INBOUND_POLICY);
+                set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+                set(header::CACHE_CONTROL, "no-store");
+                return;
+            }
+            Surface::V1 | Surface::V0 | Surface::Plain => return,
+        }
         set(header::CONTENT_SECURITY_POLICY, POLICY);
         set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(header::REFERRER_POLICY, "same-origin");
@@ -101,6 +120,10 @@ mod tests {
             ("/admin", Surface::Admin),
             ("/admin/", Surface::Admin),
             ("/admin/api/session", Surface::Admin),
+            ("/in", Surface::Inbound),
+            ("/in/abc", Surface::Inbound),
+            ("/in/abc/rest", Surface::Inbound),
+            ("/index", Surface::Plain),
             ("/v10", Surface::Plain),
             ("/api/v01", Surface::Plain),
             ("/v1x/api/v0", Surface::Plain),
@@ -119,6 +142,7 @@ mod tests {
             ("/admin/setup/0123", "/admin/setup/"),
             ("/admin/webhooks", "/admin/webhooks"),
             ("/v1/x", "/v1/x"),
+            ("/in/abc/rest", "/in/:token"),
         ] {
             assert_eq!(Surface::of(path).loggable(path), logged);
         }

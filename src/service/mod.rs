@@ -29,6 +29,7 @@ pub mod moving;
 pub mod operations;
 pub mod people;
 pub mod retention;
+pub mod sources;
 
 /// What the services ask of delivery. Delivery implements it; `crate::app` joins the two. Hints go by
 /// [`crate::cluster::Signals`] instead.
@@ -210,6 +211,10 @@ pub struct Services {
     pub about: Arc<about::About>,
     pub alerts: Arc<alerts::AlertTargets>,
     pub log_level: Arc<log_level::LogLevel>,
+    pub sources: Arc<sources::manage::Sources>,
+    pub inbound_log: Arc<sources::requests::InboundLog>,
+    pub previews: Arc<sources::preview::Previews>,
+    pub receiver: Arc<sources::receive::Receiver>,
 }
 
 /// Checks what people name their apps and keys. The error is a sentence.

@@ -86,6 +86,7 @@ pub trait Store:
     + OverviewStore
     + AlertStore
     + MovingStore
+    + SourceStore
 {
 }
 
@@ -109,5 +110,6 @@ impl<T> Store for T where
         + OverviewStore
         + AlertStore
         + MovingStore
+        + SourceStore
 {
 }

@@ -116,6 +116,10 @@ enum SweepTarget {
     Events(AppId),
     Minutes,
     Activity,
+    /// The inbound log.
+    Inbound,
+    /// Dedupe keys and counts of sources, and deleted sources.
+    Sources,
 }
 
 /// Deletes expired data.
@@ -260,9 +264,11 @@ impl Sweeper {
         self.walk(SweepTarget::Keys, now).await?;
         swept.attempts = self.walk(SweepTarget::Attempts, now).await?;
         self.walk(SweepTarget::HeaderValues, now).await?;
+        self.walk(SweepTarget::Inbound, now).await?;
         for app in store.app_list().await? {
             swept.events += self.walk(SweepTarget::Events(app.id), now).await?;
         }
+        self.walk(SweepTarget::Sources, now).await?;
         self.walk(SweepTarget::Minutes, now).await?;
         swept.activity = self.walk(SweepTarget::Activity, now).await?;
         let mut pace = Pace::new(&**store);
@@ -280,10 +286,11 @@ impl Sweeper {
     /// The current retention period; `None` = forever.
     async fn kept_ms(&self, what: SweepTarget) -> Result<Option<i64>, StoreError> {
         Ok(match what {
-            SweepTarget::Keys => Some(IDEMPOTENCY_MS),
+            // A dedupe key of a source is remembered as long as an idempotency key.
+            SweepTarget::Keys | SweepTarget::Sources => Some(IDEMPOTENCY_MS),
             // They are deleted with the attempts that carried them.
             SweepTarget::HeaderValues => Some(0),
-            SweepTarget::Attempts => self.policy().await?.logs_ms,
+            SweepTarget::Attempts | SweepTarget::Inbound => self.policy().await?.logs_ms,
             SweepTarget::Events(_) => self.policy().await?.events_ms,
             SweepTarget::Minutes => Some(MINUTES_KEPT_MS),
             SweepTarget::Activity => Some(ACTIVITY_KEPT_MS),
@@ -305,6 +312,8 @@ impl Sweeper {
                 SweepTarget::Events(app) => store.retention_events(app, after, before, rows).await?,
                 SweepTarget::Minutes => store.retention_minutes(after, before, rows).await?,
                 SweepTarget::Activity => store.retention_activity(before, rows).await?,
+                SweepTarget::Inbound => store.retention_inbound(before, rows).await?,
+                SweepTarget::Sources => store.retention_sources(before, rows).await?,
             };
             removed += done.removed;
             match done.next {

@@ -14,6 +14,7 @@ mod operations;
 mod process;
 mod security;
 mod sender;
+mod sources;
 mod store;
 mod stream;
 mod support;

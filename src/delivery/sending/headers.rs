@@ -10,6 +10,7 @@ use hyper::header::{
 };
 
 use crate::domain::endpoint::{MASK, check_header_name};
+use crate::domain::inbound::mapping::HOPS_HEADER;
 use crate::domain::signing::signature;
 use crate::domain::{Headers, Timestamp};
 use crate::store::LoadedAttempt;
@@ -22,6 +23,8 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const X_WEBHOOK_EVENT: HeaderName = HeaderName::from_static("x-webhook-event");
 const X_WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("x-webhook-attempt");
+/// How often an event of a source was forwarded, so that a loop ends.
+const X_POSTRIDER_HOPS: HeaderName = HeaderName::from_static(HOPS_HEADER);
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Postrider/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JOSE: HeaderValue = HeaderValue::from_static(jwe::CONTENT_TYPE);
@@ -77,6 +80,9 @@ impl SigningHeaders {
         headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(loaded.attempt));
         for (name, value) in &recipient.headers {
             headers.append(name, value.clone());
+        }
+        if let Some(from) = &loaded.from {
+            headers.insert(X_POSTRIDER_HOPS, HeaderValue::from(from.hops));
         }
         headers.entry(ACCEPT).or_insert(ANYTHING);
         headers

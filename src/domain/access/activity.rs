@@ -59,6 +59,13 @@ words! {
         /// Switched off by the failure counter or a 410.
         EndpointDisabled = "endpoint.disabled",
         EndpointSecretRotated = "endpoint.secret_rotated",
+        SourceCreated = "source.created",
+        SourceChanged = "source.changed",
+        SourceDeleted = "source.deleted",
+        /// A source has another URL.
+        SourceUrlRotated = "source.url_rotated",
+        /// A person vouched for a request of the inbound log.
+        SourceRequestReplayed = "source.request_replayed",
         DeliveryRetried = "delivery.retried",
         /// Many deliveries at once.
         DeliveryBulkRetried = "delivery.bulk_retried",

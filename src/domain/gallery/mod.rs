@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::domain::inbound::request::InboundRequest;
@@ -140,7 +141,7 @@ struct RequestFile {
     body: Option<String>,
     /// … as JSON.
     #[serde(default)]
-    json: Option<Value>,
+    json: Option<Box<RawValue>>,
 }
 
 /// All recipes and samples, read once. The files are part of the program: a test reads each of them.
@@ -170,7 +171,7 @@ fn sample_of(name: &str, text: &str) -> Sample {
     let file: SampleFile = serde_json::from_str(text).unwrap_or_else(|e| panic!("the sample {name}: {e}"));
     let RequestFile { method, headers, body, json } = file.request;
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()));
-    let body = body.or_else(|| json.map(|json| json.to_string())).unwrap_or_default();
+    let body = body.or_else(|| json.map(|json| json.get().to_owned())).unwrap_or_default();
     let request =
         InboundRequest { method, headers: headers.collect(), body: body.into(), ..InboundRequest::default() };
     Sample { title: file.title, request, expected: file.expected }

@@ -5,13 +5,17 @@
 //! * [`verify`]: tokens, signatures and addresses.
 //! * [`challenge`]: the questions with which a sender checks a URL before it uses it.
 //! * [`payload`]: what the body is as the payload of an event; `form` and `multipart` are two of its forms.
-//! * [`mapping`]: event type, resource, dedupe key, hops.
+//! * [`mapping`]: event type, resource, dedupe key, hops; [`mapper`] renders them with a source's templates.
+//! * [`source`]: a source and its settings; [`input`] reads them from JSON.
 
 pub mod challenge;
 mod form;
+pub mod input;
+pub mod mapper;
 pub mod mapping;
 mod multipart;
 mod object;
 pub mod payload;
 pub mod request;
+pub mod source;
 pub mod verify;

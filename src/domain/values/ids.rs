@@ -100,6 +100,10 @@ uuid_id! {
     SessionId
 }
 uuid_id! {
+    /// A source: a URL that takes requests of another program.
+    SourceId
+}
+uuid_id! {
     /// A person who may sign in.
     UserId
 }
@@ -113,6 +117,7 @@ plain_uuid_text!(AppId);
 plain_uuid_text!(EndpointId);
 plain_uuid_text!(JobId);
 plain_uuid_text!(SessionId);
+plain_uuid_text!(SourceId);
 plain_uuid_text!(UserId);
 
 impl fmt::Display for EventId {

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod invalid;
 pub mod list;
 pub mod nearest;
+pub mod rate;
 pub mod span;
 pub mod timestamp;
 pub(crate) mod words;

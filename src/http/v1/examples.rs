@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 mod jobs;
 mod operations;
+mod sources;
 mod statistics;
 mod verification;
 
 pub(super) use jobs::JOB;
 pub(super) use operations::text;
+pub(super) use sources::SOURCE;
 
 /// A webhook's id.
 pub(super) const WEBHOOK: &str = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
@@ -42,7 +44,8 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
             return jobs::of(operation)
                 .or_else(|| statistics::of(operation))
                 .or_else(|| operations::of(operation))
-                .or_else(|| verification::of(operation));
+                .or_else(|| verification::of(operation))
+                .or_else(|| sources::of(operation));
         }
     })
 }

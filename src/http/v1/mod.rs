@@ -16,6 +16,7 @@ mod events;
 mod examples;
 mod export;
 mod filters;
+mod gallery;
 mod jobs;
 pub mod openapi;
 mod operations;
@@ -23,6 +24,7 @@ mod params;
 pub mod raw;
 mod schemas;
 pub mod shapes;
+mod sources;
 mod statistics;
 mod stream;
 mod verification;
@@ -39,6 +41,10 @@ pub(super) enum Tag {
     Events,
     /// Recovery: send many deliveries again, and watch the progress.
     Jobs,
+    /// URLs that other programs post to, and what their requests become.
+    Sources,
+    /// Recipes for programs that send and receive.
+    Gallery,
     /// Statistics, health and event types.
     Statistics,
     /// The server as a whole: the activity log and retention.
@@ -56,6 +62,8 @@ type Apis = (
     statistics::StatisticsApi,
     operations::OperationsApi,
     verification::VerificationApi,
+    sources::SourcesApi,
+    gallery::GalleryApi,
 );
 
 /// The operations as a service, with the document that poem makes of them.
@@ -70,6 +78,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
         statistics::StatisticsApi,
         operations::OperationsApi,
         verification::VerificationApi,
+        sources::SourcesApi,
+        gallery::GalleryApi,
     );
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
 }

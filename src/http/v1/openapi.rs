@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::document::openapi;
 
-use super::{examples, operations, params, schemas, statistics};
+use super::{examples, operations, params, schemas, sources, statistics};
 
 /// Where the operations are, below the server's URL.
 const PREFIX: &str = "/v1";
@@ -22,7 +22,8 @@ time are a whole number and `ms`, `s`, `m`, `h` or `d`. Every answer carries `X-
 `admin`, the header `X-App-Id` names another app than the key's own.";
 
 /// The groups of operations, in the order they are shown.
-const TAGS: &[&str] = &["Webhooks", "Events", "Deliveries", "Jobs", "Statistics", "Operations"];
+const TAGS: &[&str] =
+    &["Webhooks", "Events", "Sources", "Gallery", "Deliveries", "Jobs", "Statistics", "Operations"];
 
 /// Completes the document. `base_path` is the path under which the server is reached from outside.
 pub fn complete(poem_document: &str, base_path: &str) -> Value {
@@ -49,6 +50,9 @@ fn describe_id(path: &str, parameter: &mut Value) {
     } else if path.contains("/events/{id}") {
         let schema = json!({ "type": "string", "pattern": "^evt_[0-9a-f]{32}$" });
         ("The event's id.", schema, json!(examples::EVENT))
+    } else if path.contains("/sources/{id}") {
+        let schema = json!({ "type": "string", "format": "uuid" });
+        ("The source's id.", schema, json!(examples::SOURCE))
     } else if path.contains("/jobs/{id}") {
         let schema = json!({ "type": "string", "format": "uuid" });
         ("The job's id.", schema, json!(examples::JOB))
@@ -70,7 +74,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         Some("export_all_deliveries") => params::attempt_export(false),
         Some("stream_deliveries") => params::attempt_stream(),
         Some("list_events") => params::event_list(),
-        Some("list_jobs") => crate::http::request::paging::PARAMS.to_vec(),
+        Some("list_source_requests") => sources::request_params(),
+        Some("list_jobs" | "list_sources") => crate::http::request::paging::PARAMS.to_vec(),
         Some("get_stats" | "get_all_stats") => statistics::stats_params(),
         Some("list_event_types") => statistics::event_type_params(),
         Some("list_activity") => operations::activity_params(),
@@ -88,6 +93,16 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
         if parameter["name"] == "id" && parameter["in"] == "path" {
             describe_id(path, parameter);
+        }
+        if parameter["name"] == "n" && parameter["in"] == "path" {
+            parameter["description"] = json!("The row's number in the inbound log.");
+            parameter["schema"] = json!({ "type": "integer", "format": "int64", "minimum": 1 });
+            parameter["example"] = json!(7);
+        }
+        if parameter["name"] == "name" && parameter["in"] == "path" {
+            let example = if path.contains("/gallery/sources") { "github" } else { "discord" };
+            parameter["description"] = json!("The name of the recipe.");
+            parameter["example"] = json!(example);
         }
     }
     let errors = errors_of(path, method, operation, !lists.is_empty());
@@ -173,6 +188,8 @@ fn errors_of(
             | "recover_webhook"
             | "replay_event"
             | "sweep_retention"
+            | "create_source"
+            | "replay_source_request"
     ) {
         errors.push(("409", "It does not fit what there is (`conflict`)."));
     }

@@ -57,6 +57,15 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookVerificationAttributes", &[]),
     ("WebhookVerificationResultAttributes", &[]),
     ("WebhookSignatureCheck", &[]),
+    ("SourceAttributes", &[]),
+    ("SourceCounts", &[]),
+    ("InboundRequestAttributes", &["headers", "query", "body", "body_truncated"]),
+    ("SourcePreviewAttributes", &[]),
+    ("VerifierVerdict", &[]),
+    ("SourcePreviewWebhook", &[]),
+    ("PresetAttributes", &["source", "webhook"]),
+    ("PresetInput", &[]),
+    ("PresetLimit", &[]),
 ];
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
@@ -89,6 +98,24 @@ const BODIES: &[(&str, &[&str])] = &[
     ("Recover", &["until", "dry_run"]),
     ("Replay", &["webhook_id"]),
     ("WebhookVerify", &["received_at"]),
+    (
+        "SourceInput",
+        &[
+            "enabled",
+            "verify",
+            "methods",
+            "event_type",
+            "resource_id",
+            "dedupe",
+            "accept",
+            "json_field",
+            "response",
+            "summary",
+            "preset",
+        ],
+    ),
+    ("RotateSourceUrl", &["overlap"]),
+    ("SourcePreviewInput", &[]),
 ];
 
 /// More about single fields.

@@ -344,6 +344,7 @@ impl Endpoints {
             event_type,
             payload: bytes::Bytes::from(payload.to_string()),
             endpoint: Arc::new(endpoint),
+            from: None,
         };
         let sent = self.dispatch.send_test(job, now).await?;
         let (id, mut outcome) =

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::domain::inbound::source::PresetMark;
 
 /// The number of this form.
 pub const FORM: u32 = 1;
@@ -38,6 +40,9 @@ pub struct AppPart {
     /// [`WebhookPart`]s
     #[serde(default)]
     pub webhooks: Vec<Value>,
+    /// [`SourcePart`]s
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Value>,
     /// [`KeyPart`]s
     #[serde(default)]
     pub keys: Vec<Value>,
@@ -87,6 +92,23 @@ pub enum HeaderPart {
         /// `None` in a document without secrets.
         secret: Option<String>,
     },
+}
+
+/// A source. What is not given gets its default; a token that is not given is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourcePart {
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The end of the URL; in a document with secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_mark: Option<PresetMark>,
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// As in `/v1/sources`.
+    #[serde(flatten)]
+    pub attributes: Map<String, Value>,
 }
 
 /// A key: not the secret, but its hash, with which it goes on working.

@@ -7,12 +7,20 @@ use crate::service::{Result, ServiceError};
 use crate::store::{EndpointFilter, PageRequest, Start, Store};
 
 use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, WebhookPart};
+use super::export_sources;
 
 /// Endpoints that are read at once.
 const PAGE: u32 = 200;
 
-/// All apps with their webhooks and keys. `vault`: with secrets, in clear.
-pub async fn export(store: &dyn Store, vault: Option<&Vault>, now: Timestamp) -> Result<Document> {
+/// All apps with their webhooks, sources and keys; secrets in clear, or left out.
+pub async fn export(
+    store: &dyn Store,
+    vault: &Vault,
+    with_secrets: bool,
+    now: Timestamp,
+) -> Result<Document> {
+    let opened = vault;
+    let vault = with_secrets.then_some(vault);
     let mut apps = Vec::new();
     for app in store.app_list().await? {
         let mut endpoints = endpoints(store, app.id).await?;
@@ -20,6 +28,10 @@ pub async fn export(store: &dyn Store, vault: Option<&Vault>, now: Timestamp) ->
         endpoints.reverse();
         let webhooks = endpoints.iter().map(|endpoint| webhook(endpoint, vault).map(json));
         let webhooks = webhooks.collect::<std::result::Result<_, _>>();
+        let sources = export_sources::all(store, app.id).await?;
+        let sources =
+            sources.iter().map(|source| export_sources::part(source, opened, with_secrets).map(json));
+        let sources = sources.collect::<Result<_>>()?;
         let mut keys = store.key_list(Some(app.id)).await?;
         keys.reverse();
         apps.push(AppPart {
@@ -27,6 +39,7 @@ pub async fn export(store: &dyn Store, vault: Option<&Vault>, now: Timestamp) ->
             name: app.name,
             created_at: Some(app.created_at.to_string()),
             webhooks: webhooks.map_err(|error| ServiceError::Internal(Box::new(error)))?,
+            sources,
             keys: keys.iter().map(|found| json(key(found))).collect(),
         });
     }

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, WebhookPart};
+use super::document::{AppPart, Document, FORM, HeaderPart, KeyPart, SourcePart, WebhookPart};
 use super::export;
 use crate::domain::access::key::SecretHash;
 use crate::domain::endpoint::{
     self, EndpointHeader, EndpointPatch, EndpointSettings, EndpointStatus, HeaderValue,
 };
+use crate::domain::inbound::source::Source;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::{
     ActivityKind, App, AppId, Endpoint, EndpointId, Invalid, Key, Scope, Sealed, SigningSecret, Timestamp,
@@ -38,6 +39,7 @@ pub struct Count {
 pub struct Plan {
     pub apps: Count,
     pub webhooks: Count,
+    pub sources: Count,
     pub keys: Count,
     /// What cannot be taken, each with its place; with any, nothing is.
     pub problems: Vec<String>,
@@ -47,6 +49,8 @@ pub struct Plan {
     new_endpoints: Vec<Endpoint>,
     changed_endpoints: Vec<Endpoint>,
     new_keys: Vec<Key>,
+    pub(super) new_sources: Vec<Source>,
+    pub(super) changed_sources: Vec<Source>,
 }
 
 /// What a plan is made with.
@@ -72,7 +76,7 @@ impl Importer<'_> {
     /// Looks at all of a document and writes nothing.
     pub async fn plan(&self, document: &Document) -> Result<Plan> {
         let mut plan = Plan::default();
-        let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+        let (mut ids, mut source_ids, mut names) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (i, part) in document.apps.iter().enumerate() {
             let place = format!("apps/{i}");
             if !names.insert(&part.name) {
@@ -86,6 +90,12 @@ impl Importer<'_> {
                     self.webhook(&app, part, &place, &mut ids, &mut plan).await?;
                 }
             }
+            for (i, value) in part.sources.iter().enumerate() {
+                let place = format!("{place}/sources/{i}");
+                if let Some(part) = part_of::<SourcePart>(value, &place, &mut plan.problems) {
+                    self.source(&app, part, &place, &mut source_ids, &mut plan).await?;
+                }
+            }
             for (i, value) in part.keys.iter().enumerate() {
                 let place = format!("{place}/keys/{i}");
                 if let Some(part) = part_of::<KeyPart>(value, &place, &mut plan.problems) {
@@ -94,6 +104,7 @@ impl Importer<'_> {
             }
         }
         self.check_limit(&mut plan).await?;
+        self.check_sources(&mut plan).await?;
         Ok(plan)
     }
 
@@ -126,9 +137,11 @@ impl Importer<'_> {
             "webhooks": {
                 "new": plan.webhooks.new, "changed": plan.webhooks.changed, "same": plan.webhooks.same,
             },
+            "sources": { "new": plan.sources.new, "changed": plan.sources.changed, "same": plan.sources.same },
             "keys": { "new": plan.keys.new, "same": plan.keys.same },
         });
-        if plan.apps.new + plan.webhooks.new + plan.webhooks.changed + plan.keys.new == 0 {
+        let sources = plan.sources.new + plan.sources.changed;
+        if plan.apps.new + plan.webhooks.new + plan.webhooks.changed + plan.keys.new + sources == 0 {
             return Ok(());
         }
         let summary = format!(
@@ -141,6 +154,8 @@ impl Importer<'_> {
             new_endpoints: plan.new_endpoints,
             changed_endpoints: plan.changed_endpoints,
             new_keys: plan.new_keys,
+            new_sources: plan.new_sources,
+            changed_sources: plan.changed_sources,
             activity,
         };
         Ok(self.store.import(import).await?)

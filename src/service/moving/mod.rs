@@ -1,4 +1,4 @@
-//! Moving in and out: apps, webhooks and keys as one document ([`document`]), made by [`export`] and taken
+//! Moving in and out: apps, webhooks, sources and keys as one document ([`document`]), made by [`export`] and taken
 //! in by [`import`].
 //!
 //! It is for moving to another server, for keeping a configuration under version control, and for what
@@ -7,6 +7,8 @@
 
 pub mod document;
 pub mod export;
+mod export_sources;
 pub mod import;
+mod import_sources;
 
 pub use document::Document;

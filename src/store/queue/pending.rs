@@ -10,6 +10,7 @@ use crate::domain::attempts::attempt::{AttemptStatus, Budget, Outcome, Trigger};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::inbound::source::EventSource;
 use crate::domain::{AttemptId, EndpointId, Epoch, EventId, ShardSet, Timestamp};
 use crate::store::Result;
 
@@ -107,6 +108,8 @@ pub struct LoadedAttempt {
     pub event_type: EventType,
     pub payload: Bytes,
     pub endpoint: Arc<Endpoint>,
+    /// The source that the event came by.
+    pub from: Option<Arc<EventSource>>,
 }
 
 /// The policy that the end of an attempt is judged by.

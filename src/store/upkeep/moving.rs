@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::domain::inbound::source::Source;
 use crate::domain::{Activity, App, AppId, Endpoint, EndpointId, Key};
 use crate::store::Result;
 
@@ -13,6 +14,9 @@ pub struct Import {
     /// Endpoints that are there, as they are to be.
     pub changed_endpoints: Vec<Endpoint>,
     pub new_keys: Vec<Key>,
+    pub new_sources: Vec<Source>,
+    /// Sources that are there, as they are to be.
+    pub changed_sources: Vec<Source>,
     pub activity: Activity,
 }
 

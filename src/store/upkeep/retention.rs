@@ -41,6 +41,11 @@ pub trait RetentionStore: Send + Sync {
     async fn retention_header_values(&self, limit: u32) -> Result<SweepStep>;
     /// Removes statistics by the minute from before `before`.
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep>;
+    /// Removes requests of the inbound log from before `before`.
+    async fn retention_inbound(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
+    /// Forgets dedupe keys and hourly counts of sources from before `before`, and deleted sources that no event and no
+    /// request refers to.
+    async fn retention_sources(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Removes entries of the activity log from before `before`.
     async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<SweepStep>;
     /// Gives up to `pages` free pages back to the file system, as long as more than a tenth of the file

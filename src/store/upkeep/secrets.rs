@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::alert::AlertTarget;
+use crate::domain::inbound::source::Source;
 use crate::domain::{Activity, Endpoint, Sealed};
 use crate::host::vault::KeyEvidence;
 use crate::store::Result;
@@ -14,6 +15,7 @@ pub type SealAgain<T> = Box<dyn Fn(&mut T) -> std::result::Result<(), String> + 
 pub struct Reseal {
     pub endpoint: SealAgain<Endpoint>,
     pub alert_target: SealAgain<AlertTarget>,
+    pub source: SealAgain<Source>,
     /// The check value of the new key.
     pub key_check: Sealed,
 }
@@ -23,12 +25,13 @@ pub struct Reseal {
 pub struct Resealed {
     pub endpoints: usize,
     pub alert_targets: usize,
+    pub sources: usize,
 }
 
 /// Sealed values of all apps.
 #[async_trait]
 pub trait SecretsStore: Send + Sync {
-    /// Changes every endpoint that is not deleted and every target of alerts, all of them or none. The
+    /// Changes every endpoint and source that is not deleted and every target of alerts, all of them or none. The
     /// inner `Err` is that of `reseal`; nothing is changed then. No server may be running: what it has read
     /// would be written back.
     async fn secrets_reseal(

@@ -137,6 +137,22 @@ async fn the_commands_of_operating_do_what_they_say() {
 }
 
 #[tokio::test]
+async fn the_commands_of_integrations_take_a_request_to_a_receiver() {
+    if !has_tools() {
+        return;
+    }
+    let receiver = Receiver::start().await;
+    let said = run_commands("integrations.md", &receiver).await;
+    for part in [r#""event_type":"uptime_kuma.test""#, r#""error":"not verified""#, r#""title":"ada: play""#]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let got = receiver.next().await;
+    assert_eq!(got.header("x-webhook-event"), Some("uptime_kuma.down"));
+    assert_eq!(got.header("x-postrider-hops"), Some("1"));
+}
+
+#[tokio::test]
 async fn the_commands_of_alerts_make_targets_and_reach_one() {
     if !has_tools() {
         return;

@@ -91,6 +91,18 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
             .unwrap();
     }
 
+    // A source, with requests that hold and that do not, through a proxy that repeats the URL.
+    let verify = json!([{"kind":"token","in":"query","name":"key","secret":"leak-source-secret-51d0"}]);
+    let source = running.post("/v1/sources", json!({ "name": "leaky", "verify": verify })).await;
+    let source_url = source["data"]["attributes"]["url"].as_str().unwrap().to_owned();
+    let source_token = source_url.rsplit('/').next().unwrap().to_owned();
+    for (key, status) in [("leak-source-secret-51d0", 200), ("leak-source-wrong-51d0", 401)] {
+        let url = format!("{source_url}/rest?key={key}");
+        let request =
+            running.client.post(&url).header("x-original-uri", &url).header("cookie", "leak-odd-4411");
+        assert_eq!(request.body("{}").send().await.unwrap().status(), status);
+    }
+
     let raw_key = |secret: &str| {
         use base64::Engine as _;
         let coded = secret.strip_prefix("whsec_").unwrap();
@@ -110,12 +122,15 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
         ("the key that was made", half(key["token"].as_str().unwrap())),
         ("the session", session),
         ("the CSRF token", csrf.as_bytes().to_vec()),
+        ("the secret of a verifier", b"leak-source-secret-51d0".to_vec()),
+        ("the token of a source", source_token.into_bytes()),
         ("a credential in an odd place", b"leak-odd-4411".to_vec()),
         ("the URL of an alert target", b"leak-alert-path-77e2".to_vec()),
         ("the token of an alert target", b"leak-alert-token-0c5d".to_vec()),
     ];
 
     // Its responses to authorized readers.
+    let requests = format!("/v1/sources/{}/requests", source["data"]["id"].as_str().unwrap());
     for path in [
         "/v1/webhooks",
         "/v1/webhooks/deliveries",
@@ -123,6 +138,9 @@ async fn no_secret_is_in_any_log_answer_export_metric_file_or_backup() {
         "/v1/webhooks/deliveries/export?format=csv",
         "/v1/webhooks/deliveries/export?format=jsonl",
         "/v1/webhooks/deliveries/export?format=xlsx",
+        &requests,
+        &format!("{requests}/1"),
+        &format!("{requests}/2"),
         "/v1/activity?per_page=200",
         "/v1/events",
         "/metrics",

@@ -87,6 +87,40 @@ fn http_headers(got: &crate::support::receiver::Received) -> reqwest::header::He
 }
 
 #[tokio::test]
+async fn the_url_of_a_source_goes_on_working_on_another_server() {
+    let (old, new) = (Program::new(), Program::new());
+    let running = old.serve().await;
+    let verify = json!([{"kind":"token","in":"header","name":"X-Token","secret":"s3"}]);
+    let made = running.post("/v1/sources", json!({ "name": "my-app", "verify": verify })).await;
+    let url = made["data"]["attributes"]["url"].as_str().unwrap().to_owned();
+    let file = new.path().join("moved.json").display().to_string();
+    let said = ok(&old, &format!("export --with-secrets {file}")).await;
+    assert!(said.starts_with("exported 1 app, 0 webhooks, 1 key, 1 source to "), "{said}");
+    let said = ok(&new, "import --allow-admin-keys moved.json").await;
+    assert!(said.contains("sources   1 new, 0 changed, 0 unchanged"), "{said}");
+    let said = ok(&new, "import --allow-admin-keys moved.json").await;
+    assert!(said.contains("sources   0 new, 0 changed, 1 unchanged"), "{said}");
+    let moved = new.serve().await;
+    let send = |token: &'static str| {
+        let url = url.replace(&running.base, &moved.base);
+        let request = moved.client.post(url).header("x-token", token).body("{}");
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!((send("s3").await, send("s4").await), (200, 401));
+
+    // Without secrets it is left out where it is not known, and stays as it is where it is.
+    ok(&old, "export plain.json").await;
+    let text = fs::read_to_string(old.path().join("plain.json")).unwrap();
+    assert!(!text.contains("\"s3\"") && !text.contains(url.rsplit('/').next().unwrap()), "{text}");
+    let said = ok(&old, "import --allow-admin-keys plain.json").await;
+    assert!(said.contains("sources   0 new, 0 changed, 1 unchanged"), "{said}");
+    let third = Program::new();
+    fs::write(third.path().join("plain.json"), text).unwrap();
+    let (code, said, notes) = third.run("import --allow-admin-keys plain.json").await;
+    assert!(code == Some(0) && !said.contains("sources") && notes.contains("left out"), "{said}{notes}");
+}
+
+#[tokio::test]
 async fn without_secrets_what_is_there_keeps_its_own_and_what_is_new_gets_one() {
     let (old, new) = (Program::new(), Program::new());
     let id = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";

@@ -108,6 +108,7 @@ impl Bench {
             event_type: EventType::parse("license.assigned").unwrap(),
             payload: Bytes::from_static(PAYLOAD),
             endpoint: Arc::new(endpoint),
+            from: None,
         }
     }
 

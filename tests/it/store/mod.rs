@@ -19,6 +19,7 @@ mod queue;
 mod recent;
 mod retention;
 mod sessions;
+mod sources;
 mod stats;
 
 use std::sync::Arc;

@@ -13,6 +13,8 @@ fn import(apps: Vec<App>, endpoints: Vec<Endpoint>, keys: Vec<Key>) -> Import {
         new_endpoints: endpoints,
         changed_endpoints: vec![],
         new_keys: keys,
+        new_sources: vec![],
+        changed_sources: vec![],
         activity: activity(ActivityKind::Imported),
     }
 }

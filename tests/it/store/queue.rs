@@ -136,6 +136,7 @@ async fn an_attempt_is_loaded_with_all_that_sending_needs() {
             event_type: event_type("a.b"),
             payload: b"[1]".to_vec().into(),
             endpoint: Arc::new(endpoint.clone()),
+            from: None,
         }
     );
     world.finish(ids[0], answered(200, now())).await;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::params;
 use crate::domain::health::{ActivityLabel, ResponseLabel, SuccessLabel};
+use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::signing::verification::{Reason, Scheme};
 use crate::domain::{ActivityKind, AttemptStatus, ErrorKind, JobKind, JobStatus, Trigger};
 use crate::http::document::openapi::{Detail, SPAN};
@@ -13,6 +14,7 @@ pub(super) fn details() -> Vec<Detail> {
     let mut all = recovery();
     all.extend(figures());
     all.extend(verification());
+    all.extend(sources());
     all
 }
 
@@ -75,6 +77,50 @@ fn figures() -> Vec<Detail> {
         ("ActivityAttributes", "kind", json!({ "enum": ActivityKind::WORDS })),
         ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),
         ("ActivityAttributes", "app_id", uuid),
+    ]
+}
+
+fn sources() -> Vec<Detail> {
+    let uuid = json!({ "format": "uuid" });
+    let object = json!({ "type": "object", "additionalProperties": {} });
+    let maybe = json!({ "type": "object", "nullable": true, "additionalProperties": {} });
+    let list = json!({ "type": "array", "items": { "type": "object", "additionalProperties": {} } });
+    let rate = json!({ "oneOf": [{ "type": "string" }, { "type": "integer", "minimum": 0, "maximum": 0 }] });
+    let challenge = json!({
+        "oneOf": [
+            { "type": "string", "nullable": true },
+            { "type": "object", "additionalProperties": {} },
+        ],
+    });
+    let methods = json!({ "items": { "type": "string", "enum": ["POST", "PUT", "GET"] }, "minItems": 1 });
+    vec![
+        ("Source", "id", uuid.clone()),
+        ("SourceAttributes", "verify", list),
+        ("SourceAttributes", "challenge", challenge.clone()),
+        ("SourceAttributes", "response", object.clone()),
+        ("SourceAttributes", "summary", maybe.clone()),
+        ("SourceAttributes", "rate_limit", rate.clone()),
+        ("SourceAttributes", "preset", maybe.clone()),
+        ("SourceInput", "name", json!({ "pattern": "^[a-z0-9_-]+$" })),
+        ("SourceInput", "methods", methods),
+        ("SourceInput", "challenge", challenge),
+        ("SourceInput", "response", maybe.clone()),
+        ("SourceInput", "summary", maybe.clone()),
+        ("SourceInput", "rate_limit", rate),
+        ("SourceInput", "preset", maybe.clone()),
+        ("SourcePreviewInput", "source", object.clone()),
+        ("SourcePreviewInput", "source_id", uuid.clone()),
+        ("SourcePreviewInput", "request", object.clone()),
+        ("InboundRequestAttributes", "source_id", uuid.clone()),
+        ("InboundRequestAttributes", "outcome", json!({ "enum": InboundOutcome::WORDS })),
+        ("InboundRequestAttributes", "headers", object.clone()),
+        ("InboundRequestAttributes", "query", object.clone()),
+        ("InboundRequestAttributes", "body", json!({ "type": "string", "nullable": true })),
+        ("SourcePreviewAttributes", "summary", maybe),
+        ("SourcePreviewAttributes", "response", object.clone()),
+        ("SourcePreviewWebhook", "id", uuid),
+        ("PresetAttributes", "source", object.clone()),
+        ("PresetAttributes", "webhook", object),
     ]
 }
 

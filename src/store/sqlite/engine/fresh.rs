@@ -163,6 +163,7 @@ impl Memory {
             event_type,
             payload,
             endpoint,
+            from: None,
         })
     }
 }
@@ -221,6 +222,7 @@ mod tests {
                 event_type: EventType::parse("a").unwrap(),
                 payload: Bytes::new(),
                 endpoint: self.endpoint.clone(),
+                from: None,
             };
             self.fresh.keep_endpoints(generation, &[job]);
         }

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::domain::alert::Form;
 use crate::domain::attempts::hold::HoldReason;
+use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::{
     ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
     EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, Origin, Role,
-    Scopes, Sealed, SessionId, Span, Timestamp, Trigger, UserId,
+    Scopes, Sealed, SessionId, SourceId, Span, Timestamp, Trigger, UserId,
 };
 use crate::store::sqlite::engine::error::{Fault, fault};
 
@@ -34,7 +35,7 @@ macro_rules! uuid_columns {
         }
     )*};
 }
-uuid_columns!(AlertTargetId, AppId, EndpointId, EventId, JobId, SessionId, UserId);
+uuid_columns!(AlertTargetId, AppId, EndpointId, EventId, JobId, SessionId, SourceId, UserId);
 
 macro_rules! enum_columns {
     ($($name:ident),*) => {$(
@@ -63,7 +64,8 @@ enum_columns!(
     Role,
     ActivityKind,
     JobKind,
-    JobStatus
+    JobStatus,
+    InboundOutcome
 );
 
 impl FromSql for Timestamp {
@@ -153,6 +155,8 @@ row_numbers!(
     TypeRow,
     /// Of the table `jobs`.
     JobRow,
+    /// Of the table `sources`.
+    SourceRow,
 );
 
 /// The budget that a `schedule_used` column means.

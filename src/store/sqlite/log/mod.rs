@@ -4,6 +4,7 @@
 //!   covers, [`walk`] reads it, [`merge`] joins several streams in order, [`named`] has the rows that an id names.
 //! * [`event_list`], [`events`]: the list of events, and single ones.
 //! * [`export`], [`live`], [`recent`]: other ways to read the log.
+//! * [`sources`]: sources and the inbound log.
 //! * [`overview`], [`statistics`]: figures from the roll-ups.
 
 pub(super) mod class;
@@ -17,6 +18,7 @@ pub(super) mod named;
 pub(super) mod overview;
 pub(super) mod plan;
 pub(super) mod recent;
+pub(super) mod sources;
 pub(super) mod statistics;
 pub(super) mod walk;
 

@@ -6,6 +6,7 @@
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
 //! * [`shards`]: the epochs of shards.
 //! * [`trouble`]: an endpoint's failures and its hold. [`announce`]: the app is told of them.
+//! * [`sources`], [`inbound`]: URLs for other programs, and their requests.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
 //! * [`filter`]: the log's filters as conditions in SQL.
@@ -26,7 +27,9 @@ pub(super) mod filter;
 pub(super) mod finish;
 pub(super) mod header_text;
 pub(super) mod header_values;
+pub(super) mod inbound;
 pub(super) mod manual;
 pub(super) mod pending;
 pub(super) mod shards;
+pub(super) mod sources;
 pub(super) mod trouble;

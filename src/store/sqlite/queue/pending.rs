@@ -20,9 +20,9 @@ use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
-use crate::store::sqlite::queue::{attempts, endpoints, finish, trouble};
+use crate::store::sqlite::queue::{attempts, endpoints, finish, sources, trouble};
 
-use crate::store::sqlite::engine::rows::EndpointRow;
+use crate::store::sqlite::engine::rows::{EndpointRow, EventRow};
 use crate::store::{
     Due, DueHold, EndpointQueue, FinishRules, Finished, Line, LoadedAttempt, Oldest, QueueStore, Queued,
     Result, SentAs,
@@ -83,7 +83,7 @@ pub(crate) const URGENT: &str = "SELECT t.id, p.uid, t.due_at \
      WHERE t.status = 'pending' AND t.urgent IS NOT NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
      ORDER BY t.due_at, t.id";
 
-pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint \
+pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint, t.event \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
@@ -229,9 +229,13 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             let (event_id, event_type): (EventId, EventType) = (row.get(3)?, row.get(4)?);
             let (attempt, trigger): (u32, Trigger) = (row.get(0)?, row.get(1)?);
             let payload: Vec<u8> = row.get(5)?;
-            Ok((attempt, trigger, rows::budget(row.get(2)?), event_id, event_type, payload, row.get(6)?))
+            let (endpoint, event): (EndpointRow, EventRow) = (row.get(6)?, row.get(7)?);
+            let budget = rows::budget(row.get(2)?);
+            Ok((attempt, trigger, budget, event_id, event_type, payload, (endpoint, event)))
         });
-        let Some((attempt, trigger, budget, event_id, event_type, payload, row)) = found.optional()? else {
+        let Some((attempt, trigger, budget, event_id, event_type, payload, (row, event))) =
+            found.optional()?
+        else {
             continue;
         };
         let endpoint = match known.get(&row) {
@@ -252,6 +256,7 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             event_type,
             payload,
             endpoint,
+            from: sources::of_event(conn, event)?.map(Arc::new),
         });
     }
     Ok(jobs)

@@ -3,12 +3,20 @@
 use async_trait::async_trait;
 use rusqlite::OptionalExtension as _;
 
+use crate::domain::inbound::source::Source;
 use crate::domain::{AppId, EndpointId};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::{activity, apps, keys};
-use crate::store::sqlite::queue::endpoints;
-use crate::store::{Import, MovingStore, Result};
+use crate::store::sqlite::queue::{endpoints, sources};
+use crate::store::{Import, MovingStore, Result, SourceWrite};
+
+fn written(written: SourceWrite, source: &Source) -> rusqlite::Result<()> {
+    match written {
+        SourceWrite::Written => Ok(()),
+        _ => Err(fault(format!("the source {:?} could not be written", source.settings.name))),
+    }
+}
 
 #[async_trait]
 impl MovingStore for SqliteStore {
@@ -37,6 +45,12 @@ impl MovingStore for SqliteStore {
             }
             for key in &import.new_keys {
                 keys::insert(tx, key)?;
+            }
+            for source in &import.changed_sources {
+                written(sources::update(tx, source, None)?, source)?;
+            }
+            for source in &import.new_sources {
+                written(sources::insert(tx, source, u32::MAX)?, source)?;
             }
             activity::append(tx, &import.activity)
         })

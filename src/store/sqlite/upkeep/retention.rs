@@ -15,7 +15,7 @@ use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, AttemptId, Span, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
+use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
@@ -148,6 +148,7 @@ fn drop_if_unused(conn: &Connection, event: EventRow) -> rusqlite::Result<()> {
         conn.prepare_cached(HAS_KEY)?.query_row(params![event, created_at], |row| row.get(0))?;
     if !keyed {
         conn.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([event])?;
+        conn.prepare_cached("DELETE FROM event_extras WHERE event = ?1")?.execute([event])?;
     }
     Ok(())
 }
@@ -193,6 +194,33 @@ fn sweep_minutes(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> 
     tx.prepare_cached(DELETE_TIMES)?.execute(params![endpoint, minute])?;
     let next = if gone >= limit as usize { after } else { endpoint.0 };
     Ok(SweepStep { removed: gone as u64, next: Some(next) })
+}
+
+pub(crate) const DELETE_INBOUND: &str = "DELETE FROM inbound WHERE id IN \
+     (SELECT id FROM (SELECT id, received_at FROM inbound ORDER BY id LIMIT ?2) WHERE received_at < ?1)";
+
+fn sweep_inbound(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
+    // Their details go with them: the table says ON DELETE CASCADE.
+    let gone = tx.prepare_cached(DELETE_INBOUND)?.execute(params![before, limit])?;
+    Ok(all_or_more(gone, limit))
+}
+
+pub(crate) const DELETE_SEEN: &str = "DELETE FROM inbound_seen WHERE (source, digest) IN \
+     (SELECT source, digest FROM inbound_seen INDEXED BY inbound_seen_age \
+     WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)";
+/// A few hundred sources have a day of hours each.
+pub(crate) const DELETE_INBOUND_HOURS: &str = "DELETE FROM inbound_hours WHERE hour < ?1";
+pub(crate) const DELETE_SOURCES: &str = "DELETE FROM sources WHERE deleted_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM event_extras x WHERE x.source = sources.id) \
+     AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.source = sources.id)";
+
+fn sweep_sources(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
+    let gone = tx.prepare_cached(DELETE_SEEN)?.execute(params![before, limit])?;
+    if gone < limit as usize {
+        tx.prepare_cached(DELETE_INBOUND_HOURS)?.execute([slot_of(before, HOUR_MS) - 1])?;
+        tx.prepare_cached(DELETE_SOURCES)?.execute([])?;
+    }
+    Ok(all_or_more(gone, limit))
 }
 
 fn sweep_activity(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
@@ -262,6 +290,14 @@ impl RetentionStore for SqliteStore {
 
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
         self.write_freeing("sweeping statistics", move |tx| sweep_minutes(tx, after, before, limit)).await
+    }
+
+    async fn retention_inbound(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
+        self.write_freeing("sweeping the inbound log", move |tx| sweep_inbound(tx, before, limit)).await
+    }
+
+    async fn retention_sources(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
+        self.write_freeing("forgetting dedupe keys", move |tx| sweep_sources(tx, before, limit)).await
     }
 
     async fn retention_activity(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {

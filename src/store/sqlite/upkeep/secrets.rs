@@ -7,6 +7,7 @@ use crate::host::vault::KeyEvidence;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::{activity, alerts};
 use crate::store::sqlite::queue::endpoints::{COLUMNS, endpoint, put};
+use crate::store::sqlite::queue::sources;
 use crate::store::sqlite::upkeep::key_check;
 use crate::store::{Reseal, Resealed, Result, SecretsStore};
 
@@ -24,12 +25,14 @@ impl SecretsStore for SqliteStore {
             let mut all: Vec<Endpoint> =
                 tx.prepare(&sql)?.query_map([], endpoint)?.collect::<rusqlite::Result<_>>()?;
             let mut targets = alerts::all(tx)?;
+            let mut sources = sources::all(tx)?;
             // All are tried before one is written: a transaction is for all of them or none.
             let mut again = all.iter_mut().map(|endpoint| (reseal.endpoint)(endpoint));
             let mut targets_again = targets.iter_mut().map(|target| (reseal.alert_target)(target));
-            let sealed: std::result::Result<(), String> =
-                again.by_ref().chain(targets_again.by_ref()).collect();
-            drop((again, targets_again));
+            let mut sources_again = sources.iter_mut().map(|source| (reseal.source)(source));
+            let each = again.by_ref().chain(targets_again.by_ref()).chain(sources_again.by_ref());
+            let sealed: std::result::Result<(), String> = each.collect();
+            drop((again, targets_again, sources_again));
             if let Err(why) = sealed {
                 return Ok(Err(why));
             }
@@ -40,9 +43,12 @@ impl SecretsStore for SqliteStore {
             for target in &targets {
                 alerts::update(tx, target)?;
             }
+            for source in &sources {
+                sources::update(tx, source, None)?;
+            }
             key_check::put(tx, &reseal.key_check)?;
             activity::append(tx, &activity)?;
-            Ok(Ok(Resealed { endpoints: all.len(), alert_targets: targets.len() }))
+            Ok(Ok(Resealed { endpoints: all.len(), alert_targets: targets.len(), sources: sources.len() }))
         })
         .await
     }

@@ -1,0 +1,11 @@
+//! Sources: URLs that take requests of other programs.
+//!
+//! * [`manage`]: create, read, change, delete; a new URL.
+//! * [`receive`]: a request to such a URL, step by step. [`readied`]: a source with everything parsed and opened.
+//! * [`requests`]: the inbound log, and replaying a request of it. [`preview`]: what would become of a request.
+
+pub mod manage;
+pub mod preview;
+pub mod readied;
+pub mod receive;
+pub mod requests;

@@ -1,0 +1,262 @@
+//! What would become of a request to a source: every step with its result. Nothing is stored.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::domain::expr::{Budget, Json, Scope};
+use crate::domain::gallery;
+use crate::domain::inbound::input;
+use crate::domain::inbound::mapper::event;
+use crate::domain::inbound::payload;
+use crate::domain::inbound::request::InboundRequest;
+use crate::domain::inbound::source::{Guard, PresetMark, Source, TokenHash};
+use crate::domain::pattern::any_matches;
+use crate::domain::shaping::summary::Summary;
+use crate::domain::values::invalid::Complaints;
+use crate::domain::{EndpointId, EndpointStatus, Invalid, Sealed, SourceId};
+use crate::host::clock::Clock;
+use crate::host::vault::Vault;
+use crate::service::sources::manage::expanded;
+use crate::service::sources::readied::ReadySource;
+use crate::service::sources::receive::{InboundAnswer, Receiver, answer_of};
+use crate::service::sources::requests::InboundLog;
+use crate::service::{Caller, Result, ServiceError};
+use crate::store::{EndpointFilter, PageRequest, Start, Store};
+
+/// Endpoints that a preview looks at.
+const ENDPOINTS_MAX: u32 = 200;
+
+/// Which source a preview is of.
+#[derive(Debug, Clone)]
+pub enum PreviewSource {
+    /// JSON attributes, perhaps with a recipe.
+    Given(Map<String, Value>),
+    Stored(SourceId),
+}
+
+/// Which request a preview is with.
+#[derive(Debug, Clone)]
+pub enum PreviewRequest {
+    Given(Box<InboundRequest>),
+    /// One of the inbound log of the stored source.
+    Stored(i64),
+    /// One of the gallery: `github/release`.
+    Sample(String),
+}
+
+/// The result of a verifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifierVerdict {
+    pub kind: &'static str,
+    /// Why it does not hold.
+    pub reason: Option<String>,
+}
+
+/// What would become of a request.
+#[derive(Debug, Clone)]
+pub struct SourcePreview {
+    pub verify: Vec<VerifierVerdict>,
+    pub mapped: Option<MappedPreview>,
+    /// Why there is no event, or a template failed.
+    pub error: Option<String>,
+    pub warnings: Vec<String>,
+    pub response: InboundAnswer,
+}
+
+/// The event that a request would become.
+#[derive(Debug, Clone)]
+pub struct MappedPreview {
+    pub event_type: String,
+    pub dedupe: Option<String>,
+    pub resource_id: Option<String>,
+    pub is_accepted: bool,
+    pub payload: Bytes,
+    pub summary: Summary,
+    /// Id, name, and whether it would get the event.
+    pub endpoints: Vec<(EndpointId, String, bool)>,
+}
+
+/// The use cases of previews.
+pub struct Previews {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    vault: Arc<Vault>,
+    receiver: Arc<Receiver>,
+    log: Arc<InboundLog>,
+}
+
+impl Previews {
+    /// Joins the parts.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        vault: Arc<Vault>,
+        receiver: Arc<Receiver>,
+        log: Arc<InboundLog>,
+    ) -> Previews {
+        Previews { store, clock, vault, receiver, log }
+    }
+
+    /// What would become of a request.
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        source: PreviewSource,
+        request: PreviewRequest,
+    ) -> Result<SourcePreview> {
+        let ready = self.ready(caller, &source).await?;
+        let request = self.request(caller, &source, &ready, request).await?;
+        let now = self.clock.now();
+        let verify = ready.guard.verify.iter().map(|verifier| VerifierVerdict {
+            kind: verifier.kind(),
+            reason: verifier.verify(&request, now).err(),
+        });
+        let mut preview = SourcePreview {
+            verify: verify.collect(),
+            mapped: None,
+            error: None,
+            warnings: warnings(&ready),
+            response: answer_of(&ready, None),
+        };
+        let body = match payload::read(&request, self.receiver.reading(&ready)) {
+            Ok(body) => body,
+            Err(unreadable) => {
+                preview.error = Some(unreadable.reason().to_owned());
+                return Ok(preview);
+            }
+        };
+        let mapped = ready.mapper.map(&request, &body, &now.to_string());
+        let text = String::from_utf8_lossy(&body.payload);
+        let parsed = Json::parse(&text).unwrap_or(Json::Null);
+        let settings = &ready.source.settings;
+        let (event_type, created_at) = (mapped.event_type.to_string(), now.to_string());
+        let mut scope = Scope::new();
+        scope.lend("payload", &parsed);
+        scope.set("payload_text", Json::text(text.as_ref()));
+        scope.set("event", event(&settings.name, &created_at, Some(&mapped.event_type)));
+        let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
+        let summary = templates.render(&scope, &event_type, &mut Budget::render());
+        preview.error = mapped.failure.or_else(|| mapped.unmapped.map(str::to_owned));
+        preview.mapped = Some(MappedPreview {
+            dedupe: mapped.dedupe,
+            resource_id: mapped.resource_id,
+            is_accepted: mapped.is_accepted,
+            endpoints: self.endpoints(caller, &mapped.event_type).await?,
+            event_type,
+            summary,
+            payload: body.payload.clone(),
+        });
+        Ok(preview)
+    }
+
+    async fn ready(&self, caller: &Caller, source: &PreviewSource) -> Result<ReadySource> {
+        let fields = match source {
+            PreviewSource::Stored(id) => {
+                let found = self.store.source_get(caller.app_id, *id).await?;
+                return ReadySource::of(&self.vault, found.ok_or(ServiceError::NotFound("source"))?);
+            }
+            PreviewSource::Given(fields) => fields.clone(),
+        };
+        let within = |Invalid(errors): Invalid| {
+            let moved = errors.into_iter().map(|mut error| {
+                error.pointer.insert_str(0, "/source");
+                error
+            });
+            Invalid(moved.collect())
+        };
+        let (fields, preset) = expanded(fields).map_err(|error| match error {
+            ServiceError::Invalid(invalid) => ServiceError::Invalid(within(invalid)),
+            other => other,
+        })?;
+        let mut errors = Complaints::default();
+        let (settings, guard) = input::read(&fields, &Guard::default(), &mut errors);
+        if !errors.is_empty() {
+            return Err(within(Invalid(errors.into_vec())).into());
+        }
+        let (now, id) = (self.clock.now(), SourceId::new(self.clock.now()));
+        let source = Source {
+            id,
+            app_id: caller.app_id,
+            settings,
+            token_hash: TokenHash([0; 32]),
+            token: Sealed(vec![]),
+            old_token: None,
+            guard: self.vault.seal_source(id, "guard", &guard.in_clear().to_string()),
+            preset: preset.map(|p| PresetMark {
+                name: p.name.clone(),
+                version: p.version,
+                digest: String::new(),
+            }),
+            created_at: now,
+            updated_at: now,
+        };
+        ReadySource::of(&self.vault, source)
+    }
+
+    async fn request(
+        &self,
+        caller: &Caller,
+        source: &PreviewSource,
+        ready: &ReadySource,
+        request: PreviewRequest,
+    ) -> Result<InboundRequest> {
+        let url = self.receiver.url(ready).unwrap_or_default();
+        let found = match (request, source) {
+            (PreviewRequest::Given(request), _) => *request,
+            (PreviewRequest::Sample(name), _) => {
+                let sample = gallery::sample(&name).ok_or_else(|| {
+                    Invalid::one("/request/sample", "is not a sample; see GET /v1/gallery/sources")
+                })?;
+                sample.request.clone()
+            }
+            (PreviewRequest::Stored(id), PreviewSource::Stored(source)) => {
+                let detail = self.log.get(caller, *source, id).await?;
+                let (request, body) = self.log.stored(ready, &detail)?;
+                InboundRequest { body: body.payload, ..request }
+            }
+            (PreviewRequest::Stored(_), PreviewSource::Given(_)) => {
+                let message = "belongs to a stored source; give source_id beside it";
+                return Err(Invalid::one("/request/request_id", message).into());
+            }
+        };
+        Ok(InboundRequest { url, ..found })
+    }
+
+    /// The endpoints of the app, and whether they would get an event of this type.
+    async fn endpoints(
+        &self,
+        caller: &Caller,
+        event_type: &crate::domain::EventType,
+    ) -> Result<Vec<(EndpointId, String, bool)>> {
+        let page = PageRequest { start: Start::Page(1), per_page: ENDPOINTS_MAX };
+        let found = self.store.endpoint_list(caller.app_id, EndpointFilter::default(), page).await?;
+        let wanted = |endpoint: crate::domain::Endpoint| {
+            let is_wanted = endpoint.status != EndpointStatus::Disabled
+                && any_matches(&endpoint.settings.events, event_type);
+            (endpoint.id, endpoint.settings.name, is_wanted)
+        };
+        Ok(found.rows.into_iter().map(wanted).collect())
+    }
+}
+
+/// What is allowed and may surprise.
+fn warnings(ready: &ReadySource) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if ready.guard.verify.is_empty() {
+        let text = "Nothing but the URL protects this source: anybody who knows it can send events.";
+        warnings.push(text.to_owned());
+    }
+    let is_signed = ready.guard.verify.iter().any(|verifier| verifier.kind() == "hmac");
+    let mapping = &ready.source.settings.mapping;
+    let from_headers = [&mapping.event_type, &mapping.dedupe]
+        .into_iter()
+        .any(|template| template.as_ref().is_some_and(|text| text.contains("headers")));
+    if is_signed && from_headers {
+        let text =
+            "The event type or the dedupe key comes from a header, which the signature does not cover.";
+        warnings.push(text.to_owned());
+    }
+    warnings
+}

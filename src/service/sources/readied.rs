@@ -1,0 +1,104 @@
+//! A source, ready for requests: secrets opened, templates parsed. Kept until the source changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::domain::inbound::input;
+use crate::domain::inbound::mapper::Mapper;
+use crate::domain::inbound::source::{Guard, Source};
+use crate::domain::values::invalid::Complaints;
+use crate::domain::values::rate::Rate;
+use crate::domain::{SourceId, Timestamp};
+use crate::host::vault::Vault;
+use crate::service::people::buckets::{self, Buckets};
+use crate::service::{Result, ServiceError};
+
+/// Large bodies of one source that are read at once.
+const LARGE_BODIES: usize = 16;
+/// The most sources that are kept.
+const KEPT_MAX: usize = 2_000;
+
+/// A source with everything opened and parsed.
+pub struct ReadySource {
+    pub source: Source,
+    pub guard: Guard,
+    pub mapper: Mapper,
+    /// Lower-case names of headers whose values are not shown.
+    pub hidden_headers: Vec<String>,
+    /// Names of query parameters whose values are not shown.
+    pub hidden_parameters: Vec<String>,
+    /// For bodies that are large: few of one source are read at once.
+    pub large_bodies: Arc<Semaphore>,
+    rate: Option<Mutex<Buckets<()>>>,
+}
+
+impl ReadySource {
+    /// Opens the secrets and parses the templates.
+    pub fn of(vault: &Vault, source: Source) -> Result<ReadySource> {
+        let guard = open_guard(vault, &source)?;
+        let mapper = Mapper::of(&source.settings).map_err(|e| damaged(e.to_string()))?;
+        Ok(ReadySource {
+            hidden_headers: guard.hidden_headers(),
+            hidden_parameters: guard.hidden_parameters(),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+            rate: buckets_of(&source.settings.mapping.rate_limit),
+            guard,
+            mapper,
+            source,
+        })
+    }
+
+    /// Counts a request against the limit of the source; seconds until there is room again.
+    pub fn count(&self, now: Timestamp) -> Option<u64> {
+        let mut buckets = self.rate.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.take((), 1, now).wait_secs
+    }
+}
+
+/// `None`: no limit.
+fn buckets_of(rate: &str) -> Option<Mutex<Buckets<()>>> {
+    let rate = Rate::parse(rate).filter(|rate| rate.limit() > 0)?;
+    let rate = buckets::Rate { limit: rate.limit(), period_ms: rate.period_ms() };
+    Some(Mutex::new(Buckets::new(rate, 1)))
+}
+
+fn damaged(what: String) -> ServiceError {
+    ServiceError::Internal(format!("a stored source cannot be read: {what}").into())
+}
+
+/// The verifiers and the challenge of a source, with their secrets.
+pub(crate) fn open_guard(vault: &Vault, source: &Source) -> Result<Guard> {
+    let text = vault.open_source(source.id, "guard", &source.guard);
+    let text = text.map_err(|e| ServiceError::Internal(Box::new(e)))?;
+    let mut fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+    fields.insert("name".to_owned(), Value::from(source.settings.name.as_str()));
+    let mut errors = Complaints::default();
+    let (_, guard) = input::read(&fields, &Guard::default(), &mut errors);
+    match errors.into_vec().first() {
+        None => Ok(guard),
+        Some(error) => Err(damaged(format!("{} {}", error.pointer, error.message))),
+    }
+}
+
+/// Sources that were used lately.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<HashMap<SourceId, Arc<ReadySource>>>);
+
+impl Kept {
+    /// The source with everything opened and parsed; done again only when it was changed.
+    pub(crate) fn ready(&self, vault: &Vault, source: Source) -> Result<Arc<ReadySource>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = kept.get(&source.id).filter(|ready| ready.source == source) {
+            return Ok(ready.clone());
+        }
+        let ready = Arc::new(ReadySource::of(vault, source)?);
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(ready.source.id, ready.clone());
+        Ok(ready)
+    }
+}
