@@ -155,6 +155,7 @@ impl Svix<'_> {
             url: endpoint.url,
             description: Some(endpoint.description).filter(|text| !text.is_empty()),
             events: event_types.unwrap_or(vec!["*".to_owned()]),
+            filter: None,
             headers: headers.map(|(name, value)| (name, HeaderPart::Plain(value))).collect(),
             encrypted: false,
             retry_schedule: None,

@@ -112,6 +112,8 @@ settings! {
     description: Option<String>, changed by Change<String>;
     /// Never empty.
     events: Vec<EventPattern>, changed by Option<Vec<EventPattern>>;
+    /// An expression over the event; `None`: every event that the patterns match.
+    filter: Option<String>, changed by Change<String>;
     headers: Vec<EndpointHeader>, changed by Option<Vec<EndpointHeader>>;
     /// Whether bodies are sent as JWE.
     encrypted: bool, changed by Option<bool>;
@@ -175,6 +177,8 @@ pub struct Endpoint {
     pub retired_secrets: Vec<RetiredSecret>,
     /// Failed attempts since the last 2xx.
     pub consecutive_failures: u32,
+    /// When its filter could last not decide, and why; a sentence.
+    pub filter_error: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -194,6 +198,7 @@ impl Endpoint {
             settings,
             status: EndpointStatus::Active,
             status_reason: None,
+            filter_error: None,
             secret,
             retired_secrets: vec![],
             consecutive_failures: 0,

@@ -108,6 +108,8 @@ pub struct Event {
     pub resource_id: Option<String>,
     /// How many endpoints it went to when it was accepted.
     pub deliveries: u32,
+    /// How many endpoints whose patterns match it declined it by their filters.
+    pub filtered: u32,
     pub created_at: Timestamp,
 }
 

@@ -4,6 +4,7 @@
 //! * [`attempts`]: a delivery and its attempts; the transition function; retry times; bulk jobs.
 //! * [`signing`]: secrets, signatures, and why a signature does not verify.
 //! * [`network`]: which addresses may be reached at all.
+//! * [`delivery_filter`]: which events an endpoint wants, by their content.
 //! * [`filter`]: which rows of a list are selected, and their order.
 //! * [`condition`]: an endpoint's failures and its hold. [`health`]: how an endpoint is doing.
 //! * [`alert`]: what people are notified of.
@@ -20,6 +21,7 @@ pub mod access;
 pub mod alert;
 pub mod attempts;
 pub mod condition;
+pub mod delivery_filter;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;

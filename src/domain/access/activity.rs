@@ -71,6 +71,7 @@ words! {
         DeliveryBulkRetried = "delivery.bulk_retried",
         EndpointRecovered = "endpoint.recovered",
         EndpointSentNow = "endpoint.sent_now",
+        EndpointFilterFailed = "endpoint.filter_failed",
         EventReplayed = "event.replayed",
         /// A bulk job was stopped.
         JobCancelled = "job.cancelled",

@@ -33,7 +33,7 @@ const OVERLAP_DEFAULT: &str = "24h";
 
 /// Known because reads show them; taken and left alone, so that what was read can be written back.
 const READ_ONLY: &[&str] =
-    &["status_reason", "consecutive_failures", "hold", "missed", "created_at", "updated_at"];
+    &["status_reason", "consecutive_failures", "hold", "missed", "filter_error", "created_at", "updated_at"];
 
 /// The operations.
 pub struct EndpointsApi;

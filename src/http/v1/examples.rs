@@ -91,6 +91,8 @@ fn webhook() -> Value {
             "status": "active",
             "status_reason": null,
             "events": ["license.*", "user.created"],
+            "filter": null,
+            "filter_error": null,
             "headers": { "Authorization": { "value": "********", "secret": true } },
             "encrypted": false,
             "retry_schedule": ["2m", "8m", "20m"],
@@ -208,7 +210,7 @@ fn event_input() -> Value {
 
 fn event() -> Value {
     let attributes = json!({
-        "event_type": "license.assigned", "resource_id": "L-1", "deliveries": 1, "created_at": TIME,
+        "event_type": "license.assigned", "resource_id": "L-1", "deliveries": 1, "filtered": 0, "created_at": TIME,
     });
     json!({ "type": "event", "id": EVENT, "attributes": attributes })
 }

@@ -258,6 +258,7 @@ fn split_endpoint_input(schemas: &mut Map<String, Value>) {
         ("consecutive_failures", "integer"),
         ("hold", "object"),
         ("missed", "object"),
+        ("filter_error", "string"),
         ("created_at", "string"),
         ("updated_at", "string"),
     ] {

@@ -321,6 +321,8 @@ pub struct EventAttributes {
     pub resource_id: Option<String>,
     /// How many webhooks it goes to.
     pub deliveries: u32,
+    /// How many webhooks whose patterns match declined it by their filters.
+    pub filtered: u32,
     /// RFC 3339, UTC.
     pub created_at: String,
     /// The payload. In the detail only.
@@ -343,6 +345,7 @@ impl EventResource {
                 event_type: event.event_type.to_string(),
                 resource_id: event.resource_id.clone(),
                 deliveries: event.deliveries,
+                filtered: event.filtered,
                 created_at: time(event.created_at),
                 payload: None,
                 attempts: None,

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::domain::attempts::retry::Schedule;
+use crate::domain::delivery_filter;
 use crate::domain::endpoint::{
     self, DESCRIPTION_MAX_CHARS, EndpointPatch, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS,
     RATE_LIMIT_MAX, TIMEOUT_MAX_MS,
@@ -63,6 +64,7 @@ pub fn read<'a>(
         name: input.nullable("name", "a string", |name| check_text(name, NAME_MAX_CHARS)).or_default(),
         description: input.nullable("description", "a string", |t| check_text(t, DESCRIPTION_MAX_CHARS)),
         events: input.events(),
+        filter: input.nullable("filter", "a string", |text: String| delivery_filter::check(&text)),
         headers: None,
         encrypted: input.value("encrypted", "true or false", Ok),
         retry_schedule: input.schedule(),

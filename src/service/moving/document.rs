@@ -60,6 +60,8 @@ pub struct WebhookPart {
     #[serde(default)]
     pub description: Option<String>,
     pub events: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     #[serde(default)]
     pub headers: BTreeMap<String, HeaderPart>,
     #[serde(default)]

@@ -94,6 +94,7 @@ pub(super) fn webhook(
         url: settings.url.clone(),
         description: settings.description.clone(),
         events: settings.events.iter().map(ToString::to_string).collect(),
+        filter: settings.filter.clone(),
         headers,
         encrypted: settings.encrypted,
         retry_schedule: settings

@@ -38,6 +38,10 @@ pub struct EndpointAttributes {
     pub status_reason: Option<String>,
     /// Patterns of the event types it wants: a type, a type followed by `.*`, or `*`.
     pub events: Vec<String>,
+    /// An expression over the event; null = every event that the patterns match. See `docs/integrations-language.md`.
+    pub filter: Option<String>,
+    /// When the filter could last not decide, and why; the event was delivered then.
+    pub filter_error: Option<String>,
     /// Headers of every request: name → string, or name → `{"value","secret":true}`, which reads back
     /// masked.
     pub headers: Any<Value>,
@@ -170,6 +174,8 @@ impl EndpointResource {
                 status: endpoint.status.to_string(),
                 status_reason: endpoint.status_reason.clone(),
                 events: s.events.iter().map(ToString::to_string).collect(),
+                filter: s.filter.clone(),
+                filter_error: endpoint.filter_error.clone(),
                 headers: Any(Value::Object(headers)),
                 encrypted: s.encrypted,
                 retry_schedule: s
@@ -206,6 +212,10 @@ pub struct EndpointBody {
     /// 1 to 100 patterns: a type (`license.assigned`), a type followed by `.*` (`license.*`), or `*`.
     #[oai(validator(min_items = 1, max_items = 100))]
     events: Option<Vec<String>>,
+    /// An expression over the event, up to 2 KiB, such as `payload.status == 'firing'`; only events for which it is
+    /// true are delivered. null = every event that the patterns match.
+    #[oai(validator(max_length = 2048))]
+    filter: Option<String>,
     /// Up to 20: name → string, or name → `{"value","secret":true}`. Writing the mask `********` keeps a
     /// secret value. A value has up to 8 KiB, all values together up to 16 KiB.
     headers: Option<Any<Value>>,

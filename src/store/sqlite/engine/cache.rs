@@ -26,6 +26,8 @@ pub(crate) struct Subscription {
     pub(crate) id: EndpointId,
     pub(crate) status: EndpointStatus,
     pub(crate) events: Vec<EventPattern>,
+    /// With a filter: its name and the filter.
+    pub(crate) filter: Option<(String, String)>,
 }
 
 /// The writer's memory.
@@ -144,16 +146,18 @@ impl Cache {
             return Ok(subscriptions.clone());
         }
         let mut statement = conn.prepare_cached(
-            "SELECT id, uid, status, events FROM endpoints
+            "SELECT id, uid, status, events, name, filter FROM endpoints
              WHERE app = ?1 AND deleted_at IS NULL AND status <> 'disabled' ORDER BY uid",
         )?;
         let subscriptions = statement.query_map([app], |row| {
-            let events: String = row.get(3)?;
+            let (events, filter): (String, Option<String>) = (row.get(3)?, row.get(5)?);
+            let name: String = row.get(4)?;
             Ok(Subscription {
                 row: row.get(0)?,
                 id: row.get(1)?,
                 status: row.get(2)?,
                 events: read_patterns(&events)?,
+                filter: filter.map(|filter| (name, filter)),
             })
         })?;
         let subscriptions = Arc::new(subscriptions.collect::<rusqlite::Result<Vec<_>>>()?);

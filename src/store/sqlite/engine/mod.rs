@@ -24,6 +24,7 @@ pub(super) mod counts;
 pub(super) mod epochs;
 pub(super) mod error;
 pub(super) mod fan_outs;
+pub(super) mod filter_snapshots;
 pub(super) mod fresh;
 pub mod inspect;
 pub(super) mod meters;

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::domain::Timestamp;
 use crate::store::sqlite::engine::command::{Asked, Tx};
 use crate::store::sqlite::engine::fan_outs::FanOuts;
+use crate::store::sqlite::engine::filter_snapshots::Snapshots;
 use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
@@ -67,6 +68,8 @@ pub struct SqliteStore {
     queue_bytes: usize,
     meters: Arc<StoreMeters>,
     pub(crate) fresh: Arc<fresh::Fresh>,
+    /// The filters of endpoints, for who accepts events.
+    pub(crate) filters: Snapshots,
     pub(crate) fan_outs: Arc<FanOuts>,
     /// Cancelled when the store is closed or dropped.
     pub(crate) stopped: CancellationToken,
@@ -113,6 +116,7 @@ impl SqliteStore {
             queue_bytes: options.queue_bytes,
             meters,
             fresh,
+            filters: Snapshots::default(),
             fan_outs,
             _stop: stopped.clone().drop_guard(),
             stopped,

@@ -103,7 +103,8 @@ impl EventStream {
     }
 }
 
-pub(crate) const ROW: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
+pub(crate) const ROW: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, \
+     (SELECT filtered FROM event_extras x WHERE x.event = v.id) \
      FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.id = ?1";
 
 /// The streams that a filter lets through; no event is in two of them.

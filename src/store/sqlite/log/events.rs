@@ -15,6 +15,8 @@ use crate::store::sqlite::engine::{cache, command, rows};
 use crate::store::sqlite::log::event_list;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::{event, take, take_batch};
+use crate::store::sqlite::queue::filters;
+use crate::store::sqlite::queue::filters::Verdicts;
 use crate::store::{
     EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, Start,
     TOTAL_CAP, Taken,
@@ -23,7 +25,8 @@ use crate::store::{
 // ---------------------------------------------------------------------------------------------
 // Single events, and types
 
-pub(crate) const GET: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, v.payload \
+pub(crate) const GET: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, \
+     (SELECT filtered FROM event_extras x WHERE x.event = v.id), v.payload \
      FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2 AND v.payload IS NOT NULL";
 
 fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<EventDetail>> {
@@ -31,7 +34,7 @@ fn get(conn: &Connection, app: AppId, id: EventId) -> rusqlite::Result<Option<Ev
     let found = conn
         .prepare_cached(GET)?
         .query_row(params![id, app], |row| {
-            let payload: Option<Vec<u8>> = row.get(6)?;
+            let payload: Option<Vec<u8>> = row.get(7)?;
             Ok((row.get::<_, EventRow>(0)?, event(row, 1)?, payload.map(Bytes::from)))
         })
         .optional()?;
@@ -68,6 +71,20 @@ fn types(
 }
 
 impl SqliteStore {
+    /// What the filters of the app's endpoints say of these events; empty if there are no filters.
+    async fn verdicts(&self, app: AppId, events: &[NewEvent], now: Timestamp) -> Result<Vec<Verdicts>> {
+        let generation = self.fresh.generation();
+        let filters = match self.filters.get(app, generation) {
+            Some(filters) => filters,
+            None => {
+                let read = self.read("reading filters", move |conn| filters::of_app(conn, app)).await?;
+                self.filters.keep(app, generation, read.clone());
+                read
+            }
+        };
+        Ok(if filters.is_empty() { Vec::new() } else { filters::judge(&filters, events, now) })
+    }
+
     async fn take_in(
         &self,
         app: AppId,
@@ -75,13 +92,14 @@ impl SqliteStore {
         events: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<Taken> {
+        let verdicts = self.verdicts(app, &events, now).await?;
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
         let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
             let (taken, open) = match &batch_key {
-                Some(key) => take_batch(tx, app, key, &events, now)?,
-                None => take(tx, app, &events, now)?,
+                Some(key) => take_batch(tx, app, key, &events, &verdicts, now)?,
+                None => take(tx, app, &events, &verdicts, now)?,
             };
             if let Taken::All(accepted) = &taken {
                 accepted.iter().zip(&events).for_each(|(a, event)| tx.cache.accepted(a, &event.payload));

@@ -134,6 +134,8 @@ fn post(
         payload: &payload,
         resource_id: None,
         origin: Origin::System,
+        source: None,
+        verdicts: None,
         now: news.at,
     };
     let mut room = fan_outs::AT_ONCE;

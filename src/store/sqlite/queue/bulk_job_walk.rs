@@ -20,6 +20,7 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::{STORED, Stored};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::sqlite::queue::filter::Wanted;
+use crate::store::sqlite::queue::filters;
 use crate::store::{JOB_STEP, NoJob};
 
 /// How far a walk has come: behind this row. `at` is 0 where the walk goes by id alone.
@@ -291,7 +292,7 @@ fn missed(
             && event.origin != Origin::Test
             && any_matches(&target.events, &event.event_type)
             && !tells_of(conn, event.id, event.origin, endpoint)?;
-        if should_have {
+        if should_have && filters::wants(conn, target.row, event.id)? {
             items.extend(missing(conn, event, target.row)?);
         }
     }
@@ -398,7 +399,10 @@ fn receivers(
     while let Some(row) = rows.next()? {
         let (endpoint, id): (EndpointRow, EndpointId) = (row.get(0)?, row.get(1)?);
         let patterns = read_patterns(&row.get::<_, String>(2)?)?;
-        if any_matches(&patterns, &event.event_type) && !tells_of(conn, event.row, event.origin, id)? {
+        if any_matches(&patterns, &event.event_type)
+            && !tells_of(conn, event.row, event.origin, id)?
+            && filters::wants(conn, endpoint, event.row)?
+        {
             items.push(new(endpoint));
         }
         (at.id, seen) = (endpoint.0, seen + 1);

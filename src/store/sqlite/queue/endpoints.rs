@@ -67,8 +67,8 @@ macro_rules! columns {
 }
 
 columns! {
-    settings: url name description events headers encrypted retry_schedule timeout rate_limit,
-    endpoint: status status_reason secret retired_secrets consecutive_failures updated_at
+    settings: url name description events filter headers encrypted retry_schedule timeout rate_limit,
+    endpoint: status status_reason secret retired_secrets consecutive_failures filter_error updated_at
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
@@ -188,8 +188,12 @@ impl EndpointStore for SqliteStore {
         self.write("changing an endpoint", move |tx| {
             let Some(mut endpoint) = get(tx, app, id)? else { return Ok(None) };
             let (before, url) = (endpoint.status, endpoint.settings.url.clone());
+            let filter = endpoint.settings.filter.clone();
             let is_enabled = patch.status == Some(EndpointStatus::Active);
             patch.apply(&mut endpoint, now);
+            if endpoint.settings.filter != filter {
+                endpoint.filter_error = None;
+            }
             tx.cache.endpoints_changed();
             put(tx, &endpoint)?;
             let row = by_id(tx, id)?;

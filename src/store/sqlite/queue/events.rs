@@ -17,11 +17,13 @@ use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, SourceRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
+use crate::store::sqlite::queue::filters;
+use crate::store::sqlite::queue::filters::Verdicts;
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
@@ -31,6 +33,10 @@ pub(crate) struct Incoming<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) resource_id: Option<&'a str>,
     pub(crate) origin: Origin,
+    /// The source it came from.
+    pub(crate) source: Option<SourceRow>,
+    /// What filters say of it, as far as they were asked before.
+    pub(crate) verdicts: Option<&'a Verdicts>,
     pub(crate) now: Timestamp,
 }
 
@@ -51,14 +57,20 @@ pub(crate) fn accept(
     room: &mut usize,
 ) -> rusqlite::Result<Acceptance> {
     let subscriptions = tx.subscriptions(incoming.app)?;
-    let subscribed = || {
+    let matching = || {
         subscriptions.iter().filter(|subscription| {
             Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
         })
     };
+    let declined = filters::declined(tx, incoming, matching())?;
+    let subscribed = || matching().filter(|subscription| !declined.contains(&subscription.row));
     let kind = type_row(tx, incoming)?;
     let count = subscribed().count();
-    let (row, event) = insert(tx, incoming, kind, u32::try_from(count).unwrap_or(u32::MAX))?;
+    let (row, mut event) = insert(tx, incoming, kind, u32::try_from(count).unwrap_or(u32::MAX))?;
+    if !declined.is_empty() {
+        event.filtered = u32::try_from(declined.len()).unwrap_or(u32::MAX);
+        filters::note_declined(tx, row, event.filtered)?;
+    }
     if count > *room && tx.cache.fan_outs().is_running() {
         fan_outs::open(tx, incoming.app, row, subscribed().map(|subscription| subscription.row))?;
         return Ok(Acceptance { row, accepted: Accepted { event, queued: vec![] }, is_open: true });
@@ -113,6 +125,7 @@ pub(crate) fn insert(
         event_type: incoming.event_type.clone(),
         resource_id: incoming.resource_id.map(str::to_owned),
         deliveries,
+        filtered: 0,
         created_at: incoming.now,
     };
     Ok((insert_as(conn, incoming, kind, &event)?, event))
@@ -164,7 +177,8 @@ fn digest(event: &NewEvent) -> Digest {
     hash.finalize().into()
 }
 
-pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, i.event, v.uid, y.name, v.resource_id, v.deliveries, v.created_at \
+pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, i.event, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, \
+     (SELECT filtered FROM event_extras x WHERE x.event = v.id) \
      FROM idempotency i CROSS JOIN events v ON v.id = i.event CROSS JOIN event_types y ON y.id = v.type \
      WHERE i.app = ?1 AND i.key = ?2 AND i.created_at > ?3";
 
@@ -253,7 +267,13 @@ struct TakenIn {
 }
 
 /// Takes in events whose keys have no conflict.
-fn take_each(tx: &mut Tx<'_>, app: AppRow, events: &[NewEvent], now: Timestamp) -> rusqlite::Result<TakenIn> {
+fn take_each(
+    tx: &mut Tx<'_>,
+    app: AppRow,
+    events: &[NewEvent],
+    verdicts: &[Verdicts],
+    now: Timestamp,
+) -> rusqlite::Result<TakenIn> {
     let (mut rows, mut all) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
     let (mut open, mut room) = (Vec::new(), fan_outs::AT_ONCE);
     for new in events {
@@ -271,6 +291,8 @@ fn take_each(tx: &mut Tx<'_>, app: AppRow, events: &[NewEvent], now: Timestamp) 
             payload: &new.payload,
             resource_id: new.resource_id.as_deref(),
             origin: Origin::Client,
+            source: None,
+            verdicts: verdicts.get(all.len()),
             now,
         };
         let Acceptance { row, accepted, is_open } = accept(tx, &incoming, None, &mut room)?;
@@ -291,13 +313,14 @@ pub(crate) fn take(
     tx: &mut Tx<'_>,
     app: AppId,
     events: &[NewEvent],
+    verdicts: &[Verdicts],
     now: Timestamp,
 ) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
     let app = tx.app(app)?;
     if let Some(index) = conflict(tx, app, events, now)? {
         return Ok((Taken::KeyConflict { index }, vec![]));
     }
-    let TakenIn { accepted, open, .. } = take_each(tx, app, events, now)?;
+    let TakenIn { accepted, open, .. } = take_each(tx, app, events, verdicts, now)?;
     Ok((Taken::All(accepted), open))
 }
 
@@ -307,6 +330,7 @@ pub(crate) fn take_batch(
     app: AppId,
     key: &str,
     events: &[NewEvent],
+    verdicts: &[Verdicts],
     now: Timestamp,
 ) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
     let app = tx.app(app)?;
@@ -325,7 +349,7 @@ pub(crate) fn take_batch(
     if let Some(index) = conflict(tx, app, events, now)? {
         return Ok((Taken::KeyConflict { index }, vec![]));
     }
-    let TakenIn { rows, accepted, open } = take_each(tx, app, events, now)?;
+    let TakenIn { rows, accepted, open } = take_each(tx, app, events, verdicts, now)?;
     for (index, (row, event)) in rows.iter().zip(events).enumerate() {
         if index == 0 {
             remember(tx, app, key, *row, &this, now)?;
@@ -335,7 +359,7 @@ pub(crate) fn take_batch(
     Ok((Taken::All(accepted), open))
 }
 
-/// Reads an event from five columns: uid, type, resource_id, deliveries, created_at.
+/// Reads an event from six columns: uid, type, resource_id, deliveries, created_at, filtered.
 pub(crate) fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
     Ok(Event {
         id: row.get(from)?,
@@ -343,5 +367,6 @@ pub(crate) fn event(row: &Row<'_>, from: usize) -> rusqlite::Result<Event> {
         resource_id: row.get(from + 2)?,
         deliveries: row.get(from + 3)?,
         created_at: row.get(from + 4)?,
+        filtered: row.get::<_, Option<u32>>(from + 5)?.unwrap_or_default(),
     })
 }

@@ -189,6 +189,8 @@ fn insert(
         payload: &event.payload,
         resource_id: event.resource_id.as_deref(),
         origin: Origin::Client,
+        source: Some(source),
+        verdicts: None,
         now,
     };
     let mut room = fan_outs::AT_ONCE;

@@ -100,6 +100,8 @@ pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> r
         payload: &test.payload,
         resource_id: None,
         origin: Origin::Test,
+        source: None,
+        verdicts: None,
         now: test.created_at,
     };
     let kind = events::type_row(tx, &incoming)?;
@@ -108,6 +110,7 @@ pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> r
         event_type: test.event_type.clone(),
         resource_id: None,
         deliveries: 1,
+        filtered: 0,
         created_at: test.created_at,
     };
     let event = events::insert_as(tx, &incoming, kind, &event)?;

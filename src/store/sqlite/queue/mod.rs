@@ -9,6 +9,7 @@
 //! * [`sources`], [`inbound`]: URLs for other programs, and their requests.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
+//! * [`filters`]: which endpoints decline an event.
 //! * [`filter`]: the log's filters as conditions in SQL.
 //! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of
 //!   a step, [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
@@ -24,6 +25,7 @@ pub(super) mod endpoints;
 pub(super) mod events;
 pub(super) mod fan_outs;
 pub(super) mod filter;
+pub(super) mod filters;
 pub(super) mod finish;
 pub(super) mod header_text;
 pub(super) mod header_values;

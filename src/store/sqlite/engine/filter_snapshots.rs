@@ -1,0 +1,42 @@
+//! The filters of each app's endpoints, as they were in a generation of [`crate::store::sqlite::engine::fresh`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::delivery_filter::DeliveryFilter;
+use crate::domain::{AppId, EventPattern};
+use crate::store::sqlite::engine::fresh::Generation;
+use crate::store::sqlite::engine::rows::EndpointRow;
+
+/// Apps whose snapshots are kept.
+const APPS: usize = 10_000;
+
+/// An endpoint with a filter.
+#[derive(Debug)]
+pub(crate) struct Filtered {
+    pub(crate) row: EndpointRow,
+    pub(crate) name: String,
+    pub(crate) events: Vec<EventPattern>,
+    pub(crate) filter: DeliveryFilter,
+}
+
+/// The snapshots.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots(RwLock<HashMap<AppId, (Generation, Arc<[Filtered]>)>>);
+
+impl Snapshots {
+    /// The filters of an app as they were in this generation.
+    pub(crate) fn get(&self, app: AppId, generation: Generation) -> Option<Arc<[Filtered]>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&app).filter(|(of, _)| *of == generation).map(|(_, filters)| filters.clone())
+    }
+
+    /// Keeps what was read in this generation.
+    pub(crate) fn keep(&self, app: AppId, generation: Generation, filters: Arc<[Filtered]>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= APPS {
+            known.clear();
+        }
+        known.insert(app, (generation, filters));
+    }
+}

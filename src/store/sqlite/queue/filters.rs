@@ -1,0 +1,206 @@
+//! The filters of endpoints, asked when an event is accepted.
+//!
+//! The task of the request asks them before the writer does its work, from a snapshot that belongs to a generation
+//! of endpoints ([`Fresh`](crate::store::sqlite::engine::fresh::Fresh)). An app without filters pays one look into
+//! a map. The writer asks again only where the snapshot does not have the endpoint's filter of now.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::access::activity::{Activity, ActivityKind, Actor};
+use crate::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject, Verdict};
+use crate::domain::expr::Json;
+use crate::domain::pattern::any_matches;
+use crate::domain::shaping::summary::SummaryTemplates;
+use crate::domain::{AppId, Timestamp};
+use crate::store::NewEvent;
+use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::engine::cache::Subscription;
+use crate::store::sqlite::engine::command::Tx;
+use crate::store::sqlite::engine::filter_snapshots::Filtered;
+use crate::store::sqlite::engine::rows::{EndpointRow, EventRow, SourceRow, read_patterns};
+use crate::store::sqlite::people::activity;
+use crate::store::sqlite::queue::endpoints;
+use crate::store::sqlite::queue::events::Incoming;
+
+/// How often the activity log is told of a filter that does not work: once an hour.
+const TOLD_EVERY_MS: i64 = 3_600_000;
+
+/// What the filters of an app say of one event, by endpoint, with the text of the filter that was asked.
+pub(crate) type Verdicts = HashMap<EndpointRow, (Arc<[Filtered]>, usize, Verdict)>;
+
+pub(crate) const FILTERS: &str = "SELECT id, name, events, filter FROM endpoints \
+     WHERE app = ?1 AND filter IS NOT NULL AND deleted_at IS NULL AND status <> 'disabled'";
+
+/// Reads the filters of an app.
+pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<[Filtered]>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(Arc::default()) };
+    let mut statement = conn.prepare_cached(FILTERS)?;
+    let found = statement.query_map([app], |row| {
+        let events: String = row.get(2)?;
+        Ok(Filtered {
+            row: row.get(0)?,
+            name: row.get(1)?,
+            events: read_patterns(&events)?,
+            filter: DeliveryFilter::new(row.get(3)?),
+        })
+    })?;
+    found.collect()
+}
+
+/// Asks the filters about events; one entry for each event. The payload of an event is parsed only if an endpoint
+/// whose patterns match has a filter.
+pub(crate) fn judge(filters: &Arc<[Filtered]>, events: &[NewEvent], now: Timestamp) -> Vec<Verdicts> {
+    let of_event = |event: &NewEvent| {
+        let mut verdicts = Verdicts::new();
+        let mut parsed = None;
+        for (at, filtered) in filters.iter().enumerate() {
+            if !any_matches(&filtered.events, &event.event_type) {
+                continue;
+            }
+            let subject = Subject {
+                event_type: &event.event_type,
+                resource_id: event.resource_id.as_deref(),
+                source: None,
+                summary: None,
+                created_at: now,
+                payload: &event.payload,
+            };
+            let parsed = parsed.get_or_insert_with(|| ParsedSubject::new(subject));
+            let verdict = filtered.filter.judge(parsed, &filtered.name);
+            verdicts.insert(filtered.row, (filters.clone(), at, verdict));
+        }
+        verdicts
+    };
+    events.iter().map(of_event).collect()
+}
+
+/// Those of these endpoints whose filters decline an event. Asks only filters that were not asked before, or have
+/// changed since.
+pub(crate) fn declined<'a>(
+    tx: &mut Tx<'_>,
+    incoming: &Incoming<'_>,
+    matching: impl Iterator<Item = &'a Subscription>,
+) -> rusqlite::Result<HashSet<EndpointRow>> {
+    let mut declined = HashSet::new();
+    let mut source = None;
+    for subscription in matching {
+        let Some((name, filter)) = &subscription.filter else { continue };
+        let known = incoming.verdicts.and_then(|verdicts| verdicts.get(&subscription.row));
+        let verdict = match known {
+            Some((filters, at, verdict)) if filters[*at].filter.text() == filter => verdict.clone(),
+            _ => {
+                if source.is_none() {
+                    source =
+                        Some(incoming.source.map(|row| origin(tx, row)).transpose()?.unwrap_or_default());
+                }
+                let (source, summary) =
+                    source.as_ref().map_or((None, None), |o| (o.0.as_deref(), Some(&o.1)));
+                let subject = Subject {
+                    event_type: incoming.event_type,
+                    resource_id: incoming.resource_id,
+                    source,
+                    summary,
+                    created_at: incoming.now,
+                    payload: incoming.payload,
+                };
+                DeliveryFilter::new(filter.clone()).judge(&ParsedSubject::new(subject), name)
+            }
+        };
+        if let Some(error) = &verdict.error {
+            note_error(tx, subscription.row, error, incoming.now)?;
+        }
+        if !verdict.is_wanted {
+            declined.insert(subscription.row);
+        }
+    }
+    Ok(declined)
+}
+
+/// The name of a source, and the templates of its summary.
+type SourceOrigin = (Option<String>, SummaryTemplates);
+
+fn origin(conn: &Connection, source: SourceRow) -> rusqlite::Result<SourceOrigin> {
+    let (name, settings): (String, String) = conn
+        .prepare_cached("SELECT name, settings FROM sources WHERE id = ?1")?
+        .query_row([source], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let settings = Json::parse(&settings).ok();
+    let summary = settings.as_ref().and_then(|settings| settings.get("summary"));
+    let templates = summary.and_then(|summary| SummaryTemplates::read(summary, "").ok());
+    Ok((Some(name), templates.unwrap_or_default()))
+}
+
+/// Notes that a filter could not decide, on the endpoint, and in the activity log at most once an hour.
+pub(crate) fn note_error(
+    tx: &mut Tx<'_>,
+    row: EndpointRow,
+    error: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let told = tx.execute(
+        "UPDATE endpoints SET filter_error = ?2, filter_error_at = ?3 \
+         WHERE id = ?1 AND (filter_error_at IS NULL OR filter_error_at <= ?4 OR filter_error_at > ?3)",
+        params![
+            row,
+            format!("{} {error} The event was delivered all the same.", now.to_short_text()),
+            now,
+            now.plus_ms(-TOLD_EVERY_MS)
+        ],
+    )?;
+    if told == 0 {
+        return Ok(());
+    }
+    let endpoint = endpoints::by_row(tx, row)?;
+    let entry = Activity {
+        kind: ActivityKind::EndpointFilterFailed,
+        app_id: Some(endpoint.app_id),
+        actor: Actor::System.to_string(),
+        address: None,
+        summary: format!("Webhook {:?}: {error}", endpoint.settings.name),
+        details: serde_json::json!({ "endpoint_id": endpoint.id.to_string() }),
+        created_at: now,
+    };
+    activity::append(tx, &entry)
+}
+
+/// Notes how many endpoints declined an event.
+pub(crate) fn note_declined(conn: &Connection, event: EventRow, declined: u32) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO event_extras (event, filtered) VALUES (?1, ?2) \
+         ON CONFLICT (event) DO UPDATE SET filtered = excluded.filtered",
+    )?
+    .execute(params![event, declined])
+    .map(|_| ())
+}
+
+/// Whether an endpoint wants a stored event, for what is sent again.
+pub(crate) fn wants(conn: &Connection, endpoint: EndpointRow, event: EventRow) -> rusqlite::Result<bool> {
+    let (name, filter): (String, Option<String>) = conn
+        .prepare_cached("SELECT name, filter FROM endpoints WHERE id = ?1")?
+        .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some(filter) = filter else { return Ok(true) };
+    let (event_type, resource_id, created_at, payload, source) = conn
+        .prepare_cached(
+            "SELECT y.name, v.resource_id, v.created_at, v.payload, \
+             (SELECT x.source FROM event_extras x WHERE x.event = v.id) \
+             FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.id = ?1",
+        )?
+        .query_row([event], |row| {
+            let payload: Option<Vec<u8>> = row.get(3)?;
+            let resource_id: Option<String> = row.get(1)?;
+            let source: Option<SourceRow> = row.get(4)?;
+            Ok((row.get(0)?, resource_id, row.get(2)?, payload.unwrap_or_default(), source))
+        })?;
+    let (source, summary) = source.map(|row| origin(conn, row)).transpose()?.unwrap_or_default();
+    let subject = Subject {
+        event_type: &event_type,
+        resource_id: resource_id.as_deref(),
+        source: source.as_deref(),
+        summary: Some(&summary),
+        created_at,
+        payload: &payload,
+    };
+    Ok(DeliveryFilter::new(filter).judge(&ParsedSubject::new(subject), &name).is_wanted)
+}
