@@ -12,7 +12,7 @@ use super::engine::command::{self, Tx};
 use super::engine::{counts, migrations};
 use super::log::{event_list, events as single_events, overview, recent, statistics};
 use super::people::keys;
-use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending, trouble};
+use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, filters, finish, pending, trouble};
 use super::upkeep::retention;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
 use crate::store::sqlite::engine::error::fault;
@@ -79,6 +79,7 @@ async fn the_hot_queries_use_their_indexes() {
         .read("testing", move |conn| {
             assert_quick(conn, pending::ENDPOINTS, "attempts_due");
             assert_quick(conn, pending::DUE, "attempts_due");
+            assert_quick(conn, filters::FILTERS, "endpoints_filter");
             assert_quick(conn, pending::SINGLES, "attempts_single");
             assert_quick(conn, pending::URGENT, "attempts_urgent");
             assert_quick(conn, trouble::HELD, "attempts_held");
