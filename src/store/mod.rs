@@ -84,6 +84,7 @@ pub trait Store:
     + SecretsStore
     + JobStore
     + OverviewStore
+    + HealthStore
     + AlertStore
     + MovingStore
 {
@@ -107,6 +108,7 @@ impl<T> Store for T where
         + SecretsStore
         + JobStore
         + OverviewStore
+        + HealthStore
         + AlertStore
         + MovingStore
 {

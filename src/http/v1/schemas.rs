@@ -231,6 +231,10 @@ fn split_endpoint_input(schemas: &mut Map<String, Value>) {
         ("consecutive_failures", "integer"),
         ("hold", "object"),
         ("missed", "object"),
+        ("health", "object"),
+        ("success_rate", "number"),
+        ("last_failure_at", "string"),
+        ("waiting", "integer"),
         ("created_at", "string"),
         ("updated_at", "string"),
     ] {

@@ -4,12 +4,14 @@
 //!   covers, [`walk`] reads it, [`merge`] joins several streams in order, [`named`] has the rows that an id names.
 //! * [`event_list`], [`events`]: the list of events, and single ones.
 //! * [`export`], [`live`], [`recent`]: other ways to read the log.
-//! * [`overview`], [`statistics`]: figures from the roll-ups.
+//! * [`overview`], [`statistics`]: figures from the roll-ups, [`day`]: those of one. [`health`]: health of endpoints.
 
 pub(super) mod class;
+pub(super) mod day;
 pub(super) mod event_list;
 pub(super) mod events;
 pub(super) mod export;
+pub(super) mod health;
 pub(super) mod list;
 pub(super) mod live;
 pub(super) mod merge;
