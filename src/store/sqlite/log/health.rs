@@ -270,7 +270,7 @@ mod tests {
             id: id(n),
             value: value.map_or(SortValue::Null, SortValue::Number),
         };
-        let mut keys = vec![key(1, Some(5)), key(2, None), key(3, Some(5)), key(4, Some(9)), key(5, None)];
+        let mut keys = [key(1, Some(5)), key(2, None), key(3, Some(5)), key(4, Some(9)), key(5, None)];
         let mut sorted = |descending| {
             keys.sort_by(|one, other| order(one, other, descending));
             keys.iter().map(|key| key.id.as_uuid().as_u128()).collect::<Vec<_>>()
