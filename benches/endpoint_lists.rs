@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use postrider::domain::access::activity::{Activity, ActivityKind};
 use postrider::domain::attempts::attempt::{Failure, Response};
+use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::endpoint::EndpointSettings;
@@ -22,7 +23,7 @@ use postrider::domain::{
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
     AppStore as _, EndpointFilter, EndpointStore as _, EventStore as _, FinishRules, HealthStore as _,
-    NewEvent, PageRequest, QueueStore as _, Start, Taken,
+    NewEvent, PageRequest, QueueStore as _, SentAs, Start, Taken,
 };
 
 mod log;
@@ -88,7 +89,13 @@ async fn fill(store: &Arc<SqliteStore>, app: AppId) {
         }
     }
     let rules = FinishRules {
-        rules: Rules { disable_after_failures: 0, jitter: 0.0, unit: 0.0 },
+        rules: Rules {
+            circuit_failures: 0,
+            disable: DisableRules { failures: 0, after_ms: 0 },
+            hold_at_most_ms: 0,
+            jitter: 0.0,
+            unit: 0.0,
+        },
         default_schedule: Arc::new(Schedule::new(vec![]).expect("no retries are a schedule")),
     };
     for event in 0..EVENTS {
@@ -113,7 +120,7 @@ async fn fill(store: &Arc<SqliteStore>, app: AppId) {
                     for id in due.attempts {
                         let outcome = Arc::new(outcome(n % 4 == 0 && event % 3 == 0, at));
                         store
-                            .attempt_finish(id, outcome, rules.clone(), Epoch::FIRST)
+                            .attempt_finish(id, outcome, rules.clone(), SentAs::in_epoch(Epoch::FIRST))
                             .await
                             .expect("finished");
                     }

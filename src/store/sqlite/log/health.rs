@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::domain::attempts::hold::{Hold, HoldState};
 use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField, SortValue};
-use crate::domain::health::{self, Facts, HealthState, HealthSummary, LastDay};
+use crate::domain::health::{self, Facts, HealthState, HealthSummary, LastDay, Record};
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, Endpoint, EndpointId, Timestamp};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
@@ -39,48 +39,80 @@ pub(crate) const ALL: &str = facts!("WHERE e.deleted_at IS NULL");
 pub(crate) const DEGRADED_SINCE: &str = "SELECT min(minute) FROM minutes WHERE endpoint = ?1 AND minute >= ?2 \
      AND (exhausted > 0 OR response_ms_sum > 3000 * response_count)";
 
-/// An endpoint with its health.
-struct Judged {
+/// What a row of [`facts!`] has.
+struct Read {
     row: EndpointRow,
     brief: EndpointBrief,
-    standing: HealthSummary,
+    status_since: Timestamp,
+    created_at: Timestamp,
+    hold: Option<Hold>,
+    record: Record,
+    waiting: u64,
 }
 
-/// Judges the endpoint of a row of [`facts!`]. `precisely`: also since when it is degraded.
-fn judge(conn: &Connection, row: &Row<'_>, now: Timestamp, precisely: bool) -> rusqlite::Result<Judged> {
-    let endpoint: EndpointRow = row.get(0)?;
-    let brief = EndpointBrief {
-        id: row.get(1)?,
-        name: row.get(2)?,
-        url: row.get(3)?,
-        status: row.get(4)?,
-        status_reason: row.get(5)?,
-    };
-    let record = records::read(row.get_ref(9)?.as_str()?)?.kept();
-    let last_day = match health::needs_last_day(&record, now) {
-        true => last_day(conn, endpoint, now, precisely)?,
-        false => health::last_day_of(&record, now),
-    };
-    let waiting = rows::count(row, 8)?;
-    let facts = Facts {
-        status: brief.status,
-        status_reason: brief.status_reason.as_deref(),
+impl Read {
+    fn facts(&self, last_day: LastDay) -> Facts<'_> {
+        Facts {
+            status: self.brief.status,
+            status_reason: self.brief.status_reason.as_deref(),
+            status_since: self.status_since,
+            created_at: self.created_at,
+            hold: self.hold,
+            record: &self.record,
+            last_day,
+            waiting: self.waiting,
+        }
+    }
+
+    /// The last day, which is summed up only where the record does not tell.
+    fn last_day(&self, conn: &Connection, now: Timestamp, precisely: bool) -> rusqlite::Result<LastDay> {
+        match health::needs_last_day(&self.record, now) {
+            true => last_day(conn, self.row, now, precisely),
+            false => Ok(health::last_day_of(&self.record, now)),
+        }
+    }
+
+    /// The state. The last day decides it only for some.
+    fn state(&self, conn: &Connection, now: Timestamp) -> rusqlite::Result<HealthState> {
+        let at_once = self.facts(LastDay::default()).state(now);
+        match at_once {
+            HealthState::Idle | HealthState::Healthy => {
+                Ok(self.facts(self.last_day(conn, now, false)?).state(now))
+            }
+            state => Ok(state),
+        }
+    }
+
+    /// The whole summary. `precisely`: also since when it is degraded.
+    fn summary(&self, conn: &Connection, now: Timestamp, precisely: bool) -> rusqlite::Result<HealthSummary> {
+        let last_day = self.last_day(conn, now, precisely)?;
+        Ok(HealthSummary {
+            endpoint_id: self.brief.id,
+            health: self.facts(last_day).health(now),
+            success_rate: last_day.success_rate(),
+            last_failure_at: self.record.last_failure_at,
+            waiting: self.waiting,
+            is_failing: health::is_failing(&self.record, now),
+        })
+    }
+}
+
+fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Read> {
+    Ok(Read {
+        row: row.get(0)?,
+        brief: EndpointBrief {
+            id: row.get(1)?,
+            name: row.get(2)?,
+            url: row.get(3)?,
+            status: row.get(4)?,
+            status_reason: row.get(5)?,
+        },
         status_since: row.get(6)?,
         created_at: row.get(7)?,
         hold: hold(row)?.hold_at(now),
-        record: &record,
-        last_day,
-        waiting,
-    };
-    let standing = HealthSummary {
-        endpoint_id: brief.id,
-        health: facts.health(now),
-        success_rate: last_day.success_rate(),
-        last_failure_at: record.last_failure_at,
-        waiting,
-        is_failing: health::is_failing(&record, now),
-    };
-    Ok(Judged { row: endpoint, brief, standing })
+        record: records::read(row.get_ref(9)?.as_str()?)?.kept(),
+        waiting: rows::count(row, 8)?,
+    })
 }
 
 /// The hold in a row of [`facts!`].
@@ -123,7 +155,7 @@ pub(crate) fn standing(
 ) -> rusqlite::Result<Option<HealthSummary>> {
     let mut statement = conn.prepare_cached(ONE)?;
     let mut found = statement.query(params![id, app])?;
-    found.next()?.map(|row| Ok(judge(conn, row, now, true)?.standing)).transpose()
+    found.next()?.map(|row| read(row, now)?.summary(conn, now, true)).transpose()
 }
 
 fn of_app(
@@ -133,8 +165,9 @@ fn of_app(
 ) -> rusqlite::Result<Vec<(EndpointBrief, HealthSummary)>> {
     let mut statement = conn.prepare_cached(OF_APP)?;
     let found = statement.query_map([app], |row| {
-        let judged = judge(conn, row, now, false)?;
-        Ok((judged.brief, judged.standing))
+        let read = read(row, now)?;
+        let summary = read.summary(conn, now, false)?;
+        Ok((read.brief, summary))
     })?;
     found.collect()
 }
@@ -144,25 +177,32 @@ fn counts(conn: &Connection, now: Timestamp) -> rusqlite::Result<Vec<(HealthStat
     let mut statement = conn.prepare_cached(ALL)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
-        let state = judge(conn, row, now, false)?.standing.health.state;
+        let state = read(row, now)?.state(conn, now)?;
         counts.iter_mut().filter(|(of, _)| *of == state).for_each(|(_, n)| *n += 1);
     }
     Ok(counts)
 }
 
 /// What an endpoint is sorted by.
-fn value(judged: &Judged, field: EndpointSortField) -> SortValue {
+fn value(
+    conn: &Connection,
+    read: &Read,
+    field: EndpointSortField,
+    now: Timestamp,
+) -> rusqlite::Result<SortValue> {
     let number = |n: Option<i64>| n.map_or(SortValue::Null, SortValue::Number);
-    let standing = &judged.standing;
-    match field {
+    Ok(match field {
         EndpointSortField::Id => SortValue::Null,
-        EndpointSortField::Name => SortValue::Text(fold(&judged.brief.name)),
-        EndpointSortField::LastFailureAt => number(standing.last_failure_at.map(Timestamp::as_millis)),
+        EndpointSortField::Name => SortValue::Text(fold(&read.brief.name)),
+        EndpointSortField::LastFailureAt => number(read.record.last_failure_at.map(Timestamp::as_millis)),
         // In millionths of a percent: close enough to order by, and the same in every cursor.
-        EndpointSortField::SuccessRate => number(standing.success_rate.map(|rate| (rate * 1e6) as i64)),
-        EndpointSortField::Waiting => number(i64::try_from(standing.waiting).ok()),
-        EndpointSortField::Health => number(Some(standing.health.state as i64)),
-    }
+        EndpointSortField::SuccessRate => {
+            let rate = read.last_day(conn, now, false)?.success_rate();
+            number(rate.map(|rate| (rate * 1e6) as i64))
+        }
+        EndpointSortField::Waiting => number(i64::try_from(read.waiting).ok()),
+        EndpointSortField::Health => number(Some(read.state(conn, now)? as i64)),
+    })
 }
 
 /// The order of two endpoints: by value, ties by id in the same direction, nulls last in both.
@@ -197,10 +237,10 @@ fn ranked(
     let mut found = statement.query(params_from_iter(&values))?;
     let mut all: Vec<(EndpointKey, EndpointRow)> = Vec::new();
     while let Some(row) = found.next()? {
-        let judged = judge(conn, row, now, false)?;
-        if filter.health.is_empty() || filter.health.contains(&judged.standing.health.state) {
-            let value = value(&judged, sort.field);
-            all.push((EndpointKey { id: judged.brief.id, value }, judged.row));
+        let read = read(row, now)?;
+        if filter.health.is_empty() || filter.health.contains(&read.state(conn, now)?) {
+            let value = value(conn, &read, sort.field, now)?;
+            all.push((EndpointKey { id: read.brief.id, value }, read.row));
         }
     }
     all.sort_by(|(one, _), (other, _)| order(one, other, sort.descending));
