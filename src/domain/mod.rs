@@ -9,7 +9,7 @@
 //! * [`alert`]: what people are notified of.
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
 //! * [`gallery`]: recipes for senders and receivers.
-//! * [`retention`]: how long data is kept, and who decides.
+//! * [`retention`]: how long data is kept, and who decides. [`sweep`]: what sweeps remove, and their pace.
 //! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
 //! * [`values`]: ids, times, durations, headers, histograms, pages.
@@ -30,6 +30,7 @@ pub mod pattern;
 pub mod retention;
 pub mod shard;
 pub mod signing;
+pub mod sweep;
 pub mod values;
 
 pub use access::activity::{Activity, ActivityKind, Actor};
