@@ -182,7 +182,7 @@ fn retention() -> Value {
             "oldest_attempt_at": "2026-04-01T05:14:38.120Z",
         },
         "last_sweep": { "at": TIME, "attempts": 412, "events": 260 },
-        "next_sweep_at": "2026-05-01T06:14:38.120Z",
+        "next_sweep_at": "2026-05-01T05:15:08.120Z",
         "held_back": null,
     })
 }
