@@ -89,6 +89,7 @@ const BODIES: &[(&str, &[&str])] = &[
             "event_id",
             "resource_id",
             "delivery_id",
+            "error",
             "since",
             "until",
             "q",

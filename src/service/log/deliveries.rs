@@ -8,7 +8,7 @@ use crate::cluster::Signals;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail};
 use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
-use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, Sort, Store};
+use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, SearchPage, Sort, Store};
 
 use crate::service::{Caller, Dispatch, Result, ServiceError};
 
@@ -40,6 +40,19 @@ impl Deliveries {
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>> {
         let mut page = self.store.attempt_list(caller.app_id, filter, sort, page).await?;
+        page.rows.iter_mut().for_each(|attempt| caller.hide_address_of(attempt));
+        Ok(page)
+    }
+
+    /// A page of what a filter with a text finds ([`AttemptFilter::reads_rows`]).
+    pub async fn search(
+        &self,
+        caller: &Caller,
+        filter: AttemptFilter,
+        page: PageRequest<LogKey>,
+    ) -> Result<SearchPage<Attempt, LogKey>> {
+        let filter = caller.filter(filter)?;
+        let mut page = self.store.attempt_search(caller.app_id, filter, page).await?;
         page.rows.iter_mut().for_each(|attempt| caller.hide_address_of(attempt));
         Ok(page)
     }

@@ -14,6 +14,7 @@ mod invariants;
 mod jobs;
 mod log;
 mod log_deliveries;
+mod log_search;
 mod moving;
 mod overview;
 mod queue;

@@ -12,9 +12,12 @@ use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
+use crate::store::sqlite::log::search;
+use crate::store::sqlite::log::search::Budget;
 use crate::store::sqlite::queue::{attempts, header_text, header_values, manual};
 use crate::store::{
-    AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, Sort, Start, TOTAL_CAP, TestDelivery,
+    AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, SearchPage, Sort, Start, TOTAL_CAP,
+    TestDelivery,
 };
 
 pub(crate) fn list(
@@ -102,6 +105,18 @@ impl LogStore for SqliteStore {
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>> {
         self.read("reading the log", move |conn| list(conn, app, &filter, sort, &page, Bounds::USUAL)).await
+    }
+
+    async fn attempt_search(
+        &self,
+        app: AppId,
+        filter: AttemptFilter,
+        page: PageRequest<LogKey>,
+    ) -> Result<SearchPage<Attempt, LogKey>> {
+        self.read("searching the log", move |conn| {
+            search::attempts(conn, app, &filter, &page, Budget::USUAL, Bounds::USUAL)
+        })
+        .await
     }
 
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>> {
