@@ -176,6 +176,7 @@ fn outcome(now: Timestamp, code: Option<u16>, error: Option<&str>, took: i64) ->
         }),
         failure,
         not_before: None,
+        route: None,
     }
 }
 

@@ -130,6 +130,7 @@ fn outcome(now: Timestamp) -> Outcome {
         response: Some(Response { status: 200, headers, body: b"ok".to_vec(), body_truncated: false }),
         failure: None,
         not_before: None,
+        route: None,
     }
 }
 

@@ -254,6 +254,7 @@ impl HistoryWriter<'_> {
             response,
             failure,
             not_before: None,
+            route: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use hyper::{Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Url};
 
-use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response};
+use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response, Route};
 use crate::domain::attempts::retry_after;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{Headers, Span, Timestamp};
@@ -32,6 +32,7 @@ use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
 use crate::delivery::sending::reachability::Reachability;
 use crate::delivery::sending::recipients::{Destination, PrepareError, Recipient, Recipients};
+use crate::delivery::sending::route::Tracker;
 use crate::delivery::sending::{echo, jwe};
 
 /// The limit for stored response headers, in bytes of names and values. The rest is dropped.
@@ -89,6 +90,7 @@ struct Exchange {
     response: Option<Response>,
     retry_after: Option<String>,
     failure: Option<Failure>,
+    route: Option<Route>,
 }
 
 impl Sender {
@@ -187,6 +189,7 @@ impl Sender {
             not_before: exchange.retry_after.and_then(|value| retry_after::parse(&value, finished_at)),
             response: exchange.response,
             failure: exchange.failure,
+            route: exchange.route,
         }
     }
 
@@ -204,7 +207,7 @@ impl Sender {
     fn echo(&self, to: &Recipient, headers: &HeaderMap, body: &[u8], at: Timestamp) -> Exchange {
         let response = echo::respond(to.secrets(at), headers, body, at, self.response_body_limit);
         let failure = StatusCode::from_u16(response.status).ok().and_then(failure::of_status);
-        Exchange { response: Some(response), failure, retry_after: None }
+        Exchange { response: Some(response), failure, ..Exchange::default() }
     }
 
     /// Checks the address, sends the request and reads the response, within `limit` from `started`.
@@ -227,6 +230,7 @@ impl Sender {
         };
         let failed = |failure| Exchange { failure: Some(failure), ..Exchange::default() };
 
+        let checked = Instant::now();
         let lookup_limit =
             if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
         match timeout_at(started + lookup_limit.as_duration(), self.guard.check_url(&to.url)).await {
@@ -238,8 +242,13 @@ impl Sender {
             self.reachability.worked(host);
         }
 
-        let response = match timeout_at(deadline, self.connections.post(to.uri.as_ref(), headers, body)).await
-        {
+        let mut tracker = Tracker::default();
+        tracker.checked(checked.elapsed());
+        let post = self.connections.post(to.uri.as_ref(), headers, body, &mut tracker);
+        let sent = timeout_at(deadline, post).await;
+        let route = tracker.route();
+        let failed = |failure| Exchange { route, ..failed(failure) };
+        let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let response = error.status().map(bare_response);
@@ -248,7 +257,7 @@ impl Sender {
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
         };
         self.reachability.worked(host);
-        self.read(response, deadline, limit, context).await
+        Exchange { route, ..self.read(response, deadline, limit, context).await }
     }
 
     /// Reads a response, up to the limit for stored bodies.
@@ -268,7 +277,7 @@ impl Sender {
         };
         if let Some(failure) = failure::of_headers(status, received.headers()) {
             response.body_truncated = true;
-            return Exchange { response: Some(response), failure: Some(failure), retry_after: None };
+            return Exchange { response: Some(response), failure: Some(failure), ..Exchange::default() };
         }
         let retry_after = retry_after_header(status, received.headers());
         let mut body = received.into_body();
@@ -293,7 +302,7 @@ impl Sender {
         // A body with unread data closes its connection (HTTP/1) or stream (HTTP/2) when it is dropped.
         drop(body);
         let failure = broken.or_else(|| failure::of_status(status));
-        Exchange { response: Some(response), retry_after, failure }
+        Exchange { response: Some(response), retry_after, failure, route: None }
     }
 }
 

@@ -35,6 +35,8 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "last_error_kind",
             "last_error_message",
             "last_attempted_at",
+            "remote_address",
+            "timings",
             "request",
             "response",
             "attempts",
@@ -177,6 +179,22 @@ fn details() -> Vec<Detail> {
         ("WebhookDeliveryAttributes", "last_error_kind", json!({ "enum": kinds, "nullable": true })),
         ("WebhookDeliveryAttributes", "last_error_message", json!({ "nullable": true })),
         ("WebhookDeliveryAttributes", "last_attempted_at", json!({ "nullable": true })),
+        ("WebhookDeliveryAttributes", "remote_address", json!({ "nullable": true })),
+        (
+            "WebhookDeliveryAttributes",
+            "timings",
+            json!({
+                "type": "object",
+                "nullable": true,
+                "required": ["dns_ms", "connect_ms", "tls_ms", "first_byte_ms"],
+                "properties": {
+                    "dns_ms": { "type": "integer", "nullable": true },
+                    "connect_ms": { "type": "integer", "nullable": true },
+                    "tls_ms": { "type": "integer", "nullable": true },
+                    "first_byte_ms": { "type": "integer", "nullable": true },
+                },
+            }),
+        ),
         (
             "WebhookDeliveryAttributes",
             "request",

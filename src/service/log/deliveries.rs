@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cluster::Signals;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail};
+use crate::domain::network::is_private;
 use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
 use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, SearchPage, Sort, Store};
@@ -62,6 +63,11 @@ impl Deliveries {
         let found = self.store.attempt_get(caller.app_id, id).await?;
         let mut detail = found.ok_or(ServiceError::NotFound("delivery"))?;
         caller.hide_address_of(&mut detail.attempt);
+        if let Some(route) = &mut detail.route
+            && !caller.sees_addresses()
+        {
+            route.remote_address = route.remote_address.filter(|address| !is_private(address.ip()));
+        }
         Ok(detail)
     }
 

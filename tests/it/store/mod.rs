@@ -146,6 +146,7 @@ pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
         }),
         failure: (!(200..300).contains(&status)).then_some(failure),
         not_before: None,
+        route: None,
     }
 }
 

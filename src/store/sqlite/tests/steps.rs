@@ -191,6 +191,7 @@ fn outcome(headers: &[(&str, &str)]) -> Arc<Outcome> {
         response: None,
         failure: None,
         not_before: None,
+        route: None,
     })
 }
 
