@@ -30,6 +30,7 @@ const STEPS: &[M<'static>] = &[
     DELIVERIES,
     M::up(include_str!("migrations/0017_sources.sql")),
     M::up(include_str!("migrations/0018_filters.sql")),
+    M::up(include_str!("migrations/0019_requests.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

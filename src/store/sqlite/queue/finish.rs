@@ -155,6 +155,7 @@ pub(crate) fn give_up(
             response: None,
             failure: Some(Failure { kind, message }),
             not_before: None,
+            is_final: false,
         };
         end(tx, &row, &answer, &outcome)?;
         given_up += 1;
@@ -257,7 +258,8 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
     };
     conn.prepare_cached(
         "INSERT INTO attempt_details (attempt, request_url, request_headers, request_body, \
-         response_headers, response_truncated, response_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         response_headers, response_truncated, response_body, request_method) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         id,
@@ -266,7 +268,8 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
         request.and_then(|request| request.body.as_deref()),
         response.map(|response| header_text::write(&response.headers)),
         response.map(|response| response.body_truncated),
-        response.map(|response| response.body.as_slice())
+        response.map(|response| response.body.as_slice()),
+        request.and_then(|request| request.method.as_deref())
     ])
     .map(|_| ())
 }
