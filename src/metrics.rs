@@ -1,7 +1,7 @@
 //! The content of `/metrics`: the meters of each part, and some values read at the time of the scrape.
 //!
-//! Nothing runs between scrapes. A scrape reads atomics, runs one storage query whose cost follows the number
-//! of endpoints with pending attempts, and reads file sizes and `/proc`.
+//! Nothing runs between scrapes. A scrape reads atomics, runs two storage queries whose cost follows the number
+//! of endpoints, and reads file sizes and `/proc`.
 //!
 //! Names follow the conventions of Prometheus: base units, `_total` for counters. The library writes
 //! OpenMetrics; [`plain`] converts it to the older text format that every tool reads.
@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use crate::delivery;
 use crate::domain::Timestamp;
+use crate::domain::health::HealthState;
 use crate::host::clock::Clock;
 use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
@@ -67,12 +68,14 @@ impl Metrics {
     /// When the storage query fails.
     pub async fn openmetrics(&self) -> Result<String, StoreError> {
         let oldest = self.store.queue_oldest().await?;
+        let health = self.store.health_counts(self.clock.now()).await?;
         let database = self.database.clone();
         let read = tokio::task::spawn_blocking(move || (sizes(&database), Process::own()));
         let ((database_bytes, wal_bytes), process) = read.await.unwrap_or_default();
         let scrape = Scrape {
             sources: self.sources.clone(),
             oldest,
+            health,
             now: self.clock.now(),
             database_bytes,
             wal_bytes,
@@ -130,6 +133,7 @@ fn plain(openmetrics: &str) -> String {
 struct Scrape {
     sources: MeterSources,
     oldest: Oldest,
+    health: Vec<(HealthState, u64)>,
     now: Timestamp,
     database_bytes: u64,
     wal_bytes: u64,
@@ -177,6 +181,7 @@ impl Scrape {
             "Time since the oldest pending attempt of an active endpoint was due",
             age(self.oldest.of_active),
         )?;
+        page.endpoints(&self.health)?;
         page.gauge(
             "postrider_in_flight",
             "Requests to receivers in flight, including tests",
@@ -277,6 +282,16 @@ impl Page<'_> {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (outcome, count) in inbound.all() {
             ConstCounter::new(count).encode(encoder.encode_family(&[("outcome", outcome)])?)?;
+        }
+        Ok(())
+    }
+
+    fn endpoints(&mut self, health: &[(HealthState, u64)]) -> fmt::Result {
+        let help = "Endpoints by the state of their health, without deleted ones";
+        let mut encoder = self.0.encode_descriptor("postrider_endpoints", help, None, MetricType::Gauge)?;
+        for (state, count) in health {
+            let labels = [("state", state.as_str())];
+            ConstGauge::new(*count as f64).encode(encoder.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -162,6 +162,9 @@ impl EndpointPatch {
     /// Changes an endpoint.
     pub fn apply(self, endpoint: &mut Endpoint, now: Timestamp) {
         if let Some(status) = self.status {
+            if status != endpoint.status {
+                endpoint.status_since = now;
+            }
             endpoint.status = status;
             endpoint.status_reason = None;
             if status == EndpointStatus::Active {
@@ -182,6 +185,8 @@ pub struct Endpoint {
     pub status: EndpointStatus,
     /// A sentence: why it is not active. `None` when a person set the status.
     pub status_reason: Option<String>,
+    /// When the status was set.
+    pub status_since: Timestamp,
     /// The secret that signs.
     pub secret: Sealed,
     /// Older ones that still sign beside it, newest first.
@@ -210,6 +215,7 @@ impl Endpoint {
             status: EndpointStatus::Active,
             status_reason: None,
             filter_error: None,
+            status_since: now,
             secret,
             retired_secrets: vec![],
             consecutive_failures: 0,

@@ -3,14 +3,71 @@
 
 use super::{AttemptId, EndpointId, EndpointStatus, EventId, EventPattern, EventType, Timestamp};
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
+use crate::domain::health::HealthState;
 use crate::domain::values::words::words;
 
 /// Which endpoints a list shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointFilter {
     pub status: Option<EndpointStatus>,
+    /// Any of these; empty = any.
+    pub health: Vec<HealthState>,
     /// Part of name or URL; literal, case-insensitive.
     pub q: Option<String>,
+}
+
+/// What endpoints are sorted by. Ties go by id, in the same direction; nulls come last in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndpointSortField {
+    /// The default: newest first.
+    #[default]
+    Id,
+    Name,
+    LastFailureAt,
+    /// Over the last 24 hours.
+    SuccessRate,
+    Waiting,
+    /// The worst first.
+    Health,
+}
+
+/// An order of endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointSort {
+    pub field: EndpointSortField,
+    pub descending: bool,
+}
+
+impl Default for EndpointSort {
+    fn default() -> EndpointSort {
+        EndpointSort { field: EndpointSortField::Id, descending: true }
+    }
+}
+
+impl EndpointSort {
+    /// Reads the name of an attribute; `-` before it means descending. Health is sorted in one way only.
+    pub fn parse(text: &str) -> Option<EndpointSort> {
+        let (descending, name) = match text.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, text),
+        };
+        let field = match name {
+            "name" => EndpointSortField::Name,
+            "last_failure_at" => EndpointSortField::LastFailureAt,
+            "success_rate" => EndpointSortField::SuccessRate,
+            "waiting" => EndpointSortField::Waiting,
+            "health" if !descending => EndpointSortField::Health,
+            _ => return None,
+        };
+        Some(EndpointSort { field, descending })
+    }
+}
+
+/// A place in a list of endpoints. `value` is [`SortValue::Null`] in the default order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointKey {
+    pub id: EndpointId,
+    pub value: SortValue,
 }
 
 /// Which events a list shows.
@@ -194,6 +251,15 @@ mod tests {
         for text in ["", "xx", "5x", "0xx", "+xx", "55xx", "5XX", "+50", "99", "1000", "abc", "-5xx"] {
             assert_eq!(StatusFilter::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_order_of_endpoints_is_read_and_health_has_one_direction() {
+        let read = |text| EndpointSort::parse(text).map(|sort| (sort.field, sort.descending));
+        assert_eq!(read("name"), Some((EndpointSortField::Name, false)));
+        assert_eq!(read("-waiting"), Some((EndpointSortField::Waiting, true)));
+        assert_eq!(read("health"), Some((EndpointSortField::Health, false)));
+        assert!(["-health", "", "-", "id", "--name", "Name"].iter().all(|text| read(text).is_none()));
     }
 
     #[test]

@@ -1,14 +1,21 @@
-//! How an endpoint is doing, in words: labels from figures; what to do about it is in [`advice`].
+//! How an endpoint is doing, in words: its one state in [`state`], from the [`record`] of its results; labels
+//! from figures; what to do about it in [`advice`].
 //!
 //! The thresholds are those of section 6 of the contract. Labels judge exact figures, so they are given
 //! counts and sums here and never a percentage that was rounded for people.
 
-use super::endpoint::EndpointStatus;
 use crate::domain::values::words::words;
 
 mod advice;
+mod record;
+mod state;
 
 pub use advice::{RECENT_MS, State, Symptom, recommendations};
+pub use record::{Cause, RECENT_MAX, Record, SLOW_MS, Stand};
+pub use state::{
+    EndpointHealth, Facts, HealthState, HealthSummary, LastDay, is_failing, last_day_of, moment,
+    needs_last_day,
+};
 
 words! {
     /// Of the share of deliveries that arrived.
@@ -45,7 +52,7 @@ words! {
 words! {
     /// Of what happened lately.
     pub enum ActivityLabel {
-        /// Three or more of the last ten deliveries that ended have failed.
+        /// As the state [`HealthState::Failing`], whatever the status.
         Failing = "failing",
         /// An event in the last 24 hours.
         Active = "active",
@@ -54,7 +61,7 @@ words! {
     }
 }
 
-/// Failed deliveries among the last ten from which an endpoint is failing.
+/// So many failed attempts in a row, or failed deliveries of the newest ten, are failing.
 pub const FAILING_FROM: u64 = 3;
 
 /// Labels a success rate, from the deliveries that were delivered and those that are exhausted.
@@ -82,10 +89,10 @@ pub fn response_time(sum_ms: u64, count: u64) -> ResponseLabel {
     }
 }
 
-/// Judges what happened lately: failures among the last ten deliveries, events of the last 24 hours.
-/// There is always something to judge: without an event it is idle.
-pub fn activity(recent_failed: u64, last_24h_events: u64) -> ActivityLabel {
-    if recent_failed >= FAILING_FROM {
+/// Judges what happened lately: whether attempts fail now, and the events of the last 24 hours. There is always
+/// something to judge: without an event it is idle.
+pub fn activity(is_failing: bool, last_24h_events: u64) -> ActivityLabel {
+    if is_failing {
         ActivityLabel::Failing
     } else if last_24h_events > 0 {
         ActivityLabel::Active
@@ -94,49 +101,14 @@ pub fn activity(recent_failed: u64, last_24h_events: u64) -> ActivityLabel {
     }
 }
 
-/// What is known of an endpoint at a glance.
-#[derive(Debug, Clone, Copy)]
-pub struct Condition<'a> {
-    pub status: EndpointStatus,
-    pub status_reason: Option<&'a str>,
-    /// Deliveries that wait.
-    pub pending: u64,
-    /// Of the last ten deliveries that ended: how many there are, and how many of them failed.
-    pub recent: u64,
-    pub recent_failed: u64,
-    pub last_24h_events: u64,
-    pub last_24h_failures: u64,
-    /// Over the finished newest attempts.
-    pub average_ms: Option<f64>,
-}
-
-/// Why somebody should look at an endpoint, in a sentence; `None` when it does well. What a person did on
-/// purpose is no reason, unless something waits for its end.
-pub fn attention(condition: &Condition<'_>) -> Option<String> {
-    let Condition { last_24h_events: events, last_24h_failures: failures, pending, .. } = *condition;
-    let average_ms = condition.average_ms.unwrap_or_default();
-    match (condition.status, condition.status_reason) {
-        // A sentence of its own; without one, a person did it.
-        (EndpointStatus::Disabled, reason) => return reason.map(str::to_owned),
-        (EndpointStatus::Paused, _) => {
-            let wait = if pending == 1 {
-                "1 delivery waits".to_owned()
-            } else {
-                format!("{pending} deliveries wait")
-            };
-            return (pending > 0).then(|| format!("It is paused, and {wait}."));
-        }
-        (EndpointStatus::Active, _) => {}
-    }
-    if condition.recent_failed >= FAILING_FROM {
-        let Condition { recent, recent_failed, .. } = *condition;
-        Some(format!("{recent_failed} of its last {recent} deliveries failed."))
-    } else if failures > 0 && failures * 10 > events {
-        Some(format!("{failures} of the last 24 hours' {events} events failed."))
-    } else if events > 0 && average_ms > 5_000.0 {
-        Some(format!("Responses take {:.1} s on average.", average_ms / 1_000.0))
-    } else {
-        None
+/// Whether somebody should look at an endpoint. What a person did on purpose is no reason, unless deliveries are
+/// pending because of it.
+pub fn needs_attention(state: HealthState, status_reason: Option<&str>, waiting: u64) -> bool {
+    match state {
+        HealthState::Disabled => status_reason.is_some(),
+        HealthState::Paused => waiting > 0,
+        HealthState::OnHold | HealthState::Failing | HealthState::Degraded => true,
+        HealthState::Idle | HealthState::Healthy => false,
     }
 }
 
@@ -149,33 +121,17 @@ pub fn percent(part: u64, whole: u64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::domain::attempts::attempt::ErrorKind;
+    use crate::domain::endpoint::EndpointStatus;
     use crate::domain::values::timestamp::Timestamp;
 
     #[test]
-    fn an_endpoint_that_does_well_needs_nobody_and_the_gravest_reason_is_told() {
-        let well = Condition {
-            status: EndpointStatus::Active,
-            status_reason: None,
-            pending: 3,
-            recent: 10,
-            recent_failed: 2,
-            last_24h_events: 100,
-            last_24h_failures: 10,
-            average_ms: Some(5_000.0),
-        };
-        let told = |condition: Condition<'_>| attention(&condition).unwrap_or_default();
-        assert_eq!(told(well), "");
-        assert_eq!(told(Condition { average_ms: Some(6_240.0), ..well }), "Responses take 6.2 s on average.");
-        let failing = Condition { last_24h_failures: 11, ..well };
-        assert_eq!(told(failing), "11 of the last 24 hours' 100 events failed.");
-        assert_eq!(told(Condition { recent_failed: 3, ..failing }), "3 of its last 10 deliveries failed.");
-        let paused = Condition { status: EndpointStatus::Paused, ..failing };
-        assert_eq!(told(paused), "It is paused, and 3 deliveries wait.");
-        assert_eq!(told(Condition { pending: 0, ..paused }), "");
-        let disabled = Condition { status: EndpointStatus::Disabled, ..failing };
-        assert_eq!(told(disabled), "", "a person did it");
-        let by_itself = Condition { status_reason: Some("Disabled after a 410."), ..disabled };
-        assert_eq!(told(by_itself), "Disabled after a 410.");
+    fn what_a_person_did_needs_attention_only_while_deliveries_are_pending() {
+        use HealthState::{Degraded, Disabled, Failing, Healthy, Idle, OnHold, Paused};
+        assert!([OnHold, Failing, Degraded].iter().all(|state| needs_attention(*state, None, 0)));
+        assert!(![Idle, Healthy].iter().any(|state| needs_attention(*state, None, 9)));
+        assert!(needs_attention(Disabled, Some("Disabled after a 410."), 0));
+        assert!(!needs_attention(Disabled, None, 9) && !needs_attention(Paused, None, 0));
+        assert!(needs_attention(Paused, None, 1));
     }
 
     #[test]
@@ -217,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn activity_is_judged_at_each_threshold_from_both_sides() {
-        for (failed, events, label) in
-            [(0, 0, "idle"), (2, 0, "idle"), (2, 1, "active"), (3, 1, "failing"), (3, 0, "failing")]
+    fn activity_is_judged_by_failures_first() {
+        for (is_failing, events, label) in
+            [(false, 0, "idle"), (false, 1, "active"), (true, 1, "failing"), (true, 0, "failing")]
         {
-            assert_eq!(activity(failed, events).as_str(), label, "{failed} {events}");
+            assert_eq!(activity(is_failing, events).as_str(), label, "{is_failing} {events}");
         }
     }
 

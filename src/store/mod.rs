@@ -84,6 +84,7 @@ pub trait Store:
     + SecretsStore
     + JobStore
     + OverviewStore
+    + HealthStore
     + AlertStore
     + MovingStore
     + SourceStore
@@ -108,6 +109,7 @@ impl<T> Store for T where
         + SecretsStore
         + JobStore
         + OverviewStore
+        + HealthStore
         + AlertStore
         + MovingStore
         + SourceStore

@@ -127,18 +127,28 @@ fn labels() -> Value {
     json!({ "success_rate": "warning", "response_time": "fast", "activity": "failing" })
 }
 
+fn failing() -> Value {
+    let message = "No success since 1 May 05:14 UTC: 4 attempts failed with HTTP 500.";
+    json!({ "state": "failing", "since": TIME, "message": message })
+}
+
 fn overview() -> Value {
     json!({
         "queue": { "pending": 3, "due": 1, "oldest_due_at": TIME, "in_flight": 1 },
         "webhooks": { "active": 4, "paused": 0, "disabled": 1 },
+        "states": {
+            "disabled": 1, "paused": 0, "on_hold": 0, "failing": 1, "degraded": 0, "idle": 1, "healthy": 2,
+        },
         "attention": [{
             "id": WEBHOOK,
             "name": "Licences",
             "url": "https://example.com/hook",
             "status": "active",
             "status_reason": null,
+            "health": failing(),
+            "waiting": 2,
             "labels": labels(),
-            "reason": "4 of its last 10 deliveries failed.",
+            "reason": failing()["message"],
         }],
     })
 }
@@ -146,6 +156,7 @@ fn overview() -> Value {
 fn health() -> Value {
     json!({
         "id": WEBHOOK,
+        "health": failing(),
         "labels": labels(),
         "success_rate": 93.75,
         "last_24h": { "events": 16, "failures": 1 },

@@ -3,8 +3,10 @@
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
+use crate::domain::health::HealthState;
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::v1::shapes::HealthAttribute;
 use crate::service::log::overview::{Attention, Hour};
 use crate::service::log::statistics::Summary;
 
@@ -16,7 +18,9 @@ use super::shapes::Whole;
 struct OverviewObject {
     queue: QueueObject,
     webhooks: CountsObject,
-    /// Webhooks that somebody should look at, newest first, 50 at most.
+    /// Webhooks by the state of their health.
+    states: StatesObject,
+    /// Webhooks that somebody should look at, the worst first, 50 at most.
     attention: Vec<AttentionObject>,
 }
 
@@ -39,6 +43,37 @@ struct CountsObject {
     active: u64,
     paused: u64,
     disabled: u64,
+}
+
+/// Webhooks by the state of their health.
+#[derive(Object, Default)]
+struct StatesObject {
+    disabled: u64,
+    paused: u64,
+    on_hold: u64,
+    failing: u64,
+    degraded: u64,
+    idle: u64,
+    healthy: u64,
+}
+
+impl StatesObject {
+    fn of(states: &[(HealthState, u64)]) -> StatesObject {
+        let mut object = StatesObject::default();
+        for (state, count) in states {
+            let place = match state {
+                HealthState::Disabled => &mut object.disabled,
+                HealthState::Paused => &mut object.paused,
+                HealthState::OnHold => &mut object.on_hold,
+                HealthState::Failing => &mut object.failing,
+                HealthState::Degraded => &mut object.degraded,
+                HealthState::Idle => &mut object.idle,
+                HealthState::Healthy => &mut object.healthy,
+            };
+            *place = *count;
+        }
+        object
+    }
 }
 
 /// How a webhook is doing, in words.
@@ -73,8 +108,11 @@ struct AttentionObject {
     status: String,
     /// Why it was disabled; null when it was not.
     status_reason: Option<String>,
+    health: HealthAttribute,
+    /// Pending deliveries.
+    waiting: u64,
     labels: LabelsObject,
-    /// Why, in a sentence.
+    /// Why, in a sentence: the message of its health.
     reason: String,
 }
 
@@ -87,7 +125,9 @@ impl AttentionObject {
             status: attention.endpoint.status.as_str().to_owned(),
             status_reason: attention.endpoint.status_reason,
             labels: LabelsObject::of(&attention.summary),
-            reason: attention.reason,
+            reason: attention.standing.health.message.clone(),
+            waiting: attention.standing.waiting,
+            health: HealthAttribute::of(&attention.standing.health),
         }
     }
 }
@@ -97,6 +137,7 @@ impl AttentionObject {
 struct WebhookHealthObject {
     /// UUID of the webhook.
     id: String,
+    health: HealthAttribute,
     labels: LabelsObject,
     /// Percentage of finished deliveries that were delivered; null if none finished.
     success_rate: Option<f64>,
@@ -168,6 +209,7 @@ impl OverviewApi {
                 in_flight: found.in_flight,
             },
             webhooks: CountsObject { active: found.active, paused: found.paused, disabled: found.disabled },
+            states: StatesObject::of(&found.states),
             attention: found.attention.into_iter().map(AttentionObject::of).collect(),
         }))
     }
@@ -180,6 +222,7 @@ impl OverviewApi {
         let found = auth.state.services.overviews.health(&auth.caller).await?;
         let data = found.iter().map(|(id, summary, hours)| WebhookHealthObject {
             id: id.to_string(),
+            health: HealthAttribute::of(&summary.standing.health),
             labels: LabelsObject::of(summary),
             success_rate: summary.success_rate.map(|rate| (rate * 100.0).round() / 100.0),
             last_24h: LastDayObject { events: summary.last_24h_events, failures: summary.last_24h_failures },

@@ -94,8 +94,14 @@ pub struct Health {
     pub success_rate: String,
     /// `fast` below 1 s, `acceptable` up to 3 s, `slow` up to 5 s, `critical` above, or `unknown`.
     pub response_time: String,
-    /// `failing` (3 or more of the last 10 failed), `active` (an event in the last 24 h) or `idle`.
+    /// `failing` (attempts fail now, as the state `failing` says), `active` (an event in the last 24 h) or `idle`.
     pub activity: String,
+    /// `disabled`, `paused`, `on_hold`, `failing`, `degraded`, `idle` or `healthy`: the first that applies.
+    pub state: String,
+    /// When the state began. RFC 3339, UTC.
+    pub since: String,
+    /// One sentence with the cause and the time.
+    pub message: String,
 }
 
 /// A delivery, as its newest attempt has it.
@@ -214,6 +220,9 @@ impl Health {
             success_rate: s.success.as_str().to_owned(),
             response_time: s.response_time.as_str().to_owned(),
             activity: s.activity.as_str().to_owned(),
+            state: s.standing.health.state.as_str().to_owned(),
+            since: s.standing.health.since.to_string(),
+            message: s.standing.health.message.clone(),
         }
     }
 }

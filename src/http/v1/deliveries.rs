@@ -7,7 +7,7 @@ use poem_openapi::payload::Json as Answer;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::attempt::Attempt;
-use crate::domain::filter::{LogKey, SortValue, View};
+use crate::domain::filter::{LogKey, View};
 use crate::domain::{AttemptId, EndpointId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
@@ -17,6 +17,7 @@ use crate::http::request::query::Query;
 use crate::service::ServiceError;
 
 use super::endpoints::endpoint_id;
+use super::places::PlaceValue;
 use super::shapes::{Accepted, AttemptResource, List, One, one};
 use super::{Tag, filters, id_of, map_key, map_next, params};
 
@@ -125,31 +126,14 @@ fn attempt_id(text: &str) -> Result<AttemptId, Problem> {
 #[derive(Clone, Serialize, Deserialize)]
 struct Place(i64, Option<PlaceValue>);
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum PlaceValue {
-    Number(i64),
-    Text(String),
-}
-
 impl From<LogKey> for Place {
     fn from(key: LogKey) -> Place {
-        let value = match key.value {
-            SortValue::Null => None,
-            SortValue::Number(n) => Some(PlaceValue::Number(n)),
-            SortValue::Text(text) => Some(PlaceValue::Text(text)),
-        };
-        Place(key.id.0, value)
+        Place(key.id.0, PlaceValue::of(key.value))
     }
 }
 
 impl From<Place> for LogKey {
     fn from(place: Place) -> LogKey {
-        let value = match place.1 {
-            None => SortValue::Null,
-            Some(PlaceValue::Number(n)) => SortValue::Number(n),
-            Some(PlaceValue::Text(text)) => SortValue::Text(text),
-        };
-        LogKey { id: AttemptId(place.0), value }
+        LogKey { id: AttemptId(place.0), value: PlaceValue::read(place.1) }
     }
 }

@@ -4,24 +4,27 @@ use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::endpoint::{Endpoint, EndpointSettings, EndpointStatus};
-use crate::domain::filter::EndpointFilter;
+use crate::domain::endpoint::{EndpointSettings, EndpointStatus};
+use crate::domain::filter::{EndpointFilter, EndpointKey, EndpointSort};
+use crate::domain::health::HealthState;
 use crate::domain::values::invalid::Complaints;
-use crate::domain::{EndpointId, EventType, Span};
+use crate::domain::{Endpoint, EndpointId, EventType, Span};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
+use crate::http::request::values::Values as _;
 use crate::http::state::State;
 use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, not_a_span};
-use crate::service::endpoints::manage::Standing;
 use crate::service::{Caller, ServiceError};
 
 use super::params;
+use super::places::PlaceValue;
 use super::shapes::{
     Accepted, Created, EndpointBody, EndpointResource, List, NoContent, One, RotateBody, SendNowResource,
     TestBody, TestResource, one,
@@ -32,8 +35,19 @@ use super::{Tag, filters, id_of};
 const OVERLAP_DEFAULT: &str = "24h";
 
 /// Known because reads show them; taken and left alone, so that what was read can be written back.
-const READ_ONLY: &[&str] =
-    &["status_reason", "consecutive_failures", "hold", "missed", "filter_error", "created_at", "updated_at"];
+const READ_ONLY: &[&str] = &[
+    "status_reason",
+    "consecutive_failures",
+    "hold",
+    "missed",
+    "health",
+    "success_rate",
+    "last_failure_at",
+    "waiting",
+    "filter_error",
+    "created_at",
+    "updated_at",
+];
 
 /// The operations.
 pub struct EndpointsApi;
@@ -42,7 +56,8 @@ pub struct EndpointsApi;
 impl EndpointsApi {
     /// List webhooks
     ///
-    /// All webhooks of the app, newest first. Signing secrets are never among the attributes.
+    /// All webhooks of the app, newest first unless `sort` is given. Signing secrets are never among the
+    /// attributes.
     #[oai(path = "/webhooks", method = "get", operation_id = "list_webhooks")]
     async fn list(
         &self,
@@ -52,29 +67,38 @@ impl EndpointsApi {
         let mut query = Query::of(request, &params::endpoint_list());
         let filter = EndpointFilter {
             status: query.get("status", "active, paused or disabled", EndpointStatus::parse),
+            health: query.values(
+                "health",
+                &format!("one of {}", HealthState::WORDS.join(", ")),
+                HealthState::parse,
+            ),
             q: filters::search_text(&mut query),
         };
+        let expected = format!("one of {}", params::ENDPOINT_SORTS.join(", "));
+        let sort = query.get("sort", &expected, EndpointSort::parse).unwrap_or_default();
         let scope = format!("webhooks {}", auth.caller.app_id);
-        let read = Paging::read::<uuid::Uuid>(
+        let read = Paging::read::<EndpointPlace>(
             &mut query,
             &auth.state.cursors,
             auth.state.path("/v1/webhooks"),
             &scope,
         );
         let (paging, page) = paging::settle(query, read)?;
-        let page = super::map_key(page, EndpointId::from_uuid);
-        let found = auth.state.services.endpoints.list(&auth.caller, filter, page).await?;
-        let found = super::map_next(found, EndpointId::as_uuid);
-        let ids = found.rows.iter().map(|endpoint| endpoint.id).collect();
-        let mut standings = auth.state.services.endpoints.standings(&auth.caller, ids).await?;
-        let resource = |endpoint: &Endpoint| {
-            EndpointResource::of(endpoint, &standings.remove(&endpoint.id).unwrap_or_default())
-        };
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(resource).collect(),
-        }))
+        let page = super::map_key(page, EndpointPlace::key);
+        let found = auth.state.services.endpoints.ranked(&auth.caller, filter, sort, page).await?;
+        let ids: Vec<EndpointId> = found.rows.iter().map(|endpoint| endpoint.id).collect();
+        let mut standings = auth.state.services.endpoints.standings(&auth.caller, ids.clone()).await?;
+        let health = auth.state.services.statistics.health_of(&auth.caller, ids).await?;
+        let mut health = health.into_iter().peekable();
+        // One that is deleted between the reads is left out.
+        let data = found.rows.iter().filter_map(|endpoint| {
+            let health = health.next_if(|health| health.endpoint_id == endpoint.id)?;
+            let standing = standings.remove(&endpoint.id).unwrap_or_default();
+            Some(EndpointResource::of(endpoint, &standing, &health))
+        });
+        let data = data.collect();
+        let found = super::map_next(found, EndpointPlace::of);
+        Ok(Answer(List { links: paging.links(&found), meta: paging.meta(&found), data }))
     }
 
     /// Create a webhook
@@ -89,7 +113,7 @@ impl EndpointsApi {
     ) -> Result<Created<EndpointResource>, Problem> {
         let input = read_input(&body, auth.state.services.endpoints.input_rules(), &["url", "events"])?;
         let (endpoint, secret) = auth.state.services.endpoints.create(&auth.caller, input).await?;
-        let data = EndpointResource::of(&endpoint, &Standing::default()).with_secret(secret.as_str());
+        let data = resource(&auth.state, &auth.caller, &endpoint).await?.with_secret(secret.as_str());
         Ok(Created::Created(Answer(One { data })))
     }
 
@@ -215,10 +239,30 @@ impl EndpointsApi {
     }
 }
 
-/// An endpoint as it stands now.
+/// A place in the list of webhooks, as it stands in a cursor.
+#[derive(Clone, Serialize, Deserialize)]
+struct EndpointPlace {
+    id: uuid::Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<PlaceValue>,
+}
+
+impl EndpointPlace {
+    fn of(key: EndpointKey) -> EndpointPlace {
+        EndpointPlace { id: key.id.as_uuid(), value: PlaceValue::of(key.value) }
+    }
+
+    fn key(self) -> EndpointKey {
+        EndpointKey { id: EndpointId::from_uuid(self.id), value: PlaceValue::read(self.value) }
+    }
+}
+
+/// A webhook as it stands now.
 async fn resource(state: &State, caller: &Caller, endpoint: &Endpoint) -> Result<EndpointResource, Problem> {
     let standing = state.services.endpoints.standing(caller, endpoint.id).await?;
-    Ok(EndpointResource::of(endpoint, &standing))
+    let health = state.services.statistics.health_of(caller, vec![endpoint.id]).await?;
+    let health = health.first().ok_or(ServiceError::NotFound("webhook"))?;
+    Ok(EndpointResource::of(endpoint, &standing, health))
 }
 
 /// An endpoint's id from a path; a malformed one is simply not found.

@@ -102,10 +102,18 @@ fn webhook() -> Value {
             "rate_limit": null,
             "consecutive_failures": 0,
             "hold": null,
+            "health": health(),
+            "success_rate": 100.0,
+            "last_failure_at": null,
+            "waiting": 0,
             "created_at": TIME,
             "updated_at": TIME,
         },
     })
+}
+
+fn health() -> Value {
+    json!({ "state": "healthy", "since": TIME, "message": "The last delivery succeeded on 1 May 05:14 UTC." })
 }
 
 fn with_secret() -> Value {

@@ -21,6 +21,7 @@ mod jobs;
 pub mod openapi;
 mod operations;
 mod params;
+mod places;
 pub mod raw;
 mod schemas;
 pub mod shapes;

@@ -2,6 +2,7 @@
 
 use crate::domain::event::RESOURCE_ID_MAX_CHARS;
 use crate::domain::filter::View;
+use crate::domain::health::HealthState;
 use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::request::paging;
 use crate::http::request::query::{Param, Shape};
@@ -23,6 +24,19 @@ pub(super) const SORTS: &[&str] = &[
     "-response_status",
     "response_time_ms",
     "-response_time_ms",
+];
+
+/// Orders of the list of webhooks.
+pub(super) const ENDPOINT_SORTS: &[&str] = &[
+    "name",
+    "-name",
+    "last_failure_at",
+    "-last_failure_at",
+    "success_rate",
+    "-success_rate",
+    "waiting",
+    "-waiting",
+    "health",
 ];
 
 /// The form of a filter by event type.
@@ -151,6 +165,19 @@ pub(super) fn endpoint_list() -> Vec<Param> {
             shape: Shape::OneOf(EndpointStatus::WORDS),
             description: "Webhooks with this status.",
             example: "disabled",
+        },
+        Param {
+            name: "health",
+            shape: Shape::AnyOf(HealthState::WORDS),
+            description: "Webhooks in one of these states.",
+            example: "failing",
+        },
+        Param {
+            name: "sort",
+            shape: Shape::OneOf(ENDPOINT_SORTS),
+            description: "The order, by the attribute of this name; `-` for descending, `health`: the worst first. \
+                          Ties go by id, nulls come last. Newest first unless given.",
+            example: "health",
         },
         Param {
             name: "q",

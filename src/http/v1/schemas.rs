@@ -284,6 +284,10 @@ fn split_endpoint_input(schemas: &mut Map<String, Value>) {
         ("hold", "object"),
         ("missed", "object"),
         ("filter_error", "string"),
+        ("health", "object"),
+        ("success_rate", "number"),
+        ("last_failure_at", "string"),
+        ("waiting", "integer"),
         ("created_at", "string"),
         ("updated_at", "string"),
     ] {

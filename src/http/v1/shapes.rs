@@ -20,8 +20,8 @@ use crate::http::request::paging::{Links, ListMeta};
 mod endpoints;
 
 pub use endpoints::{
-    EndpointAttributes, EndpointBody, EndpointResource, RotateBody, SendNowResource, TestAttributes,
-    TestBody, TestResource,
+    EndpointAttributes, EndpointBody, EndpointResource, HealthAttribute, RotateBody, SendNowResource,
+    TestAttributes, TestBody, TestResource,
 };
 
 fn time(t: Timestamp) -> String {

@@ -243,8 +243,8 @@ struct Labels {
     success_rate: String,
     /// `fast` (below 1 s), `acceptable` (to 3 s), `slow` (to 5 s), `critical` or `unknown`.
     response_time: String,
-    /// `failing` (3 or more of the last 10 deliveries that ended have failed), `active` (an event in the
-    /// last 24 hours) or `idle`.
+    /// `failing` (attempts fail now, as the state `failing` of the webhook says), `active` (an event in the last
+    /// 24 hours) or `idle`.
     activity: String,
 }
 

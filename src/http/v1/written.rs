@@ -61,7 +61,7 @@ mod tests {
         let event_type = EventType::parse("a.b").unwrap();
         for resource_id in [None, Some("r \"1\"".to_owned())] {
             let (id, event_type) = (EventId::new(created_at), event_type.clone());
-            let event = Event { id, event_type, resource_id, deliveries: 2, created_at };
+            let event = Event { id, event_type, resource_id, deliveries: 2, filtered: 0, created_at };
             as_documented(&One { data: EventResource::of(&event) });
             as_documented(&BatchResult { data: vec![EventResource::of(&event)] });
             let payload = Some(bytes::Bytes::from_static(b"{\"a\":[1]}"));

@@ -15,6 +15,7 @@ use crate::domain::endpoint::{
     SIGNING_SECRETS_MAX,
 };
 use crate::domain::event;
+use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField};
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::change::Change;
 use crate::domain::values::invalid::escape_pointer;
@@ -24,7 +25,9 @@ use crate::domain::{
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{Changed, EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, SendNow, Store};
+use crate::store::{
+    Changed, EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, SendNow, SortValue, Start, Store,
+};
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
 use crate::service::endpoints::requests::Requests;
@@ -85,6 +88,28 @@ impl Endpoints {
         page: PageRequest<EndpointId>,
     ) -> Result<Page<Endpoint, EndpointId>> {
         Ok(self.store.endpoint_list(caller.app_id, filter, page).await?)
+    }
+
+    /// A page of endpoints in an order that is asked for, or of some states of health.
+    pub async fn ranked(
+        &self,
+        caller: &Caller,
+        filter: EndpointFilter,
+        sort: EndpointSort,
+        page: PageRequest<EndpointKey>,
+    ) -> Result<Page<Endpoint, EndpointKey>> {
+        if sort.field != EndpointSortField::Id || !filter.health.is_empty() {
+            let now = self.clock.now();
+            return Ok(self.store.endpoint_ranked(caller.app_id, filter, sort, page, now).await?);
+        }
+        let start = match page.start {
+            Start::Page(number) => Start::Page(number),
+            Start::After(key) => Start::After(key.id),
+        };
+        let page = PageRequest { start, per_page: page.per_page };
+        let found = self.store.endpoint_list(caller.app_id, filter, page).await?;
+        let next = found.next.map(|id| EndpointKey { id, value: SortValue::Null });
+        Ok(Page { rows: found.rows, total: found.total, next })
     }
 
     /// One endpoint.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::health::{self, Condition};
+use crate::domain::health::{self, HealthState, HealthSummary};
 use crate::domain::{EndpointId, EndpointStatus, Timestamp};
 use crate::host::clock::Clock;
 use crate::store::{Store, TOTAL_CAP};
@@ -31,9 +31,8 @@ pub struct Hour {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     pub endpoint: EndpointBrief,
+    pub standing: HealthSummary,
     pub summary: Summary,
-    /// A sentence.
-    pub reason: String,
 }
 
 /// An app at a glance.
@@ -48,6 +47,9 @@ pub struct Overview {
     pub active: u64,
     pub paused: u64,
     pub disabled: u64,
+    /// How many webhooks are in each state, from the worst to the best.
+    pub states: Vec<(HealthState, u64)>,
+    /// The worst first.
     pub attention: Vec<Attention>,
 }
 
@@ -70,14 +72,14 @@ impl Overviews {
         let cap = u32::try_from(TOTAL_CAP).unwrap_or(u32::MAX);
         let due = self.store.due_figures(app, now, cap).await?;
         let totals = self.store.stats_totals(app, None).await?;
-        let all = self.summaries(caller).await?;
+        let all = self.store.app_health(app, now).await?;
         let count = |status| all.iter().filter(|(brief, _)| brief.status == status).count() as u64;
         let (active, paused, disabled) =
             (count(EndpointStatus::Active), count(EndpointStatus::Paused), count(EndpointStatus::Disabled));
-        let attention = all.into_iter().filter_map(|(endpoint, summary)| {
-            let reason = health::attention(&condition(&endpoint, &summary))?;
-            Some(Attention { endpoint, summary, reason })
-        });
+        let in_state =
+            |state| all.iter().filter(|(_, standing)| standing.health.state == state).count() as u64;
+        let states = HealthState::ALL.iter().map(|state| (*state, in_state(*state))).collect();
+        let attention = self.attention(caller, all).await?;
         Ok(Overview {
             pending: totals.pending,
             due: due.due,
@@ -86,8 +88,35 @@ impl Overviews {
             active,
             paused,
             disabled,
-            attention: attention.take(ATTENTION_MAX).collect(),
+            states,
+            attention,
         })
+    }
+
+    /// The endpoints that need attention, the worst first, with their figures.
+    async fn attention(
+        &self,
+        caller: &Caller,
+        all: Vec<(EndpointBrief, HealthSummary)>,
+    ) -> Result<Vec<Attention>> {
+        let mut found: Vec<(EndpointBrief, HealthSummary)> = all
+            .into_iter()
+            .filter(|(brief, standing)| {
+                let reason = brief.status_reason.as_deref();
+                health::needs_attention(standing.health.state, reason, standing.waiting)
+            })
+            .collect();
+        found.sort_by_key(|(_, standing)| standing.health.state);
+        found.truncate(ATTENTION_MAX);
+        let ids = found.iter().map(|(brief, _)| brief.id).collect();
+        let figures = self.store.stats_endpoints(caller.app_id, ids, self.clock.now()).await?;
+        let mut figures = figures.into_iter().peekable();
+        let joined = found.into_iter().filter_map(|(endpoint, _)| {
+            let own = figures.next_if(|figures| figures.endpoint_id == endpoint.id)?;
+            let summary = Summary::of(&own);
+            Some(Attention { endpoint, standing: own.standing, summary })
+        });
+        Ok(joined.collect())
     }
 
     /// Every endpoint of the caller's app with its figures, and its last 24 hours one by one.
@@ -120,18 +149,5 @@ impl Overviews {
             Some((brief, Summary::of(&own)))
         });
         Ok(joined.collect())
-    }
-}
-
-fn condition<'a>(endpoint: &'a EndpointBrief, summary: &Summary) -> Condition<'a> {
-    Condition {
-        status: endpoint.status,
-        status_reason: endpoint.status_reason.as_deref(),
-        pending: summary.totals.pending,
-        recent: summary.recent,
-        recent_failed: summary.recent_failed,
-        last_24h_events: summary.last_24h_events,
-        last_24h_failures: summary.last_24h_failures,
-        average_ms: summary.average_response_ms,
     }
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::attempts::delivery::RecentDelivery;
-use crate::domain::health::{self, ActivityLabel, ResponseLabel, State, SuccessLabel, Symptom};
+use crate::domain::health::{
+    self, ActivityLabel, HealthSummary, ResponseLabel, State, SuccessLabel, Symptom,
+};
 use crate::domain::values::histogram::{Bucket, bounds, bucket_of, quantile};
 use crate::domain::{Endpoint, EndpointId, FieldError, Invalid, Span, Timestamp};
 use crate::host::clock::Clock;
@@ -106,9 +108,7 @@ pub struct Summary {
     pub success: SuccessLabel,
     pub response_time: ResponseLabel,
     pub activity: ActivityLabel,
-    /// Of the last ten deliveries that ended: how many there are, and how many of them failed.
-    pub recent: u64,
-    pub recent_failed: u64,
+    pub standing: HealthSummary,
 }
 
 impl Summary {
@@ -122,9 +122,8 @@ impl Summary {
             last_24h_failures: figures.last_24h_failed,
             success: health::success(totals.delivered, totals.exhausted),
             response_time: health::response_time(totals.response_ms_sum, totals.response_count),
-            activity: health::activity(figures.recent_failed, figures.last_24h_deliveries),
-            recent: figures.recent,
-            recent_failed: figures.recent_failed,
+            activity: health::activity(figures.standing.is_failing, figures.last_24h_deliveries),
+            standing: figures.standing.clone(),
         }
     }
 }
@@ -232,6 +231,11 @@ impl Statistics {
     ) -> Result<Vec<(EndpointId, Summary)>> {
         let found = self.store.stats_endpoints(caller.app_id, endpoints, self.clock.now()).await?;
         Ok(found.iter().map(|figures| (figures.endpoint_id, Summary::of(figures))).collect())
+    }
+
+    /// The health of these endpoints, in the same order; those that are not of this app are left out.
+    pub async fn health_of(&self, caller: &Caller, endpoints: Vec<EndpointId>) -> Result<Vec<HealthSummary>> {
+        Ok(self.store.endpoint_health(caller.app_id, endpoints, self.clock.now()).await?)
     }
 
     /// An endpoint's latest deliveries, newest first.

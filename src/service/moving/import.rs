@@ -455,6 +455,7 @@ fn changed(
         settings,
         status,
         status_reason: current.status_reason.filter(|_| stays),
+        status_since: if stays { current.status_since } else { now },
         consecutive_failures: if stays { current.consecutive_failures } else { 0 },
         secret,
         updated_at: now,

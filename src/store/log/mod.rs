@@ -1,6 +1,7 @@
 //! Reading the log of attempts: lists, exports, the live stream, overviews, statistics.
 
 mod export;
+mod health;
 mod list;
 mod live;
 mod overview;
@@ -8,6 +9,7 @@ mod recent;
 mod statistics;
 
 pub use export::{EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore};
+pub use health::HealthStore;
 pub use list::{LogStore, Retried, TestDelivery};
 pub use live::{LiveStore, ResultPage, ResultSeq};
 pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 
+use crate::domain::health::HealthSummary;
 use crate::domain::values::histogram::Bucket;
 use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
 use crate::store::Result;
@@ -54,14 +55,12 @@ pub struct Totals {
 }
 
 /// How an endpoint is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EndpointFigures {
     pub endpoint_id: EndpointId,
     pub totals: Totals,
-    /// Of the last ten deliveries that ended as delivered or exhausted: how many there are, and how many
-    /// of them are exhausted.
-    pub recent: u64,
-    pub recent_failed: u64,
+    /// Health and what lists sort by.
+    pub standing: HealthSummary,
     /// Deliveries made in the last 24 hours, to the minute, and how many of them are exhausted now.
     pub last_24h_deliveries: u64,
     pub last_24h_failed: u64,
@@ -93,7 +92,7 @@ pub struct Times {
 }
 
 /// All that the health of an endpoint is judged by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HealthFigures {
     pub figures: EndpointFigures,
     /// The last 24 hours, to the minute, without histogram.

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::engine::command::{self, Tx};
 use super::engine::{counts, migrations};
-use super::log::{event_list, events as single_events, overview, recent, statistics};
+use super::log::{day, event_list, events as single_events, health, overview, recent, statistics};
 use super::people::keys;
-use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, finish, pending, trouble};
+use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, filters, finish, pending, trouble};
 use super::upkeep::retention;
 use crate::domain::endpoint::EndpointSecret;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
@@ -80,6 +80,7 @@ async fn the_hot_queries_use_their_indexes() {
         .read("testing", move |conn| {
             assert_quick(conn, pending::ENDPOINTS, "attempts_due");
             assert_quick(conn, pending::DUE, "attempts_due");
+            assert_quick(conn, filters::FILTERS, "endpoints_filter");
             assert_quick(conn, pending::SINGLES, "attempts_single");
             assert_quick(conn, pending::URGENT, "attempts_urgent");
             assert_quick(conn, trouble::HELD, "attempts_held");
@@ -152,9 +153,16 @@ async fn statistics_and_retention_walk_no_log() {
                     "attempts_endpoint_attempted (endpoint=? AND class=? AND attempted_at>?",
                 );
             }
-            assert_quick(conn, statistics::RECENT, "attempts_ended (endpoint=?)");
-            for sql in [statistics::WINDOW, statistics::WINDOW_COUNTS] {
+            for sql in [day::WINDOW, day::WINDOW_COUNTS] {
                 assert_quick(conn, sql, "SEARCH rollups USING PRIMARY KEY (endpoint=? AND hour>");
+            }
+            assert_quick(
+                conn,
+                health::DEGRADED_SINCE,
+                "SEARCH minutes USING PRIMARY KEY (endpoint=? AND minute>",
+            );
+            for sql in [health::ONE, health::OF_APP] {
+                assert_quick(conn, sql, "SEARCH t USING INTEGER PRIMARY KEY");
             }
             assert_quick(conn, statistics::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, statistics::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");

@@ -26,6 +26,9 @@ async fn an_app_without_anything_needs_no_attention() {
         json!({
             "queue": { "pending": 0, "due": 0, "oldest_due_at": null, "in_flight": 0 },
             "webhooks": { "active": 0, "paused": 0, "disabled": 0 },
+            "states": {
+                "disabled": 0, "paused": 0, "on_hold": 0, "failing": 0, "degraded": 0, "idle": 0, "healthy": 0,
+            },
             "attention": [],
         })
     );
@@ -54,9 +57,10 @@ async fn what_waits_is_counted_where_it_waits() {
     assert_eq!(overview["queue"], queue);
     assert_eq!(overview["webhooks"], json!({ "active": 2, "paused": 1, "disabled": 0 }));
     let attention = overview["attention"].as_array().unwrap();
-    assert_eq!(attention.len(), 1, "{attention:?}");
+    assert_eq!(attention.len(), 2, "{attention:?}");
+    assert_eq!(attention[1]["health"]["state"], "failing");
     assert_eq!((&attention[0]["id"], &attention[0]["name"]), (&json!(paused.id), &json!("Waits")));
-    assert_eq!(attention[0]["reason"], "It is paused, and 1 delivery waits.");
+    assert_eq!(attention[0]["reason"], "Paused by a user since 1 Mar 12:00 UTC: 1 delivery is pending.");
     assert_eq!(attention[0]["labels"]["activity"], "active");
 
     let other = app.app("other").await.to_string();
@@ -109,7 +113,7 @@ async fn badges_and_sparklines_of_all_webhooks_come_in_one_answer() {
     assert_eq!((&series[23]["delivered"], &series[23]["exhausted"]), (&json!(0), &json!(3)));
     assert_eq!((&series[0]["delivered"], &series[0]["exhausted"]), (&json!(0), &json!(0)));
     let attention = app.get(OVERVIEW).await.expect(200)["attention"].clone();
-    assert_eq!(attention[0]["reason"], "3 of its last 4 deliveries failed.");
+    assert_eq!(attention[0]["reason"], "No success since 1 Mar 13:00 UTC: 3 attempts failed with HTTP 500.");
 }
 
 #[tokio::test]

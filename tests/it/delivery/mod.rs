@@ -9,6 +9,7 @@ use crate::support::app::{Webhook, json_body, send};
 use crate::support::{Hostile, Receiver, Reply, TestApp, in_time};
 
 mod fairness;
+mod filters;
 mod hold;
 mod jose;
 mod local;

@@ -172,7 +172,7 @@ async fn endpoints_are_searched_literally_and_without_regard_to_case() {
         add.push(world.add(endpoint).await.id);
     }
     let found = async |q: &str| {
-        let filter = EndpointFilter { q: Some(q.to_owned()), status: None };
+        let filter = EndpointFilter { q: Some(q.to_owned()), ..EndpointFilter::default() };
         let page = world.store.endpoint_list(world.app, filter, first_page(9)).await.unwrap();
         page.rows.iter().map(|e| e.id).collect::<Vec<_>>()
     };
@@ -182,7 +182,11 @@ async fn endpoints_are_searched_literally_and_without_regard_to_case() {
     assert_eq!(found("_").await, [add[1]]);
     assert_eq!(found("example").await, [add[1], add[0]]);
     world.set_status(add[0], EndpointStatus::Paused).await;
-    let filter = EndpointFilter { status: Some(EndpointStatus::Paused), q: Some("one".to_owned()) };
+    let filter = EndpointFilter {
+        status: Some(EndpointStatus::Paused),
+        q: Some("one".to_owned()),
+        ..EndpointFilter::default()
+    };
     let page = world.store.endpoint_list(world.app, filter, first_page(9)).await.unwrap();
     assert_eq!((page.rows.len(), page.total.rows), (1, 1));
 }

@@ -334,10 +334,10 @@ fn totals_equal_the_log(health: &HealthFigures, log: &[Attempt], endpoint: Endpo
     }
     assert_eq!(health.times.histogram, buckets.into_iter().collect::<Vec<_>>());
     assert_eq!(health.errors.iter().map(|error| error.count).sum::<u64>(), totals.failed_attempts);
-    let ended: Vec<_> = log.iter().rev().filter(own).filter(newest).take(10).collect();
-    let failed = ended.iter().filter(|row| row.status == Exhausted).count();
-    let figures = &health.figures;
-    assert_eq!((figures.recent, figures.recent_failed), (ended.len() as u64, failed as u64));
+    let standing = &health.figures.standing;
+    assert_eq!(standing.waiting, totals.pending);
+    let counts = |row: &Attempt| did_fail(row) && !matches!(row.error_kind, Some(ErrorKind::Local));
+    assert_eq!(standing.last_failure_at.is_some(), count(&counts) > 0);
 }
 
 proptest! {

@@ -9,6 +9,7 @@ mod endpoints;
 mod events;
 mod export;
 mod finish;
+mod health;
 mod invariants;
 mod jobs;
 mod log;

@@ -126,26 +126,6 @@ async fn a_day_ends_after_24_hours_to_the_minute() {
 }
 
 #[tokio::test]
-async fn the_last_ten_that_ended_are_known() {
-    let world = fresh().await;
-    let id = world.add_endpoint(&["*"]).await.id;
-    for i in 0..14 {
-        let attempt = world.post_one("a").await;
-        // Four that failed, of which two are further back than ten.
-        let outcome = if [1, 3, 4, 9].contains(&i) {
-            Outcome { attempted_at: None, ..answered(410, now()) }
-        } else {
-            answered(200, now())
-        };
-        let _ = world.finish(attempt, outcome).await;
-        world.set_status(id, EndpointStatus::Active).await;
-    }
-    world.post_one("a").await;
-    let found = figures(&world, id, now()).await;
-    assert_eq!((found.recent, found.recent_failed), (10, 2));
-}
-
-#[tokio::test]
 async fn errors_are_counted_by_kind_and_status_and_interrupted_ones_are_none() {
     let world = fresh().await;
     let id = world.add_endpoint(&["*"]).await.id;

@@ -23,7 +23,10 @@ async fn a_webhook_without_deliveries_has_nothing_to_judge() {
         "success_rate": null, "average_response_time": null, "last_24h_events": 0, "last_24h_failures": 0,
     });
     assert_eq!(object["delivery_stats"], expected);
-    let expected = json!({ "success_rate": "unknown", "response_time": "unknown", "activity": "idle" });
+    let expected = json!({
+        "success_rate": "unknown", "response_time": "unknown", "activity": "idle", "state": "idle",
+        "since": "2026-03-01T12:00:00.000Z", "message": "No event since it was created on 1 Mar 12:00 UTC.",
+    });
     assert_eq!(object["health"], expected);
     assert_eq!(object["recent_events"], json!([]));
 }

@@ -527,7 +527,7 @@ async fn webhooks_are_filtered_by_status_and_text() {
         ("status=on", "status"),
         ("status=", "status"),
         ("status=active&status=paused", "status"),
-        ("sort=name", "sort"),
+        ("sort=url", "sort"),
         (&format!("q={}", "x".repeat(201)), "q"),
     ] {
         assert_invalid(&app.get(&format!("/v1/webhooks?{query}")).await, vec![parameter]);

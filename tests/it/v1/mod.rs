@@ -13,6 +13,7 @@ pub(crate) mod docs;
 mod endpoints;
 mod errors;
 mod events;
+mod health;
 mod limits;
 mod log_lists;
 mod paging;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::params;
-use crate::domain::health::{ActivityLabel, ResponseLabel, SuccessLabel};
+use crate::domain::health::{ActivityLabel, HealthState, ResponseLabel, SuccessLabel};
 use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::signing::verification::{Reason, Scheme};
 use crate::domain::{ActivityKind, AttemptStatus, ErrorKind, JobKind, JobStatus, Trigger};
@@ -73,6 +73,8 @@ fn figures() -> Vec<Detail> {
         ("WebhookHealthLabels", "success_rate", success),
         ("WebhookHealthLabels", "response_time", response_time),
         ("WebhookHealthLabels", "activity", json!({ "enum": ActivityLabel::WORDS })),
+        ("WebhookState", "state", json!({ "enum": HealthState::WORDS })),
+        ("WebhookState", "since", json!({ "format": "date-time" })),
         ("WebhookHealthError", "error_kind", json!({ "enum": kinds })),
         ("ActivityAttributes", "kind", json!({ "enum": ActivityKind::WORDS })),
         ("ActivityAttributes", "details", json!({ "type": "object", "additionalProperties": {} })),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::time;
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
+use crate::domain::health::{EndpointHealth, HealthSummary};
 use crate::domain::{AttemptId, Outcome};
 use crate::http::request::body::BodyShape;
 use crate::service::endpoints::manage::{Missed, Standing};
@@ -20,6 +21,31 @@ pub struct EndpointResource {
     /// UUID of the webhook.
     pub id: String,
     pub attributes: EndpointAttributes,
+}
+
+/// The health of a webhook: the first state that applies.
+#[derive(Object)]
+#[oai(rename = "WebhookState")]
+pub struct HealthAttribute {
+    /// `disabled`, `paused`, `on_hold` (only probes are sent), `failing` (the newest 3 attempts failed, or 3 of the
+    /// newest 10 deliveries, or nothing of the last 24 hours succeeded), `degraded` (less than 99 % succeeded in the
+    /// last 24 hours, or responses took more than 3 s on average), `idle` (no event in 24 hours) or `healthy`.
+    pub state: String,
+    /// When the state began. RFC 3339, UTC.
+    pub since: String,
+    /// One sentence with the cause and the time.
+    pub message: String,
+}
+
+impl HealthAttribute {
+    /// The attribute.
+    pub fn of(health: &EndpointHealth) -> HealthAttribute {
+        HealthAttribute {
+            state: health.state.as_str().to_owned(),
+            since: time(health.since),
+            message: health.message.clone(),
+        }
+    }
 }
 
 /// Attributes of a webhook.
@@ -65,6 +91,14 @@ pub struct EndpointAttributes {
     /// What it missed while it was disabled; only in the response that enables it.
     #[oai(skip_serializing_if_is_none)]
     pub missed: Option<MissedAttributes>,
+    pub health: HealthAttribute,
+    /// Percentage of the deliveries that finished in the last 24 hours which were delivered; null if none
+    /// finished.
+    pub success_rate: Option<f64>,
+    /// When an attempt last failed; tests and local failures do not count. RFC 3339, UTC.
+    pub last_failure_at: Option<String>,
+    /// Pending deliveries.
+    pub waiting: u64,
     /// RFC 3339, UTC.
     pub created_at: String,
     /// RFC 3339, UTC.
@@ -156,7 +190,7 @@ impl EndpointResource {
     }
 
     /// The endpoint as it stands, without its secret.
-    pub fn of(endpoint: &Endpoint, standing: &Standing) -> EndpointResource {
+    pub fn of(endpoint: &Endpoint, standing: &Standing, health: &HealthSummary) -> EndpointResource {
         let s = &endpoint.settings;
         let headers: serde_json::Map<String, Value> = s
             .headers
@@ -202,6 +236,10 @@ impl EndpointResource {
                 consecutive_failures: endpoint.consecutive_failures,
                 hold: HoldAttributes::of(standing),
                 missed: None,
+                health: HealthAttribute::of(&health.health),
+                success_rate: health.success_rate.map(|rate| (rate * 100.0).round() / 100.0),
+                last_failure_at: health.last_failure_at.map(time),
+                waiting: health.waiting,
                 created_at: time(endpoint.created_at),
                 updated_at: time(endpoint.updated_at),
                 signing_secret: None,

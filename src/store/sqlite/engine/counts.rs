@@ -14,9 +14,12 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Trigger};
+use crate::domain::health::Record;
 use crate::domain::values::histogram::{Bucket, bucket_of};
-use crate::domain::{ErrorKind, Timestamp};
+use crate::domain::{AttemptId, ErrorKind, Timestamp};
+use crate::store::sqlite::engine::records;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
+use crate::store::sqlite::engine::slots::{self, SlotSums};
 
 /// The number of the last attempt of an app that has a result.
 pub(crate) const LAST: &str = "SELECT result_seq FROM apps WHERE id = ?1";
@@ -31,6 +34,9 @@ pub(crate) const HOUR_MS: i64 = 3_600_000;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) endpoint: EndpointRow,
+    pub(crate) delivery: AttemptId,
+    /// Whether it is the delivery's first attempt.
+    pub(crate) is_first: bool,
     pub(crate) status: AttemptStatus,
     pub(crate) trigger: Trigger,
     pub(crate) attempted_at: Option<Timestamp>,
@@ -52,6 +58,8 @@ enum Change {
     Newest { endpoint: EndpointRow, ms: u32, by: i64 },
     /// An attempt sent at that time has ended.
     Sent { endpoint: EndpointRow, at: Timestamp, counts: Sent },
+    /// Something that the endpoint's record keeps.
+    Recorded { endpoint: EndpointRow, record: Box<Record> },
     /// A client posted an event of this type.
     Posted { kind: TypeRow, at: Timestamp },
     /// The app has results up to this one.
@@ -102,6 +110,7 @@ impl Counts {
     pub(crate) fn begun(&mut self, endpoint: EndpointRow, trigger: Trigger, at: Timestamp) {
         if trigger != Trigger::Test {
             self.changes.push(Change::Begun { endpoint, at });
+            self.changes.push(Change::Recorded { endpoint, record: Box::new(Record::of_event(at)) });
         }
     }
 
@@ -136,6 +145,11 @@ impl Counts {
         let (endpoint, from) = (row.endpoint, row.status);
         if row.trigger != Trigger::Test && from != to {
             self.changes.push(Change::Moved { endpoint, from, to });
+            // One that was never sent is in no record.
+            if to == AttemptStatus::Cancelled && !row.is_first {
+                let record = Box::new(Record::of_cancelled(row.delivery));
+                self.changes.push(Change::Recorded { endpoint, record });
+            }
         }
     }
 
@@ -164,6 +178,8 @@ impl Counts {
             };
             self.changes.push(Change::Sent { endpoint, at, counts });
         }
+        let record = records::of_result(row.delivery, status, outcome).map(Box::new);
+        self.changes.extend(record.map(|record| Change::Recorded { endpoint, record }));
         if let Some(failure) = failure {
             self.changes.push(Change::Error {
                 endpoint,
@@ -233,18 +249,7 @@ struct TotalSums {
     min: Option<u32>,
     max: Option<u32>,
     last_attempted_at: Option<Timestamp>,
-}
-
-/// Changes of one row of `rollups` or `minutes`.
-#[derive(Debug, Default)]
-struct SlotSums {
-    delivered: i64,
-    exhausted: i64,
-    failed_attempts: i64,
-    response_ms_sum: i64,
-    deliveries: i64,
-    failed_deliveries: i64,
-    response_count: i64,
+    record: Record,
 }
 
 #[derive(Debug, Default)]
@@ -299,6 +304,10 @@ impl Sums {
                 *self.total_times.entry((endpoint, bucket_of(ms.into()))).or_default() += by;
             }
             Change::Sent { endpoint, at, counts } => self.sent(endpoint, at, counts),
+            Change::Recorded { endpoint, record } => {
+                let total = self.totals.entry(endpoint).or_default();
+                total.record = std::mem::take(&mut total.record).merge(*record);
+            }
             Change::Posted { kind, at } => {
                 let (count, last_at) = self.posted.entry(kind).or_insert((0, at));
                 *count += 1;
@@ -370,10 +379,10 @@ impl Sums {
             )?
             .execute(params![endpoint, bucket, count])?;
         }
-        write_slots(conn, MINUTE_SLOTS, &self.minutes)?;
-        write_slots(conn, HOUR_SLOTS, &hours)?;
-        write_times(conn, MINUTE_TIMES, &self.minute_times)?;
-        write_times(conn, HOUR_TIMES, &hour_times)?;
+        slots::write(conn, slots::MINUTES, &self.minutes)?;
+        slots::write(conn, slots::HOURS, &hours)?;
+        slots::write_times(conn, slots::MINUTE_TIMES, &self.minute_times)?;
+        slots::write_times(conn, slots::HOUR_TIMES, &hour_times)?;
         for ((endpoint, kind, status), (count, message, at)) in self.errors {
             conn.prepare_cached(
                 "INSERT INTO total_errors (endpoint, error_kind, response_status, count, last_message, \
@@ -397,7 +406,7 @@ fn write_totals(conn: &Connection, totals: &HashMap<EndpointRow, TotalSums>) -> 
     let mut statement = conn.prepare_cached(
         "INSERT INTO totals (endpoint, deliveries, delivered, exhausted, pending, cancelled, \
          failed_attempts, response_count, response_ms_sum, response_ms_min, response_ms_max, \
-         last_attempted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+         last_attempted_at, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
          ON CONFLICT (endpoint) DO UPDATE SET deliveries = deliveries + excluded.deliveries, \
          delivered = delivered + excluded.delivered, exhausted = exhausted + excluded.exhausted, \
          pending = pending + excluded.pending, cancelled = cancelled + excluded.cancelled, \
@@ -409,7 +418,8 @@ fn write_totals(conn: &Connection, totals: &HashMap<EndpointRow, TotalSums>) -> 
          response_ms_max = coalesce(max(response_ms_max, excluded.response_ms_max), \
              response_ms_max, excluded.response_ms_max), \
          last_attempted_at = coalesce(max(last_attempted_at, excluded.last_attempted_at), \
-             last_attempted_at, excluded.last_attempted_at)",
+             last_attempted_at, excluded.last_attempted_at), \
+         record = CASE excluded.record WHEN '' THEN record ELSE merge_records(record, excluded.record) END",
     )?;
     for (endpoint, t) in totals {
         statement.execute(params![
@@ -424,70 +434,9 @@ fn write_totals(conn: &Connection, totals: &HashMap<EndpointRow, TotalSums>) -> 
             t.response_ms_sum,
             t.min,
             t.max,
-            t.last_attempted_at
+            t.last_attempted_at,
+            records::write(&t.record)
         ])?;
-    }
-    Ok(())
-}
-
-macro_rules! slots {
-    ($table:literal, $unit:literal) => {
-        concat!(
-            "INSERT INTO ",
-            $table,
-            " (endpoint, ",
-            $unit,
-            ", delivered, exhausted, failed_attempts, response_ms_sum, deliveries, failed_deliveries, \
-             response_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (endpoint, ",
-            $unit,
-            ") DO UPDATE SET delivered = delivered + excluded.delivered, \
-             exhausted = exhausted + excluded.exhausted, \
-             failed_attempts = failed_attempts + excluded.failed_attempts, \
-             response_ms_sum = response_ms_sum + excluded.response_ms_sum, \
-             deliveries = deliveries + excluded.deliveries, \
-             failed_deliveries = failed_deliveries + excluded.failed_deliveries, \
-             response_count = response_count + excluded.response_count"
-        )
-    };
-}
-const MINUTE_SLOTS: &str = slots!("minutes", "minute");
-const HOUR_SLOTS: &str = slots!("rollups", "hour");
-
-fn write_slots(
-    conn: &Connection,
-    sql: &'static str,
-    slots: &HashMap<(EndpointRow, i64), SlotSums>,
-) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(sql)?;
-    for ((endpoint, slot), s) in slots {
-        statement.execute(params![
-            endpoint,
-            slot,
-            s.delivered,
-            s.exhausted,
-            s.failed_attempts,
-            s.response_ms_sum,
-            s.deliveries,
-            s.failed_deliveries,
-            s.response_count
-        ])?;
-    }
-    Ok(())
-}
-
-const MINUTE_TIMES: &str = "INSERT INTO minute_times (endpoint, minute, bucket, count) VALUES (?1, ?2, ?3, ?4) \
-     ON CONFLICT (endpoint, minute, bucket) DO UPDATE SET count = count + excluded.count";
-const HOUR_TIMES: &str = "INSERT INTO rollup_times (endpoint, hour, bucket, count) VALUES (?1, ?2, ?3, ?4) \
-     ON CONFLICT (endpoint, hour, bucket) DO UPDATE SET count = count + excluded.count";
-
-fn write_times(
-    conn: &Connection,
-    sql: &'static str,
-    times: &HashMap<(EndpointRow, i64, Bucket), i64>,
-) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(sql)?;
-    for ((endpoint, slot, bucket), count) in times {
-        statement.execute(params![endpoint, slot, bucket, count])?;
     }
     Ok(())
 }

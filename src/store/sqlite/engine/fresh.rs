@@ -199,6 +199,7 @@ mod tests {
                     event_type,
                     resource_id: None,
                     deliveries: 1,
+                    filtered: 0,
                     created_at,
                 },
                 queued: vec![Queued {

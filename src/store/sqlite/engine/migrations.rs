@@ -28,9 +28,10 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0014_resources.sql")),
     M::up(include_str!("migrations/0015_holds.sql")),
     DELIVERIES,
-    M::up(include_str!("migrations/0017_sources.sql")),
-    M::up(include_str!("migrations/0018_filters.sql")),
-    M::up(include_str!("migrations/0019_requests.sql")),
+    M::up(include_str!("migrations/0017_health.sql")),
+    M::up(include_str!("migrations/0018_sources.sql")),
+    M::up(include_str!("migrations/0019_filters.sql")),
+    M::up(include_str!("migrations/0020_requests.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -82,6 +83,49 @@ mod tests {
     #[test]
     fn the_migrations_are_sound() {
         MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn the_record_of_an_older_database_is_made_of_its_counts() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        run_to(&mut conn, 13).unwrap();
+        conn.execute_batch(
+            "INSERT INTO apps (id, uid, name, created_at) VALUES (1, x'01', 'a', 0);
+             INSERT INTO event_types (id, app, name, count) VALUES (1, 1, 'a', 0);
+             INSERT INTO events (id, uid, app, type, origin, deliveries, created_at) VALUES (1, x'01', 1, 1, 'client', 2, 0);
+             INSERT INTO endpoints (id, uid, app, status, consecutive_failures, url, name, events, headers, encrypted,
+                 secret, retired_secrets, created_at, updated_at)
+             VALUES (1, x'01', 1, 'active', 2, 'u', 'n', '*', '[]', 0, x'00', '[]', 5, 9),
+                    (2, x'02', 1, 'paused', 0, 'u', 'n', '*', '[]', 0, x'00', '[]', 5, 9);
+             INSERT INTO totals (endpoint, deliveries, delivered, exhausted, pending, cancelled, failed_attempts,
+                 response_count, response_ms_sum) VALUES (1, 2, 1, 1, 0, 0, 2, 0, 0), (2, 0, 0, 0, 0, 0, 0, 0, 0);
+             INSERT INTO minutes VALUES (1, 10, 1, 0, 0, 9, 2, 0, 1), (1, 12, 0, 0, 1, 9, 0, 0, 1), (1, 13, 0, 1, 1, 9, 0, 1, 1);
+             INSERT INTO total_errors VALUES (1, 'http_status', 500, 2, 'm', 780001);
+             INSERT INTO attempts (id, first_id, app, endpoint, event, type, status, trigger, attempt, created_at, due_at,
+                 finished_at, error_kind) VALUES
+                 (1, NULL, 1, 1, 1, 1, 'delivered', 'event', 1, 0, 0, 600000, NULL),
+                 (2, NULL, 1, 1, 1, 1, 'failed', 'event', 1, 0, 0, 720000, 'http_status'),
+                 (3, 2, 1, 1, 1, 1, 'exhausted', 'retry', 2, 0, 0, 780000, 'http_status');",
+        )
+        .unwrap();
+        run(&mut conn).unwrap();
+        let record = |endpoint: i64| -> String {
+            conn.query_row("SELECT record FROM totals WHERE endpoint = ?1", [endpoint], |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(record(1), "2 720000 http_status 500 0 600000 780001 - - 780000 600000 2!780000 1");
+        assert_eq!(record(2), "0 - - - 0 - - - - - -");
+        let since: Vec<i64> = conn
+            .prepare("SELECT status_since FROM endpoints ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(|since| since.unwrap())
+            .collect();
+        assert_eq!(since, [5, 9]);
+        for text in [record(1), record(2)] {
+            crate::store::sqlite::engine::records::read(&text).unwrap();
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! * [`readers`]: the few threads that read; [`pool`]: how connections are set up.
 //! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
 //! * [`epochs`]: how often each shard has changed hands. [`fan_outs`]: who waits for events that are written in steps.
-//! * [`counts`]: roll-ups that every commit adds to. [`zones`]: which row numbers a range of time can have.
-//!   [`meters`]: what is counted about the engine itself.
+//! * [`counts`]: roll-ups that every commit adds to ([`slots`]: by the minute and hour), and each endpoint's record
+//!   of results ([`records`]). [`zones`]: which row numbers a range of time can have. [`meters`]: what is counted
+//!   about the engine itself.
 //! * [`migrations`]: the schema. [`schema`]: whether a file has it, and nothing else. [`backup`],
 //!   [`inspect`]: whole-file work.
 //! * [`rows`], [`paging`], [`error`]: values in columns, pages, SQLite's errors.
@@ -32,9 +33,11 @@ pub(super) mod migrations;
 pub(super) mod paging;
 pub(super) mod pool;
 pub(super) mod readers;
+pub(super) mod records;
 pub(super) mod reserve;
 pub(super) mod rows;
 pub(super) mod schema;
+pub(super) mod slots;
 pub(super) mod store;
 pub(super) mod writer;
 pub(super) mod zones;

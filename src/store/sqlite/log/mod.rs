@@ -5,12 +5,14 @@
 //! * [`event_list`], [`events`]: the list of events, and single ones.
 //! * [`export`], [`live`], [`recent`]: other ways to read the log.
 //! * [`sources`]: sources and the inbound log.
-//! * [`overview`], [`statistics`]: figures from the roll-ups.
+//! * [`overview`], [`statistics`]: figures from the roll-ups, [`day`]: those of one. [`health`]: health of endpoints.
 
 pub(super) mod class;
+pub(super) mod day;
 pub(super) mod event_list;
 pub(super) mod events;
 pub(super) mod export;
+pub(super) mod health;
 pub(super) mod list;
 pub(super) mod live;
 pub(super) mod merge;

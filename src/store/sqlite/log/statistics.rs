@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
 use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
-use crate::store::sqlite::engine::rows::EndpointRow;
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
 use crate::store::sqlite::log::class::Class;
+use crate::store::sqlite::log::day::{self, DAY_MS};
+use crate::store::sqlite::log::health;
 use crate::store::sqlite::log::plan::{Scope, classes};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{EndpointFigures, ErrorCount, HealthFigures, Point, Result, StatsStore, Times, Totals};
-
-const DAY_MS: i64 = 86_400_000;
 
 // ---------------------------------------------------------------------------------------------
 // Series
@@ -82,20 +82,6 @@ fn whose(
     }
 }
 
-fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
-    Ok(Point {
-        start_ms,
-        deliveries: rows::count(row, 1)?,
-        failed_deliveries: rows::count(row, 2)?,
-        delivered: rows::count(row, 3)?,
-        exhausted: rows::count(row, 4)?,
-        failed_attempts: rows::count(row, 5)?,
-        response_count: rows::count(row, 6)?,
-        response_ms_sum: rows::count(row, 7)?,
-        histogram: vec![],
-    })
-}
-
 fn points(
     conn: &Connection,
     app: AppId,
@@ -113,7 +99,7 @@ fn points(
     let mut found = statement.query(range)?;
     while let Some(row) = found.next()? {
         let start_ms = row.get::<_, i64>(0)? * step_ms;
-        all.insert(start_ms, point(row, start_ms)?);
+        all.insert(start_ms, day::point(row, start_ms)?);
     }
     let mut statement = conn.prepare_cached(times)?;
     let mut found = statement.query(range)?;
@@ -123,49 +109,6 @@ fn points(
         }
     }
     Ok(all.into_values().collect())
-}
-
-// ---------------------------------------------------------------------------------------------
-// A day at an endpoint
-
-/// Minutes at both ends and whole hours between: at most 120 and 24 rows, wherever a day begins.
-pub(crate) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesce(sum(failed_deliveries), 0), \
-     coalesce(sum(delivered), 0), coalesce(sum(exhausted), 0), coalesce(sum(failed_attempts), 0), \
-     coalesce(sum(response_count), 0), coalesce(sum(response_ms_sum), 0) FROM ( \
-     SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
-         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
-     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
-         response_ms_sum FROM rollups WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
-     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
-         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
-
-/// The same stretch, and only what every webhook object shows: each part is summed up where it lies, which
-/// takes half the time.
-pub(crate) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum(f), 0) FROM ( \
-     SELECT sum(deliveries) AS d, sum(failed_deliveries) AS f FROM minutes \
-         WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
-     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM rollups \
-         WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
-     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM minutes \
-         WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
-
-/// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
-fn stretch(endpoint: EndpointRow, since: Timestamp, until: Timestamp) -> [i64; 7] {
-    let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
-    let (since, until) = (up(since), up(until));
-    let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
-    [endpoint.0, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
-}
-
-/// What happened from `since` to before `until`.
-fn window(
-    conn: &Connection,
-    endpoint: EndpointRow,
-    since: Timestamp,
-    until: Timestamp,
-) -> rusqlite::Result<Point> {
-    let stretch = stretch(endpoint, since, until);
-    conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -202,38 +145,17 @@ fn totals(conn: &Connection, (of, which): (i64, usize)) -> rusqlite::Result<Tota
     })
 }
 
-/// The condition is that of the index `attempts_ended`.
-pub(crate) const RECENT: &str = "SELECT count(*), coalesce(sum(s = 'exhausted'), 0) FROM \
-     (SELECT t.status AS s FROM attempts t WHERE t.endpoint = ?1 \
-         AND t.status IN ('delivered', 'exhausted') AND t.trigger <> 'test' ORDER BY t.id DESC LIMIT 10)";
-
 fn figures(
     conn: &Connection,
+    app: AppRow,
     row: EndpointRow,
     id: EndpointId,
     now: Timestamp,
-) -> rusqlite::Result<EndpointFigures> {
-    let (recent, recent_failed) = conn
-        .prepare_cached(RECENT)?
-        .query_row([row], |found| Ok((rows::count(found, 0)?, rows::count(found, 1)?)))?;
-    let (last_24h_deliveries, last_24h_failed) = conn
-        .prepare_cached(WINDOW_COUNTS)?
-        .query_row(stretch(row, now.plus_ms(-DAY_MS), end_of(now)), |found| {
-            Ok((rows::count(found, 0)?, rows::count(found, 1)?))
-        })?;
-    Ok(EndpointFigures {
-        endpoint_id: id,
-        totals: totals(conn, (row.0, 1))?,
-        recent,
-        recent_failed,
-        last_24h_deliveries,
-        last_24h_failed,
-    })
-}
-
-/// The end of a stretch that the present millisecond is in.
-fn end_of(now: Timestamp) -> Timestamp {
-    now.plus_ms(1)
+) -> rusqlite::Result<Option<EndpointFigures>> {
+    let Some(standing) = health::standing(conn, app, id, now)? else { return Ok(None) };
+    let (last_24h_deliveries, last_24h_failed) = day::counts(conn, row, now)?;
+    let totals = totals(conn, (row.0, 1))?;
+    Ok(Some(EndpointFigures { endpoint_id: id, totals, standing, last_24h_deliveries, last_24h_failed }))
 }
 
 fn of_endpoints(
@@ -246,7 +168,7 @@ fn of_endpoints(
     let mut all = Vec::with_capacity(ids.len());
     for id in ids {
         if let Some(row) = endpoints::row_of(conn, app, *id)? {
-            all.push(figures(conn, row, *id, now)?);
+            all.extend(figures(conn, app, row, *id, now)?);
         }
     }
     Ok(all)
@@ -360,12 +282,13 @@ impl StatsStore for SqliteStore {
         self.read("reading the health of an endpoint", move |conn| {
             let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
             let Some(row) = endpoints::row_of(conn, app, endpoint)? else { return Ok(None) };
+            let Some(figures) = figures(conn, app, row, endpoint, now)? else { return Ok(None) };
             let mut errors = errors(conn, row, most)?;
             since(conn, row, &mut errors)?;
             Ok(Some(HealthFigures {
-                figures: figures(conn, row, endpoint, now)?,
-                last_24h: window(conn, row, now.plus_ms(-DAY_MS), end_of(now))?,
-                day_before: window(conn, row, now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS))?,
+                figures,
+                last_24h: day::last(conn, row, now)?,
+                day_before: day::window(conn, row, now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS))?,
                 errors,
                 times: all_times(conn, row)?,
             }))

@@ -84,8 +84,8 @@ pub(crate) fn disable(
 ) -> rusqlite::Result<Vec<Queued>> {
     let reason = disable.reason();
     tx.prepare_cached(
-        "UPDATE endpoints SET status = 'disabled', status_reason = ?2, updated_at = ?3, disabled_at = ?3 \
-         WHERE id = ?1",
+        "UPDATE endpoints SET status = 'disabled', status_reason = ?2, status_since = ?3, updated_at = ?3, \
+         disabled_at = ?3 WHERE id = ?1",
     )?
     .execute(params![row.endpoint, reason, at])?;
     tx.cache.endpoints_changed();

@@ -126,6 +126,8 @@ impl Stored {
     pub(crate) fn counted(&self) -> counts::Row {
         counts::Row {
             endpoint: self.endpoint,
+            delivery: self.delivery(),
+            is_first: self.first.is_none(),
             status: self.current.status,
             trigger: self.current.trigger,
             attempted_at: self.attempted_at,

@@ -68,7 +68,7 @@ macro_rules! columns {
 
 columns! {
     settings: url name description events filter headers request secrets encrypted retry_schedule timeout rate_limit,
-    endpoint: status status_reason secret retired_secrets consecutive_failures filter_error updated_at
+    endpoint: status status_reason status_since secret retired_secrets consecutive_failures filter_error updated_at
 }
 
 static INSERT: LazyLock<String> = LazyLock::new(|| {
@@ -317,6 +317,19 @@ impl EndpointStore for SqliteStore {
     }
 }
 
+/// Adds the conditions of a filter on `endpoints e`, except health, which is no column.
+pub(crate) fn restrict(filter: &EndpointFilter, sql: &mut String, values: &mut Vec<Value>) {
+    if let Some(status) = filter.status {
+        sql.push_str(" AND e.status = ?");
+        values.push(Value::Text(status.as_str().to_owned()));
+    }
+    if let Some(q) = &filter.q {
+        sql.push_str(" AND (text_contains(e.name, ?) OR text_contains(e.url, ?))");
+        let q = Value::Text(fold(q));
+        values.extend([q.clone(), q]);
+    }
+}
+
 fn list(
     conn: &Connection,
     app: AppId,
@@ -326,15 +339,7 @@ fn list(
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
     let mut wanted = "e.app = ? AND e.deleted_at IS NULL".to_owned();
     let mut values = vec![Value::Integer(app.0)];
-    if let Some(status) = filter.status {
-        wanted.push_str(" AND e.status = ?");
-        values.push(Value::Text(status.as_str().to_owned()));
-    }
-    if let Some(q) = &filter.q {
-        wanted.push_str(" AND (text_contains(e.name, ?) OR text_contains(e.url, ?))");
-        let q = Value::Text(fold(q));
-        values.extend([q.clone(), q]);
-    }
+    restrict(filter, &mut wanted, &mut values);
     let count =
         format!("SELECT count(*) FROM (SELECT 1 FROM endpoints e WHERE {wanted} LIMIT {})", TOTAL_CAP + 1);
     let total = conn.prepare_cached(&count)?.query_row(params_from_iter(&values), |row| {

@@ -1,0 +1,84 @@
+//! Counts of stretches of time: what an endpoint did in a minute (`minutes`) or in an hour (`rollups`).
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::values::histogram::Bucket;
+use crate::store::sqlite::engine::rows::EndpointRow;
+
+/// Changes of one row of `rollups` or `minutes`.
+#[derive(Debug, Default)]
+pub(crate) struct SlotSums {
+    pub(crate) delivered: i64,
+    pub(crate) exhausted: i64,
+    pub(crate) failed_attempts: i64,
+    pub(crate) response_ms_sum: i64,
+    pub(crate) deliveries: i64,
+    pub(crate) failed_deliveries: i64,
+    pub(crate) response_count: i64,
+}
+
+macro_rules! slots {
+    ($table:literal, $unit:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (endpoint, ",
+            $unit,
+            ", delivered, exhausted, failed_attempts, response_ms_sum, deliveries, failed_deliveries, \
+             response_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (endpoint, ",
+            $unit,
+            ") DO UPDATE SET delivered = delivered + excluded.delivered, \
+             exhausted = exhausted + excluded.exhausted, \
+             failed_attempts = failed_attempts + excluded.failed_attempts, \
+             response_ms_sum = response_ms_sum + excluded.response_ms_sum, \
+             deliveries = deliveries + excluded.deliveries, \
+             failed_deliveries = failed_deliveries + excluded.failed_deliveries, \
+             response_count = response_count + excluded.response_count"
+        )
+    };
+}
+pub(crate) const MINUTES: &str = slots!("minutes", "minute");
+pub(crate) const HOURS: &str = slots!("rollups", "hour");
+
+/// Adds to the rows of a table.
+pub(crate) fn write(
+    conn: &Connection,
+    sql: &'static str,
+    slots: &HashMap<(EndpointRow, i64), SlotSums>,
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(sql)?;
+    for ((endpoint, slot), s) in slots {
+        statement.execute(params![
+            endpoint,
+            slot,
+            s.delivered,
+            s.exhausted,
+            s.failed_attempts,
+            s.response_ms_sum,
+            s.deliveries,
+            s.failed_deliveries,
+            s.response_count
+        ])?;
+    }
+    Ok(())
+}
+
+pub(crate) const MINUTE_TIMES: &str = "INSERT INTO minute_times (endpoint, minute, bucket, count) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (endpoint, minute, bucket) DO UPDATE SET count = count + excluded.count";
+pub(crate) const HOUR_TIMES: &str = "INSERT INTO rollup_times (endpoint, hour, bucket, count) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (endpoint, hour, bucket) DO UPDATE SET count = count + excluded.count";
+
+/// Adds to the response times of a table.
+pub(crate) fn write_times(
+    conn: &Connection,
+    sql: &'static str,
+    times: &HashMap<(EndpointRow, i64, Bucket), i64>,
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(sql)?;
+    for ((endpoint, slot, bucket), count) in times {
+        statement.execute(params![endpoint, slot, bucket, count])?;
+    }
+    Ok(())
+}

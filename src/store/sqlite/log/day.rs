@@ -1,0 +1,87 @@
+//! What happened at an endpoint in a day: minutes at both ends, and whole hours between.
+
+use rusqlite::{Connection, Row};
+
+use crate::domain::Timestamp;
+use crate::store::Point;
+use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
+use crate::store::sqlite::engine::rows::{self, EndpointRow};
+
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+/// Minutes at both ends and whole hours between: at most 120 and 24 rows, wherever a day begins.
+pub(crate) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesce(sum(failed_deliveries), 0), \
+     coalesce(sum(delivered), 0), coalesce(sum(exhausted), 0), coalesce(sum(failed_attempts), 0), \
+     coalesce(sum(response_count), 0), coalesce(sum(response_ms_sum), 0) FROM ( \
+     SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM rollups WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT deliveries, failed_deliveries, delivered, exhausted, failed_attempts, response_count, \
+         response_ms_sum FROM minutes WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// The same stretch, and only what every webhook object shows: each part is summed up where it lies, which
+/// takes half the time.
+pub(crate) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum(f), 0) FROM ( \
+     SELECT sum(deliveries) AS d, sum(failed_deliveries) AS f FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?2 AND minute < ?3 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM rollups \
+         WHERE endpoint = ?1 AND hour >= ?4 AND hour < ?5 \
+     UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM minutes \
+         WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
+
+/// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
+fn stretch(endpoint: EndpointRow, since: Timestamp, until: Timestamp) -> [i64; 7] {
+    let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
+    let (since, until) = (up(since), up(until));
+    let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
+    [endpoint.0, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
+}
+
+/// What happened from `since` to before `until`.
+pub(crate) fn window(
+    conn: &Connection,
+    endpoint: EndpointRow,
+    since: Timestamp,
+    until: Timestamp,
+) -> rusqlite::Result<Point> {
+    let stretch = stretch(endpoint, since, until);
+    conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
+}
+
+/// The last 24 hours.
+pub(crate) fn last(conn: &Connection, endpoint: EndpointRow, now: Timestamp) -> rusqlite::Result<Point> {
+    window(conn, endpoint, now.plus_ms(-DAY_MS), end_of(now))
+}
+
+/// Deliveries made in the last 24 hours, and how many of them are exhausted.
+pub(crate) fn counts(
+    conn: &Connection,
+    endpoint: EndpointRow,
+    now: Timestamp,
+) -> rusqlite::Result<(u64, u64)> {
+    conn.prepare_cached(WINDOW_COUNTS)?
+        .query_row(stretch(endpoint, now.plus_ms(-DAY_MS), end_of(now)), |found| {
+            Ok((rows::count(found, 0)?, rows::count(found, 1)?))
+        })
+}
+
+/// Reads a point from the sums of a window.
+pub(crate) fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
+    Ok(Point {
+        start_ms,
+        deliveries: rows::count(row, 1)?,
+        failed_deliveries: rows::count(row, 2)?,
+        delivered: rows::count(row, 3)?,
+        exhausted: rows::count(row, 4)?,
+        failed_attempts: rows::count(row, 5)?,
+        response_count: rows::count(row, 6)?,
+        response_ms_sum: rows::count(row, 7)?,
+        histogram: vec![],
+    })
+}
+
+/// The end of a stretch that the present millisecond is in.
+fn end_of(now: Timestamp) -> Timestamp {
+    now.plus_ms(1)
+}
