@@ -129,6 +129,8 @@ export const ERRORS = {
   blocked_address: ["Blocked address", "The network rules of this server block the address."],
   protocol: ["Protocol error", "The response was not valid HTTP, or the connection broke."],
   interrupted: ["Interrupted", "The server stopped while the request was in flight; it is sent again."],
+  template: ["Template error", "The request of the webhook cannot be rendered with this event. Nothing was sent."],
+  response: ["Unexpected response", "The receiver responded with 2xx, but not as the webhook expects it."],
   local: ["Local", "Nothing was sent, for a cause of the Postrider server. It is tried again and does not count."],
 };
 export const TRIGGERS = {

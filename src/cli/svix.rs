@@ -157,6 +157,8 @@ impl Svix<'_> {
             events: event_types.unwrap_or(vec!["*".to_owned()]),
             filter: None,
             headers: headers.map(|(name, value)| (name, HeaderPart::Plain(value))).collect(),
+            request: None,
+            secrets: BTreeMap::new(),
             encrypted: false,
             retry_schedule: None,
             timeout: None,

@@ -336,6 +336,7 @@ impl Courier {
             failure: Some(Failure { kind, message: message.to_owned() }),
             not_before: None,
             route: None,
+            is_final: false,
         }
     }
 

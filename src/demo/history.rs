@@ -247,6 +247,7 @@ impl HistoryWriter<'_> {
             finished_at: at.plus_ms(i64::from(reply.took_ms)),
             response_time_ms: Some(reply.took_ms),
             request: Some(Request {
+                method: None,
                 url: recipient.destination.url.as_str().to_owned(),
                 headers: headers::recorded(&sent, &recipient.destination.authority, job.payload.len()),
                 body: None,
@@ -255,6 +256,7 @@ impl HistoryWriter<'_> {
             failure,
             not_before: None,
             route: None,
+            is_final: false,
         })
     }
 }

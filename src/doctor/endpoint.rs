@@ -18,6 +18,7 @@ use crate::delivery::{Sender, SenderConfig};
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::TEST_TYPE;
 use crate::domain::network::NetworkPolicy;
+use crate::domain::shaping;
 use crate::domain::{AttemptId, Endpoint, EndpointStatus, EventId, EventType, Timestamp};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
@@ -32,7 +33,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Checks a stored endpoint and sends it a signed test request.
 pub async fn examine(config: &Config, endpoint: Endpoint) -> Vec<Finding> {
     let mut found = vec![status(&endpoint)];
-    let Ok(url) = Url::parse(&endpoint.settings.url) else {
+    let Ok(url) = Url::parse(shaping::origin_of(&endpoint.settings.url)) else {
         found.push(Finding::problem("URL", "is invalid", "set a valid url with PATCH /v1/webhooks/{id}"));
         return found;
     };
@@ -252,8 +253,10 @@ fn job(endpoint: Endpoint, now: Timestamp) -> LoadedAttempt {
         attempt: 1,
         trigger: Trigger::Test,
         budget: Budget::Single,
+        delivery_id: AttemptId(0),
         event_id: EventId::new(now),
         event_type: EventType::parse(TEST_TYPE).expect("the default type is well-formed"),
+        resource_id: None,
         payload: bytes::Bytes::from_static(b"{\"test\":true,\"from\":\"postrider doctor\"}"),
         endpoint: Arc::new(endpoint),
         from: None,

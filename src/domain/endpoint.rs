@@ -61,6 +61,13 @@ pub enum HeaderValue {
     Secret(Sealed),
 }
 
+/// A value that the templates of an endpoint's request can use. It is encrypted at rest and masked wherever it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSecret {
+    pub name: String,
+    pub sealed: Sealed,
+}
+
 /// A signing secret that still signs beside its successor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetiredSecret {
@@ -115,6 +122,10 @@ settings! {
     /// An expression over the event; `None`: every event that the patterns match.
     filter: Option<String>, changed by Change<String>;
     headers: Vec<EndpointHeader>, changed by Option<Vec<EndpointHeader>>;
+    /// The attribute `request`, as JSON text; `None`: a plain request with the event's payload.
+    request: Option<String>, changed by Change<String>;
+    /// What the templates of the request call `secrets.NAME`.
+    secrets: Vec<EndpointSecret>, changed by Option<Vec<EndpointSecret>>;
     /// Whether bodies are sent as JWE.
     encrypted: bool, changed by Option<bool>;
     /// `None`: the configured one.
@@ -231,7 +242,7 @@ impl Endpoint {
 }
 
 /// Whether two URLs have the same scheme, host and port; what cannot be read is like nothing else.
-fn same_origin(one: &str, other: &str) -> bool {
+pub fn same_origin(one: &str, other: &str) -> bool {
     match (Url::parse(one), Url::parse(other)) {
         (Ok(one), Ok(other)) => one.origin() == other.origin(),
         _ => false,

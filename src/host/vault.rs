@@ -99,6 +99,9 @@ impl Vault {
                 reseal(&header_place(id, &header.name), sealed)?;
             }
         }
+        for secret in &mut endpoint.settings.secrets {
+            reseal(&template_place(id, &secret.name), &mut secret.sealed)?;
+        }
         Ok(())
     }
 
@@ -163,6 +166,23 @@ impl Vault {
         sealed: &Sealed,
     ) -> Result<String, CannotOpen> {
         let place = header_place(endpoint, name);
+        let value = self.open(&place, sealed)?;
+        String::from_utf8(value).map_err(|_| CannotOpen { place })
+    }
+
+    /// Seals a secret that the templates of an endpoint's request use.
+    pub fn seal_template(&self, endpoint: EndpointId, name: &str, value: &str) -> Sealed {
+        self.seal(&template_place(endpoint, name), value.as_bytes())
+    }
+
+    /// Opens a secret that the templates of an endpoint's request use.
+    pub fn open_template(
+        &self,
+        endpoint: EndpointId,
+        name: &str,
+        sealed: &Sealed,
+    ) -> Result<String, CannotOpen> {
+        let place = template_place(endpoint, name);
         let value = self.open(&place, sealed)?;
         String::from_utf8(value).map_err(|_| CannotOpen { place })
     }
@@ -241,6 +261,10 @@ fn header_place(endpoint: EndpointId, name: &str) -> String {
     format!("endpoint {endpoint}, header {}", name.to_ascii_lowercase())
 }
 
+fn template_place(endpoint: EndpointId, name: &str) -> String {
+    format!("endpoint {endpoint}, secret {name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +281,7 @@ mod tests {
         let sealed = vault.seal_header(here, "Authorization", "Bearer x");
         assert_eq!(vault.open_header(here, "authorization", &sealed).unwrap(), "Bearer x");
         assert!(vault.open_header(elsewhere, "authorization", &sealed).is_err());
+        assert!(vault.open_template(here, "authorization", &sealed).is_err());
         assert!(vault.open_header(here, "x-other", &sealed).is_err());
         assert!(Vault::new(b"other").open_header(here, "authorization", &sealed).is_err());
     }

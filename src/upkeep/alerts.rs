@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::cluster::Leadership;
 use crate::delivery::Sender;
-use crate::delivery::sending::recipients;
+use crate::delivery::sending::destination;
 use crate::delivery::test_slots::TestSlots;
 use crate::domain::access::app::DEFAULT_APP;
 use crate::domain::alert::{Alert, AlertTarget, AlertTry, SILENCE_MS, Told, Trouble, Webhook};
@@ -415,7 +415,7 @@ fn troubles_of(target: &AlertTarget, observed: &Observed, watched: &Watched, now
 }
 
 fn trouble_of(endpoint: &EndpointTrouble, limit: u32) -> Trouble {
-    let host = Url::parse(&endpoint.url).map_or(String::new(), |url| recipients::authority(&url));
+    let host = Url::parse(&endpoint.url).map_or(String::new(), |url| destination::authority(&url));
     let webhook = Webhook {
         id: endpoint.id,
         app_id: endpoint.app_id,

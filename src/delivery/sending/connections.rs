@@ -131,35 +131,37 @@ impl Connections {
         Connections { pooled: client(POOL_IDLE_PER_HOST), fresh: client(0) }
     }
 
-    /// Posts to `uri` (`None`: HTTP cannot express it) and returns the response as soon as its headers have
+    /// Sends to `uri` (`None`: HTTP cannot express it) and returns the response as soon as its headers have
     /// arrived. Dropping the response before its end closes the connection (HTTP/1) or the stream (HTTP/2).
-    pub(crate) async fn post(
+    pub(crate) async fn send(
         &self,
+        method: &Method,
         uri: Option<&Uri>,
         headers: HeaderMap,
         body: Bytes,
         tracker: &mut Tracker,
     ) -> Result<Response<ResponseBody>, RequestError> {
         let uri = uri.ok_or(RequestError::Url)?;
-        match post_with(&self.pooled, uri, headers.clone(), body.clone(), tracker).await {
+        match send_with(&self.pooled, method, uri, headers.clone(), body.clone(), tracker).await {
             Err(RequestError::Client(error)) if may_start_again(&error) => {
                 tracing::debug!("an idle connection was closed as it was reused; the request starts again");
-                post_with(&self.fresh, uri, headers, body, tracker).await
+                send_with(&self.fresh, method, uri, headers, body, tracker).await
             }
             result => result,
         }
     }
 }
 
-async fn post_with(
+async fn send_with(
     client: &HttpClient,
+    method: &Method,
     uri: &Uri,
     headers: HeaderMap,
     body: Bytes,
     tracker: &mut Tracker,
 ) -> Result<Response<ResponseBody>, RequestError> {
     let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method.clone();
     *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers;
     let interim = Arc::new(InterimCounter::default());

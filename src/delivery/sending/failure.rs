@@ -19,9 +19,9 @@ use crate::domain::{ErrorKind, Span};
 
 use crate::delivery::sending::causes::{causes, find, innermost, io_cause, local_cause};
 use crate::delivery::sending::connections::{HEADER_BYTES, HEADER_LINES, INTERIM_LIMIT, RequestError};
+use crate::delivery::sending::destination::PrepareError;
 use crate::delivery::sending::guard::GuardError;
 use crate::delivery::sending::reachability::Reachability;
-use crate::delivery::sending::recipients::PrepareError;
 use crate::delivery::sending::tls_failure::{tls_message, without_links};
 
 /// When a request failed.
@@ -121,6 +121,7 @@ pub fn of_deadline(stage: Stage, limit: &Span) -> Failure {
 pub(crate) fn of_preparation(error: &PrepareError) -> Failure {
     let kind = match error {
         PrepareError::Vault(_) => ErrorKind::Local,
+        PrepareError::Request(_) | PrepareError::Template(_) => ErrorKind::Template,
         PrepareError::Header { .. } | PrepareError::Url(_) => ErrorKind::Protocol,
     };
     failure(kind, format!("cannot build the request: {error}"))

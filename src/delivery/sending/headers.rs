@@ -11,12 +11,14 @@ use hyper::header::{
 
 use crate::domain::endpoint::{MASK, check_header_name};
 use crate::domain::inbound::mapping::HOPS_HEADER;
+use crate::domain::shaping::Twins;
 use crate::domain::signing::signature;
 use crate::domain::{Headers, Timestamp};
 use crate::store::LoadedAttempt;
 
+use crate::delivery::sending::destination::PrepareError;
 use crate::delivery::sending::jwe;
-use crate::delivery::sending::recipients::{PrepareError, Recipient};
+use crate::delivery::sending::recipients::Recipient;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -61,10 +63,60 @@ impl SigningHeaders {
         at: Timestamp,
         body: &[u8],
     ) -> HeaderMap {
-        let id = loaded.event_id.to_string();
         let mut headers = HeaderMap::with_capacity(10 + self.names.len() + recipient.headers.len());
         headers.insert(CONTENT_TYPE, if loaded.endpoint.settings.encrypted { JOSE } else { JSON });
         headers.insert(USER_AGENT, AGENT);
+        self.sign(&mut headers, loaded, recipient, at, body);
+        complete(&mut headers, loaded, recipient);
+        headers
+    }
+
+    /// All headers of a shaped request, and as they are shown.
+    pub fn for_shaped(
+        &self,
+        loaded: &LoadedAttempt,
+        recipient: &Recipient,
+        at: Timestamp,
+        twins: &Twins,
+        signs: bool,
+    ) -> Result<(HeaderMap, HeaderMap), PrepareError> {
+        let sent = &twins.sent;
+        let mut headers = HeaderMap::with_capacity(10 + recipient.headers.len() + sent.headers.len());
+        if let Some(media_type) = &sent.content_type {
+            headers.insert(CONTENT_TYPE, value_of("content-type", media_type)?);
+        }
+        headers.insert(USER_AGENT, AGENT);
+        if signs {
+            self.sign(&mut headers, loaded, recipient, at, sent.body.bytes(&loaded.payload));
+        }
+        complete(&mut headers, loaded, recipient);
+        let mut shown = headers.clone();
+        for (headers, of) in [(&mut headers, &twins.sent), (&mut shown, &twins.shown)] {
+            for (name, value) in &of.headers {
+                let value = value_of(name, value)?;
+                let name = HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| PrepareError::Header { name: name.clone() })?;
+                headers.insert(name, value);
+            }
+        }
+        for (name, value) in &mut headers {
+            // What holds a secret stays out of HPACK's tables.
+            let is_secret = shown.get(name).is_none_or(|shown| shown != &*value);
+            value.set_sensitive(is_secret || value.is_sensitive());
+        }
+        Ok((headers, shown))
+    }
+
+    /// The headers that tell of the event and sign the body.
+    fn sign(
+        &self,
+        headers: &mut HeaderMap,
+        loaded: &LoadedAttempt,
+        recipient: &Recipient,
+        at: Timestamp,
+        body: &[u8],
+    ) {
+        let id = loaded.event_id.to_string();
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_secs()));
         let secrets = recipient.secrets(at);
         let signature = signature::standard(secrets.clone(), &id, at.as_secs(), body);
@@ -78,15 +130,22 @@ impl SigningHeaders {
         }
         headers.insert(X_WEBHOOK_EVENT, visible(loaded.event_type.as_str().to_owned()));
         headers.insert(X_WEBHOOK_ATTEMPT, HeaderValue::from(loaded.attempt));
-        for (name, value) in &recipient.headers {
-            headers.append(name, value.clone());
-        }
-        if let Some(from) = &loaded.from {
-            headers.insert(X_POSTRIDER_HOPS, HeaderValue::from(from.hops));
-        }
-        headers.entry(ACCEPT).or_insert(ANYTHING);
-        headers
     }
+}
+
+/// Adds the endpoint's own headers, and what every request has.
+fn complete(headers: &mut HeaderMap, loaded: &LoadedAttempt, recipient: &Recipient) {
+    for (name, value) in &recipient.headers {
+        headers.append(name, value.clone());
+    }
+    if let Some(from) = &loaded.from {
+        headers.insert(X_POSTRIDER_HOPS, HeaderValue::from(from.hops));
+    }
+    headers.entry(ACCEPT).or_insert(ANYTHING);
+}
+
+fn value_of(name: &str, value: &str) -> Result<HeaderValue, PrepareError> {
+    HeaderValue::from_str(value).map_err(|_| PrepareError::Header { name: name.to_owned() })
 }
 
 /// The headers of a request that is not a delivery, such as an alert: its own ones and `User-Agent`.
@@ -109,8 +168,8 @@ fn visible(text: String) -> HeaderValue {
 }
 
 /// The headers as the log shows them, in the order they are sent: those above, and the two that the
-/// client adds.
-pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Headers {
+/// client adds. Without a length no body is sent.
+pub fn recorded(headers: &HeaderMap, authority: &str, body_length: Option<usize>) -> Headers {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     // 40 bytes: the names `host` and `content-length`, and a number.
     let mut all = Headers::with_capacity(headers.len() + 2, bytes + authority.len() + 40);
@@ -118,7 +177,9 @@ pub fn recorded(headers: &HeaderMap, authority: &str, body_length: usize) -> Hea
         all.push(name.as_str(), &if value.is_sensitive() { MASK.into() } else { text(value) });
     }
     all.push(HOST.as_str(), authority);
-    all.push(CONTENT_LENGTH.as_str(), &body_length.to_string());
+    if let Some(length) = body_length {
+        all.push(CONTENT_LENGTH.as_str(), &length.to_string());
+    }
     all
 }
 

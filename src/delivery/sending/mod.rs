@@ -1,8 +1,9 @@
 //! One request to a receiver.
 //!
 //! * [`sender`] makes it under one deadline. [`recipients`] holds an endpoint's settings prepared for
-//!   sending, [`headers`] writes the headers, [`jwe`] encrypts the body, [`connections`] keeps connections.
-//!   [`stream`] is the byte stream of one connection.
+//!   sending, [`destination`] is where it goes, [`headers`] writes the headers,
+//!   [`jwe`] encrypts the body, [`connections`] keeps connections.
+//!   [`stream`] is the byte stream of one connection. [`render`] makes requests of an endpoint's templates.
 //! * [`guard`] checks every address, resolved by [`resolver`], before every attempt.
 //! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
 //!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
@@ -15,6 +16,7 @@ pub mod authorities;
 pub(crate) mod causes;
 pub mod client;
 pub(super) mod connections;
+pub mod destination;
 pub mod echo;
 pub mod failure;
 pub mod guard;
@@ -23,6 +25,7 @@ pub mod jwe;
 pub(super) mod opening;
 pub(crate) mod reachability;
 pub mod recipients;
+pub(crate) mod render;
 pub(super) mod resolver;
 mod route;
 pub mod sender;

@@ -9,62 +9,29 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
-use url::Url;
 
 use crate::domain::endpoint::{EndpointHeader, SIGNING_SECRETS_MAX, check_header_name};
+use crate::domain::shaping::origin_of;
 use crate::domain::{Endpoint, EndpointId, SigningSecret, Timestamp, endpoint};
-use crate::host::vault::{CannotOpen, Vault};
+use crate::host::vault::Vault;
+
+use crate::delivery::sending::destination::{Destination, PrepareError};
+use crate::delivery::sending::render::Shaped;
 
 /// The most endpoints in the cache. It is emptied when it is full.
 const CACHE_LIMIT: usize = 1_000;
 
-/// Why a request could not be built from the stored endpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// A secret cannot be decrypted.
-    #[error(transparent)]
-    Vault(#[from] CannotOpen),
-    /// A stored header cannot be sent. Its value is not shown, it may be secret.
-    #[error("the header {name} of the endpoint has a name or value that HTTP cannot carry")]
-    Header { name: String },
-    /// The stored text is not a URL.
-    #[error("the endpoint's URL {0}")]
-    Url(String),
-}
-
-/// Where a request goes: the URL, and the forms of it that the HTTP client and the log need.
-pub struct Destination {
-    pub url: Url,
-    /// `None` if the HTTP client cannot parse it.
-    pub uri: Option<Uri>,
-    /// `host` or `host:port`.
-    pub authority: String,
-}
-
-impl From<Url> for Destination {
-    fn from(url: Url) -> Destination {
-        Destination { uri: url.as_str().parse().ok(), authority: authority(&url), url }
-    }
-}
-
-/// `host`, or `host:port` where the port is not the scheme's own: the value of `Host`.
-pub fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
 /// An endpoint's settings, prepared for sending.
 pub struct Recipient {
+    /// Of a shaped endpoint scheme, host and port only.
     pub destination: Destination,
     /// Newest first, each with the time when it stops signing.
     secrets: Vec<(SigningSecret, Option<Timestamp>)>,
     /// The endpoint's own headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// `None`: a plain endpoint.
+    pub shaped: Option<Box<Shaped>>,
 }
 
 impl Recipient {
@@ -76,7 +43,10 @@ impl Recipient {
         vault: &Vault,
         signing_headers: &[String],
     ) -> Result<Recipient, PrepareError> {
-        let url = endpoint::parse_url(&endpoint.settings.url).map_err(PrepareError::Url)?;
+        let shaped = Shaped::of(endpoint, vault, signing_headers)?;
+        let url = &endpoint.settings.url;
+        let url = if shaped.is_some() { origin_of(url) } else { url };
+        let url = endpoint::parse_url(url).map_err(PrepareError::Url)?;
         let retired = endpoint.retired_secrets.iter().filter(|retired| retired.valid_until > at);
         let sealed = retired.map(|retired| (&retired.secret, Some(retired.valid_until)));
         let sealed = sealed.take(SIGNING_SECRETS_MAX - 1);
@@ -85,7 +55,7 @@ impl Recipient {
             .map(|(sealed, until)| Ok((vault.open_signing_secret(endpoint.id, sealed)?, until)))
             .collect::<Result<_, PrepareError>>()?;
         let headers = own_headers(endpoint, vault, signing_headers)?;
-        Ok(Recipient { destination: url.into(), secrets, headers })
+        Ok(Recipient { destination: url.into(), secrets, headers, shaped })
     }
 
     /// The secrets that sign at this moment, newest first; never empty.

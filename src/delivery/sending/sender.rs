@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{HeaderMap, RETRY_AFTER};
-use hyper::{Response as HttpResponse, StatusCode};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Url};
 
 use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response, Route};
 use crate::domain::attempts::retry_after;
 use crate::domain::network::NetworkPolicy;
+use crate::domain::shaping::Body;
 use crate::domain::{Headers, Span, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
@@ -25,15 +26,17 @@ use crate::store::LoadedAttempt;
 
 use crate::delivery::courier::{InFlight, Transport};
 use crate::delivery::sending::connections::{Connections, ResponseBody};
+use crate::delivery::sending::destination::{Destination, PrepareError};
 use crate::delivery::sending::failure;
 use crate::delivery::sending::failure::{ErrorContext, Stage};
 use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
 use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
 use crate::delivery::sending::reachability::Reachability;
-use crate::delivery::sending::recipients::{Destination, PrepareError, Recipient, Recipients};
+use crate::delivery::sending::recipients::{Recipient, Recipients};
+use crate::delivery::sending::render::{Shaped, Target, Verdict};
 use crate::delivery::sending::route::Tracker;
-use crate::delivery::sending::{echo, jwe};
+use crate::delivery::sending::{echo, jwe, render};
 
 /// The limit for stored response headers, in bytes of names and values. The rest is dropped.
 const RESPONSE_HEADERS_LIMIT: usize = 64 * 1_024;
@@ -82,6 +85,13 @@ struct PreparedRequest {
     to: Arc<Recipient>,
     headers: HeaderMap,
     body: Bytes,
+    shaped: Option<Box<ShapedRequest>>,
+}
+
+/// What a shaped request has besides.
+struct ShapedRequest {
+    target: Target,
+    record: Request,
 }
 
 /// The response, and the failure if there was one.
@@ -91,6 +101,9 @@ struct Exchange {
     retry_after: Option<String>,
     failure: Option<Failure>,
     route: Option<Route>,
+    /// The wait that a shaped endpoint reads from the body, in milliseconds.
+    wait_ms: Option<i64>,
+    is_final: bool,
 }
 
 impl Sender {
@@ -149,7 +162,7 @@ impl Sender {
     ) -> Result<u16, Failure> {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
-        let exchange = self.exchange(&to, headers, body.into(), Instant::now(), limit).await;
+        let exchange = self.exchange(&to, &Method::POST, headers, body.into(), Instant::now(), limit).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -164,13 +177,24 @@ impl Sender {
             Ok(prepared) => {
                 flight.note(attempted_at, record(&prepared, loaded));
                 let limit = loaded.endpoint.settings.timeout.as_ref().unwrap_or(&self.timeout);
-                let PreparedRequest { to, headers, body } = prepared;
-                let exchange = if echo::is_echo_url(&to.destination.url) {
+                let PreparedRequest { to, headers, body, shaped } = prepared;
+                let target = shaped.as_ref().map(|shaped| &shaped.target);
+                let destination = target.map_or(&to.destination, |target| &target.destination);
+                let method = target.map_or(&Method::POST, |target| &target.method);
+                let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(&to.destination, headers, body, started, limit).await
+                    self.exchange(destination, method, headers, body, started, limit).await
                 };
+                if let Some(shaped) = &to.shaped {
+                    exchange.judged_by(shaped, loaded);
+                }
                 (flight.take().map(|(_, request)| request), exchange)
+            }
+            Err(error @ PrepareError::Template(_)) => {
+                tracing::debug!(attempt_id = %loaded.id, endpoint_id = %loaded.endpoint.id, %error, "cannot render the request");
+                let failure = Some(failure::of_preparation(&error));
+                (None, Exchange { failure, ..Exchange::default() })
             }
             Err(error) => {
                 tracing::error!(attempt_id = %loaded.id, endpoint_id = %loaded.endpoint.id, %error, "cannot build the request");
@@ -181,12 +205,15 @@ impl Sender {
         let reached = request.is_some() && exchange.failure.as_ref().is_none_or(|f| was_reached(f.kind));
         let elapsed = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
         let finished_at = self.clock.now();
+        let wish = exchange.wait_ms.map(|ms| finished_at.plus_ms(ms));
+        let by_header = || exchange.retry_after.and_then(|value| retry_after::parse(&value, finished_at));
         Outcome {
             attempted_at: Some(attempted_at),
             finished_at,
             response_time_ms: reached.then_some(elapsed),
             request,
-            not_before: exchange.retry_after.and_then(|value| retry_after::parse(&value, finished_at)),
+            not_before: wish.or_else(by_header),
+            is_final: exchange.is_final,
             response: exchange.response,
             failure: exchange.failure,
             route: exchange.route,
@@ -195,12 +222,43 @@ impl Sender {
 
     fn prepare(&self, loaded: &LoadedAttempt, at: Timestamp) -> Result<PreparedRequest, PrepareError> {
         let to = self.recipients.get(&loaded.endpoint, at)?;
+        if to.shaped.is_some() {
+            return self.prepare_shaped(loaded, to, at);
+        }
         let body = match (loaded.endpoint.settings.encrypted, to.secrets(at).next()) {
             (true, Some(secret)) => Bytes::from(jwe::encrypt(secret, &loaded.payload)),
             _ => loaded.payload.clone(),
         };
         let headers = self.signing_headers.for_request(loaded, &to, at, &body);
-        Ok(PreparedRequest { to, headers, body })
+        Ok(PreparedRequest { to, headers, body, shaped: None })
+    }
+
+    fn prepare_shaped(
+        &self,
+        loaded: &LoadedAttempt,
+        to: Arc<Recipient>,
+        at: Timestamp,
+    ) -> Result<PreparedRequest, PrepareError> {
+        let Some(shaped) = &to.shaped else { return Err(PrepareError::Request("is missing".to_owned())) };
+        let twins = shaped.render(loaded)?;
+        let target = render::target(&twins.sent)?;
+        let (mut headers, shown) =
+            self.signing_headers.for_shaped(loaded, &to, at, &twins, shaped.shape.signs())?;
+        let body = match twins.sent.body {
+            Body::Payload => loaded.payload.clone(),
+            Body::Made(text) => Bytes::from(text),
+            Body::None => Bytes::new(),
+        };
+        // The client leaves the length of an empty body out, which some servers refuse where one is usual.
+        let has_length = !matches!(target.method, Method::GET | Method::DELETE);
+        if has_length && body.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
+        let shown_headers =
+            headers::recorded(&shown, &target.destination.authority, has_length.then_some(body.len()));
+        let record = render::record(twins.shown, shown_headers);
+        let shaped = Some(Box::new(ShapedRequest { target, record }));
+        Ok(PreparedRequest { to, headers, body, shaped })
     }
 
     /// The built-in receiver's response.
@@ -214,6 +272,7 @@ impl Sender {
     async fn exchange(
         &self,
         to: &Destination,
+        method: &Method,
         headers: HeaderMap,
         body: Bytes,
         started: Instant,
@@ -244,8 +303,8 @@ impl Sender {
 
         let mut tracker = Tracker::default();
         tracker.checked(checked.elapsed());
-        let post = self.connections.post(to.uri.as_ref(), headers, body, &mut tracker);
-        let sent = timeout_at(deadline, post).await;
+        let request = self.connections.send(method, to.uri.as_ref(), headers, body, &mut tracker);
+        let sent = timeout_at(deadline, request).await;
         let route = tracker.route();
         let failed = |failure| Exchange { route, ..failed(failure) };
         let response = match sent {
@@ -302,7 +361,24 @@ impl Sender {
         // A body with unread data closes its connection (HTTP/1) or stream (HTTP/2) when it is dropped.
         drop(body);
         let failure = broken.or_else(|| failure::of_status(status));
-        Exchange { response: Some(response), retry_after, failure, route: None }
+        Exchange { response: Some(response), retry_after, failure, ..Exchange::default() }
+    }
+}
+
+impl Exchange {
+    /// Looks at the response as a shaped endpoint does, and masks its secrets.
+    fn judged_by(&mut self, shaped: &Shaped, loaded: &LoadedAttempt) {
+        if let Some(response) = &mut self.response {
+            let Verdict { failure, wait_ms, is_final } =
+                shaped.judge(loaded, response, self.failure.is_none());
+            self.failure = self.failure.take().or(failure);
+            self.wait_ms = wait_ms;
+            self.is_final = is_final && self.failure.is_some();
+            shaped.mask_response(response);
+        }
+        if let Some(failure) = &mut self.failure {
+            shaped.mask_failure(failure);
+        }
     }
 }
 
@@ -314,12 +390,16 @@ impl std::fmt::Debug for Sender {
 
 /// The request as the log shows it. Its body is included only if it differs from the event's payload.
 fn record(prepared: &PreparedRequest, loaded: &LoadedAttempt) -> Request {
+    if let Some(shaped) = &prepared.shaped {
+        return shaped.record.clone();
+    }
     Request {
+        method: None,
         url: prepared.to.destination.url.as_str().to_owned(),
         headers: headers::recorded(
             &prepared.headers,
             &prepared.to.destination.authority,
-            prepared.body.len(),
+            Some(prepared.body.len()),
         ),
         body: loaded.endpoint.settings.encrypted.then(|| prepared.body.to_vec()),
     }
@@ -328,12 +408,17 @@ fn record(prepared: &PreparedRequest, loaded: &LoadedAttempt) -> Request {
 /// Whether a failure of this kind has a meaningful response time.
 fn was_reached(kind: ErrorKind) -> bool {
     match kind {
-        ErrorKind::Timeout | ErrorKind::HttpStatus | ErrorKind::Protocol | ErrorKind::Interrupted => true,
+        ErrorKind::Timeout
+        | ErrorKind::HttpStatus
+        | ErrorKind::Response
+        | ErrorKind::Protocol
+        | ErrorKind::Interrupted => true,
         ErrorKind::Dns
         | ErrorKind::Connect
         | ErrorKind::Tls
         | ErrorKind::BlockedAddress
-        | ErrorKind::Local => false,
+        | ErrorKind::Local
+        | ErrorKind::Template => false,
     }
 }
 

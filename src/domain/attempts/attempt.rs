@@ -61,6 +61,10 @@ words! {
         Interrupted = "interrupted",
         /// Nothing was sent, for a cause of this machine: the attempt stays pending and is tried again.
         Local = "local",
+        /// A template of the endpoint's request cannot be rendered with this event; nothing was sent.
+        Template = "template",
+        /// Answered with 2xx, but not as the endpoint's `expect` describes a success.
+        Response = "response",
     }
 }
 
@@ -89,6 +93,8 @@ pub struct Response {
 /// The request as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// `None`: `POST`.
+    pub method: Option<String>,
     pub url: String,
     /// Lower-case names; values of secret headers are masked already.
     pub headers: Headers,
@@ -123,7 +129,7 @@ pub struct Timings {
     pub first_byte_ms: Option<u32>,
 }
 
-/// What became of one request. `failure` is `None` exactly for a 2xx.
+/// What became of one request. `failure` is `None` exactly for a 2xx, as the endpoint expects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// When the request was started; `None` when it never was (a stop before the first byte).
@@ -139,12 +145,19 @@ pub struct Outcome {
     pub not_before: Option<Timestamp>,
     /// Where it went, as far as it left this machine.
     pub route: Option<Route>,
+    /// Whether the endpoint's request names the response's status as final: nothing is tried again.
+    pub is_final: bool,
 }
 
 impl Outcome {
     /// Whether nothing was sent, for a cause of this machine.
     pub fn is_local(&self) -> bool {
         self.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Local)
+    }
+
+    /// Whether trying again cannot help: the status is final, or the template has to be edited first.
+    pub fn is_last(&self) -> bool {
+        self.is_final || self.failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::Template)
     }
 
     /// Whether the receiver answered 410: it does not want to be called again.

@@ -96,7 +96,7 @@ impl Availability {
                 Some(Availability::RateLimited { until })
             }
             (ErrorKind::HttpStatus, Some(408 | 500..=599)) => Some(Availability::Unavailable),
-            (ErrorKind::HttpStatus, _) => Some(Availability::Responds),
+            (ErrorKind::HttpStatus | ErrorKind::Response, _) => Some(Availability::Responds),
             _ => None,
         }
     }

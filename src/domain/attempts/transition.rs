@@ -223,7 +223,7 @@ fn finish(
         _ => None,
     };
     let next = match failed.hold {
-        _ if disable.is_some() || !accepts(endpoint.status) => None,
+        _ if disable.is_some() || !accepts(endpoint.status) || outcome.is_last() => None,
         Some(hold) => held(current, hold, now, rules),
         None => scheduled(current, outcome, endpoint.schedule, rules),
     };

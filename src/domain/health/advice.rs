@@ -207,6 +207,14 @@ impl Cause {
                 "a protocol error",
                 "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
             ),
+            Cause::Kind(ErrorKind::Template) => (
+                "a template error",
+                "the webhook's request cannot be rendered; correct its templates, then retry these deliveries",
+            ),
+            Cause::Kind(ErrorKind::Response) => (
+                "an unexpected response",
+                "the receiver answered 2xx, but not as the webhook's request expects it; its response body says why",
+            ),
             Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted | ErrorKind::Local) => return None,
         };
         Some((what.to_owned(), todo))

@@ -23,11 +23,21 @@ pub(super) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
+/// Where path or query of a URL begin.
+fn path_of(text: &str) -> usize {
+    let host_at = text.find("://").map_or(0, |at| at + 3);
+    text[host_at..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| host_at + at)
+}
+
+/// Scheme, host and port of a URL, which never have templates.
+pub fn origin_of(url: &str) -> &str {
+    &url[..path_of(url)]
+}
+
 impl UrlTemplate {
     /// Checks what is fixed. The error is a sentence for the caller.
     pub(super) fn parse(text: &str, names: &Names<'_>) -> Result<UrlTemplate, String> {
-        let host_at = text.find("://").map_or(0, |at| at + 3);
-        let path_at = text[host_at..].find(['/', '?', '#', '\\']).map_or(text.len(), |at| host_at + at);
+        let path_at = path_of(text);
         let origin = &text[..path_at];
         if is_template(origin) || origin.contains("{#") {
             return Err(

@@ -15,12 +15,15 @@ mod read;
 mod render;
 mod response;
 pub mod secrets;
+mod subject;
 pub mod summary;
 
+pub use address::origin_of;
 pub use headers::encode_value;
-pub use read::Context;
+pub use read::{Context, REQUEST_MAX, is_in_url};
 pub use render::{Body, RenderFailure, Rendered};
 pub use response::{Answer, Unit, WaitPointer};
+pub use subject::{Subject, Twins};
 
 use crate::domain::expr::{Expression, Template};
 use crate::domain::values::words::words;

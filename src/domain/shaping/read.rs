@@ -39,6 +39,20 @@ pub struct Context<'a> {
     pub encrypted: bool,
 }
 
+/// Bytes of the attribute `request` as it is written.
+pub const REQUEST_MAX: usize = 2 * TEMPLATES_MAX;
+
+/// Whether a secret is used in a URL, where it stands as it is.
+pub fn is_in_url(url: &str, secret: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    url.match_indices("secrets").any(|(at, found)| {
+        let rest = url[at + found.len()..].trim_start();
+        let Some(rest) = rest.strip_prefix('.') else { return rest.starts_with('[') };
+        let rest = rest.trim_start();
+        rest.split(|c| !is_word(c)).next() == Some(secret)
+    })
+}
+
 impl Context<'_> {
     /// Checks a URL without `request`: it has no templates.
     pub fn check_plain(&self) -> Result<(), String> {

@@ -18,6 +18,9 @@ pub const VALUE_MAX: usize = 4 * 1024;
 /// Characters of a name.
 pub const NAME_MAX: usize = 32;
 
+/// The shortest part of a secret that is masked at the end of a text that was cut, in bytes.
+const PART_MIN: usize = 3;
+
 /// A secret as a client writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
@@ -128,6 +131,22 @@ impl Masks {
             if !MASK.contains(form.as_str()) && text.contains(form.as_str()) {
                 text = Cow::Owned(text.replace(form.as_str(), MASK));
             }
+        }
+        text
+    }
+}
+
+impl Masks {
+    /// The same for a text that was cut: the beginning of a secret at its end is masked, too.
+    pub fn apply_cut(&self, text: &str) -> String {
+        let mut text = self.apply(text).into_owned();
+        let begun = |form: &String| {
+            let ends = |n: &usize| form.get(..*n).is_some_and(|part| text.ends_with(part));
+            (PART_MIN..form.len()).rev().find(ends)
+        };
+        if let Some(part) = self.forms.iter().filter_map(begun).max() {
+            text.truncate(text.len() - part);
+            text.push_str(MASK);
         }
         text
     }

@@ -362,6 +362,8 @@ fn secrets_are_found_in_every_form() {
     assert!(Masks::of([""]).is_empty());
     assert!(format!("{masks:?}").starts_with("Masks("));
     assert_eq!(Masks::of(["*"]).apply("a*b"), "a*b");
+    assert_eq!(masks.apply_cut("p@ss/w\"rd at p@ss"), "******** at ********");
+    assert_eq!(masks.apply_cut("it ends with p@"), "it ends with p@");
 }
 
 fn summary(json: &str, payload: &str) -> summary::Summary {

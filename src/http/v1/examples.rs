@@ -94,6 +94,8 @@ fn webhook() -> Value {
             "filter": null,
             "filter_error": null,
             "headers": { "Authorization": { "value": "********", "secret": true } },
+            "request": null,
+            "secrets": null,
             "encrypted": false,
             "retry_schedule": ["2m", "8m", "20m"],
             "timeout": "10s",

@@ -222,7 +222,8 @@ pub(super) struct BulkRetryFilter {
     endpoint_id: Option<String>,
     /// `500` or `5xx`.
     response_status: Option<String>,
-    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`, `local`.
+    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`, `local`,
+    /// `template`, `response`.
     error_kind: Option<String>,
     /// `event`, `retry`, `manual`, `recover` or `replay`.
     trigger: Option<String>,

@@ -72,7 +72,20 @@ const ANSWERS: &[(&str, &[&str])] = &[
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
 const BODIES: &[(&str, &[&str])] = &[
-    ("WebhookEndpointInput", &["name", "description", "headers", "retry_schedule", "timeout", "rate_limit"]),
+    (
+        "WebhookEndpointInput",
+        &[
+            "name",
+            "description",
+            "filter",
+            "headers",
+            "request",
+            "secrets",
+            "retry_schedule",
+            "timeout",
+            "rate_limit",
+        ],
+    ),
     ("EventInput", &["resource_id", "idempotency_key"]),
     ("EventBatch", &[]),
     ("WebhookTest", &["event_type"]),
@@ -121,6 +134,14 @@ const BODIES: &[(&str, &[&str])] = &[
     ("SourcePreviewInput", &[]),
 ];
 
+fn maybe_object() -> Value {
+    json!({ "type": "object", "nullable": true, "additionalProperties": {} })
+}
+
+fn maybe_texts() -> Value {
+    json!({ "type": "object", "nullable": true, "additionalProperties": { "type": "string" } })
+}
+
 /// More about single fields.
 fn details() -> Vec<Detail> {
     let uuid = json!({ "type": "string", "format": "uuid" });
@@ -154,6 +175,10 @@ fn details() -> Vec<Detail> {
         ("WebhookEndpointAttributes", "headers", headers.clone()),
         ("WebhookEndpointAttributes", "timeout", span),
         ("WebhookEndpointAttributes", "retry_schedule", spans),
+        ("WebhookEndpointAttributes", "request", maybe_object()),
+        ("WebhookEndpointAttributes", "secrets", maybe_texts()),
+        ("WebhookEndpointInput", "request", maybe_object()),
+        ("WebhookEndpointInput", "secrets", maybe_texts()),
         ("WebhookEndpointInput", "status", json!({ "enum": EndpointStatus::WORDS })),
         ("WebhookEndpointInput", "url", json!({ "format": "uri", "minLength": 8 })),
         ("WebhookEndpointInput", "events", event_patterns()),

@@ -120,7 +120,8 @@ pub struct AttemptAttributes {
     pub trigger: String,
     /// When the retry of this attempt is due.
     pub next_retry_at: Option<String>,
-    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`.
+    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`, `interrupted`,
+    /// `local`, `template`, `response`.
     pub error_kind: Option<String>,
     /// The failure in words.
     pub error_message: Option<String>,
@@ -292,7 +293,7 @@ fn timings(timings: Timings) -> Value {
 
 fn request_json(request: &Request, body: Option<&[u8]>) -> Value {
     json!({
-        "method": "POST",
+        "method": request.method.as_deref().unwrap_or("POST"),
         "url": request.url,
         "headers": headers_json(&request.headers),
         "body": body.map(String::from_utf8_lossy),

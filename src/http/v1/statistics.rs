@@ -255,7 +255,8 @@ struct Labels {
 #[derive(Object)]
 #[oai(rename = "WebhookHealthError")]
 struct ErrorObject {
-    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address` or `protocol`.
+    /// `dns`, `connect`, `tls`, `timeout`, `http_status`, `blocked_address`, `protocol`,
+    /// `template` or `response`.
     error_kind: String,
     /// Null: no response arrived.
     response_status: Option<u16>,

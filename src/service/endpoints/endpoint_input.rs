@@ -16,10 +16,11 @@ use crate::domain::attempts::retry::Schedule;
 use crate::domain::delivery_filter;
 use crate::domain::endpoint::{
     self, DESCRIPTION_MAX_CHARS, EndpointPatch, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS,
-    RATE_LIMIT_MAX, TIMEOUT_MAX_MS,
+    RATE_LIMIT_MAX, TIMEOUT_MAX_MS, URL_MAX,
 };
 use crate::domain::network::NetworkPolicy;
 use crate::domain::pattern::PATTERNS_MAX;
+use crate::domain::shaping::{self, REQUEST_MAX};
 use crate::domain::values::change::Change;
 use crate::domain::values::invalid::{Complaints, escape_pointer, quoted};
 use crate::domain::{EventPattern, FieldError, Invalid, Span};
@@ -35,10 +36,12 @@ pub enum HeaderInput {
 /// What was read, well-formed.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
-    /// Everything but headers.
+    /// Everything but headers and secrets.
     pub patch: EndpointPatch,
     /// The headers, with secret values in clear.
     pub headers: Option<Vec<(String, HeaderInput)>>,
+    /// The JSON text of `secrets`, with the values in clear.
+    pub secrets: Option<String>,
 }
 
 /// What the rules need to know of the configuration.
@@ -66,6 +69,8 @@ pub fn read<'a>(
         events: input.events(),
         filter: input.nullable("filter", "a string", |text: String| delivery_filter::check(&text)),
         headers: None,
+        request: input.request(),
+        secrets: None,
         encrypted: input.value("encrypted", "true or false", Ok),
         retry_schedule: input.schedule(),
         timeout: input.nullable("timeout", "a length of time, such as \"10s\"", check_timeout),
@@ -73,7 +78,7 @@ pub fn read<'a>(
         status: input.value("status", "a string", check_status),
     };
     let headers = input.headers(rules);
-    Checked { patch, headers }
+    Checked { patch, headers, secrets: field("secrets").map(str::to_owned) }
 }
 
 /// Reads a JSON object, for callers that have no request.
@@ -170,6 +175,19 @@ impl<'a, F: Fn(&str) -> Option<&'a str>> Input<'_, '_, F> {
         })
     }
 
+    /// The JSON text as it is; what is in it is checked together with the URL and the secrets.
+    fn request(&mut self) -> Change<String> {
+        match (self.field)("request") {
+            None => Change::Keep,
+            Some("null") => Change::Clear,
+            Some(text) if text.len() > REQUEST_MAX => {
+                self.fail("/request", format!("is longer than {} KiB", REQUEST_MAX / 1024));
+                Change::Keep
+            }
+            Some(text) => Change::Set(text.to_owned()),
+        }
+    }
+
     fn headers(&mut self, rules: &InputRules) -> Option<Vec<(String, HeaderInput)>> {
         let given: Option<Pairs<Value>> = self.json("headers", "an object, or null")?;
         let given = given.map(|pairs| pairs.0).unwrap_or_default();
@@ -263,7 +281,12 @@ fn check_header_value(value: Value) -> Result<HeaderInput, String> {
 }
 
 fn check_url(text: String, policy: &NetworkPolicy) -> Result<String, String> {
-    let url = endpoint::parse_url(&text)?;
+    if text.chars().count() > URL_MAX {
+        return Err(format!("is longer than {URL_MAX} characters"));
+    }
+    // A template is checked together with the request; where it may lead is fixed.
+    let is_template = text.contains("{{") || text.contains("{%");
+    let url = endpoint::parse_url(if is_template { shaping::origin_of(&text) } else { &text })?;
     policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())?;
     Ok(text)
 }

@@ -11,7 +11,8 @@ use crate::domain::attempts::bulk_job::Work;
 use crate::domain::attempts::hold::Hold;
 use crate::domain::condition::Condition;
 use crate::domain::endpoint::{
-    self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointStatus, HeaderValue, SIGNING_SECRETS_MAX,
+    self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointSettings, EndpointStatus, HeaderValue,
+    SIGNING_SECRETS_MAX,
 };
 use crate::domain::event;
 use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField};
@@ -29,6 +30,7 @@ use crate::store::{
 };
 
 use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
+use crate::service::endpoints::requests::Requests;
 use crate::service::{Caller, Dispatch, Result, ServiceError};
 
 /// The longest overlap of two signing secrets: 7 days, in milliseconds.
@@ -125,7 +127,7 @@ impl Endpoints {
     pub async fn create(&self, caller: &Caller, input: Checked) -> Result<(Endpoint, SigningSecret)> {
         let now = self.clock.now();
         let id = EndpointId::new(now);
-        let patch = self.seal(id, input, &[])?;
+        let patch = self.seal(id, input, None)?;
         if patch.url.is_none() || patch.events.is_none() {
             return Err(Invalid::one("", "url and events are required").into());
         }
@@ -160,7 +162,7 @@ impl Endpoints {
             events: Some(vec![EventPattern::All]),
             ..EndpointPatch::default()
         };
-        let input = Checked { patch, headers: None };
+        let input = Checked { patch, ..Checked::default() };
         let (endpoint, secret) = self.create(caller, input).await?;
         Ok((endpoint.id, Some(secret)))
     }
@@ -169,14 +171,16 @@ impl Endpoints {
     /// is given.
     pub async fn replace(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<ChangedEndpoint> {
         let current = self.get(caller, id).await?;
-        let patch = self.seal(id, input, &current.settings.headers)?;
-        self.update(caller, &current, EndpointPatch { replace: true, ..patch }).await
+        let mut input = input;
+        input.patch.replace = true;
+        let patch = self.seal(id, input, Some(&current.settings))?;
+        self.update(caller, &current, patch).await
     }
 
     /// Changes the fields that are given.
     pub async fn change(&self, caller: &Caller, id: EndpointId, input: Checked) -> Result<ChangedEndpoint> {
         let current = self.get(caller, id).await?;
-        let patch = self.seal(id, input, &current.settings.headers)?;
+        let patch = self.seal(id, input, Some(&current.settings))?;
         self.update(caller, &current, patch).await
     }
 
@@ -365,8 +369,10 @@ impl Endpoints {
             attempt: 1,
             trigger: Trigger::Test,
             budget: Budget::Single,
+            delivery_id: AttemptId(0),
             event_id,
             event_type,
+            resource_id: None,
             payload: bytes::Bytes::from(payload.to_string()),
             endpoint: Arc::new(endpoint),
             from: None,
@@ -381,8 +387,17 @@ impl Endpoints {
     }
 
     /// Seals secret values; a masked one keeps what there is.
-    fn seal(&self, id: EndpointId, input: Checked, current: &[EndpointHeader]) -> Result<EndpointPatch> {
-        let Some(given) = input.headers else { return Ok(input.patch) };
+    fn seal(
+        &self,
+        id: EndpointId,
+        input: Checked,
+        settings: Option<&EndpointSettings>,
+    ) -> Result<EndpointPatch> {
+        let requests = Requests { vault: &self.vault, rules: &self.rules, id, current: settings };
+        let mut patch = input.patch;
+        requests.settle(&mut patch, input.secrets.as_deref())?;
+        let Some(given) = input.headers else { return Ok(patch) };
+        let current = settings.map_or(&[][..], |settings| &settings.headers);
         let (mut headers, mut errors, mut bytes) = (Vec::with_capacity(given.len()), Vec::new(), 0);
         for (name, value) in given {
             let value = match value {
@@ -418,7 +433,7 @@ impl Endpoints {
         if !errors.is_empty() {
             return Err(Invalid(errors).into());
         }
-        Ok(EndpointPatch { headers: Some(headers), ..input.patch })
+        Ok(EndpointPatch { headers: Some(headers), ..patch })
     }
 
     fn note(

@@ -64,6 +64,11 @@ pub struct WebhookPart {
     pub filter: Option<String>,
     #[serde(default)]
     pub headers: BTreeMap<String, HeaderPart>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
+    /// Name → value; `None` in a document without secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Option<String>>,
     #[serde(default)]
     pub encrypted: bool,
     #[serde(default)]

@@ -87,6 +87,11 @@ pub(super) fn webhook(
         };
         headers.insert(header.name.clone(), value);
     }
+    let mut secrets = std::collections::BTreeMap::new();
+    for secret in &settings.secrets {
+        let opened = vault.map(|vault| vault.open_template(endpoint.id, &secret.name, &secret.sealed));
+        secrets.insert(secret.name.clone(), opened.transpose()?);
+    }
     let secret = vault.map(|vault| vault.open_signing_secret(endpoint.id, &endpoint.secret)).transpose()?;
     Ok(WebhookPart {
         id: Some(endpoint.id.to_string()),
@@ -96,6 +101,8 @@ pub(super) fn webhook(
         events: settings.events.iter().map(ToString::to_string).collect(),
         filter: settings.filter.clone(),
         headers,
+        request: settings.request.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        secrets,
         encrypted: settings.encrypted,
         retry_schedule: settings
             .retry_schedule

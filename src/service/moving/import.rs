@@ -19,6 +19,7 @@ use crate::domain::{
 };
 use crate::host::vault::Vault;
 use crate::service::endpoints::endpoint_input::{self, Checked, HeaderInput, InputRules};
+use crate::service::endpoints::requests::Requests;
 use crate::service::people::apps;
 use crate::service::{By, Result, ServiceError};
 use crate::store::{Import, Store};
@@ -249,7 +250,14 @@ impl Importer<'_> {
             plan.webhooks.same += 1;
             return Ok(());
         }
-        let settings = self.settings(id, checked);
+        let settings = match self.settings(id, checked) {
+            Ok(settings) => settings,
+            Err(Invalid(errors)) => {
+                let problems = errors.into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message));
+                plan.problems.extend(problems);
+                return Ok(());
+            }
+        };
         let status = EndpointStatus::parse(&part.status).unwrap_or(EndpointStatus::Active);
         let secret = self.vault.seal_signing_secret(id, &secret);
         match current {
@@ -290,7 +298,10 @@ impl Importer<'_> {
         })
     }
 
-    fn settings(&self, id: EndpointId, checked: Checked) -> EndpointSettings {
+    fn settings(&self, id: EndpointId, checked: Checked) -> std::result::Result<EndpointSettings, Invalid> {
+        let mut patch = checked.patch;
+        let requests = Requests { vault: self.vault, rules: self.rules, id, current: None };
+        requests.settle(&mut patch, checked.secrets.as_deref())?;
         let headers = checked.headers.unwrap_or_default().into_iter().map(|(name, value)| {
             let value = match value {
                 HeaderInput::Plain(text) => HeaderValue::Plain(text),
@@ -298,7 +309,7 @@ impl Importer<'_> {
             };
             EndpointHeader { name, value }
         });
-        EndpointPatch { headers: Some(headers.collect()), ..checked.patch }.into_settings()
+        Ok(EndpointPatch { headers: Some(headers.collect()), ..patch }.into_settings())
     }
 
     /// The secret that signs: the given one, or a new one.
@@ -403,6 +414,14 @@ fn complete(part: &mut WebhookPart, known: Option<&WebhookPart>, place: &str, pl
     }
     if part.name.as_ref().is_none_or(String::is_empty) {
         part.name = Some(endpoint::name_of_url(&part.url));
+    }
+    for (name, value) in part.secrets.iter_mut().filter(|(_, value)| value.is_none()) {
+        // Without it the request cannot be read, so it cannot be left out.
+        *value = known.and_then(|known| known.secrets.get(name).cloned().flatten());
+        if value.is_none() {
+            let text = "has no value in this document; write it in, or export with secrets";
+            plan.problems.push(format!("{place}/secrets/{name}: {text}"));
+        }
     }
     let mut missing = Vec::new();
     for (name, value) in &mut part.headers {

@@ -104,8 +104,11 @@ pub struct LoadedAttempt {
     pub attempt: u32,
     pub trigger: Trigger,
     pub budget: Budget,
+    /// The first attempt of its delivery.
+    pub delivery_id: AttemptId,
     pub event_id: EventId,
     pub event_type: EventType,
+    pub resource_id: Option<String>,
     pub payload: Bytes,
     pub endpoint: Arc<Endpoint>,
     /// The source that the event came by.

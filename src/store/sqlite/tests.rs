@@ -14,6 +14,7 @@ use super::log::{day, event_list, events as single_events, health, overview, rec
 use super::people::keys;
 use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, filters, finish, pending, trouble};
 use super::upkeep::{expired, retention};
+use crate::domain::endpoint::EndpointSecret;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
@@ -496,13 +497,18 @@ fn activity() -> Activity {
 async fn a_deleted_endpoint_keeps_no_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let endpoint = endpoint(default_app(&store).await);
+    let mut endpoint = endpoint(default_app(&store).await);
+    let sealed = endpoint.secret.clone();
+    endpoint.settings.secrets = vec![EndpointSecret { name: "token".to_owned(), sealed }];
     store.endpoint_insert(endpoint.clone(), u32::MAX, activity()).await.unwrap();
+    assert_eq!(store.endpoint_get(endpoint.app_id, endpoint.id).await.unwrap().as_ref(), Some(&endpoint));
     assert!(store.endpoint_delete(endpoint.app_id, endpoint.id, now(), activity()).await.unwrap());
     let columns = store.read("looking", |conn| {
-        conn.query_row("SELECT secret, headers, retired_secrets, url FROM endpoints", [], |row| {
-            Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })
+        conn.query_row(
+            "SELECT secret, headers, retired_secrets, url FROM endpoints WHERE secrets IS NULL",
+            [],
+            |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
     });
     let columns: (Vec<u8>, String, String, String) = columns.await.unwrap();
     assert_eq!(columns, (vec![], "[]".to_owned(), "[]".to_owned(), endpoint.settings.url));

@@ -16,6 +16,7 @@ mod local;
 mod manual;
 mod network;
 mod schedule;
+mod shaped;
 mod signing;
 mod stop;
 mod switching_off;

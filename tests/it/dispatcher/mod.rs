@@ -87,7 +87,7 @@ impl Transport for Sky {
         let endpoint = job.endpoint.id;
         self.count(endpoint, 1);
         let url = job.endpoint.settings.url.clone();
-        flight.note(start_time(), Request { url, headers: Headers::default(), body: None });
+        flight.note(start_time(), Request { method: None, url, headers: Headers::default(), body: None });
         let epoch = self.ownership.epoch_of(endpoint).expect("a node sends only what it holds");
         self.flights.send(Flight { id: job.id, endpoint, epoch, payload: job.payload.clone(), end }).ok();
         let end = wait.await.expect("the test ends it");
@@ -113,6 +113,7 @@ impl Transport for Sky {
             failure: kind.map(|kind| Failure { kind, message: "as the test says".to_owned() }),
             not_before: None,
             route: None,
+            is_final: false,
         }
     }
 }

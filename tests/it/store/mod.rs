@@ -134,6 +134,7 @@ pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
         finished_at: at.plus_ms(25),
         response_time_ms: Some(25),
         request: Some(Request {
+            method: None,
             url: "https://example.com/hook".to_owned(),
             headers: [("content-type", "application/json")].into_iter().collect(),
             body: None,
@@ -147,6 +148,7 @@ pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
         failure: (!(200..300).contains(&status)).then_some(failure),
         not_before: None,
         route: None,
+        is_final: false,
     }
 }
 

@@ -24,6 +24,7 @@ fn answered(status: u16) -> Outcome {
         failure: (!ok).then_some(failure),
         not_before: None,
         route: None,
+        is_final: false,
     }
 }
 

@@ -71,6 +71,11 @@ pub struct EndpointAttributes {
     /// Headers of every request: name → string, or name → `{"value","secret":true}`, which reads back
     /// masked.
     pub headers: Any<Value>,
+    /// The request that is made of an event, with templates; null = a POST of the payload. `url` may have templates in
+    /// its path and query then. See `docs/integrations.md`.
+    pub request: Any<Value>,
+    /// What templates call `secrets.NAME`: name → mask; null = none.
+    pub secrets: Any<Value>,
     /// Whether bodies are sent as JWE.
     pub encrypted: bool,
     /// Waits between attempts, such as `["2m","8m","20m"]`; null = the configured ones.
@@ -211,6 +216,16 @@ impl EndpointResource {
                 filter: s.filter.clone(),
                 filter_error: endpoint.filter_error.clone(),
                 headers: Any(Value::Object(headers)),
+                request: Any(s
+                    .request
+                    .as_deref()
+                    .and_then(|text| serde_json::from_str(text).ok())
+                    .unwrap_or_default()),
+                secrets: Any(if s.secrets.is_empty() {
+                    Value::Null
+                } else {
+                    s.secrets.iter().map(|secret| (secret.name.clone(), json!(MASK))).collect()
+                }),
                 encrypted: s.encrypted,
                 retry_schedule: s
                     .retry_schedule
@@ -238,7 +253,8 @@ impl EndpointResource {
 #[oai(rename = "WebhookEndpointInput")]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
 pub struct EndpointBody {
-    /// Where events are sent: `http` or `https`, up to 2,048 characters, without credentials or fragment.
+    /// Where events are sent: `http` or `https`, up to 2,048 characters, without credentials or fragment. With
+    /// `request` it may have templates in its path and query.
     #[oai(validator(max_length = 2048))]
     url: Option<String>,
     /// Up to 100 characters; the URL's host unless given.
@@ -257,6 +273,13 @@ pub struct EndpointBody {
     /// Up to 20: name → string, or name → `{"value","secret":true}`. Writing the mask `********` keeps a
     /// secret value. A value has up to 8 KiB, all values together up to 16 KiB.
     headers: Option<Any<Value>>,
+    /// The request that is made of an event; null = a POST of the payload. An object of `method`, `content` (`json`,
+    /// `form`, `text`, `payload`, `none`), `content_type`, `query`, `body`, `headers`, `sign`, `expect`, `final` and
+    /// `retry_after`. A body of the kind `json` is any JSON with templates in its strings. Not with `encrypted`.
+    request: Option<Any<Value>>,
+    /// Up to 10: name (`[a-z0-9_]`, up to 32) → value of up to 4 KiB, which templates call `secrets.NAME`. Writing the
+    /// mask `********` keeps a value. They must be given again when scheme, host or port of `url` change.
+    secrets: Option<Any<Value>>,
     /// Whether bodies are sent as JWE (`dir`, `A256GCM`).
     encrypted: Option<bool>,
     /// Waits between attempts; `[]` = no retries, null = the configured ones.

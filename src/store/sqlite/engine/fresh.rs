@@ -38,6 +38,7 @@ pub(crate) struct FreshAttempt {
     id: AttemptId,
     event_id: EventId,
     event_type: EventType,
+    resource_id: Option<String>,
     payload: Bytes,
     endpoint: EndpointId,
 }
@@ -52,6 +53,7 @@ impl FreshAttempt {
             id: queued.attempt_id,
             event_id: accepted.event.id,
             event_type: accepted.event.event_type.clone(),
+            resource_id: accepted.event.resource_id.clone(),
             payload: payload.clone(),
             endpoint: queued.endpoint_id,
         })
@@ -150,7 +152,7 @@ impl Memory {
     }
 
     fn take(&mut self, id: AttemptId) -> Option<LoadedAttempt> {
-        let FreshAttempt { event_id, event_type, payload, endpoint, .. } = self.remove(id)?;
+        let FreshAttempt { event_id, event_type, resource_id, payload, endpoint, .. } = self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
         let budget = Budget::Schedule { used: 0 };
@@ -159,8 +161,10 @@ impl Memory {
             attempt: 1,
             trigger: Trigger::Event,
             budget,
+            delivery_id: id,
             event_id,
             event_type,
+            resource_id,
             payload,
             endpoint,
             from: None,
@@ -219,8 +223,10 @@ mod tests {
                 attempt: 2,
                 trigger: Trigger::Retry,
                 budget: Budget::Single,
+                delivery_id: AttemptId(0),
                 event_id: EventId::new(now()),
                 event_type: EventType::parse("a").unwrap(),
+                resource_id: None,
                 payload: Bytes::new(),
                 endpoint: self.endpoint.clone(),
                 from: None,

@@ -66,7 +66,7 @@ type Exchange = (Option<Request>, Option<Response>, Option<Route>);
 fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Result<Option<Exchange>> {
     let headers = |text: Option<String>| text.as_deref().map(header_text::read).transpose();
     conn.prepare_cached(
-        "SELECT request_url, request_headers, request_body, response_headers, response_body, \
+        "SELECT request_method, request_url, request_headers, request_body, response_headers, response_body, \
          response_truncated, remote_address, dns_ms, connect_ms, tls_ms, first_byte_ms \
          FROM attempt_details WHERE attempt = ?1",
     )?
@@ -76,7 +76,8 @@ fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::
             Some(url) => {
                 let headers = headers(row.get("request_headers")?)?.unwrap_or_default();
                 let headers = header_values::resolve(conn, headers)?;
-                Some(Request { url, headers, body: row.get("request_body")? })
+                let method = row.get("request_method")?;
+                Some(Request { method, url, headers, body: row.get("request_body")? })
             }
         };
         let response = match status {

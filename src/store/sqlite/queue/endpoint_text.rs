@@ -7,7 +7,7 @@ use rusqlite::types::{FromSql as _, Null, ToSql as _, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::retry::Schedule;
-use crate::domain::endpoint::{EndpointHeader, HeaderValue, RetiredSecret};
+use crate::domain::endpoint::{EndpointHeader, EndpointSecret, HeaderValue, RetiredSecret};
 use crate::domain::{EndpointStatus, EventPattern, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{read_patterns, read_span};
@@ -122,6 +122,25 @@ fn read_headers(text: &str) -> rusqlite::Result<Vec<EndpointHeader>> {
         Ok(EndpointHeader { name: header.name, value })
     };
     stored.into_iter().map(read).collect()
+}
+
+/// NULL: none.
+impl Column for Vec<EndpointSecret> {
+    fn read(value: ValueRef<'_>) -> rusqlite::Result<Vec<EndpointSecret>> {
+        let Some(text) = value.as_str_or_null()? else { return Ok(Vec::new()) };
+        let stored: Vec<(String, String)> = parse(text)?;
+        let read =
+            |(name, sealed): (String, String)| Ok(EndpointSecret { name, sealed: unseal_text(&sealed)? });
+        stored.into_iter().map(read).collect()
+    }
+
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        if self.is_empty() {
+            return Ok(Null.into());
+        }
+        let stored = self.iter().map(|secret| (&secret.name, STANDARD.encode(&secret.sealed.0)));
+        Ok(json(&stored.collect::<Vec<_>>()).into())
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -156,6 +156,7 @@ pub(crate) fn give_up(
             failure: Some(Failure { kind, message }),
             not_before: None,
             route: None,
+            is_final: false,
         };
         end(tx, &row, &answer, &outcome)?;
         given_up += 1;
@@ -261,7 +262,7 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
     conn.prepare_cached(
         "INSERT INTO attempt_details (attempt, request_url, request_headers, request_body, \
          response_headers, response_truncated, response_body, remote_address, dns_ms, connect_ms, tls_ms, \
-         first_byte_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         first_byte_ms, request_method) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         id,
@@ -275,7 +276,8 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
         timings.dns_ms,
         timings.connect_ms,
         timings.tls_ms,
-        timings.first_byte_ms
+        timings.first_byte_ms,
+        request.and_then(|request| request.method.as_deref())
     ])
     .map(|_| ())
 }

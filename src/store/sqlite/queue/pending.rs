@@ -83,7 +83,8 @@ pub(crate) const URGENT: &str = "SELECT t.id, p.uid, t.due_at \
      WHERE t.status = 'pending' AND t.urgent IS NOT NULL AND t.due_at <= ?1 AND p.deleted_at IS NULL \
      ORDER BY t.due_at, t.id";
 
-pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint, t.event \
+pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint, t.event, \
+     coalesce(t.first_id, t.id), v.resource_id \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
@@ -231,13 +232,21 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             let payload: Vec<u8> = row.get(5)?;
             let (endpoint, event): (EndpointRow, EventRow) = (row.get(6)?, row.get(7)?);
             let budget = rows::budget(row.get(2)?);
-            Ok((attempt, trigger, budget, event_id, event_type, payload, (endpoint, event)))
+            let (delivery_id, resource_id) = (row.get(8)?, row.get(9)?);
+            Ok((
+                attempt,
+                trigger,
+                budget,
+                event_id,
+                event_type,
+                payload,
+                (endpoint, event, delivery_id, resource_id),
+            ))
         });
-        let Some((attempt, trigger, budget, event_id, event_type, payload, (row, event))) =
-            found.optional()?
-        else {
+        let Some((attempt, trigger, budget, event_id, event_type, payload, rest)) = found.optional()? else {
             continue;
         };
+        let (row, event, delivery_id, resource_id) = rest;
         let endpoint = match known.get(&row) {
             Some(endpoint) => endpoint.clone(),
             None => {
@@ -252,8 +261,10 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             attempt,
             trigger,
             budget,
+            delivery_id,
             event_id,
             event_type,
+            resource_id,
             payload,
             endpoint,
             from: sources::of_event(conn, event)?.map(Arc::new),

@@ -187,11 +187,12 @@ fn outcome(headers: &[(&str, &str)]) -> Arc<Outcome> {
         attempted_at: Some(now()),
         finished_at: now(),
         response_time_ms: None,
-        request: Some(Request { url: "http://x/".to_owned(), headers, body: None }),
+        request: Some(Request { method: None, url: "http://x/".to_owned(), headers, body: None }),
         response: None,
         failure: None,
         not_before: None,
         route: None,
+        is_final: false,
     })
 }
 
