@@ -61,7 +61,10 @@ const ANSWERS: &[(&str, &[&str])] = &[
 
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
 const BODIES: &[(&str, &[&str])] = &[
-    ("WebhookEndpointInput", &["name", "description", "headers", "retry_schedule", "timeout", "rate_limit"]),
+    (
+        "WebhookEndpointInput",
+        &["name", "description", "headers", "retry_schedule", "timeout", "rate_limit", "contact"],
+    ),
     ("EventInput", &["resource_id", "idempotency_key"]),
     ("EventBatch", &[]),
     ("WebhookTest", &["event_type"]),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::domain::alert;
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{
     self, DESCRIPTION_MAX_CHARS, EndpointPatch, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS,
@@ -68,6 +69,9 @@ pub fn read<'a>(
         retry_schedule: input.schedule(),
         timeout: input.nullable("timeout", "a length of time, such as \"10s\"", check_timeout),
         rate_limit: input.nullable("rate_limit", "a whole number", check_rate),
+        contact: input.nullable("contact", "an e-mail address or a URL", |text: String| {
+            check_contact(text, &rules.policy)
+        }),
         status: input.value("status", "a string", check_status),
     };
     let headers = input.headers(rules);
@@ -263,6 +267,15 @@ fn check_header_value(value: Value) -> Result<HeaderInput, String> {
 fn check_url(text: String, policy: &NetworkPolicy) -> Result<String, String> {
     let url = endpoint::parse_url(&text)?;
     policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())?;
+    Ok(text)
+}
+
+/// A URL has a scheme, and no e-mail address has `://` in it.
+fn check_contact(text: String, policy: &NetworkPolicy) -> Result<String, String> {
+    if text.contains("://") {
+        return check_url(text, policy);
+    }
+    alert::check_address(&text).map_err(|message| format!("{message}, and no http or https URL"))?;
     Ok(text)
 }
 

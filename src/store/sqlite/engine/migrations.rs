@@ -29,6 +29,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0015_holds.sql")),
     DELIVERIES,
     M::up(include_str!("migrations/0017_health.sql")),
+    M::up(include_str!("migrations/0018_alerts.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -67,7 +67,7 @@ macro_rules! columns {
 }
 
 columns! {
-    settings: url name description events headers encrypted retry_schedule timeout rate_limit,
+    settings: url name description events headers encrypted retry_schedule timeout rate_limit contact,
     endpoint: status status_reason status_since secret retired_secrets consecutive_failures updated_at
 }
 
@@ -263,7 +263,7 @@ impl EndpointStore for SqliteStore {
             tx.cache.endpoints_changed();
             let deleted = tx.execute(
                 "UPDATE endpoints SET deleted_at = ?3, updated_at = ?3, secret = x'', \
-                 retired_secrets = '[]', headers = '[]' \
+                 retired_secrets = '[]', headers = '[]', contact = NULL \
                  WHERE uid = ?1 AND app = (SELECT id FROM apps WHERE uid = ?2) AND deleted_at IS NULL",
                 params![id, app, now],
             )? == 1;
