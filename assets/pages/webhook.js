@@ -115,6 +115,7 @@ function Settings({ a, configured }) {
         ],
         ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">(default)</span>`],
         ["Rate limit", a.rate_limit ? `${plural(a.rate_limit, "request")} per second` : "None"],
+        a.contact && ["Contact", html`<span class="anywhere">${a.contact}</span>`],
         ["Payload encryption", a.encrypted ? "On (JWE)" : "Off"],
         a.consecutive_failures > 0 && ["Consecutive failures", html`<span class="num">${a.consecutive_failures}</span>`],
         ["Created", html`<${Time} at=${a.created_at} />`],

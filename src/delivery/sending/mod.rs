@@ -8,7 +8,7 @@
 //! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
 //!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
 //! * [`authorities`]: trusted certificate authorities.
-//! * [`client`] is for requests that are not deliveries. [`echo`] is the built-in receiver.
+//! * [`client`] is for requests that are not deliveries, [`mail`] for e-mail. [`echo`] is the built-in receiver.
 //!
 //! Nothing here decides when a request is made.
 
@@ -22,6 +22,7 @@ pub mod failure;
 pub mod guard;
 pub mod headers;
 pub mod jwe;
+pub mod mail;
 pub(super) mod opening;
 pub(crate) mod reachability;
 pub mod recipients;

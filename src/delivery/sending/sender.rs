@@ -15,6 +15,7 @@ use hyper::{Method, Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Url};
 
+use crate::domain::alert::Smtp;
 use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response, Route};
 use crate::domain::attempts::retry_after;
 use crate::domain::network::NetworkPolicy;
@@ -32,6 +33,7 @@ use crate::delivery::sending::failure::{ErrorContext, Stage};
 use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
 use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
+use crate::delivery::sending::mail::{Mail, Mailer};
 use crate::delivery::sending::reachability::Reachability;
 use crate::delivery::sending::recipients::{Recipient, Recipients};
 use crate::delivery::sending::render::{Shaped, Target, Verdict};
@@ -74,6 +76,7 @@ pub struct Sender {
     reachability: Reachability,
     recipients: Recipients,
     signing_headers: SigningHeaders,
+    mailer: Mailer,
     timeout: Span,
     connect_timeout: Span,
     response_body_limit: usize,
@@ -127,8 +130,10 @@ impl Sender {
         let connections = Connections::new(guard.clone(), &config.connect_timeout);
         let signing_headers =
             SigningHeaders::new(&config.signing_headers).map_err(SenderError::SigningHeader)?;
+        let mailer = Mailer::new(guard.clone(), config.connect_timeout.clone(), config.timeout.clone());
         Ok(Sender {
             connections,
+            mailer,
             guard,
             reachability: Reachability::default(),
             recipients: Recipients::new(vault, config.signing_headers),
@@ -168,6 +173,11 @@ impl Sender {
             (Some(failure), _) => Err(failure),
             (None, None) => unreachable!("an exchange ends with a response or a failure"),
         }
+    }
+
+    /// Sends an e-mail. The same checks and timeouts apply as to requests. The error is a sentence.
+    pub async fn mail(&self, smtp: &Smtp, password: Option<&str>, mail: &Mail) -> Result<(), String> {
+        self.mailer.send(smtp, password, mail).await
     }
 
     async fn send_recorded(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::AlertKind;
 use crate::domain::access::app::NAME_MAX_CHARS;
 use crate::domain::access::user::PASSWORD_MIN_CHARS;
-use crate::domain::alert::{self, Form};
+use crate::domain::alert::{self, Form, SmtpTls};
 use crate::http::document::openapi;
 use crate::http::document::openapi::{
     Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
@@ -95,6 +95,22 @@ fn alert_target(body: &'static str) -> Vec<Detail> {
         (body, "token", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX, "pattern": VISIBLE })),
         (body, "kinds", kinds),
         (body, "queue_age", json!({ "pattern": QUEUE_AGE })),
+        (body, "silent_after", json!({ "pattern": QUEUE_AGE })),
+        (body, "host", json!({ "minLength": 1, "maxLength": 255 })),
+        (body, "port", json!({ "minimum": 1, "maximum": 65_535 })),
+        (body, "tls", json!({ "enum": SmtpTls::WORDS })),
+        (body, "user", json!({ "minLength": 1, "maxLength": alert::USER_MAX_CHARS })),
+        (body, "password", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX })),
+        (body, "from", json!({ "format": "email", "maxLength": alert::ADDRESS_MAX_CHARS })),
+        (
+            body,
+            "to",
+            json!({
+                "items": { "type": "string", "format": "email", "maxLength": alert::ADDRESS_MAX_CHARS },
+                "minItems": 1,
+                "maxItems": alert::RECIPIENTS_MAX,
+            }),
+        ),
         (body, "disk_free_mib", json!({ "minimum": 1, "maximum": alert::DISK_FREE_MIB_MAX })),
     ]
 }

@@ -100,6 +100,7 @@ fn webhook() -> Value {
             "retry_schedule": ["2m", "8m", "20m"],
             "timeout": "10s",
             "rate_limit": null,
+            "contact": "billing-team@example.com",
             "consecutive_failures": 0,
             "hold": null,
             "health": health(),

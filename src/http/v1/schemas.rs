@@ -84,6 +84,7 @@ const BODIES: &[(&str, &[&str])] = &[
             "retry_schedule",
             "timeout",
             "rate_limit",
+            "contact",
         ],
     ),
     ("EventInput", &["resource_id", "idempotency_key"]),
