@@ -139,7 +139,7 @@ impl Trouble {
     pub fn example(kind: AlertKind, now: Timestamp) -> Trouble {
         let webhook = Webhook {
             id: EndpointId::new(now),
-            app_id: AppId::new(now),
+            app_id: crate::domain::AppId::new(now),
             name: "Example".to_owned(),
             host: "example.com".to_owned(),
             app: None,

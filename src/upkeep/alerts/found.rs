@@ -100,7 +100,7 @@ impl Recipient {
             silent_after: Span::parse(CONTACT_SILENT_AFTER).unwrap_or_else(|| Span::from_secs(86_400)),
             disk_free_mib: 0,
             is_enabled: true,
-            // It hears of what lasts, too: whoever sets a contact wants to know that.
+            // It hears of what lasts, too: a person who sets a contact wants to know that.
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
             last_try: None,

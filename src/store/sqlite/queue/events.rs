@@ -23,7 +23,7 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
 use crate::store::sqlite::queue::filters;
-use crate::store::sqlite::queue::filters::Verdicts;
+use crate::store::sqlite::queue::filters::{Asked, Verdicts};
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
@@ -62,7 +62,15 @@ pub(crate) fn accept(
             Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
         })
     };
-    let declined = filters::declined(tx, incoming, matching())?;
+    let asked = Asked {
+        event_type: incoming.event_type,
+        payload: incoming.payload,
+        resource_id: incoming.resource_id,
+        source: incoming.source,
+        verdicts: incoming.verdicts,
+        now: incoming.now,
+    };
+    let declined = filters::declined(tx, &asked, matching())?;
     let subscribed = || matching().filter(|subscription| !declined.contains(&subscription.row));
     let kind = type_row(tx, incoming)?;
     let count = subscribed().count();

@@ -14,7 +14,7 @@ use crate::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject, Ver
 use crate::domain::expr::Json;
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::SummaryTemplates;
-use crate::domain::{AppId, Timestamp};
+use crate::domain::{AppId, EventType, Timestamp};
 use crate::store::NewEvent;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::cache::Subscription;
@@ -23,7 +23,6 @@ use crate::store::sqlite::engine::filter_snapshots::Filtered;
 use crate::store::sqlite::engine::rows::{EndpointRow, EventRow, SourceRow, read_patterns};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::endpoints;
-use crate::store::sqlite::queue::events::Incoming;
 
 /// How often the activity log is told of a filter that does not work: once an hour.
 const TOLD_EVERY_MS: i64 = 3_600_000;
@@ -77,11 +76,23 @@ pub(crate) fn judge(filters: &Arc<[Filtered]>, events: &[NewEvent], now: Timesta
     events.iter().map(of_event).collect()
 }
 
+/// An event that is being accepted.
+pub(crate) struct Asked<'a> {
+    pub(crate) event_type: &'a EventType,
+    pub(crate) payload: &'a [u8],
+    pub(crate) resource_id: Option<&'a str>,
+    /// The source it came from.
+    pub(crate) source: Option<SourceRow>,
+    /// What filters said of it before.
+    pub(crate) verdicts: Option<&'a Verdicts>,
+    pub(crate) now: Timestamp,
+}
+
 /// Those of these endpoints whose filters decline an event. Asks only filters that were not asked before, or have
 /// changed since.
 pub(crate) fn declined<'a>(
     tx: &mut Tx<'_>,
-    incoming: &Incoming<'_>,
+    incoming: &Asked<'_>,
     matching: impl Iterator<Item = &'a Subscription>,
 ) -> rusqlite::Result<HashSet<EndpointRow>> {
     let mut declined = HashSet::new();

@@ -212,7 +212,8 @@ macro_rules! of_events {
     };
 }
 
-/// What nothing refers to goes as a whole. A key is as old as its event to the millisecond, so the index by age finds it.
+/// What nothing refers to goes as a whole. A key is as old as its event to the millisecond, so the index by age
+/// finds it.
 macro_rules! delete_events {
     ($app:literal) => {
         of_events!(
