@@ -26,7 +26,7 @@ pub struct Shaped {
 }
 
 /// A rendered request, without headers and body.
-pub struct Target {
+pub(crate) struct Target {
     pub method: Method,
     pub destination: Destination,
 }
@@ -152,7 +152,7 @@ impl Shaped {
 }
 
 /// Where a rendered request goes.
-pub fn target(rendered: &Rendered) -> Result<Target, PrepareError> {
+pub(crate) fn target(rendered: &Rendered) -> Result<Target, PrepareError> {
     let url = crate::domain::endpoint::parse_url(&rendered.url).map_err(PrepareError::Url)?;
     let method = match rendered.method {
         shaping::Method::Post => Method::POST,
@@ -165,7 +165,7 @@ pub fn target(rendered: &Rendered) -> Result<Target, PrepareError> {
 }
 
 /// The request as the log shows it.
-pub fn record(shown: Rendered, headers: Headers) -> Request {
+pub(crate) fn record(shown: Rendered, headers: Headers) -> Request {
     let url = Url::parse(&shown.url).map_or(shown.url, Into::into);
     let method = (shown.method != shaping::Method::Post).then(|| shown.method.to_string());
     let body = match shown.body {

@@ -7,7 +7,7 @@ pub const ADDRESS_MAX_CHARS: usize = 320;
 /// The most recipients of a target.
 pub const RECIPIENTS_MAX: usize = 20;
 /// The longest host name, in bytes.
-pub const HOST_MAX: usize = 253;
+pub(super) const HOST_MAX: usize = 253;
 /// The longest user name, in characters.
 pub const USER_MAX_CHARS: usize = 320;
 

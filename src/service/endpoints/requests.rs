@@ -21,7 +21,7 @@ pub(crate) struct Requests<'a> {
 
 impl Requests<'_> {
     /// Checks what a patch leads to. `given` is the JSON text of `secrets`; they are sealed into the patch.
-    pub fn settle(&self, patch: &mut EndpointPatch, given: Option<&str>) -> Result<(), Invalid> {
+    pub(crate) fn settle(&self, patch: &mut EndpointPatch, given: Option<&str>) -> Result<(), Invalid> {
         let kept = self.current.filter(|_| !patch.replace);
         let is_untouched = patch.url.is_none()
             && patch.request == Change::Keep
