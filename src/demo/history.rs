@@ -249,7 +249,7 @@ impl HistoryWriter<'_> {
             request: Some(Request {
                 method: None,
                 url: recipient.destination.url.as_str().to_owned(),
-                headers: headers::recorded(&sent, &recipient.destination.authority, job.payload.len()),
+                headers: headers::recorded(&sent, &recipient.destination.authority, Some(job.payload.len())),
                 body: None,
             }),
             response,

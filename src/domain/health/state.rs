@@ -292,6 +292,8 @@ impl Cause {
             (ErrorKind::Protocol, _) => "a protocol error",
             (ErrorKind::Interrupted, _) => "an interruption",
             (ErrorKind::Local, _) => "an error of this server",
+            (ErrorKind::Template, _) => "a template error",
+            (ErrorKind::Response, _) => "an unexpected response",
         };
         kind.to_owned()
     }
