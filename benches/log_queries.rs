@@ -178,6 +178,7 @@ fn outcome(now: Timestamp, code: Option<u16>, error: Option<&str>, took: i64) ->
         failure,
         not_before: None,
         is_final: false,
+        route: None,
     }
 }
 

@@ -159,6 +159,7 @@ fn outcome(now: Timestamp) -> Outcome {
         failure: None,
         not_before: None,
         is_final: false,
+        route: None,
     }
 }
 

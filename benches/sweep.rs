@@ -9,6 +9,11 @@
 //! and each one's attempt is finished; the time from when an event was due to when it is on disk is
 //! measured: without a sweep, while one removes the older half of the log, and once more without. It
 //! prints a table in Markdown and ends with exit code 1 when the sweep doubles the p99.
+//!
+//! With POSTRIDER_BENCH_POLICY_SECS=60 it measures instead whether retention keeps up: on an empty log, with the
+//! real clock, and a policy of so many seconds. First nothing expires for as long as the policy is, then it runs for
+//! POSTRIDER_BENCH_SECS=300 with the policy and prints a line for each POSTRIDER_BENCH_LINE_SECS=10. With
+//! POSTRIDER_BENCH_RATE=0, 64 clients post as fast as they can.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +28,8 @@ use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::retention::{Rule, Rules as Retention};
 use postrider::domain::{AppId, Epoch, EventType, Headers, Span, Timestamp};
-use postrider::host::clock::FakeClock;
-use postrider::store::sqlite::SqliteStore;
+use postrider::host::clock::{Clock, FakeClock, SystemClock};
+use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
     AppStore as _, EventStore as _, FinishRules, NewEvent, QueueStore as _, SentAs, Store, Taken,
 };
@@ -36,9 +41,13 @@ mod log;
 const QUIET: Duration = Duration::from_secs(30);
 const RATIO_MAX: f64 = 2.0;
 
+/// Clients that post as fast as they can.
+const CLIENTS: usize = 64;
+
 struct Load {
     store: Arc<SqliteStore>,
     app: AppId,
+    clock: Arc<dyn Clock>,
     rules: FinishRules,
     /// Of the events of the present phase, in ms.
     times: Mutex<Vec<f64>>,
@@ -48,7 +57,7 @@ struct Load {
 impl Load {
     /// Takes one event that was due at `due_ns` to its end.
     async fn one(&self, due_ns: u64) {
-        let now = Timestamp::from_millis(END);
+        let now = self.clock.now();
         let event = NewEvent {
             event_type: EventType::parse(&type_name(1)).expect("it is well-formed"),
             payload: bytes::Bytes::from(format!("\"{}\"", "x".repeat(1_022))),
@@ -74,6 +83,18 @@ impl Load {
 
     /// Posts at a steady rate until it is stopped.
     async fn run(self: Arc<Load>, rate: u64) {
+        if rate == 0 {
+            let client = |load: Arc<Load>| async move {
+                while !load.stop.load(Ordering::Relaxed) {
+                    load.one(monotonic()).await;
+                }
+            };
+            let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(self.clone()))).collect();
+            for client in clients {
+                client.await.expect("a client ends");
+            }
+            return;
+        }
         let (begun, mut posted) = (monotonic(), 0);
         while !self.stop.load(Ordering::Relaxed) {
             let due = begun + posted * 1_000_000_000 / rate;
@@ -114,11 +135,13 @@ fn outcome(now: Timestamp) -> Outcome {
         failure: None,
         not_before: None,
         is_final: false,
+        route: None,
     }
 }
 
 fn main() -> ExitCode {
     let (dir, _scratch) = log::directory();
+    let policy = number("POSTRIDER_BENCH_POLICY_SECS");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build();
     let ratio = runtime.expect("a runtime").block_on(async {
         let path = dir.join("sweep.db");
@@ -129,6 +152,11 @@ fn main() -> ExitCode {
         };
         // A run that was broken off leaves a WAL that must not be taken for this file's.
         remove();
+        if let Some(policy) = policy {
+            keeps_up(&path, policy).await;
+            remove();
+            return 0.0;
+        }
         std::fs::copy(log::file(&dir, log::rows()).await, &path).expect("the log is copied");
         let conn = rusqlite::Connection::open(&path).expect("the log");
         // One webhook gets the events of the load; the others are out of it.
@@ -141,9 +169,12 @@ fn main() -> ExitCode {
     if ratio < RATIO_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn measure(path: &std::path::Path) -> f64 {
-    let rate = std::env::var("POSTRIDER_BENCH_RATE").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
-    let store = SqliteStore::open(path, options()).expect("the log");
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|n| n.parse().ok())
+}
+
+async fn load(path: &std::path::Path, options: Options, clock: Arc<dyn Clock>) -> Arc<Load> {
+    let store = SqliteStore::open(path, options).expect("the log");
     let app = store.app_find("default").await.expect("storage answers").expect("there is one app").id;
     let rules = FinishRules {
         rules: Rules {
@@ -156,7 +187,68 @@ async fn measure(path: &std::path::Path) -> f64 {
         default_schedule: Arc::new(Schedule::new(vec![]).expect("no retries are a schedule")),
     };
     let (times, stop) = (Mutex::default(), AtomicBool::new(false));
-    let load = Arc::new(Load { store: store.clone(), app, rules, times, stop });
+    Arc::new(Load { store, app, clock, rules, times, stop })
+}
+
+/// Whether rows go as fast as they come.
+async fn keeps_up(path: &std::path::Path, policy: u64) {
+    let rate = number("POSTRIDER_BENCH_RATE").unwrap_or(2_000);
+    let (secs, line) =
+        (number("POSTRIDER_BENCH_SECS").unwrap_or(300), number("POSTRIDER_BENCH_LINE_SECS").unwrap_or(10));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // The first opening creates the tables; the endpoint is added before anybody serves.
+    SqliteStore::open(path, Options::new(clock.now())).expect("a new log").close().await;
+    log::add_endpoint(path).expect("there is none");
+    let load = load(path, Options::new(clock.now()), clock.clone()).await;
+    let running = tokio::spawn(load.clone().run(rate));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    load.taken();
+    println!(
+        "| second | events a second | p50: ms | p99: ms | longest: ms | file: MB | rows | oldest, past its time: s |\n|--:|--:|--:|--:|--:|--:|--:|--:|"
+    );
+    let begun = monotonic();
+    let look = rusqlite::Connection::open(path).expect("the log");
+    let span = Span::parse(&format!("{policy}s")).expect("a length of time");
+    let rule = Rule { span, is_configured: true };
+    let shared: Arc<dyn Store> = load.store.clone();
+    let rules = Retention { logs: rule.clone(), events: rule };
+    let sweeper = Sweeper::new(shared, clock.clone(), Arc::new(AlwaysLeader::default()), rules);
+    let mut sweeping = None;
+    loop {
+        let second = (monotonic() - begun) / 1_000_000_000;
+        if second >= policy && sweeping.is_none() {
+            sweeping = Some(sweeper.start());
+            println!("| sweeping | | | | | | | |");
+        }
+        if second >= policy + secs {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(line)).await;
+        let (events, p50, p99, longest) = load.taken();
+        let one = |sql: &str| look.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
+        let (rows, oldest) =
+            (one("SELECT count(*) FROM attempts"), one("SELECT min(created_at) FROM attempts"));
+        let late = (clock.now().as_millis() - oldest) / 1_000 - policy as i64;
+        let file = one("PRAGMA page_count") as f64 * 4_096.0 / 1e6;
+        println!(
+            "| {} | {} | {p50:.1} | {p99:.1} | {longest:.1} | {file:.0} | {rows} | {} |",
+            second + line,
+            events as u64 / line,
+            late.max(0)
+        );
+    }
+    sweeper.stop();
+    load.stop.store(true, Ordering::Relaxed);
+    running.await.expect("the load ends");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    load.store.close().await;
+}
+
+async fn measure(path: &std::path::Path) -> f64 {
+    let rate = number("POSTRIDER_BENCH_RATE").unwrap_or(500);
+    let clock = Arc::new(FakeClock::new(Timestamp::from_millis(END)));
+    let load = load(path, options(), clock.clone()).await;
+    let store = load.store.clone();
     let running = tokio::spawn(load.clone().run(rate));
     // The first seconds fill caches.
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -169,7 +261,6 @@ async fn measure(path: &std::path::Path) -> f64 {
     };
     tokio::time::sleep(QUIET).await;
     let before = line("before", load.taken());
-    let clock = Arc::new(FakeClock::new(Timestamp::from_millis(END)));
     let half = Span::parse(&format!("{}d", log::DAYS / 2)).expect("days are a length of time");
     let half = Rule { span: half, is_configured: true };
     let shared: Arc<dyn Store> = store.clone();
@@ -180,7 +271,7 @@ async fn measure(path: &std::path::Path) -> f64 {
         Retention { logs: half.clone(), events: half },
     );
     let begun = monotonic();
-    let limit = std::env::var("POSTRIDER_BENCH_SWEEP_SECS").ok().and_then(|n| n.parse().ok());
+    let limit = number("POSTRIDER_BENCH_SWEEP_SECS");
     let stopper = sweeper.clone();
     let stopping = tokio::spawn(async move {
         if let Some(secs) = limit {

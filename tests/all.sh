@@ -40,6 +40,11 @@ for proxy in nginx caddy; do
     *) PATH=$PATH:$at/usr/sbin:$at/usr/bin ;;
   esac
 done
+# The mail server that alerts by e-mail are tried with.
+if ! python3 -c 'import aiosmtpd' 2>/dev/null && [ ! -d target/tools/aiosmtpd ]; then
+  python3 -m pip install -q --target target/tools/aiosmtpd aiosmtpd 2>/dev/null \
+    || echo "skipped: aiosmtpd cannot be installed; alerts by e-mail are not tried"
+fi
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

@@ -17,10 +17,15 @@ import { fail, toast } from "../components/toast.js";
 /** Kind, its name, and when it is sent. */
 const KINDS = [
   ["webhook_disabled", "Webhook disabled", "Too many consecutive failures, or a 410 response."],
-  ["webhook_failing", "Webhook about to be disabled", "Half of the failures that disable it have happened."],
+  ["webhook_failing", "Webhook failing", "It is on hold, or half of the failures that disable it have happened."],
+  ["webhook_recovered", "Webhook works again", "Deliveries to a webhook that was failing succeed."],
+  ["webhook_silent", "Nothing reaches a webhook", "Attempts fail, and none has succeeded for the time below."],
+  ["deliveries_exhausted", "Deliveries have no retries left", "How many of which webhooks, at most once an hour."],
   ["queue_late", "Deliveries are late", "The oldest one is overdue by more than the limit below."],
   ["disk_low", "Disk nearly full", "Free space is below the limit below."],
   ["backup_failed", "Backup failed", "A scheduled backup failed."],
+  ["cannot_send", "This server cannot send", "Its network, resolver or limits keep it from sending for a minute."],
+  ["retention_paused", "Retention paused", "The clock is not trusted, so nothing is deleted."],
 ];
 const WORD = Object.fromEntries(KINDS.map(([kind, word]) => [kind, word]));
 
@@ -36,6 +41,13 @@ const FORMS = [
     "Receives a JSON object with kind, title, text and link. For Home Assistant, n8n and your own programs.",
     "Sent as Authorization: Bearer",
   ],
+  ["email", "Email", "", null],
+];
+/** Encryption of the connection to a mail server, and its usual port. */
+const TLS = [
+  ["starttls", "STARTTLS", "587"],
+  ["implicit", "TLS from the start", "465"],
+  ["none", "None", "25"],
 ];
 const formOf = (name) => FORMS.find(([form]) => form === name);
 const path = (target) => `admin/api/alerts/${encodeURIComponent(target.id)}`;
@@ -144,7 +156,7 @@ export default function Alerts() {
   const nothing = html`<${EmptyState}
     icon="alert"
     title="No alert targets yet"
-    text="Notify a phone or a channel when a webhook is disabled, deliveries are late, the disk fills up or a backup fails."
+    text="Notify a phone, a channel or a mailbox when a webhook fails, deliveries are late, the disk fills up or a backup fails."
     >${editable && create}<//
   >`;
   return html`<${Page}
@@ -189,7 +201,15 @@ function Edit({ target, onClose, onDone }) {
       form: target?.form ?? "ntfy",
       url: "",
       token: "",
+      host: target?.form === "email" ? target.host : "",
+      port: target?.port ? String(target.port) : "",
+      tls: target?.tls ?? "starttls",
+      user: target?.user ?? "",
+      password: "",
+      from: target?.from ?? "",
+      to: target?.to?.join(", ") ?? "",
       queue_age: target?.queue_age ?? "15m",
+      silent_after: target?.silent_after ?? "1d",
       disk_free_mib: String(target?.disk_free_mib ?? 1024),
       ...Object.fromEntries(KINDS.map(([kind]) => [kind, target ? target.kinds.includes(kind) : true])),
     },
@@ -198,10 +218,12 @@ function Edit({ target, onClose, onDone }) {
         form: values.form,
         kinds: KINDS.map(([kind]) => kind).filter((kind) => values[kind]),
         queue_age: values.queue_age.trim(),
+        silent_after: values.silent_after.trim(),
         disk_free_mib: Number(values.disk_free_mib),
       };
       if (values.name.trim()) body.name = values.name.trim();
-      if (values.url.trim() || !target) body.url = values.url.trim();
+      if (values.form === "email") Object.assign(body, mailOf(values));
+      else if (values.url.trim() || !target) body.url = values.url.trim();
       if (values.token.trim() && formOf(values.form)[3]) body.token = values.token.trim();
       const done = target ? await patch(path(target), body) : await post("admin/api/alerts", body);
       onDone(target ? `${done.name} updated.` : `${done.name} created. Send it a test.`);
@@ -209,6 +231,7 @@ function Edit({ target, onClose, onDone }) {
   });
   const [, , urlHint, tokenLabel] = formOf(form.values.form);
   const kept = target && form.values.form === target.form;
+  const isMail = form.values.form === "email";
   return html`<${Dialog} wide title=${target ? "Edit alert target" : "New alert target"} onClose=${onClose}
     ><${Form}
       form=${form}
@@ -232,7 +255,8 @@ function Edit({ target, onClose, onDone }) {
           hint="Defaults to the URL’s host."
         />
       </div>
-      <${Field}
+      ${isMail && html`<${MailFields} form=${form} target=${kept ? target : null} />`}
+      ${!isMail && html`<${Field}
         form=${form}
         name="url"
         label="URL"
@@ -241,7 +265,7 @@ function Edit({ target, onClose, onDone }) {
         spellcheck="false"
         autocomplete="off"
         placeholder=${kept ? `Unchanged: ${target.host}/…` : "https://"}
-        hint=${kept ? `${urlHint} Leave empty to keep it; a new URL removes the token.` : urlHint} />
+        hint=${kept ? `${urlHint} Leave empty to keep it; a new URL removes the token.` : urlHint} />`}
       ${tokenLabel && html`<${Field} form=${form} name="token" label="Token" optional=${form.values.form !== "gotify" || (kept && target.has_token)} type="password" autocomplete="off" placeholder=${kept && target.has_token ? "Unchanged" : ""} hint="${tokenLabel}. Stored encrypted and never shown again." />`}
       <fieldset class="stack">
         <legend class="label">Alerts</legend>
@@ -258,6 +282,14 @@ function Edit({ target, onClose, onDone }) {
         />
         <${Field}
           form=${form}
+          name="silent_after"
+          label="Nothing reaches a webhook for"
+          spellcheck="false"
+          autocomplete="off"
+          hint="For example 6h or 1d; at least 1m."
+        />
+        <${Field}
+          form=${form}
           name="disk_free_mib"
           label="Disk is nearly full below (MiB)"
           inputmode="numeric"
@@ -265,6 +297,34 @@ function Edit({ target, onClose, onDone }) {
           hint="1024 MiB is 1 GiB."
         /></div><//
   ><//>`;
+}
+
+/** The fields of a mail server, as the API takes them. */
+function mailOf(v) {
+  const body = {
+    host: v.host.trim(),
+    tls: v.tls,
+    user: v.user.trim() || null,
+    from: v.from.trim(),
+    to: v.to.split(/[,\s]+/).filter(Boolean),
+  };
+  if (v.port.trim()) body.port = Number(v.port);
+  if (v.password) body.password = v.password;
+  return body;
+}
+
+function MailFields({ form, target }) {
+  const port = TLS.find(([mode]) => mode === form.values.tls)?.[2];
+  return html`<div class="stack">
+    <div class="two">
+      <${Field} form=${form} name="host" label="Mail server" spellcheck="false" autocomplete="off" placeholder="mail.example.com" />
+      <${Field} form=${form} name="tls" label="Encryption" as="select" options=${TLS.map(([mode, word]) => [mode, word])} />
+      <${Field} form=${form} name="port" label="Port" optional inputmode="numeric" autocomplete="off" placeholder=${port} />
+      <${Field} form=${form} name="user" label="User" optional spellcheck="false" autocomplete="off" hint="If the server asks for one. Needs encryption." />
+      <${Field} form=${form} name="password" label="Password" optional=${!form.values.user.trim() || target?.has_password} type="password" autocomplete="off" placeholder=${target?.has_password ? "Unchanged" : ""} hint="Stored encrypted and never shown again." />
+      <${Field} form=${form} name="from" label="From" type="email" spellcheck="false" autocomplete="off" placeholder="postrider@example.com" />
+    </div>
+    <${Field} form=${form} name="to" label="To" spellcheck="false" autocomplete="off" placeholder="ops@example.com" hint="One or more addresses, separated by commas." /></div>`;
 }
 
 function Test({ target, onClose, onSent }) {

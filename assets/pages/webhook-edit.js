@@ -47,6 +47,7 @@ function initialOf(a) {
     retry_schedule: a?.retry_schedule?.join(", ") ?? "",
     timeout: a?.timeout ?? "",
     rate_limit: a?.rate_limit ? String(a.rate_limit) : "",
+    contact: a?.contact ?? "",
     encrypted: a?.encrypted ?? false,
   };
 }
@@ -64,6 +65,7 @@ function bodyOf(v) {
     retry_schedule: v.retry === "configured" ? null : v.retry === "none" ? [] : waitsOf(v.retry_schedule),
     timeout: v.timeout.trim() || null,
     rate_limit: limit ? (/^\d+$/.test(limit) ? Number(limit) : limit) : null,
+    contact: v.contact.trim() || null,
   };
 }
 
@@ -98,6 +100,7 @@ function Editor({ webhook, onCreated }) {
     <div class="two">
       <${Field} form=${form} name="timeout" label="Timeout" optional placeholder=${configured?.timeout ?? "10s"} spellcheck="false" autocomplete="off" hint="For the whole request, up to 30s." />
       <${Field} form=${form} name="rate_limit" label="Rate limit" optional inputmode="numeric" placeholder="No limit" autocomplete="off" hint="Requests per second, up to 10,000." /></div>
+    <${Field} form=${form} name="contact" label="Contact" optional maxlength="2048" spellcheck="false" autocapitalize="none" autocomplete="off" placeholder="team@example.com" hint="An email address or a URL that also gets the alerts about this webhook. Email needs an alert target of type Email." />
     <${HeadersField} form=${form} />
     <${Field} form=${form} as="checkbox" name="encrypted" label="Encrypt payloads" hint="Each payload is sent as a JWE (AES-256-GCM). The receiver decrypts it with the signing secret." />
   <//>`;

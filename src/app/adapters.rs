@@ -7,19 +7,21 @@ use async_trait::async_trait;
 
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::domain::alert::{AlertTarget, AlertTry};
+use crate::domain::sweep::{SweepState, Swept};
 use crate::domain::{AlertKind, AppId, AttemptId, EndpointId, Outcome, Timestamp};
 use crate::http::metrics::Exposition;
 use crate::http::state::Readiness;
 use crate::metrics::Metrics;
 use crate::service::alerts::Messenger;
 use crate::service::log_level::LogControl;
-use crate::service::operations::{Sweep, SweepState, Swept};
+use crate::service::operations::Sweep;
 use crate::service::{self, By, Dispatch, ServiceError};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{LoadedAttempt, StatsStore as _, StoreError};
 use crate::trace::logging;
 use crate::upkeep::alerts::Alerts;
-use crate::upkeep::retention::{SweepError, Sweeper, SweeperState};
+use crate::upkeep::clock_guard::ADVICE;
+use crate::upkeep::retention::{SweepError, Sweeper};
 
 /// Delivery, as the services see it.
 pub(super) struct Delivering(pub(super) Dispatcher);
@@ -50,19 +52,16 @@ pub(super) struct Sweeping(pub(super) Sweeper);
 impl Sweep for Sweeping {
     async fn sweep(&self, by: &By) -> service::Result<Swept> {
         match self.0.sweep(Some((&by.actor, by.address.as_deref()))).await {
-            Ok(swept) => Ok(Swept { attempts: swept.attempts, events: swept.events }),
-            Err(error @ SweepError::ClockJumped { .. }) => Err(ServiceError::Conflict(format!(
-                "Nothing was deleted: {error}. {}",
-                crate::upkeep::retention::ADVICE
-            ))),
+            Ok(swept) => Ok(swept),
+            Err(error @ SweepError::ClockJumped { .. }) => {
+                Err(ServiceError::Conflict(format!("Nothing was deleted: {error}. {ADVICE}")))
+            }
             Err(SweepError::Store(error)) => Err(error.into()),
         }
     }
 
     async fn state(&self) -> SweepState {
-        let SweeperState { last, next_at, held_back } = self.0.state();
-        let last = last.map(|(at, s)| (at, Swept { attempts: s.attempts, events: s.events }));
-        SweepState { last, next_at, held_back }
+        self.0.state()
     }
 }
 

@@ -207,17 +207,18 @@ impl Deps<'_> {
     fn upkeep(&self, delivery: &Running) -> Upkeep {
         let Deps { config, store, clock, .. } = self;
         let backups = BackupSchedule::new((*config).clone(), store.clone(), clock.clone());
+        let rules = retention_rules(config);
+        let sweeper = Sweeper::new(store.clone(), clock.clone(), delivery.leadership.clone(), rules.clone());
         let alerts = Alerts::new(
             store.clone(),
             clock.clone(),
             self.vault.clone(),
             delivery.sender.clone(),
             backups.clone(),
+            sweeper.clone(),
             delivery.leadership.clone(),
             watched(config),
         );
-        let rules = retention_rules(config);
-        let sweeper = Sweeper::new(store.clone(), clock.clone(), delivery.leadership.clone(), rules.clone());
         let sweep: Arc<dyn Sweep> = Arc::new(Sweeping(sweeper.clone()));
         Upkeep { backups, alerts, sweeper, sweep, rules }
     }
@@ -320,7 +321,6 @@ fn watched(config: &Config) -> Watched {
     let mut directories = vec![absolute(&config.data_dir)];
     directories.extend(config.backup.dir.as_ref().map(absolute));
     Watched {
-        disable_after_failures: config.delivery.disable_after_failures,
         directories,
         dashboard: config.public_url.as_ref().map(|url| format!("{}/admin", url.as_str())),
     }

@@ -163,6 +163,7 @@ impl Svix<'_> {
             retry_schedule: None,
             timeout: None,
             rate_limit: endpoint.rate_limit,
+            contact: None,
             status: if endpoint.disabled { "disabled" } else { "active" }.to_owned(),
             created_at: endpoint.created_at,
             signing_secret: Some(secret.key),

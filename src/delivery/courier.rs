@@ -335,6 +335,7 @@ impl Courier {
             response: None,
             failure: Some(Failure { kind, message: message.to_owned() }),
             not_before: None,
+            route: None,
             is_final: false,
         }
     }

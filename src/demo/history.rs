@@ -255,6 +255,7 @@ impl HistoryWriter<'_> {
             response,
             failure,
             not_before: None,
+            route: None,
             is_final: false,
         })
     }

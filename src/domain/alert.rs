@@ -8,14 +8,18 @@
 use serde_json::json;
 use url::Url;
 
-use super::{AlertTargetId, AppId, EndpointId, Sealed, Span, Timestamp};
+use super::{AlertTargetId, EndpointId, Sealed, Span, Timestamp};
 use crate::domain::values::words::words;
 
 mod posting;
+mod sentences;
+mod smtp;
 mod trouble;
 
 pub use posting::Posting;
-pub use trouble::{Trouble, Webhook};
+pub use sentences::Webhook;
+pub use smtp::{ADDRESS_MAX_CHARS, RECIPIENTS_MAX, Smtp, SmtpTls, USER_MAX_CHARS, check_address, read_host};
+pub use trouble::Trouble;
 
 /// The most targets of a server.
 pub const TARGETS_MAX: u32 = 20;
@@ -33,14 +37,24 @@ words! {
     pub enum AlertKind {
         /// The failure counter or a 410 switched a webhook off.
         WebhookDisabled = "webhook_disabled",
-        /// Half of the failures that switch a webhook off have been counted.
+        /// Attempts to a webhook fail: it is on hold, or half of the failures that disable it have been counted.
         WebhookFailing = "webhook_failing",
+        /// A webhook of which [`AlertKind::WebhookFailing`] was told works again.
+        WebhookRecovered = "webhook_recovered",
+        /// Nothing has succeeded at a webhook for too long.
+        WebhookSilent = "webhook_silent",
+        /// Deliveries have no retries left.
+        DeliveriesExhausted = "deliveries_exhausted",
         /// The oldest delivery has waited for too long.
         QueueLate = "queue_late",
         /// Nearly nothing is free on a disk.
         DiskLow = "disk_low",
         /// A scheduled backup failed.
         BackupFailed = "backup_failed",
+        /// This server cannot send anything.
+        CannotSend = "cannot_send",
+        /// Retention deletes nothing, because the clock is not trusted.
+        RetentionPaused = "retention_paused",
     }
 }
 
@@ -57,6 +71,8 @@ words! {
         Discord = "discord",
         /// The URL of an incoming webhook, of Slack or of what understands the same (Mattermost, Rocket.Chat).
         Slack = "slack",
+        /// A mail server (SMTP).
+        Email = "email",
     }
 }
 
@@ -72,12 +88,27 @@ pub enum Urgency {
 }
 
 impl AlertKind {
+    /// The kinds that are about one webhook, and go to its contact, too.
+    pub const OF_WEBHOOKS: [AlertKind; 5] = [
+        AlertKind::WebhookDisabled,
+        AlertKind::WebhookFailing,
+        AlertKind::WebhookRecovered,
+        AlertKind::WebhookSilent,
+        AlertKind::DeliveriesExhausted,
+    ];
+
     /// How pressing it is.
     pub fn urgency(self) -> Urgency {
         match self {
-            AlertKind::WebhookFailing => Urgency::Normal,
-            AlertKind::WebhookDisabled | AlertKind::QueueLate | AlertKind::BackupFailed => Urgency::High,
-            AlertKind::DiskLow => Urgency::Highest,
+            AlertKind::WebhookFailing
+            | AlertKind::WebhookRecovered
+            | AlertKind::DeliveriesExhausted
+            | AlertKind::RetentionPaused => Urgency::Normal,
+            AlertKind::WebhookDisabled
+            | AlertKind::WebhookSilent
+            | AlertKind::QueueLate
+            | AlertKind::BackupFailed => Urgency::High,
+            AlertKind::DiskLow | AlertKind::CannotSend => Urgency::Highest,
         }
     }
 }
@@ -91,11 +122,16 @@ pub struct AlertTarget {
     pub url: Sealed,
     /// Host and port of the URL, for people.
     pub host: String,
+    /// Of [`Form::Email`]: the password.
     pub token: Option<Sealed>,
+    /// Of [`Form::Email`]: the server and the addresses.
+    pub smtp: Option<Smtp>,
     /// Never empty.
     pub kinds: Vec<AlertKind>,
     /// How long the oldest delivery may wait.
     pub queue_age: Span,
+    /// How long nothing may succeed at a webhook.
+    pub silent_after: Span,
     /// How much should be free, in MiB.
     pub disk_free_mib: u32,
     pub is_enabled: bool,

@@ -134,6 +134,8 @@ settings! {
     timeout: Option<Span>, changed by Change<Span>;
     /// Requests a second; `None`: no limit.
     rate_limit: Option<u32>, changed by Change<u32>;
+    /// An e-mail address or a URL that gets the endpoint's alerts, too.
+    contact: Option<String>, changed by Change<String>;
 }
 
 impl EndpointPatch {

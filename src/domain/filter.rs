@@ -82,6 +82,8 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// Part of the type (literal, case-insensitive), or an exact event or resource id.
     pub q: Option<String>,
+    /// Part of the payload; literal.
+    pub contains: Option<String>,
 }
 
 /// The event types that a filter selects.
@@ -125,6 +127,14 @@ impl StatusFilter {
     }
 }
 
+/// Part of an error's message; literal, case-insensitive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorText {
+    pub part: String,
+    /// Whether it may be in an address that only some callers see.
+    pub with_addresses: bool,
+}
+
 words! {
     /// What a row of a list of the log is.
     #[derive(Default)]
@@ -155,6 +165,9 @@ pub struct AttemptFilter {
     pub resource: Option<String>,
     /// By the id of its first attempt.
     pub delivery: Option<AttemptId>,
+    pub error: Option<ErrorText>,
+    /// Part of the payload or of the response body; literal. For lists and exports only.
+    pub contains: Option<String>,
     /// Inclusive, on `created_at`.
     pub since: Option<Timestamp>,
     /// Exclusive, on `created_at`.
@@ -162,6 +175,13 @@ pub struct AttemptFilter {
     /// Part of endpoint name, endpoint URL or event type (literal, case-insensitive), or an exact event or
     /// resource id.
     pub q: Option<String>,
+}
+
+impl AttemptFilter {
+    /// Whether it asks for a text that is in no index, so that rows are read one by one, newest first.
+    pub fn reads_rows(&self) -> bool {
+        self.error.is_some() || self.contains.is_some()
+    }
 }
 
 /// What the log is sorted by. Ties go by id, in the same direction; nulls come last in both.

@@ -11,7 +11,7 @@
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
 //! * [`expr`]: the language of templates and filters.
 //! * [`gallery`]: recipes for senders and receivers.
-//! * [`retention`]: how long data is kept, and who decides.
+//! * [`retention`]: how long data is kept, and who decides. [`sweep`]: what sweeps remove, and their pace.
 //! * [`shaping`]: requests, URLs and summaries from templates.
 //! * [`shard`]: how endpoints are divided among nodes.
 //! * [`access`]: apps, keys, users, sessions, scopes, and the activity log.
@@ -36,6 +36,7 @@ pub mod retention;
 pub mod shaping;
 pub mod shard;
 pub mod signing;
+pub mod sweep;
 pub mod values;
 
 pub use access::activity::{Activity, ActivityKind, Actor};

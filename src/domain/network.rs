@@ -132,6 +132,11 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
+/// Whether an address describes the operator's network: anything but global unicast.
+pub fn is_private(addr: IpAddr) -> bool {
+    class_of(addr).is_some()
+}
+
 /// Why an address is special; `None` for global unicast.
 fn class_of(addr: IpAddr) -> Option<AddressClass> {
     match addr {

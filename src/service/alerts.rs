@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{By, Result, ServiceError};
 use crate::domain::alert::{
-    AlertTarget, AlertTry, DISK_FREE_MIB_MAX, Form, NAME_MAX_CHARS, TARGETS_MAX, TOKEN_MAX,
+    AlertTarget, AlertTry, DISK_FREE_MIB_MAX, Form, NAME_MAX_CHARS, RECIPIENTS_MAX, Smtp, SmtpTls,
+    TARGETS_MAX, TOKEN_MAX, USER_MAX_CHARS, check_address, read_host,
 };
 use crate::domain::network::NetworkPolicy;
 use crate::domain::{Activity, ActivityKind, AlertKind, AlertTargetId, FieldError, Invalid, Span, endpoint};
@@ -17,6 +18,8 @@ use crate::store::Store;
 
 /// How long the oldest delivery may wait, unless a target says otherwise.
 const QUEUE_AGE: u32 = 900;
+/// How long nothing may succeed at a webhook, in seconds, unless a target says otherwise.
+const SILENT_AFTER: u32 = 86_400;
 /// What should be free, in MiB, unless a target says otherwise.
 const DISK_FREE_MIB: u32 = 1_024;
 /// The shortest age: it is looked at once a minute.
@@ -41,8 +44,22 @@ pub struct TargetInput {
     pub token: Option<Option<String>>,
     pub kinds: Option<Vec<AlertKind>>,
     pub queue_age: Option<Span>,
+    pub silent_after: Option<Span>,
+    pub smtp: SmtpInput,
     pub disk_free_mib: Option<i64>,
     pub is_enabled: Option<bool>,
+}
+
+/// The part of a target that only e-mail has: fields that a client gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SmtpInput {
+    pub host: Option<String>,
+    pub port: Option<i64>,
+    pub tls: Option<SmtpTls>,
+    pub user: Option<Option<String>>,
+    pub password: Option<Option<String>>,
+    pub from: Option<String>,
+    pub to: Option<Vec<String>>,
 }
 
 /// The use cases.
@@ -83,7 +100,8 @@ impl AlertTargets {
     pub async fn create(&self, by: &By, input: TargetInput) -> Result<AlertTarget> {
         let now = self.clock.now();
         let mut missing = Vec::new();
-        for (name, is_there) in [("/form", input.form.is_some()), ("/url", input.url.is_some())] {
+        let is_email = input.form == Some(Form::Email);
+        for (name, is_there) in [("/form", input.form.is_some()), ("/url", is_email || input.url.is_some())] {
             if !is_there {
                 missing.push(FieldError::new(name, "is required"));
             }
@@ -95,8 +113,10 @@ impl AlertTargets {
             url: crate::domain::Sealed(Vec::new()),
             host: String::new(),
             token: None,
+            smtp: None,
             kinds: AlertKind::ALL.to_vec(),
             queue_age: Span::parse("15m").unwrap_or_else(|| Span::from_secs(QUEUE_AGE)),
+            silent_after: Span::parse("1d").unwrap_or_else(|| Span::from_secs(SILENT_AFTER)),
             disk_free_mib: DISK_FREE_MIB,
             is_enabled: true,
             created_at: now,
@@ -157,7 +177,14 @@ impl AlertTargets {
         if changes_form || input.url.is_some() {
             target.token = None;
         }
-        if let Some(text) = input.url {
+        if target.form == Form::Email {
+            self.apply_smtp(&mut target, &input, &mut fail);
+        } else {
+            refuse_smtp(&mut target, &input.smtp, &mut fail);
+        }
+        if target.form == Form::Email {
+            // Judged above.
+        } else if let Some(text) = input.url {
             match self.check_url(&text) {
                 Ok(host) => {
                     target.url = self.vault.seal_alert(target.id, "url", &text);
@@ -169,6 +196,9 @@ impl AlertTargets {
             fail("/url", "is required when the form changes".to_owned());
         }
         match (input.token, target.form.token_is_required()) {
+            (Some(_), _) if target.form == Form::Email => {
+                fail("/token", "is not used by email; give user and password".to_owned());
+            }
             (Some(Some(_)), None) => {
                 let form = target.form.as_str();
                 fail("/token", format!("is not used by {form}, whose URL is the secret; leave it out"));
@@ -202,6 +232,12 @@ impl AlertTargets {
             }
             target.queue_age = age;
         }
+        if let Some(span) = input.silent_after {
+            if span.as_millis() < QUEUE_AGE_MIN_MS {
+                fail("/silent_after", "must be at least 1m: it is looked at once a minute".to_owned());
+            }
+            target.silent_after = span;
+        }
         if let Some(mib) = input.disk_free_mib {
             match u32::try_from(mib).ok().filter(|mib| (1..=DISK_FREE_MIB_MAX).contains(mib)) {
                 Some(mib) => target.disk_free_mib = mib,
@@ -224,6 +260,130 @@ impl AlertTargets {
         if errors.is_empty() { Ok(target) } else { Err(Invalid(errors).into()) }
     }
 
+    /// Puts the fields of e-mail in the place of what was there.
+    fn apply_smtp(&self, target: &mut AlertTarget, input: &TargetInput, fail: &mut impl FnMut(&str, String)) {
+        let given = &input.smtp;
+        if input.url.is_some() {
+            fail("/url", "is not used by email; give host, from and to".to_owned());
+        }
+        let old = target.smtp.take();
+        let host = given.host.as_deref().map(|text| self.check_host(text));
+        let host = match (host, &old) {
+            (Some(Ok(host)), _) => host,
+            (Some(Err(message)), _) => {
+                fail("/host", message);
+                String::new()
+            }
+            (None, Some(old)) => old.host.clone(),
+            (None, None) => {
+                fail("/host", "is required: the name of the mail server".to_owned());
+                String::new()
+            }
+        };
+        let tls = given.tls.or(old.as_ref().map(|old| old.tls)).unwrap_or(SmtpTls::Starttls);
+        let port = match given.port.map(|port| u16::try_from(port).ok().filter(|port| *port > 0)) {
+            Some(Some(port)) => port,
+            Some(None) => {
+                fail("/port", "must be a whole number from 1 to 65535".to_owned());
+                0
+            }
+            None => match &old {
+                Some(old) if given.tls.is_none_or(|tls| tls == old.tls) => old.port,
+                _ => tls.port(),
+            },
+        };
+        let user = given.user.clone().unwrap_or_else(|| old.as_ref().and_then(|old| old.user.clone()));
+        let from = self.addresses(given.from.clone().map(|from| vec![from]), "/from", fail);
+        let from = from.and_then(|mut all| all.pop()).or(old.as_ref().map(|old| old.from.clone()));
+        let to = self.addresses(given.to.clone(), "/to", fail).or(old.as_ref().map(|old| old.to.clone()));
+        for (name, is_there) in [("/from", from.is_some()), ("/to", to.is_some())] {
+            if !is_there {
+                fail(name, "is required: an e-mail address".to_owned());
+            }
+        }
+        let smtp = Smtp { host, port, tls, user, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
+        let moves = old.is_none_or(|old| {
+            (&old.host, old.port, old.tls, &old.user) != (&smtp.host, smtp.port, smtp.tls, &smtp.user)
+        });
+        self.apply_password(target, &smtp, given, moves, fail);
+        target.host = match smtp.host.contains(':') {
+            true => format!("[{}]:{}", smtp.host, smtp.port),
+            false => format!("{}:{}", smtp.host, smtp.port),
+        };
+        target.url = self.vault.seal_alert(target.id, "url", &format!("smtp://{}", target.host));
+        target.smtp = Some(smtp);
+    }
+
+    /// A password goes to no server but the one it was given for, and only over TLS.
+    fn apply_password(
+        &self,
+        target: &mut AlertTarget,
+        smtp: &Smtp,
+        given: &SmtpInput,
+        moves: bool,
+        fail: &mut impl FnMut(&str, String),
+    ) {
+        if moves {
+            target.token = None;
+        }
+        match &given.password {
+            Some(Some(password)) => match check_password(password) {
+                Ok(()) => target.token = Some(self.vault.seal_alert(target.id, "token", password)),
+                Err(message) => fail("/password", message),
+            },
+            Some(None) => target.token = None,
+            None => {}
+        }
+        match &smtp.user {
+            Some(user) if user.is_empty() || user.chars().count() > USER_MAX_CHARS => {
+                fail("/user", format!("must have 1 to {USER_MAX_CHARS} characters, or be null"));
+            }
+            Some(user) if user.chars().any(char::is_control) => {
+                fail("/user", "contains a control character".to_owned());
+            }
+            Some(_) if target.token.is_none() => {
+                fail(
+                    "/password",
+                    "is required with a user; give it again when the server or the user changes".to_owned(),
+                );
+            }
+            Some(_) if smtp.tls == SmtpTls::None => {
+                fail(
+                    "/tls",
+                    "must be starttls or implicit with a user: a password is sent only over TLS".to_owned(),
+                );
+            }
+            None if target.token.is_some() => fail("/user", "is required with a password".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn addresses(
+        &self,
+        given: Option<Vec<String>>,
+        pointer: &str,
+        fail: &mut impl FnMut(&str, String),
+    ) -> Option<Vec<String>> {
+        let given = given?;
+        if given.is_empty() || given.len() > RECIPIENTS_MAX {
+            fail(pointer, format!("must have 1 to {RECIPIENTS_MAX} addresses"));
+        }
+        let wrong = given.iter().take(RECIPIENTS_MAX).find_map(|text| check_address(text).err());
+        if let Some(message) = wrong {
+            fail(pointer, message);
+        }
+        Some(given)
+    }
+
+    /// The host of a mail server that may be reached; a name is judged again for each message.
+    fn check_host(&self, text: &str) -> std::result::Result<String, String> {
+        let host = read_host(text)?;
+        if let Ok(address) = host.parse() {
+            self.policy.check(address).map_err(|blocked| blocked.to_string())?;
+        }
+        Ok(host)
+    }
+
     /// The host of a URL that alerts may go to.
     fn check_url(&self, text: &str) -> std::result::Result<String, String> {
         let url = endpoint::parse_url(text)?;
@@ -244,6 +404,32 @@ impl AlertTargets {
         });
         let summary = format!("Alert target {} was {done}", target.name);
         by.activity(kind, None, summary, details, self.clock.now())
+    }
+}
+
+/// The fields of e-mail have no meaning for other forms.
+fn refuse_smtp(target: &mut AlertTarget, given: &SmtpInput, fail: &mut impl FnMut(&str, String)) {
+    target.smtp = None;
+    let form = target.form.as_str();
+    let fields = [
+        ("/host", given.host.is_some()),
+        ("/port", given.port.is_some()),
+        ("/tls", given.tls.is_some()),
+        ("/user", given.user.is_some()),
+        ("/password", given.password.is_some()),
+        ("/from", given.from.is_some()),
+        ("/to", given.to.is_some()),
+    ];
+    for (name, _) in fields.iter().filter(|(_, is_given)| *is_given) {
+        fail(name, format!("is used only by email, not by {form}"));
+    }
+}
+
+fn check_password(password: &str) -> std::result::Result<(), String> {
+    if (1..=TOKEN_MAX).contains(&password.len()) && !password.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!("must have 1 to {TOKEN_MAX} bytes and no control characters"))
     }
 }
 

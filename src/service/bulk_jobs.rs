@@ -35,6 +35,7 @@ impl Jobs {
     /// Lets every exhausted delivery go on that matches the filter; with the status `pending` also makes pending
     /// ones due now.
     pub async fn retry(&self, caller: &Caller, filter: AttemptFilter, dry_run: bool) -> Result<BulkJob> {
+        let filter = caller.filter(filter)?;
         self.make(caller, Work::Retry(filter), dry_run).await
     }
 

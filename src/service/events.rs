@@ -11,7 +11,7 @@ use crate::domain::event::{
 };
 use crate::domain::filter::EventFilter;
 use crate::domain::values::invalid::Complaints;
-use crate::domain::values::list::{Page, PageRequest};
+use crate::domain::values::list::{Page, PageRequest, SearchPage};
 use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
 use crate::store::{Store, Taken};
@@ -153,6 +153,16 @@ impl Events {
         page: PageRequest<i64>,
     ) -> Result<Page<Event, i64>> {
         Ok(self.store.event_list(caller.app_id, filter, page).await?)
+    }
+
+    /// A page of the events whose payload contains the text of a filter, newest first.
+    pub async fn search(
+        &self,
+        caller: &Caller,
+        filter: EventFilter,
+        page: PageRequest<i64>,
+    ) -> Result<SearchPage<Event, i64>> {
+        Ok(self.store.event_search(caller.app_id, filter, page).await?)
     }
 
     /// One event with its payload and attempts.

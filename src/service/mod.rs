@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::attempts::attempt::Attempt;
+use crate::domain::filter::AttemptFilter;
 use crate::domain::network::without_address;
 use crate::domain::{
     Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
@@ -114,6 +115,17 @@ impl Caller {
         for message in attempt.error_message.iter_mut().chain(last) {
             self.hide_address(message);
         }
+    }
+
+    /// The filter as this caller may use it: texts are searched only where the caller sees them.
+    pub fn filter(&self, mut filter: AttemptFilter) -> Result<AttemptFilter> {
+        if filter.contains.is_some() && !self.by.scopes.allows(Scope::EventsRead) {
+            return Err(ServiceError::Forbidden(Scope::EventsRead));
+        }
+        if let Some(error) = &mut filter.error {
+            error.with_addresses = self.sees_addresses();
+        }
+        Ok(filter)
     }
 
     /// An entry of the activity log about something this caller did in this app.

@@ -7,30 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::Timestamp;
+use crate::domain::sweep::{SweepState, Swept};
 use crate::store::{Page, PageRequest, Store};
 
 pub use crate::store::{ActivityEntry, ActivityFilter};
 
 use super::{By, Result};
-
-/// What a sweep removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Swept {
-    pub attempts: u64,
-    pub events: u64,
-}
-
-/// What is known of sweeps since the start.
-#[derive(Debug, Clone, Default)]
-pub struct SweepState {
-    /// The last one, and when it was.
-    pub last: Option<(Timestamp, Swept)>,
-    /// When the next one is by itself.
-    pub next_at: Option<Timestamp>,
-    /// Why nothing is removed; a sentence.
-    pub held_back: Option<String>,
-}
 
 /// What this service needs of retention. `crate::app` joins the two.
 #[async_trait]

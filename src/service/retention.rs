@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::operations::{Sweep, SweepState};
+use super::operations::Sweep;
 use super::{By, Result, ServiceError};
 use crate::domain::retention::{Rule, RuleSource, Rules};
+use crate::domain::sweep::SweepState;
 use crate::domain::{ActivityKind, Span};
 use crate::host::clock::Clock;
 use crate::store::{StorageFacts, Store};

@@ -19,7 +19,7 @@ pub use crate::domain::filter::{
     AttemptFilter, EndpointFilter, EventFilter, LogKey, Sort, SortField, SortValue, StatusFilter, TypeFilter,
     View,
 };
-pub use crate::domain::values::list::{Page, PageRequest, Start, TOTAL_CAP, Total};
+pub use crate::domain::values::list::{Page, PageRequest, SearchPage, Start, TOTAL_CAP, Total};
 
 mod log;
 mod people;

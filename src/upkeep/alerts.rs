@@ -5,11 +5,11 @@
 //! a failed notification is tried again a minute later. Sent alerts are stored by kind and subject: the same
 //! alert is sent at most once an hour, and a state that lasts is alerted once.
 //!
-//! Without targets it reads one small table a minute and nothing else. Requests pass the same guard as
-//! deliveries.
+//! Without targets and contacts it reads one small table a minute and nothing else. Requests and mails pass the same
+//! guard as deliveries. [`found`] says who is alerted of what.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -21,31 +21,32 @@ use url::Url;
 
 use crate::cluster::Leadership;
 use crate::delivery::Sender;
-use crate::delivery::sending::destination;
+use crate::delivery::sending::mail::Mail;
 use crate::delivery::test_slots::TestSlots;
-use crate::domain::access::app::DEFAULT_APP;
-use crate::domain::alert::{Alert, AlertTarget, AlertTry, SILENCE_MS, Told, Trouble, Webhook};
-use crate::domain::{Activity, ActivityKind, Actor, AlertKind, AlertTargetId, EndpointStatus, Timestamp};
+use crate::domain::alert::{Alert, AlertTarget, AlertTry, Form, SILENCE_MS, Smtp, Told, Trouble};
+use crate::domain::{Activity, ActivityKind, Actor, AlertKind, AlertTargetId, Timestamp};
 use crate::host::clock::Clock;
-use crate::host::disk;
 use crate::host::vault::{CannotOpen, Vault};
-use crate::store::{EndpointTrouble, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::upkeep::backup::BackupSchedule;
+use crate::upkeep::retention::Sweeper;
+
+mod found;
+
+use found::{Address, Key, Observed, PENDING_MAX, Recipient, disks_of, key_of};
 
 /// Interval of the checks.
 const EVERY_MS: u32 = 60_000;
 /// Maximum alerts to one target in one check; the rest follows with the next check.
 const MESSAGES_MAX: usize = 5;
-/// Pending deliveries are counted up to here.
-const PENDING_MAX: u64 = 10_000;
+/// Recipients that are notified at the same time.
+const AT_ONCE: usize = 16;
 /// Number of error kinds that are read to find the latest error.
 const ERRORS: u32 = 10;
 
 /// What is checked besides storage.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// Consecutive failed attempts that disable an endpoint; 0 = never.
-    pub disable_after_failures: u32,
     /// Directories whose disks are checked.
     pub directories: Vec<PathBuf>,
     /// The URL of the dashboard without trailing slash, if configured.
@@ -56,14 +57,13 @@ pub struct Watched {
 #[derive(Clone)]
 pub struct Alerts(Arc<Inner>);
 
-type Key = (AlertTargetId, AlertKind, String);
-
 struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
     sender: Arc<Sender>,
     backups: BackupSchedule,
+    sweeper: Sweeper,
     leadership: Arc<dyn Leadership>,
     watched: Watched,
     /// The last alerts. Also in storage, but a full disk must not make alerts repeat.
@@ -73,30 +73,16 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// The space of a disk.
-struct DiskState {
-    path: String,
-    free_bytes: u64,
-    total_bytes: u64,
-}
-
-/// The state found by a check, as far as any target subscribes to it.
-struct Observed {
-    endpoints: Vec<EndpointTrouble>,
-    due_since: Option<Timestamp>,
-    pending: u64,
-    disks: Vec<DiskState>,
-    backup: Option<(Timestamp, String)>,
-}
-
 impl Alerts {
     /// Joins the parts; nothing runs yet.
+    #[allow(clippy::too_many_arguments, reason = "the parts that are joined")]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         vault: Arc<Vault>,
         sender: Arc<Sender>,
         backups: BackupSchedule,
+        sweeper: Sweeper,
         leadership: Arc<dyn Leadership>,
         watched: Watched,
     ) -> Alerts {
@@ -108,6 +94,7 @@ impl Alerts {
             vault,
             sender,
             backups,
+            sweeper,
             leadership,
             watched,
             sent,
@@ -163,7 +150,8 @@ impl Alerts {
         let _slot = self.0.test_slots.take(target.id)?;
         let (now, dashboard) = (self.0.clock.now(), self.0.watched.dashboard.as_deref());
         let alert = Trouble::example(kind, now).alert(dashboard, now).as_test(dashboard);
-        let tried = self.0.send(target, &alert).await;
+        let recipient = Recipient::target(target.clone());
+        let tried = self.0.send(&recipient, &alert).await;
         self.0.record(target, tried.clone(), None, None).await;
         Some(tried)
     }
@@ -178,36 +166,67 @@ impl Inner {
         }
         let mut targets = self.store.alert_target_list().await?;
         targets.retain(|target| target.is_enabled);
-        if targets.is_empty() {
+        let has_contacts = self.store.has_contacts().await?;
+        if targets.is_empty() && !has_contacts {
             return Ok(());
         }
         let mut sent = self.sent.lock().await;
         let sent = match &mut *sent {
             Some(sent) => sent,
-            none => none.insert(self.store.alert_told().await?.into_iter().map(keyed).collect()),
+            none => {
+                let told = self.store.alert_told().await?;
+                none.insert(told.into_iter().map(|told| (key_of(&told), told)).collect())
+            }
         };
-        let wanted: HashSet<AlertKind> = targets.iter().flat_map(|target| target.kinds.clone()).collect();
-        let (now, observed) = (self.clock.now(), self.observe(&wanted).await?);
-        let each = targets.iter().map(|target| {
-            let troubles = troubles_of(target, &observed, &self.watched, now);
-            self.notify(target, troubles, sent, now)
-        });
-        for news in join_all(each).await {
-            sent.extend(news.into_iter().map(keyed));
+        let mut wanted: HashSet<AlertKind> = targets.iter().flat_map(|target| target.kinds.clone()).collect();
+        if has_contacts {
+            wanted.extend(AlertKind::OF_WEBHOOKS);
         }
-        self.forget_resolved(&targets, &observed, sent, now).await;
+        let (now, observed) = (self.clock.now(), self.observe(&wanted).await?);
+        let contacts = observed.endpoints.iter().enumerate();
+        let contacts = contacts.filter_map(|(at, endpoint)| Recipient::contact(endpoint, at, &targets));
+        let contacts: Vec<Recipient> = contacts.collect();
+        let recipients: Vec<Recipient> = targets.into_iter().map(Recipient::target).chain(contacts).collect();
+        for some in recipients.chunks(AT_ONCE) {
+            let mut each = Vec::with_capacity(some.len());
+            for recipient in some {
+                each.push((recipient, self.troubles_of(recipient, &observed, sent, now).await?));
+            }
+            let notified =
+                each.iter().map(|(recipient, troubles)| self.notify(recipient, troubles, sent, now));
+            for news in join_all(notified).await {
+                sent.extend(news.into_iter().map(|told| (key_of(&told), told)));
+            }
+            for (recipient, troubles) in &each {
+                self.forget_resolved(recipient, troubles, sent, now).await;
+            }
+        }
         Ok(())
+    }
+
+    /// All current problems that a recipient is alerted of.
+    async fn troubles_of(
+        &self,
+        recipient: &Recipient,
+        observed: &Observed,
+        sent: &HashMap<Key, Told>,
+        now: Timestamp,
+    ) -> Result<Vec<Trouble>, StoreError> {
+        let since = recipient.untold_since(sent, now);
+        let candidates = recipient.exhausted_since(observed, since);
+        let exhausted = match candidates.is_empty() {
+            true => Vec::new(),
+            false => self.store.exhausted_counts(candidates, since, now).await?,
+        };
+        Ok(recipient.troubles(observed, sent, &exhausted, now))
     }
 
     /// Reads the state that the subscribed kinds need.
     async fn observe(&self, wanted: &HashSet<AlertKind>) -> Result<Observed, StoreError> {
         let wants = |kind| wanted.contains(&kind);
-        let limit = self.watched.disable_after_failures;
-        let endpoints = if wants(AlertKind::WebhookDisabled) || wants(AlertKind::WebhookFailing) {
-            let half = (limit > 1).then(|| limit.div_ceil(2));
-            self.store.endpoint_troubles(half).await?
-        } else {
-            Vec::new()
+        let endpoints = match AlertKind::OF_WEBHOOKS.into_iter().any(wants) {
+            true => self.store.watched_endpoints().await?,
+            false => Vec::new(),
         };
         let (mut due_since, mut pending) = (None, 0);
         if wants(AlertKind::QueueLate) {
@@ -222,17 +241,24 @@ impl Inner {
             // A network disk may hang.
             disks = tokio::task::spawn_blocking(move || disks_of(&directories)).await.unwrap_or_default();
         }
-        Ok(Observed { endpoints, due_since, pending, disks, backup: self.backups.failure() })
+        let local = match wants(AlertKind::CannotSend) {
+            true => self.store.local_failures(PENDING_MAX).await?,
+            false => None,
+        };
+        let retention = self.sweeper.state().held_back;
+        let backup = self.backups.failure();
+        Ok(Observed { endpoints, due_since, pending, disks, backup, local, retention })
     }
 
-    /// Sends the alerts that are due to a target, and returns those that were sent.
+    /// Sends the alerts that are due to a recipient, and returns those that were sent.
     async fn notify(
         &self,
-        target: &AlertTarget,
-        troubles: Vec<Trouble>,
+        recipient: &Recipient,
+        troubles: &[Trouble],
         sent: &HashMap<Key, Told>,
         now: Timestamp,
     ) -> Vec<Told> {
+        let target = &recipient.target;
         let mut news = Vec::new();
         for trouble in troubles {
             let (kind, subject, mark) = (trouble.kind(), trouble.subject(), trouble.mark());
@@ -240,33 +266,68 @@ impl Inner {
             if known.is_some_and(|known| !known.allows(mark.as_deref(), now)) {
                 continue;
             }
-            let trouble = self.with_history(trouble, now).await;
+            if !target.kinds.contains(&kind) {
+                news.extend(self.track(Told { target: target.id, kind, subject, mark, at: now }).await);
+                continue;
+            }
+            let trouble = self.with_history(trouble.clone(), now).await;
             let alert = trouble.alert(self.watched.dashboard.as_deref(), now);
-            let tried = self.send(target, &alert).await;
+            let tried = self.send(recipient, &alert).await;
             let arrived = tried.error.is_none();
             let told = arrived.then_some(Told { target: target.id, kind, subject, mark, at: now });
             let entry = self.entry(target, &alert, &tried);
             self.record(target, tried, told.clone(), entry).await;
             news.extend(told);
             // A target that fails is tried again in a minute.
-            if !arrived || news.len() == MESSAGES_MAX {
+            if !arrived || news.len() >= MESSAGES_MAX {
                 break;
             }
         }
         news
     }
 
-    /// Sends one request.
-    async fn send(&self, target: &AlertTarget, alert: &Alert) -> AlertTry {
-        let sent = match self.open(target) {
-            Ok((url, token)) => {
-                let posting = target.form.posting(&url, token.as_deref(), alert);
-                let sent = self.sender.post(posting.url, &posting.headers, posting.body).await;
-                sent.map(drop).map_err(|failure| failure.message)
+    /// Notes a problem that is not sent, but that a later alert depends on.
+    async fn track(&self, told: Told) -> Option<Told> {
+        match self.store.alert_track(told.clone()).await {
+            Ok(()) => Some(told),
+            Err(error) => {
+                tracing::warn!(%error, "a problem could not be tracked");
+                None
             }
-            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Sends one alert.
+    async fn send(&self, recipient: &Recipient, alert: &Alert) -> AlertTry {
+        let target = &recipient.target;
+        let sent = match &recipient.address {
+            Address::Target => match (&target.smtp, self.open(target)) {
+                (_, Err(error)) => Err(error.to_string()),
+                (Some(smtp), Ok((_, password))) => self.mail(smtp, password.as_deref(), alert).await,
+                (None, Ok((url, token))) => self.post(target.form, &url, token.as_deref(), alert).await,
+            },
+            Address::Url(url) => self.post(Form::Json, url, None, alert).await,
+            Address::Mail(server) => match (&target.smtp, self.open(server)) {
+                (Some(smtp), Ok((_, password))) => self.mail(smtp, password.as_deref(), alert).await,
+                (_, Err(error)) => Err(error.to_string()),
+                (None, _) => Err("there is no mail server".to_owned()),
+            },
         };
         AlertTry { at: self.clock.now(), kind: alert.kind, error: sent.err() }
+    }
+
+    async fn post(&self, form: Form, url: &Url, token: Option<&str>, alert: &Alert) -> Result<(), String> {
+        let Some(posting) = form.posting(url, token, alert) else {
+            return Err("it has no mail server; edit it".to_owned());
+        };
+        let sent = self.sender.post(posting.url, &posting.headers, posting.body).await;
+        sent.map(drop).map_err(|failure| failure.message)
+    }
+
+    async fn mail(&self, smtp: &Smtp, password: Option<&str>, alert: &Alert) -> Result<(), String> {
+        let link = alert.link.as_ref().map_or(String::new(), |link| format!("\n\n{link}"));
+        let text = format!("{}{link}\n", alert.text);
+        self.sender.mail(smtp, password, &Mail { subject: alert.title.clone(), text, at: alert.at }).await
     }
 
     fn open(&self, target: &AlertTarget) -> Result<(Url, Option<String>), CannotOpen> {
@@ -331,40 +392,48 @@ impl Inner {
     /// forgotten: the limit of one an hour stays.
     async fn forget_resolved(
         &self,
-        targets: &[AlertTarget],
-        observed: &Observed,
+        recipient: &Recipient,
+        troubles: &[Trouble],
         sent: &mut HashMap<Key, Told>,
         now: Timestamp,
     ) {
-        for target in targets {
-            let lasting: HashSet<(AlertKind, String)> = troubles_of(target, observed, &self.watched, now)
-                .iter()
-                .map(|trouble| (trouble.kind(), trouble.subject()))
-                .collect();
-            let is_over = |told: &Told| {
-                told.target == target.id && !lasting.contains(&(told.kind, told.subject.clone()))
-            };
-            let mut over: Vec<Key> = Vec::new();
-            for (key, told) in sent.iter_mut().filter(|(_, told)| is_over(told)) {
-                told.mark = None;
-                if now >= told.at.plus_ms(SILENCE_MS) {
-                    over.push(key.clone());
-                }
+        let id = recipient.target.id;
+        let mut lasting: HashSet<(AlertKind, String)> =
+            troubles.iter().map(|trouble| (trouble.kind(), trouble.subject())).collect();
+        // What has recovered is remembered as failing until that was told.
+        for trouble in troubles.iter().filter(|trouble| trouble.kind() == AlertKind::WebhookRecovered) {
+            let told = sent.get(&(id, AlertKind::WebhookRecovered, trouble.subject()));
+            if told.is_none_or(|told| told.mark != trouble.mark()) {
+                lasting.insert((AlertKind::WebhookFailing, trouble.subject()));
             }
-            for key in over {
-                sent.remove(&key);
-                let (target, kind, subject) = key;
-                if let Err(error) = self.store.alert_forget(target, kind, subject).await {
-                    tracing::warn!(%error, "a resolved alert could not be forgotten");
-                }
+        }
+        let is_over = |told: &Told| {
+            told.target == id
+                // The next digest goes on from the last one.
+                && told.kind != AlertKind::DeliveriesExhausted
+                && !lasting.contains(&(told.kind, told.subject.clone()))
+        };
+        let mut over: Vec<Key> = Vec::new();
+        for (key, told) in sent.iter_mut().filter(|(_, told)| is_over(told)) {
+            told.mark = None;
+            if now >= told.at.plus_ms(SILENCE_MS) {
+                over.push(key.clone());
+            }
+        }
+        for key in over {
+            sent.remove(&key);
+            let (target, kind, subject) = key;
+            if let Err(error) = self.store.alert_forget(target, kind, subject).await {
+                tracing::warn!(%error, "a resolved alert could not be forgotten");
             }
         }
     }
 
     /// Adds the time of the last success and the last error.
     async fn with_history(&self, mut trouble: Trouble, now: Timestamp) -> Trouble {
-        let (Trouble::WebhookDisabled { webhook, .. } | Trouble::WebhookFailing { webhook, .. }) =
-            &mut trouble
+        let (Trouble::WebhookDisabled { webhook, .. }
+        | Trouble::WebhookFailing { webhook, .. }
+        | Trouble::WebhookSilent { webhook, .. }) = &mut trouble
         else {
             return trouble;
         };
@@ -381,79 +450,4 @@ impl Inner {
         }
         trouble
     }
-}
-
-fn keyed(told: Told) -> (Key, Told) {
-    ((told.target, told.kind, told.subject.clone()), told)
-}
-
-/// All current problems that a target subscribes to, sent or not.
-fn troubles_of(target: &AlertTarget, observed: &Observed, watched: &Watched, now: Timestamp) -> Vec<Trouble> {
-    let mut found: Vec<Trouble> = observed
-        .endpoints
-        .iter()
-        .map(|endpoint| trouble_of(endpoint, watched.disable_after_failures))
-        .collect();
-    if let Some(since) = observed.due_since
-        && now >= since.plus_ms(target.queue_age.as_millis_i64())
-    {
-        let limit = target.queue_age.clone();
-        found.push(Trouble::QueueLate { since, pending: observed.pending, cap: PENDING_MAX, limit });
-    }
-    let limit_bytes = u64::from(target.disk_free_mib) << 20;
-    for disk in observed.disks.iter().filter(|disk| disk.free_bytes < limit_bytes) {
-        let DiskState { path, free_bytes, total_bytes } = disk;
-        let (free_bytes, total_bytes) = (*free_bytes, *total_bytes);
-        found.push(Trouble::DiskLow { path: path.clone(), free_bytes, total_bytes, limit_bytes });
-    }
-    if let Some((at, reason)) = observed.backup.clone() {
-        found.push(Trouble::BackupFailed { reason, at });
-    }
-    let is_news = |trouble: &Trouble| trouble.happened_at().is_none_or(|at| at >= target.created_at);
-    found.retain(|trouble| target.kinds.contains(&trouble.kind()) && is_news(trouble));
-    found
-}
-
-fn trouble_of(endpoint: &EndpointTrouble, limit: u32) -> Trouble {
-    let host = Url::parse(&endpoint.url).map_or(String::new(), |url| destination::authority(&url));
-    let webhook = Webhook {
-        id: endpoint.id,
-        app_id: endpoint.app_id,
-        name: endpoint.name.clone(),
-        host,
-        app: Some(endpoint.app_name.clone()).filter(|name| name != DEFAULT_APP),
-        since: None,
-        last_error: None,
-    };
-    match (endpoint.status, endpoint.disabled_at) {
-        (EndpointStatus::Disabled, Some(at)) => {
-            let reason = endpoint.status_reason.clone().unwrap_or_default();
-            Trouble::WebhookDisabled { webhook, reason, at }
-        }
-        _ => Trouble::WebhookFailing { webhook, failures: endpoint.consecutive_failures, limit },
-    }
-}
-
-/// The disks of the directories, each once.
-fn disks_of(directories: &[PathBuf]) -> Vec<DiskState> {
-    let mut known = HashSet::new();
-    let mut disks = Vec::new();
-    for directory in directories {
-        let Some(found) = existing(directory).and_then(|path| disk::space(path).ok()) else {
-            continue;
-        };
-        if known.insert(found.file_system) {
-            disks.push(DiskState {
-                path: directory.display().to_string(),
-                free_bytes: found.free_bytes,
-                total_bytes: found.total_bytes,
-            });
-        }
-    }
-    disks
-}
-
-/// The directory, or its nearest existing ancestor.
-fn existing(directory: &Path) -> Option<&Path> {
-    directory.ancestors().find(|path| path.exists())
 }

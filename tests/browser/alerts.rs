@@ -41,7 +41,7 @@ async fn an_alert_target_is_created_tested_edited_and_deleted() {
     page.click("dialog input[type=checkbox]").await;
     page.fill("Deliveries are late after", "1h").await;
     page.press("Save").await;
-    page.sees_in("tbody tr", "Webhook about to be disabled, Deliveries are late").await;
+    page.sees_in("tbody tr", "Webhook failing, Webhook works again").await;
     page.press("Actions for Phone").await;
     page.press("Disable").await;
     page.sees_in("tbody tr", "Disabled").await;
@@ -51,6 +51,36 @@ async fn an_alert_target_is_created_tested_edited_and_deleted() {
     page.press("Delete").await;
     page.press("Delete").await;
     page.sees("No alert targets yet").await;
+    page.close_despite(|c| c.contains("Failed to load resource") && c.contains("422")).await;
+}
+
+#[tokio::test]
+async fn an_email_target_has_fields_of_its_own() {
+    let stage = Stage::set().await;
+    let page = stage.signed_in(Role::Admin, "alerts").await;
+    page.press("New target").await;
+    page.choose("Type", "Email").await;
+    page.press("Create target").await;
+    page.sees_in(".field-error", "mail server").await;
+    page.fill("Mail server", "mail.example.com").await;
+    page.choose("Encryption", "TLS from the start").await;
+    page.fill("User (optional)", "postrider").await;
+    page.fill("Password", "s3cret").await;
+    page.fill("From", "postrider@example.com").await;
+    page.fill("To", "ops@example.com, b@example.com").await;
+    page.press("Create target").await;
+    page.sees_in("tbody tr", "Email · mail.example.com").await;
+    let list = stage.app.get("/admin/api/alerts").await.expect(200);
+    let made = &list["data"][0];
+    assert_eq!(
+        (&made["port"], &made["tls"], &made["user"]),
+        (&json!(465), &json!("implicit"), &json!("postrider"))
+    );
+    assert_eq!(
+        (&made["to"], &made["has_password"]),
+        (&json!(["ops@example.com", "b@example.com"]), &json!(true))
+    );
+    assert!(!list.to_string().contains("s3cret"));
     page.close_despite(|c| c.contains("Failed to load resource") && c.contains("422")).await;
 }
 

@@ -34,6 +34,7 @@ mod model;
 mod outage;
 mod power;
 mod receivers;
+mod retention;
 mod stop;
 mod trace;
 

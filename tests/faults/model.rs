@@ -168,6 +168,7 @@ impl Transport for NodeAir {
             }),
             failure: failure.map(|kind| Failure { kind, message: "as the model says".to_owned() }),
             not_before: None,
+            route: None,
             is_final: false,
         }
     }

@@ -50,6 +50,7 @@ pub(crate) fn answered(at: Timestamp, status: u16, body: &str, ms: u32) -> Outco
         }),
         failure: (status >= 300).then_some(failure),
         not_before: None,
+        route: None,
         is_final: false,
     }
 }

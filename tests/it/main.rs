@@ -12,6 +12,7 @@ mod metrics;
 mod openapi;
 mod operations;
 mod process;
+mod retention;
 mod security;
 mod sender;
 mod sources;

@@ -11,7 +11,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
@@ -26,11 +26,11 @@ use hyper::http::Extensions;
 use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use crate::domain::Span;
@@ -40,6 +40,8 @@ use crate::delivery::sending::client::{
     HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT, POOL_IDLE, POOL_IDLE_PER_HOST, tls_config,
 };
 use crate::delivery::sending::guard::Guard;
+use crate::delivery::sending::opening::{Opening, noting};
+use crate::delivery::sending::route::Tracker;
 use crate::delivery::sending::stream::{ConnectionState, FairTcp, ReceiverStream};
 
 /// The most header lines of a response.
@@ -137,12 +139,13 @@ impl Connections {
         uri: Option<&Uri>,
         headers: HeaderMap,
         body: Bytes,
+        tracker: &mut Tracker,
     ) -> Result<Response<ResponseBody>, RequestError> {
         let uri = uri.ok_or(RequestError::Url)?;
-        match send_with(&self.pooled, method, uri, headers.clone(), body.clone()).await {
+        match send_with(&self.pooled, method, uri, headers.clone(), body.clone(), tracker).await {
             Err(RequestError::Client(error)) if may_start_again(&error) => {
                 tracing::debug!("an idle connection was closed as it was reused; the request starts again");
-                send_with(&self.fresh, method, uri, headers, body).await
+                send_with(&self.fresh, method, uri, headers, body, tracker).await
             }
             result => result,
         }
@@ -155,6 +158,7 @@ async fn send_with(
     uri: &Uri,
     headers: HeaderMap,
     body: Bytes,
+    tracker: &mut Tracker,
 ) -> Result<Response<ResponseBody>, RequestError> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method.clone();
@@ -163,11 +167,13 @@ async fn send_with(
     let interim = Arc::new(InterimCounter::default());
     let counter = interim.clone();
     hyper::ext::on_informational(&mut request, move |_| counter.count());
+    let opening = tracker.begin(capture_connection(&mut request));
     let mut response = tokio::select! {
         biased;
-        response = client.request(request) => response?,
+        response = noting(opening, client.request(request)) => response?,
         () = interim.too_many.notified() => return Err(RequestError::Interim),
     };
+    tracker.responded();
     let state = response.extensions_mut().remove::<Arc<ConnectionState>>();
     if let Some(state) = &state {
         state.responded(response.headers());
@@ -295,7 +301,18 @@ impl Service<Name> for GuardedResolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.0.clone();
-        Box::pin(async move { Ok(guard.resolve_checked(name.as_str()).await?.into_iter()) })
+        Box::pin(async move {
+            let (opening, began) = (Opening::current(), Instant::now());
+            let found = guard.resolve_checked(name.as_str()).await?;
+            opening.note(|opened| {
+                opened.dns = Some(began.elapsed());
+                // Those of the first one's family are tried first.
+                let is_first = |address: &&SocketAddr| address.is_ipv4() == found[0].is_ipv4();
+                opened.address =
+                    found.iter().rev().find(|address| !is_first(address)).or(found.last()).copied();
+            });
+            Ok(found.into_iter())
+        })
     }
 }
 
@@ -313,9 +330,31 @@ impl Service<Uri> for TcpConnector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
+        let (opening, port) = (Opening::current(), port_of(&to));
+        let literal = to.host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         let connecting = self.0.call(to);
-        Box::pin(async move { Ok(TokioIo::new(FairTcp::new(connecting.await?.into_inner()))) })
+        Box::pin(async move {
+            let began = Instant::now();
+            opening.note(|opened| opened.address = literal.map(|ip| SocketAddr::new(ip, port)));
+            let connected = connecting.await;
+            opening.note(|opened| {
+                if let Some(address) = &mut opened.address {
+                    address.set_port(port);
+                }
+                if let Ok(tcp) = &connected {
+                    opened.address = tcp.inner().peer_addr().ok();
+                    opened.connect = Some(began.elapsed().saturating_sub(opened.dns.unwrap_or_default()));
+                }
+            });
+            Ok(TokioIo::new(FairTcp::new(connected?.into_inner())))
+        })
     }
+}
+
+/// The port of a URL.
+fn port_of(to: &Uri) -> u16 {
+    let is_https = to.scheme_str() == Some("https");
+    to.port_u16().unwrap_or(if is_https { 443 } else { 80 })
 }
 
 /// Connects within the limit, with TLS if the URL is `https`.
@@ -335,14 +374,25 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
+        let (opening, began) = (Opening::current(), Instant::now());
+        let is_https = to.scheme_str() == Some("https");
+        let port = port_of(&to);
         let (connecting, limit) = (self.https.call(to), self.limit);
         Box::pin(async move {
             let secured = match timeout(limit, connecting).await {
                 Ok(connected) => connected?,
-                Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                Err(_) => {
+                    opening
+                        .note(|opened| opened.address.iter_mut().for_each(|address| address.set_port(port)));
+                    return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                }
             };
+            opening.note(|opened| {
+                let before = opened.dns.unwrap_or_default() + opened.connect.unwrap_or_default();
+                opened.tls = is_https.then(|| began.elapsed().saturating_sub(before));
+            });
             let is_http2 = secured.connected().is_negotiated_h2();
-            Ok(TokioIo::new(ReceiverStream::new(TokioIo::new(secured), is_http2)))
+            Ok(TokioIo::new(ReceiverStream::new(TokioIo::new(secured), is_http2, opening.get())))
         })
     }
 }

@@ -8,7 +8,7 @@
 //! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
 //!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
 //! * [`authorities`]: trusted certificate authorities.
-//! * [`client`] is for requests that are not deliveries. [`echo`] is the built-in receiver.
+//! * [`client`] is for requests that are not deliveries, [`mail`] for e-mail. [`echo`] is the built-in receiver.
 //!
 //! Nothing here decides when a request is made.
 
@@ -22,10 +22,13 @@ pub mod failure;
 pub mod guard;
 pub mod headers;
 pub mod jwe;
+pub mod mail;
+pub(super) mod opening;
 pub(crate) mod reachability;
 pub mod recipients;
 pub(crate) mod render;
 pub(super) mod resolver;
+mod route;
 pub mod sender;
-pub(super) mod stream;
+mod stream;
 pub(crate) mod tls_failure;

@@ -15,7 +15,8 @@ use hyper::{Method, Response as HttpResponse, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Url};
 
-use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response};
+use crate::domain::alert::Smtp;
+use crate::domain::attempts::attempt::{ErrorKind, Failure, Outcome, Request, Response, Route};
 use crate::domain::attempts::retry_after;
 use crate::domain::network::NetworkPolicy;
 use crate::domain::shaping::Body;
@@ -32,9 +33,11 @@ use crate::delivery::sending::failure::{ErrorContext, Stage};
 use crate::delivery::sending::guard::{Guard, Lookup, SystemLookup};
 use crate::delivery::sending::headers;
 use crate::delivery::sending::headers::SigningHeaders;
+use crate::delivery::sending::mail::{Mail, Mailer};
 use crate::delivery::sending::reachability::Reachability;
 use crate::delivery::sending::recipients::{Recipient, Recipients};
 use crate::delivery::sending::render::{Shaped, Target, Verdict};
+use crate::delivery::sending::route::Tracker;
 use crate::delivery::sending::{echo, jwe, render};
 
 /// The limit for stored response headers, in bytes of names and values. The rest is dropped.
@@ -73,6 +76,7 @@ pub struct Sender {
     reachability: Reachability,
     recipients: Recipients,
     signing_headers: SigningHeaders,
+    mailer: Mailer,
     timeout: Span,
     connect_timeout: Span,
     response_body_limit: usize,
@@ -99,6 +103,7 @@ struct Exchange {
     response: Option<Response>,
     retry_after: Option<String>,
     failure: Option<Failure>,
+    route: Option<Route>,
     /// The wait that a shaped endpoint reads from the body, in milliseconds.
     wait_ms: Option<i64>,
     is_final: bool,
@@ -125,8 +130,10 @@ impl Sender {
         let connections = Connections::new(guard.clone(), &config.connect_timeout);
         let signing_headers =
             SigningHeaders::new(&config.signing_headers).map_err(SenderError::SigningHeader)?;
+        let mailer = Mailer::new(guard.clone(), config.connect_timeout.clone(), config.timeout.clone());
         Ok(Sender {
             connections,
+            mailer,
             guard,
             reachability: Reachability::default(),
             recipients: Recipients::new(vault, config.signing_headers),
@@ -160,12 +167,18 @@ impl Sender {
     ) -> Result<u16, Failure> {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
-        let exchange = self.exchange(&to, &Method::POST, headers, body.into(), Instant::now(), limit).await;
+        let (method, started) = (Method::POST, Instant::now());
+        let exchange = self.exchange(&to, &method, headers, body.into(), started, limit).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
             (None, None) => unreachable!("an exchange ends with a response or a failure"),
         }
+    }
+
+    /// Sends an e-mail. The same checks and timeouts apply as to requests. The error is a sentence.
+    pub async fn mail(&self, smtp: &Smtp, password: Option<&str>, mail: &Mail) -> Result<(), String> {
+        self.mailer.send(smtp, password, mail).await
     }
 
     async fn send_recorded(&self, loaded: &LoadedAttempt, flight: &InFlight) -> Outcome {
@@ -178,11 +191,11 @@ impl Sender {
                 let PreparedRequest { to, headers, body, shaped } = prepared;
                 let target = shaped.as_ref().map(|shaped| &shaped.target);
                 let destination = target.map_or(&to.destination, |target| &target.destination);
-                let method = target.map_or(&Method::POST, |target| &target.method);
+                let method = target.map_or(Method::POST, |target| target.method.clone());
                 let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(destination, method, headers, body, started, limit).await
+                    self.exchange(destination, &method, headers, body, started, limit).await
                 };
                 if let Some(shaped) = &to.shaped {
                     exchange.judged_by(shaped, loaded);
@@ -214,6 +227,7 @@ impl Sender {
             is_final: exchange.is_final,
             response: exchange.response,
             failure: exchange.failure,
+            route: exchange.route,
         }
     }
 
@@ -286,6 +300,7 @@ impl Sender {
         };
         let failed = |failure| Exchange { failure: Some(failure), ..Exchange::default() };
 
+        let checked = Instant::now();
         let lookup_limit =
             if self.connect_timeout.as_millis() < limit.as_millis() { &self.connect_timeout } else { limit };
         match timeout_at(started + lookup_limit.as_duration(), self.guard.check_url(&to.url)).await {
@@ -297,8 +312,13 @@ impl Sender {
             self.reachability.worked(host);
         }
 
-        let request = self.connections.send(method, to.uri.as_ref(), headers, body);
-        let response = match timeout_at(deadline, request).await {
+        let mut tracker = Tracker::default();
+        tracker.checked(checked.elapsed());
+        let request = self.connections.send(method, to.uri.as_ref(), headers, body, &mut tracker);
+        let sent = timeout_at(deadline, request).await;
+        let route = tracker.route();
+        let failed = |failure| Exchange { route, ..failed(failure) };
+        let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let response = error.status().map(bare_response);
@@ -307,7 +327,7 @@ impl Sender {
             Err(_) => return failed(failure::of_deadline(Stage::Sending, limit)),
         };
         self.reachability.worked(host);
-        self.read(response, deadline, limit, context).await
+        Exchange { route, ..self.read(response, deadline, limit, context).await }
     }
 
     /// Reads a response, up to the limit for stored bodies.

@@ -9,6 +9,7 @@
 //! * [`ConnectionState`] is the part of it that requests share with their connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::delivery::sending::client::POOL_IDLE;
+use crate::delivery::sending::opening::Opened;
 
 /// How many bytes are read from one connection before other tasks get the thread.
 const READ_QUOTA: usize = 64 << 10;
@@ -50,10 +52,13 @@ pub(crate) struct ConnectionState {
     status: AtomicU16,
     /// In milliseconds.
     idle_limit: AtomicU32,
+    /// How it was opened, and whether its first request has asked for that.
+    opened: Opened,
+    is_claimed: AtomicBool,
 }
 
 impl ConnectionState {
-    fn new(is_http2: bool) -> ConnectionState {
+    fn new(is_http2: bool, opened: Opened) -> ConnectionState {
         ConnectionState {
             is_http2,
             responses: AtomicU32::new(0),
@@ -62,6 +67,8 @@ impl ConnectionState {
             has_read: AtomicBool::new(false),
             status: AtomicU16::new(0),
             idle_limit: AtomicU32::new(millis(IDLE_DEFAULT)),
+            opened,
+            is_claimed: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +83,16 @@ impl ConnectionState {
     /// A response has been read to its end, or dropped.
     pub(crate) fn ended(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The other end.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.opened.address
+    }
+
+    /// How the connection was opened, for the first request that asks: for all others it was open.
+    pub(crate) fn claim(&self) -> Option<Opened> {
+        (!self.is_claimed.swap(true, Ordering::Relaxed)).then_some(self.opened)
     }
 
     /// Whether the connection has served a request before.
@@ -124,10 +141,10 @@ pub(crate) struct ReceiverStream<S> {
 }
 
 impl<S> ReceiverStream<S> {
-    pub(crate) fn new(inner: S, is_http2: bool) -> ReceiverStream<S> {
+    pub(crate) fn new(inner: S, is_http2: bool, opened: Opened) -> ReceiverStream<S> {
         ReceiverStream {
             inner,
-            state: Arc::new(ConnectionState::new(is_http2)),
+            state: Arc::new(ConnectionState::new(is_http2, opened)),
             head: [0; STATUS_END],
             head_len: 0,
             last_io: Instant::now(),
@@ -351,7 +368,7 @@ mod tests {
     /// A connection after one request and its response, with the receiver's side of it.
     async fn used(keep_alive: Option<&'static str>) -> (ReceiverStream<DuplexStream>, DuplexStream) {
         let (ours, mut theirs) = duplex(1_024);
-        let mut stream = ReceiverStream::new(ours, false);
+        let mut stream = ReceiverStream::new(ours, false, Opened::default());
         stream.write_all(b"POST / HTTP/1.1\r\n\r\n").await.unwrap();
         theirs.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         assert!(stream.read(&mut [0; 100]).await.unwrap() > 0);
@@ -409,7 +426,7 @@ mod tests {
     #[test]
     fn only_final_status_codes_count() {
         let status = |text: &[u8; STATUS_END]| {
-            let state = ConnectionState::new(false);
+            let state = ConnectionState::new(false, Opened::default());
             state.status.store(status_in(text).unwrap_or(0), Ordering::Relaxed);
             state.status()
         };

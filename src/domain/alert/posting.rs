@@ -25,21 +25,22 @@ impl Form {
     /// Whether a token can, or must, be given: `None`: it cannot.
     pub fn token_is_required(self) -> Option<bool> {
         match self {
-            Form::Json | Form::Ntfy => Some(false),
+            Form::Json | Form::Ntfy | Form::Email => Some(false),
             Form::Gotify => Some(true),
             Form::Discord | Form::Slack => None,
         }
     }
 
-    /// The request that tells an alert.
-    pub fn posting(self, url: &Url, token: Option<&str>, alert: &Alert) -> Posting {
-        match self {
+    /// The request that tells an alert; `None`: it is told by e-mail.
+    pub fn posting(self, url: &Url, token: Option<&str>, alert: &Alert) -> Option<Posting> {
+        Some(match self {
             Form::Json => json_posting(url, token, alert),
             Form::Ntfy => ntfy(url, token, alert),
             Form::Gotify => gotify(url, token, alert),
             Form::Discord => discord(url, alert),
             Form::Slack => slack(url, alert),
-        }
+            Form::Email => return None,
+        })
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
     }
 
     fn made(form: Form, url: &str, token: Option<&str>) -> (String, Vec<(&'static str, String)>, String) {
-        let posting = form.posting(&Url::parse(url).unwrap(), token, &alert());
+        let posting = form.posting(&Url::parse(url).unwrap(), token, &alert()).unwrap();
         (posting.url.to_string(), posting.headers, String::from_utf8(posting.body).unwrap())
     }
 
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn discord_gets_no_more_than_it_takes_and_the_link_stays() {
         let long = Alert { text: "ü".repeat(3_000), ..alert() };
-        let posting = Form::Discord.posting(&Url::parse("https://d.example/").unwrap(), None, &long);
+        let posting = Form::Discord.posting(&Url::parse("https://d.example/").unwrap(), None, &long).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&posting.body).unwrap();
         let content = body["content"].as_str().unwrap();
         assert_eq!(content.chars().count(), DISCORD_MAX);

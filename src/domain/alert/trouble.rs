@@ -1,22 +1,7 @@
 //! What can be wrong, and the sentences about it.
 
+use super::sentences::{self, Words};
 use super::*;
-
-/// A webhook that is in trouble.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    pub id: EndpointId,
-    pub app_id: AppId,
-    pub name: String,
-    /// Host and port of its URL.
-    pub host: String,
-    /// The name of its app; `None` where there is only one.
-    pub app: Option<String>,
-    /// Since when nothing was delivered, if that is known.
-    pub since: Option<Timestamp>,
-    /// What went wrong last, in the log's words.
-    pub last_error: Option<String>,
-}
 
 /// Something that people should hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +14,39 @@ pub enum Trouble {
     },
     WebhookFailing {
         webhook: Webhook,
-        /// Failures in a row, and how many of them switch it off.
+        /// Failures in a row.
         failures: u32,
-        limit: u32,
+        /// Whether only probes are sent.
+        is_on_hold: bool,
+    },
+    WebhookRecovered {
+        webhook: Webhook,
+        /// When it was told that it fails.
+        failing_since: Timestamp,
+        /// Its last success.
+        at: Timestamp,
+    },
+    WebhookSilent {
+        webhook: Webhook,
+        /// When its first failure without a success after it was.
+        since: Timestamp,
+        failures: u32,
+        limit: Span,
+    },
+    DeliveriesExhausted {
+        /// Webhooks and how many of their deliveries are exhausted, the most first; never empty.
+        webhooks: Vec<(Webhook, u64)>,
+        since: Timestamp,
+    },
+    CannotSend {
+        since: Timestamp,
+        /// Attempts that fail for it.
+        pending: u64,
+        reason: String,
+    },
+    RetentionPaused {
+        /// Sentences.
+        reason: String,
     },
     QueueLate {
         /// Since when the oldest delivery is due.
@@ -59,6 +74,11 @@ impl Trouble {
         match self {
             Trouble::WebhookDisabled { .. } => AlertKind::WebhookDisabled,
             Trouble::WebhookFailing { .. } => AlertKind::WebhookFailing,
+            Trouble::WebhookRecovered { .. } => AlertKind::WebhookRecovered,
+            Trouble::WebhookSilent { .. } => AlertKind::WebhookSilent,
+            Trouble::DeliveriesExhausted { .. } => AlertKind::DeliveriesExhausted,
+            Trouble::CannotSend { .. } => AlertKind::CannotSend,
+            Trouble::RetentionPaused { .. } => AlertKind::RetentionPaused,
             Trouble::QueueLate { .. } => AlertKind::QueueLate,
             Trouble::DiskLow { .. } => AlertKind::DiskLow,
             Trouble::BackupFailed { .. } => AlertKind::BackupFailed,
@@ -68,11 +88,16 @@ impl Trouble {
     /// What it is about; see [`Told::subject`].
     pub fn subject(&self) -> String {
         match self {
-            Trouble::WebhookDisabled { webhook, .. } | Trouble::WebhookFailing { webhook, .. } => {
-                webhook.id.to_string()
-            }
+            Trouble::WebhookDisabled { webhook, .. }
+            | Trouble::WebhookFailing { webhook, .. }
+            | Trouble::WebhookRecovered { webhook, .. }
+            | Trouble::WebhookSilent { webhook, .. } => webhook.id.to_string(),
             Trouble::DiskLow { path, .. } => path.clone(),
-            Trouble::QueueLate { .. } | Trouble::BackupFailed { .. } => String::new(),
+            Trouble::QueueLate { .. }
+            | Trouble::BackupFailed { .. }
+            | Trouble::DeliveriesExhausted { .. }
+            | Trouble::CannotSend { .. }
+            | Trouble::RetentionPaused { .. } => String::new(),
         }
     }
 
@@ -85,7 +110,13 @@ impl Trouble {
             }
             // Once for each time that it fails in a row; it is forgotten when something arrives.
             Trouble::WebhookFailing { .. } => Some("failing".to_owned()),
-            Trouble::QueueLate { .. } | Trouble::DiskLow { .. } => None,
+            Trouble::WebhookRecovered { failing_since: at, .. }
+            | Trouble::WebhookSilent { since: at, .. } => Some(at.as_millis().to_string()),
+            Trouble::RetentionPaused { .. } => Some("paused".to_owned()),
+            Trouble::QueueLate { .. }
+            | Trouble::DiskLow { .. }
+            | Trouble::DeliveriesExhausted { .. }
+            | Trouble::CannotSend { .. } => None,
         }
     }
 
@@ -121,7 +152,27 @@ impl Trouble {
                 reason: "Disabled after 20 failed attempts in a row.".to_owned(),
                 at: now,
             },
-            AlertKind::WebhookFailing => Trouble::WebhookFailing { webhook, failures: 10, limit: 20 },
+            AlertKind::WebhookFailing => Trouble::WebhookFailing { webhook, failures: 10, is_on_hold: true },
+            AlertKind::WebhookRecovered => {
+                Trouble::WebhookRecovered { webhook, failing_since: now.plus_ms(-4 * 3_600_000), at: now }
+            }
+            AlertKind::WebhookSilent => Trouble::WebhookSilent {
+                webhook,
+                since: now.plus_ms(-24 * 3_600_000),
+                failures: 292,
+                limit: Span::parse("1d").unwrap_or_else(|| Span::from_secs(86_400)),
+            },
+            AlertKind::DeliveriesExhausted => {
+                Trouble::DeliveriesExhausted { webhooks: vec![(webhook, 12)], since: now.plus_ms(-3_600_000) }
+            }
+            AlertKind::CannotSend => Trouble::CannotSend {
+                since: now.plus_ms(-3 * 60_000),
+                pending: 412,
+                reason: "the name example.com does not resolve at the moment".to_owned(),
+            },
+            AlertKind::RetentionPaused => Trouble::RetentionPaused {
+                reason: "The clock says a day more than this server has seen last.".to_owned(),
+            },
             AlertKind::QueueLate => Trouble::QueueLate {
                 since: now.plus_ms(-25 * 60_000),
                 pending: 412,
@@ -141,86 +192,31 @@ impl Trouble {
     }
 
     /// Title, text, and the page of the dashboard.
-    fn words(&self, now: Timestamp) -> (String, String, String) {
+    fn words(&self, now: Timestamp) -> Words {
         match self {
-            Trouble::WebhookDisabled { webhook, reason, at } => (
-                format!("Webhook \"{}\" was disabled", one_line(&webhook.name)),
-                format!(
-                    "{} gets no more events since {}. {reason}{} Fix the receiver, set the webhook to active, \
-                     and recover what it missed.",
-                    webhook.called(),
-                    minute(*at),
-                    webhook.history(),
-                ),
-                format!("webhooks/{}", webhook.id),
-            ),
-            Trouble::WebhookFailing { webhook, failures, limit } => (
-                format!("Webhook \"{}\" is failing", one_line(&webhook.name)),
-                format!(
-                    "{} has failed {failures} times in a row; it is disabled after {limit}.{}",
-                    webhook.called(),
-                    webhook.history(),
-                ),
-                format!("webhooks/{}", webhook.id),
-            ),
-            Trouble::QueueLate { since, pending, cap, limit } => {
-                let waits = roughly(now.as_millis() - since.as_millis());
-                let more = if pending >= cap { "more than " } else { "" };
-                let (deliveries, are) =
-                    if *pending == 1 { ("delivery", "is") } else { ("deliveries", "are") };
-                (
-                    format!("Deliveries are {waits} late"),
-                    format!(
-                        "The oldest delivery has been due since {} (the limit is {limit}); {more}{pending} \
-                         {deliveries} {are} pending. Either a receiver takes less than it is sent, or the \
-                         server cannot keep up.",
-                        minute(*since),
-                    ),
-                    "webhook-deliveries?status=pending".to_owned(),
-                )
+            Trouble::WebhookDisabled { webhook, reason, at } => sentences::disabled(webhook, reason, *at),
+            Trouble::WebhookFailing { webhook, failures, is_on_hold } => {
+                sentences::failing(webhook, *failures, *is_on_hold)
             }
-            Trouble::DiskLow { path, free_bytes, total_bytes, limit_bytes } => (
-                format!("Only {} are free", size(*free_bytes)),
-                format!(
-                    "{} of {} are free on the disk of {path}, less than the limit of {}. When nothing is left, \
-                     events are refused and nothing is sent. Free some space, or shorten retention.",
-                    size(*free_bytes),
-                    size(*total_bytes),
-                    size(*limit_bytes),
-                ),
-                "retention".to_owned(),
-            ),
-            Trouble::BackupFailed { reason, at } => (
-                "The backup failed".to_owned(),
-                format!(
-                    "The backup of {} failed: {reason}. It is tried again within ten minutes.",
-                    minute(*at)
-                ),
-                "logs?kind=backup.failed".to_owned(),
-            ),
+            Trouble::WebhookRecovered { webhook, failing_since, at } => {
+                sentences::recovered(webhook, *failing_since, *at)
+            }
+            Trouble::WebhookSilent { webhook, since, failures, limit } => {
+                sentences::silent(webhook, *since, *failures, limit)
+            }
+            Trouble::DeliveriesExhausted { webhooks, since } => sentences::exhausted(webhooks, *since),
+            Trouble::QueueLate { since, pending, cap, limit } => {
+                sentences::late(*since, (*pending, *cap), limit, now)
+            }
+            Trouble::DiskLow { path, free_bytes, total_bytes, limit_bytes } => {
+                sentences::disk_low(path, *free_bytes, *total_bytes, *limit_bytes)
+            }
+            Trouble::BackupFailed { reason, at } => sentences::backup_failed(reason, *at),
+            Trouble::CannotSend { since, pending, reason } => {
+                sentences::cannot_send(*since, *pending, reason)
+            }
+            Trouble::RetentionPaused { reason } => sentences::retention_paused(reason),
         }
-    }
-}
-
-impl Webhook {
-    /// `"Shop" (shop.example.com, app billing)`
-    fn called(&self) -> String {
-        let app = self.app.as_ref().map_or(String::new(), |app| format!(", app {}", one_line(app)));
-        format!("\"{}\" ({}{app})", one_line(&self.name), self.host)
-    }
-
-    /// Since when and why, as far as it is known; begins with a space.
-    fn history(&self) -> String {
-        let mut text = String::new();
-        if let Some(since) = self.since {
-            text += &format!(" Nothing was delivered since {}.", minute(since));
-        }
-        if let Some(error) = &self.last_error {
-            let error = one_line(error);
-            let end = if error.ends_with('.') { "" } else { "." };
-            text += &format!(" The last failure: {error}{end}");
-        }
-        text
     }
 }
 
@@ -246,11 +242,27 @@ mod tests {
         assert!(link.starts_with("https://h.example/hooks/admin/webhooks/0"), "{link}");
         let (title, text, _) = said(AlertKind::WebhookFailing);
         assert_eq!(title, "Webhook \"Example\" is failing");
+        assert!(text.starts_with("\"Example\" (example.com) has failed 10 times in a row."), "{text}");
+        assert!(text.ends_with("its deliveries stay pending, and are sent when it works again."), "{text}");
+        let (title, text, _) = said(AlertKind::WebhookRecovered);
+        assert_eq!(title, "Webhook \"Example\" works again");
+        assert!(text.contains("its last success was at 2026-03-01 12:00 UTC."), "{text}");
+        let (title, text, _) = said(AlertKind::WebhookSilent);
+        assert_eq!(title, "Nothing has reached webhook \"Example\"");
         assert!(
-            text.starts_with(
-                "\"Example\" (example.com) has failed 10 times in a row; it is disabled after 20."
-            )
+            text.contains("since 2026-02-28 12:00 UTC (the limit is 1d): 292 attempts failed."),
+            "{text}"
         );
+        let (title, text, _) = said(AlertKind::DeliveriesExhausted);
+        assert_eq!(title, "12 deliveries have no retries left");
+        assert!(text.contains("since 2026-03-01 11:00 UTC: 12 of \"Example\" (example.com). Fix"), "{text}");
+        let (title, text, _) = said(AlertKind::CannotSend);
+        assert_eq!(title, "This server cannot send");
+        assert!(
+            text.starts_with("Since 2026-03-01 11:57 UTC attempts fail for a cause of this server:"),
+            "{text}"
+        );
+        assert_eq!(said(AlertKind::RetentionPaused).0, "Retention is paused");
         let (title, text, link) = said(AlertKind::QueueLate);
         assert_eq!(title, "Deliveries are 25 minutes late");
         assert!(text.contains("since 2026-03-01 11:35 UTC (the limit is 15m); 412 deliveries are pending"));
@@ -260,6 +272,24 @@ mod tests {
         assert!(text.starts_with("812 MiB of 40.0 GiB are free on the disk of /var/lib/postrider"));
         let (_, text, _) = said(AlertKind::BackupFailed);
         assert!(text.starts_with("The backup of 2026-03-01 12:00 UTC failed: No space left on device."));
+    }
+
+    #[test]
+    fn a_digest_names_five_webhooks_and_counts_the_others() {
+        let now = Timestamp::from_millis(0);
+        let Trouble::DeliveriesExhausted { webhooks, since } =
+            Trouble::example(AlertKind::DeliveriesExhausted, now)
+        else {
+            panic!("it is of its kind")
+        };
+        let webhooks = (0..7).map(|n| (webhooks[0].0.clone(), 7 - n)).collect();
+        let alert = Trouble::DeliveriesExhausted { webhooks, since }.alert(None, now);
+        assert_eq!(alert.title, "28 deliveries have no retries left");
+        assert!(
+            alert.text.contains("3 of \"Example\" (example.com), 3 of 2 other webhooks. Fix"),
+            "{}",
+            alert.text
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! An attempt: one HTTP request of a delivery, and one row of the delivery log.
 
+use std::net::SocketAddr;
+
 use crate::domain::values::words::words;
 use crate::domain::{AttemptId, EndpointId, EventId, EventType, Headers, Timestamp};
 
@@ -108,6 +110,25 @@ pub struct Failure {
     pub message: String,
 }
 
+/// Where a request went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The address that was tried last.
+    pub remote_address: Option<SocketAddr>,
+    pub timings: Timings,
+}
+
+/// How long the parts of a request took, one after the other. `None`: it did not come to that, or the connection was
+/// open already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    pub dns_ms: Option<u32>,
+    pub connect_ms: Option<u32>,
+    pub tls_ms: Option<u32>,
+    /// From then to the head of the response.
+    pub first_byte_ms: Option<u32>,
+}
+
 /// What became of one request. `failure` is `None` exactly for a 2xx, as the endpoint expects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -122,6 +143,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// A receiver's `Retry-After` with 429 or 503, as a time.
     pub not_before: Option<Timestamp>,
+    /// Where it went, as far as it left this machine.
+    pub route: Option<Route>,
     /// Whether the endpoint's request names the response's status as final: nothing is tried again.
     pub is_final: bool,
 }
@@ -217,6 +240,7 @@ pub struct AttemptDetail {
     /// The body that was sent: the request's own, else the event's payload while it is kept.
     pub request_body: Option<Vec<u8>>,
     pub response: Option<Response>,
+    pub route: Option<Route>,
     /// All attempts of the delivery, first to last.
     pub attempts: Vec<AttemptSummary>,
 }

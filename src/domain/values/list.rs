@@ -27,6 +27,22 @@ pub struct Total {
     pub capped: bool,
 }
 
+/// A page of what a search has found that reads row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchPage<T, K> {
+    pub rows: Vec<T>,
+    /// How many rows were read for it.
+    pub scanned: u64,
+    /// The key to go on behind; `None` when everything has been read.
+    pub next: Option<K>,
+}
+
+impl<T, K> Default for SearchPage<T, K> {
+    fn default() -> SearchPage<T, K> {
+        SearchPage { rows: vec![], scanned: 0, next: None }
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, K> {

@@ -4,35 +4,64 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
-use crate::domain::alert::{AlertTarget, AlertTry, Form};
+use crate::domain::alert::{AlertTarget, AlertTry, Form, SmtpTls};
 use crate::domain::{AlertKind, AlertTargetId, Span};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{AdminRole, AnyRole};
 use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::service::ServiceError;
-use crate::service::alerts::TargetInput;
+use crate::service::alerts::{SmtpInput, TargetInput};
 use crate::service::endpoints::endpoint_input::not_a_span;
 
 use super::Tag;
 use super::shapes::{Done, Made, Whole};
 
-const FIELDS: &[&str] = &["name", "form", "url", "token", "kinds", "queue_age", "disk_free_mib", "enabled"];
+const FIELDS: &[&str] = &[
+    "name",
+    "form",
+    "url",
+    "token",
+    "host",
+    "port",
+    "tls",
+    "user",
+    "password",
+    "from",
+    "to",
+    "kinds",
+    "queue_age",
+    "silent_after",
+    "disk_free_mib",
+    "enabled",
+];
 
-/// Where alerts go. Its URL and token are in no answer.
+/// Where alerts go. Its URL, token and password are in no answer.
 #[derive(Object)]
 #[oai(rename = "AlertTarget")]
 struct TargetObject {
     id: String,
     name: String,
-    /// `json`, `ntfy`, `gotify`, `discord` or `slack`.
+    /// `json`, `ntfy`, `gotify`, `discord`, `slack` or `email`.
     form: String,
-    /// Host and port of the URL; the rest of it is a secret.
+    /// Host and port of the URL, whose rest is a secret; of `email` the mail server.
     host: String,
     has_token: bool,
-    /// What it hears of: `webhook_disabled`, `webhook_failing`, `queue_late`, `disk_low`, `backup_failed`.
+    /// Of `email`: the server's port; null for other forms, as are the following.
+    port: Option<u16>,
+    /// `starttls`, `implicit` or `none`.
+    tls: Option<String>,
+    user: Option<String>,
+    has_password: bool,
+    /// The sender's address.
+    from: Option<String>,
+    /// The recipients' addresses.
+    to: Option<Vec<String>>,
+    /// What it is alerted of; see `kinds` of the request.
     kinds: Vec<String>,
     /// How long the oldest delivery may wait before `queue_late`.
     queue_age: String,
+    /// How long nothing may succeed at a webhook before `webhook_silent`.
+    silent_after: String,
     /// Free space in MiB below which `disk_low` is told.
     disk_free_mib: u32,
     enabled: bool,
@@ -70,12 +99,20 @@ impl TryObject {
 
 impl TargetObject {
     fn of(target: &AlertTarget) -> TargetObject {
+        let smtp = target.smtp.as_ref();
         TargetObject {
             id: target.id.to_string(),
             name: target.name.clone(),
             form: target.form.as_str().to_owned(),
-            host: target.host.clone(),
-            has_token: target.token.is_some(),
+            host: smtp.map_or(&target.host, |smtp| &smtp.host).clone(),
+            has_token: target.token.is_some() && smtp.is_none(),
+            port: smtp.map(|smtp| smtp.port),
+            tls: smtp.map(|smtp| smtp.tls.as_str().to_owned()),
+            user: smtp.and_then(|smtp| smtp.user.clone()),
+            has_password: target.token.is_some() && smtp.is_some(),
+            from: smtp.map(|smtp| smtp.from.clone()),
+            to: smtp.map(|smtp| smtp.to.clone()),
+            silent_after: target.silent_after.to_string(),
             kinds: target.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
             queue_age: target.queue_age.to_string(),
             disk_free_mib: target.disk_free_mib,
@@ -93,15 +130,32 @@ impl TargetObject {
 struct AlertTargetBody {
     /// 1 to 100 characters; without it, the URL's host.
     name: Option<String>,
-    /// `json` (any URL gets a JSON object), `ntfy`, `gotify`, `discord` or `slack`.
+    /// `json` (any URL gets a JSON object), `ntfy`, `gotify`, `discord`, `slack` or `email`.
     form: String,
     /// For ntfy the topic's URL, for Gotify the server's, else the webhook's. Kept encrypted, shown nowhere.
-    url: String,
+    /// Required, except for `email`.
+    url: Option<String>,
     /// For Gotify (the application's) and, if it asks for one, ntfy or your own URL (`Authorization: Bearer`).
     /// Kept encrypted, shown nowhere.
     token: Option<String>,
-    /// What it hears of; without it, everything.
+    /// `email`: the name or address of the mail server. Required.
+    host: Option<String>,
+    /// `email`: 587 for `starttls`, 465 for `implicit`, 25 for `none` unless given.
+    port: Option<u16>,
+    /// `email`: `starttls` (the default), `implicit` or `none`.
+    tls: Option<String>,
+    /// `email`: if the server asks for one; only over TLS.
+    user: Option<String>,
+    /// `email`: required with a user. Kept encrypted, shown nowhere.
+    password: Option<String>,
+    /// `email`: the sender's address. Required.
+    from: Option<String>,
+    /// `email`: 1 to 20 addresses. Required.
+    to: Option<Vec<String>>,
+    /// What it is alerted of; without it, everything.
     kinds: Option<Vec<String>>,
+    /// How long nothing may succeed at a webhook that fails: `1d`, which is the default; at least `1m`.
+    silent_after: Option<String>,
     /// How long the oldest delivery may wait: `15m`, which is the default; at least `1m`.
     queue_age: Option<String>,
     /// Free space in MiB; 1024 is the default.
@@ -112,7 +166,8 @@ struct AlertTargetBody {
 
 impl BodyShape for AlertTargetBody {}
 
-/// What changes about a target; what is not named stays. A new URL or form drops the token.
+/// What changes about a target; what is not named stays. A new URL or form drops the token, a new mail server or user
+/// the password.
 #[derive(Object)]
 #[allow(dead_code, reason = "it documents the body, which is read field by field")]
 struct AlertTargetChangeBody {
@@ -121,7 +176,17 @@ struct AlertTargetChangeBody {
     url: Option<String>,
     /// Null: none any more.
     token: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    tls: Option<String>,
+    /// Null: none any more.
+    user: Option<String>,
+    /// Null: none any more.
+    password: Option<String>,
+    from: Option<String>,
+    to: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
+    silent_after: Option<String>,
     queue_age: Option<String>,
     disk_free_mib: Option<u32>,
     enabled: Option<bool>,
@@ -235,13 +300,9 @@ fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {
         let kinds = named.iter().enumerate().take(KINDS_MAX);
         kinds.filter_map(|(i, text)| kind_of(&mut fields, &format!("kinds/{i}"), text)).collect()
     });
-    let queue_age = fields.get::<String>("queue_age", "a length of time such as 15m").and_then(|text| {
-        let span = Span::parse(&text);
-        if span.is_none() {
-            fields.fail("queue_age", not_a_span(&text));
-        }
-        span
-    });
+    let queue_age = span_of(&mut fields, "queue_age");
+    let silent_after = span_of(&mut fields, "silent_after");
+    let smtp = smtp_of(&mut fields);
     let input = TargetInput {
         name: fields.get("name", "text"),
         form,
@@ -249,11 +310,41 @@ fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {
         token: fields.nullable("token", "text"),
         kinds,
         queue_age,
+        silent_after,
+        smtp,
         disk_free_mib: fields.get("disk_free_mib", "a whole number (MiB)"),
         is_enabled: fields.get("enabled", "true or false"),
     };
     fields.finish()?;
     Ok(input)
+}
+
+fn span_of(fields: &mut Fields<'_>, name: &str) -> Option<Span> {
+    let text = fields.get::<String>(name, "a length of time such as 15m")?;
+    let span = Span::parse(&text);
+    if span.is_none() {
+        fields.fail(name, not_a_span(&text));
+    }
+    span
+}
+
+fn smtp_of(fields: &mut Fields<'_>) -> SmtpInput {
+    let tls = fields.get::<String>("tls", "text").and_then(|text| {
+        let tls = SmtpTls::parse(&text);
+        if tls.is_none() {
+            fields.fail("tls", format!("must be one of {}", SmtpTls::WORDS.join(", ")));
+        }
+        tls
+    });
+    SmtpInput {
+        host: fields.get("host", "text"),
+        port: fields.get("port", "a whole number"),
+        tls,
+        user: fields.nullable("user", "text"),
+        password: fields.nullable("password", "text"),
+        from: fields.get("from", "an e-mail address"),
+        to: fields.get("to", "a list of e-mail addresses"),
+    }
 }
 
 /// The most kinds of a list: there are fewer.

@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 use crate::domain::AlertKind;
 use crate::domain::access::app::NAME_MAX_CHARS;
 use crate::domain::access::user::PASSWORD_MIN_CHARS;
-use crate::domain::alert::{self, Form};
+use crate::domain::alert::{self, Form, SmtpTls};
 use crate::http::document::openapi;
 use crate::http::document::openapi::{
     Detail, EMAIL, LONG_SPAN, NAME, NOT_BLANK, VISIBLE, add_details, all_there, no_unsigned, nullable,
     scope_names,
 };
 
-use super::examples;
+use super::{examples, overview};
 
 /// Where the operations are, below the server's URL.
 const PREFIX: &str = "/admin/api";
@@ -95,6 +95,22 @@ fn alert_target(body: &'static str) -> Vec<Detail> {
         (body, "token", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX, "pattern": VISIBLE })),
         (body, "kinds", kinds),
         (body, "queue_age", json!({ "pattern": QUEUE_AGE })),
+        (body, "silent_after", json!({ "pattern": QUEUE_AGE })),
+        (body, "host", json!({ "minLength": 1, "maxLength": 255 })),
+        (body, "port", json!({ "minimum": 1, "maximum": 65_535 })),
+        (body, "tls", json!({ "enum": SmtpTls::WORDS })),
+        (body, "user", json!({ "minLength": 1, "maxLength": alert::USER_MAX_CHARS })),
+        (body, "password", json!({ "minLength": 1, "maxLength": alert::TOKEN_MAX })),
+        (body, "from", json!({ "format": "email", "maxLength": alert::ADDRESS_MAX_CHARS })),
+        (
+            body,
+            "to",
+            json!({
+                "items": { "type": "string", "format": "email", "maxLength": alert::ADDRESS_MAX_CHARS },
+                "minItems": 1,
+                "maxItems": alert::RECIPIENTS_MAX,
+            }),
+        ),
         (body, "disk_free_mib", json!({ "minimum": 1, "maximum": alert::DISK_FREE_MIB_MAX })),
     ]
 }
@@ -104,8 +120,15 @@ const QUEUE_AGE: &str = "^([6-9][0-9]{4}ms|[1-9][0-9]{5,11}ms|[6-9][0-9]s|[1-9][
                          [1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 /// Operations in the app that `X-App-Id` names.
-const IN_APP: &[&str] =
-    &["get_overview", "list_webhook_health", "make_echo_webhook", "list_keys", "create_key", "revoke_key"];
+const IN_APP: &[&str] = &[
+    "get_overview",
+    "list_webhook_health",
+    "list_event_outcomes",
+    "make_echo_webhook",
+    "list_keys",
+    "create_key",
+    "revoke_key",
+];
 /// Operations that may not fit what there is.
 const CONFLICTS: &[&str] = &[
     "create_user",
@@ -185,6 +208,7 @@ fn complete_parameters(path: &str, operation: &mut Value) {
         parameter["description"] = json!(description);
         parameter["example"] = json!(example);
     }
+    parameters.extend(overview::params_of(&id).map(|param| param.describe()));
     if IN_APP.contains(&id.as_str()) {
         parameters.push(json!({
             "name": "X-App-Id", "in": "header", "required": false,

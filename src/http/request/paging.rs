@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::domain::values::list::{Page, PageRequest, Start};
+use crate::domain::values::list::{Page, PageRequest, SearchPage, Start, Total};
 
 use crate::http::problem::Problem;
 use crate::http::request::query::{Param, Query, Shape};
@@ -158,10 +158,28 @@ impl Paging {
         ListMeta {
             page: self.page,
             per_page: self.per_page,
-            total: page.total.rows,
+            total: Some(page.total.rows),
             total_capped: page.total.capped.then_some(true),
+            scanned: None,
+            complete: None,
             datetime: DatetimeFormat::default(),
         }
+    }
+}
+
+impl Paging {
+    /// The links and the rest of what is said about a page of a search that reads row by row.
+    pub fn searched<T, K: Serialize + Clone>(&self, page: &SearchPage<T, K>) -> (Links, ListMeta) {
+        let total = Total { rows: 0, capped: false };
+        let as_page = Page::<T, K> { rows: vec![], total, next: page.next.clone() };
+        let (scanned, complete) = (Some(page.scanned), Some(page.next.is_none()));
+        let meta = ListMeta { total: None, scanned, complete, ..self.meta(&as_page) };
+        (self.links(&as_page), meta)
+    }
+
+    /// Whether a page is asked for by a number other than the first.
+    pub fn is_numbered(&self) -> bool {
+        !self.by_cursor && self.page > 1
     }
 }
 
@@ -227,11 +245,19 @@ pub struct ListMeta {
     pub page: u32,
     /// Rows of a page.
     pub per_page: u32,
-    /// All rows that match: exact up to 10,000, above that 10,000 with `total_capped`.
-    pub total: u64,
+    /// All rows that match: exact up to 10,000, above that 10,000 with `total_capped`. Absent with the filters
+    /// `contains` and `error`.
+    #[oai(skip_serializing_if_is_none)]
+    pub total: Option<u64>,
     /// True when there are more rows than `total` says.
     #[oai(skip_serializing_if_is_none)]
     pub total_capped: Option<bool>,
+    /// With the filters `contains` and `error`: how many rows were read for this page.
+    #[oai(skip_serializing_if_is_none)]
+    pub scanned: Option<u64>,
+    /// With the filters `contains` and `error`: true if everything has been read. Else `links.next` goes on.
+    #[oai(skip_serializing_if_is_none)]
+    pub complete: Option<bool>,
     pub datetime: DatetimeFormat,
 }
 

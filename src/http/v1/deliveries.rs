@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::filter::{LogKey, View};
+use crate::domain::values::list::SearchPage;
 use crate::domain::{AttemptId, EndpointId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
-use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
 use crate::service::ServiceError;
@@ -92,18 +92,26 @@ async fn list(
     let caller = &auth.caller;
     let mut query = Query::of(request, &params::attempt_list(endpoint.is_some()));
     let mut filter = filters::of_log(&mut query);
-    let sort = filters::sort(&mut query, filter.view);
+    let sort = filters::sort(&mut query, &filter);
     let (path, scope) = match endpoint {
         Some(id) => (format!("/v1/webhooks/{id}/deliveries"), format!("deliveries {} {id}", caller.app_id)),
         None => ("/v1/webhooks/deliveries".to_owned(), format!("deliveries {}", caller.app_id)),
     };
     let read = Paging::read::<Place>(&mut query, &auth.state.cursors, auth.state.path(&path), &scope);
-    let (paging, page) = paging::settle(query, read)?;
+    let (paging, page) = filters::settle(query, read, filter.reads_rows())?;
     if endpoint.is_some() {
         filter.endpoint = endpoint;
     }
     let page = map_key(page, LogKey::from);
     let view = filter.view;
+    if filter.reads_rows() {
+        let found = auth.state.services.deliveries.search(caller, filter, page).await?;
+        let data = found.rows.iter().map(|a| row(a, endpoint.is_none(), view)).collect();
+        let next = found.next.map(Place::from);
+        let (links, meta) =
+            paging.searched(&SearchPage::<Attempt, Place> { rows: vec![], scanned: found.scanned, next });
+        return Ok(Answer(List { data, links, meta }));
+    }
     let found = auth.state.services.deliveries.list(caller, filter, sort, page).await?;
     let found = map_next(found, Place::from);
     Ok(Answer(List {

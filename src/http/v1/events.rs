@@ -13,7 +13,6 @@ use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadEvents, WriteEvents};
 use crate::http::request::body::{Fields, Json};
 use crate::http::request::limits;
-use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
 use crate::service::ServiceError;
@@ -132,7 +131,16 @@ impl EventsApi {
         let scope = format!("events {}", auth.caller.app_id);
         let read =
             Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/events"), &scope);
-        let (paging, page) = paging::settle(query, read)?;
+        let (paging, page) = filters::settle(query, read, filter.contains.is_some())?;
+        if filter.contains.is_some() {
+            let found = auth.state.services.events.search(&auth.caller, filter, page).await?;
+            let (links, meta) = paging.searched(&found);
+            return Ok(Answer(List {
+                links,
+                meta,
+                data: found.rows.iter().map(EventResource::of).collect(),
+            }));
+        }
         let found = auth.state.services.events.list(&auth.caller, filter, page).await?;
         Ok(Answer(List {
             links: paging.links(&found),

@@ -100,6 +100,7 @@ fn webhook() -> Value {
             "retry_schedule": ["2m", "8m", "20m"],
             "timeout": "10s",
             "rate_limit": null,
+            "contact": "billing-team@example.com",
             "consecutive_failures": 0,
             "hold": null,
             "health": health(),
@@ -173,6 +174,8 @@ fn link() -> Value {
 fn delivery_detail() -> Value {
     let mut delivery = delivery(true);
     let attributes = &mut delivery["attributes"];
+    attributes["remote_address"] = json!("203.0.113.9:443");
+    attributes["timings"] = json!({ "dns_ms": 4, "connect_ms": 21, "tls_ms": 43, "first_byte_ms": 72 });
     attributes["request"] = json!({
         "method": "POST",
         "url": "https://billing.example.com/hooks",

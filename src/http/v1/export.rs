@@ -58,7 +58,7 @@ async fn export(
 ) -> Result<Download, Problem> {
     let mut query = Query::of(request, &params::attempt_export(endpoint.is_some()));
     let mut filter = filters::of_log(&mut query);
-    let sort = filters::sort(&mut query, filter.view);
+    let sort = filters::sort(&mut query, &filter);
     let names = Format::WORDS.join(", ");
     if query.text("format").is_none() {
         query.fail("format", format!("is required: one of {names}"));

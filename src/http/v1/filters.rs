@@ -2,8 +2,15 @@
 //! and the stream, and as `filter` of a bulk retry.
 
 use crate::domain::event::RESOURCE_ID_MAX_CHARS;
-use crate::domain::filter::{AttemptFilter, EventFilter, Sort, StatusFilter, TypeFilter, View};
+use crate::domain::filter::{
+    AttemptFilter, ErrorText, EventFilter, Sort, SortField, StatusFilter, TypeFilter, View,
+};
+use crate::domain::values::list::PageRequest;
 use crate::domain::{AttemptStatus, ErrorKind, Trigger};
+use crate::http::problem::Problem;
+use crate::http::request::paging;
+use crate::http::request::paging::Paging;
+use crate::http::request::query::Query;
 use crate::http::request::values::Values;
 
 use super::id_of;
@@ -22,6 +29,8 @@ pub(super) const OF_BULK_RETRY: &[&str] = &[
     "event_id",
     "resource_id",
     "delivery_id",
+    "error",
+    "contains",
     "since",
     "until",
     "q",
@@ -46,6 +55,8 @@ pub(super) fn of_log(values: &mut impl Values) -> AttemptFilter {
         event: values.value("event_id", "the id of an event (evt_ and 32 hexadecimal digits)", id_of),
         resource: resource(values),
         delivery: values.number_or_text("delivery_id", "the id of a delivery, a whole number", id_of),
+        error: part(values, "error").map(|part| ErrorText { part, with_addresses: false }),
+        contains: part(values, "contains"),
         since: values.timestamp("since"),
         until: values.timestamp("until"),
         q: search_text(values),
@@ -60,11 +71,28 @@ pub(super) fn of_events(values: &mut impl Values) -> EventFilter {
         since: values.timestamp("since"),
         until: values.timestamp("until"),
         q: search_text(values),
+        contains: part(values, "contains"),
     }
 }
 
-/// Reads the order of the log.
-pub(super) fn sort(values: &mut impl Values, view: View) -> Sort {
+/// Reads the order of the log; that of a filter which reads rows one by one is newest first.
+pub(super) fn sort(values: &mut Query, filter: &AttemptFilter) -> Sort {
+    let sort = any_sort(values, filter.view);
+    let newest_by_time = Sort { field: SortField::CreatedAt, descending: true };
+    if filter.reads_rows() && sort != Sort::newest(filter.view) {
+        if sort != newest_by_time {
+            values.fail(
+                "sort",
+                "cannot be combined with contains or error, which find the newest first; leave it out",
+            );
+        }
+        return Sort::newest(filter.view);
+    }
+    sort
+}
+
+/// Reads an order of the log.
+pub(super) fn any_sort(values: &mut impl Values, view: View) -> Sort {
     let expected = format!("one of {}", SORTS.join(", "));
     values.value("sort", &expected, Sort::parse).unwrap_or_else(|| Sort::newest(view))
 }
@@ -74,6 +102,25 @@ pub(super) fn search_text(values: &mut impl Values) -> Option<String> {
     let expected = format!("at most {SEARCH_MAX} characters");
     let text = |text: &str| (text.chars().count() <= SEARCH_MAX).then(|| text.to_owned());
     values.value("q", &expected, text).filter(|q| !q.is_empty())
+}
+
+/// Reads a part that is looked for row by row.
+fn part(values: &mut impl Values, name: &str) -> Option<String> {
+    let expected = format!("1 to {SEARCH_MAX} characters");
+    let text = |text: &str| (1..=SEARCH_MAX).contains(&text.chars().count()).then(|| text.to_owned());
+    values.value(name, &expected, text)
+}
+
+/// Ends the reading of a list's parameters. A search that reads rows one by one knows no numbers of pages.
+pub(super) fn settle<K>(
+    mut query: Query,
+    read: Option<(Paging, PageRequest<K>)>,
+    reads_rows: bool,
+) -> Result<(Paging, PageRequest<K>), Problem> {
+    if reads_rows && read.as_ref().is_some_and(|(paging, _)| paging.is_numbered()) {
+        query.fail("page", "cannot be combined with contains or error; follow links.next instead");
+    }
+    paging::settle(query, read)
 }
 
 fn event_type(values: &mut impl Values) -> Option<TypeFilter> {

@@ -184,7 +184,10 @@ fn read_filter(fields: &mut Fields<'_>) -> AttemptFilter {
         }
     };
     let filter = filters::of_log(&mut inner);
-    filters::sort(&mut inner, filter.view);
+    filters::any_sort(&mut inner, filter.view);
+    if filter.contains.is_some() {
+        inner.fail("contains", "cannot be used for a bulk retry; select with the other filters");
+    }
     fields.errors.append(&mut inner.errors);
     filter
 }
@@ -230,6 +233,8 @@ pub(super) struct BulkRetryFilter {
     resource_id: Option<String>,
     /// Id of a delivery.
     delivery_id: Option<i64>,
+    /// Part of the error message.
+    error: Option<String>,
     /// Attempts with `created_at` at or after this time.
     since: Option<String>,
     /// Attempts with `created_at` before this time.

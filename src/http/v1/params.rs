@@ -86,7 +86,7 @@ const RESOURCE_ID: Param = Param {
     example: "L-1",
 };
 
-const FILTERS: [Param; 11] = [
+const FILTERS: [Param; 13] = [
     Param {
         name: "view",
         shape: Shape::OneOf(View::WORDS),
@@ -135,6 +135,22 @@ const FILTERS: [Param; 11] = [
         example: "1042",
     },
     Param {
+        name: "error",
+        shape: Shape::Filled { max: SEARCH_MAX },
+        description: "Part of `error_message` (literal, case-insensitive); with `view=deliveries`, of a pending row, \
+                      of `last_error_message`. Read as `contains` is.",
+        example: "",
+    },
+    Param {
+        name: "contains",
+        shape: Shape::Filled { max: SEARCH_MAX },
+        description: "Part of the payload or of the response body (literal, case-sensitive). Needs the scope \
+                      `events:read`. Reads newest first, for up to 200 ms a page: `meta.scanned` is how many rows \
+                      were read, and while `meta.complete` is false, `links.next` goes on. Without `meta.total`, \
+                      other orders than newest first and `page`.",
+        example: "",
+    },
+    Param {
         name: "q",
         shape: Shape::Text { max: SEARCH_MAX },
         description: "Part of the webhook's name or URL or of the event type (literal, case-insensitive), or exactly \
@@ -150,6 +166,14 @@ const FILTERS: [Param; 11] = [
     },
 ];
 
+const EVENT_TEXT: Param = Param {
+    name: "contains",
+    shape: Shape::Filled { max: SEARCH_MAX },
+    description: "Part of the payload (literal, case-sensitive). Reads newest first, for up to 200 ms a page: \
+                  `meta.scanned` is how many events were read, and while `meta.complete` is false, `links.next` goes \
+                  on. Without `meta.total` and `page`.",
+    example: "",
+};
 const EVENT_SEARCH: Param = Param {
     name: "q",
     shape: Shape::Text { max: SEARCH_MAX },
@@ -206,11 +230,14 @@ pub(super) fn attempt_export(of_one_endpoint: bool) -> Vec<Param> {
 pub(super) fn attempt_stream() -> Vec<Param> {
     attempt_export(false)
         .into_iter()
-        .filter(|param| !["format", "view", "sort"].contains(&param.name))
+        .filter(|param| !["format", "view", "sort", "contains"].contains(&param.name))
         .collect()
 }
 
 /// Parameters of the list of events.
 pub(super) fn event_list() -> Vec<Param> {
-    paging::PARAMS.into_iter().chain([EVENT_TYPE, RESOURCE_ID, EVENT_SEARCH, SINCE, UNTIL]).collect()
+    paging::PARAMS
+        .into_iter()
+        .chain([EVENT_TYPE, RESOURCE_ID, EVENT_SEARCH, EVENT_TEXT, SINCE, UNTIL])
+        .collect()
 }

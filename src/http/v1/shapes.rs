@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::attempts::attempt::{
-    Attempt, AttemptDetail, AttemptSummary, ErrorKind, Request, Response,
+    Attempt, AttemptDetail, AttemptSummary, ErrorKind, Request, Response, Timings,
 };
 use crate::domain::event::Event;
 use crate::domain::event::EventDetail;
@@ -145,6 +145,15 @@ pub struct AttemptAttributes {
     /// Of the attempt before a pending one: when the request was sent.
     #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
     pub last_attempted_at: MaybeUndefined<String>,
+    /// Where the request went, as `ip:port`: the address that was tried last. Null for a private address unless the
+    /// caller has the scope `admin`. In the detail only.
+    #[oai(skip_serializing_if = "MaybeUndefined::is_undefined")]
+    pub remote_address: MaybeUndefined<String>,
+    /// How long the parts of the request took, one after the other, in ms: `dns_ms`, `connect_ms`, `tls_ms`,
+    /// `first_byte_ms` (from then to the head of the response). Null where it did not come to that; of a reused
+    /// connection only `first_byte_ms` is set. In the detail only.
+    #[oai(skip_serializing_if_is_none)]
+    pub timings: Option<Any<Value>>,
     /// The request as it was sent. In the detail only. The body to an encrypted webhook is the JWE; its payload
     /// is that of the event, `GET /v1/events/{event_id}` (scope `events:read`).
     #[oai(skip_serializing_if_is_none)]
@@ -223,6 +232,8 @@ impl AttemptResource {
                 last_error_kind: MaybeUndefined::Undefined,
                 last_error_message: MaybeUndefined::Undefined,
                 last_attempted_at: MaybeUndefined::Undefined,
+                remote_address: MaybeUndefined::Undefined,
+                timings: None,
                 request: None,
                 response: None,
                 attempts: None,
@@ -260,11 +271,24 @@ impl AttemptResource {
         }
         let request = detail.request.as_ref().map(|r| request_json(r, detail.request_body.as_deref()));
         let response = detail.response.as_ref().map(response_json);
+        let address = detail.route.and_then(|route| route.remote_address).map(|address| address.to_string());
+        resource.attributes.remote_address = MaybeUndefined::from_opt_null(address);
+        resource.attributes.timings =
+            Some(Any(detail.route.map_or(Value::Null, |route| timings(route.timings))));
         resource.attributes.request = Some(Any(request.unwrap_or(Value::Null)));
         resource.attributes.response = Some(Any(response.unwrap_or(Value::Null)));
         resource.attributes.attempts = Some(detail.attempts.iter().map(AttemptLink::of).collect());
         resource
     }
+}
+
+fn timings(timings: Timings) -> Value {
+    json!({
+        "dns_ms": timings.dns_ms,
+        "connect_ms": timings.connect_ms,
+        "tls_ms": timings.tls_ms,
+        "first_byte_ms": timings.first_byte_ms,
+    })
 }
 
 fn request_json(request: &Request, body: Option<&[u8]>) -> Value {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::domain::alert;
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::delivery_filter;
 use crate::domain::endpoint::{
@@ -75,6 +76,9 @@ pub fn read<'a>(
         retry_schedule: input.schedule(),
         timeout: input.nullable("timeout", "a length of time, such as \"10s\"", check_timeout),
         rate_limit: input.nullable("rate_limit", "a whole number", check_rate),
+        contact: input.nullable("contact", "an e-mail address or a URL", |text: String| {
+            check_contact(text, &rules.policy)
+        }),
         status: input.value("status", "a string", check_status),
     };
     let headers = input.headers(rules);
@@ -288,6 +292,15 @@ fn check_url(text: String, policy: &NetworkPolicy) -> Result<String, String> {
     let is_template = text.contains("{{") || text.contains("{%");
     let url = endpoint::parse_url(if is_template { shaping::origin_of(&text) } else { &text })?;
     policy.check_url_literal(&url).map_err(|blocked| blocked.to_string())?;
+    Ok(text)
+}
+
+/// A URL has a scheme, and no e-mail address has `://` in it.
+fn check_contact(text: String, policy: &NetworkPolicy) -> Result<String, String> {
+    if text.contains("://") {
+        return check_url(text, policy);
+    }
+    alert::check_address(&text).map_err(|message| format!("{message}, and no http or https URL"))?;
     Ok(text)
 }
 

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use crate::cluster::Signals;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail};
+use crate::domain::network::is_private;
 use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
-use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, Sort, Store};
+use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, SearchPage, Sort, Store};
 
 use crate::service::{Caller, Dispatch, Result, ServiceError};
 
@@ -44,11 +45,29 @@ impl Deliveries {
         Ok(page)
     }
 
+    /// A page of what a filter with a text finds ([`AttemptFilter::reads_rows`]).
+    pub async fn search(
+        &self,
+        caller: &Caller,
+        filter: AttemptFilter,
+        page: PageRequest<LogKey>,
+    ) -> Result<SearchPage<Attempt, LogKey>> {
+        let filter = caller.filter(filter)?;
+        let mut page = self.store.attempt_search(caller.app_id, filter, page).await?;
+        page.rows.iter_mut().for_each(|attempt| caller.hide_address_of(attempt));
+        Ok(page)
+    }
+
     /// One attempt with request and response.
     pub async fn get(&self, caller: &Caller, id: AttemptId) -> Result<AttemptDetail> {
         let found = self.store.attempt_get(caller.app_id, id).await?;
         let mut detail = found.ok_or(ServiceError::NotFound("delivery"))?;
         caller.hide_address_of(&mut detail.attempt);
+        if let Some(route) = &mut detail.route
+            && !caller.sees_addresses()
+        {
+            route.remote_address = route.remote_address.filter(|address| !is_private(address.ip()));
+        }
         Ok(detail)
     }
 

@@ -113,6 +113,7 @@ impl Exports {
     ) -> Result<File, ExportError> {
         let running = Running::new(&self.running);
         let made_at = self.clock.now();
+        let filter = caller.filter(filter)?;
         let walk = Walk { store: self.store.clone(), caller: caller.clone(), filter, sort };
         let content = match format {
             Format::Csv => text(walk, TextFormat::Csv, running).await?,

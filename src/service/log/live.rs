@@ -129,6 +129,7 @@ impl Live {
         still_allowed: StillAllowed,
     ) -> Result<BoxStream<'static, Item>> {
         let app = caller.app_id;
+        let filter = caller.filter(filter)?;
         let seat = Seat::take(app, &self.followers)
             .ok_or(ServiceError::Unavailable("Too many clients follow the log at this moment."))?;
         let known = match behind {

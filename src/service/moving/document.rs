@@ -77,6 +77,8 @@ pub struct WebhookPart {
     pub timeout: Option<String>,
     #[serde(default)]
     pub rate_limit: Option<i64>,
+    #[serde(default)]
+    pub contact: Option<String>,
     #[serde(default = "active")]
     pub status: String,
     #[serde(default)]

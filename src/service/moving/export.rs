@@ -110,6 +110,7 @@ pub(super) fn webhook(
             .map(|schedule| schedule.waits().iter().map(Span::to_string).collect()),
         timeout: settings.timeout.as_ref().map(Span::to_string),
         rate_limit: settings.rate_limit.map(i64::from),
+        contact: settings.contact.clone(),
         status: endpoint.status.as_str().to_owned(),
         created_at: Some(endpoint.created_at.to_string()),
         signing_secret: secret.map(|secret| secret.as_str().to_owned()),

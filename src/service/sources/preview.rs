@@ -15,7 +15,7 @@ use crate::domain::inbound::source::{Guard, PresetMark, Source, TokenHash};
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::Summary;
 use crate::domain::values::invalid::Complaints;
-use crate::domain::{EndpointId, EndpointStatus, Invalid, Sealed, SourceId};
+use crate::domain::{EndpointId, EndpointStatus, EventType, Invalid, Sealed, SourceId};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::sources::manage::expanded;
@@ -128,16 +128,8 @@ impl Previews {
             }
         };
         let mapped = ready.mapper.map(&request, &body, &now.to_string());
-        let text = String::from_utf8_lossy(&body.payload);
-        let parsed = Json::parse(&text).unwrap_or(Json::Null);
-        let settings = &ready.source.settings;
-        let (event_type, created_at) = (mapped.event_type.to_string(), now.to_string());
-        let mut scope = Scope::new();
-        scope.lend("payload", &parsed);
-        scope.set("payload_text", Json::text(text.as_ref()));
-        scope.set("event", event(&settings.name, &created_at, Some(&mapped.event_type)));
-        let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
-        let summary = templates.render(&scope, &event_type, &mut Budget::render());
+        let summary = summary_of(&ready, &mapped.event_type, &body.payload, &now.to_string())?;
+        let event_type = mapped.event_type.to_string();
         preview.error = mapped.failure.or_else(|| mapped.unmapped.map(str::to_owned));
         preview.mapped = Some(MappedPreview {
             dedupe: mapped.dedupe,
@@ -228,7 +220,7 @@ impl Previews {
     async fn endpoints(
         &self,
         caller: &Caller,
-        event_type: &crate::domain::EventType,
+        event_type: &EventType,
     ) -> Result<Vec<(EndpointId, String, bool)>> {
         let page = PageRequest { start: Start::Page(1), per_page: ENDPOINTS_MAX };
         let found = self.store.endpoint_list(caller.app_id, EndpointFilter::default(), page).await?;
@@ -239,6 +231,19 @@ impl Previews {
         };
         Ok(found.rows.into_iter().map(wanted).collect())
     }
+}
+
+/// What an event means to a person.
+fn summary_of(ready: &ReadySource, event_type: &EventType, payload: &[u8], now: &str) -> Result<Summary> {
+    let text = String::from_utf8_lossy(payload);
+    let parsed = Json::parse(&text).unwrap_or(Json::Null);
+    let settings = &ready.source.settings;
+    let mut scope = Scope::new();
+    scope.lend("payload", &parsed);
+    scope.set("payload_text", Json::text(text.as_ref()));
+    scope.set("event", event(&settings.name, now, Some(event_type)));
+    let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
+    Ok(templates.render(&scope, event_type.as_str(), &mut Budget::render()))
 }
 
 /// What is allowed and may surprise.

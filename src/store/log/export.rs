@@ -39,7 +39,7 @@ pub struct ExportPage {
 /// The log, from end to end.
 #[async_trait]
 pub trait ExportStore: Send + Sync {
-    /// How many rows a filter lets through, counted up to `cap`.
+    /// How many rows a filter lets through, counted up to `cap`; 0 if it reads rows one by one.
     async fn export_count(&self, app: AppId, filter: AttemptFilter, cap: u64) -> Result<u64>;
     /// Up to `limit` rows from a place on, in the order of the list. In the default order no row that
     /// was there at the beginning is repeated or left out. A row that has ceased to match the filter is

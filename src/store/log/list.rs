@@ -7,7 +7,7 @@ use crate::domain::EventType;
 use crate::domain::access::activity::Activity;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Outcome};
 use crate::domain::{AppId, AttemptId, EndpointId, EventId, Timestamp};
-use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Queued, Result, Sort};
+use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Queued, Result, SearchPage, Sort};
 
 /// The result of a manual retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub trait LogStore: Send + Sync {
         sort: Sort,
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>>;
+    /// Rows of the log that a filter with a text means ([`AttemptFilter::reads_rows`]), in the default order of its
+    /// view. Reads for a bounded time; the page after it goes on.
+    async fn attempt_search(
+        &self,
+        app: AppId,
+        filter: AttemptFilter,
+        page: PageRequest<LogKey>,
+    ) -> Result<SearchPage<Attempt, LogKey>>;
     /// One row with everything that is kept.
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>>;
     /// A person's wish to send now, by any row of the delivery. `exhausted`: attempt n+1, as a single

@@ -7,7 +7,7 @@ mod keys;
 mod users;
 
 pub use activity::{ActivityEntry, ActivityFilter, ActivityStore};
-pub use alerts::{AlertStore, EndpointTrouble};
+pub use alerts::{AlertStore, LocalFailures, WatchedEndpoint};
 pub use apps::{AppRenamed, AppStore};
 pub use keys::KeyStore;
 pub use users::{UserChange, UserStore};

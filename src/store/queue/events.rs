@@ -6,7 +6,7 @@ use crate::domain::EventType;
 use crate::domain::event::{Event, EventDetail, NewEvent};
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::queue::pending::Queued;
-use crate::store::{EventFilter, Page, PageRequest, Result};
+use crate::store::{EventFilter, Page, PageRequest, Result, SearchPage};
 
 /// An event that was taken in, now or when its idempotency key was first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,14 @@ pub trait EventStore: Send + Sync {
         events: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<Taken>;
+    /// Events whose payload contains the text of a filter, newest first. Reads for a bounded time; the page after it
+    /// goes on.
+    async fn event_search(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: PageRequest<i64>,
+    ) -> Result<SearchPage<Event, i64>>;
     /// Events of an app that clients posted or the system emitted, newest first. The key is the
     /// storage's own order.
     async fn event_list(

@@ -13,7 +13,7 @@ use super::engine::{counts, migrations};
 use super::log::{day, event_list, events as single_events, health, overview, recent, statistics};
 use super::people::keys;
 use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, filters, finish, pending, trouble};
-use super::upkeep::retention;
+use super::upkeep::{expired, retention};
 use crate::domain::endpoint::EndpointSecret;
 use crate::domain::{Activity, ActivityKind, AppId, Endpoint, EventType, Timestamp};
 use crate::store::sqlite::engine::error::fault;
@@ -178,16 +178,31 @@ async fn statistics_and_retention_walk_no_log() {
                 assert!(plan.contains("attempts_single") && !plan.contains("SCAN t\n"), "{sql}\n{plan}");
             }
             assert_quick(conn, overview::HOURS, "SEARCH r USING PRIMARY KEY (endpoint=? AND hour>");
-            assert_quick(conn, retention::WALK_ATTEMPTS, "USING INTEGER PRIMARY KEY (rowid>?)");
-            assert_quick(conn, retention::DELETE_LATER, "attempts_first");
-            assert_quick(conn, retention::DELETE_FIRST, "USING INTEGER PRIMARY KEY");
-            assert_quick(conn, retention::WALK_EVENTS, "events_app (app=? AND rowid>?)");
-            assert_quick(conn, retention::NEXT_ATTEMPT, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
-            assert_quick(conn, retention::NEXT_EVENT, "(app=? AND rowid>? AND rowid<?)");
-            assert_quick(conn, retention::HAS_PENDING, "attempts_event");
-            assert_quick(conn, retention::IS_REFERRED_TO, "attempts_event");
-            assert_quick(conn, retention::HAS_KEY, "idempotency_created");
-            assert_quick(conn, retention::EXPIRED_KEYS, "idempotency_created");
+            assert_quick(conn, overview::OUTCOMES, "attempts_event (event=?)");
+            assert_quick(conn, expired::WALK_ATTEMPTS, "USING INTEGER PRIMARY KEY (rowid>?)");
+            for sql in [expired::DELETE_SINGLE, expired::WITH_RETRIES] {
+                assert_quick(conn, sql, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+                assert_quick(conn, sql, "attempts_first (first_id=?)");
+            }
+            assert_quick(conn, expired::DELETE_LATER, "attempts_first");
+            assert_quick(conn, expired::DELETE_FIRST, "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, expired::NEXT_ATTEMPT, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+            assert_quick(conn, expired::WALK_EVENTS, "USING INTEGER PRIMARY KEY (rowid>?)");
+            assert_quick(conn, expired::WALK_APP, "events_app (app=? AND rowid>?)");
+            assert_quick(conn, expired::NEXT_EVENT, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+            assert_quick(conn, expired::NEXT_OF_APP, "(app=? AND rowid>? AND rowid<?)");
+            for sql in expired::REMOVE_EVENTS {
+                assert_quick(conn, sql, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+                assert_quick(conn, sql, "attempts_event (event=?)");
+            }
+            for sql in expired::REMOVE_OF_APP {
+                assert_quick(conn, sql, "events_app (app=? AND rowid>? AND rowid<?)");
+            }
+            assert_quick(conn, expired::REMOVE_EVENTS[0], "idempotency_created (created_at=?)");
+            assert_quick(conn, expired::OLDEST_PAYLOAD, "events_app (app=?)");
+            assert_quick(conn, expired::IS_REFERRED_TO, "attempts_event");
+            assert_quick(conn, expired::HAS_KEY, "idempotency_created");
+            assert_quick(conn, expired::EXPIRED_KEYS, "idempotency_created");
             assert_quick(conn, retention::DELETE_MINUTES, "PRIMARY KEY (endpoint=? AND minute<?)");
             assert_quick(conn, retention::DELETE_TIMES, "PRIMARY KEY (endpoint=? AND minute<?)");
             Ok(())

@@ -5,5 +5,5 @@ mod retention;
 mod secrets;
 
 pub use moving::{Import, MovingStore};
-pub use retention::{RetentionStore, SweepStep};
+pub use retention::{Cutoffs, Expired, RetentionStore, StepLimit, SweepStep, WriterLoad};
 pub use secrets::{Reseal, Resealed, SealAgain, SecretsStore};

@@ -11,6 +11,7 @@ use crate::support::TestApp;
 use crate::support::app::{Answer, json_body, send};
 
 mod access;
+mod alert_kinds;
 mod alerts;
 mod assets;
 mod docs;

@@ -112,6 +112,7 @@ impl Transport for Sky {
             }),
             failure: kind.map(|kind| Failure { kind, message: "as the test says".to_owned() }),
             not_before: None,
+            route: None,
             is_final: false,
         }
     }

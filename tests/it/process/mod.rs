@@ -28,6 +28,7 @@ mod keys;
 mod leaks;
 mod listening;
 mod logs;
+mod mail;
 mod moving;
 mod packaging;
 mod pages;

@@ -113,6 +113,8 @@ fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt]) -> AttemptFilte
         event: row.as_ref().and_then(|row| dice.maybe(&[row.event_id])),
         resource: row.as_ref().and_then(|_| dice.maybe(&RESOURCES).map(str::to_owned)),
         delivery: row.as_ref().and_then(|row| dice.maybe(&[row.delivery_id])),
+        error: None,
+        contains: None,
         since: dice.maybe(&times),
         until: dice.maybe(&times),
         q: dice.maybe(&["o", "TWO", "b.c", "%", "r-1"]).map(str::to_owned),

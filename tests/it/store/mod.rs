@@ -14,6 +14,7 @@ mod invariants;
 mod jobs;
 mod log;
 mod log_deliveries;
+mod log_search;
 mod moving;
 mod overview;
 mod queue;
@@ -146,6 +147,7 @@ pub(crate) fn answered(status: u16, at: Timestamp) -> Outcome {
         }),
         failure: (!(200..300).contains(&status)).then_some(failure),
         not_before: None,
+        route: None,
         is_final: false,
     }
 }

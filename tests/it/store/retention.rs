@@ -1,5 +1,7 @@
 //! Retention: what goes, what stays, and that a walk in steps of any size comes to the same.
 
+use postrider::store::StepLimit;
+
 use super::*;
 
 const DAY: i64 = 86_400_000;
@@ -7,7 +9,7 @@ const DAY: i64 = 86_400_000;
 async fn sweep_log(world: &World, before: Timestamp, limit: u32) -> u64 {
     let (mut after, mut removed) = (0, 0);
     loop {
-        let step = world.store.retention_attempts(after, before, limit).await.unwrap();
+        let step = world.store.retention_attempts(after, before, StepLimit::rows(limit)).await.unwrap();
         removed += step.removed;
         match step.next {
             Some(next) => after = next,
@@ -19,7 +21,8 @@ async fn sweep_log(world: &World, before: Timestamp, limit: u32) -> u64 {
 async fn sweep_events(world: &World, before: Timestamp, limit: u32) -> u64 {
     let (mut after, mut removed) = (0, 0);
     loop {
-        let step = world.store.retention_events(world.app, after, before, limit).await.unwrap();
+        let limit = StepLimit::rows(limit);
+        let step = world.store.retention_events(Some(world.app), after, before, limit).await.unwrap();
         removed += step.removed;
         match step.next {
             Some(next) => after = next,
@@ -104,8 +107,8 @@ async fn a_key_stands_for_its_event_for_as_long_as_it_is_remembered() {
     let again = world.take(vec![keyed()], now().plus_ms(2)).await.remove(0);
     assert_eq!(again.event.id, first.event.id);
     assert_eq!(events(&world).await, []);
-    assert_eq!(world.store.retention_keys(now().plus_ms(-1), 250).await.unwrap().removed, 0);
-    assert_eq!(world.store.retention_keys(now(), 250).await.unwrap().removed, 1);
+    assert_eq!(world.store.retention_keys(now().plus_ms(-1), StepLimit::rows(250)).await.unwrap().removed, 0);
+    assert_eq!(world.store.retention_keys(now(), StepLimit::rows(250)).await.unwrap().removed, 1);
     assert_eq!(world.store.event_get(world.app, first.event.id).await.unwrap(), None);
 }
 
@@ -119,7 +122,7 @@ async fn minutes_go_and_hours_stay() {
         world.finish(taken[0].queued[0].attempt_id, answered(200, at)).await;
     }
     let (mut after, mut removed) = (0, 0);
-    while let SweepStep { removed: gone, next: Some(next) } =
+    while let SweepStep { removed: gone, next: Some(next), .. } =
         world.store.retention_minutes(after, now().plus_ms(3 * 60_000), 2).await.unwrap()
     {
         (after, removed) = (next, removed + gone);

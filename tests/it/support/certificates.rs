@@ -93,6 +93,13 @@ impl Authority {
         (server_config(certificate.der().clone(), &key), certificate.pem())
     }
 
+    /// A good certificate for these names and addresses, and its key, as files have them (PEM).
+    pub(crate) fn files(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().expect("the operating system gives randomness");
+        let certificate = params(names).signed_by(&key, &self.0).expect("the parameters are complete");
+        (certificate.pem(), key.serialize_pem())
+    }
+
     fn issue(&self, params: CertificateParams) -> ServerConfig {
         let key = KeyPair::generate().expect("the operating system gives randomness");
         let certificate = params.signed_by(&key, &self.0).expect("the parameters are complete");

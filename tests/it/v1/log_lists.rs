@@ -307,3 +307,53 @@ async fn a_pending_delivery_shows_how_its_last_attempt_ended() {
     let detail = app.get(&format!("/v1/webhooks/deliveries/{}", attempts[1]["id"])).await.attributes();
     assert!(names.iter().all(|name| detail.get(name).is_none()), "{detail}");
 }
+
+#[tokio::test]
+async fn texts_are_searched_row_by_row_and_the_page_says_how_far() {
+    let log = log().await;
+    assert_eq!(log.found("error=REFUSED").await, [Y]);
+    assert_eq!(log.found("error=http&sort=-created_at").await, [X2, X1]);
+    assert_eq!(log.found("view=deliveries&error=http").await, [X2]);
+    assert_eq!(log.found("contains=1&event_type=license.*").await, [LATE, ASSIGNED]);
+    assert_eq!(log.found("contains=nothing").await, [""; 0]);
+    let page = log.app.get("/v1/webhooks/deliveries?error=http&per_page=1").await.json();
+    let meta = &page["meta"];
+    assert_eq!((&meta["complete"], meta.get("total")), (&json!(false), None), "{meta}");
+    assert_eq!(page["links"]["prev"], Value::Null);
+    let page = log.app.get(page["links"]["next"].as_str().unwrap()).await.json();
+    assert_eq!((page["data"].as_array().unwrap().len(), &page["meta"]["complete"]), (1, &json!(true)));
+    assert!(page["meta"]["scanned"].as_u64().unwrap() >= 1 && page["links"]["next"].is_null());
+    let events = log.app.get("/v1/events?contains=1&event_type=license.*").await.json();
+    assert_eq!((events["data"].as_array().unwrap().len(), &events["meta"]["complete"]), (2, &json!(true)));
+    let export = log.app.get("/v1/webhooks/deliveries/export?format=jsonl&error=http").await;
+    assert_eq!(export.text.lines().count(), 2);
+
+    for list in ["/v1/webhooks/deliveries", "/v1/webhooks/deliveries/export?format=csv&", "/v1/events"] {
+        let of = |query: &str| format!("{list}{}{query}", if list.ends_with('&') { "" } else { "?" });
+        assert_invalid(&log.app.get(&of("contains=")).await, vec!["contains"]);
+        if list == "/v1/events" {
+            assert_invalid(&log.app.get(&of("contains=1&page=2")).await, vec!["page"]);
+            continue;
+        }
+        assert_invalid(&log.app.get(&of("error=")).await, vec!["error"]);
+        assert_invalid(&log.app.get(&of("error=x&sort=status")).await, vec!["sort"]);
+        assert_invalid(&log.app.get(&of("contains=x&sort=created_at")).await, vec!["sort"]);
+    }
+    assert_invalid(&log.app.get("/v1/webhooks/deliveries?error=x&page=2").await, vec!["page"]);
+    assert_invalid(&log.app.get("/v1/webhooks/deliveries/stream?contains=x").await, vec!["contains"]);
+}
+
+#[tokio::test]
+async fn payloads_are_searched_only_with_the_scope_to_read_them() {
+    let log = log().await;
+    let key = log.app.key("webhooks:read,webhooks:write", None).await;
+    let get = async |path: &str| send(log.app.request_as(&key, Method::GET, path)).await.status;
+    assert_eq!(get("/v1/webhooks/deliveries?contains=1").await, 403);
+    assert_eq!(get("/v1/webhooks/deliveries/export?format=csv&contains=1").await, 403);
+    assert_eq!(get("/v1/webhooks/deliveries?error=1").await, 200);
+    let filter = |filter: Value| json!({ "filter": filter, "dry_run": true });
+    let retry = "/v1/webhooks/deliveries/retry";
+    assert_invalid(&log.app.post(retry, filter(json!({ "contains": "x" }))).await, vec!["/filter/contains"]);
+    let job = log.app.post(retry, filter(json!({ "error": "REFUSED" }))).await.expect(202);
+    assert_eq!(job["data"]["attributes"]["matched"], 1);
+}

@@ -112,6 +112,7 @@ impl Lane {
             arrived: Vec::new(),
             due_at: None,
             not_before: None,
+            route: None,
             timer_at: None,
             in_flight: 0,
             bulk_in_flight: 0,

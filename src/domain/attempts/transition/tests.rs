@@ -23,6 +23,7 @@ fn answered(status: u16) -> Outcome {
         response: Some(Response { status, headers: Headers::default(), body: vec![], body_truncated: false }),
         failure: (!ok).then_some(failure),
         not_before: None,
+        route: None,
         is_final: false,
     }
 }

@@ -84,6 +84,8 @@ pub struct EndpointAttributes {
     pub timeout: Option<String>,
     /// Requests a second; null = no limit.
     pub rate_limit: Option<u32>,
+    /// An e-mail address or an `http` or `https` URL that gets the alerts about this webhook, too.
+    pub contact: Option<String>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
     /// While it is on hold: why, and until when. Its deliveries stay pending meanwhile, and only probes are sent.
@@ -233,6 +235,7 @@ impl EndpointResource {
                     .map(|schedule| schedule.waits().iter().map(ToString::to_string).collect()),
                 timeout: s.timeout.as_ref().map(ToString::to_string),
                 rate_limit: s.rate_limit,
+                contact: s.contact.clone(),
                 consecutive_failures: endpoint.consecutive_failures,
                 hold: HoldAttributes::of(standing),
                 missed: None,
@@ -288,6 +291,10 @@ pub struct EndpointBody {
     timeout: Option<String>,
     /// Requests a second, 1 to 10,000; null = no limit.
     rate_limit: Option<u32>,
+    /// An e-mail address (up to 320 characters) or an `http` or `https` URL (up to 2,048) that gets the alerts about
+    /// this webhook, too; null = none.
+    #[oai(validator(max_length = 2048))]
+    contact: Option<String>,
     /// `active` (also clears the failure counter), `paused` or `disabled`.
     status: Option<String>,
 }

@@ -58,6 +58,8 @@ enum Change {
     Newest { endpoint: EndpointRow, ms: u32, by: i64 },
     /// An attempt sent at that time has ended.
     Sent { endpoint: EndpointRow, at: Timestamp, counts: Sent },
+    /// A delivery became exhausted at that time, whether it was sent or not.
+    Exhausted { endpoint: EndpointRow, at: Timestamp },
     /// Something that the endpoint's record keeps.
     Recorded { endpoint: EndpointRow, record: Box<Record> },
     /// A client posted an event of this type.
@@ -164,6 +166,7 @@ impl Counts {
         let ms = outcome.response_time_ms;
         if exhausted {
             self.changes.push(Change::Failed { endpoint, begun_at, by: 1 });
+            self.changes.push(Change::Exhausted { endpoint, at: outcome.finished_at });
         }
         if let Some(ms) = ms.filter(|_| delivered || exhausted) {
             self.changes.push(Change::Newest { endpoint, ms, by: 1 });
@@ -304,6 +307,7 @@ impl Sums {
                 *self.total_times.entry((endpoint, bucket_of(ms.into()))).or_default() += by;
             }
             Change::Sent { endpoint, at, counts } => self.sent(endpoint, at, counts),
+            Change::Exhausted { endpoint, at } => self.slot(endpoint, at).ended_exhausted += 1,
             Change::Recorded { endpoint, record } => {
                 let total = self.totals.entry(endpoint).or_default();
                 total.record = std::mem::take(&mut total.record).merge(*record);
@@ -361,6 +365,7 @@ impl Sums {
             hour.deliveries += sums.deliveries;
             hour.failed_deliveries += sums.failed_deliveries;
             hour.response_count += sums.response_count;
+            hour.ended_exhausted += sums.ended_exhausted;
         }
         for ((endpoint, minute, bucket), count) in &self.minute_times {
             *hour_times.entry((*endpoint, minute.div_euclid(60), *bucket)).or_default() += count;

@@ -1,4 +1,4 @@
-//! Metrics of storage. Kept in memory; nothing is decided by them.
+//! Metrics of storage, kept in memory. Only the pace of retention depends on them.
 
 use crate::host::meter::{Counter, Gauge, Histogram};
 
@@ -21,6 +21,8 @@ pub struct StoreMeters {
     pub group_size: Histogram,
     /// How long a commit takes, shown in seconds.
     pub commit: Histogram,
+    /// Microseconds in which the writer was not idle.
+    pub busy: Counter,
 }
 
 impl Default for StoreMeters {
@@ -30,6 +32,7 @@ impl Default for StoreMeters {
             queue_depth: Gauge::default(),
             group_size: Histogram::new(GROUP_SIZES, 1),
             commit: Histogram::new(COMMIT_US, 1_000_000),
+            busy: Counter::default(),
         }
     }
 }

@@ -31,7 +31,9 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0017_health.sql")),
     M::up(include_str!("migrations/0018_sources.sql")),
     M::up(include_str!("migrations/0019_filters.sql")),
-    M::up(include_str!("migrations/0020_requests.sql")),
+    M::up(include_str!("migrations/0020_routes.sql")),
+    M::up(include_str!("migrations/0021_requests.sql")),
+    M::up(include_str!("migrations/0022_alerts.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

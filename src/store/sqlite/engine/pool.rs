@@ -4,6 +4,7 @@
 //! Caches are small on purpose: the operating system caches the file as well, and the program should
 //! be idle in a few megabytes. The pool holds no connection that is not needed.
 
+use crate::domain::network::without_address;
 use crate::domain::values::fold::fold;
 use std::path::Path;
 use std::time::Duration;
@@ -104,6 +105,12 @@ fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
     conn.create_scalar_function("text_contains", 2, flags, |context| {
         let part = context.get_raw(1).as_str().unwrap_or_default();
         Ok(context.get_raw(0).as_str().is_ok_and(|text| fold(text).contains(part)))
+    })?;
+    // The same of an error's message, as callers see it who may not see addresses.
+    conn.create_scalar_function("shown_contains", 2, flags, |context| {
+        let part = context.get_raw(1).as_str().unwrap_or_default();
+        let shown = |text: &str| fold(without_address(text).as_deref().unwrap_or(text)).contains(part);
+        Ok(context.get_raw(0).as_str().is_ok_and(shown))
     })
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct SlotSums {
     pub(crate) deliveries: i64,
     pub(crate) failed_deliveries: i64,
     pub(crate) response_count: i64,
+    pub(crate) ended_exhausted: i64,
 }
 
 macro_rules! slots {
@@ -27,7 +28,8 @@ macro_rules! slots {
             " (endpoint, ",
             $unit,
             ", delivered, exhausted, failed_attempts, response_ms_sum, deliveries, failed_deliveries, \
-             response_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (endpoint, ",
+             response_count, ended_exhausted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT (endpoint, ",
             $unit,
             ") DO UPDATE SET delivered = delivered + excluded.delivered, \
              exhausted = exhausted + excluded.exhausted, \
@@ -35,7 +37,8 @@ macro_rules! slots {
              response_ms_sum = response_ms_sum + excluded.response_ms_sum, \
              deliveries = deliveries + excluded.deliveries, \
              failed_deliveries = failed_deliveries + excluded.failed_deliveries, \
-             response_count = response_count + excluded.response_count"
+             response_count = response_count + excluded.response_count, \
+             ended_exhausted = ended_exhausted + excluded.ended_exhausted"
         )
     };
 }
@@ -59,7 +62,8 @@ pub(crate) fn write(
             s.response_ms_sum,
             s.deliveries,
             s.failed_deliveries,
-            s.response_count
+            s.response_count,
+            s.ended_exhausted
         ])?;
     }
     Ok(())

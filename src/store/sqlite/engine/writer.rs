@@ -114,6 +114,7 @@ pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: W
             next = if group.len() < group_max { inbox.try_recv().ok() } else { None };
         }
         is_crowded = (CROWD..group_max).contains(&group.len());
+        let begun = tokio::time::Instant::now();
         let trouble = writer.checkpointer.look();
         writer.look_at_disk(trouble);
         if !group.is_empty() && !writer.is_broken {
@@ -124,6 +125,7 @@ pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: W
         if checkpoint {
             writer.checkpointer.begin(WAL_PAGES.get());
         }
+        writer.meters.busy.inc_by(begun.elapsed().as_micros() as u64);
         if writer.is_broken {
             broken.cancel();
             return writer.refuse(group, inbox);

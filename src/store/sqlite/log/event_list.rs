@@ -84,7 +84,7 @@ impl EventStream {
     }
 
     /// The newest ids.
-    fn ids(
+    pub(crate) fn ids(
         &self,
         conn: &Connection,
         app: AppRow,
@@ -108,7 +108,11 @@ pub(crate) const ROW: &str = "SELECT v.id, v.uid, y.name, v.resource_id, v.deliv
      FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.id = ?1";
 
 /// The streams that a filter lets through; no event is in two of them.
-fn streams(conn: &Connection, app: AppRow, wanted: &EventFilter) -> rusqlite::Result<Vec<EventStream>> {
+pub(crate) fn streams(
+    conn: &Connection,
+    app: AppRow,
+    wanted: &EventFilter,
+) -> rusqlite::Result<Vec<EventStream>> {
     let asked = match &wanted.event_type {
         Some(names) => Some(filter::types(conn, app, names)?),
         None => None,
@@ -148,6 +152,22 @@ fn streams(conn: &Connection, app: AppRow, wanted: &EventFilter) -> rusqlite::Re
     Ok(streams)
 }
 
+/// The range of time that a filter means.
+pub(crate) fn range_of(wanted: &EventFilter) -> TimeRange {
+    TimeRange {
+        since: wanted.since.map_or(i64::MIN, |since| since.as_millis()),
+        until: wanted.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
+    }
+}
+
+/// The ids that events of a range can have, ascending; `bits` is the size of a zone as a power of two.
+pub(crate) fn spans_of(conn: &Connection, range: TimeRange, bits: u32) -> rusqlite::Result<Vec<IdRange>> {
+    match range {
+        TimeRange::ALL => Ok(vec![IdRange::ALL]),
+        _ => Ok(Zones::load(conn, EVENTS, bits)?.spans(range)),
+    }
+}
+
 /// A page of the list; `bits` is the size of a zone as a power of two.
 pub(crate) fn list(
     conn: &Connection,
@@ -157,14 +177,8 @@ pub(crate) fn list(
     bits: u32,
 ) -> rusqlite::Result<Page<Event, i64>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(empty()) };
-    let range = TimeRange {
-        since: wanted.since.map_or(i64::MIN, |since| since.as_millis()),
-        until: wanted.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
-    };
-    let spans = match range {
-        TimeRange::ALL => vec![IdRange::ALL],
-        _ => Zones::load(conn, EVENTS, bits)?.spans(range),
-    };
+    let range = range_of(wanted);
+    let spans = spans_of(conn, range, bits)?;
     let (below, offset) = match page.start {
         Start::Page(number) => (i64::MAX, skipped(number, page.per_page)),
         Start::After(id) => (id.saturating_sub(1), 0),

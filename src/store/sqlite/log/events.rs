@@ -12,14 +12,15 @@ use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::zones::ZONE_BITS;
 use crate::store::sqlite::engine::{cache, command, rows};
-use crate::store::sqlite::log::event_list;
+use crate::store::sqlite::log::search::Budget;
+use crate::store::sqlite::log::{event_list, search};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::{event, take, take_batch};
 use crate::store::sqlite::queue::filters;
 use crate::store::sqlite::queue::filters::Verdicts;
 use crate::store::{
-    EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, Start,
-    TOTAL_CAP, Taken,
+    EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, SearchPage,
+    Start, TOTAL_CAP, Taken,
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -140,6 +141,16 @@ impl EventStore for SqliteStore {
         page: PageRequest<i64>,
     ) -> Result<Page<Event, i64>> {
         self.read("listing events", move |conn| event_list::list(conn, app, &filter, &page, ZONE_BITS)).await
+    }
+
+    async fn event_search(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: PageRequest<i64>,
+    ) -> Result<SearchPage<Event, i64>> {
+        self.read("searching events", move |conn| search::events(conn, app, &filter, &page, Budget::USUAL))
+            .await
     }
 
     async fn event_type_list(

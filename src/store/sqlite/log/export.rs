@@ -9,13 +9,20 @@ use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
+use crate::store::sqlite::log::search;
+use crate::store::sqlite::log::search::Budget;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{
-    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore, Result, Sort, SortField, View,
+    AttemptFilter, EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore, PageRequest, Result, Sort,
+    SortField, Start, View,
 };
 
 fn count(conn: &Connection, app: AppId, filter: &AttemptFilter, cap: u64) -> rusqlite::Result<u64> {
+    // Only reading all of it would tell.
+    if filter.reads_rows() {
+        return Ok(0);
+    }
     let Some(app) = cache::app_row(conn, app)? else { return Ok(0) };
     match Plan::of(conn, app, filter, Bounds::USUAL)? {
         Some(plan) => plan.count(conn, cap),
@@ -31,6 +38,9 @@ fn page(
     mut from: ExportPosition,
     limit: usize,
 ) -> rusqlite::Result<ExportPage> {
+    if filter.reads_rows() {
+        return search_page(conn, app, filter, from, limit);
+    }
     let end = ExportPage { rows: vec![], next: None };
     let Some(app) = cache::app_row(conn, app)? else { return Ok(end) };
     let Some(wanted) = Wanted::of(conn, app, filter)? else { return Ok(end) };
@@ -53,6 +63,21 @@ fn page(
     }
     let is_end = from.is_last && from.ahead.is_empty();
     Ok(ExportPage { rows, next: (!is_end).then_some(from) })
+}
+
+/// A page of a filter that reads rows one by one.
+fn search_page(
+    conn: &Connection,
+    app: AppId,
+    filter: &AttemptFilter,
+    from: ExportPosition,
+    limit: usize,
+) -> rusqlite::Result<ExportPage> {
+    let start = from.after.map_or(Start::Page(1), Start::After);
+    let page = PageRequest { start, per_page: u32::try_from(limit).unwrap_or(u32::MAX) };
+    let found = search::attempts(conn, app, filter, &page, Budget::USUAL, Bounds::USUAL)?;
+    let next = found.next.map(|key| ExportPosition { after: Some(key), ..ExportPosition::default() });
+    Ok(ExportPage { rows: found.rows, next })
 }
 
 /// The row that stands for what was found: a delivery may have a newer attempt by now.

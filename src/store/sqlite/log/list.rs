@@ -1,20 +1,24 @@
 //! The delivery log: its lists and details.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::domain::access::activity::Activity;
-use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response};
+use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response, Route, Timings};
 use crate::domain::{AppId, AttemptId, Timestamp};
 use crate::store::sqlite::engine::cache;
+use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
+use crate::store::sqlite::log::search;
+use crate::store::sqlite::log::search::Budget;
 use crate::store::sqlite::queue::{attempts, header_text, header_values, manual};
 use crate::store::{
-    AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, Sort, Start, TOTAL_CAP, TestDelivery,
+    AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, SearchPage, Sort, Start, TOTAL_CAP,
+    TestDelivery,
 };
 
 pub(crate) fn list(
@@ -44,7 +48,7 @@ pub(crate) fn list(
 fn detail(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Option<AttemptDetail>> {
     let Some(row) = attempts::of_app(conn, app, id)? else { return Ok(None) };
     let attempt = attempts::list_row(conn, id)?;
-    let (mut request, response) = exchange(conn, id, attempt.response_status)?.unwrap_or_default();
+    let (mut request, response, route) = exchange(conn, id, attempt.response_status)?.unwrap_or_default();
     let mut request_body = None;
     if let Some(request) = &mut request {
         // What retention has taken is not shown as it was sent, either.
@@ -53,17 +57,18 @@ fn detail(conn: &Connection, app: AppId, id: AttemptId) -> rusqlite::Result<Opti
         request_body = request.body.clone().or(payload);
     }
     let attempts = attempts::of_delivery(conn, row.delivery())?;
-    Ok(Some(AttemptDetail { attempt, request, request_body, response, attempts }))
+    Ok(Some(AttemptDetail { attempt, request, request_body, response, route, attempts }))
 }
 
-type Exchange = (Option<Request>, Option<Response>);
+type Exchange = (Option<Request>, Option<Response>, Option<Route>);
 
 /// What was sent and what came back, as far as it was stored.
 fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::Result<Option<Exchange>> {
     let headers = |text: Option<String>| text.as_deref().map(header_text::read).transpose();
     conn.prepare_cached(
         "SELECT request_method, request_url, request_headers, request_body, response_headers, response_body, \
-         response_truncated FROM attempt_details WHERE attempt = ?1",
+         response_truncated, remote_address, dns_ms, connect_ms, tls_ms, first_byte_ms \
+         FROM attempt_details WHERE attempt = ?1",
     )?
     .query_row([id], |row| {
         let request = match row.get("request_url")? {
@@ -84,9 +89,23 @@ fn exchange(conn: &Connection, id: AttemptId, status: Option<u16>) -> rusqlite::
                 body_truncated: row.get::<_, Option<bool>>("response_truncated")?.unwrap_or_default(),
             }),
         };
-        Ok((request, response))
+        Ok((request, response, route(row)?))
     })
     .optional()
+}
+
+/// Where the request went; rows of earlier versions do not tell.
+fn route(row: &Row<'_>) -> rusqlite::Result<Option<Route>> {
+    let timings = Timings {
+        dns_ms: row.get("dns_ms")?,
+        connect_ms: row.get("connect_ms")?,
+        tls_ms: row.get("tls_ms")?,
+        first_byte_ms: row.get("first_byte_ms")?,
+    };
+    let address: Option<String> = row.get("remote_address")?;
+    let remote_address = address.map(|text| text.parse().map_err(|_| fault("a kept address does not read")));
+    let route = Route { remote_address: remote_address.transpose()?, timings };
+    Ok(Some(route).filter(|route| *route != Route::default()))
 }
 
 fn payload(conn: &Connection, event: EventRow) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -103,6 +122,18 @@ impl LogStore for SqliteStore {
         page: PageRequest<LogKey>,
     ) -> Result<Page<Attempt, LogKey>> {
         self.read("reading the log", move |conn| list(conn, app, &filter, sort, &page, Bounds::USUAL)).await
+    }
+
+    async fn attempt_search(
+        &self,
+        app: AppId,
+        filter: AttemptFilter,
+        page: PageRequest<LogKey>,
+    ) -> Result<SearchPage<Attempt, LogKey>> {
+        self.read("searching the log", move |conn| {
+            search::attempts(conn, app, &filter, &page, Budget::USUAL, Bounds::USUAL)
+        })
+        .await
     }
 
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>> {

@@ -2,6 +2,7 @@
 //!
 //! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`] says what an index
 //!   covers, [`walk`] reads it, [`merge`] joins several streams in order, [`named`] has the rows that an id names.
+//! * [`search`]: texts that are in no index, in bounded steps.
 //! * [`event_list`], [`events`]: the list of events, and single ones.
 //! * [`export`], [`live`], [`recent`]: other ways to read the log.
 //! * [`sources`]: sources and the inbound log.
@@ -20,6 +21,7 @@ pub(super) mod named;
 pub(super) mod overview;
 pub(super) mod plan;
 pub(super) mod recent;
+pub(super) mod search;
 pub(super) mod sources;
 pub(super) mod statistics;
 pub(super) mod walk;

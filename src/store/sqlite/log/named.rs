@@ -76,6 +76,10 @@ impl NamedRow {
         })
     }
 
+    pub(crate) fn delivery(&self) -> i64 {
+        self.delivery
+    }
+
     /// What the row is sorted by.
     pub(crate) fn value(&self, field: SortField) -> Option<i64> {
         match field {

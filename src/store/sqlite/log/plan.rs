@@ -162,6 +162,8 @@ struct Selection {
     response_status: Option<StatusFilter>,
     error_kind: Option<ErrorKind>,
     trigger: Option<Trigger>,
+    /// Only rows with an error.
+    has_error: bool,
 }
 
 impl Selection {
@@ -179,7 +181,10 @@ impl Selection {
             (Some(StatusFilter::Exactly(wanted)), Some(status)) => status == i64::from(wanted),
             (Some(StatusFilter::Class(wanted)), Some(status)) => status / 100 == i64::from(wanted),
         };
-        let error = || self.error_kind.is_none() || self.error_kind == error_kind;
+        let error = || {
+            (self.error_kind.is_none() || self.error_kind == error_kind)
+                && (!self.has_error || error_kind.is_some())
+        };
         let trigger = || self.trigger.is_none() || self.trigger == class.trigger();
         (!of_deliveries || class.is_newest()) && status() && response() && error() && trigger()
     }
@@ -229,6 +234,7 @@ impl Plan {
             response_status: filter.response_status,
             error_kind: filter.error_kind,
             trigger: filter.trigger,
+            has_error: filter.error.is_some(),
         };
         let streams = Default::default();
         Ok(Some(Plan { parts, named, endpoint, kinds, selection, range, bounds, streams }))

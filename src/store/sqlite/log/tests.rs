@@ -437,7 +437,7 @@ fn the_list_of_events_finds_what_it_should_on_logs_in_disorder() {
             .collect::<rusqlite::Result<Vec<(i64, EventId, EventType, Timestamp, Option<String>)>>>()
             .unwrap();
         for AttemptFilter { event_type, resource, since, until, q, .. } in filters(&world) {
-            let filter = EventFilter { event_type, resource, since, until, q };
+            let filter = EventFilter { event_type, resource, since, until, q, contains: None };
             let is_meant =
                 |(_, id, kind, at, about): &(i64, EventId, EventType, Timestamp, Option<String>)| {
                     filter.event_type.as_ref().is_none_or(|name| match name {

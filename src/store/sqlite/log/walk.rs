@@ -1,6 +1,6 @@
 //! Reads the streams of a [`plan`](crate::store::sqlite::log::plan): by id, or in the order of a column.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::store::sqlite::engine::zones::IdRange;
 use crate::store::sqlite::log::plan::{Scope, Stream};
@@ -78,6 +78,20 @@ pub(crate) fn walk(
         }
     }
     Ok(false)
+}
+
+/// The ids and values of a stream's rows that have a value from `least` to `most`.
+pub(crate) fn column_rows(
+    conn: &Connection,
+    stream: Stream,
+    column: Column,
+    least: i64,
+    most: i64,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let [scope, class] = stream.lead();
+    conn.prepare_cached(&column_sql(stream.scope, column, true, false))?
+        .query_map(params![scope, class, least, most], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// Rows of a class in the order of a column: those with a value in a range, or those with one value

@@ -2,20 +2,24 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
 
-use crate::domain::alert::{AlertTarget, AlertTry, Told};
-use crate::domain::{Activity, AlertKind, AlertTargetId};
+use crate::domain::alert::{AlertTarget, AlertTry, Smtp, SmtpTls, Told};
+use crate::domain::{Activity, AlertKind, AlertTargetId, EndpointId, Timestamp};
+use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::read_span;
+use crate::store::sqlite::engine::records;
+use crate::store::sqlite::engine::rows::{self, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
-use crate::store::{AlertStore, EndpointTrouble, Result};
+use crate::store::{AlertStore, LocalFailures, Result, WatchedEndpoint};
 
 const COLUMNS: &str = "uid, name, form, url, host, token, kinds, queue_age, disk_free_mib, enabled, created_at, \
-     updated_at, tried_at, tried_kind, tried_error";
+     updated_at, tried_at, tried_kind, tried_error, smtp, silent_after";
 
 fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
-    let (kinds, queue_age): (String, String) = (row.get(6)?, row.get(7)?);
+    let (kinds, queue_age, silent_after): (String, String, String) = (row.get(6)?, row.get(7)?, row.get(16)?);
+    let smtp: Option<String> = row.get(15)?;
     let kinds = kinds.split_ascii_whitespace().map(|kind| {
         AlertKind::parse(kind).ok_or_else(|| fault(format!("{kind:?} in the database is no kind of alert")))
     });
@@ -30,8 +34,10 @@ fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
         url: row.get(3)?,
         host: row.get(4)?,
         token: row.get(5)?,
+        smtp: smtp.as_deref().map(read_smtp).transpose()?,
         kinds: kinds.collect::<rusqlite::Result<_>>()?,
         queue_age: read_span(&queue_age)?,
+        silent_after: read_span(&silent_after)?,
         disk_free_mib: row.get(8)?,
         is_enabled: row.get(9)?,
         created_at: row.get(10)?,
@@ -50,11 +56,35 @@ fn write_kinds(kinds: &[AlertKind]) -> String {
     kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ")
 }
 
+/// The mail server of a target, as its column has it.
+#[derive(Serialize, Deserialize)]
+struct SmtpText {
+    host: String,
+    port: u16,
+    tls: String,
+    user: Option<String>,
+    from: String,
+    to: Vec<String>,
+}
+
+fn write_smtp(smtp: &Smtp) -> String {
+    let Smtp { host, port, tls, user, from, to } = smtp.clone();
+    let text = SmtpText { host, port, tls: tls.as_str().to_owned(), user, from, to };
+    serde_json::to_string(&text).expect("texts and numbers are JSON")
+}
+
+fn read_smtp(text: &str) -> rusqlite::Result<Smtp> {
+    let wrong = || fault("the mail server of an alert target does not read");
+    let SmtpText { host, port, tls, user, from, to } = serde_json::from_str(text).map_err(|_| wrong())?;
+    Ok(Smtp { host, port, tls: SmtpTls::parse(&tls).ok_or_else(wrong)?, user, from, to })
+}
+
 fn insert(conn: &Connection, t: &AlertTarget, max: u32) -> rusqlite::Result<bool> {
     let made = conn.execute(
         "INSERT INTO alert_targets (uid, name, form, url, host, token, kinds, queue_age, disk_free_mib, \
-         enabled, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
-         WHERE (SELECT count(*) FROM alert_targets) < ?13",
+         enabled, created_at, updated_at, smtp, silent_after) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 \
+         WHERE (SELECT count(*) FROM alert_targets) < ?15",
         params![
             t.id,
             t.name,
@@ -68,6 +98,8 @@ fn insert(conn: &Connection, t: &AlertTarget, max: u32) -> rusqlite::Result<bool
             t.is_enabled,
             t.created_at,
             t.updated_at,
+            t.smtp.as_ref().map(write_smtp),
+            t.silent_after.to_string(),
             max
         ],
     )?;
@@ -77,7 +109,8 @@ fn insert(conn: &Connection, t: &AlertTarget, max: u32) -> rusqlite::Result<bool
 pub(crate) fn update(conn: &Connection, t: &AlertTarget) -> rusqlite::Result<bool> {
     let changed = conn.execute(
         "UPDATE alert_targets SET name = ?2, form = ?3, url = ?4, host = ?5, token = ?6, kinds = ?7, \
-         queue_age = ?8, disk_free_mib = ?9, enabled = ?10, updated_at = ?11 WHERE uid = ?1",
+         queue_age = ?8, disk_free_mib = ?9, enabled = ?10, updated_at = ?11, smtp = ?12, silent_after = ?13 \
+         WHERE uid = ?1",
         params![
             t.id,
             t.name,
@@ -89,7 +122,9 @@ pub(crate) fn update(conn: &Connection, t: &AlertTarget) -> rusqlite::Result<boo
             t.queue_age.to_string(),
             t.disk_free_mib,
             t.is_enabled,
-            t.updated_at
+            t.updated_at,
+            t.smtp.as_ref().map(write_smtp),
+            t.silent_after.to_string()
         ],
     )?;
     Ok(changed == 1)
@@ -105,35 +140,85 @@ fn tried(
                RETURNING id";
     let row: Option<i64> =
         conn.query_row(sql, params![id, tried.at, tried.kind, tried.error], |row| row.get(0)).optional()?;
-    if let (Some(row), Some(told)) = (row, told) {
+    let Some(row) = row else { return tell_contact(conn, id, told) };
+    if let Some(told) = told {
         conn.execute(
             "INSERT OR REPLACE INTO alerts_told (target, kind, subject, mark, told_at) \
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![row, told.kind, told.subject, told.mark, told.at],
         )?;
     }
+    Ok(true)
+}
+
+/// Notes what was told to the contact of an endpoint; `false` when there is no such endpoint.
+fn tell_contact(conn: &Connection, id: AlertTargetId, told: Option<&Told>) -> rusqlite::Result<bool> {
+    let sql = "SELECT id FROM endpoints WHERE uid = ?1 AND deleted_at IS NULL";
+    let row: Option<i64> = conn.query_row(sql, [id], |row| row.get(0)).optional()?;
+    if let (Some(row), Some(told)) = (row, told) {
+        conn.execute(
+            "INSERT OR REPLACE INTO contacts_told (endpoint, kind, mark, told_at) VALUES (?1, ?2, ?3, ?4)",
+            params![row, told.kind, told.mark, told.at],
+        )?;
+    }
     Ok(row.is_some())
 }
 
-/// Few servers have so many endpoints that looking at each of them once a minute would be felt.
-pub(crate) const TROUBLES: &str = "SELECT p.uid, a.uid, a.name, p.name, p.url, p.status, p.status_reason, \
-     p.disabled_at, p.consecutive_failures FROM endpoints p CROSS JOIN apps a ON a.id = p.app \
-     WHERE p.deleted_at IS NULL AND CASE p.status \
-     WHEN 'disabled' THEN p.status_reason IS NOT NULL AND p.disabled_at IS NOT NULL \
-     WHEN 'active' THEN p.consecutive_failures >= ?1 ELSE 0 END ORDER BY p.id";
+/// What was told to contacts: a digest has no subject, all else is about their endpoint.
+fn told_to_contacts(conn: &Connection) -> rusqlite::Result<Vec<Told>> {
+    conn.prepare_cached(
+        "SELECT p.uid, d.kind, d.mark, d.told_at, p.uid FROM contacts_told d JOIN endpoints p ON p.id = d.endpoint",
+    )?
+    .query_map([], |row| {
+        let (kind, endpoint): (AlertKind, EndpointId) = (row.get(1)?, row.get(4)?);
+        let is_digest = kind == AlertKind::DeliveriesExhausted;
+        let subject = if is_digest { String::new() } else { endpoint.to_string() };
+        Ok(Told { target: row.get(0)?, kind, subject, mark: row.get(2)?, at: row.get(3)? })
+    })?
+    .collect()
+}
 
-fn trouble(row: &Row<'_>) -> rusqlite::Result<EndpointTrouble> {
-    Ok(EndpointTrouble {
+/// Few servers have so many endpoints that looking at each of them once a minute would be felt.
+pub(crate) const WATCHED: &str = "SELECT p.uid, a.uid, a.name, p.name, p.url, p.status, p.status_reason, \
+     p.disabled_at, p.consecutive_failures, p.is_announced, p.hold_reason IS NOT NULL, p.contact, \
+     coalesce(t.record, '') FROM endpoints p CROSS JOIN apps a ON a.id = p.app \
+     LEFT JOIN totals t ON t.endpoint = p.id \
+     WHERE p.deleted_at IS NULL AND (t.record <> '' OR p.status = 'disabled') ORDER BY p.id";
+
+fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
+    let status_reason: Option<String> = row.get(6)?;
+    Ok(WatchedEndpoint {
         id: row.get(0)?,
         app_id: row.get(1)?,
         app_name: row.get(2)?,
         name: row.get(3)?,
         url: row.get(4)?,
         status: row.get(5)?,
-        status_reason: row.get(6)?,
-        disabled_at: row.get(7)?,
+        // A person who disables an endpoint gives no reason.
+        disabled_at: if status_reason.is_some() { row.get(7)? } else { None },
+        status_reason,
         consecutive_failures: row.get(8)?,
+        is_failing: row.get(9)?,
+        is_on_hold: row.get(10)?,
+        contact: row.get(11)?,
+        record: records::read(row.get_ref(12)?.as_str()?)?.kept(),
     })
+}
+
+pub(crate) const EXHAUSTED: &str = "SELECT coalesce(sum(m.ended_exhausted), 0) FROM endpoints p \
+     CROSS JOIN minutes m ON m.endpoint = p.id AND m.minute >= ?2 AND m.minute < ?3 WHERE p.uid = ?1";
+pub(crate) const LOCAL_COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM attempts \
+     WHERE status = 'pending' AND local_since IS NOT NULL LIMIT ?1)";
+pub(crate) const LOCAL_FIRST: &str = "SELECT local_since, coalesce(error_message, '') FROM attempts \
+     WHERE status = 'pending' AND local_since IS NOT NULL ORDER BY local_since LIMIT 1";
+
+fn local_failures(conn: &Connection, cap: u64) -> rusqlite::Result<Option<LocalFailures>> {
+    let first = conn.prepare_cached(LOCAL_FIRST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((since, message)) = first.optional()? else { return Ok(None) };
+    let pending = conn
+        .prepare_cached(LOCAL_COUNT)?
+        .query_row([i64::try_from(cap).unwrap_or(i64::MAX)], |row| rows::count(row, 0))?;
+    Ok(Some(LocalFailures { since, pending, message }))
 }
 
 #[async_trait]
@@ -199,6 +284,22 @@ impl AlertStore for SqliteStore {
         .await
     }
 
+    async fn alert_track(&self, told: Told) -> Result<()> {
+        self.write("tracking an alert", move |tx| {
+            let sql = "SELECT id FROM alert_targets WHERE uid = ?1";
+            let row: Option<i64> = tx.query_row(sql, [told.target], |row| row.get(0)).optional()?;
+            if let Some(row) = row {
+                tx.execute(
+                    "INSERT OR REPLACE INTO alerts_told (target, kind, subject, mark, told_at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![row, told.kind, told.subject, told.mark, told.at],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn alert_told(&self) -> Result<Vec<Told>> {
         self.read("reading what was told", |conn| {
             conn.prepare_cached(
@@ -214,6 +315,7 @@ impl AlertStore for SqliteStore {
                     at: row.get(4)?,
                 })
             })?
+            .chain(told_to_contacts(conn)?.into_iter().map(Ok))
             .collect()
         })
         .await
@@ -225,18 +327,53 @@ impl AlertStore for SqliteStore {
                 "DELETE FROM alerts_told WHERE target = (SELECT id FROM alert_targets WHERE uid = ?1) \
                  AND kind = ?2 AND subject = ?3",
                 params![target, kind, subject],
+            )?;
+            tx.execute(
+                "DELETE FROM contacts_told WHERE endpoint = (SELECT id FROM endpoints WHERE uid = ?1) AND kind = ?2",
+                params![target, kind],
             )
             .map(|_| ())
         })
         .await
     }
 
-    async fn endpoint_troubles(&self, failures: Option<u32>) -> Result<Vec<EndpointTrouble>> {
-        // No counter reaches it.
-        let failures = failures.map_or(i64::MAX, i64::from);
-        self.read("looking for endpoints in trouble", move |conn| {
-            conn.prepare_cached(TROUBLES)?.query_map([failures], trouble)?.collect()
+    async fn watched_endpoints(&self) -> Result<Vec<WatchedEndpoint>> {
+        self.read("looking for endpoints in trouble", |conn| {
+            conn.prepare_cached(WATCHED)?.query_map([], watched)?.collect()
         })
         .await
+    }
+
+    async fn has_contacts(&self) -> Result<bool> {
+        self.read("looking for contacts", |conn| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM endpoints WHERE contact IS NOT NULL)";
+            conn.prepare_cached(sql)?.query_row([], |row| row.get(0))
+        })
+        .await
+    }
+
+    async fn exhausted_counts(
+        &self,
+        endpoints: Vec<EndpointId>,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(EndpointId, u64)>> {
+        self.read("counting exhausted deliveries", move |conn| {
+            let (since, until) = (slot_of(since, MINUTE_MS), slot_of(until, MINUTE_MS));
+            let mut statement = conn.prepare_cached(EXHAUSTED)?;
+            let mut found = Vec::new();
+            for id in endpoints {
+                let count = statement.query_row(params![id, since, until], |row| rows::count(row, 0))?;
+                if count > 0 {
+                    found.push((id, count));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn local_failures(&self, cap: u64) -> Result<Option<LocalFailures>> {
+        self.read("looking for local failures", move |conn| local_failures(conn, cap)).await
     }
 }

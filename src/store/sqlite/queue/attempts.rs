@@ -401,7 +401,7 @@ pub(crate) fn last_error_number(kind: ErrorKind) -> i64 {
 }
 
 /// The message and the time of the attempt before one.
-fn before(conn: &Connection, delivery: AttemptId, id: AttemptId) -> rusqlite::Result<LastOutcome> {
+pub(crate) fn before(conn: &Connection, delivery: AttemptId, id: AttemptId) -> rusqlite::Result<LastOutcome> {
     let read = |row: &Row<'_>| {
         let (error_message, attempted_at) = (row.get(0)?, row.get(1)?);
         Ok(LastOutcome { error_message, attempted_at, ..LastOutcome::default() })

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::bulk_job::Work;
-use crate::domain::filter::{AttemptFilter, StatusFilter, TypeFilter, View};
+use crate::domain::filter::{AttemptFilter, ErrorText, StatusFilter, TypeFilter, View};
 use crate::domain::{AttemptId, AttemptStatus, ErrorKind, Timestamp, Trigger};
 use crate::store::sqlite::engine::error::fault;
 
@@ -24,7 +24,7 @@ struct StoredFilter {
     response_status: Option<StoredStatus>,
     error_kind: Option<String>,
     trigger: Option<String>,
-    // Jobs of earlier versions have none of these four.
+    // Jobs of earlier versions have none of these six.
     #[serde(default)]
     view: Option<String>,
     #[serde(default)]
@@ -33,6 +33,10 @@ struct StoredFilter {
     resource: Option<String>,
     #[serde(default)]
     delivery: Option<i64>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    with_addresses: bool,
     since: Option<i64>,
     until: Option<i64>,
     q: Option<String>,
@@ -100,6 +104,8 @@ fn keep_filter(filter: &AttemptFilter) -> StoredFilter {
         event: filter.event.as_ref().map(ToString::to_string),
         resource: filter.resource.clone(),
         delivery: filter.delivery.map(|id| id.0),
+        error: filter.error.as_ref().map(|error| error.part.clone()),
+        with_addresses: filter.error.as_ref().is_some_and(|error| error.with_addresses),
         since: filter.since.map(Timestamp::as_millis),
         until: filter.until.map(Timestamp::as_millis),
         q: filter.q.clone(),
@@ -121,6 +127,9 @@ fn read_filter(stored: StoredFilter) -> Option<AttemptFilter> {
         event: all(stored.event, |id| id.parse().ok())?,
         resource: stored.resource,
         delivery: stored.delivery.map(AttemptId),
+        error: stored.error.map(|part| ErrorText { part, with_addresses: stored.with_addresses }),
+        // No job has it.
+        contains: None,
         since: stored.since.map(Timestamp::from_millis),
         until: stored.until.map(Timestamp::from_millis),
         q: stored.q,
@@ -157,6 +166,8 @@ mod tests {
             event: Some(EventId::new(now)),
             resource: Some("order \"7\"".to_owned()),
             delivery: Some(AttemptId(7)),
+            error: Some(ErrorText { part: "refused".to_owned(), with_addresses: true }),
+            contains: None,
             since: Some(now),
             until: Some(now.plus_ms(1)),
             q: Some("\"%_ü".to_owned()),

@@ -67,7 +67,8 @@ macro_rules! columns {
 }
 
 columns! {
-    settings: url name description events filter headers request secrets encrypted retry_schedule timeout rate_limit,
+    settings: url name description events filter headers request secrets encrypted retry_schedule timeout rate_limit
+        contact,
     endpoint: status status_reason status_since secret retired_secrets consecutive_failures filter_error updated_at
 }
 
@@ -267,7 +268,7 @@ impl EndpointStore for SqliteStore {
             tx.cache.endpoints_changed();
             let deleted = tx.execute(
                 "UPDATE endpoints SET deleted_at = ?3, updated_at = ?3, secret = x'', \
-                 retired_secrets = '[]', headers = '[]', secrets = NULL \
+                 retired_secrets = '[]', headers = '[]', secrets = NULL, contact = NULL \
                  WHERE uid = ?1 AND app = (SELECT id FROM apps WHERE uid = ?2) AND deleted_at IS NULL",
                 params![id, app, now],
             )? == 1;

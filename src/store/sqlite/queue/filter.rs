@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::EventId;
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::domain::filter::ErrorText;
 use crate::domain::values::fold::fold;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::queue::{attempts, endpoints};
@@ -30,6 +31,10 @@ impl Wanted {
         app: AppRow,
         filter: &AttemptFilter,
     ) -> rusqlite::Result<Option<Wanted>> {
+        // A text that is looked for in payloads and responses is no condition on a row.
+        if filter.contains.is_some() {
+            return Ok(None);
+        }
         let mut wanted = Wanted::default();
         let found = match &filter.q {
             Some(q) => Some(search(conn, app, q)?),
@@ -67,6 +72,9 @@ impl Wanted {
             );
         }
         wanted.add_outcome(filter);
+        if let Some(error) = &filter.error {
+            wanted.add_error(error, filter.view);
+        }
         if let Some(trigger) = filter.trigger {
             wanted.and("trigger = ?", [text(trigger.as_str())]);
         }
@@ -138,6 +146,15 @@ impl Wanted {
         }
     }
 
+    fn add_error(&mut self, error: &ErrorText, view: View) {
+        let function = if error.with_addresses { "text_contains" } else { "shown_contains" };
+        let message = match view {
+            View::Attempts => "error_message",
+            View::Deliveries => LAST_MESSAGE,
+        };
+        self.and(&format!("{function}({message}, ?)"), [text(&fold(&error.part))]);
+    }
+
     /// Literals, because the partial index of exhausted rows is only used when the word stands there.
     fn add_statuses(&mut self, statuses: &[AttemptStatus]) {
         match statuses {
@@ -170,6 +187,11 @@ impl Wanted {
     }
 }
 
+/// The message of an attempt, or of the one before a pending one.
+const LAST_MESSAGE: &str = "CASE WHEN status <> 'pending' OR error_message IS NOT NULL OR first_id IS NULL \
+     THEN error_message ELSE coalesce( \
+     (SELECT b.error_message FROM attempts b WHERE b.first_id = attempts.first_id AND b.id < attempts.id \
+     ORDER BY b.id DESC LIMIT 1), (SELECT b.error_message FROM attempts b WHERE b.id = attempts.first_id)) END";
 /// The row of an event of an app.
 pub(crate) const EVENT_ROW: &str = "SELECT id FROM events WHERE uid = ?1 AND app = ?2";
 /// Whether the event of an attempt is about a resource.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, params};
 
-use crate::domain::attempts::attempt::{AttemptStatus, Budget, Failure, Outcome};
+use crate::domain::attempts::attempt::{AttemptStatus, Budget, Failure, Outcome, Route};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
@@ -155,6 +155,7 @@ pub(crate) fn give_up(
             response: None,
             failure: Some(Failure { kind, message }),
             not_before: None,
+            route: None,
             is_final: false,
         };
         end(tx, &row, &answer, &outcome)?;
@@ -256,10 +257,12 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
             Some(header_text::write(short.as_ref().unwrap_or(&request.headers)))
         }
     };
+    let Route { remote_address, timings } = outcome.route.unwrap_or_default();
+    let address = remote_address.map(|address| address.to_string());
     conn.prepare_cached(
         "INSERT INTO attempt_details (attempt, request_url, request_headers, request_body, \
-         response_headers, response_truncated, response_body, request_method) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         response_headers, response_truncated, response_body, remote_address, dns_ms, connect_ms, tls_ms, \
+         first_byte_ms, request_method) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         id,
@@ -269,6 +272,11 @@ pub(crate) fn write_details(conn: &Connection, id: AttemptId, outcome: &Outcome)
         response.map(|response| header_text::write(&response.headers)),
         response.map(|response| response.body_truncated),
         response.map(|response| response.body.as_slice()),
+        address,
+        timings.dns_ms,
+        timings.connect_ms,
+        timings.tls_ms,
+        timings.first_byte_ms,
         request.and_then(|request| request.method.as_deref())
     ])
     .map(|_| ())

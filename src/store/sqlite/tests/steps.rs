@@ -11,7 +11,7 @@ use crate::domain::attempts::attempt::Request;
 use crate::domain::attempts::hold::DisableRules;
 use crate::domain::{App, AttemptId, Headers, Outcome};
 use crate::store::sqlite::queue::fan_outs::AT_ONCE;
-use crate::store::{Accepted, FinishRules, RetentionStore as _, SentAs};
+use crate::store::{Accepted, FinishRules, RetentionStore as _, SentAs, StepLimit};
 
 const ENDPOINTS: usize = 120;
 const EVENTS: usize = 60;
@@ -191,6 +191,7 @@ fn outcome(headers: &[(&str, &str)]) -> Arc<Outcome> {
         response: None,
         failure: None,
         not_before: None,
+        route: None,
         is_final: false,
     })
 }
@@ -234,7 +235,24 @@ async fn long_header_values_are_stored_once_and_read_back() {
     assert!(longest < signature.len() + 100, "{longest}");
 
     assert_eq!(store.retention_header_values(10).await.unwrap().removed, 0, "the log refers to them");
-    store.retention_attempts(0, now().plus_ms(1), 100).await.unwrap();
+    store.retention_attempts(0, now().plus_ms(1), StepLimit::rows(100)).await.unwrap();
     assert_eq!(number(&path, "SELECT count(*) FROM attempts"), 0);
     assert_eq!(store.retention_header_values(10).await.unwrap().removed, 2);
+}
+
+#[tokio::test]
+async fn an_event_that_is_still_written_in_steps_is_not_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    all_of(store.event_insert(app, batch(1), now()).await);
+    let conn = Connection::open(dir.path().join("p.db")).unwrap();
+    conn.execute("INSERT INTO fan_outs (event, app, endpoints) SELECT id, app, x'01' FROM events", [])
+        .unwrap();
+    let sweep = async |app| {
+        store.retention_events(app, 0, now().plus_ms(1), StepLimit::rows(10)).await.unwrap().removed
+    };
+    assert_eq!((sweep(None).await, sweep(Some(app)).await), (0, 0), "its attempts are still to come");
+    conn.execute("DELETE FROM fan_outs", []).unwrap();
+    assert_eq!(sweep(None).await, 1);
 }

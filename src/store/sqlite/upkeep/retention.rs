@@ -1,180 +1,36 @@
-//! Removing what has grown old, a bounded number of rows at a time.
+//! Retention: the steps of a sweep, giving space back, the policy, and the latest time seen.
 //!
-//! The log and the events are walked by their row numbers, which ascend with time; so no index by time
-//! is needed, and what cannot go yet (pending, or a delivery that lives on) is passed over. Rows that a
-//! clock once dated into the future hold a walk up only if there are [`LOOK_AHEAD`] of them in a row.
-//!
-//! An event has three ends: its payload is taken by its own policy; its row stays while an attempt
-//! or an idempotency key refers to it ([`drop_if_unused`]); then it goes.
+//! [`expired`] removes rows of the log, events and idempotency keys; what is small is here.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::retention::PagePolicy;
-use crate::domain::{Activity, AppId, AttemptId, Span, Timestamp};
-use crate::store::sqlite::engine::cache;
+use crate::domain::{Activity, AppId, Span, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, read_span};
+use crate::store::sqlite::engine::rows::{EndpointRow, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::{attempts, header_values};
-use crate::store::{Result, RetentionStore, SweepStep};
+use crate::store::sqlite::queue::header_values;
+use crate::store::sqlite::upkeep::expired;
+use crate::store::sqlite::upkeep::expired::StepEnd;
+use crate::store::{Cutoffs, Expired, Result, RetentionStore, StepLimit, SweepStep, WriterLoad};
 
 /// A tenth of the file may stay free: it is used again soon.
 const FREE_SHARE: i64 = 10;
 
-/// Where a step finds only what is younger, so many row numbers more are looked at for something to remove.
-const LOOK_AHEAD: i64 = 4_000;
-
-// ---------------------------------------------------------------------------------------------
-// The log
-
-pub(crate) const WALK_ATTEMPTS: &str =
-    "SELECT id, first_id IS NULL, created_at FROM attempts WHERE id > ?1 ORDER BY id LIMIT ?2";
-pub(crate) const NEXT_ATTEMPT: &str =
-    "SELECT min(id) FROM attempts WHERE id > ?1 AND id <= ?1 + ?2 AND created_at < ?3";
-pub(crate) const DELETE_LATER: &str = "DELETE FROM attempts WHERE first_id = ?1";
-pub(crate) const DELETE_FIRST: &str = "DELETE FROM attempts WHERE id = ?1";
-
-fn sweep_attempts(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
-    let walked: Vec<(AttemptId, bool, Timestamp)> = tx
-        .prepare_cached(WALK_ATTEMPTS)?
-        .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut step = SweepStep { removed: 0, next: None };
-    if walked.iter().all(|(_, _, created_at)| *created_at >= before) {
-        if let Some((last, ..)) = walked.last() {
-            step.next = look_ahead(tx, NEXT_ATTEMPT, params![last, LOOK_AHEAD, before])?;
-        }
-        return Ok(step);
-    }
-    for (id, is_first, created_at) in walked {
-        // A delivery with many attempts counts for as many rows: the step ends early.
-        if step.removed >= u64::from(limit) {
-            break;
-        }
-        step.next = Some(id.0);
-        if is_first && created_at < before {
-            step.removed += sweep_delivery(tx, id, before)?;
-        }
-    }
-    Ok(step)
-}
-
-/// Removes a delivery if its newest attempt allows it, and says how many rows it had.
-fn sweep_delivery(tx: &mut Tx<'_>, delivery: AttemptId, before: Timestamp) -> rusqlite::Result<u64> {
-    let Some(newest) = attempts::newest(tx, delivery)? else { return Ok(0) };
-    if newest.current.status == AttemptStatus::Pending || newest.created_at >= before {
-        return Ok(0);
-    }
-    // Their details go with them: the table says ON DELETE CASCADE.
-    let later = tx.prepare_cached(DELETE_LATER)?.execute([delivery])?;
-    let first = tx.prepare_cached(DELETE_FIRST)?.execute([delivery])?;
-    drop_if_unused(tx, newest.event)?;
-    Ok((later + first) as u64)
-}
-
-// ---------------------------------------------------------------------------------------------
-// Events
-
-/// The condition is that of the index `events_app`.
-pub(crate) const WALK_EVENTS: &str = "SELECT id, created_at FROM events \
-     WHERE app = ?1 AND payload IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?3";
-pub(crate) const NEXT_EVENT: &str = "SELECT min(id) FROM events WHERE id > ?1 AND id <= ?1 + ?2 AND created_at < ?3 \
-     AND app = ?4 AND payload IS NOT NULL";
-pub(crate) const HAS_PENDING: &str =
-    "SELECT EXISTS (SELECT 1 FROM attempts WHERE event = ?1 AND status = 'pending')";
-pub(crate) const IS_REFERRED_TO: &str = "SELECT EXISTS (SELECT 1 FROM attempts WHERE event = ?1)";
-/// A key is as old as its event to the millisecond, so the index by age finds it.
-pub(crate) const HAS_KEY: &str =
-    "SELECT EXISTS (SELECT 1 FROM idempotency i WHERE i.created_at = ?2 AND i.event = ?1)";
-
-fn sweep_events(
-    tx: &mut Tx<'_>,
-    app: AppId,
-    after: i64,
-    before: Timestamp,
-    limit: u32,
-) -> rusqlite::Result<SweepStep> {
-    let mut step = SweepStep { removed: 0, next: None };
-    let Some(app) = cache::app_row(tx, app)? else { return Ok(step) };
-    let walked: Vec<(EventRow, Timestamp)> = tx
-        .prepare_cached(WALK_EVENTS)?
-        .query_map(params![app, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    if walked.iter().all(|(_, created_at)| *created_at >= before) {
-        if let Some((last, _)) = walked.last() {
-            step.next = look_ahead(tx, NEXT_EVENT, params![last, LOOK_AHEAD, before, app])?;
-        }
-        return Ok(step);
-    }
-    for (id, created_at) in walked {
-        step.next = Some(id.0);
-        if created_at >= before || is(tx, HAS_PENDING, id)? {
-            continue;
-        }
-        tx.prepare_cached("UPDATE events SET payload = NULL WHERE id = ?1")?.execute([id])?;
-        drop_if_unused(tx, id)?;
-        step.removed += 1;
-    }
-    Ok(step)
-}
-
-/// Where to go on after a run of rows that are all too young.
-fn look_ahead(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Option<i64>> {
-    let found: Option<i64> = conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?;
-    Ok(found.map(|id| id - 1))
-}
-
-fn is(conn: &Connection, sql: &str, event: EventRow) -> rusqlite::Result<bool> {
-    conn.prepare_cached(sql)?.query_row([event], |row| row.get(0))
-}
-
-/// Removes an event that has lost its payload, once nothing refers to it.
-fn drop_if_unused(conn: &Connection, event: EventRow) -> rusqlite::Result<()> {
-    let taken: Option<(bool, Timestamp)> = conn
-        .prepare_cached("SELECT payload IS NULL, created_at FROM events WHERE id = ?1")?
-        .query_row([event], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((true, created_at)) = taken else { return Ok(()) };
-    if is(conn, IS_REFERRED_TO, event)? {
-        return Ok(());
-    }
-    let keyed: bool =
-        conn.prepare_cached(HAS_KEY)?.query_row(params![event, created_at], |row| row.get(0))?;
-    if !keyed {
-        conn.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([event])?;
-        conn.prepare_cached("DELETE FROM event_extras WHERE event = ?1")?.execute([event])?;
-    }
-    Ok(())
-}
-
-// ---------------------------------------------------------------------------------------------
-// The rest
-
-pub(crate) const EXPIRED_KEYS: &str =
-    "SELECT app, key, event FROM idempotency WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2";
-
-fn sweep_keys(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Result<SweepStep> {
-    let expired: Vec<(AppRow, String, EventRow)> = tx
-        .prepare_cached(EXPIRED_KEYS)?
-        .query_map(params![before, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (app, key, event) in &expired {
-        tx.prepare_cached("DELETE FROM idempotency WHERE app = ?1 AND key = ?2")?
-            .execute(params![app, key])?;
-        drop_if_unused(tx, *event)?;
-    }
-    Ok(all_or_more(expired.len(), limit))
-}
-
 /// A step of a walk that always starts at the oldest: there is more when the step was full.
 fn all_or_more(removed: usize, limit: u32) -> SweepStep {
-    SweepStep { removed: removed as u64, next: (removed >= limit as usize).then_some(0) }
+    SweepStep {
+        removed: removed as u64,
+        next: (removed >= limit as usize).then_some(0),
+        ..SweepStep::default()
+    }
 }
 
 pub(crate) const DELETE_MINUTES: &str = "DELETE FROM minutes WHERE endpoint = ?1 AND minute IN \
@@ -188,12 +44,12 @@ fn sweep_minutes(tx: &mut Tx<'_>, after: i64, before: Timestamp, limit: u32) -> 
         .prepare_cached("SELECT id FROM endpoints WHERE id > ?1 ORDER BY id LIMIT 1")?
         .query_row([after], |row| row.get(0))
         .optional()?;
-    let Some(endpoint) = endpoint else { return Ok(SweepStep { removed: 0, next: None }) };
+    let Some(endpoint) = endpoint else { return Ok(SweepStep::default()) };
     let minute = slot_of(before, MINUTE_MS);
     let gone = tx.prepare_cached(DELETE_MINUTES)?.execute(params![endpoint, minute, limit])?;
     tx.prepare_cached(DELETE_TIMES)?.execute(params![endpoint, minute])?;
     let next = if gone >= limit as usize { after } else { endpoint.0 };
-    Ok(SweepStep { removed: gone as u64, next: Some(next) })
+    Ok(SweepStep { removed: gone as u64, next: Some(next), ..SweepStep::default() })
 }
 
 pub(crate) const DELETE_INBOUND: &str = "DELETE FROM inbound WHERE id IN \
@@ -208,6 +64,9 @@ fn sweep_inbound(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Re
 pub(crate) const DELETE_SEEN: &str = "DELETE FROM inbound_seen WHERE (source, digest) IN \
      (SELECT source, digest FROM inbound_seen INDEXED BY inbound_seen_age \
      WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)";
+/// What events had that are gone: events go from the oldest on.
+pub(crate) const DELETE_EXTRAS: &str =
+    "DELETE FROM event_extras WHERE event < coalesce((SELECT min(id) FROM events), 0)";
 /// A few hundred sources have a day of hours each.
 pub(crate) const DELETE_INBOUND_HOURS: &str = "DELETE FROM inbound_hours WHERE hour < ?1";
 pub(crate) const DELETE_SOURCES: &str = "DELETE FROM sources WHERE deleted_at IS NOT NULL \
@@ -218,6 +77,7 @@ fn sweep_sources(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> rusqlite::Re
     let gone = tx.prepare_cached(DELETE_SEEN)?.execute(params![before, limit])?;
     if gone < limit as usize {
         tx.prepare_cached(DELETE_INBOUND_HOURS)?.execute([slot_of(before, HOUR_MS) - 1])?;
+        tx.prepare_cached(DELETE_EXTRAS)?.execute([])?;
         tx.prepare_cached(DELETE_SOURCES)?.execute([])?;
     }
     Ok(all_or_more(gone, limit))
@@ -260,30 +120,56 @@ fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<Span>> {
     text.as_deref().map(read_span).transpose()
 }
 
+impl SqliteStore {
+    /// A step of a sweep.
+    async fn sweep_step<F>(&self, doing: &'static str, limit: StepLimit, work: F) -> Result<SweepStep>
+    where
+        F: Fn(&mut Tx<'_>, &StepEnd) -> rusqlite::Result<SweepStep> + Clone + Send + 'static,
+    {
+        let inbox = self.inbox.clone();
+        self.write_freeing(doing, move |tx| {
+            // Its time begins when it is run.
+            let end = StepEnd::new(limit, inbox.clone());
+            work(tx, &end).map(|step| end.stamp(step))
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl RetentionStore for SqliteStore {
-    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
-        self.write_freeing("sweeping the log", move |tx| sweep_attempts(tx, after, before, limit)).await
+    async fn retention_attempts(&self, after: i64, before: Timestamp, limit: StepLimit) -> Result<SweepStep> {
+        self.sweep_step("sweeping the log", limit, move |tx, end| {
+            expired::sweep_attempts(tx, after, before, end)
+        })
+        .await
     }
 
     async fn retention_events(
         &self,
-        app: AppId,
+        app: Option<AppId>,
         after: i64,
         before: Timestamp,
-        limit: u32,
+        limit: StepLimit,
     ) -> Result<SweepStep> {
-        self.write_freeing("sweeping events", move |tx| sweep_events(tx, app, after, before, limit)).await
+        self.sweep_step("sweeping events", limit, move |tx, end| {
+            expired::sweep_events(tx, app, after, before, end)
+        })
+        .await
     }
 
-    async fn retention_keys(&self, before: Timestamp, limit: u32) -> Result<SweepStep> {
-        self.write_freeing("forgetting idempotency keys", move |tx| sweep_keys(tx, before, limit)).await
+    async fn retention_keys(&self, before: Timestamp, limit: StepLimit) -> Result<SweepStep> {
+        self.sweep_step("forgetting idempotency keys", limit, move |tx, end| {
+            expired::sweep_keys(tx, before, end)
+        })
+        .await
     }
 
     async fn retention_header_values(&self, limit: u32) -> Result<SweepStep> {
         self.write_freeing("sweeping header values", move |tx| {
             let removed = header_values::sweep(tx, limit)?;
-            Ok(SweepStep { removed, next: (removed >= u64::from(limit)).then_some(0) })
+            let next = (removed >= u64::from(limit)).then_some(0);
+            Ok(SweepStep { removed, next, ..SweepStep::default() })
         })
         .await
     }
@@ -313,8 +199,13 @@ impl RetentionStore for SqliteStore {
         Ok(gone)
     }
 
-    fn retention_written(&self) -> u64 {
-        self.meters().group_size.sum()
+    async fn retention_expired(&self, cutoffs: Cutoffs) -> Result<Expired> {
+        self.read("looking for expired rows", move |conn| expired::expired(conn, cutoffs)).await
+    }
+
+    fn retention_load(&self) -> WriterLoad {
+        let meters = self.meters();
+        WriterLoad { commands: meters.group_size.sum(), busy: Duration::from_micros(meters.busy.get()) }
     }
 
     async fn retention_page(&self) -> Result<PagePolicy> {
