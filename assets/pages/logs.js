@@ -23,6 +23,13 @@ const KINDS = {
     "endpoint.disabled",
     "endpoint.secret_rotated",
   ],
+  Sources: [
+    "source.created",
+    "source.changed",
+    "source.deleted",
+    "source.url_rotated",
+    "source.request_replayed",
+  ],
   Deliveries: ["delivery.retried", "delivery.bulk_retried", "endpoint.recovered", "event.replayed", "job.cancelled"],
   People: [
     "user.created",

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject};
+use crate::domain::endpoint::EndpointSettings;
 use crate::domain::expr::{Budget, Json, Scope};
 use crate::domain::gallery;
 use crate::domain::inbound::input;
-use crate::domain::inbound::mapper::event;
+use crate::domain::inbound::mapper::{Mapped, event};
 use crate::domain::inbound::payload;
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::inbound::source::{Guard, PresetMark, Source, TokenHash};
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::Summary;
 use crate::domain::values::invalid::Complaints;
-use crate::domain::{EndpointId, EndpointStatus, EventType, Invalid, Sealed, SourceId};
+use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventType, Invalid, Sealed, SourceId, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::sources::manage::expanded;
@@ -127,7 +129,9 @@ impl Previews {
                 return Ok(preview);
             }
         };
+        let endpoints = self.endpoints(caller).await?;
         let mapped = ready.mapper.map(&request, &body, &now.to_string());
+        let endpoints = wanted_by(endpoints, &ready, &mapped, &body.payload, now)?;
         let summary = summary_of(&ready, &mapped.event_type, &body.payload, &now.to_string())?;
         let event_type = mapped.event_type.to_string();
         preview.error = mapped.failure.or_else(|| mapped.unmapped.map(str::to_owned));
@@ -135,7 +139,7 @@ impl Previews {
             dedupe: mapped.dedupe,
             resource_id: mapped.resource_id,
             is_accepted: mapped.is_accepted,
-            endpoints: self.endpoints(caller, &mapped.event_type).await?,
+            endpoints,
             event_type,
             summary,
             payload: body.payload.clone(),
@@ -216,21 +220,40 @@ impl Previews {
         Ok(InboundRequest { url, ..found })
     }
 
-    /// The endpoints of the app, and whether they would get an event of this type.
-    async fn endpoints(
-        &self,
-        caller: &Caller,
-        event_type: &EventType,
-    ) -> Result<Vec<(EndpointId, String, bool)>> {
+    /// The endpoints of the app.
+    async fn endpoints(&self, caller: &Caller) -> Result<Vec<Endpoint>> {
         let page = PageRequest { start: Start::Page(1), per_page: ENDPOINTS_MAX };
-        let found = self.store.endpoint_list(caller.app_id, EndpointFilter::default(), page).await?;
-        let wanted = |endpoint: crate::domain::Endpoint| {
-            let is_wanted = endpoint.status != EndpointStatus::Disabled
-                && any_matches(&endpoint.settings.events, event_type);
-            (endpoint.id, endpoint.settings.name, is_wanted)
-        };
-        Ok(found.rows.into_iter().map(wanted).collect())
+        Ok(self.store.endpoint_list(caller.app_id, EndpointFilter::default(), page).await?.rows)
     }
+}
+
+/// Which of these endpoints would get the event, by their patterns and filters.
+fn wanted_by(
+    endpoints: Vec<Endpoint>,
+    ready: &ReadySource,
+    mapped: &Mapped,
+    payload: &[u8],
+    now: Timestamp,
+) -> Result<Vec<(EndpointId, String, bool)>> {
+    let settings = &ready.source.settings;
+    let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
+    let subject = ParsedSubject::new(Subject {
+        event_type: &mapped.event_type,
+        resource_id: mapped.resource_id.as_deref(),
+        source: Some(&settings.name),
+        summary: Some(&templates),
+        created_at: now,
+        payload,
+    });
+    let wanted = |endpoint: Endpoint| {
+        let matches = endpoint.status != EndpointStatus::Disabled
+            && any_matches(&endpoint.settings.events, &mapped.event_type);
+        let EndpointSettings { name, filter, .. } = endpoint.settings;
+        let passes = |text: String| DeliveryFilter::new(text).judge(&subject, &name).is_wanted;
+        let is_wanted = matches && filter.is_none_or(passes);
+        (endpoint.id, name, is_wanted)
+    };
+    Ok(endpoints.into_iter().map(wanted).collect())
 }
 
 /// What an event means to a person.
