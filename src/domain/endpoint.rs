@@ -61,7 +61,7 @@ pub enum HeaderValue {
     Secret(Sealed),
 }
 
-/// A value that the templates of an endpoint's request can use. It is encrypted at rest and masked wherever it is shown.
+/// A value that the templates of an endpoint's request can use; encrypted at rest and masked wherever it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointSecret {
     pub name: String,
