@@ -68,6 +68,7 @@ fn outcome(fails: bool, at: Timestamp) -> Outcome {
         }),
         failure: fails.then_some(failure),
         not_before: None,
+        is_final: false,
         route: None,
     }
 }

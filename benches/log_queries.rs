@@ -164,6 +164,7 @@ fn outcome(now: Timestamp, code: Option<u16>, error: Option<&str>, took: i64) ->
         finished_at: now.plus_ms(took),
         response_time_ms: u32::try_from(took).ok(),
         request: Some(Request {
+            method: None,
             url: "https://receiver.example/hooks".to_owned(),
             headers: headers.clone(),
             body: None,
@@ -176,6 +177,7 @@ fn outcome(now: Timestamp, code: Option<u16>, error: Option<&str>, took: i64) ->
         }),
         failure,
         not_before: None,
+        is_final: false,
         route: None,
     }
 }

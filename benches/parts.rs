@@ -154,10 +154,11 @@ fn outcome(now: Timestamp) -> Outcome {
         attempted_at: Some(now),
         finished_at: now.plus_ms(40),
         response_time_ms: Some(40),
-        request: Some(Request { url, headers: headers.clone(), body: None }),
+        request: Some(Request { method: None, url, headers: headers.clone(), body: None }),
         response: Some(Response { status: 200, headers, body: b"ok".to_vec(), body_truncated: false }),
         failure: None,
         not_before: None,
+        is_final: false,
         route: None,
     }
 }

@@ -120,8 +120,12 @@ impl Load {
 
 fn outcome(now: Timestamp) -> Outcome {
     let headers: Headers = [("content-type", "application/json")].into_iter().collect();
-    let request =
-        Request { url: "https://receiver.example/hooks".to_owned(), headers: headers.clone(), body: None };
+    let request = Request {
+        method: None,
+        url: "https://receiver.example/hooks".to_owned(),
+        headers: headers.clone(),
+        body: None,
+    };
     Outcome {
         attempted_at: Some(now),
         finished_at: now.plus_ms(40),
@@ -130,6 +134,7 @@ fn outcome(now: Timestamp) -> Outcome {
         response: Some(Response { status: 200, headers, body: b"ok".to_vec(), body_truncated: false }),
         failure: None,
         not_before: None,
+        is_final: false,
         route: None,
     }
 }

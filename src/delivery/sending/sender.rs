@@ -167,7 +167,8 @@ impl Sender {
     ) -> Result<u16, Failure> {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
-        let exchange = self.exchange(&to, &Method::POST, headers, body.into(), Instant::now(), limit).await;
+        let (method, started) = (Method::POST, Instant::now());
+        let exchange = self.exchange(&to, &method, headers, body.into(), started, limit).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -190,11 +191,11 @@ impl Sender {
                 let PreparedRequest { to, headers, body, shaped } = prepared;
                 let target = shaped.as_ref().map(|shaped| &shaped.target);
                 let destination = target.map_or(&to.destination, |target| &target.destination);
-                let method = target.map_or(&Method::POST, |target| &target.method);
+                let method = target.map_or(Method::POST, |target| target.method.clone());
                 let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(destination, method, headers, body, started, limit).await
+                    self.exchange(destination, &method, headers, body, started, limit).await
                 };
                 if let Some(shaped) = &to.shaped {
                     exchange.judged_by(shaped, loaded);

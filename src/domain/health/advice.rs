@@ -184,39 +184,44 @@ impl Cause {
                 "redirects are not followed; give the webhook the URL that the receiver redirects to",
             ),
             Cause::OtherStatus => ("an unexpected HTTP status", "the receiver must answer with 2xx"),
-            Cause::Kind(ErrorKind::Timeout) => (
-                "a timeout",
-                "answer with 2xx first and do the work afterwards, or give the webhook a longer timeout (up to 30s)",
-            ),
-            Cause::Kind(ErrorKind::Connect) => (
-                "a connection error",
-                "check that the receiver runs, and that the webhook's URL and port and any firewall let it be reached",
-            ),
-            Cause::Kind(ErrorKind::Dns) => {
-                ("a DNS error", "check the host name in the webhook's URL, and its records")
-            }
-            Cause::Kind(ErrorKind::Tls) => (
-                "a TLS error",
-                "renew or fix the receiver's certificate: its date, its chain, and that it names the host of the URL",
-            ),
-            Cause::Kind(ErrorKind::BlockedAddress) => (
-                "a blocked address",
-                "the URL leads to an address that may not be reached; list it in network.allow if it is meant",
-            ),
-            Cause::Kind(ErrorKind::Protocol) => (
-                "a protocol error",
-                "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
-            ),
-            Cause::Kind(ErrorKind::Template) => (
-                "a template error",
-                "the webhook's request cannot be rendered; correct its templates, then retry these deliveries",
-            ),
-            Cause::Kind(ErrorKind::Response) => (
-                "an unexpected response",
-                "the receiver answered 2xx, but not as the webhook's request expects it; its response body says why",
-            ),
-            Cause::Kind(ErrorKind::HttpStatus | ErrorKind::Interrupted | ErrorKind::Local) => return None,
+            Cause::Kind(kind) => words_of(kind)?,
         };
         Some((what.to_owned(), todo))
     }
+}
+
+/// What failed where no status says it, and what to do about it.
+fn words_of(kind: ErrorKind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
+        ErrorKind::Timeout => (
+            "a timeout",
+            "answer with 2xx first and do the work afterwards, or give the webhook a longer timeout (up to 30s)",
+        ),
+        ErrorKind::Connect => (
+            "a connection error",
+            "check that the receiver runs, and that the webhook's URL and port and any firewall let it be reached",
+        ),
+        ErrorKind::Dns => ("a DNS error", "check the host name in the webhook's URL, and its records"),
+        ErrorKind::Tls => (
+            "a TLS error",
+            "renew or fix the receiver's certificate: its date, its chain, and that it names the host of the URL",
+        ),
+        ErrorKind::BlockedAddress => (
+            "a blocked address",
+            "the URL leads to an address that may not be reached; list it in network.allow if it is meant",
+        ),
+        ErrorKind::Protocol => (
+            "a protocol error",
+            "check that the URL's port speaks HTTP, and that no proxy closes the connection early",
+        ),
+        ErrorKind::Template => (
+            "a template error",
+            "the webhook's request cannot be rendered; correct its templates, then retry these deliveries",
+        ),
+        ErrorKind::Response => (
+            "an unexpected response",
+            "the receiver answered 2xx, but not as the webhook's request expects it; its response body says why",
+        ),
+        ErrorKind::HttpStatus | ErrorKind::Interrupted | ErrorKind::Local => return None,
+    })
 }

@@ -34,14 +34,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// As templates see it.
+    /// As templates see it. Without a link `summary.link` is missing.
     pub fn to_json(&self) -> Json<'_> {
-        Json::object([
+        let link = self.link.as_deref().map(|link| ("link", Json::text(link)));
+        let rest = [
             ("title", Json::text(self.title.as_str())),
             ("message", Json::text(self.message.as_str())),
-            ("link", Json::optional(self.link.as_deref())),
             ("level", Json::text(self.level.as_str())),
-        ])
+        ];
+        Json::object(rest.into_iter().chain(link))
     }
 }
 

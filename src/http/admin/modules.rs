@@ -40,12 +40,12 @@ const PAGES: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "components/badge.js",
-            "components/chart.js",
             "components/load.js",
+            "components/badge.js",
             "components/dialog.js",
             "pages/webhooks/actions.js",
             "pages/overview/attention.js",
+            "components/chart.js",
             "pages/overview/charts.js",
             "pages/overview.js",
         ],

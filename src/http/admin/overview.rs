@@ -203,13 +203,13 @@ const WEBHOOK_IDS: Param = Param {
     name: "ids",
     shape: Shape::Text { max: IDS_MAX * 37 },
     description: "UUIDs of webhooks, 200 at most, with commas between them. All webhooks unless given.",
-    example: "",
+    example: "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48",
 };
 const EVENT_IDS: Param = Param {
     name: "ids",
     shape: Shape::Text { max: IDS_MAX * 41 },
     description: "Ids of events (`evt_…`), 200 at most, with commas between them.",
-    example: "",
+    example: "evt_0198c2f46a1e7c339d0a5b7e3f1c2a48",
 };
 
 /// The parameters of these operations, for the document.
