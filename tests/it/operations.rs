@@ -52,6 +52,7 @@ async fn statistics_count_deliveries_and_attempts_and_no_tests() {
             json!({ "average": null, "p50": null, "p95": null, "p99": null })
         );
         assert_eq!((&series[24]["delivered"], &series[24]["failed_attempts"]), (&json!(1), &json!(2)));
+        assert_eq!((&series[23]["deliveries"], &series[24]["deliveries"]), (&json!(0), &json!(2)));
         assert!(series[24]["response_time_ms"]["p95"].is_u64());
     }
     let minutes = app.get(&format!("{one}?since=2026-03-01T12:00:00Z&step=1m")).await.attributes();

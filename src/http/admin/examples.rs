@@ -8,6 +8,7 @@ pub(super) const APP: &str = "0198c2f4-0000-7000-8000-000000000001";
 pub(super) const SESSION: &str = "0198c2f4-6c01-7d5e-8f00-4d1b2a3c4e5f";
 pub(super) const KEY: &str = "8f14e45fceea167a";
 pub(super) const ALERT_TARGET: &str = "0198c2f4-0000-7000-8000-0000000000a1";
+const EVENT: &str = "evt_0198c2f46a1e7c339d0a5b7e3f1c2a48";
 const WEBHOOK: &str = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
 const TIME: &str = "2026-05-01T05:14:38.120Z";
 
@@ -36,6 +37,7 @@ pub(super) fn of(operation: &str) -> (Value, Value) {
         "create_key" => (json!({ "name": "ci", "scopes": ["events:write"], "expires": "90d" }), new_key()),
         "get_overview" => (nothing, overview()),
         "list_webhook_health" => (nothing, whole(health())),
+        "list_event_outcomes" => (nothing, whole(outcome())),
         "make_echo_webhook" => (nothing, json!({ "id": WEBHOOK })),
         "get_retention" => (nothing, retention()),
         "change_retention" => (json!({ "logs": "30d" }), retention()),
@@ -162,6 +164,10 @@ fn health() -> Value {
         "last_24h": { "events": 16, "failures": 1 },
         "series": [{ "start": "2026-05-01T05:00:00.000Z", "delivered": 15, "exhausted": 1 }],
     })
+}
+
+fn outcome() -> Value {
+    json!({ "id": EVENT, "delivered": 3, "pending": 0, "retrying": 1, "exhausted": 0, "cancelled": 0 })
 }
 
 fn retention() -> Value {

@@ -17,7 +17,7 @@ use crate::http::document::openapi::{
     scope_names,
 };
 
-use super::examples;
+use super::{examples, overview};
 
 /// Where the operations are, below the server's URL.
 const PREFIX: &str = "/admin/api";
@@ -104,8 +104,15 @@ const QUEUE_AGE: &str = "^([6-9][0-9]{4}ms|[1-9][0-9]{5,11}ms|[6-9][0-9]s|[1-9][
                          [1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 /// Operations in the app that `X-App-Id` names.
-const IN_APP: &[&str] =
-    &["get_overview", "list_webhook_health", "make_echo_webhook", "list_keys", "create_key", "revoke_key"];
+const IN_APP: &[&str] = &[
+    "get_overview",
+    "list_webhook_health",
+    "list_event_outcomes",
+    "make_echo_webhook",
+    "list_keys",
+    "create_key",
+    "revoke_key",
+];
 /// Operations that may not fit what there is.
 const CONFLICTS: &[&str] = &[
     "create_user",
@@ -185,6 +192,7 @@ fn complete_parameters(path: &str, operation: &mut Value) {
         parameter["description"] = json!(description);
         parameter["example"] = json!(example);
     }
+    parameters.extend(overview::params_of(&id).map(|param| param.describe()));
     if IN_APP.contains(&id.as_str()) {
         parameters.push(json!({
             "name": "X-App-Id", "in": "header", "required": false,

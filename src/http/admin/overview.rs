@@ -1,13 +1,17 @@
-//! `/admin/api/overview`, `webhook-health` and `echo`: the first things that somebody looks at, and tries.
+//! `/admin/api/overview`, `webhook-health`, `event-outcomes` and `echo`: the first things that somebody looks at, and
+//! tries.
 
+use poem::Request;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::domain::health::HealthState;
+use crate::domain::{EndpointId, EventId};
 use crate::http::problem::Problem;
-use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::auth::{ReadEvents, ReadWebhooks, WriteWebhooks};
+use crate::http::request::query::{Param, Query, Shape};
 use crate::http::v1::shapes::HealthAttribute;
-use crate::service::log::overview::{Attention, Hour};
+use crate::service::log::overview::{Attention, EventOutcome, Hour};
 use crate::service::log::statistics::Summary;
 
 use super::Tag;
@@ -170,6 +174,65 @@ impl HourObject {
     }
 }
 
+/// How the deliveries of an event stand, each by its newest attempt.
+#[derive(Object)]
+struct EventOutcomeObject {
+    /// `evt_…`
+    id: String,
+    delivered: u64,
+    /// Not sent yet.
+    pending: u64,
+    /// Pending after a failed attempt.
+    retrying: u64,
+    /// No retries left.
+    exhausted: u64,
+    cancelled: u64,
+}
+
+impl EventOutcomeObject {
+    fn of(id: EventId, outcome: EventOutcome) -> EventOutcomeObject {
+        let EventOutcome { delivered, pending, retrying, exhausted, cancelled } = outcome;
+        EventOutcomeObject { id: id.to_string(), delivered, pending, retrying, exhausted, cancelled }
+    }
+}
+
+/// The most ids of one request: a page of a list.
+const IDS_MAX: usize = 200;
+
+const WEBHOOK_IDS: Param = Param {
+    name: "ids",
+    shape: Shape::Text { max: IDS_MAX * 37 },
+    description: "UUIDs of webhooks, 200 at most, with commas between them. All webhooks unless given.",
+    example: "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48",
+};
+const EVENT_IDS: Param = Param {
+    name: "ids",
+    shape: Shape::Text { max: IDS_MAX * 41 },
+    description: "Ids of events (`evt_…`), 200 at most, with commas between them.",
+    example: "evt_0198c2f46a1e7c339d0a5b7e3f1c2a48",
+};
+
+/// The parameters of these operations, for the document.
+pub(super) fn params_of(operation: &str) -> Option<Param> {
+    match operation {
+        "list_webhook_health" => Some(WEBHOOK_IDS),
+        "list_event_outcomes" => Some(EVENT_IDS),
+        _ => None,
+    }
+}
+
+/// Reads a list of ids; `None` when it is not there.
+fn ids<T: std::str::FromStr>(request: &Request, known: Param) -> Result<Option<Vec<T>>, Problem> {
+    let mut query = Query::of(request, &[known]);
+    let read = |text: &str| {
+        let ids: Option<Vec<T>> = text.split(',').map(|id| id.parse().ok()).collect();
+        ids.filter(|ids| ids.len() <= IDS_MAX)
+    };
+    let found = query.get(known.name, "1 to 200 ids with commas between them", read);
+    query.finish()?;
+    Ok(found)
+}
+
 /// The webhook to the built-in receiver.
 #[derive(Object)]
 struct EchoObject {
@@ -216,10 +279,16 @@ impl OverviewApi {
 
     /// List the health of webhooks
     ///
-    /// Of every webhook of the app, newest first: badges and a sparkline each, in one answer.
+    /// Of webhooks of the app, those that are named or all of them, newest first: badges and a sparkline each, in one
+    /// response. Unknown ones are left out.
     #[oai(path = "/webhook-health", method = "get", operation_id = "list_webhook_health")]
-    async fn health(&self, auth: ReadWebhooks) -> Result<Answer<Whole<WebhookHealthObject>>, Problem> {
-        let found = auth.state.services.overviews.health(&auth.caller).await?;
+    async fn health(
+        &self,
+        auth: ReadWebhooks,
+        request: &Request,
+    ) -> Result<Answer<Whole<WebhookHealthObject>>, Problem> {
+        let ids: Option<Vec<EndpointId>> = ids(request, WEBHOOK_IDS)?;
+        let found = auth.state.services.overviews.health(&auth.caller, ids).await?;
         let data = found.iter().map(|(id, summary, hours)| WebhookHealthObject {
             id: id.to_string(),
             health: HealthAttribute::of(&summary.standing.health),
@@ -228,6 +297,21 @@ impl OverviewApi {
             last_24h: LastDayObject { events: summary.last_24h_events, failures: summary.last_24h_failures },
             series: hours.iter().map(HourObject::of).collect(),
         });
+        Ok(Answer(Whole { data: data.collect() }))
+    }
+
+    /// List the outcomes of events
+    ///
+    /// How the deliveries of the named events stand, up to 1,000 of each event. Unknown events are left out.
+    #[oai(path = "/event-outcomes", method = "get", operation_id = "list_event_outcomes")]
+    async fn outcomes(
+        &self,
+        auth: ReadEvents,
+        request: &Request,
+    ) -> Result<Answer<Whole<EventOutcomeObject>>, Problem> {
+        let ids = ids(request, EVENT_IDS)?.unwrap_or_default();
+        let found = auth.state.services.overviews.outcomes(&auth.caller, ids).await?;
+        let data = found.into_iter().map(|(id, outcome)| EventOutcomeObject::of(id, outcome));
         Ok(Answer(Whole { data: data.collect() }))
     }
 

@@ -105,6 +105,8 @@ struct StatsTotals {
 struct StepObject {
     /// RFC 3339, UTC; a multiple of the step.
     start: String,
+    /// Deliveries that were made in this step.
+    deliveries: u64,
     delivered: u64,
     exhausted: u64,
     failed_attempts: u64,
@@ -148,6 +150,7 @@ impl StepObject {
     fn of(step: &StepStats) -> StepObject {
         StepObject {
             start: step.start.to_string(),
+            deliveries: step.deliveries,
             delivered: step.delivered,
             exhausted: step.exhausted,
             failed_attempts: step.failed_attempts,

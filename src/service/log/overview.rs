@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::health::{self, HealthState, HealthSummary};
-use crate::domain::{EndpointId, EndpointStatus, Timestamp};
+use crate::domain::{EndpointId, EndpointStatus, EventId, Timestamp};
 use crate::host::clock::Clock;
 use crate::store::{Store, TOTAL_CAP};
 
 use crate::service::log::statistics::Summary;
 use crate::service::{Caller, Dispatch, Result};
 
-pub use crate::store::EndpointBrief;
+pub use crate::store::{EndpointBrief, EventOutcome};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours of the series, the present one included.
 const HOURS: i64 = 24;
 /// The most endpoints that are listed as needing attention; the list of webhooks has them all.
 const ATTENTION_MAX: usize = 50;
+/// The most deliveries of an event that are counted for its outcome; the page of the event has them all.
+const OUTCOMES_MAX: u32 = 1_000;
 
 /// An hour of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +121,21 @@ impl Overviews {
         Ok(joined.collect())
     }
 
-    /// Every endpoint of the caller's app with its figures, and its last 24 hours one by one.
-    pub async fn health(&self, caller: &Caller) -> Result<Vec<(EndpointId, Summary, Vec<Hour>)>> {
-        let first = self.clock.now().hour().plus_ms(-(HOURS - 1) * HOUR_MS);
-        let found = self.store.endpoint_hours(caller.app_id, first).await?;
-        let all = self.summaries(caller).await?;
+    /// These endpoints of the caller's app, or all of them, newest first, with their figures, and the last 24 hours
+    /// one by one.
+    pub async fn health(
+        &self,
+        caller: &Caller,
+        ids: Option<Vec<EndpointId>>,
+    ) -> Result<Vec<(EndpointId, Summary, Vec<Hour>)>> {
+        let (app, now) = (caller.app_id, self.clock.now());
+        let first = now.hour().plus_ms(-(HOURS - 1) * HOUR_MS);
+        let ids = match ids {
+            Some(ids) => ids,
+            None => self.store.endpoint_briefs(app).await?.into_iter().map(|brief| brief.id).collect(),
+        };
+        let found = self.store.endpoint_hours(app, ids.clone(), first).await?;
+        let figures = self.store.stats_endpoints(app, ids, now).await?;
         let mut counted: HashMap<_, _> =
             found.into_iter().map(|hour| ((hour.endpoint_id, hour.start), hour)).collect();
         let mut hours_of = |id: EndpointId| -> Vec<Hour> {
@@ -135,19 +147,19 @@ impl Overviews {
             };
             starts.map(hour).collect()
         };
-        Ok(all.into_iter().map(|(brief, summary)| (brief.id, summary, hours_of(brief.id))).collect())
-    }
-
-    /// All endpoints with their figures, newest first.
-    async fn summaries(&self, caller: &Caller) -> Result<Vec<(EndpointBrief, Summary)>> {
-        let briefs = self.store.endpoint_briefs(caller.app_id).await?;
-        let ids = briefs.iter().map(|brief| brief.id).collect();
-        let figures = self.store.stats_endpoints(caller.app_id, ids, self.clock.now()).await?;
-        let mut figures = figures.into_iter().peekable();
-        let joined = briefs.into_iter().filter_map(|brief| {
-            let own = figures.next_if(|figures| figures.endpoint_id == brief.id)?;
-            Some((brief, Summary::of(&own)))
+        let joined = figures.iter().map(|own| {
+            let id = own.endpoint_id;
+            (id, Summary::of(own), hours_of(id))
         });
         Ok(joined.collect())
+    }
+
+    /// How the deliveries of these events of the caller's app stand.
+    pub async fn outcomes(
+        &self,
+        caller: &Caller,
+        events: Vec<EventId>,
+    ) -> Result<Vec<(EventId, EventOutcome)>> {
+        Ok(self.store.event_outcomes(caller.app_id, events, OUTCOMES_MAX).await?)
     }
 }

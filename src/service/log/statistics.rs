@@ -70,6 +70,8 @@ impl PointTimes {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepStats {
     pub start: Timestamp,
+    /// Made in it.
+    pub deliveries: u64,
     pub delivered: u64,
     pub exhausted: u64,
     pub failed_attempts: u64,
@@ -353,6 +355,7 @@ impl Cut {
                 let point = found.next_if(|point| point.start_ms == start_ms).unwrap_or(&empty);
                 StepStats {
                     start: Timestamp::from_millis(start_ms),
+                    deliveries: point.deliveries,
                     delivered: point.delivered,
                     exhausted: point.exhausted,
                     failed_attempts: point.failed_attempts,

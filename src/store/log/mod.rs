@@ -12,7 +12,7 @@ pub use export::{EXPORT_AHEAD, ExportPage, ExportPosition, ExportStore};
 pub use health::HealthStore;
 pub use list::{LogStore, Retried, TestDelivery};
 pub use live::{LiveStore, ResultPage, ResultSeq};
-pub use overview::{DueFigures, EndpointBrief, HourCount, OverviewStore, StorageFacts};
+pub use overview::{DueFigures, EndpointBrief, EventOutcome, HourCount, OverviewStore, StorageFacts};
 pub use recent::RecentStore;
 pub use statistics::{
     EndpointFigures, ErrorCount, HealthFigures, MINUTES_KEPT_MS, Point, StatsStore, Times, Totals,

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{AppId, EndpointId, EndpointStatus, Timestamp};
+use crate::domain::{AppId, EndpointId, EndpointStatus, EventId, Timestamp};
 use crate::store::Result;
 
 /// An endpoint, as far as it is named.
@@ -34,6 +34,18 @@ pub struct HourCount {
     pub exhausted: u64,
 }
 
+/// How the deliveries of an event stand, each by its newest attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventOutcome {
+    pub delivered: u64,
+    /// Not sent yet.
+    pub pending: u64,
+    /// Pending after a failed attempt.
+    pub retrying: u64,
+    pub exhausted: u64,
+    pub cancelled: u64,
+}
+
 /// How large storage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageFacts {
@@ -60,9 +72,22 @@ pub trait OverviewStore: Send + Sync {
     async fn endpoint_briefs(&self, app: AppId) -> Result<Vec<EndpointBrief>>;
     /// What an app's active endpoints are to be sent at `now`; counts no further than `cap`.
     async fn due_figures(&self, app: AppId, now: Timestamp, cap: u32) -> Result<DueFigures>;
-    /// The hours of an app's endpoints in which something was delivered or exhausted, from `since`
-    /// (a whole hour) on, in no order. Deleted endpoints are left out.
-    async fn endpoint_hours(&self, app: AppId, since: Timestamp) -> Result<Vec<HourCount>>;
+    /// The hours of these endpoints of an app in which something was delivered or exhausted, from `since`
+    /// (a whole hour) on, in no order. Deleted and unknown endpoints are left out.
+    async fn endpoint_hours(
+        &self,
+        app: AppId,
+        endpoints: Vec<EndpointId>,
+        since: Timestamp,
+    ) -> Result<Vec<HourCount>>;
+    /// How the deliveries of these events of an app stand, in the same order; unknown events are left out. Of each,
+    /// no more than `most` deliveries are counted.
+    async fn event_outcomes(
+        &self,
+        app: AppId,
+        events: Vec<EventId>,
+        most: u32,
+    ) -> Result<Vec<(EventId, EventOutcome)>>;
     /// How large storage is, over all apps.
     async fn storage_facts(&self) -> Result<StorageFacts>;
 }

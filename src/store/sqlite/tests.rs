@@ -176,6 +176,7 @@ async fn statistics_and_retention_walk_no_log() {
                 assert!(plan.contains("attempts_single") && !plan.contains("SCAN t\n"), "{sql}\n{plan}");
             }
             assert_quick(conn, overview::HOURS, "SEARCH r USING PRIMARY KEY (endpoint=? AND hour>");
+            assert_quick(conn, overview::OUTCOMES, "attempts_event (event=?)");
             assert_quick(conn, retention::WALK_ATTEMPTS, "USING INTEGER PRIMARY KEY (rowid>?)");
             assert_quick(conn, retention::DELETE_LATER, "attempts_first");
             assert_quick(conn, retention::DELETE_FIRST, "USING INTEGER PRIMARY KEY");

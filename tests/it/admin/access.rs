@@ -32,6 +32,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         // By scope, as on /v1.
         ("GET /admin/api/overview", "-++++-++"),
         ("GET /admin/api/webhook-health", "-++++-++"),
+        ("GET /admin/api/event-outcomes", "-+++--++"),
         ("POST /admin/api/echo", "--++-+++"),
         // Owners.
         ("GET /admin/api/users", "---+---+"),

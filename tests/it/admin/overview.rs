@@ -117,6 +117,45 @@ async fn badges_and_sparklines_of_all_webhooks_come_in_one_answer() {
 }
 
 #[tokio::test]
+async fn named_webhooks_alone_are_told_of_and_bad_ids_are_refused() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let one = app.webhook(&receiver.url("/"), json!({})).await;
+    app.webhook(&receiver.url("/other"), json!({})).await;
+    let unknown = "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48";
+    let data = app.get(&format!("{HEALTH}?ids={},{unknown}", one.id)).await.expect(200)["data"].clone();
+    assert_eq!(data.as_array().unwrap().len(), 1);
+    assert_eq!(data[0]["id"], one.id.as_str());
+    let many = vec![unknown; 201].join(",");
+    for wrong in ["", "none", &format!("{unknown},"), &many] {
+        let answer = app.get(&format!("{HEALTH}?ids={wrong}")).await;
+        assert_eq!(answer.problems(422).len(), 1, "{wrong}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn outcomes_of_events_are_those_of_their_newest_attempts() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    receiver.reply_with(|request| if request.path == "/ok" { Reply::ok() } else { Reply::status(500) });
+    app.webhook(&receiver.url("/ok"), json!({ "events": ["a"] })).await;
+    app.webhook(&receiver.url("/once"), json!({ "events": ["a"], "retry_schedule": [] })).await;
+    app.webhook(&receiver.url("/again"), json!({ "events": ["a"], "retry_schedule": ["8m"] })).await;
+    let event = app.post_event("a", json!(1)).await;
+    let nobody = app.post_event("b", json!(1)).await;
+    app.rows_when(|rows| rows.len() == 4 && rows.iter().filter(|r| r["status"] == "pending").count() == 1)
+        .await;
+    let path = format!("/admin/api/event-outcomes?ids={nobody},{event}");
+    let outcome = |id: &str, delivered: u64, retrying: u64, exhausted: u64| {
+        json!({ "id": id, "delivered": delivered, "pending": 0, "retrying": retrying,
+                "exhausted": exhausted, "cancelled": 0 })
+    };
+    let expected = json!([outcome(&nobody, 0, 0, 0), outcome(&event, 1, 1, 1)]);
+    assert_eq!(app.get(&path).await.expect(200)["data"], expected);
+    assert_eq!(app.get("/admin/api/event-outcomes").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
 async fn the_echo_receiver_shows_a_verified_delivery() {
     let app = TestApp::with(|c| c.network.allow = vec![]).await;
     let admin = signed_in(&app, Role::Admin).await;

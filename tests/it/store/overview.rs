@@ -62,7 +62,7 @@ async fn hours_are_told_where_something_ended() {
     let (one, other) = (world.post_one("a").await, world.post_one("a").await);
     world.finish(one, answered(200, now())).await;
     world.exhaust(other).await;
-    let hours = async |since| world.store.endpoint_hours(world.app, since).await.unwrap();
+    let hours = async |since| world.store.endpoint_hours(world.app, vec![endpoint.id], since).await.unwrap();
     let start = now().hour();
     let expected = HourCount { endpoint_id: endpoint.id, start, delivered: 1, exhausted: 1 };
     assert_eq!(hours(start).await, [expected]);

@@ -38,6 +38,7 @@ fn stats() -> Value {
             "series": [
                 {
                     "start": "2026-05-01T04:00:00.000Z",
+                    "deliveries": 1,
                     "delivered": 0,
                     "exhausted": 1,
                     "failed_attempts": 4,
@@ -45,6 +46,7 @@ fn stats() -> Value {
                 },
                 {
                     "start": "2026-05-01T05:00:00.000Z",
+                    "deliveries": 121,
                     "delivered": 120,
                     "exhausted": 0,
                     "failed_attempts": 1,

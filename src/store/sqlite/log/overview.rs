@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{AppId, Timestamp};
+use crate::domain::{AppId, AttemptStatus, EndpointId, EventId, Timestamp};
 use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
-use crate::store::sqlite::engine::rows::AppRow;
+use crate::store::sqlite::engine::rows::{AppRow, EventRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
-use crate::store::{DueFigures, EndpointBrief, HourCount, OverviewStore, Result, StorageFacts};
+use crate::store::{DueFigures, EndpointBrief, EventOutcome, HourCount, OverviewStore, Result, StorageFacts};
 
 const BRIEFS: &str = "SELECT uid, name, url, status, status_reason FROM endpoints \
      WHERE app = ?1 AND deleted_at IS NULL ORDER BY uid DESC";
@@ -32,7 +32,10 @@ pub(crate) const OLDEST_DUE: &str = "SELECT min(due_at) FROM (SELECT \
          WHERE s.app = ?1) WHERE due_at <= ?2";
 pub(crate) const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted \
      FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 \
-     WHERE e.app = ?1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
+     WHERE e.uid = ?3 AND e.app = ?1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
+/// The newest attempts of an event's deliveries.
+pub(crate) const OUTCOMES: &str =
+    "SELECT status, attempt > 1 FROM attempts WHERE event = ?1 AND status <> 'failed' LIMIT ?2";
 
 fn briefs(conn: &Connection, app: AppRow) -> rusqlite::Result<Vec<EndpointBrief>> {
     conn.prepare_cached(BRIEFS)?
@@ -55,9 +58,14 @@ fn due(conn: &Connection, app: AppRow, now: Timestamp, cap: u32) -> rusqlite::Re
     Ok(DueFigures { due: due.min(cap.into()), oldest_due_at })
 }
 
-fn hours(conn: &Connection, app: AppRow, since: Timestamp) -> rusqlite::Result<Vec<HourCount>> {
+fn hours(
+    conn: &Connection,
+    app: AppRow,
+    endpoint: EndpointId,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<HourCount>> {
     conn.prepare_cached(HOURS)?
-        .query_map(params![app, slot_of(since, HOUR_MS)], |row| {
+        .query_map(params![app, slot_of(since, HOUR_MS), endpoint], |row| {
             Ok(HourCount {
                 endpoint_id: row.get(0)?,
                 start: Timestamp::from_millis(row.get::<_, i64>(1)? * HOUR_MS),
@@ -66,6 +74,34 @@ fn hours(conn: &Connection, app: AppRow, since: Timestamp) -> rusqlite::Result<V
             })
         })?
         .collect()
+}
+
+fn outcome(
+    conn: &Connection,
+    app: AppRow,
+    event: EventId,
+    most: u32,
+) -> rusqlite::Result<Option<EventOutcome>> {
+    let row: Option<EventRow> = conn
+        .prepare_cached("SELECT id FROM events WHERE uid = ?1 AND app = ?2")?
+        .query_row(params![event, app], |row| row.get(0))
+        .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let mut outcome = EventOutcome::default();
+    let mut newest = conn.prepare_cached(OUTCOMES)?;
+    let mut newest = newest.query(params![row, most])?;
+    while let Some(row) = newest.next()? {
+        let (status, is_later): (AttemptStatus, bool) = (row.get(0)?, row.get(1)?);
+        let place = match (status, is_later) {
+            (AttemptStatus::Delivered, _) => &mut outcome.delivered,
+            (AttemptStatus::Pending, false) => &mut outcome.pending,
+            (AttemptStatus::Pending, true) => &mut outcome.retrying,
+            (AttemptStatus::Exhausted | AttemptStatus::Failed, _) => &mut outcome.exhausted,
+            (AttemptStatus::Cancelled, _) => &mut outcome.cancelled,
+        };
+        *place += 1;
+    }
+    Ok(Some(outcome))
 }
 
 fn facts(conn: &Connection) -> rusqlite::Result<StorageFacts> {
@@ -109,10 +145,36 @@ impl OverviewStore for SqliteStore {
         .await
     }
 
-    async fn endpoint_hours(&self, app: AppId, since: Timestamp) -> Result<Vec<HourCount>> {
-        self.read("reading the hours of all endpoints", move |conn| match cache::app_row(conn, app)? {
-            Some(app) => hours(conn, app, since),
-            None => Ok(vec![]),
+    async fn endpoint_hours(
+        &self,
+        app: AppId,
+        endpoints: Vec<EndpointId>,
+        since: Timestamp,
+    ) -> Result<Vec<HourCount>> {
+        self.read("reading the hours of endpoints", move |conn| {
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
+            let mut found = Vec::new();
+            for endpoint in &endpoints {
+                found.append(&mut hours(conn, app, *endpoint, since)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn event_outcomes(
+        &self,
+        app: AppId,
+        events: Vec<EventId>,
+        most: u32,
+    ) -> Result<Vec<(EventId, EventOutcome)>> {
+        self.read("reading outcomes of events", move |conn| {
+            let Some(app) = cache::app_row(conn, app)? else { return Ok(vec![]) };
+            let mut found = Vec::with_capacity(events.len());
+            for event in &events {
+                found.extend(outcome(conn, app, *event, most)?.map(|outcome| (*event, outcome)));
+            }
+            Ok(found)
         })
         .await
     }
