@@ -18,9 +18,21 @@ export const FILTERS = [
   "since",
   "until",
   "q",
+  "event_id",
+  "resource_id",
+  "delivery_id",
+  "error",
+  "contains",
 ];
+/** Filters that are read through row by row: only newest first, and without a total. */
+export const isSlow = (filter) => Boolean(filter.error || filter.contains);
+/** A row of the log is a delivery, unless the address asks for attempts. */
+export const viewOf = (query) => (query.get("view") === "attempts" ? "attempts" : "deliveries");
+/** The order of the log: the address’s, or the newest activity first. */
+export const orderOf = (query, filter) =>
+  isSlow(filter) ? null : (query.get("sort") ?? (viewOf(query) === "deliveries" ? "-last_activity_at" : null));
 /** Parameters for paging and sorting. */
-export const PLACE = ["page", "cursor", "per_page", "sort"];
+export const PLACE = ["page", "cursor", "per_page", "sort", "view"];
 /** Rows per page unless the address says otherwise: more than a screen, and still fast to load and render. */
 export const ROWS = 25;
 
@@ -38,7 +50,14 @@ export function address(path, query = {}) {
 /** Path and parameters of the list of deliveries, from the parameters of its page. */
 export const listOf = (query, filter = plain(query)) => [
   "v1/webhooks/deliveries",
-  { ...filter, ...Object.fromEntries(PLACE.map((n) => [n, query.get(n)])), per_page: query.get("per_page") ?? ROWS },
+  {
+    ...filter,
+    view: viewOf(query),
+    sort: orderOf(query, filter),
+    page: query.get("page"),
+    cursor: query.get("cursor"),
+    per_page: query.get("per_page") ?? ROWS,
+  },
 ];
 
 /** The filters of the address, with the API’s names. */

@@ -96,29 +96,28 @@ export const ATTEMPT = {
     hint: "The webhook was deleted or disabled before it was sent.",
   },
 };
-export const ENDPOINT = {
-  active: { word: "Active", tone: "ok", icon: "check" },
-  paused: { word: "Paused", tone: "warn", icon: "pause", hint: "Deliveries are queued until it is resumed." },
-  disabled: { word: "Disabled", tone: "bad", icon: "cross", hint: "New events are not delivered." },
-};
+/**
+ * The sentence of a state without its beginning, where state and time stand beside it: "On hold since 29 Nov 09:21 UTC:
+ * 5 attempts failed" → "5 attempts failed".
+ */
+export function causeOf(message) {
+  const rest = message.replace(/^On hold since [^:]*:\d\d UTC(:| because) /, "");
+  return rest[0].toUpperCase() + rest.slice(1);
+}
 export const JOB = {
   running: { word: "Running", tone: "info", icon: "clock" },
   done: { word: "Done", tone: "ok", icon: "check" },
   cancelled: { word: "Cancelled", tone: "off", icon: "minus" },
 };
-/** Health labels, all three kinds. */
-export const HEALTH = {
-  excellent: { word: "Excellent", tone: "ok", icon: "check" },
-  good: { word: "Good", tone: "ok", icon: "check" },
-  warning: { word: "Warning", tone: "warn", icon: "alert" },
-  critical: { word: "Critical", tone: "bad", icon: "alert" },
-  fast: { word: "Fast", tone: "ok", icon: "check" },
-  acceptable: { word: "Acceptable", tone: "ok", icon: "check" },
-  slow: { word: "Slow", tone: "warn", icon: "clock" },
+/** The state of a webhook’s health, from the worst to the best. */
+export const STATE = {
+  disabled: { word: "Disabled", tone: "bad", icon: "cross", hint: "New events are not delivered." },
+  paused: { word: "Paused", tone: "warn", icon: "pause", hint: "Deliveries are queued until it is resumed." },
+  on_hold: { word: "On hold", tone: "bad", icon: "alert", hint: "Deliveries stay pending; only probes are sent." },
   failing: { word: "Failing", tone: "bad", icon: "alert" },
-  active: { word: "Active", tone: "ok", icon: "check" },
-  idle: { word: "Idle", tone: "off", icon: "minus" },
-  unknown: { word: "Unknown", tone: "off", icon: "minus" },
+  degraded: { word: "Degraded", tone: "warn", icon: "alert" },
+  idle: { word: "Idle", tone: "off", icon: "minus", hint: "No event in the last 24 hours." },
+  healthy: { word: "Healthy", tone: "ok", icon: "check" },
 };
 /** Kinds of failure: a short name and its meaning. */
 export const ERRORS = {

@@ -28,7 +28,7 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
  * `times` are the beginnings of the steps (RFC 3339), `step` their length in ms. `series`: `{name, values, tone}`;
  * stacked bars when `stacked`, else lines. `say` formats a value, `axis` one on the axis. `label` names the chart.
  */
-export function Chart({ times, step, series, stacked, say, axis = say, label, height = 200 }) {
+export function Chart({ times, step, series, stacked, counts = stacked, say, axis = say, label, height = 200 }) {
   const place = useRef(null);
   const [at, setAt] = useState(null);
   const [scheme, setScheme] = useState(0);
@@ -47,7 +47,7 @@ export function Chart({ times, step, series, stacked, say, axis = say, label, he
       if (gone) return;
       const box = place.current;
       plot = new uPlot(
-        options(uPlot, { width: box.clientWidth, height, step, series, stacked, axis, setAt, zone: mode }),
+        options(uPlot, { width: box.clientWidth, height, step, series, stacked, counts, axis, setAt, zone: mode }),
         data(times, series, stacked),
         box,
       );
@@ -105,7 +105,7 @@ function data(times, series, stacked) {
   return [x, ...sums.reverse()];
 }
 
-function options(uPlot, { width, height, step, series, stacked, axis: words, setAt, zone }) {
+function options(uPlot, { width, height, step, series, stacked, counts, axis: words, setAt, zone }) {
   const muted = color("muted"),
     line = color("line");
   const font = `11px ${color("font")}`;
@@ -135,10 +135,10 @@ function options(uPlot, { width, height, step, series, stacked, axis: words, set
       {
         ...axis,
         // Counts have no halves.
-        ...(stacked ? { incrs: WHOLE } : {}),
+        ...(counts ? { incrs: WHOLE } : {}),
         size: 52,
         space: 36,
-        values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) || !stacked ? words(v) : "")),
+        values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) || !counts ? words(v) : "")),
       },
     ],
     series: [

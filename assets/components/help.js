@@ -8,7 +8,7 @@ const KEYS = [
   ["k", "Previous row"],
   ["Enter", "Open the row"],
   ["x", "Select the row"],
-  ["r", "Retry the delivery"],
+  ["r", "Retry the delivery, or send it now"],
   ["n", "Show new rows"],
   ["c", "Create a webhook, send an event"],
   ["Esc", "Close"],

@@ -163,7 +163,7 @@ function Header({ column, sort, onSort }) {
 }
 
 /** The parameters (`page`, `cursor`) of a list’s `links`, as an address of this page; null without a link. */
-function turn(link) {
+export function turn(link) {
   if (!link) return null;
   const from = new URL(link, location.href).searchParams;
   const query = new URLSearchParams(route.value.query);
@@ -184,12 +184,15 @@ export function Pages({ list, noun = "rows" }) {
   const { meta, links, data } = list;
   if (!data.length && !links.prev) return null;
   const from = meta.page ? (meta.page - 1) * meta.per_page + 1 : null;
-  const words = from
+  const words = meta.scanned !== undefined
+    ? `${number(data.length)} found in ${number(meta.scanned)} rows searched${meta.complete === false ? " so far" : ""}`
+    : from
     ? `${number(from)}–${number(from + data.length - 1)} of ${total(meta)}`
     : `${data.length} of ${total(meta)}`;
   // A cursor leads only forward; back goes by page number as far as numbers reach, else to the first page.
+  const back = meta.scanned !== undefined ? 1 : meta.page - 1;
   const before =
-    links.prev ?? (meta.page > 1 && (meta.page - 1) * meta.per_page <= 10_000 ? `?page=${meta.page - 1}` : null);
+    links.prev ?? (meta.page > 1 && (meta.page - 1) * meta.per_page <= 10_000 ? `?page=${back}` : null);
   const first = meta.page > 2 || (meta.page > 1 && !before) ? "?page=1" : null;
   return html`<nav class="pages" aria-label="Pages">
     <span class="muted num">${words} ${noun}</span>
@@ -197,7 +200,7 @@ export function Pages({ list, noun = "rows" }) {
       >${first && html`<a class="button small" href=${turn(first)}>First</a>`}<${Turn}
         to=${turn(before)}
         icon="left"
-        word="Previous" /><${Turn} to=${turn(links.next)} icon="right" word="Next"
+        word="Previous" /><${Turn} to=${turn(links.next)} icon="right" word=${meta.complete === false ? "Search older rows" : "Next"}
     /></span>
   </nav>`;
 }
@@ -208,7 +211,7 @@ const Turn = ({ to, icon, word }) =>
     href=${to ?? undefined}
     role="link"
     aria-disabled=${to ? undefined : "true"}
-    rel=${word === "Next" ? "next" : "prev"}
+    rel=${icon === "right" ? "next" : "prev"}
   >
     ${icon === "left" && html`<${Icon} name="left" size=${14} />`}${word}${icon === "right" && html`<${Icon} name="right" size=${14} />`}</a
   >`;

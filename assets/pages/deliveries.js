@@ -1,6 +1,7 @@
-// The delivery log: one row for each attempt. The address holds search, filters, order, page and the open row.
+// The delivery log: one row for each delivery, or for each attempt. The address holds search, filters, order, page and
+// the open row.
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
-import { PLACE, listOf, there } from "../ahead.js";
+import { PLACE, isSlow, listOf, orderOf, there, viewOf } from "../ahead.js";
 import { get, getAll } from "../api.js";
 import { amend, route } from "../router.js";
 import { appId, may, timeMode } from "../state.js";
@@ -12,7 +13,7 @@ import { DataTable, Pages } from "../components/table.js";
 import { webhookName } from "../components/webhook-picker.js";
 import { columnsOf } from "./deliveries/columns.js";
 import { choose, filterOf, inWords, moveOn } from "./deliveries/filter.js";
-import { useLive } from "./deliveries/live.js";
+import { keyIn, useLive } from "./deliveries/live.js";
 import { usePaused } from "./deliveries/paused.js";
 import { Announce, Chosen, Export, LogLine, NoRows, Refusal } from "./deliveries/parts.js";
 import { Toolbar } from "./deliveries/toolbar.js";
@@ -28,7 +29,10 @@ export default function Deliveries() {
     [...query].filter(([n]) => !["open", "app", ...PLACE].includes(n)),
   );
   const filter = useMemo(() => filterOf(query), [wanted]);
-  const sort = query.get("sort");
+  const view = viewOf(query);
+  const slow = isSlow(filter);
+  const sort = orderOf(query, filter);
+  const keyOf = keyIn(view);
   const onFirst = !query.get("page") && !query.get("cursor");
 
   // The first rows were requested before this module was loaded; if they are there already, they are rendered at once.
@@ -45,9 +49,9 @@ export default function Deliveries() {
     ready,
   );
   useEvery(10_000, jobs.reload, Boolean(jobs.data));
-  const live = useLive(filter, list.data?.data, ready && !list.error);
+  const live = useLive(filter, list.data?.data, ready && !list.error, view);
 
-  const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(r.id) ?? r), [list.data, live.changed]);
+  const rows = useMemo(() => list.data?.data.map((r) => live.changed.get(keyOf(r)) ?? r), [list.data, live.changed, view]);
   const due = Boolean(rows?.some(({ attributes: a }) => a.status === "pending" || a.next_retry_at));
   const paused = usePaused(due);
   const hooks = useLoad(
@@ -65,17 +69,17 @@ export default function Deliveries() {
   useEffect(() => {
     setChosen(new Map());
     setCursor(null);
-  }, [wanted, appId.value]);
+  }, [wanted, view, appId.value]);
   // A cursor of another filter or another day is of no use: start at the first page.
   useEffect(() => {
     if (list.error?.fields?.cursor) amend({ cursor: null, page: null }, { replace: true });
   }, [list.error]);
 
   const showNew = () => {
-    setFresh(new Set(live.news));
+    setFresh(view === "attempts" ? new Set(live.news) : null);
     live.taken();
     moveOn();
-    if (onFirst && !sort) list.reload();
+    if (onFirst && !query.get("sort")) list.reload();
     else amend({ page: null, cursor: null, sort: null });
     scrollTo({ top: 0 });
   };
@@ -93,9 +97,12 @@ export default function Deliveries() {
     if (row?.attributes.status === "exhausted")
       live.patch({ ...row, attributes: { ...row.attributes, status: "failed", next_retry_at: null } });
   };
+  // A delivery that is sent now is due; its row says how it went once the attempt has finished.
+  const sentNow = (row) => live.patch({ ...row, attributes: { ...row.attributes, due_at: new Date().toISOString() } });
   const retried = (row) => async () => {
     const made = await (await retries()).retryOne(row);
-    if (made && made.attributes.delivery_id === row.attributes.delivery_id) superseded(row);
+    if (made && row.attributes.status === "pending") sentNow(row);
+    else if (made && made.attributes.delivery_id === row.attributes.delivery_id) superseded(row);
   };
 
   const move = (by) => {
@@ -143,11 +150,13 @@ export default function Deliveries() {
   const columns = useMemo(
     () =>
       columnsOf({
+        view,
+        sorts: !slow,
         paused,
         onOpen: (row) => act.current.openRow(row),
         onRetry: (row) => () => act.current.retried(row)(),
       }),
-    [paused, timeMode.value],
+    [paused, view, slow, timeMode.value],
   );
   const retryThese = async () => {
     if (!(await (await retries()).retryChosen([...chosen.values()]))) return;
@@ -156,7 +165,7 @@ export default function Deliveries() {
   };
   const retryMatching = async () => {
     const name = filter.endpoint_id && (chosenName ?? (await webhookName(filter.endpoint_id)));
-    if (!(await (await retries()).retryAll(filter, inWords(query, name)))) return;
+    if (!(await (await retries()).retryAll({ ...filter, view }, inWords(query, name)))) return;
     setChosen(new Map());
     live.taken();
     list.reload();
@@ -171,24 +180,24 @@ export default function Deliveries() {
 
   return html`<${Page}
     title="Webhook deliveries"
-    actions=${may("admin") && html`<${Export} filter=${filter} sort=${sort} meta=${list.data?.meta} />`}
+    actions=${may("admin") && html`<${Export} filter=${{ ...filter, view }} sort=${sort} meta=${list.data?.meta} />`}
   >
     <${Toolbar} types=${types.data} webhook=${chosenName} searchRef=${searchRef} />
     <section class="card flush" aria-label="Delivery log">
-      <${LogLine} list=${list} live=${live} job=${jobs.data} onJob=${showJob} onNew=${showNew} />
+      <${LogLine} view=${view} list=${list} live=${live} job=${jobs.data} onJob=${showJob} onNew=${showNew} />
       <${Announce} count=${live.news.size} />
       ${list.error && html`<${Refusal} list=${list} />`}
       ${
         (list.data || !list.error) &&
         html`<${DataTable}
-            caption="Delivery attempts, newest first unless sorted"
+            caption=${view === "deliveries" ? "Deliveries, newest activity first unless sorted" : "Delivery attempts, newest first unless sorted"}
             columns=${columns}
             rows=${rows}
-            empty=${html`<${NoRows} query=${query} webhooks=${hooks.data} />`}
+            empty=${html`<${NoRows} query=${query} list=${list.data} webhooks=${hooks.data} />`}
             busy=${list.loading}
             skeleton=${12}
             sort=${sort}
-            onSort=${(s) => choose({ sort: s })}
+            onSort=${slow ? undefined : (s) => choose({ sort: /last_activity_at$/.test(s ?? "") ? null : s })}
             selected=${new Set(chosen.keys())}
             onSelect=${may("admin") ? select : undefined}
             onOpen=${openRow}
@@ -205,7 +214,8 @@ export default function Deliveries() {
         meta=${list.data?.meta}
         clear=${() => setChosen(new Map())}
         retry=${retryThese}
-        all=${retryMatching}
+        all=${slow ? null : retryMatching}
+        pending=${filter.status?.join() === "pending"}
       />`
     }
     ${

@@ -15,8 +15,8 @@ export default function Delivery({ params }) {
     r: async () => {
       const row = load.data;
       const newest = row?.attributes.attempts.at(-1);
-      if (!row || !may("admin") || newest.status === "pending") return;
-      if (await retryOne({ ...row, attributes: { ...row.attributes, status: newest.status } })) load.reload();
+      if (!row || !may("admin")) return;
+      if (await retryOne({ id: newest.status === "pending" ? newest.id : row.id, attributes: { ...row.attributes, status: newest.status } })) load.reload();
     },
   });
   return html`<${Page}

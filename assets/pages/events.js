@@ -1,5 +1,5 @@
-// The events that were posted, newest first. Type and time are in the address.
-import { html, useMemo, useState } from "../ui.js";
+// The events that were posted, newest first. Search, type and time are in the address.
+import { html, useMemo, useRef, useState } from "../ui.js";
 import { get, getAll } from "../api.js";
 import { number } from "../format.js";
 import { go, href, route } from "../router.js";
@@ -14,23 +14,37 @@ import { DataTable, Pages } from "../components/table.js";
 import { MiddleEllipsis } from "../components/text.js";
 import { Time, TimeSwitch } from "../components/time.js";
 import { choose, clear, filterOf, isFiltered, moveOn } from "./deliveries/filter.js";
-import { Choice, Range, eventGroups } from "./deliveries/toolbar.js";
+import { Choice, Given, Range, SearchIn, eventGroups } from "./deliveries/toolbar.js";
+import { Outcome } from "./events/outcome.js";
+
+/** The parameters that search, and what they search. */
+const SEARCHES = [["q", "Type and IDs", "Search event type, event ID or resource ID"]];
+const GIVEN = [["resource_id", "Resource"]];
 
 const loadSend = () => import("./events/send.js");
 
 export default function Events() {
   const { query } = route.value;
-  const { event_type: type, since, until } = filterOf(query);
+  const { event_type: type, since, until, q, contains, resource_id: resource } = filterOf(query);
   const [page, cursor] = [query.get("page"), query.get("cursor")];
   const list = useLoad(
-    (signal) => get("v1/events", { event_type: type, since, until, page, cursor }, { signal }),
-    [type, since, until, page, cursor],
+    (signal) =>
+      get("v1/events", { event_type: type, since, until, q, contains, resource_id: resource, page, cursor }, { signal }),
+    [type, since, until, q, contains, resource, page, cursor],
+  );
+  const ids = list.data?.data.filter((e) => e.attributes.deliveries > 0).map((e) => e.id).join() ?? "";
+  const outcomes = useLoad(
+    async (signal) => new Map((await get("admin/api/event-outcomes", { ids }, { signal })).data.map((o) => [o.id, o])),
+    [ids],
+    ids !== "",
   );
   const types = useLoad((signal) => getAll("v1/event-types", {}, { signal }));
   const onFirst = !page && !cursor;
-  useEvery(10_000, list.reload, onFirst);
+  useEvery(10_000, list.reload, onFirst && !contains);
+  useEvery(10_000, outcomes.reload, ids !== "");
   const [sending, setSending] = useState(false);
-  useKeys(may("admin") ? { c: () => setSending(true) } : {});
+  const searchRef = useRef(null);
+  useKeys({ "/": () => searchRef.current?.focus(), ...(may("admin") ? { c: () => setSending(true) } : {}) });
 
   const columns = useMemo(
     () => [
@@ -44,26 +58,33 @@ export default function Events() {
       {
         key: "resource",
         title: "Resource",
-        width: "24%",
+        width: "14%",
         card: "line",
         cell: ({ attributes: a }) =>
           a.resource_id
-            ? html`<span class="cut" title=${a.resource_id}>${a.resource_id}</span>`
+            ? html`<a class="cut dim" title=${a.resource_id} href=${href("events", { resource_id: a.resource_id })}>${a.resource_id}</a>`
             : html`<span class="muted blank">–</span>`,
       },
       {
         key: "deliveries",
         title: "Webhooks",
         num: true,
-        width: "7rem",
+        width: "5.6rem",
         card: "line",
         cell: ({ attributes: a }) =>
           html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook subscribed to it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>`,
       },
       {
+        key: "outcome",
+        title: "Outcome",
+        width: "12.5rem",
+        card: "line",
+        cell: ({ id, attributes: a }) => html`<${Outcome} id=${id} deliveries=${a.deliveries} outcome=${outcomes.data?.get(id)} failed=${outcomes.error} />`,
+      },
+      {
         key: "id",
         title: "ID",
-        width: "26%",
+        width: "17%",
         card: "hide",
         className: "col-opt",
         cell: ({ id }) => html`<span class="muted"><${MiddleEllipsis} text=${id} mono /></span>`,
@@ -76,15 +97,17 @@ export default function Events() {
         cell: ({ attributes: a }) => html`<${Time} at=${a.created_at} />`,
       },
     ],
-    [timeMode.value],
+    [timeMode.value, outcomes.data, outcomes.error],
   );
   const filtered = isFiltered(query);
   const nothing = filtered
-    ? html`<${EmptyState} title="No matches" text="No event of this type and time is kept."><button type="button" class="button" onClick=${() => clear()}>Clear filters</button><//>`
+    ? html`<${EmptyState} title="No matches" text="No event that is kept matches this search and these filters."><button type="button" class="button" onClick=${() => clear()}>Clear filters</button><//>`
     : html`<${EmptyState} icon="events" title="No events yet" text="Post one with the API, or send one by hand. It goes to every webhook that subscribes to its type.">${may("admin") && html`<button type="button" class="button primary" onClick=${() => setSending(true)}>Send an event</button>`}<a class="button" href=${new URL("../docs", document.baseURI).pathname} target="_blank">API documentation</a><//>`;
   return html`<${Page} title="Events" actions=${may("admin") && html`<button type="button" class="button primary" onClick=${() => setSending(true)}><${Icon} name="plus" />Send an event</button>`}>
-    <div class="toolbar" role="search" aria-label="Events"><${Choice} label="Event type" any="Any event" value=${type ?? ""} groups=${eventGroups(types.data, type)} onChange=${(v) => choose({ event_type: v })} />
+    <div class="toolbar" role="search" aria-label="Events"><${SearchIn} inputRef=${searchRef} searches=${SEARCHES} />
+      <${Choice} label="Event type" any="Any event" value=${type ?? ""} groups=${eventGroups(types.data, type)} onChange=${(v) => choose({ event_type: v })} />
       <${Range} query=${query} />
+      <${Given} query=${query} filters=${GIVEN} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${() => clear()}><${Icon} name="cross" size=${14} />Clear</button>`}
       <span class="toolbar-end"><${TimeSwitch} /></span></div>
     <section class="card flush dense" aria-label="Events">

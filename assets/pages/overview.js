@@ -1,17 +1,16 @@
 // Success rate, response times, pending deliveries, and the webhooks that need attention.
 import { html, useState } from "../ui.js";
 import { get } from "../api.js";
-import { HEALTH, NONE, duration, number, percent, plural, span } from "../format.js";
+import { NONE, STATE, duration, number, percent, plural, span } from "../format.js";
 import { href, route } from "../router.js";
 import { now } from "../state.js";
-import { StatusBadge } from "../components/badge.js";
-import { Chart } from "../components/chart.js";
 import { Icon } from "../components/icon.js";
 import { Lazy } from "../components/lazy.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Card, Page } from "../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../components/states.js";
-import { MiddleEllipsis } from "../components/text.js";
+import { Attention } from "./overview/attention.js";
+import { Charts } from "./overview/charts.js";
 
 const loadFirstRun = () => import("./overview/first-run.js");
 const HOUR = 3_600_000;
@@ -25,7 +24,7 @@ const STEPS = { "1h": HOUR, "6h": 6 * HOUR, "1d": 24 * HOUR };
 export default function Overview() {
   const chosen = route.value.query.get("range");
   const range = RANGES[chosen] ? chosen : "24h";
-  const [, length, step] = RANGES[range];
+  const [words, length, step] = RANGES[range];
   const state = useLoad((signal) => get("admin/api/overview", {}, { signal }));
   const any = useLoad(
     async (signal) => (await get("v1/webhooks/deliveries", { per_page: 1 }, { signal })).meta.total > 0,
@@ -66,14 +65,15 @@ export default function Overview() {
     }
     ${
       !first &&
-      html`<${Figures} stats=${stats.data} queue=${state.data?.queue} webhooks=${state.data?.webhooks} />
-        ${stats.error && !stats.data ? html`<${ErrorState} error=${stats.error} retry=${stats.reload} />` : html`<${Charts} stats=${stats.data} step=${STEPS[step]} />`}
-        <${Attention} list=${state.data?.attention} webhooks=${state.data?.webhooks} />`
+      html`${state.data?.attention.length > 0 && html`<${Attention} list=${state.data.attention} onSent=${state.reload} />`}
+        <${Figures} stats=${stats.data} queue=${state.data?.queue} webhooks=${state.data?.webhooks} states=${state.data?.states} range=${range} words=${words} />
+        ${stats.error && !stats.data ? html`<${ErrorState} error=${stats.error} retry=${stats.reload} />` : html`<${Charts} stats=${stats.data} step=${STEPS[step]} pending=${state.data?.queue.pending} />`}
+        ${state.data && !state.data.attention.length && html`<${Quiet} webhooks=${state.data.webhooks} />`}`
     }
   <//>`;
 }
 
-function Figures({ stats, queue, webhooks }) {
+function Figures({ stats, queue, webhooks, states, range, words }) {
   const t = stats?.totals;
   const decided = t ? t.delivered + t.exhausted : 0;
   // Of the whole range: percentiles cannot be computed from those of its steps.
@@ -84,18 +84,18 @@ function Figures({ stats, queue, webhooks }) {
     <${Figure}
       name="Success rate"
       value=${t && (decided ? percent((t.delivered / decided) * 100) : NONE)}
-      below=${t && `of ${plural(decided, "delivery", "deliveries")}`}
+      below=${t && `of ${plural(decided, "finished delivery", "finished deliveries")}`}
     />
     <${Figure}
       name="Delivered"
       value=${t && number(t.delivered)}
-      below=${t && `${plural(t.failed_attempts, "attempt")} failed`}
+      below="in ${words}"
     />
     <${Figure}
       name="Failed"
-      value=${t && html`<a href=${log({ status: "exhausted" })}>${number(t.exhausted)}</a>`}
+      value=${t && html`<a href=${log({ status: "exhausted", last: range })}>${number(t.exhausted)}</a>`}
       tone=${t?.exhausted ? "bad" : ""}
-      below="no retries left"
+      below=${t && `no retries left; ${plural(t.failed_attempts, "attempt")} failed`}
     />
     <${Figure}
       name="Response time, p95"
@@ -103,16 +103,23 @@ function Figures({ stats, queue, webhooks }) {
       below=${stats && `median ${rough(speed?.p50)}`}
     />
     <${Figure}
-      name="Pending"
+      name="Pending now"
       value=${queue && html`<a href=${log({ status: "pending" })}>${number(queue.pending)}</a>`}
       below=${queue && (waiting !== null && queue.due ? `${number(queue.due)} due${waiting < 2000 ? "" : ` for ${span(waiting)}`}` : `${number(queue.in_flight)} in flight`)}
     />
     <${Figure}
       name="Webhooks"
       value=${webhooks && html`<a href=${href("webhooks")}>${number(webhooks.active + webhooks.paused + webhooks.disabled)}</a>`}
-      below=${webhooks && [`${webhooks.active} active`, webhooks.paused && `${webhooks.paused} paused`, webhooks.disabled && `${webhooks.disabled} disabled`].filter(Boolean).join(", ")}
+      below=${states && inStates(states)}
     />
   </dl>`;
+}
+
+/** "1 on hold, 12 healthy": the two worst states and the best one. */
+function inStates(states) {
+  const some = Object.keys(STATE).filter((state) => states[state] > 0);
+  const said = some.length > 3 ? [...some.slice(0, 2), some.at(-1)] : some;
+  return said.map((state) => `${number(states[state])} ${STATE[state].word.toLowerCase()}`).join(", ");
 }
 
 /** One decimal is enough here. */
@@ -126,83 +133,15 @@ function Figure({ name, value, below, tone }) {
   </div>`;
 }
 
-function Charts({ stats, step }) {
-  const frame = (body) =>
-    html`<div class="charts">
-      <${Card} title="Deliveries">${body[0]}<//><${Card} title="Response time">${body[1]}<//>
-    </div>`;
-  if (!stats) return frame([html`<div class="chart-wait"></div>`, html`<div class="chart-wait"></div>`]);
-  const unit = step === HOUR ? "hour" : step === 24 * HOUR ? "day" : `${step / HOUR} hours`;
-  const times = stats.series.map((s) => s.start);
-  const of = (pick) => stats.series.map(pick);
-  return frame([
-    html`<${Chart}
-      label="Deliveries per ${unit} by final outcome"
-      times=${times}
-      step=${step}
-      stacked
-      say=${number}
-      series=${[
-        { name: "Delivered", tone: "ok", values: of((s) => s.delivered) },
-        { name: "Failed", tone: "bad", values: of((s) => s.exhausted) },
-      ]}
-    />`,
-    html`<${Chart}
-      label="Response time per ${unit}"
-      times=${times}
-      step=${step}
-      say=${duration}
-      axis=${(ms) => (ms >= 1000 ? `${ms / 1000} s` : `${ms} ms`)}
-      series=${[
-        { name: "p50", tone: "info", values: of((s) => s.response_time_ms.p50) },
-        { name: "p95", tone: "warn", dash: [6, 3], values: of((s) => s.response_time_ms.p95) },
-        { name: "p99", tone: "off", dash: [2, 3], values: of((s) => s.response_time_ms.p99) },
-      ]}
-    />`,
-  ]);
-}
-
-function Attention({ list, webhooks }) {
-  const none =
-    webhooks && webhooks.active + webhooks.paused + webhooks.disabled === 0
-      ? html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events."
-          ><a class="button primary" href=${href("webhooks/new")}>Create a webhook</a><//
-        >`
-      : html`<p class="all-well"><${Icon} name="check" /> All webhooks are healthy.</p>`;
+function Quiet({ webhooks }) {
+  const none = webhooks.active + webhooks.paused + webhooks.disabled === 0;
   return html`<${Card} title="Needs attention" flush>
     ${
-      !list
-        ? html`<div class="attention"><${Skeleton} lines=${3} /></div>`
-        : !list.length
-          ? none
-          : html`<ul class="attention-list">
-              ${list.map(
-                (w) =>
-                  html`<li key=${w.id}>
-                    <div class="attention-who">
-                      <a class="strong cut" href=${href(`webhooks/${w.id}`)}>${w.name || "No name"}</a
-                      ><small class="muted"><${MiddleEllipsis} text=${w.url} /></small>
-                    </div>
-                    <div class="attention-labels">
-                      ${w.status !== "active" ? html`<${StatusBadge} of="endpoint" status=${w.status} />` : labels(w.labels).map(([word, label]) => html`<${StatusBadge} of="health" status=${label} word=${word} />`)}
-                    </div>
-                    <p>${w.reason}</p>
-                    <a
-                      class="button small"
-                      href=${href("webhook-deliveries", { endpoint_id: w.id, status: w.status === "paused" ? "pending" : ["failed", "exhausted"] })}
-                      >${w.status === "paused" ? "Pending" : "Failures"}</a
-                    >
-                  </li>`,
-              )}
-            </ul>`
+      none
+        ? html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events."
+            ><a class="button primary" href=${href("webhooks/new")}>Create a webhook</a><//
+          >`
+        : html`<p class="all-well"><${Icon} name="check" /> No webhook needs attention.</p>`
     }
   <//>`;
 }
-
-/** Only the labels that need attention, each with its subject. */
-const labels = (all) =>
-  [
-    [`Success ${all?.success_rate}`, all?.success_rate],
-    [`Responses ${all?.response_time}`, all?.response_time],
-    ["Failing now", all?.activity],
-  ].filter(([, label]) => ["warn", "bad"].includes(HEALTH[label]?.tone));

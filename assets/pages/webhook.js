@@ -1,25 +1,32 @@
 // One webhook: its settings, its health, and all actions on it.
-import { html, useEffect, useState } from "../ui.js";
+import { html, useState } from "../ui.js";
 import { get } from "../api.js";
-import { go, href, route } from "../router.js";
+import { amend, go, href, route } from "../router.js";
 import { may } from "../state.js";
-import { StatusBadge } from "../components/badge.js";
 import { Icon } from "../components/icon.js";
 import { showJob } from "../components/job.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Menu } from "../components/menu.js";
 import { Card, Facts, Page } from "../components/page.js";
-import { EmptyState, ErrorState, Note, Skeleton } from "../components/states.js";
+import { EmptyState, ErrorState, Skeleton } from "../components/states.js";
+import { Tabs } from "../components/tabs.js";
 import { CopyButton } from "../components/text.js";
 import { Time } from "../components/time.js";
 import { plural } from "../format.js";
 import { changeStatus, remove } from "./webhooks/actions.js";
 import { Recover, Rotate } from "./webhooks/dialogs.js";
+import { Headline } from "./webhooks/headline.js";
 import { HealthCard } from "./webhooks/health.js";
 import { Recent } from "./webhooks/recent.js";
 import { ScheduleWords } from "./webhooks/schedule.js";
 import { Verification } from "./webhooks/snippets.js";
 import { TestCard } from "./webhooks/test.js";
+
+/** Parts of the page, by the parameter `part` of the address. */
+const PARTS = [
+  ["", "Overview"],
+  ["verification", "Verify signatures"],
+];
 
 export default function Webhook({ params: { id } }) {
   const path = `v1/webhooks/${encodeURIComponent(id)}`;
@@ -28,7 +35,7 @@ export default function Webhook({ params: { id } }) {
   const there = Boolean(webhook.data);
   const health = useLoad(async (signal) => (await get(`${path}/health`, {}, { signal })).data.attributes, [id], there);
   const recent = useLoad(
-    async (signal) => (await get(`${path}/deliveries`, { per_page: 10 }, { signal })).data,
+    async (signal) => (await get(`${path}/deliveries`, { view: "deliveries", sort: "-last_activity_at", per_page: 10 }, { signal })).data,
     [id],
     there,
   );
@@ -41,10 +48,7 @@ export default function Webhook({ params: { id } }) {
   };
   useEvery(10_000, refresh, there && !gone);
   const [dialog, setDialog] = useState(null);
-  const wanted = route.value.query.get("part");
-  useEffect(() => {
-    if (there && wanted) document.getElementById(wanted)?.scrollIntoView();
-  }, [there, wanted]);
+  const part = PARTS.some(([key]) => key === route.value.query.get("part")) ? route.value.query.get("part") : "";
 
   const back = html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
   if (gone)
@@ -54,11 +58,7 @@ export default function Webhook({ params: { id } }) {
 
   const row = webhook.data,
     a = row.attributes;
-  const become = async (status) => {
-    const changed = await changeStatus(row, status);
-    if (changed) refresh();
-    return changed;
-  };
+  const become = (status) => changeStatus(row, status, refresh);
   const started = async (job) => {
     setDialog(null);
     await showJob(job.id, `Resending ${plural(job.attributes.matched, "event")}`);
@@ -69,8 +69,6 @@ export default function Webhook({ params: { id } }) {
     may("admin") &&
     html`
     ${a.status === "active" && html`<button type="button" class="button" onClick=${() => become("paused")}><${Icon} name="pause" />Pause</button>`}
-    ${a.status === "paused" && html`<button type="button" class="button primary" onClick=${() => become("active")}><${Icon} name="play" />Resume</button>`}
-    ${a.status === "disabled" && html`<button type="button" class="button primary" onClick=${() => become("active")}><${Icon} name="play" />Enable</button>`}
     <a class="button" href=${href(`webhooks/${id}/edit`)}>Edit</a>
     <${Menu} label="More actions" className="button icon-only" items=${[
       { label: "Resend missed events", icon: "redo", run: () => setDialog("recover") },
@@ -88,10 +86,24 @@ export default function Webhook({ params: { id } }) {
     ].filter((i) => i !== false)} />`;
 
   return html`<${Page} title=${a.name || "No name"} back=${back} actions=${actions}>
-    <${Card}><div class="stack">
-      <div class="line"><${StatusBadge} of="endpoint" status=${a.status} /><span class="method">POST</span><span class="mono anywhere">${a.url}</span><${CopyButton} text=${a.url} label="Copy" what="Copy URL" /></div>
+    <${Headline} id=${id} a=${a} become=${become} onSent=${refresh} />
+    <${Tabs} label="Webhook" tabs=${PARTS} current=${part} onChange=${(to) => amend({ part: to || null }, { replace: true })}>
+      ${part === "verification" ? html`<${Verification} id=${id} />` : html`<div class="tab-page"><${Settings} a=${a} configured=${configured} />
+      <div class="columns">
+        <div class="column"><${HealthCard} id=${id} load=${health} rate=${a.success_rate} /></div>
+        <div class="column"><${Recent} id=${id} load=${recent} paused=${a.health.state} /><${TestCard} id=${id} types=${types.data} onTested=${recent.reload} /></div></div></div>`}<//>
+    ${dialog === "rotate" && html`<${Rotate} webhook=${row} onClose=${() => setDialog(null)} />`}
+    ${dialog === "recover" && html`<${Recover} webhook=${row} onClose=${() => setDialog(null)} onStarted=${started} onEnable=${() => {
+      setDialog(null);
+      become("active");
+    }} />`}
+  <//>`;
+}
+
+function Settings({ a, configured }) {
+  return html`<${Card}><div class="stack">
+      <div class="line"><span class="method">POST</span><span class="mono anywhere">${a.url}</span><${CopyButton} text=${a.url} label="Copy" what="Copy URL" /></div>
       ${a.description && html`<p class="prose">${a.description}</p>`}
-      <${StatusNote} a=${a} onRecover=${may("admin") ? () => setDialog("recover") : null} />
       <${Facts} items=${[
         [
           "Events",
@@ -109,25 +121,7 @@ export default function Webhook({ params: { id } }) {
         ["Updated", html`<${Time} at=${a.updated_at} />`],
       ]} />
       <${OwnHeaders} headers=${a.headers} />
-    </div><//>
-    <div class="columns">
-      <div class="column"><${HealthCard} id=${id} load=${health} /></div>
-      <div class="column"><${TestCard} id=${id} types=${types.data} onTested=${recent.reload} /><${Recent} id=${id} load=${recent} paused=${a.status === "paused"} /></div></div>
-    <div id="verification"><${Verification} id=${id} /></div>
-    ${dialog === "rotate" && html`<${Rotate} webhook=${row} onClose=${() => setDialog(null)} />`}
-    ${dialog === "recover" && html`<${Recover} webhook=${row} onClose=${() => setDialog(null)} onStarted=${started} onEnable=${() => become("active")} />`}
-  <//>`;
-}
-
-function StatusNote({ a, onRecover }) {
-  const recover =
-    onRecover &&
-    html` <button type="button" class="button small" onClick=${onRecover}>Resend missed events</button>`;
-  if (a.status === "disabled")
-    return html`<${Note} tone="bad"><strong>${a.status_reason ?? "Disabled by a person."}</strong> New events are not delivered. ${onRecover && "Fix the receiver, then click Enable and Resend missed events."} ${recover}<//>`;
-  if (a.status === "paused")
-    return html`<${Note} tone="warn"><strong>Paused.</strong> Deliveries are queued until it is resumed.<//>`;
-  return null;
+    </div><//>`;
 }
 
 function OwnHeaders({ headers }) {

@@ -1,7 +1,7 @@
-// All webhooks at a glance: status, health, their last 24 hours.
+// All webhooks at a glance: their state, what is pending, their last 24 hours. The worst come first.
 import { html, useMemo, useRef } from "../ui.js";
 import { get } from "../api.js";
-import { HEALTH, number, percent, plural } from "../format.js";
+import { STATE, causeOf, number, percent, plural } from "../format.js";
 import { go, href, route } from "../router.js";
 import { may, timeMode } from "../state.js";
 import { StatusBadge } from "../components/badge.js";
@@ -15,60 +15,63 @@ import { EmptyState, ErrorState } from "../components/states.js";
 import { DataTable, Pages } from "../components/table.js";
 import { MiddleEllipsis } from "../components/text.js";
 import { Time } from "../components/time.js";
-import { choose, clear } from "./deliveries/filter.js";
-import { Choice, Search } from "./deliveries/toolbar.js";
-import { changeStatus } from "./webhooks/actions.js";
-import { useLastFailures } from "./webhooks/failures.js";
+import { choose } from "./deliveries/filter.js";
+import { Choice, Search, withCurrent } from "./deliveries/toolbar.js";
+import { changeStatus, sendNow } from "./webhooks/actions.js";
 
-const STATUSES = [
-  ["active", "Active"],
-  ["paused", "Paused"],
-  ["disabled", "Disabled"],
+const STATES = Object.entries(STATE).map(([state, { word }]) => [state, word]);
+/** Orders of the API; the default is `health`, the worst first. */
+const SORTS = [
+  ["name", "Name"],
+  ["-waiting", "Most pending first"],
+  ["success_rate", "Lowest success rate first"],
+  ["-last_failure_at", "Last failure first"],
+  ["newest", "Newest first"],
 ];
 
 export default function Webhooks() {
   const { query } = route.value;
-  const asked = ["page", "cursor", "status", "q"].map((n) => query.get(n));
+  const [page, cursor, q, sort] = ["page", "cursor", "q", "sort"].map((n) => query.get(n));
+  const states = query.getAll("health").filter(Boolean);
   const list = useLoad(
     (signal) =>
-      get("v1/webhooks", { page: asked[0], cursor: asked[1], status: asked[2], q: asked[3], per_page: 50 }, { signal }),
-    asked,
+      get(
+        "v1/webhooks",
+        { page, cursor, health: states, q, sort: sort === "newest" ? null : (sort ?? "health"), per_page: 50 },
+        { signal },
+      ),
+    [page, cursor, states.join(), q, sort],
   );
   // Figures are loaded on their own: the list does not wait for them.
-  const health = useLoad(
-    async (signal) => new Map((await get("admin/api/webhook-health", {}, { signal })).data.map((h) => [h.id, h])),
+  const ids = list.data?.data.map((w) => w.id) ?? [];
+  const days = useLoad(
+    async (signal) =>
+      new Map((await get("admin/api/webhook-health", { ids: ids.join() }, { signal })).data.map((h) => [h.id, h])),
+    [ids.join()],
+    ids.length > 0,
   );
-  const failures = useLastFailures(list.data?.data);
-  useEvery(15_000, () => {
-    list.reload();
-    health.reload();
-    failures.reload();
-  });
+  useEvery(15_000, list.reload);
+  useEvery(60_000, days.reload, ids.length > 0);
   const searchRef = useRef(null);
   useKeys({ "/": () => searchRef.current?.focus(), ...(may("admin") ? { c: () => go("webhooks/new") } : {}) });
 
   const reload = useRef(list.reload);
   reload.current = list.reload;
   const columns = useMemo(
-    () =>
-      columnsOf({
-        health: health.data,
-        broken: health.error,
-        failures: failures.data,
-        unknown: failures.error,
-        changed: () => reload.current(),
-      }),
-    [health.data, health.error, failures.data, failures.error, timeMode.value],
+    () => columnsOf({ days: days.data, broken: days.error, changed: () => reload.current() }),
+    [days.data, days.error, timeMode.value],
   );
-  const filtered = asked[2] || asked[3];
+  const filtered = states.length > 0 || q;
+  const order = (to) => choose({ sort: !to || /health$/.test(to) ? null : to });
   const create =
     may("admin") && html`<a class="button primary" href=${href("webhooks/new")}><${Icon} name="plus" />New webhook</a>`;
   const nothing = filtered
-    ? html`<${EmptyState} title="No matches" text="No webhook matches this search and status."><button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button><//>`
+    ? html`<${EmptyState} title="No matches" text="No webhook matches this search and state."><button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button><//>`
     : html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events. For a first try, the overview offers a built-in receiver.">${create}<a class="button" href=${href("")}>Get started</a><//>`;
   return html`<${Page} title="Webhooks" actions=${create}>
     <div class="toolbar" role="search" aria-label="Webhooks"><${Search} inputRef=${searchRef} placeholder="Search name or URL" label="Search webhook name or URL" />
-      <${Choice} label="Status" any="Any status" value=${asked[2] ?? ""} options=${STATUSES} onChange=${(v) => choose({ status: v })} />
+      <${Choice} label="State" any="Any state" value=${states.join()} options=${withCurrent(STATES, states.join(), states.map((s) => STATE[s]?.word ?? s).join(", "))} onChange=${(v) => choose({ health: v.split(",") })} />
+      <${Choice} label="Order" any="Worst first" value=${sort ?? ""} options=${withCurrent(SORTS, sort)} onChange=${(v) => choose({ sort: v })} />
       ${filtered && html`<button type="button" class="button quiet" onClick=${() => clearAll()}><${Icon} name="cross" size=${14} />Clear</button>`}</div>
     <section class="card flush" aria-label="Webhooks">
       ${
@@ -76,16 +79,18 @@ export default function Webhooks() {
           ? html`<${ErrorState} error=${list.error} retry=${list.error.status === 422 ? null : list.reload}>${list.error.status === 422 && html`<button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button>`}<//>`
           : html`
         ${list.error && html`<p class="log-error" role="alert">${list.error.message} <button type="button" class="button small" onClick=${list.reload}>Try again</button></p>`}
-        <${DataTable} caption="Webhooks, newest first" columns=${columns} rows=${list.data?.data} empty=${nothing} busy=${list.loading} skeleton=${6} onOpen=${(row) => go(`webhooks/${row.id}`)} />
+        <${DataTable} caption="Webhooks, the worst first unless sorted" sort=${sort ?? "health"} onSort=${order} columns=${columns} rows=${list.data?.data} empty=${nothing} busy=${list.loading} skeleton=${6} onOpen=${(row) => go(`webhooks/${row.id}`)} />
         <${Pages} list=${list.data} noun=${list.data?.meta.total === 1 ? "webhook" : "webhooks"} />`
       }
     </section><//>`;
 }
 
-const clearAll = () => clear();
+const clearAll = () => choose({ q: null, health: null });
 
-function columnsOf({ health, broken, failures, unknown, changed }) {
-  const of = (row) => health?.get(row.id);
+/** A state that needs no words: the others say what is wrong. */
+const isCalm = (state) => ["ok", "off"].includes(STATE[state]?.tone);
+
+function columnsOf({ days, broken, changed }) {
   const waiting = broken
     ? html`<span class="muted blank" title=${broken.message}>–</span>`
     : html`<span class="skeleton inline"><span></span></span>`;
@@ -93,52 +98,55 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
     {
       key: "webhook",
       title: "Webhook",
+      sort: "name",
       card: "head",
       cell: ({ id, attributes: a }) =>
         html`<div class="cell-two"><a class="cut strong" href=${href(`webhooks/${id}`)} title=${a.name}>${a.name || "No name"}</a><small><${MiddleEllipsis} text=${a.url} /></small></div>`,
     },
     {
-      key: "status",
-      title: "Status",
-      width: "6.6rem",
-      card: "aside",
-      cell: ({ attributes: a }) => html`<${StatusBadge} of="endpoint" status=${a.status} hint=${a.status_reason} />`,
-    },
-    {
-      key: "health",
-      title: "Health",
-      width: "11rem",
+      key: "state",
+      title: "State",
+      sort: "health",
+      width: "clamp(11rem, 30%, 28rem)",
       card: "line",
       className: "wide-line",
-      cell: (row) => {
-        const h = of(row);
-        if (!h) return waiting;
-        const said = worthSaying(h.labels);
-        if (!said.length) return html`<span class="muted blank" title="No finished deliveries yet">–</span>`;
-        return html`<span class="badges">${said.map(([word, label]) => html`<${StatusBadge} key=${word} of="health" status=${label} word=${word} quiet />`)}</span>`;
-      },
+      cell: ({ attributes: { health } }) =>
+        html`<div class="cell-two"><${StatusBadge} of="state" status=${health.state} hint=${health.message} />${
+          isCalm(health.state)
+            ? html`<small class="muted">since <${Time} at=${health.since} /></small>`
+            : html`<small class="cause whole" title=${health.message}>${causeOf(health.message)}</small>`
+        }</div>`,
+    },
+    {
+      key: "waiting",
+      title: "Pending",
+      sort: "waiting",
+      num: true,
+      width: "5.6rem",
+      card: "line",
+      cell: ({ id, attributes: a }) =>
+        a.waiting
+          ? html`<a class="num" href=${href("webhook-deliveries", { endpoint_id: id, status: "pending" })}>${number(a.waiting)}<span class="card-word"> pending</span></a>`
+          : html`<span class="num muted blank">0</span>`,
     },
     {
       key: "rate",
-      title: "Success",
+      title: "Success 24 h",
+      sort: "success_rate",
       num: true,
-      width: "5.4rem",
+      width: "7rem",
       card: "line",
-      cell: (row) => {
-        const h = of(row);
-        return !h
-          ? waiting
-          : html`<span class=${h.success_rate === null ? "num muted blank" : "num"}>${percent(h.success_rate)}</span>`;
-      },
+      cell: ({ attributes: a }) =>
+        html`<span class=${a.success_rate === null ? "num muted blank" : "num"} title=${a.success_rate === null ? "No delivery finished in the last 24 hours" : undefined}>${percent(a.success_rate)}</span>`,
     },
     {
       key: "day",
       title: "Last 24 hours",
-      width: "11.5rem",
+      width: "10rem",
       card: "line",
       className: "col-opt",
-      cell: (row) => {
-        const h = of(row);
+      cell: ({ id }) => {
+        const h = days?.get(id);
         return !h
           ? waiting
           : html`<div class="day"><${Sparkline} series=${h.series} /><small class="num" title=${`${plural(h.last_24h.events, "event")}, ${number(h.last_24h.failures)} failed`}>${number(h.last_24h.events)}</small></div>`;
@@ -147,16 +155,14 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
     {
       key: "failure",
       title: "Last failure",
+      sort: "last_failure_at",
       width: "7.4rem",
       card: "line",
       className: "col-opt col-far",
-      cell: (row) => {
-        const found = failures?.get(row.id);
-        if (found === undefined)
-          return unknown ? html`<span class="muted blank" title=${unknown.message}>–</span>` : waiting;
-        if (!found) return html`<span class="muted blank" title="No failed attempts in the log">None</span>`;
-        return html`<a class="dim" href=${href(`webhook-deliveries/${found.id}`)} title=${found.attributes.error_message}><span class="card-word">failed </span><${Time} at=${found.attributes.attempted_at ?? found.attributes.created_at} /></a>`;
-      },
+      cell: ({ id, attributes: a }) =>
+        a.last_failure_at
+          ? html`<a class="dim" href=${href("webhook-deliveries", { endpoint_id: id, view: "attempts", status: ["failed", "exhausted"] })}><span class="card-word">failed </span><${Time} at=${a.last_failure_at} /></a>`
+          : html`<span class="muted blank" title="No attempt has failed">None</span>`,
     },
     {
       key: "actions",
@@ -173,19 +179,28 @@ function columnsOf({ health, broken, failures, unknown, changed }) {
             ? [
                 { label: "Edit", icon: "logs", href: href(`webhooks/${row.id}/edit`) },
                 null,
+                row.attributes.status === "active" &&
+                  row.attributes.waiting > 0 && {
+                    label: "Send now",
+                    icon: "redo",
+                    hint: plural(row.attributes.waiting, "pending delivery", "pending deliveries"),
+                    run: async () => {
+                      if (await sendNow(nowOf(row))) changed();
+                    },
+                  },
                 ...changesOf(row).map(([status, label, icon]) => ({
                   label,
                   icon,
-                  run: async () => {
-                    if (await changeStatus(row, status)) changed();
-                  },
+                  run: () => changeStatus(row, status, changed),
                 })),
-              ]
+              ].filter((item) => item !== false)
             : []),
         ]} /></div>`,
     },
   ];
 }
+
+const nowOf = ({ id, attributes: a }) => ({ id, name: a.name || a.url, held: Boolean(a.hold) });
 
 const changesOf = ({ attributes: { status } }) =>
   status === "active"
@@ -193,17 +208,3 @@ const changesOf = ({ attributes: { status } }) =>
     : status === "paused"
       ? [["active", "Resume", "play"]]
       : [["active", "Enable", "play"]];
-
-/** Success first; the other two only when they add something. */
-function worthSaying(labels) {
-  const tone = (label) => HEALTH[label]?.tone;
-  if (labels.success_rate === "unknown" && labels.activity === "idle") return [["Idle", "idle"]];
-  const said = [];
-  if (labels.activity === "failing") said.push(["Failing", "failing"]);
-  if (labels.success_rate !== "unknown" && !(said.length && tone(labels.success_rate) === "bad"))
-    said.push([HEALTH[labels.success_rate]?.word, labels.success_rate]);
-  if (["warn", "bad"].includes(tone(labels.response_time)))
-    said.push([labels.response_time === "slow" ? "Slow" : "Very slow", labels.response_time]);
-  if (labels.activity === "idle") said.push(["Idle", "idle"]);
-  return said;
-}

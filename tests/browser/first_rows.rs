@@ -49,7 +49,10 @@ async fn the_rows_are_requested_while_the_dashboard_is_still_loading() {
     page.load("webhook-deliveries?status=delivered").await;
     let asked = "(() => { const names = performance.getEntriesByType('resource').map((e) => e.name); \
                  return args.every((part) => names.some((name) => name.includes(part))); })()";
-    let wanted = json!(["/admin/api/session", "/v1/webhooks/deliveries?status=delivered&per_page=25"]);
+    let wanted = json!([
+        "/admin/api/session",
+        "/v1/webhooks/deliveries?status=delivered&view=deliveries&sort=-last_activity_at&per_page=25"
+    ]);
     page.until_with("questions without the dashboard", asked, wanted).await;
     page.close_despite(|complaint| complaint.contains("ERR_BLOCKED")).await;
 }
@@ -61,7 +64,9 @@ async fn nothing_is_requested_twice_for_the_first_rows() {
     page.until("three rows", "all('tbody tr[data-key]').length === 3").await;
     page.settled().await;
     let asked = page.js(ASKED, vec![]).await;
-    for path in ["/admin/api/session", "/v1/webhooks/deliveries?per_page=25"] {
+    for path in
+        ["/admin/api/session", "/v1/webhooks/deliveries?view=deliveries&sort=-last_activity_at&per_page=25"]
+    {
         assert_eq!(asked[path], 1, "{path}: {asked:#}");
     }
     page.close().await;

@@ -39,6 +39,7 @@ mod rows;
 mod screenshots;
 mod secrets;
 mod signing_in;
+mod trouble;
 mod troubleshooting;
 mod verifying;
 mod weight;

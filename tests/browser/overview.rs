@@ -6,6 +6,18 @@ use serde_json::json;
 use crate::stage::Stage;
 
 #[tokio::test]
+async fn the_backlog_is_counted_back_from_what_is_pending_now() {
+    let stage = Stage::set().await;
+    let page = stage.signed_in(Role::Viewer, "").await;
+    let counted = "const done = arguments[0];
+        const step = (deliveries, delivered, exhausted) => ({ deliveries, delivered, exhausted });
+        import(document.querySelector('script[src$=\"main.js\"]').src.replace('main.js', 'pages/overview/charts.js'))
+          .then((m) => done(m.backlog([step(5, 2, 0), step(4, 0, 1), step(0, 3, 0)], 3)))";
+    assert_eq!(page.js_later(counted, vec![]).await, json!([3, 6, 3]));
+    page.close().await;
+}
+
+#[tokio::test]
 async fn the_response_time_is_that_of_the_whole_range() {
     let stage = Stage::set().await;
     stage.webhook("Shop", "/shop").await;

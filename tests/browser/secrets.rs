@@ -110,7 +110,7 @@ async fn the_page_with_a_new_signing_secret_is_not_left_without_a_question() {
     page.press("Webhooks").await;
     create().await;
     page.press("Go to the webhook").await;
-    page.sees_in("main", "Health").await;
+    page.sees_in("main", "Statistics").await;
     assert_eq!(stage.app.get("/v1/webhooks").await.expect(200)["meta"]["total"], json!(3));
     page.close().await;
 }

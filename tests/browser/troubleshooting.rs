@@ -25,7 +25,7 @@ async fn a_500_is_found_by_filter_and_its_response_body_and_payload_say_why() {
 
     let page = stage.signed_in(Role::Admin, "").await;
     page.press("Webhook deliveries").await;
-    page.until("all attempts", "all('tbody tr[data-key]').length === 4").await;
+    page.until("all deliveries", "all('tbody tr[data-key]').length === 4").await;
     let titles = page.until("the columns", "all('thead th').map((e) => e.innerText.trim())").await;
     for column in ["Webhook", "Event", "Status", "Response Code", "Attempted At", "Actions"] {
         assert!(titles.as_array().unwrap().contains(&json!(column)), "{column} is a column: {titles}");
@@ -43,9 +43,13 @@ async fn a_500_is_found_by_filter_and_its_response_body_and_payload_say_why() {
     page.sees_in("aside.panel [aria-label='Response body']", TRACE.lines().next().unwrap()).await;
     let payload = page.sees_in("aside.panel [aria-label='Payload']", "L-1001").await;
     assert!(payload.contains(r#""seat": null"#), "{payload}");
+    // What went wrong comes first; headers come with a click.
+    page.sees_in("aside.panel .note .said", "TypeError").await;
+    page.click("aside.panel section[aria-label='Request'] summary").await;
     let request = page.sees_in("aside.panel section[aria-label='Request']", "x-webhook-signature").await;
     assert!(request.contains("POST") && request.contains(&stage.receiver.url("/licences")), "{request}");
     assert!(request.contains("webhook-signature") && request.contains("v1,"), "{request}");
+    page.click("aside.panel section[aria-label='Response'] summary").await;
     page.sees_in("aside.panel section[aria-label='Response']", "t-77").await;
 
     // The link of what is looked at leads a colleague to the same place.

@@ -17,6 +17,7 @@ async fn a_pasted_request_is_verified_and_the_reason_is_shown() {
         .join("\n");
     // A viewer may: nothing is changed by it.
     let page = stage.signed_in(Role::Viewer, &format!("webhooks/{id}")).await;
+    page.press("Verify signatures").await;
     page.press("Check a request").await;
     page.fill("Headers", &lines).await;
     page.fill("Body", &String::from_utf8_lossy(&sent.body)).await;

@@ -1,17 +1,27 @@
 // The columns of the delivery log and their cells.
 import { html } from "../../ui.js";
-import { ERRORS, duration } from "../../format.js";
+import { duration } from "../../format.js";
 import { href } from "../../router.js";
 import { may, timeMode } from "../../state.js";
 import { Code, StatusBadge } from "../../components/badge.js";
 import { Icon } from "../../components/icon.js";
 import { MiddleEllipsis } from "../../components/text.js";
 import { Time } from "../../components/time.js";
+import { outcomeOf, sentence, statusOf } from "./outcome.js";
 import { DueUnless } from "./paused.js";
 
-/** `paused` says of a webhook’s id whether it is paused. */
-export function columnsOf({ paused, onOpen, onRetry }) {
-  const timeWidth = timeMode.value === "relative" ? "6.8rem" : "9rem";
+/**
+ * `paused` says of a webhook’s id why its deliveries wait; `view` is what a row is, `sorts` whether the order can be
+ * chosen.
+ */
+export function columnsOf({ view, sorts, paused, onOpen, onRetry }) {
+  const byDelivery = view === "deliveries";
+  const columns = all({ byDelivery, paused, onOpen, onRetry });
+  return sorts ? columns : columns.map(({ sort, ...column }) => column);
+}
+
+function all({ byDelivery, paused, onOpen, onRetry }) {
+  const timeWidth = timeMode.value === "relative" ? "7.6rem" : "9.2rem";
   return [
     {
       key: "webhook",
@@ -39,22 +49,23 @@ export function columnsOf({ paused, onOpen, onRetry }) {
       card: "aside",
       cell: ({ attributes: a }) =>
         html`<${StatusBadge}
-            status=${a.status}
-          />${a.next_retry_at && html`<small class="next"><${DueUnless} word="next" at=${a.next_retry_at} paused=${paused(a.endpoint_id)} /></small>`}`,
+            status=${statusOf(a)}
+          />${nextOf(a) && html`<small class="next"><${DueUnless} word="next" at=${nextOf(a)} paused=${paused(a.endpoint_id)} /></small>`}`,
     },
     {
       key: "code",
       title: "Response Code",
       sort: "response_status",
-      width: "7.8rem",
+      width: "clamp(9rem, 22%, 24rem)",
       card: "line",
       className: "col-code",
-      cell: ({ attributes: a }) =>
-        html`<span class="cut" title=${a.error_message}
-          ><${Code}
-            status=${a.response_status}
-            kind=${a.error_kind ? (ERRORS[a.error_kind]?.[0] ?? a.error_kind) : null}
-        /></span>`,
+      cell: ({ attributes: a }) => {
+        const { status, name, message } = outcomeOf(a);
+        const why = reasonOf(a, message, name);
+        return html`<div class="cell-two" title=${message}>
+          <span class="cut"><${Code} status=${status} kind=${name} /></span>${why && html`<small class="cause">${why}</small>`}
+        </div>`;
+      },
     },
     {
       key: "duration",
@@ -63,30 +74,30 @@ export function columnsOf({ paused, onOpen, onRetry }) {
       num: true,
       width: "5.4rem",
       card: "line",
-      className: "col-opt",
+      className: byDelivery ? "col-opt col-wide" : "col-opt",
       cell: ({ attributes: a }) =>
         html`<span class=${a.response_time_ms === null ? "num blank" : "num"}>${duration(a.response_time_ms)}</span>`,
     },
     {
       key: "attempt",
-      title: "Attempt",
+      title: byDelivery ? "Attempts" : "Attempt",
       num: true,
       width: "4.6rem",
       card: "line",
       className: "col-opt",
       // Not "of 4": a schedule may have been changed since, and a bulk retry starts it again.
       cell: ({ attributes: a }) =>
-        html`<span class="num"><span class="card-word">attempt </span>${a.attempt}</span>`,
+        html`<span class="num"><span class="card-word">attempt </span>${byDelivery && a.last_attempted_at ? a.attempt - 1 : a.attempt}</span>`,
     },
     {
       key: "at",
       title: "Attempted At",
-      sort: "attempted_at",
+      sort: byDelivery ? "last_activity_at" : "attempted_at",
       width: timeWidth,
       card: "line",
       cell: ({ attributes: a }) =>
-        a.attempted_at
-          ? html`<${Time} at=${a.attempted_at} />`
+        a.attempted_at || a.last_attempted_at
+          ? html`<${Time} at=${a.attempted_at ?? a.last_attempted_at} />`
           : html`<span class="muted">${a.status === "pending" ? html`<${DueUnless} at=${a.due_at} paused=${paused(a.endpoint_id)} />` : "not sent"}</span>`,
     },
     {
@@ -97,7 +108,7 @@ export function columnsOf({ paused, onOpen, onRetry }) {
       className: "overflow",
       cell: (row) =>
         html`<div class="row-actions">
-          ${may("admin") && html`<button type="button" class="button quiet small icon-only" title="Retry" aria-label="Retry delivery ${row.id}" disabled=${row.attributes.status === "pending"} onClick=${onRetry(row)}><${Icon} name="redo" size=${15} /></button>`}
+          ${may("admin") && html`<button type="button" class="button quiet small icon-only" title=${sendWord(row)} aria-label=${sendLabel(row)} onClick=${onRetry(row)}><${Icon} name="redo" size=${15} /></button>`}
           <a
             class="button quiet small icon-only view"
             title="View details"
@@ -114,4 +125,17 @@ export function columnsOf({ paused, onOpen, onRetry }) {
         </div>`,
     },
   ];
+}
+
+const isPending = (row) => row.attributes.status === "pending";
+const sendWord = (row) => (isPending(row) ? "Send now" : "Retry");
+const sendLabel = (row) => (isPending(row) ? `Send delivery ${row.id} now` : `Retry delivery ${row.id}`);
+
+/** When the next attempt is due, of a row that shows how an earlier one ended. */
+const nextOf = (a) => a.next_retry_at ?? (a.status === "pending" && a.last_attempted_at ? a.due_at : null);
+
+/** Why it failed: the beginning of what the receiver said, else Postrider’s words. */
+function reasonOf(a, message, name) {
+  if (!name) return null;
+  return (a.response_status && a.response_body?.trim().slice(0, 200)) || sentence(message, name);
 }

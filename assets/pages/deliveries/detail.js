@@ -1,31 +1,42 @@
-// One attempt in full: request, response, and all attempts of its delivery. Used by the panel and by the page.
+// One attempt in full: what went wrong first, then the response, all attempts of its delivery, and the request. Used by
+// the panel and by the page.
 import { cx, html, useEffect, useRef, useState } from "../../ui.js";
 import { get } from "../../api.js";
-import { ATTEMPT, ERRORS, TRIGGERS, duration, plural } from "../../format.js";
+import { ERRORS, TRIGGERS, duration } from "../../format.js";
 import { href } from "../../router.js";
 import { may } from "../../state.js";
 import { Code, StatusBadge } from "../../components/badge.js";
 import { Icon } from "../../components/icon.js";
-import { JsonView } from "../../components/json.js";
+import { Lazy } from "../../components/lazy.js";
 import { useEvery, useLoad } from "../../components/load.js";
 import { Facts } from "../../components/page.js";
 import { ErrorState, Note, Skeleton } from "../../components/states.js";
 import { CopyButton, MiddleEllipsis } from "../../components/text.js";
 import { Due, Time } from "../../components/time.js";
-import { DueUnless, usePaused } from "./paused.js";
+import { Request, Response, curl } from "./exchange.js";
+import { sentence } from "./outcome.js";
+import { usePaused } from "./paused.js";
 import { retryOne } from "./retry.js";
+import { Timeline } from "./timeline.js";
 
-/** Loads an attempt, and reloads it every 2 seconds while an attempt of its delivery is due soon. */
+const loadCompare = () => import("./compare.js");
+
+const read = async (id, signal) =>
+  (await get(`v1/webhooks/deliveries/${encodeURIComponent(id)}`, {}, { signal })).data;
+
+/**
+ * Loads an attempt, and reloads it every 2 seconds while an attempt of its delivery is due soon. `last` is the attempt
+ * before a pending one: it says what is wrong. `paused` says why nothing is sent at present, if so.
+ */
 export function useDelivery(id) {
-  const load = useLoad(
-    async (signal) => (await get(`v1/webhooks/deliveries/${encodeURIComponent(id)}`, {}, { signal })).data,
-    [id],
-  );
+  const load = useLoad((signal) => read(id, signal), [id]);
   const a = load.data?.attributes;
   const soon = a?.attempts?.some((x) => x.status === "pending" && Date.parse(x.due_at) - Date.now() < 5000);
   useEvery(2000, load.reload, Boolean(soon));
   const paused = usePaused(Boolean(a?.attempts?.some((x) => x.status === "pending")));
-  return { ...load, paused: Boolean(a && paused(a.endpoint_id)) };
+  const before = a?.status === "pending" ? a.attempts.filter((x) => x.id !== load.data.id && x.attempted_at).at(-1)?.id : null;
+  const last = useLoad((signal) => read(before, signal), [before], Boolean(before));
+  return { ...load, last: before ? last.data : undefined, paused: a && paused(a.endpoint_id) };
 }
 
 /** `onShow(id)` is called to show another attempt; without it the timeline links to permalinks. */
@@ -40,45 +51,64 @@ export function DeliveryDetail({ load, onShow, onRetried, wide }) {
       : html`<${ErrorState} error=${error} retry=${load.reload} />`;
   }
   if (!row) return html`<div class="detail"><${Skeleton} lines=${3} /><${Skeleton} lines=${6} /></div>`;
-  const a = row.attributes;
-  // Heading levels: below the panel’s heading, or below the page’s.
-  const H = wide ? { major: "h2", minor: "h3" } : { major: "h3", minor: "h4" };
+  // What is shown of request and response is of the attempt before, while this one is pending.
+  const shown = load.last ?? row;
+  const a = shown.attributes;
+  const of = load.last ? a.attempt : null;
+  // The heading’s level: below the panel’s heading, or below the page’s.
+  const H = wide ? "h2" : "h3";
   return html`<div class="detail">
-    <${Summary} row=${row} load=${load} onShow=${onShow} onRetried=${onRetried} />
-    <${Failure} a=${a} paused=${load.paused} />
-    <${Timeline} row=${row} onShow=${onShow} paused=${load.paused} H=${H} />
-    <div class=${cx("exchange", wide && "wide")}><${Request} a=${a} H=${H} /><${Response} a=${a} H=${H} /></div>
+    <${Actions} row=${row} request=${a.request} load=${load} onShow=${onShow} onRetried=${onRetried} />
+    <${Failure} a=${a} row=${row} paused=${load.paused} />
+    <${Summary} row=${row} load=${load} />
+    <div class=${cx("exchange", wide && "wide")}>
+      <${Response} a=${a} of=${of} H=${H} />
+      <${Timeline} row=${row} onShow=${onShow} paused=${load.paused} H=${H} actions=${a.request && html`<${CompareButton} row=${shown} />`} />
+      <${Request} a=${a} H=${H} /></div>
   </div>`;
 }
 
-function Summary({ row, load, onShow, onRetried }) {
+function CompareButton({ row }) {
+  const [open, setOpen] = useState(false);
+  return html`<button type="button" class="button quiet small" onClick=${() => setOpen(true)}>Compare…</button>${open && html`<${Lazy} load=${loadCompare} row=${row} onClose=${() => setOpen(false)} />`}`;
+}
+
+const ACTION = { pending: "Send now", delivered: "Send again" };
+
+/** The status of the delivery, and what can be done. `request` is the request that is shown. */
+function Actions({ row, request, load, onShow, onRetried }) {
   const a = row.attributes;
   const newest = a.attempts.at(-1);
   const [busy, setBusy] = useState(false);
   const retry = async () => {
     setBusy(true);
-    const created = await retryOne({ id: row.id, attributes: { ...a, status: newest.status } });
+    const created = await retryOne({ id: newest.status === "pending" ? newest.id : row.id, attributes: { ...a, status: newest.status } });
     setBusy(false);
     if (!created) return;
     onRetried?.(created);
-    if (onShow) onShow(created.id);
+    if (onShow && created.id !== row.id) onShow(created.id);
     else load.reload();
   };
+  const main = ["exhausted", "pending"].includes(newest.status);
+  return html`<div class="summary-bar">
+    <${StatusBadge} status=${a.status} /><span class="muted num"
+      >Attempt ${a.attempt}${a.attempts.length > 1 ? ` of ${a.attempts.length}` : ""}</span
+    >
+    <span class="summary-actions">
+      ${request && html`<${CopyButton} text=${() => curl(request)} label="Copy as curl" quiet=${false} />`}
+      ${may("admin") && html`<button type="button" class="button small ${main ? "primary" : ""}" aria-keyshortcuts="r" disabled=${busy} onClick=${retry}><${Icon} name="redo" size=${14} />${ACTION[newest.status] ?? "Retry"}</button>`}
+    </span>
+  </div>`;
+}
+
+function Summary({ row, load }) {
+  const a = row.attributes;
   return html`<div class="summary">
-    <div class="summary-bar">
-      <${StatusBadge} status=${a.status} /><span class="muted num"
-        >Attempt ${a.attempt}${a.attempts.length > 1 ? ` of ${a.attempts.length}` : ""}</span
-      >
-      <span class="summary-actions">
-        ${a.request && html`<${CopyButton} text=${() => curl(a.request)} label="Copy as curl" quiet=${false} />`}
-        ${may("admin") && html`<button type="button" class="button small ${newest.status === "exhausted" ? "primary" : ""}" aria-keyshortcuts="r" disabled=${busy || newest.status === "pending"} title=${newest.status === "pending" ? "An attempt is already scheduled or in flight." : undefined} onClick=${retry}><${Icon} name="redo" size=${14} />${newest.status === "delivered" ? "Send again" : "Retry"}</button>`}
-      </span>
-    </div>
     <${Facts}
       items=${[
         ["Webhook", html`<a href=${href(`webhooks/${a.endpoint_id}`)}>${a.endpoint_name || "No name"}</a>`],
         ["Event", html`<span class="mono">${a.event_type}</span>`],
-        [
+        (a.response_status || a.error_kind) && [
           "Response",
           html`<${Code}
             status=${a.response_status}
@@ -87,7 +117,7 @@ function Summary({ row, load, onShow, onRetried }) {
         ],
         a.attempted_at
           ? ["Attempted at", html`<${Time} at=${a.attempted_at} />`]
-          : ["Due", load.paused ? "When the webhook is resumed" : html`<${Due} at=${a.due_at} />`],
+          : a.due_at && ["Due", WAITS[load.paused]?.due ?? html`<${Due} at=${a.due_at} />`],
         a.response_time_ms !== null && ["Duration", html`<span class="num">${duration(a.response_time_ms)}</span>`],
         ["Trigger", TRIGGERS[a.trigger] ?? a.trigger],
         a.validation_id && ["Validation", html`<span class="mono">${a.validation_id}</span>`],
@@ -102,140 +132,34 @@ function Summary({ row, load, onShow, onRetried }) {
   </div>`;
 }
 
-function Failure({ a, paused }) {
+const WAITS = {
+  paused: { due: "When the webhook is resumed", next: "The webhook is paused. The next attempt is sent after it is resumed." },
+  on_hold: { due: "When the hold ends", next: "The webhook is on hold. The delivery follows when a probe succeeds." },
+};
+const LINES = 4;
+const CHARACTERS = 400;
+
+/** The first lines of a response; null without any. */
+function beginning(body) {
+  const text = (body ?? "").slice(0, 4 * CHARACTERS).trim();
+  const cut = text.split("\n").slice(0, LINES).join("\n").slice(0, CHARACTERS);
+  return cut && (cut.length < text.length ? `${cut}…` : cut);
+}
+
+/** What went wrong, with the first lines of the response. `a` is of the attempt that failed, `row` is shown. */
+function Failure({ a, row, paused }) {
   if (!a.error_kind) return null;
   const [name, meaning] = ERRORS[a.error_kind] ?? [a.error_kind, ""];
-  const waiting = a.attempts.at(-1);
+  const newest = row.attributes.attempts.at(-1);
+  const waits = newest.status === "pending" && newest.id !== a.id;
+  const said = beginning(a.response?.body);
+  const next = waits
+    ? (WAITS[paused]?.next ?? html`The next attempt is due <${Due} at=${newest.due_at} />.`)
+    : a.status === "exhausted" && "No retries left.";
   return html`<${Note} tone=${a.status === "exhausted" ? "bad" : "warn"}
     ><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong>${" "}${sentence(a.error_message, name) || meaning}
-    ${
-      a.status === "exhausted"
-        ? html`<br /><span>No retries left.</span>`
-        : waiting.status === "pending" && waiting.id !== a.id
-          ? html`<br /><span>${paused ? "The webhook is paused. The next attempt is sent after it is resumed." : html`The next attempt is due <${Due} at=${waiting.due_at} />.`}</span>`
-          : null
-    }<//
+    ${said && html`<pre class="said">${said}</pre>`}${next && html`<p class="small">${next}</p>`}<//
   >`;
-}
-
-/** The server’s message as a sentence, without repeating the name. */
-function sentence(message, name) {
-  let text = message ?? "";
-  if (text.toLowerCase().startsWith(name.toLowerCase())) text = text.slice(name.length).replace(/^[\s:,.]+/, "");
-  text = text.replace(/^HTTP \d{3} /, "");
-  return text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
-}
-
-/** Retries by hand may be many; the newest and the shown one say enough. */
-const LISTED = 50;
-
-function Timeline({ row, onShow, paused, H }) {
-  const all = row.attributes.attempts;
-  const attempts = all.filter((x, i) => i >= all.length - LISTED || x.id === row.id);
-  return html`<section aria-label="Attempts">
-    <${H.major}>Attempts<//>
-    <ol class="timeline">
-      ${attempts.length < all.length && html`<li class="muted timeline-more">${plural(all.length - attempts.length, "earlier attempt")} not listed</li>`}
-      ${attempts.map((x) => {
-        const why = x.error_kind && x.error_kind !== "http_status" ? ERRORS[x.error_kind]?.[0] : null;
-        const open = (e) => {
-          if (onShow) {
-            e.preventDefault();
-            e.stopPropagation();
-            onShow(x.id);
-          }
-        };
-        return html`<li key=${x.id} class=${cx(ATTEMPT[x.status]?.tone, x.id === row.id && "current")}>
-          <a
-            href=${href(`webhook-deliveries/${x.id}`)}
-            aria-current=${x.id === row.id ? "true" : undefined}
-            onClick=${open}
-          >
-            <span class="num">${x.attempt}</span><${StatusBadge} status=${x.status} quiet /><span class="timeline-what"
-              ><${Code} status=${x.response_status} kind=${why ?? ""}
-            /></span>
-            <span class="muted timeline-cause">${TRIGGERS[x.trigger] ?? x.trigger}</span
-            ><span class="timeline-time"
-              >${x.attempted_at ? html`<${Time} at=${x.attempted_at} />` : x.status === "pending" ? html`<${DueUnless} at=${x.due_at} paused=${paused} />` : "not sent"}</span
-            ></a
-          >
-        </li>`;
-      })}
-    </ol>
-  </section>`;
-}
-
-function Headers({ headers, label }) {
-  const all = Object.entries(headers ?? {});
-  if (!all.length) return null;
-  return html`<details class="headers" open=${matchMedia("(min-width: 641px)").matches}>
-    <summary>${label} <span class="muted num">${all.length}</span></summary>
-    <dl>
-      ${all.map(
-        ([name, value]) =>
-          html`<div>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
-    </dl>
-  </details>`;
-}
-
-function Request({ a, H }) {
-  const r = a.request;
-  return html`<section aria-label="Request">
-    <${H.major}>Request<//> ${
-      !r
-        ? html`<p class="muted">
-              ${a.status === "pending" ? "Not sent yet. The exact request will appear here." : "Nothing was sent."}
-            </p>
-            <div class="line">
-              <span class="method">POST</span><span class="mono anywhere">${a.endpoint_url}</span>
-            </div>`
-        : html`<div class="line">
-              <span class="method">${r.method}</span><span class="mono anywhere">${r.url}</span
-              ><${CopyButton} text=${r.url} label="Copy" what="Copy URL" />
-            </div>
-            <${Headers} headers=${r.headers} label="Request headers" />
-            <${H.minor} class="minor">Payload<//
-            ><${JsonView} text=${r.body} label="Payload" empty="The payload is no longer kept." />`
-    }
-  </section>`;
-}
-
-function Response({ a, H }) {
-  const r = a.response;
-  return html`<section aria-label="Response">
-    <${H.major}>Response<//> ${
-      !r
-        ? html`<p class="muted">
-            ${a.status === "pending" ? "None yet." : a.request ? "No response arrived." : "Nothing was sent, so there is no response."}
-          </p>`
-        : html`<div class="line">
-              <${Code} status=${r.status} /><span class="muted num">in ${duration(a.response_time_ms)}</span>
-            </div>
-            <${Headers} headers=${r.headers} label="Response headers" />
-            <${H.minor} class="minor">Body<//
-            ><${JsonView}
-              text=${r.body}
-              label="Response body"
-              truncated=${r.body_truncated}
-              empty="The response had no body."
-            />`
-    }
-  </section>`;
-}
-
-/** The request as a shell command, with everything quoted so that the shell runs nothing in it. */
-export function curl({ method, url, headers, body }) {
-  const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
-  const lines = [`curl -X ${method} ${quoted(url)}`];
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (name !== "content-length" && name !== "host") lines.push(`-H ${quoted(`${name}: ${value}`)}`);
-  }
-  if (body) lines.push(`--data-raw ${quoted(body)}`);
-  return lines.join(" \\\n  ");
 }
 
 /** The panel next to the list; not modal, so that j and k still move through the list behind it. */

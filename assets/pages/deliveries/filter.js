@@ -41,6 +41,9 @@ export function choose(changes, options) {
   }
   go(route.value.path, query, options);
 }
+/** The search: the parameter that holds it, and what is searched. */
+export const SEARCHES = [["q", "Names and IDs", "Search webhook, URL, event or ID"]];
+
 /** Clears all filters; with `order`, the sorting, too. */
 export const clear = ({ order } = {}) =>
   choose(Object.fromEntries([...FILTERS, "last", ...(order ? ["sort"] : [])].map((name) => [name, null])));
@@ -53,6 +56,10 @@ export function inWords(query, webhook) {
     if (v.length) words.push(say(v));
   };
   add("q", ([v]) => `matching “${v}”`);
+  add("error", ([v]) => `whose error has “${v}”`);
+  add("event_id", () => "of one event");
+  add("resource_id", ([v]) => `about ${v}`);
+  add("delivery_id", () => "of one delivery");
   add("event_type", ([v]) => `of ${v}`);
   add("endpoint_id", () => `to ${webhook || "one webhook"}`);
   add("response_status", ([v]) => `with response ${v}`);

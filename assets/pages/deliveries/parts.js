@@ -1,12 +1,13 @@
 // The parts around the rows of the delivery log: the line above them, empty states, selection and export.
 import { html, useEffect, useRef } from "../../ui.js";
 import { address, download } from "../../api.js";
-import { number, total } from "../../format.js";
-import { href } from "../../router.js";
+import { number, plural, total } from "../../format.js";
+import { href, route } from "../../router.js";
 import { appId } from "../../state.js";
 import { Icon } from "../../components/icon.js";
 import { Menu } from "../../components/menu.js";
 import { EmptyState, ErrorState } from "../../components/states.js";
+import { turn } from "../../components/table.js";
 import { TimeSwitch } from "../../components/time.js";
 import { announce, fail, toast } from "../../components/toast.js";
 import { clear, isFiltered } from "./filter.js";
@@ -14,13 +15,32 @@ import { MANY } from "./live.js";
 
 export const LIST = "v1/webhooks/deliveries";
 
-/** The number of attempts, whether the stream is live, the running bulk retry, and the number of new rows. */
-export function LogLine({ list, live, job, onJob, onNew }) {
-  const { meta } = list.data ?? {};
-  const count = meta ? `${total(meta)} ${meta.total === 1 ? "attempt" : "attempts"}` : list.error ? "" : "Loading…";
+const NOUNS = { deliveries: ["delivery", "deliveries"], attempts: ["attempt", "attempts"] };
+
+function countOf({ meta }, view) {
+  if (meta.scanned !== undefined) return `${plural(meta.scanned, "row")} searched`;
+  return `${total(meta)} ${NOUNS[view][meta.total === 1 ? 0 : 1]}`;
+}
+
+/** What a row is: one for each delivery, or one for each attempt. */
+function Views({ view }) {
+  const to = (wanted) => {
+    const query = new URLSearchParams(route.value.query);
+    for (const name of ["page", "cursor", "open", "view", "sort"]) query.delete(name);
+    if (wanted !== "deliveries") query.set("view", wanted);
+    return href(route.value.path, query);
+  };
+  const link = (wanted, words) =>
+    html`<a class="segment" href=${to(wanted)} aria-current=${view === wanted ? "true" : undefined}>${words}</a>`;
+  return html`<div class="segmented" role="group" aria-label="Rows">${link("deliveries", "Deliveries")}${link("attempts", "All attempts")}</div>`;
+}
+
+/** What a row is, how many there are, whether the stream is live, the running bulk retry, and the number of new rows. */
+export function LogLine({ view, list, live, job, onJob, onNew }) {
+  const count = list.data ? countOf(list.data, view) : list.error ? "" : "Loading…";
   const news = live.news.size;
   return html`<div class="log-line">
-    <div class="log-count"><span class="muted num" role="status">${count}</span><${LiveState} state=${live.state} /></div>
+    <div class="log-count"><${Views} view=${view} /><span class="muted num" role="status">${count}</span><${LiveState} state=${live.state} /></div>
     <div class="log-live">
       ${job && html`<button type="button" class="button small" onClick=${onJob}>Retrying ${number(job.attributes.matched)}…</button>`}
       ${
@@ -47,9 +67,15 @@ export function Refusal({ list }) {
 }
 
 /** `webhooks` is how many there are, once that is known. */
-export function NoRows({ query, webhooks }) {
+export function NoRows({ query, list, webhooks }) {
+  if (list?.meta.complete === false) {
+    return html`<${EmptyState} title="No match so far" text="${plural(list.meta.scanned, "row")} searched, from the newest on. Older rows may match.">
+      ${list.links.next && html`<a class="button primary" href=${turn(list.links.next)}>Search older rows</a>`}
+      <button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button>
+    <//>`;
+  }
   if (isFiltered(query)) {
-    return html`<${EmptyState} title="No matches" text="No attempt in the log matches this search and these filters.">
+    return html`<${EmptyState} title="No matches" text="Nothing in the log matches this search and these filters.">
       <button type="button" class="button" onClick=${() => clear()}>Clear search and filters</button>
     <//>`;
   }
@@ -76,6 +102,7 @@ export function NoRows({ query, webhooks }) {
 
 function LiveState({ state }) {
   const live = state === "live";
+  if (state === "off") return null;
   const word = live ? "Live" : state === "starting" ? "Connecting" : "Offline";
   return html`<span
     class="live ${live ? "on" : ""}"
@@ -100,13 +127,13 @@ export function Announce({ count }) {
   return null;
 }
 
-export function Chosen({ count, meta, clear: none, retry, all }) {
+export function Chosen({ count, meta, clear: none, retry, all, pending }) {
   return html`<div class="selection-bar" role="region" aria-label="Selection">
     <strong class="num">${number(count)} selected</strong>
     <button type="button" class="button primary small" onClick=${retry}>
-      <${Icon} name="redo" size=${14} />Retry selected
+      <${Icon} name="redo" size=${14} />${pending ? "Send selected now" : "Retry selected"}
     </button>
-    <button type="button" class="button small" onClick=${all}>Retry all ${total(meta)} matching…</button>
+    ${all && html`<button type="button" class="button small" onClick=${all}>${pending ? "Send" : "Retry"} all ${total(meta)} matching${pending ? " now" : ""}…</button>`}
     <button type="button" class="button quiet small" onClick=${none}>Clear</button>
   </div>`;
 }
@@ -130,7 +157,7 @@ export function Export({ filter, sort, meta }) {
     label="Export"
     button=${html`<${Icon} name="download" />Export<${Icon} name="down" size=${12} />`}
     items=${[
-      { heading: `${total(meta)} ${meta?.total === 1 ? "row" : "rows"}, as filtered and sorted` },
+      { heading: `${meta?.total === undefined ? "All" : total(meta)} ${meta?.total === 1 ? "row" : "rows"}, as filtered and sorted` },
       item("csv", "CSV", "Any spreadsheet or script"),
       item("xlsx", "Excel workbook", "Typed cells, up to 20,000 rows"),
       item("jsonl", "JSON lines", "One object per line"),

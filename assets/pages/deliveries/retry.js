@@ -11,6 +11,32 @@ import { fail, toast } from "../../components/toast.js";
 const retry = (id) => post(`v1/webhooks/deliveries/${id}/retry`);
 const deliveries = (n) => plural(n, "delivery", "deliveries");
 
+/** What a bulk retry does, in the words of its question. */
+const OF_FAILED = {
+  title: (n) => `Retry ${deliveries(n)}?`,
+  action: (n) => `Retry ${number(n)}`,
+  text: (words) =>
+    html`<p>
+        Retries every delivery ${words ? html`<strong>${words}</strong> ` : ""}that has no retries left. If a retry
+        fails, the webhook’s full retry schedule starts again.
+      </p>
+      <p class="muted">
+        Delivered and pending deliveries and disabled webhooks are skipped. New events take priority. You can cancel at
+        any time.
+      </p>`,
+  nothing: "Nothing to retry: bulk retry covers deliveries with no retries left, to webhooks that are not disabled.",
+};
+const OF_PENDING = {
+  title: (n) => `Send ${plural(n, "pending delivery", "pending deliveries")} now?`,
+  action: (n) => `Send ${number(n)} now`,
+  text: (words) =>
+    html`<p>
+      Sends every pending delivery ${words ? html`<strong>${words}</strong> ` : ""}now, ahead of its schedule. A webhook
+      that is on hold gets a probe first.
+    </p>`,
+  nothing: "Nothing to send: no pending delivery matches.",
+};
+
 /** A row with a later attempt does not know the state of its delivery: the newest attempt does. */
 async function withNewest(row) {
   if (row.attributes.status !== "failed") return row;
@@ -37,10 +63,7 @@ export async function retryOne(given) {
     return null;
   }
   const { status, event_type: type, endpoint_name: name } = row.attributes;
-  if (status === "pending") {
-    toast("The next attempt of this delivery is already scheduled or in flight.");
-    return null;
-  }
+  if (status === "pending") return sendOneNow(row);
   let created = null;
   const act = async () => {
     created = (await retry(row.id)).data;
@@ -65,6 +88,21 @@ export async function retryOne(given) {
   return created;
 }
 
+/** Makes a pending delivery due now. Gives its row, or null when its attempt is in flight. */
+async function sendOneNow(row) {
+  const { event_type: type, endpoint_name: name } = row.attributes;
+  try {
+    const sent = (await retry(row.id)).data;
+    toast(`${type}${name ? ` to ${name}` : ""} is being sent now.`, {
+      action: { label: "View", href: href(`webhook-deliveries/${sent.id}`) },
+    });
+    return sent;
+  } catch (error) {
+    fail(error.status === 409 ? new Error("This delivery is being sent already.") : error);
+    return null;
+  }
+}
+
 /** Retries the selected rows, each delivery once. Gives how many were queued. */
 export async function retryChosen(chosen) {
   const rows = [];
@@ -85,7 +123,6 @@ export async function retryChosen(chosen) {
   const all = [...newest.values()];
   const count = (...s) => all.filter((r) => s.includes(r.attributes.status)).length;
   const [failed, again, waiting] = [count("exhausted"), count("delivered", "cancelled"), count("pending")];
-  const todo = all.filter((r) => r.attributes.status !== "pending");
   let queued = 0,
     busy = 0;
   const problems = [];
@@ -93,10 +130,11 @@ export async function retryChosen(chosen) {
     <ul class="plain">
       ${failed > 0 && html`<li>${deliveries(failed)} failed: sent as the next attempt</li>`}
       ${again > 0 && html`<li>${deliveries(again)} ${again === 1 ? "was" : "were"} delivered or cancelled: sent again as ${again === 1 ? "a new delivery" : "new deliveries"}</li>`}
-      ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "is" : "are"} pending: skipped</li>`}
+      ${waiting > 0 && html`<li>${deliveries(waiting)} ${waiting === 1 ? "is" : "are"} pending: sent now, ahead of the schedule</li>`}
     </ul>`;
+  const said = waiting === all.length ? OF_PENDING : OF_FAILED;
   const act = async () => {
-    await each(todo, async (row) => {
+    await each(all, async (row) => {
       if (problems.length > 3) return;
       try {
         await retry(row.id);
@@ -106,22 +144,19 @@ export async function retryChosen(chosen) {
         else problems.push(error);
       }
     });
-    if (problems.length) throw new Error(`${number(queued)} of ${number(todo.length)} queued. ${problems[0].message}`);
+    if (problems.length) throw new Error(`${number(queued)} of ${number(all.length)} queued. ${problems[0].message}`);
   };
-  if (!todo.length) {
-    toast("All of them are already pending.");
-    return 0;
-  }
   if (
-    !(await confirm({ title: `Retry ${deliveries(todo.length)}?`, text, action: `Retry ${number(todo.length)}`, act }))
+    !(await confirm({ title: said.title(all.length), text, action: said.action(all.length), act }))
   )
     return queued;
-  toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} already pending` : ""}.`);
+  toast(`${deliveries(queued)} queued${busy ? `, ${number(busy)} already being sent` : ""}.`);
   return queued;
 }
 
 /** Retries all that match: counts, asks, then shows the progress. Gives true when it was started. */
 export async function retryAll(filter, words) {
+  const said = filter.status?.join() === "pending" ? OF_PENDING : OF_FAILED;
   let matched;
   try {
     matched = (await post("v1/webhooks/deliveries/retry", { filter, dry_run: true })).data.attributes.matched;
@@ -130,23 +165,14 @@ export async function retryAll(filter, words) {
     return false;
   }
   if (!matched) {
-    toast(
-      "Nothing to retry: bulk retry covers deliveries with no retries left, to webhooks that are not disabled.",
-    );
+    toast(said.nothing);
     return false;
   }
   let job;
   const started = await confirm({
-    title: `Retry ${deliveries(matched)}?`,
-    text: html`<p>
-        Retries every delivery ${words ? html`<strong>${words}</strong> ` : ""}that has no retries left. If a retry
-        fails, the webhook’s full retry schedule starts again.
-      </p>
-      <p class="muted">
-        Delivered and pending deliveries and disabled webhooks are skipped. New events take priority. You can cancel at
-        any time.
-      </p>`,
-    action: `Retry ${number(matched)}`,
+    title: said.title(matched),
+    text: said.text(words),
+    action: said.action(matched),
     act: async () => {
       job = (await post("v1/webhooks/deliveries/retry", { filter })).data;
     },

@@ -1,11 +1,11 @@
-// The newest attempts of a webhook, each a link to its details.
+// The deliveries of a webhook with the newest activity, each a link to its details.
 import { html } from "../../ui.js";
-import { ERRORS } from "../../format.js";
 import { href } from "../../router.js";
 import { Code, StatusBadge } from "../../components/badge.js";
 import { Card } from "../../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../../components/states.js";
 import { Time } from "../../components/time.js";
+import { outcomeOf, statusOf } from "../deliveries/outcome.js";
 import { DueUnless } from "../deliveries/paused.js";
 
 export function Recent({ id, load, paused }) {
@@ -20,9 +20,9 @@ export function Recent({ id, load, paused }) {
           ? html`<${EmptyState} icon="deliveries" title="No deliveries yet" text="Attempts appear here as soon as an event is posted that this webhook subscribes to." />`
           : html`<ul class="recent">${rows.map(
               ({ id: row, attributes: a }) => html`<li key=${row}><a href=${href(`webhook-deliveries/${row}`)}>
-        <${StatusBadge} status=${a.status} /><span class="mono cut" title=${a.event_type}>${a.event_type}</span>
-        <${Code} status=${a.response_status} kind=${a.error_kind ? (ERRORS[a.error_kind]?.[0] ?? a.error_kind) : null} />
-        <span class="muted recent-time">${a.attempted_at ? html`<${Time} at=${a.attempted_at} />` : a.due_at ? html`<${DueUnless} at=${a.due_at} paused=${paused} />` : "not sent"}</span></a></li>`,
+        <${StatusBadge} status=${statusOf(a)} /><span class="mono cut" title=${a.event_type}>${a.event_type}</span>
+        <${Code} status=${outcomeOf(a).status} kind=${outcomeOf(a).name} />
+        <span class="muted recent-time">${(a.attempted_at ?? a.last_attempted_at) ? html`<${Time} at=${a.attempted_at ?? a.last_attempted_at} />` : a.due_at ? html`<${DueUnless} at=${a.due_at} paused=${paused} />` : "not sent"}</span></a></li>`,
             )}</ul>`
     }<//>`;
 }

@@ -37,7 +37,19 @@ const ALWAYS: &[&str] = &[
 /// Pages that people open from outside (`assets/pages/index.js` has all of them), with the modules that they
 /// need besides [`ALWAYS`].
 const PAGES: &[(&str, &[&str])] = &[
-    ("", &["components/badge.js", "components/chart.js", "components/load.js", "pages/overview.js"]),
+    (
+        "",
+        &[
+            "components/load.js",
+            "components/badge.js",
+            "components/dialog.js",
+            "pages/webhooks/actions.js",
+            "pages/overview/attention.js",
+            "components/chart.js",
+            "pages/overview/charts.js",
+            "pages/overview.js",
+        ],
+    ),
     (
         "webhook-deliveries",
         &[
@@ -45,11 +57,14 @@ const PAGES: &[(&str, &[&str])] = &[
             "components/table.js",
             "components/webhook-picker.js",
             "components/badge.js",
+            "pages/deliveries/outcome.js",
             "pages/deliveries/paused.js",
             "pages/deliveries/columns.js",
             "pages/deliveries/filter.js",
             "pages/deliveries/live.js",
             "pages/deliveries/parts.js",
+            "components/dialog.js",
+            "pages/deliveries/views.js",
             "pages/deliveries/toolbar.js",
             "pages/deliveries.js",
         ],
@@ -63,10 +78,10 @@ const PAGES: &[(&str, &[&str])] = &[
             "components/table.js",
             "pages/deliveries/filter.js",
             "components/webhook-picker.js",
-            "pages/deliveries/toolbar.js",
             "components/dialog.js",
+            "pages/deliveries/views.js",
+            "pages/deliveries/toolbar.js",
             "pages/webhooks/actions.js",
-            "pages/webhooks/failures.js",
             "pages/webhooks.js",
         ],
     ),
