@@ -33,8 +33,9 @@ pub(crate) const OLDEST_DUE: &str = "SELECT min(due_at) FROM (SELECT \
 pub(crate) const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted \
      FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 \
      WHERE e.uid = ?3 AND e.app = ?1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
-pub(crate) const OUTCOMES: &str = "SELECT status, attempt > 1, count(*) FROM (SELECT status, attempt \
-     FROM attempts WHERE event = ?1 AND status <> 'failed' LIMIT ?2) GROUP BY 1, 2";
+/// The newest attempts of an event's deliveries.
+pub(crate) const OUTCOMES: &str =
+    "SELECT status, attempt > 1 FROM attempts WHERE event = ?1 AND status <> 'failed' LIMIT ?2";
 
 fn briefs(conn: &Connection, app: AppRow) -> rusqlite::Result<Vec<EndpointBrief>> {
     conn.prepare_cached(BRIEFS)?
@@ -87,11 +88,10 @@ fn outcome(
         .optional()?;
     let Some(row) = row else { return Ok(None) };
     let mut outcome = EventOutcome::default();
-    let mut counts = conn.prepare_cached(OUTCOMES)?;
-    let mut counts = counts.query(params![row, most])?;
-    while let Some(row) = counts.next()? {
-        let (status, is_later, count): (AttemptStatus, bool, u64) =
-            (row.get(0)?, row.get(1)?, rows::count(row, 2)?);
+    let mut newest = conn.prepare_cached(OUTCOMES)?;
+    let mut newest = newest.query(params![row, most])?;
+    while let Some(row) = newest.next()? {
+        let (status, is_later): (AttemptStatus, bool) = (row.get(0)?, row.get(1)?);
         let place = match (status, is_later) {
             (AttemptStatus::Delivered, _) => &mut outcome.delivered,
             (AttemptStatus::Pending, false) => &mut outcome.pending,
@@ -99,7 +99,7 @@ fn outcome(
             (AttemptStatus::Exhausted | AttemptStatus::Failed, _) => &mut outcome.exhausted,
             (AttemptStatus::Cancelled, _) => &mut outcome.cancelled,
         };
-        *place += count;
+        *place += 1;
     }
     Ok(Some(outcome))
 }
