@@ -18,7 +18,10 @@ import { Choice, Given, Range, SearchIn, eventGroups } from "./deliveries/toolba
 import { Outcome } from "./events/outcome.js";
 
 /** The parameters that search, and what they search. */
-const SEARCHES = [["q", "Type and IDs", "Search event type, event ID or resource ID"]];
+const SEARCHES = [
+  ["q", "Type and IDs", "Search event type, event ID or resource ID"],
+  ["contains", "Payload", "Search payloads"],
+];
 const GIVEN = [["resource_id", "Resource"]];
 
 const loadSend = () => import("./events/send.js");

@@ -42,7 +42,11 @@ export function choose(changes, options) {
   go(route.value.path, query, options);
 }
 /** The search: the parameter that holds it, and what is searched. */
-export const SEARCHES = [["q", "Names and IDs", "Search webhook, URL, event or ID"]];
+export const SEARCHES = [
+  ["q", "Names and IDs", "Search webhook, URL, event or ID"],
+  ["error", "Error message", "Search error messages"],
+  ["contains", "Payload and response", "Search payloads and responses"],
+];
 
 /** Clears all filters; with `order`, the sorting, too. */
 export const clear = ({ order } = {}) =>
