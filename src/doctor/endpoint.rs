@@ -256,6 +256,7 @@ fn job(endpoint: Endpoint, now: Timestamp) -> LoadedAttempt {
         delivery_id: AttemptId(0),
         event_id: EventId::new(now),
         event_type: EventType::parse(TEST_TYPE).expect("the default type is well-formed"),
+        created_at: now,
         resource_id: None,
         payload: bytes::Bytes::from_static(b"{\"test\":true,\"from\":\"postrider doctor\"}"),
         endpoint: Arc::new(endpoint),

@@ -211,7 +211,7 @@ impl Progress {
             swept.events += step.removed;
             self.events = self.events.max(step.reached);
             // Behind the attempts there is more to come.
-            left.events = step.next.is_some() || left.attempts;
+            left.events = step.next.is_some() || of_log.is_some();
         }
         if let Some(step) = keys? {
             done.note(&step, late(time, &step, Some(IDEMPOTENCY_MS)));

@@ -90,6 +90,8 @@ impl World {
             response: Some(response),
             failure: None,
             not_before: None,
+            route: None,
+            is_final: false,
         };
         let finish = |id| {
             self.store.attempt_finish(id, outcome.clone().into(), rules(), SentAs::in_epoch(Epoch::FIRST))

@@ -85,7 +85,7 @@ impl Shaped {
             event_id: loaded.event_id,
             event_type: &loaded.event_type,
             resource_id: loaded.resource_id.as_deref(),
-            created_at: loaded.event_id.made_at(),
+            created_at: loaded.created_at,
             source: from.map(|from| from.name.as_str()),
             summary: summary.as_ref(),
             payload: &loaded.payload,

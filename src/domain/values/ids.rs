@@ -120,15 +120,6 @@ plain_uuid_text!(SessionId);
 plain_uuid_text!(SourceId);
 plain_uuid_text!(UserId);
 
-impl EventId {
-    /// When it was made.
-    pub fn made_at(self) -> Timestamp {
-        let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
-        let secs = i64::try_from(secs).unwrap_or_default();
-        Timestamp::from_millis(secs.saturating_mul(1_000) + i64::from(nanos / 1_000_000))
-    }
-}
-
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "evt_{}", self.0.simple())
@@ -180,8 +171,6 @@ mod tests {
         let id = EventId::new(Timestamp::from_millis(1_700_000_000_000));
         assert!(id.to_string().starts_with("evt_") && id.to_string().len() == 36);
         assert_eq!(id.to_string().parse(), Ok(id));
-        let at = Timestamp::from_millis(1_700_000_000_123);
-        assert_eq!(EventId::new(at).made_at(), at);
     }
 
     #[test]

@@ -139,7 +139,7 @@ const FILTERS: [Param; 13] = [
         shape: Shape::Filled { max: SEARCH_MAX },
         description: "Part of `error_message` (literal, case-insensitive); with `view=deliveries`, of a pending row, \
                       of `last_error_message`. Read as `contains` is.",
-        example: "",
+        example: "refused",
     },
     Param {
         name: "contains",
@@ -148,7 +148,7 @@ const FILTERS: [Param; 13] = [
                       `events:read`. Reads newest first, for up to 200 ms a page: `meta.scanned` is how many rows \
                       were read, and while `meta.complete` is false, `links.next` goes on. Without `meta.total`, \
                       other orders than newest first and `page`.",
-        example: "",
+        example: "L-1",
     },
     Param {
         name: "q",
@@ -172,7 +172,7 @@ const EVENT_TEXT: Param = Param {
     description: "Part of the payload (literal, case-sensitive). Reads newest first, for up to 200 ms a page: \
                   `meta.scanned` is how many events were read, and while `meta.complete` is false, `links.next` goes \
                   on. Without `meta.total` and `page`.",
-    example: "",
+    example: "L-1",
 };
 const EVENT_SEARCH: Param = Param {
     name: "q",

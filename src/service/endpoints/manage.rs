@@ -372,6 +372,7 @@ impl Endpoints {
             delivery_id: AttemptId(0),
             event_id,
             event_type,
+            created_at: now,
             resource_id: None,
             payload: bytes::Bytes::from(payload.to_string()),
             endpoint: Arc::new(endpoint),

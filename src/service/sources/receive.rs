@@ -454,15 +454,29 @@ fn without(text: &str, token: &str) -> String {
     text.replace(token, MASK)
 }
 
+/// What verifiers read, as it came: it may be in other headers, too, because proxies repeat the URL.
+fn hidden_values<'a>(ready: &ReadySource, request: &'a InboundRequest) -> Vec<&'a str> {
+    let parameters = request.query.iter().filter(|(name, _)| ready.hidden_parameters.contains(name));
+    let headers =
+        request.headers.iter().filter(|(name, _)| ready.hidden_headers.contains(&name.to_ascii_lowercase()));
+    let values = parameters.map(|(_, value)| value.as_str()).chain(headers.map(|(_, value)| value));
+    values.filter(|value| !value.is_empty()).collect()
+}
+
 /// Headers as the inbound log shows them.
 pub(crate) fn shown_headers(ready: &ReadySource, request: &InboundRequest, token: &str) -> Headers {
+    let hidden = hidden_values(ready, request);
     let mut shown = Headers::default();
     for (name, value) in request.headers.iter() {
         let name = name.to_ascii_lowercase();
         if SECRET_HEADERS.contains(&name.as_str()) || ready.hidden_headers.contains(&name) {
             shown.push(&name, MASK);
         } else {
-            shown.push(&name, &without(value, token));
+            let value = hidden.iter().fold(without(value, token), |text, value| {
+                let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+                text.replace(value, MASK).replace(&encoded, MASK)
+            });
+            shown.push(&name, &value);
         }
     }
     shown

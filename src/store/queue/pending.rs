@@ -108,6 +108,8 @@ pub struct LoadedAttempt {
     pub delivery_id: AttemptId,
     pub event_id: EventId,
     pub event_type: EventType,
+    /// When the event was accepted.
+    pub created_at: Timestamp,
     pub resource_id: Option<String>,
     pub payload: Bytes,
     pub endpoint: Arc<Endpoint>,

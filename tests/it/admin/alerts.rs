@@ -119,7 +119,7 @@ async fn a_webhook_that_fails_and_one_that_is_disabled_are_told_once_each() {
     receiver.reply(Reply::status(500));
     let fields = json!({ "name": "Shop", "retry_schedule": [], "events": ["a.*"] });
     let hook = app.webhook(&receiver.url("/hook?token=t0ken"), fields).await;
-    let id = target(&app, &messages, json!({})).await;
+    let id = target(&app, &messages, json!({ "kinds": ["webhook_disabled", "webhook_failing"] })).await;
     fail(&app, 1).await;
     look_after(&app, 1).await;
     assert_eq!(messages.count(), 0, "one failure of four is not half");
@@ -173,7 +173,7 @@ async fn a_webhook_that_fails_again_within_the_hour_is_told_after_it() {
     let app = TestApp::with(|c| disable_after(c, 4)).await;
     let (receiver, messages) = (Receiver::start().await, Receiver::start().await);
     app.webhook(&receiver.url("/"), json!({ "retry_schedule": [] })).await;
-    target(&app, &messages, json!({})).await;
+    target(&app, &messages, json!({ "kinds": ["webhook_disabled", "webhook_failing"] })).await;
     receiver.reply(Reply::status(500));
     fail(&app, 2).await;
     look_after(&app, 1).await;

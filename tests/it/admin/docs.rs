@@ -135,11 +135,11 @@ async fn bodies_say_what_they_need() {
     let document = document(&TestApp::start().await).await;
     let schemas = &document["components"]["schemas"];
     assert_eq!(schemas["LogLevelBody"]["required"], json!(["level"]), "it may be null, but must be there");
-    let kinds = ["webhook_disabled", "webhook_failing", "queue_late", "disk_low", "backup_failed"];
+    let kinds = postrider::domain::AlertKind::WORDS;
     assert_eq!(schemas["AlertTestBody"]["properties"]["kind"]["enum"], json!(kinds));
     for body in ["AlertTargetBody", "AlertTargetChangeBody"] {
         let fields = &schemas[body]["properties"];
-        assert_eq!(fields["form"]["enum"], json!(["json", "ntfy", "gotify", "discord", "slack"]));
+        assert_eq!(fields["form"]["enum"], json!(["json", "ntfy", "gotify", "discord", "slack", "email"]));
         assert_eq!(fields["kinds"]["items"]["enum"], json!(kinds));
         assert_eq!(
             (&fields["kinds"]["minItems"], &fields["disk_free_mib"]["minimum"]),

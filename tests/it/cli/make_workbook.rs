@@ -13,9 +13,9 @@ fn fed(input: &str) -> std::process::Output {
 
 #[test]
 fn rows_make_a_workbook_and_what_breaks_off_makes_none() {
-    let whole = fed("[1,{\"time\":1772366400000},\"text\",null]\nend\n");
+    let whole = fed("attempts\n[1,{\"time\":1772366400000},\"text\",null]\nend\n");
     assert!(whole.status.success() && whole.stdout.starts_with(b"PK"), "{whole:?}");
-    for broken in ["[1]\n", "", "nonsense\nend\n"] {
+    for broken in ["attempts\n[1]\n", "", "attempts\nnonsense\nend\n", "nonsense\n[1]\nend\n"] {
         let output = fed(broken);
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), b"".as_slice()), "{broken:?}");
         assert!(!output.stderr.is_empty());

@@ -130,7 +130,7 @@ async fn method_query_headers_and_kind_of_body_are_free_and_the_body_is_signed()
     assert_eq!(got.header("webhook-signature"), Some(signature.as_str()));
     let detail = detail(&app, &row).await;
     assert_eq!(detail["request"]["method"], "PUT");
-    assert_eq!(detail["request"]["headers"]["authorization"], "********");
+    assert_eq!(detail["request"]["headers"]["authorization"], "Bearer ********");
     assert_eq!(detail["request"]["body"], "name=Gr%C3%B6%C3%9Fe+%26+Co");
 }
 
@@ -170,7 +170,7 @@ async fn a_template_that_cannot_be_rendered_ends_the_delivery_until_it_is_correc
 
     patch(&app, &hook, json!({ "url": receiver.url("/{{ payload.here }}/x") })).await;
     let wanted = json!({ "filter": { "error_kind": "template" } });
-    app.post("/v1/webhooks/deliveries/bulk-retry", wanted).await.expect(202);
+    app.post("/v1/webhooks/deliveries/retry", wanted).await.expect(202);
     assert_eq!(receiver.next().await.path, "/y/x");
     app.row_when(|row| row["status"] == "delivered" && row["attempt"] == 2).await;
 }

@@ -66,5 +66,5 @@ fn whatever_is_sealed_is_sealed_anew_by_a_rotation_of_the_key_file() {
         .collect();
     // What is added here has to be in `Vault::reseal` or one beside it and in `SecretsStore::secrets_reseal`,
     // too: otherwise it is lost with the first `key-file rotate`.
-    assert_eq!(sealing, ["key_check", "signing_secret", "header", "alert"]);
+    assert_eq!(sealing, ["key_check", "source", "signing_secret", "header", "template", "alert"]);
 }

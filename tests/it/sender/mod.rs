@@ -107,6 +107,7 @@ impl Bench {
             delivery_id: AttemptId(7),
             event_id: EventId::new(now),
             event_type: EventType::parse("license.assigned").unwrap(),
+            created_at: postrider::host::clock::Clock::now(&*self.clock),
             resource_id: None,
             payload: Bytes::from_static(PAYLOAD),
             endpoint: Arc::new(endpoint),

@@ -124,7 +124,11 @@ fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt]) -> AttemptFilte
 /// The deliveries that a bulk retry with this filter should mean, by the list.
 async fn listed(world: &World, filter: &AttemptFilter, open: &[EndpointId]) -> BTreeSet<AttemptId> {
     let page = world.list(filter.clone(), Sort::default(), first_page(10_000)).await;
-    let meant = |row: &&Attempt| row.status == AttemptStatus::Exhausted && open.contains(&row.endpoint_id);
+    // Pending ones are meant only if they are named.
+    let is_named = filter.status.contains(&AttemptStatus::Pending);
+    let is_meant =
+        |status| status == AttemptStatus::Exhausted || status == AttemptStatus::Pending && is_named;
+    let meant = |row: &&Attempt| is_meant(row.status) && open.contains(&row.endpoint_id);
     page.rows.iter().filter(meant).map(|row| row.delivery_id).collect()
 }
 

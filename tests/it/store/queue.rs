@@ -135,6 +135,7 @@ async fn an_attempt_is_loaded_with_all_that_sending_needs() {
             delivery_id: ids[0],
             event_id: accepted[0].event.id,
             event_type: event_type("a.b"),
+            created_at: now(),
             resource_id: accepted[0].event.resource_id.clone(),
             payload: b"[1]".to_vec().into(),
             endpoint: Arc::new(endpoint.clone()),

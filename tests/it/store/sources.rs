@@ -212,7 +212,12 @@ async fn what_has_grown_old_goes_and_a_deleted_source_with_its_last_event() {
         let mut removed = 0;
         removed += w.store.retention_inbound(later, 10).await.unwrap().removed;
         removed += w.store.retention_sources(later, 10).await.unwrap().removed;
-        removed + w.store.retention_events(w.app, 0, later, 10).await.unwrap().removed
+        removed
+            + w.store
+                .retention_events(Some(w.app), 0, later, postrider::store::StepLimit::rows(10))
+                .await
+                .unwrap()
+                .removed
     };
     assert_eq!(sweep().await, 3, "the request, its dedupe key and its event");
     assert_eq!(sweep().await, 0);

@@ -214,7 +214,10 @@ async fn bodies_say_what_they_need() {
     assert_eq!(required("EventInput"), json!(["event_type", "payload"]));
     let tags: Vec<&str> =
         document["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
-    assert_eq!(tags, ["Webhooks", "Events", "Deliveries", "Jobs", "Statistics", "Operations"]);
+    assert_eq!(
+        tags,
+        ["Webhooks", "Events", "Sources", "Gallery", "Deliveries", "Jobs", "Statistics", "Operations"]
+    );
     assert!(document["tags"].as_array().unwrap().iter().all(|t| t["description"].is_string()));
 }
 

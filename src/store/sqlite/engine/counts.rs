@@ -318,9 +318,7 @@ impl Sums {
                 self.events += 1;
                 *last_at = at.max(*last_at);
             }
-            Change::Result { app, result_seq } => {
-                self.result_seqs.insert(app, result_seq);
-            }
+            Change::Result { app, result_seq } => drop(self.result_seqs.insert(app, result_seq)),
             Change::Error { endpoint, kind, response_status, message, at } => {
                 self.totals.entry(endpoint).or_default().failed_attempts += 1;
                 let error = self.errors.entry((endpoint, kind, response_status));

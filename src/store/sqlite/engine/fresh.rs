@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::domain::attempts::attempt::Budget;
-use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Trigger};
+use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
 use crate::store::{Accepted, LoadedAttempt};
 
 /// Bytes of payloads after which the half that is being filled becomes the older one.
@@ -38,6 +38,7 @@ pub(crate) struct FreshAttempt {
     id: AttemptId,
     event_id: EventId,
     event_type: EventType,
+    created_at: Timestamp,
     resource_id: Option<String>,
     payload: Bytes,
     endpoint: EndpointId,
@@ -53,6 +54,7 @@ impl FreshAttempt {
             id: queued.attempt_id,
             event_id: accepted.event.id,
             event_type: accepted.event.event_type.clone(),
+            created_at: accepted.event.created_at,
             resource_id: accepted.event.resource_id.clone(),
             payload: payload.clone(),
             endpoint: queued.endpoint_id,
@@ -152,7 +154,8 @@ impl Memory {
     }
 
     fn take(&mut self, id: AttemptId) -> Option<LoadedAttempt> {
-        let FreshAttempt { event_id, event_type, resource_id, payload, endpoint, .. } = self.remove(id)?;
+        let FreshAttempt { event_id, event_type, created_at, resource_id, payload, endpoint, .. } =
+            self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
         let budget = Budget::Schedule { used: 0 };
@@ -164,6 +167,7 @@ impl Memory {
             delivery_id: id,
             event_id,
             event_type,
+            created_at,
             resource_id,
             payload,
             endpoint,
@@ -175,8 +179,8 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::AppId;
     use crate::domain::event::Event;
-    use crate::domain::{AppId, Timestamp};
     use crate::store::sqlite::tests::{endpoint, now};
     use crate::store::{Line, Queued};
 
@@ -226,6 +230,7 @@ mod tests {
                 delivery_id: AttemptId(0),
                 event_id: EventId::new(now()),
                 event_type: EventType::parse("a").unwrap(),
+                created_at: now(),
                 resource_id: None,
                 payload: Bytes::new(),
                 endpoint: self.endpoint.clone(),

@@ -136,7 +136,9 @@ pub(crate) fn insert(conn: &Connection, endpoint: &Endpoint) -> rusqlite::Result
     let app = cache::app_row(conn, endpoint.app_id)?.ok_or_else(|| fault("there is no such app"))?;
     let mut values = changing(endpoint)?;
     values.extend([endpoint.id.to_sql()?, app.to_sql()?, endpoint.created_at.to_sql()?]);
-    conn.prepare_cached(&INSERT)?.execute(params_from_iter(values)).map(|_| ())
+    conn.prepare_cached(&INSERT)?.execute(params_from_iter(values))?;
+    let row = EndpointRow(conn.last_insert_rowid());
+    change_disabled(conn, row, EndpointStatus::Active, endpoint.status, endpoint.created_at).map(|_| ())
 }
 
 /// Writes everything that can change about an endpoint.

@@ -40,6 +40,14 @@ pub(crate) struct Incoming<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl<'a> Incoming<'a> {
+    /// What filters are asked about it.
+    fn asked(&self) -> Asked<'a> {
+        let Incoming { event_type, payload, resource_id, source, verdicts, now, .. } = *self;
+        Asked { event_type, payload, resource_id, source, verdicts, now }
+    }
+}
+
 /// An event that has been accepted.
 pub(crate) struct Acceptance {
     pub(crate) row: EventRow,
@@ -62,15 +70,7 @@ pub(crate) fn accept(
             Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
         })
     };
-    let asked = Asked {
-        event_type: incoming.event_type,
-        payload: incoming.payload,
-        resource_id: incoming.resource_id,
-        source: incoming.source,
-        verdicts: incoming.verdicts,
-        now: incoming.now,
-    };
-    let declined = filters::declined(tx, &asked, matching())?;
+    let declined = filters::declined(tx, &incoming.asked(), matching())?;
     let subscribed = || matching().filter(|subscription| !declined.contains(&subscription.row));
     let kind = type_row(tx, incoming)?;
     let count = subscribed().count();

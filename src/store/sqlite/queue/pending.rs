@@ -84,7 +84,7 @@ pub(crate) const URGENT: &str = "SELECT t.id, p.uid, t.due_at \
      ORDER BY t.due_at, t.id";
 
 pub(crate) const LOAD: &str = "SELECT t.attempt, t.trigger, t.schedule_used, v.uid, y.name, v.payload, t.endpoint, t.event, \
-     coalesce(t.first_id, t.id), v.resource_id \
+     coalesce(t.first_id, t.id), v.resource_id, v.created_at \
      FROM attempts t CROSS JOIN endpoints p ON p.id = t.endpoint CROSS JOIN events v ON v.id = t.event \
      CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.id = ?1 AND t.status = 'pending' AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
@@ -232,7 +232,7 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             let payload: Vec<u8> = row.get(5)?;
             let (endpoint, event): (EndpointRow, EventRow) = (row.get(6)?, row.get(7)?);
             let budget = rows::budget(row.get(2)?);
-            let (delivery_id, resource_id) = (row.get(8)?, row.get(9)?);
+            let (delivery_id, resource_id, created_at) = (row.get(8)?, row.get(9)?, row.get(10)?);
             Ok((
                 attempt,
                 trigger,
@@ -240,13 +240,13 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
                 event_id,
                 event_type,
                 payload,
-                (endpoint, event, delivery_id, resource_id),
+                (endpoint, event, delivery_id, resource_id, created_at),
             ))
         });
         let Some((attempt, trigger, budget, event_id, event_type, payload, rest)) = found.optional()? else {
             continue;
         };
-        let (row, event, delivery_id, resource_id) = rest;
+        let (row, event, delivery_id, resource_id, created_at) = rest;
         let endpoint = match known.get(&row) {
             Some(endpoint) => endpoint.clone(),
             None => {
@@ -264,6 +264,7 @@ fn load(conn: &Connection, ids: &[AttemptId]) -> rusqlite::Result<Vec<LoadedAtte
             delivery_id,
             event_id,
             event_type,
+            created_at,
             resource_id,
             payload,
             endpoint,
