@@ -101,7 +101,7 @@ impl SigningHeaders {
         }
         for (name, value) in &mut headers {
             // What holds a secret stays out of HPACK's tables.
-            let is_secret = shown.get(name).is_none_or(|shown| shown != &*value);
+            let is_secret = shown.get(name).is_none_or(|shown| *shown != *value);
             value.set_sensitive(is_secret || value.is_sensitive());
         }
         Ok((headers, shown))

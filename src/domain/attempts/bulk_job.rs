@@ -47,6 +47,7 @@ words! {
 }
 
 /// What a job is to do.
+#[allow(clippy::large_enum_variant, reason = "a job is made once, and its work is passed by reference")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// Every delivery whose newest row matches and is exhausted. Not those of deleted or disabled

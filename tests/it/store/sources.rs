@@ -178,7 +178,7 @@ async fn of_refused_requests_the_newest_hundred_of_a_source_are_kept() {
     let refused = |n: u64| InboundEntry {
         body: Some(InboundBody { bytes: Bytes::from_static(b"x"), content: BodyContent::Cut }),
         size: n,
-        ..entry(if n % 2 == 0 { InboundOutcome::Rejected } else { InboundOutcome::Invalid })
+        ..entry(if n.is_multiple_of(2) { InboundOutcome::Rejected } else { InboundOutcome::Invalid })
     };
     w.store.inbound_note(other.id, refused(0), now()).await.unwrap();
     w.store.inbound_note(one.id, entry(InboundOutcome::Ignored), now()).await.unwrap();

@@ -22,7 +22,10 @@ pub(crate) struct Filtered {
 
 /// The snapshots.
 #[derive(Debug, Default)]
-pub(crate) struct Snapshots(RwLock<HashMap<AppId, (Generation, Arc<[Filtered]>)>>);
+pub(crate) struct Snapshots(RwLock<HashMap<AppId, Snapshot>>);
+
+/// The filters of an app in a generation.
+type Snapshot = (Generation, Arc<[Filtered]>);
 
 impl Snapshots {
     /// The filters of an app as they were in this generation.
