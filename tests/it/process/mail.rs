@@ -11,8 +11,9 @@ from aiosmtpd.smtp import SMTP, AuthResult
 mode = sys.argv[1]
 class Handler:
     async def handle_DATA(self, server, session, envelope):
-        print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None,
-            "auth": session.authenticated, "body": envelope.content.decode()}), flush=True)
+        print(json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos,
+            "tls": server.transport.get_extra_info("sslcontext") is not None,
+            "auth": bool(session.authenticated), "body": envelope.content.decode()}), flush=True)
         return "250 OK"
 def check(server, session, envelope, mechanism, data):
     return AuthResult(success=(data.login, data.password) == (b"postrider", b"s3cret w0rd"))
