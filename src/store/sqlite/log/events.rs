@@ -73,7 +73,12 @@ fn types(
 
 impl SqliteStore {
     /// What the filters of the app's endpoints say of these events; empty if there are no filters.
-    async fn verdicts(&self, app: AppId, events: &[NewEvent], now: Timestamp) -> Result<Vec<Verdicts>> {
+    pub(crate) async fn verdicts(
+        &self,
+        app: AppId,
+        events: &[NewEvent],
+        now: Timestamp,
+    ) -> Result<Vec<Verdicts>> {
         let generation = self.fresh.generation();
         let filters = match self.filters.get(app, generation) {
             Some(filters) => filters,
