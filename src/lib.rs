@@ -67,7 +67,8 @@
 //! * **No address unchecked.** Literal or resolved, before every attempt, and again when connecting.
 //! * **Time is a parameter.** Only [`host::clock`] reads it, so tests drive every rule about time.
 //! * **Secrets stay secret.** Encrypted at rest ([`host::vault`]), masked in the log, absent from log lines.
-//! * **SQL stays in its backend.** Nothing above the traits of [`store`] names rusqlite.
+//! * **SQL stays in its backend.** Nothing above the traits of [`store`] names rusqlite, and only
+//!   [`store::location`] names a backend.
 //!
 //! # API boundaries
 //!

@@ -8,7 +8,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -26,14 +25,13 @@ use crate::host::clock::Clock;
 use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
 use crate::service::sources::receive::InboundMeters;
-use crate::store::{Oldest, Store, StoreError, sqlite};
+use crate::store::{Backend, Oldest, StorageSize, StoreError, StoreMeters};
 use crate::upkeep::backup;
 
 /// The sources of the metrics.
 pub struct Metrics {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
-    database: PathBuf,
     sources: MeterSources,
     started_at: Timestamp,
 }
@@ -41,7 +39,7 @@ pub struct Metrics {
 /// The meters of each part.
 #[derive(Debug, Clone)]
 pub struct MeterSources {
-    pub storage: Arc<sqlite::StoreMeters>,
+    pub storage: Arc<StoreMeters>,
     pub delivery: Arc<delivery::Meters>,
     pub backups: Arc<backup::BackupMeters>,
     /// Log lines dropped because nobody read stderr.
@@ -50,16 +48,11 @@ pub struct MeterSources {
 }
 
 impl Metrics {
-    /// `database` is the main file of storage, for its size.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        database: PathBuf,
-        sources: MeterSources,
-    ) -> Metrics {
+    /// `sources`: the meters of the parts of one server.
+    pub fn new(store: Arc<dyn Backend>, clock: Arc<dyn Clock>, sources: MeterSources) -> Metrics {
         // Not from `/proc`, which may hide the boot time.
         let started_at = clock.now();
-        Metrics { store, clock, database, sources, started_at }
+        Metrics { store, clock, sources, started_at }
     }
 
     /// All current values in OpenMetrics text.
@@ -69,16 +62,14 @@ impl Metrics {
     pub async fn openmetrics(&self) -> Result<String, StoreError> {
         let oldest = self.store.queue_oldest().await?;
         let health = self.store.health_counts(self.clock.now()).await?;
-        let database = self.database.clone();
-        let read = tokio::task::spawn_blocking(move || (sizes(&database), Process::own()));
-        let ((database_bytes, wal_bytes), process) = read.await.unwrap_or_default();
+        let size = self.store.size().await?;
+        let process = tokio::task::spawn_blocking(Process::own).await.unwrap_or_default();
         let scrape = Scrape {
             sources: self.sources.clone(),
             oldest,
             health,
             now: self.clock.now(),
-            database_bytes,
-            wal_bytes,
+            size,
             process,
             started_at: self.started_at,
         };
@@ -96,14 +87,6 @@ impl Metrics {
     pub async fn text(&self) -> Result<String, StoreError> {
         Ok(plain(&self.openmetrics().await?))
     }
-}
-
-/// Sizes of the database file and of its write-ahead log.
-fn sizes(database: &Path) -> (u64, u64) {
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let mut wal = database.as_os_str().to_owned();
-    wal.push("-wal");
-    (size(database), size(Path::new(&wal)))
 }
 
 /// The older format names a counter by its sample and has no units and no end mark.
@@ -135,8 +118,7 @@ struct Scrape {
     oldest: Oldest,
     health: Vec<(HealthState, u64)>,
     now: Timestamp,
-    database_bytes: u64,
-    wal_bytes: u64,
+    size: StorageSize,
     process: Process,
     started_at: Timestamp,
 }
@@ -203,12 +185,12 @@ impl Scrape {
         page.gauge(
             "postrider_store_size_bytes",
             "Size of the database file and its write-ahead log",
-            (self.database_bytes + self.wal_bytes) as f64,
+            self.size.bytes as f64,
         )?;
         page.gauge(
             "postrider_store_wal_size_bytes",
             "Size of the write-ahead log alone",
-            self.wal_bytes as f64,
+            self.size.wal_bytes as f64,
         )
     }
 

@@ -16,8 +16,7 @@ use crate::service::alerts::Messenger;
 use crate::service::log_level::LogControl;
 use crate::service::operations::Sweep;
 use crate::service::{self, By, Dispatch, ServiceError};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{LoadedAttempt, StatsStore as _, StoreError};
+use crate::store::{Backend, LoadedAttempt, StoreError};
 use crate::trace::logging;
 use crate::upkeep::alerts::Alerts;
 use crate::upkeep::clock_guard::ADVICE;
@@ -100,7 +99,7 @@ impl Exposition for MetricsText {
 }
 
 pub(super) struct Ready {
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<dyn Backend>,
     pub(super) dispatcher: Dispatcher,
 }
 

@@ -32,8 +32,8 @@ use crate::http::transport::proxies::Proxies;
 use crate::http::transport::server::{Door, connections_within, serve as serve_http};
 use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
-use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{ActivityStore as _, StatsStore as _, Store, StoreError};
+use crate::store::location::{Location, Purpose};
+use crate::store::{Backend, Store, StoreError};
 use crate::upkeep::alerts::Alerts;
 use crate::upkeep::backup::BackupSchedule;
 use crate::upkeep::retention::Sweeper;
@@ -50,8 +50,6 @@ use wiring::assemble;
 /// Wait between tries to take the lock of the data directory, and number of tries.
 const LOCK_WAIT: Duration = Duration::from_millis(20);
 const LOCK_TRIES: u32 = 100;
-/// Reserved disk space: enough for some steps of a sweep.
-const RESERVE_BYTES: usize = 4 << 20;
 /// How long deliveries and requests in flight may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
@@ -113,7 +111,7 @@ pub struct Server {
     address: Listen,
     inbound_address: Listen,
     tls: Option<Tls>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
     dispatcher: Dispatcher,
     signals: Arc<LocalSignals>,
@@ -161,8 +159,7 @@ impl Server {
             None => None,
         };
         let inbound_address = inbound.as_ref().map_or(&address, |(_, address)| address).clone();
-        let options = Options { reserve_bytes: RESERVE_BYTES, ..Options::new(world.clock.now()) };
-        let store = SqliteStore::open(&dir.database(), options)?;
+        let store = Location::File(dir.database()).open(Purpose::Server, world.clock.now())?;
         prove_key(&*store, &vault, &dir).await?;
         let activity = By::system().activity(
             ActivityKind::ServerStarted,

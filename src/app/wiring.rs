@@ -49,8 +49,7 @@ use crate::service::sources::preview::Previews;
 use crate::service::sources::receive::{InboundMeters, Receiver, ReceiverConfig};
 use crate::service::sources::requests::InboundLog;
 use crate::service::{self, Dispatch, Services};
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{Backend, Store};
 use crate::trace::logging;
 use crate::upkeep::alerts::{Alerts, Watched};
 use crate::upkeep::backup::BackupSchedule;
@@ -75,6 +74,7 @@ struct Deps<'a> {
     /// Where requests to sources arrive.
     inbound_address: &'a Listen,
     inbound_meters: InboundMeters,
+    backend: Arc<dyn Backend>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
@@ -105,7 +105,7 @@ struct Upkeep {
 pub(super) fn assemble(
     config: &Config,
     world: &World,
-    store: Arc<SqliteStore>,
+    backend: Arc<dyn Backend>,
     vault: Arc<Vault>,
     (address, inbound_address): (&Listen, &Listen),
     stop_http: CancellationToken,
@@ -119,7 +119,8 @@ pub(super) fn assemble(
         address,
         inbound_address,
         inbound_meters: inbound_meters.clone(),
-        store: store.clone(),
+        backend: backend.clone(),
+        store: backend.clone(),
         clock,
         vault,
         policy,
@@ -127,7 +128,7 @@ pub(super) fn assemble(
     let delivery = deps.start_delivery()?;
     let upkeep = deps.upkeep(&delivery);
     let sources = MeterSources {
-        storage: store.meters(),
+        storage: backend.meters(),
         delivery: delivery.dispatcher.meters(),
         backups: upkeep.backups.meters(),
         log_lines_dropped: logging::dropped(),
@@ -136,7 +137,7 @@ pub(super) fn assemble(
     let metrics = deps.metrics(sources);
     let services = deps.services(&delivery, &upkeep, stop_http);
     let Running { dispatcher, jobs, local, .. } = delivery;
-    let readiness = Arc::new(Ready { store, dispatcher: dispatcher.clone() });
+    let readiness = Arc::new(Ready { store: backend, dispatcher: dispatcher.clone() });
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
     let inbound_base_path = config.inbound_base_path().into();
@@ -225,8 +226,7 @@ impl Deps<'_> {
 
     fn metrics(&self, sources: MeterSources) -> http::metrics::Metrics {
         let config = self.config;
-        let database = config.data_dir.join(crate::host::data_dir::DATABASE);
-        let metrics = Metrics::new(self.store.clone(), self.clock.clone(), database, sources);
+        let metrics = Metrics::new(self.backend.clone(), self.clock.clone(), sources);
         http::metrics::Metrics {
             access: Access {
                 token: config.metrics.token.as_ref().map(|token| token.expose().to_owned()),

@@ -1,7 +1,6 @@
 //! `backup`, `restore`, `check`: all data to a file, from a file, and a check of the database.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,14 +9,12 @@ use super::{CliError, output, storage};
 use crate::config::Config;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
-use crate::store::sqlite::engine::inspect::{Inspection, inspect};
+use crate::store::files::Inspection;
+use crate::store::location::Location;
 use crate::upkeep::backup;
 use crate::upkeep::backup::BackupError;
 use crate::upkeep::restore;
 use crate::upkeep::restore::Restored;
-
-/// How long to wait for a lock of another process.
-const BUSY: Duration = Duration::from_secs(10);
 
 /// Runs `backup FILE`. Safe while a server runs.
 pub(super) fn create(config: &Config, to: &Path) -> Result<(), CliError> {
@@ -69,7 +66,7 @@ pub(super) fn check(config: &Config, as_json: bool) -> Result<(), CliError> {
     if let Ok(vault) = dir.vault() {
         storage::prove_key(&dir, &vault)?;
     }
-    let found = inspect(&database, BUSY)?;
+    let found = Location::File(database.clone()).files().inspect()?;
     if as_json {
         output::print_json(&as_value(&found))?;
     } else {

@@ -7,8 +7,7 @@ use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
 use crate::host::vault::Vault;
 use crate::store::Store;
-use crate::store::sqlite::upkeep::key_check;
-use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::location::{Location, Purpose};
 
 /// Runs `work` with the configured storage and closes that afterwards. The data directory must exist; key file and
 /// database are created if they are missing, so that keys and users can be created before the server first
@@ -18,11 +17,10 @@ pub(super) fn with<T>(
     work: impl AsyncFnOnce(&dyn Store) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let dir = DataDir::open_existing(config)?;
-    // One thread, and one reader, are enough for what a command does.
+    // One thread is enough for what a command does.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::Failed(format!("cannot start: {e}")))?;
-    let options = Options { readers: 1, ..Options::new(SystemClock.now()) };
-    let store = SqliteStore::open(&dir.database(), options)?;
+    let store = Location::File(dir.database()).open(Purpose::Command, SystemClock.now())?;
     runtime.block_on(async {
         let done = work(&*store).await;
         store.close().await;
@@ -41,7 +39,8 @@ pub(super) fn vault(config: &Config) -> Result<Vault, CliError> {
 
 /// Refuses a database that was written with another encryption key.
 pub(super) fn prove_key(dir: &DataDir, vault: &Vault) -> Result<(), CliError> {
-    if dir.database().exists() && !vault.opens(&key_check::of_file(&dir.database())?) {
+    let database = dir.database();
+    if database.exists() && !vault.opens(&Location::File(database).files().key_evidence()?) {
         return Err(dir.wrong_key().into());
     }
     Ok(())

@@ -271,16 +271,13 @@ mod tests {
     use super::*;
     use crate::domain::attempts::attempt::Attempt;
     use crate::domain::{AttemptStatus, EndpointStatus};
-    use crate::store::sqlite::{Options, SqliteStore};
-    use crate::store::{
-        ActivityStore as _, AppStore as _, AttemptFilter, EndpointStore as _, LogStore as _, PageRequest,
-        Sort, Start, StatsStore as _,
-    };
+    use crate::store::location::{Location, Purpose};
+    use crate::store::{AttemptFilter, Backend, PageRequest, Sort, Start};
 
     const NOW: i64 = 1_795_219_200_000 + 13 * HOUR_MS + 1_234_567;
 
     struct Written {
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Backend>,
         app: AppId,
         webhooks: Webhooks,
         _dir: tempfile::TempDir,
@@ -289,7 +286,7 @@ mod tests {
     async fn written(seed: u64) -> Written {
         let dir = tempfile::tempdir().unwrap();
         let now = Timestamp::from_millis(NOW);
-        let store = SqliteStore::open(&dir.path().join("postrider.db"), Options::new(now)).unwrap();
+        let store = Location::File(dir.path().join("postrider.db")).open(Purpose::Command, now).unwrap();
         let app = store.app_find("default").await.unwrap().unwrap().id;
         let (vault, config) = (Vault::new(b"key"), Config::default());
         let webhooks = write(store.clone(), &vault, &config, (app, 4000), now, seed).await.unwrap();

@@ -25,8 +25,8 @@ use crate::host::temp_directory::TempDirectory;
 use crate::service::endpoints::endpoint_input;
 use crate::service::people::{apps, keys, users};
 use crate::service::{By, Caller, ServiceError};
-use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{AppStore as _, StoreError};
+use crate::store::StoreError;
+use crate::store::location::{Location, Purpose};
 
 mod history;
 mod receiver;
@@ -148,7 +148,7 @@ impl Lookup for Hosts {
 async fn write_history(config: &Config, receiver: &Receiver) -> Result<(), DemoError> {
     let dir = DataDir::open(config)?;
     let now = SystemClock.now();
-    let store = SqliteStore::open(&dir.database(), Options::new(now))?;
+    let store = Location::File(dir.database()).open(Purpose::Command, now)?;
     let app = store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
     let place = (app.id, receiver.address.port());
     let written = history::write(store.clone(), &dir.vault()?, config, place, now, SEED).await;

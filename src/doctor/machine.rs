@@ -13,7 +13,7 @@ use crate::host::data_dir::DataDir;
 use crate::host::disk;
 use crate::host::disk::DiskSpace;
 use crate::host::process;
-use crate::store::sqlite::upkeep::key_check;
+use crate::store::location::Location;
 
 /// Less free space is worth a warning, or a problem.
 const SPACE_WARNING: u64 = 1 << 30;
@@ -123,7 +123,8 @@ fn key(config: &Config, dir: &DataDir) -> Finding {
         };
         return Finding::ok("encryption key", said);
     }
-    match dir.vault().map(|vault| (key_check::of_file(&dir.database()), vault)) {
+    let files = Location::File(dir.database());
+    match dir.vault().map(|vault| (files.files().key_evidence(), vault)) {
         Ok((Ok(evidence), vault)) if !vault.opens(&evidence) => {
             Finding::problem("encryption key", "is not the one of the database", dir.wrong_key().to_string())
         }

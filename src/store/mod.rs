@@ -21,13 +21,19 @@ pub use crate::domain::filter::{
 };
 pub use crate::domain::values::list::{Page, PageRequest, SearchPage, Start, TOTAL_CAP, Total};
 
+mod backend;
+pub mod files;
+pub mod location;
 mod log;
+mod meters;
 mod people;
 mod queue;
 pub mod sqlite;
 mod upkeep;
 
+pub use backend::*;
 pub use log::*;
+pub use meters::StoreMeters;
 pub use people::*;
 pub use queue::*;
 pub use upkeep::*;

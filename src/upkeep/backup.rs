@@ -2,7 +2,7 @@
 //!
 //! A backup is one file with mode 0600 that contains the database and the key of the key file. A configured
 //! encryption key is not included. The format of the file belongs to storage
-//! ([`crate::store::sqlite::engine::backup`]).
+//! ([`crate::store::location::Files`]).
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -19,9 +19,8 @@ use crate::domain::{Activity, ActivityKind, Actor, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::meter::{Counter, Gauge};
-use crate::store::sqlite::engine::backup;
-use crate::store::sqlite::engine::backup::{About, BackupSummary};
-use crate::store::sqlite::upkeep::key_check;
+use crate::store::files::{About, BackupSummary};
+use crate::store::location::Location;
 use crate::store::{Store, StoreError};
 
 /// The reason why a backup or a restore failed.
@@ -84,11 +83,12 @@ pub fn create(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummar
         return Err(BackupError::Unwritable { path: to.display().to_string(), source });
     }
     let vault = dir.vault()?;
-    if !vault.opens(&key_check::of_file(&dir.database())?) {
+    let location = Location::File(dir.database());
+    if !vault.opens(&location.files().key_evidence()?) {
         return Err(dir.wrong_key().into());
     }
     let about = About { key: dir.key_text()?, now };
-    Ok(backup::write(&dir.database(), to, &about)?)
+    Ok(location.files().back_up(to, &about)?)
 }
 
 // ---------------------------------------------------------------------------------------------

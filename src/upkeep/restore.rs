@@ -14,9 +14,8 @@ use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::host::data_dir::{DataDir, DataDirError, REPLACED_PREFIX};
 use crate::host::vault::{KeyEvidence, Vault};
-use crate::store::sqlite::engine::backup;
-use crate::store::sqlite::engine::backup::Manifest;
-use crate::store::sqlite::upkeep::key_check;
+use crate::store::files::Manifest;
+use crate::store::location::Location;
 use crate::upkeep::backup::BackupError;
 
 /// The result of a restore.
@@ -83,10 +82,10 @@ fn fill(config: &Config, dir: &DataDir, from: &Path, now: Timestamp) -> Result<R
     let configured = config.encryption_key.as_ref().map(|key| key.expose());
     let mut replaced = Replaced::new(dir, now);
     let move_aside = |manifest: &Manifest| {
-        check_key(manifest, &key_check::of_file(from)?, configured)?;
+        check_key(manifest, &Location::File(from.to_owned()).files().key_evidence()?, configured)?;
         replaced.take(&dir.files()).map_err(|source| BackupError::Aside { path: replaced.shown(), source })
     };
-    let restored = backup::restore(from, &dir.database(), move_aside).and_then(|manifest| {
+    let restored = Location::File(dir.database()).files().restore(from, move_aside).and_then(|manifest| {
         if let (None, Some(key)) = (configured, &manifest.key) {
             dir.write_key(key)?;
         }

@@ -193,8 +193,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::store::ActivityStore as _;
-    use crate::store::sqlite::{Options, SqliteStore};
+    use crate::store::Backend;
+    use crate::store::location::{Location, Purpose};
 
     const PASSWORD: &str = "correct horse";
 
@@ -202,9 +202,9 @@ mod tests {
         Timestamp::from_millis(1_700_000_000_000)
     }
 
-    async fn store_with_ada() -> (tempfile::TempDir, Arc<SqliteStore>) {
+    async fn store_with_ada() -> (tempfile::TempDir, Arc<dyn Backend>) {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&dir.path().join("p.db"), Options::new(now())).unwrap();
+        let store = Location::File(dir.path().join("p.db")).open(Purpose::Command, now()).unwrap();
         create(&*store, "Ada@Example.com", Role::Owner, PASSWORD, &By::command_line(), now()).await.unwrap();
         (dir, store)
     }
@@ -256,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_the_same_in_whatever_form_a_device_sends_its_letters() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&dir.path().join("p.db"), Options::new(now())).unwrap();
+        let store = Location::File(dir.path().join("p.db")).open(Purpose::Command, now()).unwrap();
         let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
         create(&*store, "ada@example.com", Role::Owner, decomposed, &By::command_line(), now())
             .await

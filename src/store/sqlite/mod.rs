@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::store::Result;
+use crate::store::{Result, StoreMeters};
 
 pub mod engine;
 mod log;
@@ -23,7 +23,6 @@ use engine::{backup, error, migrations, pool, schema};
 use people::apps;
 use queue::{fan_outs, pending};
 
-pub use engine::meters::StoreMeters;
 pub use engine::store::{Options, SqliteStore};
 
 impl SqliteStore {

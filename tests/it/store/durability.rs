@@ -2,6 +2,7 @@
 
 use super::*;
 use postrider::store::SentAs;
+use postrider::store::location::{Location, Purpose};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_at_the_same_time_is_answered() {
@@ -32,6 +33,15 @@ async fn whoever_writes_at_the_same_time_is_answered() {
 
 #[tokio::test]
 async fn everything_is_there_after_a_new_start() {
+    everything_is_there_after(async |world| reopen(world).await).await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_crash() {
+    everything_is_there_after(async |world| crash(world).await).await;
+}
+
+async fn everything_is_there_after(end: impl AsyncFnOnce(World) -> World) {
     let world = fresh().await;
     let endpoint = world.add_endpoint(&["*"]).await;
     let done = world.post_one("a").await;
@@ -39,7 +49,7 @@ async fn everything_is_there_after_a_new_start() {
     let pending = world.post_one("a").await;
     let retry = world.fail(pending).await;
     let (log, detail) = (world.log().await, world.detail(done).await);
-    let world = reopen(world).await;
+    let world = end(world).await;
     assert_eq!((world.log().await, world.detail(done).await), (log, detail));
     assert_eq!(world.endpoint(endpoint.id).await.consecutive_failures, 1);
     let due = world.store.queue_due(endpoint.id, now().plus_ms(86_400_000), 9).await.unwrap();
@@ -52,8 +62,8 @@ async fn everything_is_there_after_a_new_start() {
 #[tokio::test]
 async fn a_closed_store_says_so() {
     let world = fresh().await;
-    world.sqlite.close().await;
-    world.sqlite.close().await;
+    world.store.close().await;
+    world.store.close().await;
     assert!(matches!(world.store.ping().await, Err(StoreError::Closed)));
     let write = world.store.event_insert(world.app, vec![an_event("a", "1")], now()).await;
     assert!(matches!(write, Err(StoreError::Closed)));
@@ -69,7 +79,7 @@ async fn what_was_accepted_before_closing_is_written() {
     let world = fresh().await;
     let events = (0..50).map(|_| world.store.event_insert(world.app, vec![an_event("a", "1")], now()));
     let all = futures_util::future::join_all(events);
-    let (taken, ()) = tokio::join!(all, world.sqlite.close());
+    let (taken, ()) = tokio::join!(all, world.store.close());
     let accepted = taken.iter().filter(|taken| taken.is_ok()).count() as u64;
     assert_eq!(accepted, 50);
     let world = reopen(world).await;
@@ -80,7 +90,7 @@ async fn what_was_accepted_before_closing_is_written() {
 #[tokio::test]
 async fn a_second_process_may_write_beside() {
     let world = fresh().await;
-    let beside = open(&world.dir);
+    let beside = world.factory.open();
     assert_eq!(beside.app_list().await.unwrap().len(), 1);
     let app = App { id: AppId::new(now()), name: "beside".to_owned(), created_at: now() };
     assert!(beside.app_insert(app.clone(), activity(ActivityKind::AppCreated)).await.unwrap());
@@ -103,14 +113,14 @@ async fn a_second_process_may_write_beside() {
 #[tokio::test]
 async fn a_file_of_a_newer_program_is_refused() {
     let world = fresh().await;
-    world.sqlite.close().await;
-    let path = world.dir.path().join("postrider.db");
+    world.store.close().await;
+    let Some(path) = world.factory.file() else { return };
     // The version stands at byte 60 of the header, big-endian (the file format's description, 1.3).
     let mut bytes = std::fs::read(&path).unwrap();
     let known = i64::from(u32::from_be_bytes(bytes[60..64].try_into().unwrap()));
     bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
     std::fs::write(&path, &bytes).unwrap();
-    match SqliteStore::open(&path, Options::new(now())) {
+    match Location::File(path.clone()).open(Purpose::Server, now()) {
         Err(StoreError::Newer { found: 99, known: k }) => assert_eq!(k, known),
         other => panic!("{:?}", other.err()),
     }

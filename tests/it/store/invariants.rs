@@ -52,6 +52,10 @@ enum Step {
         endpoint: usize,
         code: u16,
     },
+    /// Storage is closed and opened again.
+    Reopen,
+    /// The process ends without a word, and another one opens what it left.
+    Crash,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -72,12 +76,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0usize..3).prop_map(|endpoint| Step::Recover { endpoint }),
         1 => any().prop_map(|pick| Step::Stop { pick }),
         1 => (0usize..2, code()).prop_map(|(endpoint, code)| Step::Test { endpoint, code }),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
     ];
     proptest::collection::vec(step, 1..60)
 }
 
 async fn run(steps: Vec<Step>) {
-    let world = fresh().await;
+    let mut world = fresh().await;
     let mut endpoints = Vec::new();
     for name in ["a", "b", "c"] {
         endpoints.push(world.add_endpoint(&[name, "webhook_endpoint.*"]).await.id);
@@ -95,6 +101,14 @@ async fn run(steps: Vec<Step>) {
         let chosen = |pick: usize| pending.get(pick % pending.len().max(1)).copied();
         let alive = |endpoint: usize| !(deleted && endpoint == 2);
         match step {
+            Step::Reopen => {
+                world = reopen(world).await;
+                assert_eq!(world.log().await, log, "after an orderly end");
+            }
+            Step::Crash => {
+                world = crash(world).await;
+                assert_eq!(world.log().await, log, "after a crash");
+            }
             Step::Post { endpoint } => {
                 world.post(["a", "b", "c"][endpoint]).await;
             }
@@ -207,7 +221,7 @@ async fn check(world: &World, endpoints: &[EndpointId]) {
     statistics_equal_the_log(world, &log, endpoints).await;
     let depth = log.iter().filter(|row| row.status == AttemptStatus::Pending).count();
     assert_eq!(world.store.queue_depth(10_000).await.unwrap(), depth as u64);
-    assert_eq!(world.sqlite.meters().queue_depth.get(), depth as i64, "the meter");
+    assert_eq!(world.store.meters().queue_depth.get(), depth as i64, "the meter");
 }
 
 fn deliveries(log: &[Attempt]) -> BTreeMap<AttemptId, Vec<&Attempt>> {

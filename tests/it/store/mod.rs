@@ -1,8 +1,9 @@
-//! The conformance suite of storage, written against the traits alone: another backend must pass it
-//! with another [`fresh`] and [`reopen`].
+//! The conformance suite of storage, written against the traits alone. A backend takes part by implementing
+//! [`backends::Factory`]; `POSTRIDER_TEST_STORAGE` names the one that is tested.
 
 mod accounts;
 mod alerts;
+mod backends;
 mod bulk_and_list;
 mod durability;
 mod endpoints;
@@ -34,17 +35,15 @@ use postrider::domain::attempts::transition::Rules;
 use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::*;
 use postrider::store::SentAs;
-use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::*;
-use tempfile::TempDir;
 
 use crate::support;
+use backends::{Factory, factory};
 
 /// A store under test, with an app and what tests do often.
 pub(crate) struct World {
-    pub(crate) store: Arc<dyn Store>,
-    sqlite: Arc<SqliteStore>,
-    pub(crate) dir: TempDir,
+    pub(crate) store: Arc<dyn Backend>,
+    factory: Box<dyn Factory>,
     pub(crate) app: AppId,
 }
 
@@ -53,26 +52,29 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000)
 }
 
-fn open(dir: &TempDir) -> Arc<SqliteStore> {
-    SqliteStore::open(&dir.path().join("postrider.db"), Options::new(now())).unwrap()
-}
-
 /// A new, empty store.
 pub(crate) async fn fresh() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let sqlite = open(&dir);
-    let store: Arc<dyn Store> = sqlite.clone();
+    let factory = factory();
+    let store = factory.open();
     let app = store.app_find("default").await.unwrap().unwrap().id;
-    World { store, sqlite, dir, app }
+    World { store, factory, app }
 }
 
-/// The same files, opened again after an orderly end.
+/// The same data, opened again after an orderly end.
 pub(crate) async fn reopen(world: World) -> World {
-    world.sqlite.close().await;
-    let World { dir, app, store, sqlite } = world;
-    drop((store, sqlite));
-    let sqlite = open(&dir);
-    World { store: sqlite.clone(), sqlite, dir, app }
+    world.store.close().await;
+    let World { app, store, factory } = world;
+    drop(store);
+    World { store: factory.open(), factory, app }
+}
+
+/// The same data, opened again after the process has ended without a word.
+pub(crate) async fn crash(world: World) -> World {
+    let World { app, store, factory } = world;
+    let factory = factory.crashed();
+    // Only now: closing would write what the crash has left.
+    drop(store);
+    World { store: factory.open(), factory, app }
 }
 
 pub(crate) fn activity(kind: ActivityKind) -> Activity {

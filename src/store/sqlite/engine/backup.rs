@@ -19,7 +19,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use crate::domain::{EndpointId, Sealed, Timestamp};
+use crate::store::files::{About, BackupSummary, Manifest};
 use crate::store::sqlite::engine::{error, migrations, schema};
 use crate::store::{Result, StoreError};
 
@@ -35,41 +35,12 @@ const BUSY: Duration = Duration::from_secs(10);
 /// A pause before a locked database is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What goes into a backup besides the data.
-#[derive(Clone)]
-pub struct About {
-    /// What encrypts the secrets in it; `None`: the operator keeps it.
-    pub key: Option<String>,
-    pub now: Timestamp,
-}
-
-/// A backup that has been made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupSummary {
-    pub bytes: u64,
-    pub events: u64,
-    pub attempts: u64,
-    /// Whether the encryption key is in it.
-    pub has_key: bool,
-}
-
-/// What a backup says of itself.
-#[derive(Clone)]
-pub struct Manifest {
-    /// The program that made it; `None`: it is a plain copy of a database.
-    pub version: Option<String>,
-    pub created_at: Option<String>,
-    pub key: Option<String>,
-    /// A sealed signing secret of an endpoint, to try a key on; `None` when there is none.
-    pub sample: Option<(EndpointId, Sealed)>,
-}
-
 /// Copies the database to a new file, 0600, and looks whether the copy is sound.
 ///
 /// # Errors
 /// What SQLite or the disk says, and [`StoreError::Damaged`] when the copy is not sound, as the database
 /// itself then is not. Nothing is left at `to` after an error.
-pub fn write(database: &Path, to: &Path, about: &About) -> Result<BackupSummary> {
+pub(crate) fn write(database: &Path, to: &Path, about: &About) -> Result<BackupSummary> {
     let draft = Draft::beside(to)?;
     {
         let source = source(database)?;
@@ -99,7 +70,7 @@ pub fn write(database: &Path, to: &Path, about: &About) -> Result<BackupSummary>
 /// # Errors
 /// [`StoreError::Newer`] when a newer program made it, [`StoreError::Damaged`] when it is no sound backup,
 /// what `judge` says, and what the disk says. Nothing is left at `to` after an error.
-pub fn restore<E: From<StoreError>>(
+pub(crate) fn restore<E: From<StoreError>>(
     from: &Path,
     to: &Path,
     judge: impl FnOnce(&Manifest) -> std::result::Result<(), E>,

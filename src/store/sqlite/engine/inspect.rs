@@ -8,30 +8,13 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::store::Result;
+use crate::store::files::Inspection;
 use crate::store::sqlite::engine::{error, migrations, pool, schema};
 
 /// Lines of SQLite's own check that are reported.
 const LINES: u32 = 20;
 /// The biggest tables are named, so many.
 const TABLES: usize = 12;
-
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// The version of the schema, and the one that this program knows.
-    pub version: i64,
-    pub known: i64,
-    /// Sentences; none when all is well.
-    pub problems: Vec<String>,
-    pub page_size: u64,
-    pub pages: u64,
-    pub free_pages: u64,
-    pub events: u64,
-    pub attempts: u64,
-    pub pending: u64,
-    /// Names and rows, the biggest first.
-    pub tables: Vec<(String, u64)>,
-}
 
 /// What must refer to nothing that is missing, as (what is wrong, how many there are).
 const RULES: &[(&str, &str)] = &[
@@ -60,7 +43,7 @@ const RULES: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// [`crate::store::StoreError::Newer`] for a newer program's file; else what SQLite says.
-pub fn inspect(database: &Path, busy_timeout: std::time::Duration) -> Result<Inspection> {
+pub(crate) fn inspect(database: &Path, busy_timeout: std::time::Duration) -> Result<Inspection> {
     let readers = pool::readers(database, 1, busy_timeout)?;
     let mut conn = readers.get().map_err(|e| crate::store::StoreError::Failed {
         doing: "opening the database",

@@ -8,8 +8,7 @@
 //! * [`cache`], [`fresh`]: endpoints and just-accepted payloads in memory; never authoritative.
 //! * [`epochs`]: how often each shard has changed hands. [`fan_outs`]: who waits for events that are written in steps.
 //! * [`counts`]: roll-ups that every commit adds to ([`slots`]: by the minute and hour), and each endpoint's record
-//!   of results ([`records`]). [`zones`]: which row numbers a range of time can have. [`meters`]: what is counted
-//!   about the engine itself.
+//!   of results ([`records`]). [`zones`]: which row numbers a range of time can have.
 //! * [`migrations`]: the schema. [`schema`]: whether a file has it, and nothing else. [`backup`],
 //!   [`inspect`]: whole-file work.
 //! * [`rows`], [`paging`], [`error`]: values in columns, pages, SQLite's errors.
@@ -17,7 +16,7 @@
 //! The engine is the lowest room of the backend: it uses none of the others.
 
 pub(super) mod answers;
-pub mod backup;
+pub(in crate::store) mod backup;
 pub(super) mod cache;
 pub(super) mod checkpointer;
 pub(super) mod command;
@@ -27,8 +26,7 @@ pub(super) mod error;
 pub(super) mod fan_outs;
 pub(super) mod filter_snapshots;
 pub(super) mod fresh;
-pub mod inspect;
-pub(super) mod meters;
+pub(in crate::store) mod inspect;
 pub(super) mod migrations;
 pub(super) mod paging;
 pub(super) mod pool;

@@ -1,12 +1,13 @@
 //! The open database: the writer's inbox, the readers, and how work reaches either. The rooms above implement
 //! the storage traits on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -16,12 +17,11 @@ use crate::domain::Timestamp;
 use crate::store::sqlite::engine::command::{Asked, Tx};
 use crate::store::sqlite::engine::fan_outs::FanOuts;
 use crate::store::sqlite::engine::filter_snapshots::Snapshots;
-use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
     answers, cache, checkpointer, command, epochs, error, fresh, pool, readers, reserve, writer,
 };
-use crate::store::{Result, StoreError};
+use crate::store::{Backend, Result, StorageSize, StoreError, StoreMeters};
 
 /// How storage is run.
 #[derive(Debug, Clone)]
@@ -59,6 +59,7 @@ impl Options {
 
 /// Storage in a SQLite file.
 pub struct SqliteStore {
+    path: PathBuf,
     pub(crate) inbox: mpsc::Sender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: readers::Readers,
@@ -108,6 +109,7 @@ impl SqliteStore {
             .spawn(move || writer::run(conn, messages, parts))
             .map_err(|e| StoreError::Failed { doing: "starting the writer", source: Box::new(e) })?;
         Ok(Arc::new(SqliteStore {
+            path: path.to_owned(),
             inbox,
             writer: Mutex::new(Some(writer)),
             readers,
@@ -248,4 +250,38 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
+}
+
+#[async_trait]
+impl Backend for SqliteStore {
+    fn meters(&self) -> Arc<StoreMeters> {
+        SqliteStore::meters(self)
+    }
+
+    async fn size(&self) -> Result<StorageSize> {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || size_of(&path)).await;
+        let doing = "reading the size of the database";
+        let failed = |source| StoreError::Failed { doing, source };
+        read.map_err(|e| failed(Box::new(e) as _))?.map_err(|e| failed(Box::new(e)))
+    }
+
+    async fn broken(&self) {
+        SqliteStore::broken(self).await;
+    }
+
+    async fn close(&self) {
+        SqliteStore::close(self).await;
+    }
+}
+
+/// The database file and its write-ahead log, which may not be there.
+fn size_of(database: &Path) -> std::io::Result<StorageSize> {
+    let mut wal = database.as_os_str().to_owned();
+    wal.push("-wal");
+    let wal_bytes = match std::fs::metadata(wal) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        found => found?.len(),
+    };
+    Ok(StorageSize { bytes: std::fs::metadata(database)?.len() + wal_bytes, wal_bytes })
 }

@@ -30,6 +30,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::store::StoreMeters;
 use crate::store::sqlite::engine::answers::{Answers, answer};
 use crate::store::sqlite::engine::cache::Cache;
 use crate::store::sqlite::engine::checkpointer;
@@ -38,7 +39,6 @@ use crate::store::sqlite::engine::command::{Aborted, Command, CommitOutcome, Tx}
 use crate::store::sqlite::engine::counts::Counts;
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::error::{ErrorClass, fault};
-use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::reserve::Reserve;
 
 /// What the writer is told.

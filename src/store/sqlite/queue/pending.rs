@@ -15,9 +15,9 @@ use crate::domain::attempts::attempt::Outcome;
 use crate::domain::{
     AttemptId, Endpoint, EndpointId, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
 };
+use crate::store::StoreMeters;
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::meters::StoreMeters;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::{attempts, endpoints, finish, sources, trouble};

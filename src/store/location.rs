@@ -1,0 +1,106 @@
+//! Where storage is, and what opens it. The only place outside a backend's own folder that names a backend.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::Timestamp;
+use crate::host::vault::KeyEvidence;
+use crate::store::backend::Backend;
+use crate::store::files::{About, BackupSummary, Inspection, Manifest};
+use crate::store::sqlite::engine::{backup, inspect};
+use crate::store::sqlite::upkeep::key_check;
+use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{Result, StoreError};
+
+/// Disk space that a server reserves: enough for some steps of a sweep when the disk is full.
+const RESERVE_BYTES: usize = 4 << 20;
+/// How long a check waits for a lock of another process.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Where storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite database in this file.
+    File(PathBuf),
+}
+
+/// What storage is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A server: reads run side by side, and some disk space is reserved.
+    Server,
+    /// A command, which does one thing at a time and may run beside a server.
+    Command,
+}
+
+impl Location {
+    /// Opens storage, creates it if there is none, and brings it up to date. Blocks for as long as the disk takes.
+    ///
+    /// It does not keep other processes out; a second server must be stopped by other means.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Damaged`] when it is not what it
+    /// should be, else what the storage itself says.
+    pub fn open(&self, purpose: Purpose, now: Timestamp) -> Result<Arc<dyn Backend>> {
+        let Location::File(path) = self;
+        let options = match purpose {
+            Purpose::Server => Options { reserve_bytes: RESERVE_BYTES, ..Options::new(now) },
+            Purpose::Command => Options { readers: 1, ..Options::new(now) },
+        };
+        Ok(SqliteStore::open(path, options)?)
+    }
+
+    /// The files of storage, for what only files allow: copy, check, restore.
+    pub fn files(&self) -> Files<'_> {
+        let Location::File(path) = self;
+        Files { database: path }
+    }
+}
+
+/// Storage as files of this machine. A server may be running on them, except for [`Files::restore`].
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    database: &'a Path,
+}
+
+impl Files<'_> {
+    /// What shows with which encryption key a database was written. Changes nothing.
+    ///
+    /// # Errors
+    /// What the storage itself says.
+    pub fn key_evidence(&self) -> Result<KeyEvidence> {
+        key_check::of_file(self.database)
+    }
+
+    /// Copies everything to a new file, mode 0600, and checks the copy.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the copy is not sound, as the database itself then is not. Nothing is left at
+    /// `to` after an error.
+    pub fn back_up(&self, to: &Path, about: &About) -> Result<BackupSummary> {
+        backup::write(self.database, to, about)
+    }
+
+    /// Copies a backup to where no database is, and checks it. `judge` may refuse it after a look at its manifest.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer program made it, [`StoreError::Damaged`] when it is no sound backup, and
+    /// what `judge` returns. No database is left after an error.
+    pub fn restore<E: From<StoreError>>(
+        &self,
+        from: &Path,
+        judge: impl FnOnce(&Manifest) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Manifest, E> {
+        backup::restore(from, self.database, judge)
+    }
+
+    /// Checks the whole database: whether it is sound, and what it is made of. Changes nothing; blocks for as long
+    /// as reading all of it takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] for a newer program's file; else what the storage itself says.
+    pub fn inspect(&self) -> Result<Inspection> {
+        inspect::inspect(self.database, BUSY)
+    }
+}

@@ -1,0 +1,88 @@
+//! The backends that the suite runs on.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use postrider::store::Backend;
+use postrider::store::location::{Location, Purpose};
+use tempfile::TempDir;
+
+use super::now;
+
+/// Makes stores of one backend for a test, and takes away what belongs to them when it is dropped.
+pub(crate) trait Factory: Send + Sync {
+    /// Opens the store of this factory: a new one the first time, later the same data. Several may be open at once,
+    /// as with several processes.
+    fn open(&self) -> Arc<dyn Backend>;
+
+    /// What a crash at this moment would leave, as a factory of its own.
+    fn crashed(&self) -> Box<dyn Factory>;
+
+    /// The file that holds the data, for tests of what only files have.
+    fn file(&self) -> Option<PathBuf>;
+}
+
+/// The backend that the environment names; SQLite unless it says otherwise.
+pub(crate) fn factory() -> Box<dyn Factory> {
+    match std::env::var("POSTRIDER_TEST_STORAGE").as_deref() {
+        Err(_) | Ok("" | "sqlite") => Box::new(Sqlite::new()),
+        Ok(other) => panic!("POSTRIDER_TEST_STORAGE is {other:?}; the backends are: sqlite"),
+    }
+}
+
+struct Sqlite {
+    dir: TempDir,
+}
+
+impl Sqlite {
+    fn new() -> Sqlite {
+        Sqlite { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("postrider.db")
+    }
+
+    /// The files that outlive the process, each with its size and the time of its last change. The index of the
+    /// write-ahead log is shared memory and does not.
+    fn state(&self) -> Vec<(OsString, (u64, SystemTime))> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.dir.path()).unwrap() {
+            let (name, metadata) = entry.map(|e| (e.file_name(), e.metadata().unwrap())).unwrap();
+            if metadata.is_file() && !name.to_string_lossy().ends_with("-shm") {
+                files.push((name, (metadata.len(), metadata.modified().unwrap())));
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+impl Factory for Sqlite {
+    fn open(&self) -> Arc<dyn Backend> {
+        Location::File(self.path()).open(Purpose::Server, now()).unwrap()
+    }
+
+    /// A crash of the process leaves the files as they are, the write-ahead log among them. (What a crash of the
+    /// machine leaves is a test of its own: `tests/faults/power.rs`.)
+    fn crashed(&self) -> Box<dyn Factory> {
+        // A checkpoint may be running; a copy of two moments would be no crash.
+        loop {
+            let before = self.state();
+            let copy = Sqlite::new();
+            for (name, _) in &before {
+                fs::copy(self.dir.path().join(name), copy.dir.path().join(name)).unwrap();
+            }
+            if self.state() == before {
+                return Box::new(copy);
+            }
+        }
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        Some(self.path())
+    }
+}
