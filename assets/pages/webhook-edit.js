@@ -99,7 +99,7 @@ function Editor({ webhook, onCreated }) {
     <${ScheduleField} form=${form} configured=${configured?.retry_schedule} />
     <div class="two">
       <${Field} form=${form} name="timeout" label="Timeout" optional placeholder=${configured?.timeout ?? "10s"} spellcheck="false" autocomplete="off" hint="For the whole request, up to 30s." />
-      <${Field} form=${form} name="rate_limit" label="Rate limit" optional inputmode="numeric" placeholder="No limit" autocomplete="off" hint="Requests per second, up to 10,000." /></div>
+      <${Field} form=${form} name="rate_limit" label="Rate limit" optional placeholder="No limit" autocomplete="off" hint="Requests per second, up to 10,000, or 30/m, 1000/h." /></div>
     <${Field} form=${form} name="contact" label="Contact" optional maxlength="2048" spellcheck="false" autocapitalize="none" autocomplete="off" placeholder="team@example.com" hint="An email address or a URL that also gets the alerts about this webhook. Email needs an alert target of type Email." />
     <${HeadersField} form=${form} />
     <${Field} form=${form} as="checkbox" name="encrypted" label="Encrypt payloads" hint="Each payload is sent as a JWE (AES-256-GCM). The receiver decrypts it with the signing secret." />

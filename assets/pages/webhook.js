@@ -114,7 +114,7 @@ function Settings({ a, configured }) {
           html`<${ScheduleWords} waits=${a.retry_schedule ?? configured?.retry_schedule} configured=${!a.retry_schedule} />`,
         ],
         ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">(default)</span>`],
-        ["Rate limit", a.rate_limit ? `${plural(a.rate_limit, "request")} per second` : "None"],
+        ["Rate limit", typeof a.rate_limit === "number" ? `${plural(a.rate_limit, "request")} per second` : a.rate_limit ?? "None"],
         a.contact && ["Contact", html`<span class="anywhere">${a.contact}</span>`],
         ["Payload encryption", a.encrypted ? "On (JWE)" : "Off"],
         a.consecutive_failures > 0 && ["Consecutive failures", html`<span class="num">${a.consecutive_failures}</span>`],

@@ -162,7 +162,7 @@ impl Svix<'_> {
             encrypted: false,
             retry_schedule: None,
             timeout: None,
-            rate_limit: endpoint.rate_limit,
+            rate_limit: endpoint.rate_limit.map(serde_json::Value::from),
             contact: None,
             status: if endpoint.disabled { "disabled" } else { "active" }.to_owned(),
             created_at: endpoint.created_at,

@@ -1,6 +1,7 @@
 //! An endpoint: where to send, what, and how. The APIs call it *webhook*.
 
 use crate::domain::values::change::{ApplyTo as _, Change};
+use crate::domain::values::rate::Rate;
 use crate::domain::values::words::words;
 use url::{Host, Url};
 
@@ -133,8 +134,8 @@ settings! {
     retry_schedule: Option<Schedule>, changed by Change<Schedule>;
     /// `None`: the configured one.
     timeout: Option<Span>, changed by Change<Span>;
-    /// Requests a second; `None`: no limit.
-    rate_limit: Option<u32>, changed by Change<u32>;
+    /// `None`: no limit.
+    rate_limit: Option<Rate>, changed by Change<Rate>;
     /// An e-mail address or a URL that gets the endpoint's alerts, too.
     contact: Option<String>, changed by Change<String>;
 }

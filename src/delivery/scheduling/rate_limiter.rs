@@ -1,25 +1,26 @@
 //! Keeps an endpoint's `rate_limit`.
 
 use crate::domain::Timestamp;
+use crate::domain::values::rate::Rate;
 
-/// Spaces requests to one endpoint at least `1/rate` apart. Idle time saves up no burst.
+/// Spaces requests to one endpoint evenly, at least the gap of its rate apart. Idle time saves up no burst.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RateLimiter {
-    rate: Option<u32>,
+    rate: Option<Rate>,
     /// In microseconds since 1970: at high rates a millisecond holds several requests.
     next_us: i64,
 }
 
 impl RateLimiter {
-    /// Sets the rate, in requests a second; `None` = no limit.
-    pub(crate) fn set_rate(&mut self, rate: Option<u32>) {
+    /// Sets the rate; `None` = no limit.
+    pub(crate) fn set_rate(&mut self, rate: Option<Rate>) {
         self.rate = rate;
     }
 
     /// Allows a request now, or says when the next one is allowed.
     pub(crate) fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         let Some(rate) = self.rate else { return Ok(()) };
-        let (now_us, gap_us) = (now.as_millis() * 1_000, 1_000_000 / i64::from(rate.max(1)));
+        let (now_us, gap_us) = (now.as_millis() * 1_000, rate.gap_us());
         // Further away than one gap: the clock was set back, or the rate was raised.
         if self.next_us > now_us + gap_us + 1_000 {
             self.next_us = now_us;
@@ -50,17 +51,27 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_blocks_nothing() {
         let mut limiter = RateLimiter::default();
-        limiter.set_rate(Some(1));
+        limiter.set_rate(Some(Rate::per_second(1)));
         limiter.take(now()).unwrap();
         assert!(limiter.take(now().plus_ms(-3_600_000)).is_ok());
         assert!(limiter.take(now().plus_ms(-3_600_000)).is_err());
+    }
+
+    #[test]
+    fn a_rate_of_an_hour_keeps_its_gap() {
+        let mut limiter = RateLimiter::default();
+        limiter.set_rate(Rate::parse("2/h"));
+        limiter.take(now()).unwrap();
+        assert_eq!(limiter.take(now().plus_ms(1)), Err(now().plus_ms(1_800_000)));
+        assert!(limiter.take(now().plus_ms(1_800_000)).is_ok());
+        assert!(!limiter.is_idle(now().plus_ms(3_599_999)) && limiter.is_idle(now().plus_ms(3_600_000)));
     }
 
     proptest! {
         #[test]
         fn the_rate_is_kept_over_any_second(rate in 1u32..3_000, steps in proptest::collection::vec(0i64..40, 1..400)) {
             let mut limiter = RateLimiter::default();
-            limiter.set_rate(Some(rate));
+            limiter.set_rate(Some(Rate::per_second(rate)));
             let mut now = now();
             let mut sent: Vec<i64> = Vec::new();
             for step in steps {

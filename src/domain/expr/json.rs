@@ -65,6 +65,36 @@ impl<'a> Object<'a> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Appends this as compact JSON.
+    pub(super) fn write(&self, out: &mut String) {
+        out.push('{');
+        for (i, (key, value)) in self.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            write_text(key, out);
+            out.push(':');
+            value.write(out);
+        }
+        out.push('}');
+    }
+}
+
+/// Appends a list as compact JSON.
+pub(super) fn write_list<T>(
+    values: impl Iterator<Item = T>,
+    out: &mut String,
+    write: impl Fn(&T, &mut String),
+) {
+    out.push('[');
+    for (i, value) in values.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write(&value, out);
+    }
+    out.push(']');
 }
 
 /// Why a text is no JSON that can be read.
@@ -163,28 +193,8 @@ impl<'a> Json<'a> {
             Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Json::Number(number) => out.push_str(number),
             Json::Text(text) => write_text(text, out),
-            Json::List(list) => {
-                out.push('[');
-                for (i, value) in list.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    value.write(out);
-                }
-                out.push(']');
-            }
-            Json::Object(object) => {
-                out.push('{');
-                for (i, (key, value)) in object.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    write_text(key, out);
-                    out.push(':');
-                    value.write(out);
-                }
-                out.push('}');
-            }
+            Json::List(list) => write_list(list.iter(), out, |value, out| value.write(out)),
+            Json::Object(object) => object.write(out),
         }
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::budget::{Budget, Overrun};
-use super::json::{Json, Object, text_bound, write_text};
+use super::json::{Json, Object, text_bound, write_list, write_text};
 use super::syntax::Constant;
 
 /// A value. Lists and objects are references into the payload; texts are, too, unless a filter made them.
@@ -238,28 +238,8 @@ impl<'a> Value<'a> {
             Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Value::Number(number) => number.write(out),
             Value::Text(text) => write_text(text, out),
-            Value::Object(object) => {
-                out.push('{');
-                for (i, (key, value)) in object.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    write_text(key, out);
-                    out.push(':');
-                    value.write(out);
-                }
-                out.push('}');
-            }
-            Value::List(list) => {
-                out.push('[');
-                for (i, value) in list.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    value.write_json(out);
-                }
-                out.push(']');
-            }
+            Value::Object(object) => object.write(out),
+            Value::List(list) => write_list(list.iter(), out, Value::write_json),
         }
     }
 

@@ -8,8 +8,7 @@ use crate::domain::expr::{Expression, Names, Template};
 use crate::domain::inbound::challenge::Challenge;
 use crate::domain::inbound::object::Object;
 use crate::domain::inbound::source::{
-    Guard, JSON_FIELD_DEFAULT, Mapping, NAME_MAX, RATE_DEFAULT, SourceSettings, StaticResponse, SummaryText,
-    default_type,
+    Guard, JSON_FIELD_DEFAULT, Mapping, NAME_MAX, SourceSettings, StaticResponse, SummaryText, default_type,
 };
 use crate::domain::inbound::verify::input::SECRET_MAX;
 use crate::domain::inbound::verify::{SecretText, input};
@@ -182,20 +181,21 @@ fn summary(object: &mut Object<'_, '_>, templates: &mut Templates) -> Option<Sum
     })
 }
 
-fn rate_limit(object: &mut Object<'_, '_>) -> String {
+fn rate_limit(object: &mut Object<'_, '_>) -> Rate {
+    let default = Mapping::default().rate_limit;
     let rate = match object.get("rate_limit") {
-        None => return RATE_DEFAULT.to_owned(),
+        None => return default,
+        Some(Value::String(text)) if text == "0" => Some(Rate::UNLIMITED),
         Some(Value::String(text)) => Rate::parse(text),
-        Some(Value::Number(number)) if number.as_u64() == Some(0) => Rate::parse("0"),
+        Some(Value::Number(number)) if number.as_u64() == Some(0) => Some(Rate::UNLIMITED),
         Some(_) => None,
     };
-    let Some(rate) = rate else {
+    rate.unwrap_or_else(|| {
         let message =
             format!("must be a number up to {RATE_MAX} and /s, /m or /h, such as \"600/m\", or 0: no limit");
         object.fail("rate_limit", message);
-        return RATE_DEFAULT.to_owned();
-    };
-    rate.to_string()
+        default
+    })
 }
 
 fn challenge(object: &mut Object<'_, '_>, current: &Guard) -> Option<Challenge> {

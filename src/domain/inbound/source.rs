@@ -10,6 +10,7 @@ use crate::domain::inbound::challenge::Challenge;
 use crate::domain::inbound::verify::{Verifier, input};
 use crate::domain::shaping::summary::SummaryTemplates;
 use crate::domain::values::ids::SourceId;
+use crate::domain::values::rate::Rate;
 use crate::domain::{AppId, Invalid, Sealed, Timestamp};
 
 /// The most sources of an app.
@@ -17,7 +18,7 @@ pub const SOURCES_MAX: u32 = 200;
 /// The longest name, in characters.
 pub const NAME_MAX: usize = 40;
 /// The limit of requests unless another is given.
-pub const RATE_DEFAULT: &str = "600/m";
+const RATE_DEFAULT: &str = "600/m";
 /// The field or part that holds JSON unless another is given.
 pub const JSON_FIELD_DEFAULT: &str = "payload";
 
@@ -48,8 +49,8 @@ pub struct Mapping {
     pub response: StaticResponse,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<SummaryText>,
-    /// Such as `600/m`; `0` = no limit.
-    pub rate_limit: String,
+    /// Such as `600/m`; 0 = no limit.
+    pub rate_limit: Rate,
 }
 
 impl Default for Mapping {
@@ -63,7 +64,7 @@ impl Default for Mapping {
             json_field: JSON_FIELD_DEFAULT.to_owned(),
             response: StaticResponse::default(),
             summary: None,
-            rate_limit: RATE_DEFAULT.to_owned(),
+            rate_limit: Rate::parse(RATE_DEFAULT).unwrap_or(Rate::UNLIMITED),
         }
     }
 }
@@ -270,7 +271,7 @@ pub fn attributes(settings: &SourceSettings, guard: &Guard) -> Map<String, Value
             "link": summary.link,
             "level": summary.level,
         })),
-        "rate_limit": rate_json(&mapping.rate_limit),
+        "rate_limit": mapping.rate_limit.to_json(),
     });
     match fields {
         Value::Object(fields) => fields,
@@ -281,11 +282,6 @@ pub fn attributes(settings: &SourceSettings, guard: &Guard) -> Map<String, Value
 /// The event type of a source without a template.
 pub fn default_type(name: &str) -> String {
     format!("{name}.event")
-}
-
-/// As it was given: text, or the number 0.
-fn rate_json(text: &str) -> Value {
-    if text == "0" { Value::from(0) } else { Value::from(text) }
 }
 
 #[cfg(test)]

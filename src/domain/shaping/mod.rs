@@ -10,7 +10,6 @@
 mod address;
 mod headers;
 mod leaves;
-pub mod rate;
 mod read;
 mod render;
 mod response;

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::address::encode;
-use super::rate::Rate;
 use super::secrets::{Given, Masks, check_for_url};
 use super::summary::{Level, SummaryTemplates};
 use super::*;
@@ -403,11 +402,6 @@ fn a_summary_is_within_its_limits() {
     assert_eq!(wrong(r#"{"titel":"x"}"#), "/summary/titel");
     assert_eq!(wrong(r#"{"link":1}"#), "/summary/link");
     assert_eq!(wrong(r#"{"level":"{{ headers.x }}"}"#), "/summary/level");
-}
-
-#[test]
-fn rates_count_in_microseconds() {
-    assert_eq!(Rate::parse("12/m").unwrap().gap_micros(), 5_000_000);
 }
 
 #[test]

@@ -17,6 +17,9 @@ mod more;
 
 /// The timeout of a webhook: up to 30 s.
 const TIMEOUT: &str = "^([1-9][0-9]{0,3}ms|[12][0-9]{4}ms|30000ms|[1-9]s|[12][0-9]s|30s)$";
+/// The rate limit of a webhook as text: up to 10,000 requests a second.
+const RATE: &str =
+    "^(([1-9][0-9]{0,3}|10000)/s|([1-9][0-9]{0,4}|[1-5][0-9]{5}|600000)/m|([1-9][0-9]{0,5}|1000000)/h)$";
 /// The wait before a retry: up to 30 days.
 const WAIT: &str =
     "^(0|[0-9]{1,9}ms|[0-9]{1,6}s|[0-9]{1,4}m|[0-6]?[0-9]{1,2}h|7[01][0-9]h|720h|[0-2]?[0-9]d|30d)$";
@@ -83,7 +86,6 @@ const BODIES: &[(&str, &[&str])] = &[
             "secrets",
             "retry_schedule",
             "timeout",
-            "rate_limit",
             "contact",
         ],
     ),
@@ -164,6 +166,12 @@ fn details() -> Vec<Detail> {
         },
     });
     let text = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let rate = json!({
+        "oneOf": [
+            { "type": "string", "nullable": true, "pattern": RATE },
+            { "type": "integer", "minimum": 1, "maximum": 10000 },
+        ],
+    });
     let span = json!({ "pattern": SPAN });
     let spans = json!({ "items": { "type": "string", "pattern": SPAN } });
     let waits = json!({ "items": { "type": "string", "pattern": WAIT }, "maxItems": SCHEDULE_MAX });
@@ -189,7 +197,8 @@ fn details() -> Vec<Detail> {
         ("WebhookEndpointInput", "description", json!({ "pattern": LINES })),
         ("WebhookEndpointInput", "timeout", json!({ "pattern": TIMEOUT })),
         ("WebhookEndpointInput", "retry_schedule", waits),
-        ("WebhookEndpointInput", "rate_limit", json!({ "minimum": 1, "maximum": 10000 })),
+        ("WebhookEndpointAttributes", "rate_limit", rate.clone()),
+        ("WebhookEndpointInput", "rate_limit", rate),
         ("RotateSecret", "overlap", json!({ "pattern": OVERLAP })),
         ("WebhookTest", "event_type", event_type.clone()),
         ("EventInput", "event_type", event_type),

@@ -24,6 +24,7 @@ use crate::domain::pattern::PATTERNS_MAX;
 use crate::domain::shaping::{self, REQUEST_MAX};
 use crate::domain::values::change::Change;
 use crate::domain::values::invalid::{Complaints, escape_pointer, quoted};
+use crate::domain::values::rate::Rate;
 use crate::domain::{EventPattern, FieldError, Invalid, Span};
 
 /// A header as a client writes it.
@@ -75,7 +76,7 @@ pub fn read<'a>(
         encrypted: input.value("encrypted", "true or false", Ok),
         retry_schedule: input.schedule(),
         timeout: input.nullable("timeout", "a length of time, such as \"10s\"", check_timeout),
-        rate_limit: input.nullable("rate_limit", "a whole number", check_rate),
+        rate_limit: input.nullable("rate_limit", "a whole number or a string", check_rate),
         contact: input.nullable("contact", "an e-mail address or a URL", |text: String| {
             check_contact(text, &rules.policy)
         }),
@@ -322,9 +323,18 @@ fn check_timeout(text: String) -> Result<Span, String> {
     Ok(span)
 }
 
-fn check_rate(n: i64) -> Result<u32, String> {
-    u32::try_from(n).ok().filter(|n| (1..=RATE_LIMIT_MAX).contains(n)).ok_or_else(|| {
-        format!("must be a whole number from 1 to {RATE_LIMIT_MAX} (requests a second), or null")
+fn check_rate(value: Value) -> Result<Rate, String> {
+    let rate = match &value {
+        Value::String(text) => Rate::parse(text),
+        number => {
+            number.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).map(Rate::per_second)
+        }
+    };
+    rate.filter(|rate| !rate.is_over(RATE_LIMIT_MAX)).ok_or_else(|| {
+        format!(
+            "must be a whole number from 1 to {RATE_LIMIT_MAX} (requests a second), a number and /s, /m or /h, such \
+             as \"30/m\" or \"1000/h\", of at most as many, or null"
+        )
     })
 }
 

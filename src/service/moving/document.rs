@@ -76,7 +76,7 @@ pub struct WebhookPart {
     #[serde(default)]
     pub timeout: Option<String>,
     #[serde(default)]
-    pub rate_limit: Option<i64>,
+    pub rate_limit: Option<Value>,
     #[serde(default)]
     pub contact: Option<String>,
     #[serde(default = "active")]

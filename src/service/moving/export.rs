@@ -1,6 +1,7 @@
 //! Makes the document.
 
 use crate::domain::endpoint::HeaderValue;
+use crate::domain::values::rate::Rate;
 use crate::domain::{AppId, Endpoint, Key, Span, Timestamp};
 use crate::host::vault::{CannotOpen, Vault};
 use crate::service::{Result, ServiceError};
@@ -109,7 +110,7 @@ pub(super) fn webhook(
             .as_ref()
             .map(|schedule| schedule.waits().iter().map(Span::to_string).collect()),
         timeout: settings.timeout.as_ref().map(Span::to_string),
-        rate_limit: settings.rate_limit.map(i64::from),
+        rate_limit: settings.rate_limit.map(Rate::to_json),
         contact: settings.contact.clone(),
         status: endpoint.status.as_str().to_owned(),
         created_at: Some(endpoint.created_at.to_string()),

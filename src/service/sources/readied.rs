@@ -44,7 +44,7 @@ impl ReadySource {
             hidden_headers: guard.hidden_headers(),
             hidden_parameters: guard.hidden_parameters(),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
-            rate: buckets_of(&source.settings.mapping.rate_limit),
+            rate: buckets_of(source.settings.mapping.rate_limit),
             guard,
             mapper,
             source,
@@ -59,10 +59,9 @@ impl ReadySource {
 }
 
 /// `None`: no limit.
-fn buckets_of(rate: &str) -> Option<Mutex<Buckets<()>>> {
-    let rate = Rate::parse(rate).filter(|rate| rate.limit() > 0)?;
-    let rate = buckets::Rate { limit: rate.limit(), period_ms: rate.period_ms() };
-    Some(Mutex::new(Buckets::new(rate, 1)))
+fn buckets_of(rate: Rate) -> Option<Mutex<Buckets<()>>> {
+    let of = |rate: Rate| buckets::Rate { limit: rate.requests(), period_ms: rate.period_ms() };
+    (rate != Rate::UNLIMITED).then(|| Mutex::new(Buckets::new(of(rate), 1)))
 }
 
 fn damaged(what: String) -> ServiceError {

@@ -11,6 +11,7 @@ use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition::Rules;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::inbound::source::EventSource;
+use crate::domain::values::rate::Rate;
 use crate::domain::{AttemptId, EndpointId, Epoch, EventId, ShardSet, Timestamp};
 use crate::store::Result;
 
@@ -65,8 +66,8 @@ pub struct Due {
     /// When the next one that is not yet due will be, as far as that is known; `None` when `more`
     /// and `more_bulk`, or when there is none.
     pub next_due: Option<Timestamp>,
-    /// The endpoint's `rate_limit`, requests a second; also while it is not active, for single shots.
-    pub rate_limit: Option<u32>,
+    /// The endpoint's `rate_limit`; also while it is not active, for single shots.
+    pub rate_limit: Option<Rate>,
     /// Whether the endpoint's last delivery attempt failed.
     pub failing: bool,
     /// The endpoint's hold. Then `attempts` and `bulk` are empty.

@@ -81,3 +81,35 @@ async fn the_rate_limit_of_an_endpoint_is_kept() {
     patch(&app, &hook, json!({ "rate_limit": null })).await;
     slow.next_n(2).await;
 }
+
+#[tokio::test]
+async fn a_rate_limit_of_a_minute_is_kept_without_a_burst_and_reads_back_as_given() {
+    let app = TestApp::start().await;
+    let (slow, other) = (Receiver::start().await, Receiver::start().await);
+    let fields = json!({ "rate_limit": "20/m", "events": ["slow.*"], "request": {} });
+    let hook = app.webhook(&slow.url("/"), fields).await;
+    assert_eq!(app.webhook_attributes(&hook.id).await["rate_limit"], "20/m");
+    app.webhook(&other.url("/"), json!({ "events": ["other.*"] })).await;
+    app.clock.advance_ms(60_000);
+    for n in 0..3 {
+        app.post_event("slow.b", json!(n)).await;
+    }
+    slow.next().await;
+    let delivered = |rows: &[Value]| rows.iter().filter(|row| row["status"] == "delivered").count();
+    app.rows_when(|rows| delivered(rows) == 1).await;
+    app.clock.advance_ms(2_999);
+    // A delivery to another endpoint shows that everything that may be sent has been sent.
+    app.post_event("other.b", json!(1)).await;
+    other.next().await;
+    app.rows_when(|rows| delivered(rows) == 2).await;
+    assert_eq!(slow.count(), 1);
+    app.clock.advance_ms(1);
+    slow.next().await;
+    let app = app.restart().await;
+    assert_eq!(app.webhook_attributes(&hook.id).await["rate_limit"], "20/m");
+    let number = patch(&app, &hook, json!({ "rate_limit": 5 })).await;
+    assert_eq!(number["rate_limit"], 5);
+    let text = patch(&app, &hook, json!({ "rate_limit": "1000/h" })).await;
+    assert_eq!(text["rate_limit"], "1000/h");
+    slow.next().await;
+}

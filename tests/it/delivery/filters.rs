@@ -69,6 +69,15 @@ async fn a_filter_that_does_not_finish_counts_as_true_and_says_so() {
     assert!(error.starts_with("1 Mar 12:00 UTC The filter did not finish: "), "{error}");
     let entries = app.get("/v1/activity?kind=endpoint.filter_failed").await.expect(200);
     assert_eq!(entries["data"].as_array().unwrap().len(), 1, "at most one an hour");
+    patch(&app, &hook, json!({ "filter": "payload.list|unique|length > 99999" })).await;
+    assert_eq!(app.webhook_attributes(&hook.id).await["filter_error"], Value::Null);
+    app.post_event("a.b", json!({ "list": list })).await;
+    assert!(
+        app.webhook_attributes(&hook.id).await["filter_error"].is_string(),
+        "another filter says so at once"
+    );
+    let entries = app.get("/v1/activity?kind=endpoint.filter_failed").await.expect(200);
+    assert_eq!(entries["data"].as_array().unwrap().len(), 1);
     patch(&app, &hook, json!({ "filter": "true" })).await;
     assert_eq!(app.webhook_attributes(&hook.id).await["filter_error"], Value::Null);
 }

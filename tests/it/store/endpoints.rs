@@ -11,7 +11,7 @@ fn full(app: AppId) -> Endpoint {
     endpoint.settings.encrypted = true;
     endpoint.settings.retry_schedule = Some(schedule(&[]));
     endpoint.settings.timeout = Span::parse("1500ms");
-    endpoint.settings.rate_limit = Some(7);
+    endpoint.settings.rate_limit = Rate::parse("7/m");
     endpoint.settings.headers = vec![
         EndpointHeader { name: "X-Plain".to_owned(), value: HeaderValue::Plain("a \"b\"".to_owned()) },
         EndpointHeader { name: "X-Secret".to_owned(), value: HeaderValue::Secret(Sealed(vec![0, 255])) },

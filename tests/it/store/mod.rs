@@ -33,6 +33,7 @@ use postrider::domain::attempts::hold::DisableRules;
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::attempts::transition::Rules;
 use postrider::domain::endpoint::EndpointSettings;
+use postrider::domain::values::rate::Rate;
 use postrider::domain::*;
 use postrider::store::SentAs;
 use postrider::store::*;

@@ -30,7 +30,7 @@ async fn active_endpoints_with_work_are_found_with_their_earliest_time() {
 async fn what_is_due_comes_in_order_of_time_and_id() {
     let world = fresh().await;
     let mut endpoint = an_endpoint(world.app, settings(&["*"]));
-    endpoint.settings.rate_limit = Some(3);
+    endpoint.settings.rate_limit = Some(Rate::per_second(3));
     let id = world.add(endpoint).await.id;
     let mut ids = Vec::new();
     for at in [10, 0, 10, 20] {
@@ -42,7 +42,7 @@ async fn what_is_due_comes_in_order_of_time_and_id() {
         attempts: attempts.iter().map(|i| ids[*i]).collect(),
         more,
         next_due: next.map(|at| now().plus_ms(at)),
-        rate_limit: Some(3),
+        rate_limit: Some(Rate::per_second(3)),
         ..Due::default()
     };
     assert_eq!(due(-1, 9).await, expected(&[], false, Some(0)));

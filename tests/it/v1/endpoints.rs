@@ -177,6 +177,10 @@ async fn names_descriptions_and_patterns_have_limits() {
         (json!({ "rate_limit": 1.5 }), "/rate_limit"),
         (json!({ "rate_limit": "5" }), "/rate_limit"),
         (json!({ "rate_limit": 10_001 }), "/rate_limit"),
+        (json!({ "rate_limit": "10001/s" }), "/rate_limit"),
+        (json!({ "rate_limit": "0/m" }), "/rate_limit"),
+        (json!({ "rate_limit": "30/d" }), "/rate_limit"),
+        (json!({ "rate_limit": ["30/m"] }), "/rate_limit"),
         (json!({ "status": "on" }), "/status"),
         (json!({ "encrypted": 1 }), "/encrypted"),
     ] {

@@ -2,6 +2,7 @@
 
 use super::window::{SIZES, window_size};
 use super::*;
+use crate::domain::values::rate::Rate;
 
 const SIZE: usize = *SIZES.end();
 
@@ -199,7 +200,7 @@ fn a_lane_is_dropped_only_when_a_new_one_would_be_the_same() {
     let mut lane = Lane::new(Responsiveness::Unknown);
     lane.refilled(Due::default());
     assert!(lane.is_idle(now()));
-    lane.refilled(Due { rate_limit: Some(1), ..Due::default() });
+    lane.refilled(Due { rate_limit: Some(Rate::per_second(1)), ..Due::default() });
     lane.limiter.as_mut().unwrap().take(now()).unwrap();
     assert!(!lane.is_idle(now()));
     assert!(lane.is_idle(now().plus_ms(1_000)));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::time;
 use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
 use crate::domain::health::{EndpointHealth, HealthSummary};
+use crate::domain::values::rate::Rate;
 use crate::domain::{AttemptId, Outcome};
 use crate::http::request::body::BodyShape;
 use crate::service::endpoints::manage::{Missed, Standing};
@@ -82,8 +83,8 @@ pub struct EndpointAttributes {
     pub retry_schedule: Option<Vec<String>>,
     /// Time for the whole request, up to `30s`; null = the configured one.
     pub timeout: Option<String>,
-    /// Requests a second; null = no limit.
-    pub rate_limit: Option<u32>,
+    /// Requests a second, or a text such as `30/m` or `1000/h`; null = no limit.
+    pub rate_limit: Any<Value>,
     /// An e-mail address or an `http` or `https` URL that gets the alerts about this webhook, too.
     pub contact: Option<String>,
     /// Failed attempts since the last success.
@@ -234,7 +235,7 @@ impl EndpointResource {
                     .as_ref()
                     .map(|schedule| schedule.waits().iter().map(ToString::to_string).collect()),
                 timeout: s.timeout.as_ref().map(ToString::to_string),
-                rate_limit: s.rate_limit,
+                rate_limit: Any(s.rate_limit.map(Rate::to_json).unwrap_or_default()),
                 contact: s.contact.clone(),
                 consecutive_failures: endpoint.consecutive_failures,
                 hold: HoldAttributes::of(standing),
@@ -289,8 +290,9 @@ pub struct EndpointBody {
     retry_schedule: Option<Vec<String>>,
     /// Up to `30s`; null = the configured one.
     timeout: Option<String>,
-    /// Requests a second, 1 to 10,000; null = no limit.
-    rate_limit: Option<u32>,
+    /// Requests a second, 1 to 10,000, or a number with `/s`, `/m` or `/h`, such as `30/m` or `1000/h`; requests are
+    /// spaced evenly. null = no limit.
+    rate_limit: Option<Any<Value>>,
     /// An e-mail address (up to 320 characters) or an `http` or `https` URL (up to 2,048) that gets the alerts about
     /// this webhook, too; null = none.
     #[oai(validator(max_length = 2048))]

@@ -34,6 +34,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0020_routes.sql")),
     M::up(include_str!("migrations/0021_requests.sql")),
     M::up(include_str!("migrations/0022_alerts.sql")),
+    M::up(include_str!("migrations/0023_presets.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

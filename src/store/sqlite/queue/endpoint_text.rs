@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{EndpointHeader, EndpointSecret, HeaderValue, RetiredSecret};
+use crate::domain::values::rate::Rate;
 use crate::domain::{EndpointStatus, EventPattern, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{read_patterns, read_span};
@@ -30,6 +31,24 @@ fn write_schedule(schedule: &Schedule) -> String {
     schedule.waits().iter().map(Span::to_string).collect::<Vec<_>>().join(" ")
 }
 
+/// Reads a rate from the columns `rate_limit` (requests a second) and `rate_text` (any other).
+pub(crate) fn read_rate(number: Option<u32>, text: Option<String>) -> rusqlite::Result<Option<Rate>> {
+    match text {
+        None => Ok(number.map(Rate::per_second)),
+        Some(text) => match Rate::parse(&text) {
+            Some(rate) => Ok(Some(rate)),
+            None => Err(fault("a stored rate is damaged")),
+        },
+    }
+}
+
+/// What stands in the two columns of a rate.
+pub(crate) fn write_rate(rate: Option<Rate>) -> [ToSqlOutput<'static>; 2] {
+    let number = rate.and_then(Rate::number);
+    let text = rate.filter(|_| number.is_none()).map(|rate| rate.to_string());
+    [number.map_or(Null.into(), ToSqlOutput::from), text.map_or(Null.into(), ToSqlOutput::from)]
+}
+
 /// A value that stands in one column of an endpoint's row.
 pub(crate) trait Column: Sized {
     /// Reads it, strictly.
@@ -50,7 +69,7 @@ macro_rules! plain_columns {
         }
     )*};
 }
-plain_columns!(bool, u32, String, Option<u32>, Option<String>, EndpointStatus, Sealed, Timestamp);
+plain_columns!(bool, u32, String, Option<String>, EndpointStatus, Sealed, Timestamp);
 
 macro_rules! text_columns {
     ($($type:ty: $read:ident, $write:ident;)*) => {$(

@@ -24,7 +24,7 @@ use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::endpoint_text::Column;
+use crate::store::sqlite::queue::endpoint_text::{Column, read_rate, write_rate};
 use crate::store::sqlite::queue::trouble;
 use crate::store::{
     Changed, EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, SendNow,
@@ -33,18 +33,19 @@ use crate::store::{
 
 /// The columns of an endpoint, each written down once: they have the names of the fields.
 macro_rules! columns {
-    (settings: $($setting:ident)*, endpoint: $($field:ident)*) => {
+    (settings: $($setting:ident)*, rate: $number:ident $text:ident, endpoint: $($field:ident)*) => {
         /// The columns that [`endpoint`] reads, of `endpoints e` and `apps a`.
         pub(crate) const COLUMNS: &str = concat!(
             "e.uid, a.uid, e.created_at"
-            $(, ", e.", stringify!($setting))* $(, ", e.", stringify!($field))*
+            $(, ", e.", stringify!($setting))* $(, ", e.", stringify!($field))*,
+            ", e.", stringify!($number), ", e.", stringify!($text)
         );
         /// What of them can change.
-        const CHANGING: &[&str] = &[$(stringify!($setting),)* $(stringify!($field),)*];
+        const CHANGING: &[&str] = &[$(stringify!($setting),)* $(stringify!($field),)* stringify!($number), stringify!($text)];
 
         /// Where in [`COLUMNS`] each of them is.
         #[allow(non_camel_case_types, reason = "the names of the columns")]
-        enum At { uid, app, created_at, $($setting,)* $($field,)* }
+        enum At { uid, app, created_at, $($setting,)* $($field,)* $number, $text }
 
         /// Reads an endpoint from [`COLUMNS`].
         pub(crate) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
@@ -54,6 +55,7 @@ macro_rules! columns {
                 created_at: row.get(At::created_at as usize)?,
                 settings: EndpointSettings {
                     $($setting: Column::read(row.get_ref(At::$setting as usize)?)?,)*
+                    $number: read_rate(row.get(At::$number as usize)?, row.get(At::$text as usize)?)?,
                 },
                 $($field: Column::read(row.get_ref(At::$field as usize)?)?,)*
             })
@@ -61,14 +63,16 @@ macro_rules! columns {
 
         /// The values of [`CHANGING`].
         fn changing(endpoint: &Endpoint) -> rusqlite::Result<Vec<ToSqlOutput<'_>>> {
-            Ok(vec![$(endpoint.settings.$setting.write()?,)* $(endpoint.$field.write()?,)*])
+            let mut values = vec![$(endpoint.settings.$setting.write()?,)* $(endpoint.$field.write()?,)*];
+            values.extend(write_rate(endpoint.settings.$number));
+            Ok(values)
         }
     };
 }
 
 columns! {
-    settings: url name description events filter headers request secrets encrypted retry_schedule timeout rate_limit
-        contact,
+    settings: url name description events filter headers request secrets encrypted retry_schedule timeout contact,
+    rate: rate_limit rate_text,
     endpoint: status status_reason status_since secret retired_secrets consecutive_failures filter_error updated_at
 }
 

@@ -150,17 +150,19 @@ pub(crate) fn note_error(
     error: &str,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let told = tx.execute(
-        "UPDATE endpoints SET filter_error = ?2, filter_error_at = ?3 \
-         WHERE id = ?1 AND (filter_error_at IS NULL OR filter_error_at <= ?4 OR filter_error_at > ?3)",
-        params![
-            row,
-            format!("{} {error} The event was delivered all the same.", now.to_short_text()),
-            now,
-            now.plus_ms(-TOLD_EVERY_MS)
-        ],
-    )?;
-    if told == 0 {
+    let (told_at, is_shown): (Option<Timestamp>, bool) = tx
+        .prepare_cached("SELECT filter_error_at, filter_error IS NOT NULL FROM endpoints WHERE id = ?1")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // One of the future was told before the clock was set back.
+    let was_told = told_at.is_some_and(|at| at > now.plus_ms(-TOLD_EVERY_MS) && at <= now);
+    if was_told && is_shown {
+        return Ok(());
+    }
+    let sentence = format!("{} {error} The event was delivered all the same.", now.to_short_text());
+    let told_at = told_at.filter(|_| was_told).unwrap_or(now);
+    tx.prepare_cached("UPDATE endpoints SET filter_error = ?2, filter_error_at = ?3 WHERE id = ?1")?
+        .execute(params![row, sentence, told_at])?;
+    if was_told {
         return Ok(());
     }
     let endpoint = endpoints::by_row(tx, row)?;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::attempts::attempt::Outcome;
+use crate::domain::values::rate::Rate;
 use crate::domain::{
     AttemptId, Endpoint, EndpointId, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
 };
@@ -20,6 +21,7 @@ use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
+use crate::store::sqlite::queue::endpoint_text::read_rate;
 use crate::store::sqlite::queue::{attempts, endpoints, finish, sources, trouble};
 
 use crate::store::sqlite::engine::rows::{EndpointRow, EventRow};
@@ -114,7 +116,7 @@ pub(crate) const DEPTH: &str = "SELECT \
 /// An endpoint, as far as it concerns what is due.
 struct DueEndpoint {
     row: EndpointRow,
-    rate_limit: Option<u32>,
+    rate_limit: Option<Rate>,
     is_active: bool,
     failing: bool,
     /// While it is on hold.
@@ -123,13 +125,13 @@ struct DueEndpoint {
 
 fn due_endpoint(conn: &Connection, id: EndpointId) -> rusqlite::Result<Option<DueEndpoint>> {
     conn.prepare_cached(
-        "SELECT id, rate_limit, status = 'active', consecutive_failures > 0, hold_probe_at FROM endpoints \
+        "SELECT id, rate_limit, status = 'active', consecutive_failures > 0, hold_probe_at, rate_text FROM endpoints \
          WHERE uid = ?1 AND deleted_at IS NULL",
     )?
     .query_row([id], |row| {
         Ok(DueEndpoint {
             row: row.get(0)?,
-            rate_limit: row.get(1)?,
+            rate_limit: read_rate(row.get(1)?, row.get(5)?)?,
             is_active: row.get(2)?,
             failing: row.get(3)?,
             next_probe_at: row.get(4)?,
