@@ -45,6 +45,28 @@ if ! python3 -c 'import aiosmtpd' 2>/dev/null && [ ! -d target/tools/aiosmtpd ];
   python3 -m pip install -q --target target/tools/aiosmtpd aiosmtpd 2>/dev/null \
     || echo "skipped: aiosmtpd cannot be installed; alerts by e-mail are not tried"
 fi
+# The libraries and programs of senders that sources are tried with (tests/it/sources/peers.rs).
+peers=$PWD/target/tools/peers
+if [ ! -d "$peers" ]; then
+  { python3 -m pip install -q --target "$peers.new" stripe slack_sdk standardwebhooks svix apprise && mv "$peers.new" "$peers"; } 2>/dev/null \
+    || echo "skipped: the libraries of senders cannot be installed with pip; sources are not tried with them"
+fi
+if [ ! -d "$peers-node" ]; then
+  { npm install --prefix "$peers-node.new" --no-audit --no-fund --silent @octokit/webhooks && mv "$peers-node.new" "$peers-node"; } 2>/dev/null \
+    || echo "skipped: @octokit/webhooks cannot be installed with npm; the source github is not tried with it"
+fi
+alertmanager=$PWD/target/tools/alertmanager
+if [ ! -d "$alertmanager" ] && command -v apt-get >/dev/null 2>&1; then
+  rm -rf "$alertmanager.new" && mkdir -p "$alertmanager.new"
+  (cd "$alertmanager.new" && apt-get download -qq prometheus-alertmanager && dpkg-deb -x prometheus-alertmanager_*.deb . \
+    && rm prometheus-alertmanager_*.deb) 2>/dev/null && mv "$alertmanager.new" "$alertmanager" \
+    || echo "skipped: Alertmanager cannot be fetched from Debian; the source alertmanager is not tried with it"
+fi
+# Debian's build reads its templates from there and from nowhere else.
+templates=/usr/share/prometheus/alertmanager
+if [ -d "$alertmanager" ] && [ ! -e "$templates/default.tmpl" ] && [ "$(id -u)" = 0 ]; then
+  mkdir -p "$templates" && cp "$alertmanager$templates"/*.tmpl "$templates"
+fi
 for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

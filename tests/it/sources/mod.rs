@@ -2,6 +2,7 @@
 
 mod inbound;
 mod manage;
+mod peers;
 mod requests;
 
 use reqwest::Method;
