@@ -13,6 +13,10 @@ use postrider::domain::{Timestamp, endpoint};
 use postrider::http::request::paging::{CursorKey, PARAMS, Paging};
 use postrider::http::request::query::Query;
 
+#[path = "integrations.rs"]
+mod integrations;
+pub(crate) use integrations::{bodies, language, verifiers};
+
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
 }

@@ -73,12 +73,15 @@ impl Random {
 #[ignore = "takes minutes: cargo test --test it -- security::corpus::bent --ignored --nocapture"]
 fn bent_seeds_break_no_rule() {
     let secs = std::env::var("FUZZ_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(60);
-    let all: [(&str, Target); 5] = [
+    let all: [(&str, Target); 8] = [
         ("url", targets::url),
         ("pattern", targets::pattern),
         ("cursor", targets::cursor),
         ("retry_after", targets::retry_after),
         ("config", targets::config),
+        ("language", targets::language),
+        ("verifiers", targets::verifiers),
+        ("bodies", targets::bodies),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, target) in all {
@@ -126,4 +129,19 @@ fn wishes_for_later() {
 #[test]
 fn configurations() {
     feed("config", targets::config);
+}
+
+#[test]
+fn templates_and_filters() {
+    feed("language", targets::language);
+}
+
+#[test]
+fn verifiers() {
+    feed("verifiers", targets::verifiers);
+}
+
+#[test]
+fn bodies_of_sources() {
+    feed("bodies", targets::bodies);
 }
