@@ -36,6 +36,7 @@ mod power;
 mod receivers;
 mod retention;
 mod stop;
+mod storm;
 mod trace;
 
 use std::sync::OnceLock;

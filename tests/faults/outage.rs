@@ -34,7 +34,7 @@ async fn hold(app: &TestApp, hook: &Webhook) -> Value {
 }
 
 /// Waits until an endpoint on hold waits for a later time, and gives that time; `None`: it is not on hold.
-async fn next_probe(app: &TestApp, hook: &Webhook) -> Option<Timestamp> {
+pub(crate) async fn next_probe(app: &TestApp, hook: &Webhook) -> Option<Timestamp> {
     let mut results = app.server().results();
     in_time("the result of a probe", async {
         loop {
