@@ -1,7 +1,8 @@
 //! `postrider demo`: a temporary server with sample data, without any other program.
 //!
 //! It runs the real server in a temporary data directory, with a receiver in the same process, a webhook to
-//! it and a few events, one of which fails first and is retried. Before the start it writes a week of sample
+//! it and a few events, one of which fails first and is retried; and a source with a chat and a phone
+//! ([`integrations`]). Before the start it writes a week of sample
 //! deliveries ([`history`]). Only the demo knows the hosts of their webhooks, and resolves them to the same
 //! receiver, so that everything can be retried. It differs from `serve` only where needed: deliveries may
 //! reach loopback, and the webhook retries after seconds.
@@ -29,10 +30,13 @@ use crate::store::StoreError;
 use crate::store::location::{Location, Purpose};
 
 mod history;
+mod integrations;
+mod message;
 mod receiver;
 mod sample;
 
-use receiver::{Arrival, Receiver};
+use message::Message;
+use receiver::{Arrival, Receiver, Report};
 use sample::SampleWebhook;
 
 /// The seed of the history.
@@ -40,6 +44,9 @@ const SEED: u64 = 0x0051_1ce5;
 
 /// The retries of the demo's webhook.
 const SCHEDULE: [&str; 3] = ["2s", "5s", "10s"];
+
+/// Characters of a body that are printed.
+const LINE_MAX: usize = 100;
 
 /// The user of the demo's dashboard.
 const OWNER: &str = "demo@example.com";
@@ -98,25 +105,30 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     let token = create_key(&server, &config, &caller.by).await?;
     let password = create_owner(&server, &caller.by).await?;
     let webhook = create_webhook(&server, &caller, &receiver).await?;
+    let source = integrations::create(&server, &caller, &receiver).await?;
 
     let base = config.public_base_at(server.address());
-    print(&introduction(&base, &receiver, &webhook));
+    print(&introduction(&base, &receiver, &webhook, &source.url));
     for (event_type, payload) in EVENTS {
         post(&server, &caller, event_type, payload).await?;
     }
+    source.post(&server).await?;
 
     // Each event arrives once, and the one that fails first arrives twice.
-    let mut expected = EVENTS.len() + 1;
+    let mut expected = EVENTS.len() + 1 + integrations::EXPECTED;
     loop {
         tokio::select! {
             // A closed terminal ends the demo, too.
             _ = signals.next() => break,
-            arrival = receiver.arrivals.recv() => {
-                let Some(arrival) = arrival else { break };
-                print(&line(&arrival));
+            report = receiver.reports.recv() => {
+                match report {
+                    Some(Report::Arrival(arrival)) => print(&line(&arrival)),
+                    Some(Report::Message(message)) => print(&shown(&message)),
+                    None => break,
+                }
                 expected = expected.saturating_sub(1);
                 if expected == 0 {
-                    print(&next_steps(&base, &token, &password));
+                    print(&next_steps(&base, &token, &password, &source.command()));
                     expected = usize::MAX;
                 }
             }
@@ -128,7 +140,7 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Resolves the hosts of the sample webhooks to the receiver, and others as usual.
+/// Resolves the hosts of the demo's webhooks to the receiver, and others as usual.
 struct Hosts;
 
 impl Lookup for Hosts {
@@ -136,7 +148,8 @@ impl Lookup for Hosts {
         &self,
         host: &str,
     ) -> futures_util::future::BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> {
-        if SampleWebhook::ALL.iter().any(|part| part.host() == host) {
+        let own = [integrations::CHAT_HOST, integrations::PHONE_HOST];
+        if own.contains(&host) || SampleWebhook::ALL.iter().any(|part| part.host() == host) {
             let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
             return Box::pin(async move { Ok(vec![here]) });
         }
@@ -213,7 +226,7 @@ async fn post(
     Ok(())
 }
 
-fn introduction(base: &str, receiver: &Receiver, webhook: &str) -> String {
+fn introduction(base: &str, receiver: &Receiver, webhook: &str, source: &str) -> String {
     format!(
         "Postrider {} demo: {base}, data in a temporary directory.
 
@@ -221,6 +234,11 @@ The dashboard shows a week of sample data. What follows is live: a receiver list
 http://{}{} and verifies every signature.
 Webhook {webhook} sends it all event types. The demo now posts {} events;
 the first attempt of {} fails, to show a retry.
+
+GitHub could post to {source}.
+The demo sends two such requests, signed: a release and a failed build. Two more webhooks make
+messages of them: for a chat, and for a phone (failures only). Both are part of this receiver;
+a line with \"shows\" is what people would see.
 
 ",
         env!("CARGO_PKG_VERSION"),
@@ -235,11 +253,28 @@ fn line(arrival: &Arrival) -> String {
     let signature = if arrival.is_valid { "signature ok" } else { "signature INVALID" };
     format!(
         "  {:<18} attempt {}  {signature}  response {}  {}\n",
-        arrival.event_type, arrival.attempt, arrival.status, arrival.body
+        arrival.event_type,
+        arrival.attempt,
+        arrival.status,
+        cut(&arrival.body)
     )
 }
 
-fn next_steps(base: &str, token: &str, password: &str) -> String {
+/// A message on one line.
+fn shown(message: &Message) -> String {
+    let text = message.text.replace('\n', " / ");
+    format!("  {:<18} shows    {}: {}\n", message.place, message.title, cut(&text))
+}
+
+/// A text of a length that fits a terminal.
+fn cut(text: &str) -> String {
+    if text.chars().count() <= LINE_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(LINE_MAX - 1).chain(['…']).collect()
+}
+
+fn next_steps(base: &str, token: &str, password: &str, source: &str) -> String {
     format!(
         "
 All delivered. Next steps:
@@ -257,6 +292,9 @@ Or in another terminal:
   # post your own event; its delivery appears here
   curl -s {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"event_type\":\"license.assigned\",\"payload\":{{\"license\":\"L-2\"}}}}'
+
+  # send what GitHub would send; the message for the chat appears here
+  {source}
 
 Press Ctrl-C to stop the demo.
 "

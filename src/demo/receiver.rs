@@ -17,17 +17,25 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::message::Message;
 use super::sample::{SampleWebhook, TRACE};
 use crate::domain::SigningSecret;
 use crate::domain::signing::signature;
 
-/// The path of the demo's live webhook; only its requests are reported.
+/// The path of the demo's live webhook, whose requests are reported.
 pub(super) const OWN_PATH: &str = "/hooks";
 
 /// The first attempt of this event type gets a 503.
 pub(super) const FAILS_ONCE: &str = "payment.failed";
 
-/// A request and its response.
+/// What the receiver reports.
+#[derive(Debug, Clone)]
+pub(super) enum Report {
+    Arrival(Arrival),
+    Message(Message),
+}
+
+/// A request to the demo's own webhook, and its response.
 #[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) event_type: String,
@@ -41,7 +49,7 @@ pub(super) struct Arrival {
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
     secrets: Secrets,
-    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) reports: mpsc::Receiver<Report>,
 }
 
 /// By path; requests to other paths are rejected.
@@ -59,7 +67,7 @@ pub(super) async fn start() -> std::io::Result<Receiver> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let secrets = Secrets::default();
-    let (report, arrivals) = mpsc::channel(1_024);
+    let (report, reports) = mpsc::channel(1_024);
     let shared = secrets.clone();
     tokio::spawn(async move {
         loop {
@@ -74,18 +82,23 @@ pub(super) async fn start() -> std::io::Result<Receiver> {
             });
         }
     });
-    Ok(Receiver { address, secrets, arrivals })
+    Ok(Receiver { address, secrets, reports })
 }
 
 async fn respond(
     request: Request<Incoming>,
     secrets: Secrets,
-    report: mpsc::Sender<Arrival>,
+    report: mpsc::Sender<Report>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let headers = request.headers().clone();
     let path = request.uri().path().to_owned();
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if let Some(message) = Message::of(&path, &body) {
+        // Fails only while the demo is stopping.
+        let _ = report.try_send(Report::Message(message));
+        return Ok(answer(StatusCode::OK, r#"{"id":"1"}"#));
+    }
     let header_text = |name: &str| header(&headers, name).unwrap_or("?").to_owned();
     let (event_type, attempt) = (header_text("x-webhook-event"), header_text("x-webhook-attempt"));
     let secret = secrets.read().expect("no panic happens while this is held").get(&*path).cloned();
@@ -104,14 +117,18 @@ async fn respond(
         let body = String::from_utf8_lossy(&body).into_owned();
         let arrival = Arrival { event_type, attempt, is_valid, status: status.as_u16(), body };
         // Fails only while the demo is stopping.
-        let _ = report.try_send(arrival);
+        let _ = report.try_send(Report::Arrival(arrival));
     }
+    Ok(answer(status, text))
+}
+
+fn answer(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

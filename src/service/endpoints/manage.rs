@@ -482,7 +482,7 @@ fn kept(name: &str, current: &[EndpointHeader]) -> Option<Sealed> {
     }
 }
 
-fn new_secret() -> SigningSecret {
+pub(crate) fn new_secret() -> SigningSecret {
     let mut key = [0u8; SIGNING_SECRET_BYTES];
     getrandom::fill(&mut key).expect("the operating system gives randomness");
     SigningSecret::from_key(&key)

@@ -19,11 +19,13 @@ fn the_demo_shows_deliveries_and_a_retry_and_leaves_nothing_behind() {
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
 
-    let (mut arrivals, mut dashboard) = (Vec::new(), String::new());
+    let (mut arrivals, mut messages, mut dashboard) = (Vec::new(), Vec::new(), String::new());
     for line in lines.by_ref() {
         if line.contains(" attempt ") && line.contains(" response ") {
             assert!(line.contains("signature ok"), "{line}");
             arrivals.push(line);
+        } else if line.contains(" shows ") && line.starts_with("  ") {
+            messages.push(line);
         } else if line.contains("/admin/") {
             dashboard = line;
         } else if line.starts_with("Press Ctrl-C") {
@@ -31,8 +33,19 @@ fn the_demo_shows_deliveries_and_a_retry_and_leaves_nothing_behind() {
         }
     }
     let about = |text: &str| arrivals.iter().filter(|l| l.contains(text)).count();
-    assert_eq!(arrivals.len(), 5, "{arrivals:#?}");
-    assert_eq!((about("payment.failed"), about("response 503"), about("response 200")), (2, 1, 4));
+    assert_eq!(arrivals.len(), 7, "{arrivals:#?}");
+    assert_eq!((about("payment.failed"), about("response 503"), about("response 200")), (2, 1, 6));
+    assert_eq!((about("github.release.published"), about("github.workflow_run.completed")), (1, 1));
+    // The chat shows both requests to the source, the phone only the failure.
+    messages.sort();
+    let [release, failure, phone] = &messages[..] else { panic!("{messages:#?}") };
+    assert!(
+        release.contains("ada/storefront: release published: 1.4.0 / Faster checkout / @everyone"),
+        "{release}"
+    );
+    assert!(failure.contains("ada/storefront: workflow_run completed: Tests: failure"), "{failure}");
+    assert!(release.contains("  chat ") && failure.contains("  chat ") && phone.contains("  phone "));
+    assert!(phone.contains("Tests: failure"), "{phone}");
 
     assert!(dashboard.contains("sign in as demo@example.com with the password "), "{dashboard}");
 
