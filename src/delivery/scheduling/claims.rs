@@ -1,5 +1,5 @@
-//! Attempts currently held in memory: queued in a lane, in flight, or sent but not yet committed. Refills
-//! skip them.
+//! Attempts currently held in memory: queued in a lane, in flight, sent but not yet committed, or about to be
+//! exhausted. Refills skip them.
 
 use std::collections::hash_map::{Entry, HashMap};
 

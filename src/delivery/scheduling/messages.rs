@@ -4,7 +4,7 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::EndpointId;
+use crate::domain::{AttemptId, EndpointId};
 use crate::store::{Due, StoreError};
 
 use crate::delivery::courier::CourierReport;
@@ -19,6 +19,9 @@ pub(crate) enum SchedulerMessage {
     Refilled(EndpointId, Result<Due, StoreError>),
     /// The result of a poll.
     Polled(Result<Poll, StoreError>),
+    /// These attempts, or `count` of them, were exhausted, because they were held for too long; `more`: there may be
+    /// others.
+    GivenUp { attempts: Vec<AttemptId>, count: u32, more: bool },
     /// The progress of an attempt that is being sent.
     Reported(CourierReport),
 }

@@ -173,8 +173,12 @@ pub trait QueueStore: Send + Sync {
         rules: FinishRules,
         sent: SentAs,
     ) -> Result<Finished>;
-    /// Exhausts up to `limit` deliveries that have been held since `since` or longer, and says how many.
-    async fn queue_give_up(&self, since: Timestamp, now: Timestamp, limit: u32) -> Result<u32>;
+    /// Up to `limit` pending attempts of active endpoints of these shards whose deliveries have been held since
+    /// `since` or longer.
+    async fn queue_overdue(&self, since: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<AttemptId>>;
+    /// Exhausts those of these attempts that [`QueueStore::queue_overdue`] still gives, and says how many. The caller
+    /// sees to it that none of them is in flight.
+    async fn queue_give_up(&self, attempts: Vec<AttemptId>, since: Timestamp, now: Timestamp) -> Result<u32>;
     /// Cancels up to `limit` pending attempts of endpoints that are deleted or disabled, and of bulk jobs
     /// that were stopped, and says how many there were. Single shots of disabled endpoints stay: a person
     /// asked for them after.

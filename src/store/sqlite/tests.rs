@@ -87,6 +87,7 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, trouble::LATER, "attempts_due");
             assert_quick(conn, trouble::OVERDUE, "endpoints_on_hold");
             assert_quick(conn, trouble::OVERDUE, "attempts_held");
+            assert_quick(conn, trouble::IS_OVERDUE, "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, trouble::CONDITION, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, bulk_job_walk::PASSED, "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
             assert_quick(conn, pending::LOAD, "SEARCH t USING INTEGER PRIMARY KEY");

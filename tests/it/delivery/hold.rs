@@ -272,6 +272,29 @@ async fn what_is_held_for_too_long_is_exhausted_with_its_last_error() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_pause_has_no_limit_even_if_it_began_on_hold() {
+    let app = TestApp::with(|config| config.delivery.hold_at_most = Span::from_secs(3_600)).await;
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let (hook, _) = held(&app, &receiver).await;
+    other.reply(Reply::status(429).header("retry-after", "86400"));
+    let limited = app.webhook(&other.url("/"), json!({ "events": ["x.*"] })).await;
+    // One delivery was sent before the pause, and this one never was.
+    app.post_event("x.y", json!("never sent")).await;
+    app.row_when(|row| row["endpoint_id"] == limited.id && row["attempt"] == 2).await;
+    patch(&app, &hook, json!({ "status": "paused" })).await;
+
+    app.clock.advance_ms(2 * 3_600 * SECOND);
+    // A change lets the table be polled.
+    patch(&app, &limited, json!({ "name": "Limited" })).await;
+    app.row_when(|row| row["endpoint_id"] == limited.id && row["status"] == "exhausted").await;
+    let rows = app.rows_of(&format!("/v1/webhooks/{}/deliveries?status=pending", hook.id)).await;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    receiver.reply(Reply::ok());
+    patch(&app, &hook, json!({ "status": "active" })).await;
+    app.rows_when(|rows| rows.iter().filter(|row| row["status"] == "delivered").count() == 2).await;
+}
+
 async fn another_url_or_a_person_ends_a_hold() {
     let app = TestApp::start().await;
     let (receiver, better) = (Receiver::start().await, Receiver::start().await);

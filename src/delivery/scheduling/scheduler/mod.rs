@@ -200,6 +200,7 @@ impl Scheduler {
                 self.start_refills();
             }
             SchedulerMessage::Polled(poll) => self.polled(poll),
+            SchedulerMessage::GivenUp { attempts, count, more } => self.given_up(attempts, count, more),
             SchedulerMessage::Reported(report) => self.reported(report),
         }
     }

@@ -1,12 +1,12 @@
 //! Queries the table: refills for one lane, and polls for all endpoints.
 
-use crate::domain::{EndpointId, Timestamp};
+use crate::domain::{AttemptId, EndpointId, Timestamp};
 use crate::store::{Due, Line, StoreError};
 
 use super::{POLL_EVERY_MS, Polling, Scheduler};
 use crate::delivery::scheduling::lane::{Hint, Lane, Responsiveness};
 use crate::delivery::scheduling::messages::{SchedulerMessage, send};
-use crate::delivery::scheduling::poll::{Poll, poll};
+use crate::delivery::scheduling::poll::{Poll, STEP, poll};
 
 /// Single shots read by one poll.
 const SINGLES_AT_ONCE: usize = 256;
@@ -87,12 +87,12 @@ impl Scheduler {
         let (store, now) = (self.deps.store.clone(), self.deps.clock.now());
         let (messages, abort) = (self.deps.messages.clone(), self.deps.abort.clone());
         let held = self.deps.ownership.held();
-        let hold_at_most_ms = self.deps.courier.hold_at_most_ms();
+        let held_since = self.held_since(now);
         // Claimed ones are still pending in the table and come first.
         let singles =
             if self.claims.has_room_for_singles() { SINGLES_AT_ONCE + self.claims.singles() } else { 0 };
         self.deps.tasks.spawn(async move {
-            let poll = poll(&*store, now, held, singles, hold_at_most_ms).await;
+            let poll = poll(&*store, now, held, singles, held_since).await;
             send(&messages, &abort, SchedulerMessage::Polled(poll)).await;
         });
     }
@@ -111,6 +111,7 @@ impl Scheduler {
         self.drop_idle_lanes(now);
         self.reschedule_after_clock_change(now);
         self.take_hints(&poll.singles);
+        self.give_up(poll.overdue, now);
         // The poll may be older than a change of ownership.
         let held = poll
             .endpoints
@@ -135,6 +136,43 @@ impl Scheduler {
             self.start_poll();
         }
         self.deps.ready.send_replace(true);
+    }
+
+    /// What has been held since then or longer has been held for too long.
+    fn held_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let at_most_ms = self.deps.courier.hold_at_most_ms();
+        (at_most_ms > 0).then(|| now.plus_ms(-at_most_ms))
+    }
+
+    /// Exhausts attempts that have been held for too long, but those that are in flight or about to be. The others
+    /// are claimed meanwhile, so that they are not sent.
+    fn give_up(&mut self, mut overdue: Vec<AttemptId>, now: Timestamp) {
+        let is_full = overdue.len() >= STEP as usize;
+        overdue.retain(|id| self.claims.claim(*id, Line::Fresh));
+        let Some(since) = self.held_since(now).filter(|_| !overdue.is_empty()) else { return };
+        let store = self.deps.store.clone();
+        let (messages, abort) = (self.deps.messages.clone(), self.deps.abort.clone());
+        self.deps.tasks.spawn(async move {
+            let given_up = store.queue_give_up(overdue.clone(), since, now).await;
+            let count = given_up.unwrap_or_else(|error| {
+                tracing::warn!(%error, "deliveries that were held for too long could not be exhausted");
+                0
+            });
+            let more = is_full && count > 0;
+            send(&messages, &abort, SchedulerMessage::GivenUp { attempts: overdue, count, more }).await;
+        });
+    }
+
+    pub(super) fn given_up(&mut self, attempts: Vec<AttemptId>, count: u32, more: bool) {
+        for id in attempts {
+            self.claims.release(id);
+        }
+        if count > 0 {
+            self.deps.signals.result_committed();
+        }
+        if more {
+            self.start_poll();
+        }
     }
 
     /// Drops idle lanes, but keeps their responsiveness: otherwise a responsive endpoint would compete for

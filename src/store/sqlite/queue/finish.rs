@@ -126,18 +126,21 @@ fn end(tx: &mut Tx<'_>, row: &Stored, answer: &Transition, outcome: &Outcome) ->
     bulk_job_counts::attempt_changed(tx, row.job, row.current.status, answer.status)
 }
 
-/// Exhausts up to `limit` deliveries that have been held since `since` or longer. Nothing was sent for these
+/// Exhausts those of these attempts that have been held since `since` or longer. Nothing was sent for these
 /// rows, so they show the failure before them, and count nowhere as attempts.
 pub(crate) fn give_up(
     tx: &mut Tx<'_>,
+    attempts: &[AttemptId],
     since: Timestamp,
     now: Timestamp,
-    limit: u32,
 ) -> rusqlite::Result<u32> {
-    let overdue = trouble::overdue(tx, since, limit)?;
     let mut given_up = 0;
-    for id in overdue {
-        let Some(row) = attempts::get(tx, id)? else { continue };
+    for id in attempts {
+        // It may be held no longer, or its endpoint may be paused.
+        if !trouble::is_overdue(tx, *id, since)? {
+            continue;
+        }
+        let Some(row) = attempts::get(tx, *id)? else { continue };
         let Ok(answer) = transition::apply(row.current, Input::GiveUp) else { continue };
         let (failure, hold_since) = trouble::failure_of(tx, &row)?;
         let (kind, cause) = match &failure {

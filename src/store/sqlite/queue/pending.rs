@@ -392,14 +392,19 @@ impl QueueStore for SqliteStore {
         self.ask_patiently(finish).await
     }
 
-    async fn queue_give_up(&self, since: Timestamp, now: Timestamp, limit: u32) -> Result<u32> {
-        let is_idle = self.read("looking for what was held for too long", move |conn| {
-            Ok(trouble::overdue(conn, since, 1)?.is_empty())
-        });
-        if is_idle.await? {
-            return Ok(0);
-        }
-        self.write_patiently("giving up", move |tx| finish::give_up(tx, since, now, limit)).await
+    async fn queue_overdue(&self, since: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<AttemptId>> {
+        self.read("looking for what was held for too long", move |conn| {
+            let overdue = trouble::overdue(conn, since, limit)?.into_iter();
+            Ok(overdue
+                .filter(|(_, endpoint)| shards.contains_endpoint(*endpoint))
+                .map(|(id, _)| id)
+                .collect())
+        })
+        .await
+    }
+
+    async fn queue_give_up(&self, attempts: Vec<AttemptId>, since: Timestamp, now: Timestamp) -> Result<u32> {
+        self.write_patiently("giving up", move |tx| finish::give_up(tx, &attempts, since, now)).await
     }
 
     async fn queue_cancel(&self, limit: u32) -> Result<u32> {

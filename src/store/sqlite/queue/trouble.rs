@@ -6,7 +6,7 @@ use crate::domain::attempts::attempt::Outcome;
 use crate::domain::attempts::hold::{FailureRow, Hold, HoldReason, HoldState};
 use crate::domain::attempts::trouble::Trouble;
 use crate::domain::condition::{Condition, LastFailure};
-use crate::domain::{AttemptId, ErrorKind, Timestamp};
+use crate::domain::{AttemptId, EndpointId, ErrorKind, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows::{self, EndpointRow, JobRow};
 use crate::store::sqlite::queue::attempts;
@@ -183,19 +183,38 @@ pub(crate) fn send_now(
     }
 }
 
-/// Rows of endpoints on hold that have waited since `?1` or longer: held since then, or due since then and
-/// never sent, while the endpoint has been on hold for as long.
-pub(crate) const OVERDUE: &str = "SELECT t.id FROM endpoints p CROSS JOIN attempts t ON t.endpoint = p.id \
+/// Rows of active endpoints on hold that have waited since `?1` or longer: held since then, or due since then and
+/// never sent, while the endpoint has been on hold for as long. A pause has no limit, so those of paused endpoints
+/// wait on.
+pub(crate) const OVERDUE: &str = "SELECT t.id, p.uid FROM endpoints p CROSS JOIN attempts t ON t.endpoint = p.id \
          AND t.status = 'pending' AND t.held_since IS NOT NULL AND t.held_since <= ?1 \
-     WHERE p.hold_reason IS NOT NULL \
+     WHERE p.hold_reason IS NOT NULL AND p.status = 'active' AND p.deleted_at IS NULL \
      UNION ALL \
-     SELECT t.id FROM endpoints p CROSS JOIN attempts t ON t.endpoint = p.id AND t.bulk IN (0, 1) \
+     SELECT t.id, p.uid FROM endpoints p CROSS JOIN attempts t ON t.endpoint = p.id AND t.bulk IN (0, 1) \
          AND t.status = 'pending' AND t.schedule_used IS NOT NULL AND t.due_at <= ?1 \
-     WHERE p.hold_reason IS NOT NULL AND p.hold_since <= ?1 AND t.held_since IS NULL LIMIT ?2";
+     WHERE p.hold_reason IS NOT NULL AND p.status = 'active' AND p.deleted_at IS NULL \
+         AND p.hold_since <= ?1 AND t.held_since IS NULL LIMIT ?2";
 
-/// The ids of rows that have been held since then or longer.
-pub(crate) fn overdue(conn: &Connection, since: Timestamp, limit: u32) -> rusqlite::Result<Vec<AttemptId>> {
-    conn.prepare_cached(OVERDUE)?.query_map(params![since, limit], |row| row.get(0))?.collect()
+/// Rows that have been held since then or longer, with their endpoints.
+pub(crate) fn overdue(
+    conn: &Connection,
+    since: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<Vec<(AttemptId, EndpointId)>> {
+    conn.prepare_cached(OVERDUE)?
+        .query_map(params![since, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Whether one row is among those of [`OVERDUE`].
+pub(crate) const IS_OVERDUE: &str = "SELECT EXISTS (SELECT 1 FROM attempts t JOIN endpoints p ON p.id = t.endpoint \
+     WHERE t.id = ?2 AND t.status = 'pending' AND p.status = 'active' AND p.deleted_at IS NULL \
+         AND p.hold_reason IS NOT NULL AND CASE WHEN t.held_since IS NOT NULL THEN t.held_since <= ?1 \
+             ELSE t.schedule_used IS NOT NULL AND t.due_at <= ?1 AND p.hold_since <= ?1 END)";
+
+/// Whether a row is pending and has been held since then or longer.
+pub(crate) fn is_overdue(conn: &Connection, id: AttemptId, since: Timestamp) -> rusqlite::Result<bool> {
+    conn.prepare_cached(IS_OVERDUE)?.query_row(params![since, id], |row| row.get(0))
 }
 
 /// The failure that a row which was never sent is exhausted with: the one before it in its delivery, or the
