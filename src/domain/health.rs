@@ -7,14 +7,16 @@
 use crate::domain::values::words::words;
 
 mod advice;
+mod held;
+mod phrases;
 mod record;
 mod state;
 
 pub use advice::{RECENT_MS, State, Symptom, recommendations};
+pub use held::Held;
 pub use record::{Cause, RECENT_MAX, Record, SLOW_MS, Stand};
 pub use state::{
-    EndpointHealth, Facts, HealthState, HealthSummary, LastDay, is_failing, last_day_of, moment,
-    needs_last_day,
+    EndpointHealth, Facts, HealthState, HealthSummary, LastDay, is_failing, last_day_of, needs_last_day,
 };
 
 words! {

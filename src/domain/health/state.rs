@@ -1,10 +1,10 @@
 //! **The** rule of an endpoint's health: one state, since when, and a sentence with the cause. Every list,
 //! page, label and metric shows this and nothing else (section 3 of `contract/outages.md`).
 
+use super::held::Held;
+use super::phrases::{attempts, moment};
 use super::record::{Cause, Record};
 use super::{FAILING_FROM, percent};
-use crate::domain::attempts::attempt::ErrorKind;
-use crate::domain::attempts::hold::{Hold, HoldReason};
 use crate::domain::endpoint::EndpointStatus;
 use crate::domain::values::words::words;
 use crate::domain::{EndpointId, Timestamp};
@@ -76,7 +76,7 @@ pub struct Facts<'a> {
     /// When the status was set.
     pub status_since: Timestamp,
     pub created_at: Timestamp,
-    pub hold: Option<Hold>,
+    pub held: Option<Held>,
     pub record: &'a Record,
     pub last_day: LastDay,
     /// Pending deliveries.
@@ -146,7 +146,7 @@ impl Facts<'_> {
         match self.status {
             EndpointStatus::Disabled => HealthState::Disabled,
             EndpointStatus::Paused => HealthState::Paused,
-            EndpointStatus::Active if self.hold.is_some() => HealthState::OnHold,
+            EndpointStatus::Active if self.held.is_some() => HealthState::OnHold,
             EndpointStatus::Active if is_failing(self.record, now) => HealthState::Failing,
             EndpointStatus::Active if self.last_day.is_degraded() => HealthState::Degraded,
             EndpointStatus::Active if !is_within_day(self.record.last_event_at, now) => HealthState::Idle,
@@ -188,8 +188,8 @@ impl Facts<'_> {
 
     fn active(&self, now: Timestamp) -> (HealthState, Timestamp, String) {
         let record = self.record;
-        if let Some(hold) = self.hold {
-            return (HealthState::OnHold, hold.since, self.on_hold(hold, now));
+        if let Some(held) = &self.held {
+            return (HealthState::OnHold, held.hold.since, held.sentence(now));
         }
         if let Some(since) = failing_since(record, now) {
             return (HealthState::Failing, since, self.failing(now));
@@ -215,27 +215,6 @@ impl Facts<'_> {
             (None, None) => format!("Created on {}.", moment(self.created_at, now)),
         };
         (HealthState::Healthy, begun.max(self.status_since), message)
-    }
-
-    fn on_hold(&self, hold: Hold, now: Timestamp) -> String {
-        let (since, next) = (moment(hold.since, now), moment(hold.next_probe_at, now));
-        match hold.reason {
-            HoldReason::RateLimited => {
-                format!(
-                    "On hold since {since} because the receiver limits requests; the next attempt is on {next}."
-                )
-            }
-            HoldReason::Circuit => match self.record.cause.filter(|_| self.record.failures > 0) {
-                Some(cause) => {
-                    let (attempts, by) = (attempts(self.record.failures), cause.words());
-                    let last = if self.record.is_mixed { ", the last" } else { "" };
-                    format!(
-                        "On hold since {since}: {attempts} failed{last} with {by}; the next probe is on {next}."
-                    )
-                }
-                None => format!("On hold since {since}; the next probe is on {next}."),
-            },
-        }
     }
 
     fn failing(&self, now: Timestamp) -> String {
@@ -278,44 +257,12 @@ impl Facts<'_> {
     }
 }
 
-impl Cause {
-    /// `HTTP 500`, `a timeout`
-    pub fn words(self) -> String {
-        let kind = match (self.kind, self.response_status) {
-            (ErrorKind::HttpStatus, Some(status)) => return format!("HTTP {status}"),
-            (ErrorKind::HttpStatus, None) => "an HTTP error",
-            (ErrorKind::Timeout, _) => "a timeout",
-            (ErrorKind::Connect, _) => "a connection error",
-            (ErrorKind::Dns, _) => "a DNS error",
-            (ErrorKind::Tls, _) => "a TLS error",
-            (ErrorKind::BlockedAddress, _) => "a blocked address",
-            (ErrorKind::Protocol, _) => "a protocol error",
-            (ErrorKind::Interrupted, _) => "an interruption",
-            (ErrorKind::Local, _) => "an error of this server",
-            (ErrorKind::Template, _) => "a template that cannot be rendered",
-            (ErrorKind::Response, _) => "an unexpected response",
-        };
-        kind.to_owned()
-    }
-}
-
-fn attempts(n: u32) -> String {
-    if n == 1 { "1 attempt".to_owned() } else { format!("{n} attempts") }
-}
-
-/// `29 Nov 09:21 UTC`, with the year unless it is that of `now`.
-pub fn moment(at: Timestamp, now: Timestamp) -> String {
-    let (at, now) = (at.to_datetime(), now.to_datetime());
-    let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-        [usize::from(u8::from(at.month())) - 1];
-    let year = if at.year() == now.year() { String::new() } else { format!(" {}", at.year()) };
-    format!("{} {month}{year} {:02}:{:02} UTC", at.day(), at.hour(), at.minute())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::AttemptId;
+    use crate::domain::attempts::attempt::ErrorKind;
+    use crate::domain::attempts::hold::{Hold, HoldReason};
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
@@ -350,7 +297,7 @@ mod tests {
             status_reason: None,
             status_since: ago(200),
             created_at: ago(200),
-            hold: None,
+            held: None,
             record,
             last_day: last_day_of(record, now()),
             waiting: 0,
@@ -470,21 +417,19 @@ mod tests {
         let paused = Facts { status: EndpointStatus::Paused, waiting: 3, ..disabled };
         assert_eq!(seen(&paused).2, "Paused by a user since 29 Nov 10:00 UTC: 3 deliveries are pending.");
         let hold = |reason| Hold { reason, since: ago(1), next_probe_at: now(), step: 2 };
-        let held = |reason| Facts { hold: Some(hold(reason)), ..facts(&bad) };
+        let held = |reason| {
+            let held = Held { hold: hold(reason), failures: 3, cause: Some(http(500)) };
+            Facts { held: Some(held), ..facts(&bad) }
+        };
         let (state, since, message) = seen(&held(HoldReason::Circuit));
         assert_eq!((state, since), (HealthState::OnHold, ago(1)));
         assert_eq!(
             message,
-            "On hold since 29 Nov 11:00 UTC: 3 attempts failed with HTTP 500; the next probe is on 29 Nov \
-             12:00 UTC."
+            "On hold since 29 Nov 11:00 UTC: 3 attempts failed, the last with HTTP 500; the next probe is on 29 \
+             Nov 12:00 UTC."
         );
         let message = seen(&held(HoldReason::RateLimited)).2;
         assert!(message.contains("because the receiver limits requests"), "{message}");
-        assert_eq!(seen(&Facts { hold: paused.hold, ..paused }).0, HealthState::Paused);
-    }
-
-    #[test]
-    fn a_moment_of_another_year_names_it() {
-        assert_eq!(moment(at("2025-01-05T03:04:59Z"), now()), "5 Jan 2025 03:04 UTC");
+        assert_eq!(seen(&Facts { held: held(HoldReason::Circuit).held, ..paused }).0, HealthState::Paused);
     }
 }

@@ -242,7 +242,11 @@ impl Endpoints {
     ) -> Result<HashMap<EndpointId, Standing>> {
         let now = self.clock.now();
         let conditions = self.store.endpoint_conditions(caller.app_id, ids).await?;
-        let standing = |condition: Condition| Standing { hold: condition.hold_at(now), condition };
+        let standing = |condition: Condition| {
+            let held = condition.held_at(now);
+            let message = held.map(|held| held.sentence(now)).unwrap_or_default();
+            Standing { hold: held.map(|held| held.hold), message, waiting: condition.waiting }
+        };
         Ok(conditions.into_iter().map(|(id, condition)| (id, standing(condition))).collect())
     }
 
@@ -461,9 +465,12 @@ pub struct ChangedEndpoint {
 /// How an endpoint stands at the moment of the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    pub condition: Condition,
     /// Its hold, as it is at that moment.
     pub hold: Option<Hold>,
+    /// Why it is on hold, in one sentence; empty when it is not.
+    pub message: String,
+    /// Pending deliveries.
+    pub waiting: u64,
 }
 
 /// Events that a disabled endpoint was not sent.

@@ -44,14 +44,15 @@ async fn five_failures_hold_an_endpoint_until_a_probe_succeeds_and_no_retry_is_u
     assert_eq!((&held["reason"], &held["waiting"]), (&json!("circuit"), &json!(1)));
     assert_eq!(held["since"], "2026-03-01T12:00:20.000Z");
     assert_eq!(held["next_probe_at"], "2026-03-01T12:00:50.000Z");
-    assert_eq!(
-        held["message"],
-        "On hold since 1 Mar 12:00 UTC: attempts failed (HTTP 503). The next probe is sent at 1 Mar 12:00 UTC."
-    );
+    let message = "On hold since 1 Mar 12:00 UTC: 5 attempts failed, the last with HTTP 503; the next probe is on 1 Mar \
+                   12:00 UTC.";
+    assert_eq!(held["message"], message);
+    assert_eq!(app.webhook_attributes(&hook.id).await["health"]["message"], message);
     let told = watcher.next().await;
     assert_eq!(told.header("x-webhook-event"), Some("webhook_endpoint.failing"));
     let told = told.json();
     assert_eq!((&told["data"]["webhook_id"], &told["data"]["state"]), (&json!(hook.id), &json!("on_hold")));
+    assert_eq!(told["data"]["message"], message);
     assert_eq!(
         (&told["data"]["error_kind"], &told["data"]["response_status"]),
         (&json!("http_status"), &json!(503))
@@ -272,7 +273,6 @@ async fn what_is_held_for_too_long_is_exhausted_with_its_last_error() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_pause_has_no_limit_even_if_it_began_on_hold() {
     let app = TestApp::with(|config| config.delivery.hold_at_most = Span::from_secs(3_600)).await;
     let (receiver, other) = (Receiver::start().await, Receiver::start().await);
@@ -295,6 +295,7 @@ async fn a_pause_has_no_limit_even_if_it_began_on_hold() {
     app.rows_when(|rows| rows.iter().filter(|row| row["status"] == "delivered").count() == 2).await;
 }
 
+#[tokio::test]
 async fn another_url_or_a_person_ends_a_hold() {
     let app = TestApp::start().await;
     let (receiver, better) = (Receiver::start().await, Receiver::start().await);

@@ -35,6 +35,29 @@ async fn a_name_that_resolves_to_a_private_address_is_blocked_and_nothing_is_sen
 }
 
 #[tokio::test]
+async fn a_system_event_does_not_name_the_private_address() {
+    let watcher = Receiver::start().await;
+    let lookup = |host: &str| -> std::io::Result<Vec<IpAddr>> {
+        Ok(vec![if host == "inside.example" { [10, 1, 2, 3].into() } else { [127, 0, 0, 1].into() }])
+    };
+    let app = TestApp::with_lookup(|config| crate::support::app::disable_after(config, 4), lookup).await;
+    app.webhook(&watcher.url_as("watcher.example", "/"), json!({ "events": ["webhook_endpoint.*"] })).await;
+    app.webhook("http://inside.example/", json!({ "events": ["a.*"], "retry_schedule": [] })).await;
+    for n in 0..2 {
+        app.post_event("a.b", json!(n)).await;
+        app.rows_when(|rows| rows.iter().filter(|row| row["status"] == "exhausted").count() == n + 1).await;
+    }
+    let told = watcher.next().await.json();
+    assert_eq!(
+        (&told["type"], &told["data"]["error_kind"]),
+        (&json!("webhook_endpoint.failing"), &json!("blocked_address"))
+    );
+    let message = told["data"]["message"].as_str().unwrap();
+    assert!(message.ends_with(", the last one with a blocked address."), "{message}");
+    assert!(!told.to_string().contains("10.1.2.3"), "{told}");
+}
+
+#[tokio::test]
 async fn a_name_is_checked_again_before_every_attempt() {
     let receiver = Receiver::start().await;
     let asked = std::sync::atomic::AtomicUsize::new(0);

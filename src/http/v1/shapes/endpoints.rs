@@ -165,13 +165,13 @@ impl SendNowResource {
 
 impl HoldAttributes {
     fn of(standing: &Standing) -> Option<HoldAttributes> {
-        let (hold, condition) = (standing.hold.as_ref()?, &standing.condition);
+        let hold = standing.hold.as_ref()?;
         Some(HoldAttributes {
             reason: hold.reason.to_string(),
             since: time(hold.since),
             next_probe_at: time(hold.next_probe_at),
-            waiting: condition.waiting,
-            message: condition.hold_message(hold),
+            waiting: standing.waiting,
+            message: standing.message.clone(),
         })
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::domain::attempts::hold::{Hold, HoldState};
 use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField, SortValue};
-use crate::domain::health::{self, Facts, HealthState, HealthSummary, LastDay, Record};
+use crate::domain::health::{self, Cause, Facts, HealthState, HealthSummary, Held, LastDay, Record};
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, Endpoint, EndpointId, Timestamp};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
@@ -25,7 +25,8 @@ macro_rules! facts {
     ($rest:literal) => {
         concat!(
             "SELECT e.id, e.uid, e.name, e.url, e.status, e.status_reason, e.status_since, e.created_at, \
-             coalesce(t.pending, 0), coalesce(t.record, ''), e.hold_reason, e.hold_since, e.hold_probe_at FROM endpoints e \
+             coalesce(t.pending, 0), coalesce(t.record, ''), e.hold_reason, e.hold_since, e.hold_probe_at, e.consecutive_failures, \
+             e.failure_kind, e.failure_status FROM endpoints e \
              LEFT JOIN totals t ON t.endpoint = e.id ",
             $rest
         )
@@ -45,7 +46,7 @@ struct Read {
     brief: EndpointBrief,
     status_since: Timestamp,
     created_at: Timestamp,
-    hold: Option<Hold>,
+    held: Option<Held>,
     record: Record,
     waiting: u64,
 }
@@ -57,7 +58,7 @@ impl Read {
             status_reason: self.brief.status_reason.as_deref(),
             status_since: self.status_since,
             created_at: self.created_at,
-            hold: self.hold,
+            held: self.held,
             record: &self.record,
             last_day,
             waiting: self.waiting,
@@ -109,17 +110,23 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Read> {
         },
         status_since: row.get(6)?,
         created_at: row.get(7)?,
-        hold: hold(row)?.hold_at(now),
+        held: held(row, now)?,
         record: records::read(row.get_ref(9)?.as_str()?)?.kept(),
         waiting: rows::count(row, 8)?,
     })
 }
 
-/// The hold in a row of [`facts!`].
-fn hold(row: &Row<'_>) -> rusqlite::Result<HoldState> {
-    let Some(reason) = row.get(10)? else { return Ok(HoldState::default()) };
+/// The hold in a row of [`facts!`], as it is now.
+fn held(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Option<Held>> {
+    let Some(reason) = row.get(10)? else { return Ok(None) };
     let hold = Hold { reason, since: row.get(11)?, next_probe_at: row.get(12)?, step: 0 };
-    Ok(HoldState { hold: Some(hold), ..HoldState::default() })
+    let state = HoldState { hold: Some(hold), ..HoldState::default() };
+    let Some(hold) = state.hold_at(now) else { return Ok(None) };
+    let cause = match row.get(14)? {
+        Some(kind) => Some(Cause { kind, response_status: row.get(15)? }),
+        None => None,
+    };
+    Ok(Some(Held { hold, failures: row.get(13)?, cause }))
 }
 
 fn last_day(

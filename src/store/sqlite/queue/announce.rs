@@ -35,8 +35,8 @@ pub(crate) fn tell(
         }
         News::Failing => {
             let since = condition.trouble.failed_since.unwrap_or(now);
-            match condition.hold_at(now) {
-                Some(hold) => (ENDPOINT_FAILING, "on_hold", hold.since, condition.hold_message(&hold)),
+            match condition.held_at(now) {
+                Some(held) => (ENDPOINT_FAILING, "on_hold", held.hold.since, held.sentence(now)),
                 None => (ENDPOINT_FAILING, "failing", since, failing(&condition, since)),
             }
         }
@@ -54,8 +54,8 @@ pub(crate) fn tell(
 }
 
 fn failing(condition: &Condition, since: Timestamp) -> String {
-    let cause =
-        condition.last_failure.as_ref().map(|failure| format!(", the last one with {}", failure.cause()));
+    let failure = condition.last_failure.as_ref();
+    let cause = failure.map(|failure| format!(", the last one with {}", failure.cause().words()));
     format!(
         "{} attempts in a row have failed since {}{}.",
         condition.trouble.failures,
