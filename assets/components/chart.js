@@ -145,7 +145,7 @@ function options(uPlot, { width, height, step, series, stacked, counts, axis: wo
       {},
       ...shown.map((s) =>
         stacked
-          ? { fill: color(`${s.tone}-fill`), width: 0, paths: bars, points: { show: false } }
+          ? { fill: color(`${s.tone}-fill`) || color(s.tone), width: 0, paths: bars, points: { show: false } }
           : {
               stroke: color(s.tone === "line" ? "text" : s.tone),
               width: 1.5,

@@ -4,6 +4,7 @@ use postrider::domain::Role;
 use serde_json::json;
 
 use crate::stage::Stage;
+use crate::support::receiver::Reply;
 
 #[tokio::test]
 async fn the_backlog_is_counted_back_from_what_is_pending_now() {
@@ -14,6 +15,26 @@ async fn the_backlog_is_counted_back_from_what_is_pending_now() {
         import(document.querySelector('script[src$=\"main.js\"]').src.replace('main.js', 'pages/overview/charts.js'))
           .then((m) => done(m.backlog([step(5, 2, 0), step(4, 0, 1), step(0, 3, 0)], 3)))";
     assert_eq!(page.js_later(counted, vec![]).await, json!([3, 6, 3]));
+    page.close().await;
+}
+
+#[tokio::test]
+async fn attempts_are_charted_by_the_status_of_their_response() {
+    let stage = Stage::set().await;
+    stage.webhook("Shop", "/shop").await;
+    stage.ended_event("order.paid", json!({ "order": 0 })).await;
+    stage.receiver.reply(Reply::status(404));
+    stage.app.post_event("order.paid", json!({ "order": 1 })).await;
+    stage.app.row_when(|row| row["response_status"] == 404).await;
+    let page = stage.signed_in(Role::Viewer, "").await;
+    let shown = "(() => {
+        const chart = all('figure.chart').find((e) => e.getAttribute('aria-label') === 'Attempts per hour by response status');
+        const heads = [...chart?.querySelectorAll('thead th') ?? []].map((e) => e.textContent.trim());
+        const last = [...chart?.querySelectorAll('tbody tr:last-child td') ?? []].map((e) => e.textContent.trim());
+        return JSON.stringify([heads, last]) === JSON.stringify(args);
+    })()";
+    let wanted = json!([["From", "2xx", "4xx", "5xx"], ["1", "1", "0"]]);
+    page.until_with("the attempts of the hour by status", shown, wanted).await;
     page.close().await;
 }
 

@@ -53,6 +53,10 @@ async fn statistics_count_deliveries_and_attempts_and_no_tests() {
         );
         assert_eq!((&series[24]["delivered"], &series[24]["failed_attempts"]), (&json!(1), &json!(2)));
         assert_eq!((&series[23]["deliveries"], &series[24]["deliveries"]), (&json!(0), &json!(2)));
+        assert_eq!(
+            (&series[24]["statuses"], &series[23]["statuses"]),
+            (&json!([{ "status": "2xx", "count": 1 }, { "status": "5xx", "count": 2 }]), &json!([]))
+        );
         assert!(series[24]["response_time_ms"]["p95"].is_u64());
     }
     let minutes = app.get(&format!("{one}?since=2026-03-01T12:00:00Z&step=1m")).await.attributes();
@@ -60,6 +64,7 @@ async fn statistics_count_deliveries_and_attempts_and_no_tests() {
     let failed: Vec<_> = series.iter().map(|point| point["failed_attempts"].as_u64().unwrap()).collect();
     // The clock stands at 12:02:00.000, which is not before `until`.
     assert_eq!(failed, [1, 0]);
+    assert_eq!(series[0]["statuses"], serde_json::Value::Null);
     let later =
         app.get(&format!("{one}?since=2026-03-01T12:00:00Z&until=2026-03-01T12:03:00Z&step=1m")).await;
     assert_eq!(later.attributes()["totals"]["exhausted"], 1);

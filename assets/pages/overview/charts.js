@@ -1,4 +1,4 @@
-// The charts of the overview: outcomes, what was pending, response times, and how attempts ended.
+// The charts of the overview: outcomes, what was pending, response times, and attempts by response status.
 import { html } from "../../ui.js";
 import { duration, number } from "../../format.js";
 import { Chart } from "../../components/chart.js";
@@ -19,6 +19,22 @@ export function backlog(series, pending) {
     now += step.delivered + step.exhausted - step.deliveries;
   }
   return ends;
+}
+
+const STATUSES = [
+  ["2xx", "2xx", "ok"],
+  ["3xx", "3xx", "info"],
+  ["4xx", "4xx", "warn"],
+  ["5xx", "5xx", "bad"],
+  ["none", "No response", "off"],
+  ["other", "Other", "muted"],
+];
+/** Attempts by the class of their response’s status: the two classes that everybody looks for, and those that occur. */
+export function byStatus(series) {
+  const count = (step, status) => step.statuses?.find((one) => one.status === status)?.count ?? 0;
+  return STATUSES.map(([status, name, tone]) => ({ name, tone, values: series.map((step) => count(step, status)) })).filter(
+    ({ name, values }) => name === "2xx" || name === "5xx" || values.some((n) => n > 0),
+  );
 }
 
 /** `step` in milliseconds; `pending` is how many deliveries are pending now. */
@@ -46,14 +62,7 @@ export function Charts({ stats, step, pending }) {
         say: number,
         series: [{ name: "Pending", tone: "info", values: backlog(series, pending) }],
       }),
-    chart(`Attempts per ${unit} by result`, {
-      stacked: true,
-      say: number,
-      series: [
-        { name: "Succeeded", tone: "ok", values: of((s) => s.delivered) },
-        { name: "Failed", tone: "bad", values: of((s) => s.failed_attempts) },
-      ],
-    }),
+    chart(`Attempts per ${unit} by response status`, { stacked: true, say: number, series: byStatus(series) }),
     chart(`Response time per ${unit}`, {
       say: duration,
       axis: (ms) => (ms >= 1000 ? `${ms / 1000} s` : `${ms} ms`),

@@ -4,6 +4,7 @@
 //! * [`transition`]: **the** function that says how an attempt changes; every other layer asks it.
 //! * [`hold`]: when an endpoint waits and is probed; [`trouble`]: all that is remembered of its failures.
 //! * [`retry`]: when the next attempt is due; [`retry_after`] reads the receiver's `Retry-After`.
+//! * [`status_class`]: classes of response statuses, for statistics.
 //! * [`bulk_job`]: retry, recovery and replay of many deliveries.
 
 pub mod attempt;
@@ -12,5 +13,6 @@ pub mod delivery;
 pub mod hold;
 pub mod retry;
 pub mod retry_after;
+pub mod status_class;
 pub mod transition;
 pub mod trouble;

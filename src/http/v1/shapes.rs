@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::domain::attempts::attempt::{
     Attempt, AttemptDetail, AttemptSummary, ErrorKind, Request, Response, Timings,
 };
-use crate::domain::event::Event;
-use crate::domain::event::EventDetail;
+use crate::domain::attempts::status_class::StatusClass;
+use crate::domain::event::{Event, EventDetail};
 use crate::domain::{Headers, Timestamp};
 use crate::http::request::body::{BodyShape, Limit};
 use crate::http::request::paging::{Links, ListMeta};
@@ -427,4 +427,21 @@ impl BodyShape for BatchBody {
 #[derive(Object, Serialize)]
 pub struct BatchResult {
     pub data: Vec<EventResource>,
+}
+
+/// Attempts whose responses have a status of one class.
+#[derive(Object)]
+#[oai(rename = "WebhookStatsStatus")]
+pub struct StatusCountObject {
+    /// `2xx`, `3xx`, `4xx`, `5xx`, `none` (no response arrived) or `other` (another status, or an attempt from before
+    /// statuses were counted).
+    status: String,
+    count: u64,
+}
+
+impl StatusCountObject {
+    /// So many attempts of a class.
+    pub fn of((class, count): &(StatusClass, u64)) -> StatusCountObject {
+        StatusCountObject { status: class.to_string(), count: *count }
+    }
 }

@@ -20,7 +20,7 @@ use crate::service::log::statistics::{
 
 use super::Tag;
 use super::endpoints::endpoint_id;
-use super::shapes::{List, One, one};
+use super::shapes::{List, One, StatusCountObject, one};
 
 /// Parameters of statistics.
 pub(super) fn stats_params() -> Vec<Param> {
@@ -110,6 +110,8 @@ struct StepObject {
     delivered: u64,
     exhausted: u64,
     failed_attempts: u64,
+    /// Attempts sent in this step by the status of their response; null in steps that are no whole hours.
+    statuses: Option<Vec<StatusCountObject>>,
     response_time_ms: StatsTimesObject,
 }
 
@@ -154,6 +156,10 @@ impl StepObject {
             delivered: step.delivered,
             exhausted: step.exhausted,
             failed_attempts: step.failed_attempts,
+            statuses: step
+                .statuses
+                .as_ref()
+                .map(|statuses| statuses.iter().map(StatusCountObject::of).collect()),
             response_time_ms: StatsTimesObject::of(&step.times),
         }
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::attempts::delivery::RecentDelivery;
+use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::health::{
     self, ActivityLabel, HealthSummary, ResponseLabel, State, SuccessLabel, Symptom,
 };
@@ -75,6 +76,8 @@ pub struct StepStats {
     pub delivered: u64,
     pub exhausted: u64,
     pub failed_attempts: u64,
+    /// Attempts by the class of their response's status; `None` in steps that are no whole hours.
+    pub statuses: Option<Vec<(StatusClass, u64)>>,
     pub times: PointTimes,
 }
 
@@ -359,6 +362,7 @@ impl Cut {
                     delivered: point.delivered,
                     exhausted: point.exhausted,
                     failed_attempts: point.failed_attempts,
+                    statuses: (self.step_ms % HOUR_MS == 0).then(|| point.statuses()),
                     times: PointTimes::of(std::slice::from_ref(point)),
                 }
             })
@@ -434,6 +438,7 @@ mod tests {
         let whole = cut(Some("2026-03-01T10:00:00Z"), Some("2026-03-01T11:00:00Z"), Some("15m")).unwrap();
         assert_eq!((whole.since, whole.until), (at("2026-03-01T10:00:00Z"), at("2026-03-01T11:00:00Z")));
         assert_eq!(whole.series(&[]).len(), 4);
+        assert_eq!((&whole.series(&[])[0].statuses, &day.series(&[])[0].statuses), (&None, &Some(vec![])));
         let days = cut(Some("2026-01-01T05:00:00Z"), None, None).unwrap();
         assert_eq!((days.step.to_string(), days.since), ("1d".to_owned(), at("2026-01-01T00:00:00Z")));
     }

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 
+use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::health::HealthSummary;
 use crate::domain::values::histogram::Bucket;
 use crate::domain::{AppId, EndpointId, ErrorKind, Timestamp};
@@ -34,6 +35,28 @@ pub struct Point {
     pub response_ms_sum: u64,
     /// Of the same attempts, ascending; empty where it was not asked for.
     pub histogram: Vec<(Bucket, u64)>,
+    /// Failed attempts by the class of their response's status, only in steps of whole hours. Those from before
+    /// classes were counted are in none.
+    pub failed_statuses: Vec<(StatusClass, u64)>,
+}
+
+impl Point {
+    /// Attempts by the class of their response's status, without empty classes. A delivered one had a 2xx; of failed
+    /// ones from before classes were counted it is not known.
+    pub fn statuses(&self) -> Vec<(StatusClass, u64)> {
+        let known: u64 = self.failed_statuses.iter().map(|(_, count)| count).sum();
+        let count = |class: StatusClass| {
+            let of_class = self.failed_statuses.iter().filter(|(of, _)| *of == class);
+            let more = match class {
+                StatusClass::Success => self.delivered,
+                StatusClass::Other => self.failed_attempts.saturating_sub(known),
+                _ => 0,
+            };
+            of_class.map(|(_, count)| count).sum::<u64>() + more
+        };
+        let all = StatusClass::ALL.iter().map(|class| (*class, count(*class)));
+        all.filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 /// Deliveries as they stand now, over all time.
@@ -138,4 +161,20 @@ pub trait StatsStore: Send + Sync {
     ) -> Result<Option<HealthFigures>>;
     /// Whether storage answers; for `/readyz`.
     async fn ping(&self) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_counted_by_status_and_unknown_ones_are_other() {
+        let failed_statuses =
+            vec![(StatusClass::Success, 1), (StatusClass::ServerError, 3), (StatusClass::None, 2)];
+        let point = Point { delivered: 5, failed_attempts: 9, failed_statuses, ..Point::default() };
+        let words: Vec<_> =
+            point.statuses().into_iter().map(|(class, count)| (class.as_str(), count)).collect();
+        assert_eq!(words, [("2xx", 6), ("5xx", 3), ("none", 2), ("other", 3)]);
+        assert_eq!(Point::default().statuses(), []);
+    }
 }

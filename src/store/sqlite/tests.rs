@@ -165,6 +165,11 @@ async fn statistics_and_retention_walk_no_log() {
             for sql in [health::ONE, health::OF_APP] {
                 assert_quick(conn, sql, "SEARCH t USING INTEGER PRIMARY KEY");
             }
+            for sql in statistics::STATUSES {
+                let plan = plan(conn, sql);
+                let search = "SEARCH r USING PRIMARY KEY (endpoint=? AND hour>";
+                assert!(plan.contains(search) && !plan.contains("SCAN"), "{sql}\n{plan}");
+            }
             assert_quick(conn, statistics::TOTALS[0], "SEARCH t USING INTEGER PRIMARY KEY");
             assert_quick(conn, statistics::TOTALS[1], "SEARCH t USING INTEGER PRIMARY KEY");
             for (sums, times) in [statistics::BY_MINUTE, statistics::BY_HOUR].concat() {

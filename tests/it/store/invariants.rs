@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use postrider::domain::attempts::status_class::StatusClass;
 use postrider::domain::values::histogram::{Bucket, bucket_of};
 use proptest::prelude::*;
 
@@ -257,6 +258,7 @@ fn counted(log: &[Attempt], endpoint: EndpointId, step_ms: i64) -> Vec<Point> {
     let start = |at: Timestamp| at.as_millis() - at.as_millis().rem_euclid(step_ms);
     let mut expected: BTreeMap<i64, Point> = BTreeMap::new();
     let mut times: BTreeMap<i64, BTreeMap<Bucket, u64>> = BTreeMap::new();
+    let mut statuses: BTreeMap<i64, BTreeMap<StatusClass, u64>> = BTreeMap::new();
     for rows in deliveries(log).values() {
         let (first, last) = (rows[0], rows[rows.len() - 1]);
         if first.endpoint_id != endpoint || first.trigger == Trigger::Test {
@@ -270,7 +272,11 @@ fn counted(log: &[Attempt], endpoint: EndpointId, step_ms: i64) -> Vec<Point> {
             let sent = expected.entry(at).or_default();
             sent.delivered += u64::from(row.status == AttemptStatus::Delivered);
             sent.exhausted += u64::from(row.status == AttemptStatus::Exhausted);
-            sent.failed_attempts += u64::from(did_fail(row));
+            if did_fail(row) {
+                sent.failed_attempts += 1;
+                let class = StatusClass::of(row.response_status);
+                *statuses.entry(at).or_default().entry(class).or_default() += 1;
+            }
             if let Some(ms) = row.response_time_ms {
                 sent.response_count += 1;
                 sent.response_ms_sum += u64::from(ms);
@@ -280,6 +286,9 @@ fn counted(log: &[Attempt], endpoint: EndpointId, step_ms: i64) -> Vec<Point> {
     }
     for (at, counts) in times {
         expected.entry(at).or_default().histogram = counts.into_iter().collect();
+    }
+    for (at, counts) in statuses.into_iter().filter(|_| step_ms % 3_600_000 == 0) {
+        expected.entry(at).or_default().failed_statuses = counts.into_iter().collect();
     }
     let points = expected.into_iter().map(|(start_ms, point)| Point { start_ms, ..point });
     points.filter(something).collect()

@@ -1,6 +1,7 @@
 //! Statistics. That they equal the log at all times is tested in `invariants`.
 
 use super::*;
+use postrider::domain::attempts::status_class::StatusClass;
 use postrider::domain::values::histogram::bucket_of;
 
 const MINUTE: i64 = 60_000;
@@ -42,6 +43,8 @@ async fn steps_count_what_was_sent_in_them_by_endpoint() {
     };
     for step in [HOUR, 30 * MINUTE, MINUTE] {
         let found = points(&world, Some(one), -HOUR, 2 * HOUR, step).await;
+        let failed_statuses = if step == HOUR { vec![(StatusClass::ServerError, 1)] } else { vec![] };
+        let first = Point { failed_statuses, ..first.clone() };
         assert_eq!((found.len(), &found[0]), (2, &first), "step {step}");
     }
     assert_eq!(points(&world, Some(two), -HOUR, 2 * HOUR, HOUR).await.len(), 1);

@@ -42,6 +42,7 @@ fn stats() -> Value {
                     "delivered": 0,
                     "exhausted": 1,
                     "failed_attempts": 4,
+                    "statuses": [{ "status": "5xx", "count": 3 }, { "status": "none", "count": 1 }],
                     "response_time_ms": { "average": null, "p50": null, "p95": null, "p99": null },
                 },
                 {
@@ -50,6 +51,7 @@ fn stats() -> Value {
                     "delivered": 120,
                     "exhausted": 0,
                     "failed_attempts": 1,
+                    "statuses": [{ "status": "2xx", "count": 120 }, { "status": "4xx", "count": 1 }],
                     "response_time_ms": { "average": 151.4, "p50": 143, "p95": 272, "p99": 368 },
                 },
             ],

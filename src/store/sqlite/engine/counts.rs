@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Trigger};
+use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::health::Record;
 use crate::domain::values::histogram::{Bucket, bucket_of};
 use crate::domain::{AttemptId, ErrorKind, Timestamp};
@@ -75,6 +76,8 @@ struct Sent {
     delivered: i64,
     exhausted: i64,
     failed: i64,
+    /// Of a failed one: the class of its response's status.
+    class: Option<StatusClass>,
     ms: Option<u32>,
 }
 
@@ -177,6 +180,7 @@ impl Counts {
                 delivered: delivered.into(),
                 exhausted: exhausted.into(),
                 failed: failure.is_some().into(),
+                class: failure.map(|_| StatusClass::of(outcome.response.as_ref().map(|r| r.status))),
                 ms,
             };
             self.changes.push(Change::Sent { endpoint, at, counts });
@@ -206,7 +210,7 @@ impl Counts {
             self.changes.push(Change::Newest { endpoint, ms, by: -1 });
         }
         if let Some(at) = row.attempted_at {
-            let counts = Sent { delivered: 0, exhausted: -1, failed: 0, ms: None };
+            let counts = Sent { delivered: 0, exhausted: -1, failed: 0, class: None, ms: None };
             self.changes.push(Change::Sent { endpoint, at, counts });
         }
     }
@@ -269,6 +273,8 @@ struct Sums {
     /// By endpoint and minute; the hours are made of them.
     minutes: HashMap<(EndpointRow, i64), SlotSums>,
     minute_times: HashMap<(EndpointRow, i64, Bucket), i64>,
+    /// By endpoint, hour and class: failed attempts.
+    statuses: HashMap<(EndpointRow, i64, StatusClass), i64>,
 }
 
 impl Sums {
@@ -339,6 +345,10 @@ impl Sums {
         slot.delivered += counts.delivered;
         slot.exhausted += counts.exhausted;
         slot.failed_attempts += counts.failed;
+        if let Some(class) = counts.class {
+            *self.statuses.entry((endpoint, slot_of(at, HOUR_MS), class)).or_default() += counts.failed;
+        }
+        let slot = self.slot(endpoint, at);
         if let Some(ms) = counts.ms {
             slot.response_count += 1;
             slot.response_ms_sum += i64::from(ms);
@@ -386,6 +396,7 @@ impl Sums {
         slots::write(conn, slots::HOURS, &hours)?;
         slots::write_times(conn, slots::MINUTE_TIMES, &self.minute_times)?;
         slots::write_times(conn, slots::HOUR_TIMES, &hour_times)?;
+        slots::write_statuses(conn, &self.statuses)?;
         for ((endpoint, kind, status), (count, message, at)) in self.errors {
             conn.prepare_cached(
                 "INSERT INTO total_errors (endpoint, error_kind, response_status, count, last_message, \

@@ -35,6 +35,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0021_requests.sql")),
     M::up(include_str!("migrations/0022_alerts.sql")),
     M::up(include_str!("migrations/0023_presets.sql")),
+    M::up(include_str!("migrations/0024_statuses.sql")),
 ];
 pub(crate) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

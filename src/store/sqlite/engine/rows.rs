@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::alert::Form;
 use crate::domain::attempts::hold::HoldReason;
+use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::{
     ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
@@ -59,6 +60,7 @@ enum_columns!(
     Trigger,
     ErrorKind,
     HoldReason,
+    StatusClass,
     EndpointStatus,
     Origin,
     Role,

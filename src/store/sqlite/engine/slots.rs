@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
+use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::values::histogram::Bucket;
 use crate::store::sqlite::engine::rows::EndpointRow;
 
@@ -83,6 +84,24 @@ pub(crate) fn write_times(
     let mut statement = conn.prepare_cached(sql)?;
     for ((endpoint, slot, bucket), count) in times {
         statement.execute(params![endpoint, slot, bucket, count])?;
+    }
+    Ok(())
+}
+
+pub(crate) const STATUSES: &str = "INSERT INTO rollup_statuses (endpoint, hour, class, count) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (endpoint, hour, class) DO UPDATE SET count = count + excluded.count";
+
+/// Adds to the failed attempts by the class of their response's status.
+pub(crate) fn write_statuses(
+    conn: &Connection,
+    statuses: &HashMap<(EndpointRow, i64, StatusClass), i64>,
+) -> rusqlite::Result<()> {
+    if statuses.is_empty() {
+        return Ok(());
+    }
+    let mut statement = conn.prepare_cached(STATUSES)?;
+    for ((endpoint, hour, class), count) in statuses {
+        statement.execute(params![endpoint, hour, class, count])?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ pub(crate) fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
         response_count: rows::count(row, 6)?,
         response_ms_sum: rows::count(row, 7)?,
         histogram: vec![],
+        failed_statuses: vec![],
     })
 }
 

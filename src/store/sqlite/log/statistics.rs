@@ -69,6 +69,19 @@ pub(crate) const BY_HOUR: [(&str, &str); 2] = [
     (points!("rollups", "hour", "e.id"), times!("rollup_times", "hour", "e.id")),
 ];
 
+macro_rules! statuses {
+    ($whose:literal) => {
+        concat!(
+            "SELECT r.hour / ?4, r.class, sum(r.count) FROM endpoints e CROSS JOIN rollup_statuses r \
+             ON r.endpoint = e.id AND r.hour >= ?2 AND r.hour < ?3 WHERE ",
+            $whose,
+            " = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+    };
+}
+/// Failed attempts by the class of their response's status: `[of an app, of one endpoint]`.
+pub(crate) const STATUSES: [&str; 2] = [statuses!("e.app"), statuses!("e.id")];
+
 /// The row of the app, or of its endpoint, and which query asks for it.
 fn whose(
     conn: &Connection,
@@ -106,6 +119,15 @@ fn points(
     while let Some(row) = found.next()? {
         if let Some(point) = all.get_mut(&(row.get::<_, i64>(0)? * step_ms)) {
             point.histogram.push((row.get(1)?, rows::count(row, 2)?));
+        }
+    }
+    if unit == HOUR_MS {
+        let mut statement = conn.prepare_cached(STATUSES[which])?;
+        let mut found = statement.query(range)?;
+        while let Some(row) = found.next()? {
+            if let Some(point) = all.get_mut(&(row.get::<_, i64>(0)? * step_ms)) {
+                point.failed_statuses.push((row.get(1)?, rows::count(row, 2)?));
+            }
         }
     }
     Ok(all.into_values().collect())
