@@ -35,10 +35,11 @@ use tower_service::Service;
 
 use crate::domain::Span;
 
-use crate::delivery::sending::causes::find;
+use crate::delivery::sending::causes::{find, io_cause};
 use crate::delivery::sending::client::{
     HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT, POOL_IDLE, POOL_IDLE_PER_HOST, tls_config,
 };
+use crate::delivery::sending::dial::first_of;
 use crate::delivery::sending::guard::Guard;
 use crate::delivery::sending::opening::{Opening, noting};
 use crate::delivery::sending::route::Tracker;
@@ -102,7 +103,7 @@ impl Connections {
     /// All connections go through `guard`. `connect_timeout` covers name resolution, TCP and TLS. There is no
     /// other timeout here.
     pub(crate) fn new(guard: Guard, connect_timeout: &Span) -> Connections {
-        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard));
+        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_PROBE_EVERY));
@@ -110,7 +111,7 @@ impl Connections {
         tcp.set_keepalive_retries(Some(TCP_PROBES));
         #[cfg(target_os = "linux")]
         tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-        let https = HttpsConnector::from((TcpConnector(tcp), tls_config()));
+        let https = HttpsConnector::from((TcpConnector { tcp, guard }, tls_config()));
         let connector = Connector { https, limit: connect_timeout.as_duration() };
         let client = |idle| {
             Client::builder(TokioExecutor::new())
@@ -301,24 +302,53 @@ impl Service<Name> for GuardedResolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let guard = self.0.clone();
-        Box::pin(async move {
-            let (opening, began) = (Opening::current(), Instant::now());
-            let found = guard.resolve_checked(name.as_str()).await?;
-            opening.note(|opened| {
-                opened.dns = Some(began.elapsed());
-                // Those of the first one's family are tried first.
-                let is_first = |address: &&SocketAddr| address.is_ipv4() == found[0].is_ipv4();
-                opened.address =
-                    found.iter().rev().find(|address| !is_first(address)).or(found.last()).copied();
-            });
-            Ok(found.into_iter())
-        })
+        Box::pin(async move { Ok(guard.resolve_checked(name.as_str()).await?.into_iter()) })
     }
 }
 
 /// Opens TCP connections.
 #[derive(Clone)]
-struct TcpConnector(HttpConnector<GuardedResolver>);
+struct TcpConnector {
+    /// Connects to one address.
+    tcp: HttpConnector<GuardedResolver>,
+    guard: Guard,
+}
+
+impl TcpConnector {
+    async fn connect(self, to: Uri, opening: Arc<Opening>) -> Result<TokioIo<FairTcp>, BoxError> {
+        let host = to.host().unwrap_or_default().trim_matches(['[', ']']);
+        let mut addresses = match host.parse::<IpAddr>() {
+            Ok(literal) => vec![SocketAddr::new(literal, 0)],
+            Err(_) => {
+                let began = Instant::now();
+                let found = self.guard.resolve_checked(host).await?;
+                opening.note(|opened| opened.dns = Some(began.elapsed()));
+                found
+            }
+        };
+        addresses.iter_mut().for_each(|address| address.set_port(port_of(&to)));
+        let began = Instant::now();
+        let connecting = first_of(addresses, is_unreachable, |address| {
+            opening.note(|opened| opened.address = Some(address));
+            let mut tcp = self.tcp.clone();
+            async move {
+                let to: Uri = format!("http://{address}/").parse()?;
+                Ok::<_, BoxError>(tcp.call(to).await?.into_inner())
+            }
+        });
+        let connected = connecting.await.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))??;
+        opening.note(|opened| {
+            opened.address = connected.peer_addr().ok();
+            opened.connect = Some(began.elapsed());
+        });
+        Ok(TokioIo::new(FairTcp::new(connected)))
+    }
+}
+
+/// Whether this machine has no route to an address, which says nothing of the receiver.
+fn is_unreachable(error: &BoxError) -> bool {
+    io_cause(&**error).is_some_and(|io| io.kind() == io::ErrorKind::NetworkUnreachable)
+}
 
 impl Service<Uri> for TcpConnector {
     type Response = TokioIo<FairTcp>;
@@ -326,28 +356,11 @@ impl Service<Uri> for TcpConnector {
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(cx).map_err(Into::into)
+        self.tcp.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let (opening, port) = (Opening::current(), port_of(&to));
-        let literal = to.host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        let connecting = self.0.call(to);
-        Box::pin(async move {
-            let began = Instant::now();
-            opening.note(|opened| opened.address = literal.map(|ip| SocketAddr::new(ip, port)));
-            let connected = connecting.await;
-            opening.note(|opened| {
-                if let Some(address) = &mut opened.address {
-                    address.set_port(port);
-                }
-                if let Ok(tcp) = &connected {
-                    opened.address = tcp.inner().peer_addr().ok();
-                    opened.connect = Some(began.elapsed().saturating_sub(opened.dns.unwrap_or_default()));
-                }
-            });
-            Ok(TokioIo::new(FairTcp::new(connected?.into_inner())))
-        })
+        Box::pin(self.clone().connect(to, Opening::current()))
     }
 }
 
@@ -376,17 +389,10 @@ impl Service<Uri> for Connector {
     fn call(&mut self, to: Uri) -> Self::Future {
         let (opening, began) = (Opening::current(), Instant::now());
         let is_https = to.scheme_str() == Some("https");
-        let port = port_of(&to);
         let (connecting, limit) = (self.https.call(to), self.limit);
         Box::pin(async move {
-            let secured = match timeout(limit, connecting).await {
-                Ok(connected) => connected?,
-                Err(_) => {
-                    opening
-                        .note(|opened| opened.address.iter_mut().for_each(|address| address.set_port(port)));
-                    return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-                }
-            };
+            let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+            let secured = timeout(limit, connecting).await.map_err(timed_out)??;
             opening.note(|opened| {
                 let before = opened.dns.unwrap_or_default() + opened.connect.unwrap_or_default();
                 opened.tls = is_https.then(|| began.elapsed().saturating_sub(before));

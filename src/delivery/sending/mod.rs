@@ -2,8 +2,9 @@
 //!
 //! * [`sender`] makes it under one deadline. [`recipients`] holds an endpoint's settings prepared for
 //!   sending, [`destination`] is where it goes, [`headers`] writes the headers,
-//!   [`jwe`] encrypts the body, [`connections`] keeps connections.
-//!   [`stream`] is the byte stream of one connection. [`render`] makes requests of an endpoint's templates.
+//!   [`jwe`] encrypts the body, [`render`] makes requests of an endpoint's templates.
+//!   [`connections`] keeps connections, [`dial`] tries the addresses of a name, [`stream`] is the byte
+//!   stream of one connection.
 //! * [`guard`] checks every address, resolved by [`resolver`], before every attempt.
 //! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
 //!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
@@ -17,6 +18,7 @@ pub(crate) mod causes;
 pub mod client;
 pub(super) mod connections;
 pub mod destination;
+mod dial;
 pub mod echo;
 pub mod failure;
 pub mod guard;
