@@ -27,7 +27,7 @@ use crate::domain::values::nearest;
 
 use crate::http::problem::Problem;
 use crate::http::request::budget::Share;
-use crate::http::request::headers;
+use crate::http::request::{client, headers};
 use crate::http::state::State;
 
 /// How long a body may take to arrive.
@@ -99,7 +99,7 @@ impl<'a, T: BodyShape> ApiExtractor<'a> for Json<T> {
             Limit::Event => state.services.events.size_limit().saturating_add(ENVELOPE),
             Limit::Batch => BATCH_LIMIT,
         };
-        let mut share = state.bodies.share();
+        let mut share = state.bodies.share(client::address(request));
         let bytes = read(request, body, limit, &mut share).await?;
         if T::REQUIRED && bytes.is_empty() {
             return Err(Problem::bad_request("The body is missing; send a JSON object.").into());
@@ -332,14 +332,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_arrive_is_not_waited_for() {
         let started = tokio::time::Instant::now();
-        let problem =
-            read(&Request::default(), &mut slow("{"), 100, &mut Budget::of(100).share()).await.unwrap_err();
+        let problem = read(&Request::default(), &mut slow("{"), 100, &mut Budget::of(100).share(None))
+            .await
+            .unwrap_err();
         assert_eq!((problem.status, started.elapsed()), (StatusCode::BAD_REQUEST, ARRIVAL));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_too_large_is_refused_before_its_end() {
-        let problem = read(&Request::default(), &mut slow("0123456789"), 9, &mut Budget::of(100).share())
+        let problem = read(&Request::default(), &mut slow("0123456789"), 9, &mut Budget::of(100).share(None))
             .await
             .unwrap_err();
         assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -352,18 +353,19 @@ mod tests {
             RequestBody::new(poem::Body::from_bytes_stream(stream::iter(pieces)))
         };
         assert_eq!(
-            read(&Request::default(), &mut pieces(2), 10, &mut Budget::of(100).share()).await.unwrap(),
+            read(&Request::default(), &mut pieces(2), 10, &mut Budget::of(100).share(None)).await.unwrap(),
             "1234512345"
         );
-        let problem =
-            read(&Request::default(), &mut pieces(3), 14, &mut Budget::of(100).share()).await.unwrap_err();
+        let problem = read(&Request::default(), &mut pieces(3), 14, &mut Budget::of(100).share(None))
+            .await
+            .unwrap_err();
         assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
     async fn bodies_together_have_a_limit_and_give_back_what_they_took() {
         let budget = Budget::of(10);
-        let (mut one, mut other) = (budget.share(), budget.share());
+        let (mut one, mut other) = (budget.share(None), budget.share(None));
         let pieces = || {
             let pieces = [Ok::<_, std::io::Error>(Bytes::from_static(b"123456"))];
             RequestBody::new(poem::Body::from_bytes_stream(stream::iter(pieces)))

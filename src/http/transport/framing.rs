@@ -4,6 +4,8 @@
 
 use std::io;
 
+use super::http2_heads::Frames;
+
 /// Why a head is refused before it is read as a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -72,6 +74,8 @@ enum At {
     Trailers { line: usize, after_cr: bool },
     /// Nobody here knows; hyper does.
     Unknown,
+    /// HTTP/2.
+    Frames(Frames),
 }
 
 const NEW_HEAD: At = At::Head { seen: 0, line: 0, has_begun: false };
@@ -89,6 +93,11 @@ impl Framing {
         Framing { at: At::Unknown }
     }
 
+    /// Bytes of an HTTP/2 header block that has begun and not ended.
+    pub(super) fn unfinished_block(&self) -> usize {
+        if let At::Frames(frames) = &self.at { frames.unfinished() } else { 0 }
+    }
+
     /// Goes on over bytes, of which the beginning of an unfinished head may have been given before.
     ///
     /// # Errors
@@ -99,6 +108,10 @@ impl Framing {
             let rest = &bytes[done..];
             match &mut self.at {
                 At::Unknown => return Ok(Scan::Pass(bytes.len())),
+                At::Frames(frames) => {
+                    frames.follow(rest);
+                    return Ok(Scan::Pass(bytes.len()));
+                }
                 At::Head { seen, line, has_begun } => match scan_head(rest, seen, line, has_begun) {
                     Head::Unfinished => return Ok(Scan::Pass(done)),
                     Head::Refused(refusal) => return Ok(Scan::Refuse { good: done, refusal }),
@@ -212,7 +225,8 @@ fn scan_head(bytes: &[u8], seen: &mut usize, line: &mut usize, has_begun: &mut b
         }
         let is_empty = end == *line + 1;
         if !*has_begun && bytes[*line..].starts_with(b"PRI * HTTP/2") {
-            return Head::Whole { length: bytes.len(), next: At::Unknown };
+            // Its frames are counted from the beginning of the preface.
+            return Head::Whole { length: *line, next: At::Frames(Frames::default()) };
         }
         (*seen, *line) = (end + 1, end + 1);
         if !is_empty {

@@ -12,7 +12,8 @@
 //! A refused head is replaced by a request of its own kind ([`Refusal`]), which the connection's service
 //! turns into a response; nothing behind it is read as a request. To find the next head, bodies are
 //! followed by their length or their chunks. Where this is in doubt, and for HTTP/2, everything passes on
-//! as it is: hyper decides.
+//! as it is: hyper decides. Of HTTP/2, unfinished heads are counted ([`super::http2_heads`]), and beyond
+//! [`HEADS_LIMIT`] their connection ends.
 
 use std::io;
 use std::pin::Pin;
@@ -146,7 +147,7 @@ impl<S> Heads<S> {
             // Most requests come whole, in one piece: they stay where they are.
             let read = &buf.filled()[start..];
             match self.framing.scan(read)? {
-                Scan::Pass(n) if n == read.len() => return Ok(()),
+                Scan::Pass(n) if n == read.len() => return self.count_block(),
                 Scan::Pass(n) => {
                     self.held.extend_from_slice(&read[n..]);
                     buf.set_filled(start + n);
@@ -169,6 +170,17 @@ impl<S> Heads<S> {
                 Scan::Refuse { good, refusal } => self.refuse(good, refusal),
             }
         }
+        Ok(())
+    }
+
+    /// Counts what hyper holds of an unfinished head of HTTP/2. There is no response to it: the connection ends.
+    fn count_block(&mut self) -> io::Result<()> {
+        let (before, now) = (self.counted, self.framing.unfinished_block());
+        if now > before && !self.budget.take(now - before) {
+            return Err(io::Error::other("too many unfinished heads"));
+        }
+        self.budget.give_back(before.saturating_sub(now));
+        self.counted = now;
         Ok(())
     }
 
@@ -318,6 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heads<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::transport::http2_heads::tests::connection;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -353,6 +366,25 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(heads);
         assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn unfinished_heads_of_http2_are_counted_and_have_the_same_limit() {
+        let budget = Arc::new(HeadBudget(AtomicUsize::new(HEADS_LIMIT - 500)));
+        let read = async |frames: &[(u8, u8, usize)]| {
+            let (near, mut far) = tokio::io::duplex(4_096);
+            let mut heads = judged(near, &budget);
+            let bytes = connection(frames);
+            far.write_all(&bytes).await.unwrap();
+            let read = heads.read_exact(&mut vec![0; bytes.len()]).await.map(drop);
+            (read, budget.0.load(Ordering::Relaxed))
+        };
+        let (whole, counted) = read(&[(1, 4, 600), (1, 4, 600)]).await;
+        assert!(whole.is_ok() && counted == HEADS_LIMIT - 500, "{whole:?}, {counted}");
+        let (unfinished, counted) = read(&[(1, 0, 200), (9, 0, 300)]).await;
+        assert!(unfinished.is_ok() && counted == HEADS_LIMIT, "{unfinished:?}, {counted}");
+        assert!(read(&[(1, 0, 200), (9, 0, 301)]).await.0.is_err());
+        assert_eq!(budget.0.load(Ordering::Relaxed), HEADS_LIMIT - 500, "given back");
     }
 
     #[tokio::test]

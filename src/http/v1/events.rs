@@ -175,7 +175,13 @@ fn read_event(fields: &mut Fields<'_>, body: &Bytes) -> EventInput {
 }
 
 fn idempotency_header(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut all = request.headers().get_all("idempotency-key").iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Problem::bad_request(
+            "The header Idempotency-Key is there more than once. Send it once.",
+        ));
+    }
     let text = value.to_str().map_err(|_| {
         let error =
             FieldError::new("/idempotency_key", "in the header Idempotency-Key must be visible ASCII");

@@ -143,6 +143,12 @@ async fn a_repeated_idempotency_key_gives_the_first_answer_again() {
     assert_eq!(send(by_header).await.expect(202), first);
     let both = json_body(app.request(Method::POST, "/v1/events").header("idempotency-key", "k"), body);
     assert_eq!(send(both).await.expect(202), first);
+    let twice = app.request(Method::POST, "/v1/events").header("idempotency-key", "k");
+    let twice = json_body(twice.header("idempotency-key", "k"), body);
+    assert_eq!(send(twice).await.problems(400), [("bad_request".to_owned(), None)]);
+    let batch = app.request(Method::POST, "/v1/events/batch").header("idempotency-key", "k");
+    let batch = json_body(batch.header("idempotency-key", "l"), "{\"events\":[]}");
+    assert_eq!(send(batch).await.problems(400), [("bad_request".to_owned(), None)]);
     for other in [
         "{\"event_type\":\"a.c\",\"payload\":{\"n\": 1},\"idempotency_key\":\"k\"}",
         "{\"event_type\":\"a.b\",\"payload\":{\"n\":1},\"idempotency_key\":\"k\"}",
