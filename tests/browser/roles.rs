@@ -87,6 +87,12 @@ async fn an_admin_retries_and_creates_but_manages_no_users() {
         page.goto(closed).await;
         page.sees("You need another role").await;
     }
+    // The level of the server's log is shown, and only owners change it.
+    page.goto("about").await;
+    page.sees_in("main", "Level:").await;
+    let field = page.until("the page", "({ there: Boolean(labelled('Log level')) })").await;
+    assert!(field["there"] == false && !page.offers("Change").await);
+    assert_eq!(ask(&page, "PUT", "admin/api/log-level", json!({ "level": "off" })).await, 403);
     let user = json!({ "email": "eve@example.com", "role": "owner" });
     assert_eq!(ask(&page, "POST", "admin/api/users", user).await, 403);
     assert_eq!(ask(&page, "POST", "v1/retention/sweep", json!({})).await, 403);
@@ -108,6 +114,8 @@ async fn an_owner_is_offered_everything() {
         page.settled().await;
         assert!(page.js("return !document.body.innerText.includes('another role')", vec![]).await == true);
     }
+    page.goto("about").await;
+    page.until("the form of the log level", "Boolean(labelled('Log level'))").await;
     let user = json!({ "email": "grace@example.com", "role": "viewer" });
     assert_eq!(ask(&page, "POST", "admin/api/users", user).await, 201);
     page.close().await;

@@ -1,4 +1,4 @@
-// The level of the server’s log: shown to everybody, changed by admins, until the next restart.
+// The level of the server’s log: shown to everybody, changed by owners, until the next restart.
 import { html } from "../../ui.js";
 import { get, put } from "../../api.js";
 import { may } from "../../state.js";
@@ -15,7 +15,7 @@ export function LogLevel() {
   const view = load.data;
   if (!view)
     return html`<${Card} title="Server log">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Skeleton} lines=${2} />`}<//>`;
-  return html`<${Card} title="Server log">${may("admin") ? html`<${Change} key=${view.level} view=${view} onSaved=${load.reload} />` : html`<p>Level: <code>${view.level}</code></p>`}<//>`;
+  return html`<${Card} title="Server log">${may("owner") ? html`<${Change} key=${view.level} view=${view} onSaved=${load.reload} />` : html`<p>Level: <code>${view.level}</code></p>`}<//>`;
 }
 
 function Change({ view, onSaved }) {
