@@ -5,7 +5,9 @@
 //! * whatever is due is sent;
 //! * no attempt is finished twice, none is sent after it was finished, and none twice in one epoch of its shard
 //!   (between two crashes, if the shard does not move);
-//! * an endpoint's failure counter follows from its responses.
+//! * an endpoint's failure counter and its hold follow from its responses;
+//! * while it is on hold, no more is sent than its probes and what a person asks for;
+//! * what has been held for too long is exhausted, but never while it is in flight.
 //!
 //! Two dispatchers share the storage. A shard moves between them in good order, or is taken from one that does
 //! not know yet and goes on sending.
@@ -26,19 +28,19 @@ use postrider::delivery::courier::{InFlight, RetryPolicy, Transport};
 use postrider::delivery::scheduling::dispatcher::{Dispatcher, DispatcherDeps, SlotLimits};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::attempts::attempt::{Attempt, Failure, Response};
-use postrider::domain::attempts::hold::DisableRules;
+use postrider::domain::attempts::hold::{Availability, DisableRules, HoldRules, HoldState};
 use postrider::domain::attempts::retry::Schedule;
 use postrider::domain::values::list::{PageRequest, Start};
 use postrider::domain::{
     Activity, ActivityKind, AppId, AttemptId, AttemptStatus, Endpoint, EndpointId, EndpointStatus, Epoch,
-    ErrorKind, EventType, Headers, Outcome, Shard, Span,
+    ErrorKind, EventType, Headers, Outcome, Shard, Span, Timestamp, Trigger,
 };
 use postrider::host::clock::{Clock as _, FakeChance, FakeClock};
 use postrider::service::By;
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
     AppStore as _, EndpointPatch, EndpointStore as _, EventStore as _, LoadedAttempt, LogStore as _,
-    NewEvent, Retried, ShardStore as _, Taken,
+    NewEvent, Retried, SendNow, ShardStore as _, Taken,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -52,8 +54,17 @@ use crate::{Dice, form, say};
 const ENDPOINTS: usize = 3;
 const SLOTS: usize = 4;
 const SLOTS_EACH: usize = 2;
-const DISABLE_AFTER: u32 = 5;
+const DISABLE_AFTER: u32 = 8;
+const CIRCUIT_FAILURES: u32 = 3;
+const HOLD_AT_MOST_MS: i64 = 3_600_000;
+/// The pause that a 429 asks for.
+const PAUSE_MS: i64 = 45_000;
 const STEPS: usize = 100;
+/// How many requests, or minutes without one, it takes at most to finish everything.
+const DRAIN_ROUNDS: u32 = 10_000;
+/// How often a request for what is due is looked for, and how long each time.
+const LOOKS: u32 = 600;
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -74,6 +85,9 @@ enum Step {
     Retry {
         pick: usize,
     },
+    SendNow {
+        endpoint: usize,
+    },
     Status {
         endpoint: usize,
         status: EndpointStatus,
@@ -92,15 +106,18 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let code = || prop_oneof![4 => Just(200u16), 4 => Just(500), 1 => Just(410)];
+    let code =
+        || prop_oneof![6 => Just(200u16), 9 => Just(503), 2 => Just(429), 1 => Just(404), 1 => Just(410)];
     let status = prop_oneof![4 => Just(EndpointStatus::Active), 1 => Just(EndpointStatus::Paused)];
     let pick = || 0usize..1_000;
     prop_oneof![
         5 => (0..ENDPOINTS, 1usize..4).prop_map(|(endpoint, count)| Step::Post { endpoint, count }),
         8 => (pick(), code()).prop_map(|(pick, code)| Step::Answer { pick, code }),
         2 => pick().prop_map(|pick| Step::TimeOut { pick }),
-        3 => (1i64..90).prop_map(|seconds| Step::Pass { seconds }),
+        4 => (1i64..90).prop_map(|seconds| Step::Pass { seconds }),
+        1 => (900i64..4_000).prop_map(|seconds| Step::Pass { seconds }),
         2 => pick().prop_map(|pick| Step::Retry { pick }),
+        1 => (0..ENDPOINTS).prop_map(|endpoint| Step::SendNow { endpoint }),
         2 => (0..ENDPOINTS, status).prop_map(|(endpoint, status)| Step::Status { endpoint, status }),
         2 => (0..ENDPOINTS, any::<bool>()).prop_map(|(endpoint, in_order)| Step::Move { endpoint, in_order }),
         1 => Just(Step::Crash),
@@ -126,6 +143,8 @@ struct Air {
     flights: Mutex<Vec<Flight>>,
     /// Attempts sent since the last crash, with their epochs, and those sent twice in one epoch.
     sent: Mutex<Sent>,
+    /// How many requests each endpoint got since the last crash.
+    requests: Mutex<BTreeMap<EndpointId, usize>>,
     arrived: Notify,
 }
 
@@ -133,6 +152,7 @@ struct Air {
 struct NodeAir {
     air: Arc<Air>,
     ownership: Arc<Ownership>,
+    clock: Arc<FakeClock>,
 }
 
 #[async_trait]
@@ -147,6 +167,8 @@ impl Transport for NodeAir {
                 twice.push(job.id);
             }
         }
+        *self.air.requests.lock().unwrap().entry(job.endpoint.id).or_default() += 1;
+        let attempted_at = self.clock.now();
         self.air.flights.lock().unwrap().push(Flight { id: job.id, shard, epoch, end });
         self.air.arrived.notify_one();
         let status = wait.await.unwrap_or(None);
@@ -155,9 +177,10 @@ impl Transport for NodeAir {
             Some(_) => Some(ErrorKind::HttpStatus),
             None => Some(ErrorKind::Timeout),
         };
+        let finished_at = self.clock.now();
         Outcome {
-            attempted_at: Some(start_time()),
-            finished_at: start_time(),
+            attempted_at: Some(attempted_at),
+            finished_at,
             response_time_ms: Some(1),
             request: None,
             response: status.map(|status| Response {
@@ -167,10 +190,20 @@ impl Transport for NodeAir {
                 body_truncated: false,
             }),
             failure: failure.map(|kind| Failure { kind, message: "as the model says".to_owned() }),
-            not_before: None,
+            not_before: (status == Some(429)).then(|| finished_at.plus_ms(PAUSE_MS)),
             route: None,
             is_final: false,
         }
+    }
+}
+
+/// What the result of a request says of its endpoint.
+fn availability(code: Option<u16>, now: Timestamp) -> Availability {
+    match code {
+        Some(200) => Availability::Delivered,
+        Some(429) => Availability::RateLimited { until: Some(now.plus_ms(PAUSE_MS)) },
+        Some(404 | 410) => Availability::Responds,
+        _ => Availability::Unavailable,
     }
 }
 
@@ -203,7 +236,11 @@ impl Node {
             store: store.clone(),
             clock: clock.clone(),
             chance: Arc::new(FakeChance::new(0.0)),
-            transport: Arc::new(NodeAir { air: air.clone(), ownership: ownership.clone() }),
+            transport: Arc::new(NodeAir {
+                air: air.clone(),
+                ownership: ownership.clone(),
+                clock: clock.clone(),
+            }),
             ownership: ownership.clone(),
             signals: signals.clone(),
             queue,
@@ -211,9 +248,9 @@ impl Node {
         let policy = RetryPolicy {
             schedule: Arc::new(Schedule::new(vec![Span::from_secs(20), Span::from_secs(60)]).unwrap()),
             jitter: 0.0,
-            circuit_failures: 0,
+            circuit_failures: CIRCUIT_FAILURES,
             disable: DisableRules { failures: DISABLE_AFTER, after_ms: 0 },
-            hold_at_most_ms: 0,
+            hold_at_most_ms: HOLD_AT_MOST_MS,
         };
         let limits = SlotLimits { concurrency: SLOTS, endpoint_concurrency: SLOTS_EACH };
         Node { ownership, signals, _dispatcher: Dispatcher::start(deps, policy, limits) }
@@ -269,6 +306,22 @@ struct Model {
     ended: BTreeMap<AttemptId, (AttemptStatus, Option<u16>)>,
     /// Attempts that were retried manually.
     superseded: BTreeSet<AttemptId>,
+    /// The states that an endpoint's hold may be in: whether a request was sent as a probe is not known here.
+    holds: BTreeMap<EndpointId, Vec<HoldState>>,
+    /// Endpoints on hold: how many requests they may get.
+    watched: BTreeMap<EndpointId, Watched>,
+    /// Manual retries of each endpoint: so many single shots may be pending.
+    asked: BTreeMap<EndpointId, usize>,
+}
+
+/// An endpoint on hold.
+#[derive(Debug)]
+struct Watched {
+    next_probe_at: Timestamp,
+    /// Requests that it had got when the hold was seen first.
+    before: usize,
+    /// Requests that it may get from then on.
+    allowed: usize,
 }
 
 struct World {
@@ -282,6 +335,8 @@ struct World {
     moves: usize,
     /// Results of requests whose shard had moved.
     stale: usize,
+    /// Holds that began.
+    holds: usize,
 }
 
 impl World {
@@ -300,8 +355,13 @@ impl World {
             id
         };
         let endpoints: Vec<_> = (0..ENDPOINTS).map(make).collect();
-        let model = Model { failures: endpoints.iter().map(|id| (*id, 0)).collect(), ..Model::default() };
-        World { place, clock, life: Some(life), app, endpoints, model, crashes: 0, moves: 0, stale: 0 }
+        let model = Model {
+            failures: endpoints.iter().map(|id| (*id, 0)).collect(),
+            holds: endpoints.iter().map(|id| (*id, vec![HoldState::default()])).collect(),
+            ..Model::default()
+        };
+        let life = Some(life);
+        World { place, clock, life, app, endpoints, model, crashes: 0, moves: 0, stale: 0, holds: 0 }
     }
 
     fn life(&self) -> &Life {
@@ -319,11 +379,14 @@ impl World {
             Step::TimeOut { pick } => self.answer(*pick, None),
             Step::Pass { seconds } => self.clock.advance_ms(seconds * 1_000),
             Step::Retry { pick } => self.retry(*pick),
+            Step::SendNow { endpoint } => self.send_now(self.endpoints[*endpoint]),
             Step::Status { endpoint, status } => self.set_status(*endpoint, *status),
             Step::Move { endpoint, in_order } => {
                 let shard = Shard::of(self.endpoints[*endpoint]);
                 self.life.as_mut().expect("a crash is followed by a start").move_shard(shard, *in_order);
                 self.moves += 1;
+                // The new holder may send the probe again, and what was on its way goes on.
+                self.allow(self.endpoints[*endpoint], 1 + SLOTS_EACH);
             }
             Step::Crash => self.crash(),
             Step::AnswerAndCrash { pick, code } => {
@@ -370,16 +433,14 @@ impl World {
     fn flight(&self, pick: usize) -> Option<Flight> {
         let air = self.life().air.clone();
         let is_empty = || air.flights.lock().unwrap().is_empty();
-        if is_empty() && self.something_is_due() {
-            self.wait(in_time("a request for what is due", async {
-                while is_empty() {
-                    // The table is polled every few seconds of the clock that the test advances.
-                    if tokio::time::timeout(Duration::from_millis(50), air.arrived.notified()).await.is_err()
-                    {
-                        self.clock.advance_ms(5_000);
-                    }
-                }
-            }));
+        let mut looks = 0;
+        while is_empty() && self.something_is_due() {
+            looks += 1;
+            assert!(looks < LOOKS, "there is no request for what is due: {:#?}", self.log());
+            // The table is polled every few seconds of the clock that the test advances.
+            if self.wait(async { tokio::time::timeout(LOOK, air.arrived.notified()).await }).is_err() {
+                self.clock.advance_ms(5_000);
+            }
         }
         let mut flights = air.flights.lock().unwrap();
         if flights.is_empty() {
@@ -389,16 +450,47 @@ impl World {
         Some(flights.remove(at))
     }
 
+    /// Whether an attempt has to be sent now; of an endpoint on hold a probe.
     fn something_is_due(&self) -> bool {
         let now = self.clock.now();
-        let active: BTreeSet<_> =
-            self.endpoints.iter().filter(|id| self.endpoint(**id).status == EndpointStatus::Active).collect();
+        let holds = self.holds();
+        let is_served = |id: &&EndpointId| {
+            let may_probe = holds[*id].hold.is_none_or(|hold| hold.next_probe_at <= now);
+            may_probe && self.endpoint(**id).status == EndpointStatus::Active
+        };
+        let served: BTreeSet<_> = self.endpoints.iter().filter(is_served).collect();
         let is_due = |row: &Attempt| {
             row.status == AttemptStatus::Pending
                 && row.due_at.is_some_and(|at| at <= now)
-                && active.contains(&row.endpoint_id)
+                && served.contains(&row.endpoint_id)
         };
         self.log().iter().any(is_due)
+    }
+
+    /// The holds of all endpoints, as storage has them.
+    fn holds(&self) -> BTreeMap<EndpointId, HoldState> {
+        let found = self.life().store.endpoint_conditions(self.app, self.endpoints.clone());
+        self.wait(found).unwrap().into_iter().map(|(id, found)| (id, found.trouble.hold)).collect()
+    }
+
+    /// An endpoint on hold may get so many requests more.
+    fn allow(&mut self, id: EndpointId, more: usize) {
+        if let Some(watched) = self.model.watched.get_mut(&id) {
+            watched.allowed += more;
+        }
+    }
+
+    fn send_now(&mut self, id: EndpointId) {
+        let sent =
+            self.life().store.endpoint_send_now(self.app, id, 1_000, self.clock.now(), Some(activity()));
+        if let SendNow::Due { .. } = self.wait(sent).unwrap() {
+            let now = self.clock.now();
+            let states = self.model.holds.get_mut(&id).unwrap();
+            states.iter_mut().for_each(|state| *state = state.probe_now(now));
+            // One probe more, even if another is on its way.
+            self.allow(id, 1);
+        }
+        self.signal(|signals| signals.endpoint_changed(id));
     }
 
     fn answer(&mut self, pick: usize, code: Option<u16>) {
@@ -433,7 +525,12 @@ impl World {
         assert_eq!(after.response_status, code, "{after:?}");
         let endpoint = self.endpoint(after.endpoint_id);
         let failures = self.model.failures.get_mut(&after.endpoint_id).unwrap();
-        let counted = if code == Some(200) { 0 } else { *failures + 1 };
+        let counted = match code {
+            Some(200) => 0,
+            // A pause that is asked for is no failure.
+            Some(429) => *failures,
+            _ => *failures + 1,
+        };
         // An attempt that was cancelled while in flight does not count. Cancelling follows the disabling some
         // time later, so only the storage knows which ones.
         let was_disabled =
@@ -441,6 +538,23 @@ impl World {
         if before.status == AttemptStatus::Pending && !was_disabled {
             *failures = counted;
         }
+        let counts = before.status == AttemptStatus::Pending && !was_disabled;
+        self.may_hold(after.endpoint_id, code, counts && before.trigger != Trigger::Manual);
+    }
+
+    /// Notes what a result may do to a hold: as that of a probe or not, or nothing, unless it `counts` for sure.
+    fn may_hold(&mut self, id: EndpointId, code: Option<u16>, counts: bool) {
+        let now = self.clock.now();
+        let rules = HoldRules { circuit_failures: CIRCUIT_FAILURES, jitter: false, unit: 0.0 };
+        let result = availability(code, now);
+        let states = self.model.holds.get_mut(&id).unwrap();
+        let after =
+            |state: &HoldState| [false, true].map(|is_probe| state.after(result, is_probe, now, rules));
+        let mut possible: Vec<_> = states.iter().flat_map(after).collect();
+        if !counts {
+            possible.append(states);
+        }
+        *states = possible;
     }
 
     fn retry(&mut self, pick: usize) {
@@ -451,8 +565,11 @@ impl World {
         if attempt.attempt == 1 {
             self.model.accepted.insert(attempt.id);
         }
+        let endpoint = row.endpoint_id;
         let exhausted = log.iter().filter(|other| other.delivery_id == row.delivery_id);
         self.model.superseded.extend(exhausted.map(|row| row.id));
+        *self.model.asked.entry(endpoint).or_default() += 1;
+        self.allow(endpoint, 1);
         self.signal(|signals| signals.queued(&[queued]));
     }
 
@@ -463,6 +580,7 @@ impl World {
         self.wait(changed).unwrap();
         if status == EndpointStatus::Active {
             self.model.failures.insert(id, 0);
+            self.model.holds.insert(id, vec![HoldState::default()]);
         }
         self.signal(|signals| signals.endpoint_changed(id));
     }
@@ -472,6 +590,11 @@ impl World {
         self.life.take().expect("it lives").crash();
         self.crashes += 1;
         self.life = Some(Life::begin(&self.place.path().join("db"), &self.clock));
+        // The requests are counted from zero; a probe and single shots that were in flight are sent again.
+        for (id, watched) in &mut self.model.watched {
+            let asked = self.model.asked.get(id).copied().unwrap_or(0);
+            (watched.before, watched.allowed) = (0, 1 + asked);
+        }
     }
 
     fn endpoint(&self, id: EndpointId) -> Endpoint {
@@ -516,7 +639,34 @@ impl World {
             let found = self.endpoint(*id);
             assert_eq!(found.consecutive_failures, *failures, "the failure counter of {found:?}");
         }
+        self.check_holds();
         self.sent_once();
+    }
+
+    fn check_holds(&mut self) {
+        for (id, state) in self.holds() {
+            let possible = self.model.holds.get_mut(&id).unwrap();
+            assert!(possible.contains(&state), "a hold is {state:?}, and may be one of {possible:?}");
+            *possible = vec![state];
+            let requests = self.life().air.requests.lock().unwrap().get(&id).copied().unwrap_or(0);
+            let Some(hold) = state.hold else {
+                self.model.watched.remove(&id);
+                continue;
+            };
+            let watched = self.model.watched.entry(id).or_insert_with(|| {
+                self.holds += 1;
+                // The probe, what was on its way, and single shots.
+                let asked = self.model.asked.get(&id).copied().unwrap_or(0);
+                let allowed = 1 + SLOTS_EACH + asked;
+                Watched { next_probe_at: hold.next_probe_at, before: requests, allowed }
+            });
+            if watched.next_probe_at != hold.next_probe_at {
+                watched.next_probe_at = hold.next_probe_at;
+                watched.allowed += 1;
+            }
+            let got = requests.saturating_sub(watched.before);
+            assert!(got <= watched.allowed, "{got} requests to an endpoint on hold: {watched:?}");
+        }
     }
 
     fn ends_once(&mut self, row: &Attempt) {
@@ -552,7 +702,11 @@ impl World {
         for endpoint in 0..ENDPOINTS {
             self.set_status(endpoint, EndpointStatus::Active);
         }
-        while self.log().iter().any(|row| row.status == AttemptStatus::Pending) {
+        for round in 0.. {
+            if self.log().iter().all(|row| row.status != AttemptStatus::Pending) {
+                break;
+            }
+            assert!(round < DRAIN_ROUNDS, "something stays pending: {:#?}", self.log());
             if !self.something_is_due() {
                 self.clock.advance_ms(60_000);
             }
@@ -577,6 +731,7 @@ struct Figures {
     crashes: usize,
     moves: usize,
     stale: usize,
+    holds: usize,
     attempts: usize,
 }
 
@@ -601,6 +756,7 @@ fn every_delivery_has_one_owner_and_every_attempt_one_result() {
         all.crashes += world.crashes;
         all.moves += world.moves;
         all.stale += world.stale;
+        all.holds += world.holds;
         all.attempts += world.model.ended.len();
         drop(all);
         world.life.take().expect("it lives").crash();
@@ -609,13 +765,14 @@ fn every_delivery_has_one_owner_and_every_attempt_one_result() {
     if let Err(error) = done {
         panic!("{error}");
     }
-    let Figures { steps, crashes, moves, stale, attempts } = figures.into_inner().unwrap();
+    let Figures { steps, crashes, moves, stale, holds, attempts } = figures.into_inner().unwrap();
     assert!(moves == 0 || stale > 0, "no shard moved while a request was in flight");
+    assert!(holds > 0, "no endpoint was on hold");
     say(
         "model",
         format!(
-            "{steps} steps with {crashes} crashes, {moves} moves of shards, {stale} stale results and {attempts} \
-             attempts: each with one owner, none finished twice"
+            "{steps} steps with {crashes} crashes, {moves} moves of shards, {stale} stale results, {holds} holds and \
+             {attempts} attempts: each with one owner, none finished twice"
         ),
     );
 }
