@@ -18,7 +18,8 @@ use postrider::domain::endpoint::EndpointSettings;
 use postrider::domain::filter::EndpointSort;
 use postrider::domain::health::HealthState;
 use postrider::domain::{
-    AppId, Endpoint, EndpointId, Epoch, ErrorKind, EventPattern, EventType, Outcome, Sealed, Timestamp,
+    AppId, Endpoint, EndpointId, EndpointStatus, Epoch, ErrorKind, EventPattern, EventType, Outcome, Sealed,
+    Timestamp,
 };
 use postrider::store::sqlite::{Options, SqliteStore};
 use postrider::store::{
@@ -143,16 +144,33 @@ fn main() -> ExitCode {
         println!("| {ENDPOINTS} endpoints, median of {ROUNDS} | ms |\n|---|--:|");
         let mut slowest: f64 = 0.0;
         let q = |text: &str| EndpointFilter { q: Some(text.to_owned()), ..EndpointFilter::default() };
-        let failing = EndpointFilter { health: vec![HealthState::Failing], ..EndpointFilter::default() };
-        for (sort, filter, what) in [
-            ("health", EndpointFilter::default(), "by health, the worst first"),
-            ("name", EndpointFilter::default(), "by name"),
-            ("-success_rate", EndpointFilter::default(), "by success rate"),
-            ("-last_failure_at", EndpointFilter::default(), "by last failure"),
-            ("-waiting", EndpointFilter::default(), "by pending deliveries"),
-            ("", failing, "failing ones, newest first"),
-            ("health", q("receiver-49"), "by health, that a text is in"),
+        let all = EndpointFilter::default;
+        let mut lists: Vec<(&str, EndpointFilter, String)> = Vec::new();
+        for sort in [
+            "health",
+            "name",
+            "-name",
+            "success_rate",
+            "-success_rate",
+            "last_failure_at",
+            "-last_failure_at",
+            "waiting",
+            "-waiting",
         ] {
+            lists.push((sort, all(), format!("sort={sort}")));
+            lists.push((sort, q("receiver-49"), format!("sort={sort}, that a text is in")));
+        }
+        for state in HealthState::ALL {
+            let filter = EndpointFilter { health: vec![*state], ..all() };
+            lists.push(("", filter.clone(), format!("health={state}, newest first")));
+            lists.push(("name", filter, format!("health={state}, sort=name")));
+        }
+        let worst = vec![HealthState::OnHold, HealthState::Failing, HealthState::Degraded];
+        let worst = EndpointFilter { health: worst, q: Some("receiver".to_owned()), ..all() };
+        lists.push(("health", worst, "three states, that a text is in, sort=health".to_owned()));
+        let active = EndpointFilter { status: Some(EndpointStatus::Active), ..all() };
+        lists.push(("health", active, "status=active, sort=health".to_owned()));
+        for (sort, filter, what) in lists {
             let sort = EndpointSort::parse(sort).unwrap_or_default();
             let mut times = Vec::new();
             for _ in 0..ROUNDS {
@@ -161,7 +179,7 @@ fn main() -> ExitCode {
                 let found =
                     store.endpoint_ranked(app, filter.clone(), sort, page, now()).await.expect("a page");
                 times.push((log::monotonic() - begun) as f64 / 1_000_000.0);
-                assert!(found.total.rows > 0 || !filter.health.is_empty());
+                assert!(found.total.rows > 0 || !filter.health.is_empty(), "{what}");
             }
             times.sort_by(f64::total_cmp);
             println!("| {what} | {:.1} |", times[ROUNDS / 2]);

@@ -132,12 +132,13 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
     {
         let mut add_event = tx.prepare(
             "INSERT INTO events (uid, app, type, origin, deliveries, created_at, resource_id, payload) \
-             VALUES (?1, 1, ?2, 'client', 1, ?3, ?4, x'7b226964223a2230313233343536373839227d')",
+             VALUES (?1, 1, ?2, 'client', 1, ?3, ?4, ?5)",
         )?;
         let mut add = tx.prepare(
             "INSERT INTO attempts (first_id, app, endpoint, event, type, status, trigger, attempt, schedule_used, \
-             created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind) \
-             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             created_at, due_at, attempted_at, finished_at, response_status, response_time_ms, error_kind, \
+             error_message) \
+             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut add_details = tx.prepare(
             "INSERT INTO attempt_details (attempt, request_url, request_headers, response_headers, \
@@ -160,7 +161,8 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
                 EventId::new(Timestamp::from_millis(at)).as_uuid().as_bytes().to_vec(),
                 kind,
                 at,
-                resource(made)
+                resource(made),
+                format!("{{\"id\":\"{made:010}\"}}").into_bytes()
             ])?;
             let event = tx.last_insert_rowid();
             let mut first = None;
@@ -192,7 +194,8 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
                     sent.map(|sent| sent + took),
                     code.filter(|_| !waits),
                     (!waits).then_some(took),
-                    error.filter(|_| !waits)
+                    error.filter(|_| !waits),
+                    error.filter(|_| !waits).map(|kind| message(kind, code))
                 ])?;
                 let id = tx.last_insert_rowid();
                 made += 1;
@@ -215,6 +218,18 @@ fn generate(path: &Path, rows: u64) -> rusqlite::Result<()> {
         ))?;
     }
     tx.commit()
+}
+
+/// The sentence of a failure.
+fn message(kind: &str, code: Option<u16>) -> String {
+    match (kind, code) {
+        (_, Some(code)) => format!("HTTP {code}"),
+        ("connect", None) => {
+            "connection refused by receiver.example: nothing listens there, or a firewall refuses".to_owned()
+        }
+        ("timeout", None) => "no response within 10s".to_owned(),
+        _ => "the connection was closed before a response arrived".to_owned(),
+    }
 }
 
 /// The resource of the event whose first attempt is the row after so many: a third of the events have one of their own,
@@ -253,12 +268,18 @@ fn count(path: &Path) -> rusqlite::Result<()> {
     })?;
     let tx = conn.transaction()?;
     tx.execute_batch(
-        "INSERT INTO totals SELECT endpoint, sum(first_id IS NULL), sum(status = 'delivered'), \
+        "INSERT INTO totals (endpoint, deliveries, delivered, exhausted, pending, cancelled, failed_attempts, \
+             response_count, response_ms_sum, response_ms_min, response_ms_max, last_attempted_at) \
+         SELECT endpoint, sum(first_id IS NULL), sum(status = 'delivered'), \
              sum(status = 'exhausted'), sum(status = 'pending'), sum(status = 'cancelled'), \
              sum(status IN ('failed', 'exhausted')), sum(n), sum(n * coalesce(response_time_ms, 0)), \
              min(response_time_ms), max(response_time_ms), max(attempted_at) \
          FROM (SELECT *, status IN ('delivered', 'exhausted') AND response_time_ms IS NOT NULL AS n \
              FROM attempts) GROUP BY endpoint; \
+         INSERT INTO rollup_statuses (endpoint, hour, class, count) \
+         SELECT endpoint, attempted_at / 3600000, CASE response_status / 100 WHEN 2 THEN '2xx' WHEN 3 THEN '3xx' \
+             WHEN 4 THEN '4xx' WHEN 5 THEN '5xx' ELSE 'none' END, count(*) FROM attempts \
+         WHERE status IN ('failed', 'exhausted') AND attempted_at IS NOT NULL GROUP BY 1, 2, 3; \
          INSERT INTO total_times SELECT endpoint, bucket_of(response_time_ms), count(*) FROM attempts \
          WHERE status IN ('delivered', 'exhausted') AND response_time_ms IS NOT NULL GROUP BY 1, 2; \
          INSERT INTO total_errors SELECT endpoint, error_kind, coalesce(response_status, 0), count(*), \
