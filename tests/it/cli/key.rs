@@ -74,6 +74,18 @@ fn an_unknown_scope_is_refused_with_the_known_ones() {
 }
 
 #[test]
+fn a_database_that_another_program_holds_is_named() {
+    let place = Place::new();
+    place.run("app create --name shop").ok();
+    let other = rusqlite::Connection::open(place.path().join("data/postrider.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let said = place.run("key create --name a --scope events:write").failed(1);
+    assert!(said.contains("the database is locked by another process. Close what has it open"), "{said}");
+    other.execute_batch("ROLLBACK").unwrap();
+    place.run("key create --name a --scope events:write").ok();
+}
+
+#[test]
 fn a_key_belongs_to_the_named_app() {
     let place = Place::new();
     let app = place.run("app create --name shop --json").json();
