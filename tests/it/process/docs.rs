@@ -137,18 +137,28 @@ async fn the_commands_of_operating_do_what_they_say() {
 }
 
 #[tokio::test]
-async fn the_commands_of_integrations_take_a_request_to_a_receiver() {
+async fn the_commands_of_integrations_take_a_request_to_a_phone_and_to_a_receiver() {
     if !has_tools() {
         return;
     }
-    let receiver = Receiver::start().await;
-    let said = run_commands("integrations.md", &receiver).await;
+    let (receiver, phone) = (Receiver::start().await, Receiver::start().await);
+    let commands = blocks(&page("integrations.md"), "sh").join("\n");
+    assert!(commands.contains("https://ntfy.sh"));
+    let delivered = r#"[ "$(api '/v1/webhooks/deliveries?status=pending' | jq '.data | length')" = 0 ]"#;
+    let commands = commands.replace("https://ntfy.sh", phone.url("").trim_end_matches('/'));
+    let commands = format!("{commands}\nuntil {delivered}; do sleep 0.05; done");
+    let said = run_script("integrations.md", &commands, &receiver).await;
     for part in [r#""event_type":"uptime_kuma.test""#, r#""error":"not verified""#, r#""title":"ada: play""#]
     {
         assert!(said.contains(part), "{part} is not in {said}");
     }
+    let shown = phone.next().await.json();
+    assert_eq!((&shown["title"], &shown["priority"]), (&json!("NAS"), &json!(4)));
+    assert_eq!(shown["message"], "[NAS] connect ECONNREFUSED");
+    assert_eq!(phone.next().await.json()["message"], "[NAS] 200 - OK");
+    assert_eq!(phone.count(), 2, "the filter leaves out the test");
     let got = receiver.next().await;
-    assert_eq!(got.header("x-webhook-event"), Some("uptime_kuma.down"));
+    assert_eq!(got.header("x-webhook-event"), Some("uptime_kuma.up"));
     assert_eq!(got.header("x-postrider-hops"), Some("1"));
 }
 

@@ -23,6 +23,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod files;
+mod gallery_pages;
 mod greeting;
 mod keys;
 mod leaks;

@@ -11,11 +11,12 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Every page, by its name below `docs/`.
 fn names() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(Path::new(ROOT).join("docs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".md"))
-        .collect();
+    let mut names = Vec::new();
+    for folder in ["", "integrations/"] {
+        let entries = fs::read_dir(Path::new(ROOT).join("docs").join(folder)).unwrap();
+        let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.extend(files.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}{name}")));
+    }
     names.extend(["../README.md", "../CHANGELOG.md", "../SECURITY.md"].map(str::to_owned));
     names.sort();
     names
