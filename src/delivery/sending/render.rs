@@ -62,7 +62,8 @@ impl Shaped {
         let refused = |why: String| PrepareError::Request(why);
         let json = Json::parse(request).map_err(|error| refused(error.to_string()))?;
         let shape = Shape::read(&json, context).map_err(|error| refused(error.to_string()))?;
-        let masks = Masks::of(secrets.iter().map(|(_, value)| value.as_str()));
+        let texts = shape.secret_texts(&secrets);
+        let masks = Masks::of(secrets.iter().map(|(_, value)| value).chain(&texts).map(String::as_str));
         Ok(Some(Box::new(Shaped { shape, secrets, masks })))
     }
 

@@ -82,6 +82,20 @@ impl Template {
         found
     }
 
+    /// What the expressions with secrets come to, such as `user:password` in Base64.
+    pub fn secret_texts<'a>(&'a self, scope: &'a Scope<'a>) -> Vec<String> {
+        let mut found = Vec::new();
+        syntax::walk(&self.nodes, &mut |node| {
+            if let Node::Output { value, secret: true } = node
+                && let Ok(Value::Text(text)) =
+                    Evaluator::new(&self.source, scope, &mut Run::new(&mut Budget::render())).value(value)
+            {
+                found.push(text.into_owned());
+            }
+        });
+        found
+    }
+
     pub fn render<'a>(&'a self, scope: &'a Scope<'a>, budget: &mut Budget) -> Result<String, Overrun> {
         self.render_as(scope, &mut Run::new(budget))
     }

@@ -35,6 +35,10 @@ pub fn origin_of(url: &str) -> &str {
 }
 
 impl UrlTemplate {
+    pub(super) fn template(&self) -> &Template {
+        &self.template
+    }
+
     /// Checks what is fixed. The error is a sentence for the caller.
     pub(super) fn parse(text: &str, names: &Names<'_>) -> Result<UrlTemplate, String> {
         let path_at = path_of(text);

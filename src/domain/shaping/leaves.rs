@@ -147,6 +147,17 @@ impl Leaf {
         }
     }
 
+    /// All templates in here.
+    pub(super) fn templates(&self) -> Vec<&Template> {
+        match self {
+            Leaf::Fixed(_) => Vec::new(),
+            Leaf::Template(template) => vec![template],
+            Leaf::List(list) => list.iter().flat_map(Leaf::templates).collect(),
+            Leaf::Object(entries) => entries.iter().flat_map(|(_, leaf)| leaf.templates()).collect(),
+            Leaf::Each { element, .. } => element.templates(),
+        }
+    }
+
     /// Appends this; false if its value is missing, so that its key or element is left out.
     pub(super) fn write<'a>(
         &'a self,

@@ -80,6 +80,22 @@ impl Shape {
             || self.expect.as_ref().is_some_and(|expect| expect.uses(root))
     }
 
+    /// What expressions with these secrets come to: a receiver may send back `user:password` in Base64, which holds
+    /// neither of the two in a form of its own.
+    pub fn secret_texts(&self, secrets: &[(String, String)]) -> Vec<String> {
+        let mut templates = vec![self.url.template()];
+        templates.extend(self.query.iter().chain(&self.headers).map(|(_, template)| template));
+        match &self.body {
+            BodyTemplate::Json(leaf) => templates.extend(leaf.templates()),
+            BodyTemplate::Form(entries) => templates.extend(entries.iter().map(|(_, template)| template)),
+            BodyTemplate::Text(template) => templates.push(template),
+            BodyTemplate::Payload | BodyTemplate::None => {}
+        }
+        let mut scope = Scope::new();
+        scope.secrets(secrets);
+        templates.iter().flat_map(|template| template.secret_texts(&scope)).collect()
+    }
+
     /// The request of an event; with a masked run its twin for people.
     pub fn render<'a>(&'a self, scope: &'a Scope<'a>, run: &mut Run<'_>) -> Result<Rendered, RenderFailure> {
         let mut query = String::new();

@@ -99,6 +99,16 @@ pub struct Masks {
     forms: Vec<String>,
 }
 
+/// A percent-encoded text with `%2f` in place of `%2F`, as some receivers write it.
+fn with_small_escapes(encoded: &str) -> String {
+    let mut pieces = encoded.split('%');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| {
+        let (escape, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
+        text + "%" + &escape.to_ascii_lowercase() + rest
+    })
+}
+
 impl Masks {
     pub fn of<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Masks {
         let mut forms = Vec::new();
@@ -108,7 +118,7 @@ impl Masks {
             let plus: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
             let mut json = String::new();
             write_text(secret, &mut json);
-            forms.push(encoded.to_ascii_lowercase());
+            forms.extend([with_small_escapes(&encoded), with_small_escapes(&plus)]);
             forms.extend([secret.to_owned(), encoded, plus, json[1..json.len() - 1].to_owned()]);
             forms.extend(
                 [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|engine| engine.encode(secret)),

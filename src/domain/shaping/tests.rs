@@ -358,6 +358,10 @@ fn secrets_are_found_in_every_form() {
         assert_eq!(masks.apply(&format!("a {text} b")), "a ******** b", "{text}");
     }
     assert_eq!(masks.apply("nothing"), "nothing");
+    let mixed = Masks::of(["Ab/C d"]);
+    for text in ["Ab%2FC%20d", "Ab%2fC%20d", "Ab%2fC+d", "Ab%2FC+d"] {
+        assert_eq!(mixed.apply(text), "********", "{text}");
+    }
     assert!(Masks::of([""]).is_empty());
     assert!(format!("{masks:?}").starts_with("Masks("));
     assert_eq!(Masks::of(["*"]).apply("a*b"), "a*b");

@@ -10,7 +10,7 @@ const HIDDEN: &str = "leak-header-51d0ee";
 const ENCRYPTED_URL_QUERY: &str = "leak-query-93b2aa";
 
 /// Every file below a directory, with its content.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -24,7 +24,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Which of the secrets are in `bytes`.
-fn found_in(bytes: &[u8], secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
+pub(super) fn found_in(bytes: &[u8], secrets: &[(&str, Vec<u8>)]) -> Vec<String> {
     let has = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
     secrets.iter().filter(|(_, secret)| has(secret)).map(|(name, _)| (*name).to_owned()).collect()
 }

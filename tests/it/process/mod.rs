@@ -25,6 +25,7 @@ mod doctor;
 mod files;
 mod gallery_pages;
 mod greeting;
+mod integration_leaks;
 mod keys;
 mod leaks;
 mod listening;
