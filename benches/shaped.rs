@@ -18,8 +18,9 @@ use hyper_util::rt::TokioIo;
 use postrider::app::{Server, World};
 use postrider::config::Config;
 use postrider::domain::access::app::DEFAULT_APP;
-use postrider::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject};
+use postrider::domain::delivery_filter::DeliveryFilter;
 use postrider::domain::event::NewEvent;
+use postrider::domain::shaping::{ParsedSubject, Subject};
 use postrider::domain::{EventType, Timestamp};
 use postrider::service::endpoints::endpoint_input;
 use postrider::service::people::apps;
@@ -153,6 +154,7 @@ fn filter_us() -> f64 {
         let begun = Instant::now();
         for _ in 0..TIMES {
             let subject = Subject {
+                id: None,
                 event_type: &event_type,
                 resource_id: None,
                 source: None,

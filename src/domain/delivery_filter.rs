@@ -3,9 +3,8 @@
 //! It is asked when an event is accepted, like the patterns. Losing an event silently is worse than one too many:
 //! a filter that runs out of its budget, or cannot be read, counts as true and says so.
 
-use crate::domain::expr::{Budget, Expression, Json, Names, Scope};
-use crate::domain::shaping::summary::{Summary, SummaryTemplates};
-use crate::domain::{EventType, Timestamp};
+use crate::domain::expr::{Budget, Expression, Json, Names, Notes, Run};
+use crate::domain::shaping::ParsedSubject;
 
 /// The longest filter, in bytes.
 pub const FILTER_MAX: usize = 2 * 1024;
@@ -16,19 +15,6 @@ pub struct DeliveryFilter {
     text: String,
     /// `None`: it cannot be read, though it could when it was saved.
     expression: Option<Expression>,
-}
-
-/// An event, as a filter sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    pub event_type: &'a EventType,
-    pub resource_id: Option<&'a str>,
-    /// The name of the source it came from.
-    pub source: Option<&'a str>,
-    /// The templates of its source's summary; `None`: the default summary.
-    pub summary: Option<&'a SummaryTemplates>,
-    pub created_at: Timestamp,
-    pub payload: &'a [u8],
 }
 
 /// What a filter says of an event.
@@ -70,76 +56,48 @@ impl DeliveryFilter {
 
     /// Asks it about an event.
     pub fn judge(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> Verdict {
+        self.ask(subject, endpoint_name, &mut Run::new(&mut Budget::filter()))
+    }
+
+    /// The same, with what it has compared.
+    pub fn explain(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> (Verdict, Notes) {
+        let (mut budget, mut notes) = (Budget::filter(), Notes::default());
+        let verdict = self.ask(subject, endpoint_name, &mut Run::new(&mut budget).with_notes(&mut notes));
+        (verdict, notes)
+    }
+
+    fn ask(&self, subject: &ParsedSubject<'_>, endpoint_name: &str, run: &mut Run<'_>) -> Verdict {
         let Some(expression) = &self.expression else {
             return Verdict::undecided(
                 "The filter cannot be read by this version; save it again.".to_owned(),
             );
         };
-        let Some(payload) = &subject.payload else {
+        if subject.failure().is_some() {
             return Verdict::undecided("The payload is nested too deeply for a filter.".to_owned());
-        };
-        let summary = expression.uses("summary").then(|| subject.summary(payload));
-        let mut scope = subject.scope(payload);
+        }
+        let summary = expression.uses("summary").then(|| subject.summary());
+        let mut scope = subject.scope();
         scope.set("endpoint", Json::object([("name", Json::text(endpoint_name))]));
         if let Some(summary) = &summary {
             scope.set("summary", summary.to_json());
         }
-        match expression.is_true(&scope, &mut Budget::filter()) {
-            Ok(is_wanted) => Verdict { is_wanted, error: None },
+        match expression.evaluate(&scope, run) {
+            Ok(value) => Verdict { is_wanted: value.is_true(), error: None },
             Err(overrun) => Verdict::undecided(format!("The filter did not finish: {overrun}.")),
         }
-    }
-}
-
-/// An event whose payload is parsed, once for all filters.
-#[derive(Debug)]
-pub struct ParsedSubject<'a> {
-    subject: Subject<'a>,
-    text: &'a str,
-    payload: Option<Json<'a>>,
-}
-
-impl<'a> ParsedSubject<'a> {
-    /// Parses the payload.
-    pub fn new(subject: Subject<'a>) -> ParsedSubject<'a> {
-        let text = std::str::from_utf8(subject.payload).unwrap_or_default();
-        ParsedSubject { subject, text, payload: Json::parse(text).ok() }
-    }
-
-    fn scope<'s>(&'s self, payload: &'s Json<'a>) -> Scope<'s>
-    where
-        'a: 's,
-    {
-        let mut scope = Scope::new();
-        scope.lend("payload", payload);
-        scope.set("payload_text", Json::text(self.text));
-        scope.set(
-            "event",
-            Json::object([
-                ("type", Json::text(self.subject.event_type.as_str())),
-                ("category", Json::text(self.subject.event_type.category())),
-                ("resource_id", Json::optional(self.subject.resource_id)),
-                ("created_at", Json::text(self.subject.created_at.to_string())),
-                ("source", Json::optional(self.subject.source)),
-            ]),
-        );
-        scope
-    }
-
-    fn summary(&self, payload: &Json<'a>) -> Summary {
-        let default = SummaryTemplates::default();
-        let templates = self.subject.summary.unwrap_or(&default);
-        templates.render(&self.scope(payload), self.subject.event_type.as_str(), &mut Budget::render())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::shaping::Subject;
+    use crate::domain::{EventType, Timestamp};
 
     fn judge(filter: &str, payload: &str) -> Verdict {
         let event_type = EventType::parse("release.published").unwrap();
         let subject = Subject {
+            id: None,
             event_type: &event_type,
             resource_id: Some("r-1"),
             source: Some("github"),

@@ -10,7 +10,7 @@ use crate::domain::attempts::attempt::{ErrorKind, Failure, Request, Response};
 use crate::domain::expr::Json;
 use crate::domain::shaping::secrets::Masks;
 use crate::domain::shaping::summary::SummaryTemplates;
-use crate::domain::shaping::{self, Answer, Body, Context, Rendered, Shape, Subject, Twins};
+use crate::domain::shaping::{self, Answer, Body, Context, Delivery, Rendered, Shape, Subject, Twins};
 use crate::domain::{Endpoint, Headers};
 use crate::host::vault::Vault;
 use crate::store::LoadedAttempt;
@@ -69,10 +69,11 @@ impl Shaped {
 
     /// The request of an attempt, and its masked twin.
     pub fn render(&self, loaded: &LoadedAttempt) -> Result<Twins, PrepareError> {
-        self.with_subject(loaded, |subject| self.shape.render_twins(subject)).map_err(PrepareError::Template)
+        self.with_delivery(loaded, |delivery| self.shape.render_twins(delivery))
+            .map_err(PrepareError::Template)
     }
 
-    fn with_subject<T>(&self, loaded: &LoadedAttempt, run: impl FnOnce(&Subject<'_>) -> T) -> T {
+    fn with_delivery<T>(&self, loaded: &LoadedAttempt, run: impl FnOnce(&Delivery<'_>) -> T) -> T {
         // A test has no row yet; each is about an event of its own.
         let delivery_id = match loaded.delivery_id.0 {
             0 => loaded.event_id.to_string(),
@@ -81,15 +82,18 @@ impl Shaped {
         let from = loaded.from.as_deref();
         let summary: Option<SummaryTemplates> =
             from.filter(|_| self.shape.uses("summary")).and_then(|from| from.summary.as_ref()?.parsed().ok());
-        run(&Subject {
-            delivery_id: &delivery_id,
-            event_id: loaded.event_id,
+        let event = Subject {
+            id: Some(loaded.event_id),
             event_type: &loaded.event_type,
             resource_id: loaded.resource_id.as_deref(),
             created_at: loaded.created_at,
             source: from.map(|from| from.name.as_str()),
             summary: summary.as_ref(),
             payload: &loaded.payload,
+        };
+        run(&Delivery {
+            id: &delivery_id,
+            event,
             endpoint_name: &loaded.endpoint.settings.name,
             secrets: &self.secrets,
         })
@@ -111,7 +115,8 @@ impl Shaped {
                 cut: response.body_truncated,
                 headers: &headers,
             };
-            let wrong = match self.with_subject(loaded, |subject| self.shape.is_success(subject, &answer)) {
+            let wrong = match self.with_delivery(loaded, |delivery| self.shape.is_success(delivery, &answer))
+            {
                 Ok(true) => None,
                 Ok(false) => {
                     Some(format!("HTTP {}, but not the response that expect describes", response.status))

@@ -118,7 +118,7 @@ fn headers(request: &InboundRequest) -> Json<'_> {
 }
 
 /// An event before it is stored, as templates see it.
-pub fn event<'a>(source: &'a str, now: &'a str, event_type: Option<&EventType>) -> Json<'a> {
+fn event<'a>(source: &'a str, now: &'a str, event_type: Option<&EventType>) -> Json<'a> {
     Json::object([
         ("type", Json::optional(event_type.map(ToString::to_string))),
         ("category", Json::optional(event_type.map(|kind| kind.category().to_owned()))),

@@ -22,7 +22,7 @@ pub use headers::encode_value;
 pub use read::{Context, REQUEST_MAX, is_in_url};
 pub use render::{Body, RenderFailure, Rendered};
 pub use response::{Answer, Unit, WaitPointer};
-pub use subject::{Subject, Twins};
+pub use subject::{Delivery, ParsedSubject, Subject, Twins};
 
 use crate::domain::expr::{Expression, Template};
 use crate::domain::values::words::words;

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject};
+use crate::domain::delivery_filter::DeliveryFilter;
 use crate::domain::endpoint::EndpointSettings;
-use crate::domain::expr::{Budget, Json, Scope};
 use crate::domain::gallery;
 use crate::domain::inbound::input;
-use crate::domain::inbound::mapper::{Mapped, event};
+use crate::domain::inbound::mapper::Mapped;
 use crate::domain::inbound::payload;
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::inbound::source::{Guard, PresetMark, Source, TokenHash};
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::Summary;
+use crate::domain::shaping::{ParsedSubject, Subject};
 use crate::domain::values::invalid::Complaints;
-use crate::domain::{Endpoint, EndpointId, EndpointStatus, EventType, Invalid, Sealed, SourceId, Timestamp};
+use crate::domain::{Endpoint, EndpointId, EndpointStatus, Invalid, Sealed, SourceId, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::sources::manage::expanded;
@@ -76,9 +76,11 @@ pub struct MappedPreview {
     pub is_accepted: bool,
     pub payload: Bytes,
     pub summary: Summary,
-    /// Id, name, and whether it would get the event.
-    pub endpoints: Vec<(EndpointId, String, bool)>,
+    pub endpoints: Wanted,
 }
+
+/// Id, name, and whether an endpoint would get the event.
+pub type Wanted = Vec<(EndpointId, String, bool)>;
 
 /// The use cases of previews.
 pub struct Previews {
@@ -131,8 +133,7 @@ impl Previews {
         };
         let endpoints = self.endpoints(caller).await?;
         let mapped = ready.mapper.map(&request, &body, &now.to_string());
-        let endpoints = wanted_by(endpoints, &ready, &mapped, &body.payload, now)?;
-        let summary = summary_of(&ready, &mapped.event_type, &body.payload, &now.to_string())?;
+        let (endpoints, summary) = wanted_by(endpoints, &ready, &mapped, &body.payload, now)?;
         let event_type = mapped.event_type.to_string();
         preview.error = mapped.failure.or_else(|| mapped.unmapped.map(str::to_owned));
         preview.mapped = Some(MappedPreview {
@@ -227,17 +228,18 @@ impl Previews {
     }
 }
 
-/// Which of these endpoints would get the event, by their patterns and filters.
+/// Which of these endpoints would get the event, by their patterns and filters, and what it means to a person.
 fn wanted_by(
     endpoints: Vec<Endpoint>,
     ready: &ReadySource,
     mapped: &Mapped,
     payload: &[u8],
     now: Timestamp,
-) -> Result<Vec<(EndpointId, String, bool)>> {
+) -> Result<(Wanted, Summary)> {
     let settings = &ready.source.settings;
     let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
     let subject = ParsedSubject::new(Subject {
+        id: None,
         event_type: &mapped.event_type,
         resource_id: mapped.resource_id.as_deref(),
         source: Some(&settings.name),
@@ -253,20 +255,7 @@ fn wanted_by(
         let is_wanted = matches && filter.is_none_or(passes);
         (endpoint.id, name, is_wanted)
     };
-    Ok(endpoints.into_iter().map(wanted).collect())
-}
-
-/// What an event means to a person.
-fn summary_of(ready: &ReadySource, event_type: &EventType, payload: &[u8], now: &str) -> Result<Summary> {
-    let text = String::from_utf8_lossy(payload);
-    let parsed = Json::parse(&text).unwrap_or(Json::Null);
-    let settings = &ready.source.settings;
-    let mut scope = Scope::new();
-    scope.lend("payload", &parsed);
-    scope.set("payload_text", Json::text(text.as_ref()));
-    scope.set("event", event(&settings.name, now, Some(event_type)));
-    let templates = settings.mapping.summary.clone().unwrap_or_default().parsed()?;
-    Ok(templates.render(&scope, event_type.as_str(), &mut Budget::render()))
+    Ok((endpoints.into_iter().map(wanted).collect(), subject.summary()))
 }
 
 /// What is allowed and may surprise.

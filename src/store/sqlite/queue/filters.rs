@@ -10,11 +10,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use crate::domain::access::activity::{Activity, ActivityKind, Actor};
-use crate::domain::delivery_filter::{DeliveryFilter, ParsedSubject, Subject, Verdict};
+use crate::domain::delivery_filter::{DeliveryFilter, Verdict};
 use crate::domain::expr::Json;
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::SummaryTemplates;
-use crate::domain::{AppId, EventType, Timestamp};
+use crate::domain::shaping::{ParsedSubject, Subject};
+use crate::domain::{AppId, EventId, EventType, Timestamp};
 use crate::store::NewEvent;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::cache::Subscription;
@@ -60,6 +61,7 @@ pub(crate) fn judge(filters: &Arc<[Filtered]>, events: &[NewEvent], now: Timesta
                 continue;
             }
             let subject = Subject {
+                id: None,
                 event_type: &event.event_type,
                 resource_id: event.resource_id.as_deref(),
                 source: None,
@@ -110,6 +112,7 @@ pub(crate) fn declined<'a>(
                 let (source, summary) =
                     source.as_ref().map_or((None, None), |o| (o.0.as_deref(), Some(&o.1)));
                 let subject = Subject {
+                    id: None,
                     event_type: incoming.event_type,
                     resource_id: incoming.resource_id,
                     source,
@@ -194,20 +197,22 @@ pub(crate) fn wants(conn: &Connection, endpoint: EndpointRow, event: EventRow) -
         .prepare_cached("SELECT name, filter FROM endpoints WHERE id = ?1")?
         .query_row([endpoint], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let Some(filter) = filter else { return Ok(true) };
-    let (event_type, resource_id, created_at, payload, source) = conn
+    let (event_type, resource_id, created_at, payload, source, id) = conn
         .prepare_cached(
             "SELECT y.name, v.resource_id, v.created_at, v.payload, \
-             (SELECT x.source FROM event_extras x WHERE x.event = v.id) \
+             (SELECT x.source FROM event_extras x WHERE x.event = v.id), v.uid \
              FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.id = ?1",
         )?
         .query_row([event], |row| {
             let payload: Option<Vec<u8>> = row.get(3)?;
             let resource_id: Option<String> = row.get(1)?;
             let source: Option<SourceRow> = row.get(4)?;
-            Ok((row.get(0)?, resource_id, row.get(2)?, payload.unwrap_or_default(), source))
+            let id: EventId = row.get(5)?;
+            Ok((row.get(0)?, resource_id, row.get(2)?, payload.unwrap_or_default(), source, id))
         })?;
     let (source, summary) = source.map(|row| origin(conn, row)).transpose()?.unwrap_or_default();
     let subject = Subject {
+        id: Some(id),
         event_type: &event_type,
         resource_id: resource_id.as_deref(),
         source: source.as_deref(),
