@@ -19,8 +19,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::delivery;
-use crate::domain::Timestamp;
 use crate::domain::health::HealthState;
+use crate::domain::{ErrorKind, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
@@ -137,7 +137,24 @@ impl Scrape {
     fn product(&self, page: &mut Page<'_>) -> fmt::Result {
         let MeterSources { storage, delivery, .. } = &self.sources;
         page.counter("postrider_events_accepted", "Accepted events", storage.events_accepted.get() as f64)?;
+        page.counter(
+            "postrider_events_filtered",
+            "Deliveries that were not made, because the filter of an endpoint declined the event",
+            storage.events_filtered.get() as f64,
+        )?;
         page.attempts(delivery)?;
+        let failed =
+            delivery.attempts().into_iter().filter(|(_, kind, _)| *kind == Some(ErrorKind::Template));
+        page.counter(
+            "postrider_render_failures",
+            "Attempts whose request could not be rendered, without tests",
+            failed.map(|(_, _, count)| count).sum::<u64>() as f64,
+        )?;
+        page.counter(
+            "postrider_endpoint_holds",
+            "Holds of endpoints that began",
+            storage.holds.get() as f64,
+        )?;
         page.inbound(&self.sources.inbound)?;
         page.histogram(
             "postrider_attempt_duration_seconds",

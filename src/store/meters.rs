@@ -15,6 +15,10 @@ const COMMIT_US: &[u64] = &[
 pub struct StoreMeters {
     /// Events of clients that are on disk; repetitions of an idempotency key are none.
     pub events_accepted: Counter,
+    /// Deliveries that were not made, because the filter of an endpoint declined the event.
+    pub events_filtered: Counter,
+    /// Holds of endpoints that have begun.
+    pub holds: Counter,
     /// Attempts that are pending. Counted at the start and kept by every commit.
     pub queue_depth: Gauge,
     /// Commands in a commit.
@@ -29,6 +33,8 @@ impl Default for StoreMeters {
     fn default() -> StoreMeters {
         StoreMeters {
             events_accepted: Counter::default(),
+            events_filtered: Counter::default(),
+            holds: Counter::default(),
             queue_depth: Gauge::default(),
             group_size: Histogram::new(GROUP_SIZES, 1),
             commit: Histogram::new(COMMIT_US, 1_000_000),

@@ -56,6 +56,33 @@ async fn what_has_happened_is_counted_once() {
 }
 
 #[tokio::test]
+async fn filters_templates_and_holds_are_counted() {
+    let (app, receiver) = (TestApp::start().await, Receiver::start().await);
+    for n in [1, 2, 3] {
+        app.webhook(&receiver.url("/"), json!({ "events": ["f"], "filter": format!("payload.n > {n}") }))
+            .await;
+    }
+    let shaped = json!({ "events": ["t"], "request": {} });
+    let shaped = app.webhook(&receiver.url("/{{ payload.gone }}/"), shaped).await;
+    app.webhook(&receiver.url("/"), json!({ "events": ["h"], "retry_schedule": ["1m"] })).await;
+    app.post_event("f", json!({ "n": 2 })).await;
+    app.post_event("t", json!({})).await;
+    app.post(&format!("/v1/webhooks/{}/test", shaped.id), json!({})).await.expect(200);
+    app.rows_when(|rows| rows.iter().filter(|row| row["status"] != "pending").count() == 3).await;
+    receiver.reply(Reply::status(429).header("Retry-After", "30"));
+    for _ in 0..2 {
+        app.post_event("h", json!({})).await;
+    }
+    app.rows_when(|rows| rows.iter().any(|row| row["response_status"] == 429)).await;
+    app.clock.advance_ms(30_000);
+    app.rows_when(|rows| rows.iter().filter(|row| row["response_status"] == 429).count() == 2).await;
+    let text = scrape(&app).await;
+    assert_eq!(sample(&text, "postrider_events_filtered_total"), 2.0);
+    assert_eq!(sample(&text, "postrider_render_failures_total"), 1.0, "a test counts nowhere");
+    assert_eq!(sample(&text, "postrider_endpoint_holds_total"), 1.0, "it is still the same hold");
+}
+
+#[tokio::test]
 async fn what_waits_is_as_old_as_it_has_been_due_and_the_depth_outlives_a_restart() {
     let (app, receiver) = (TestApp::start().await, Receiver::start().await);
     let hook = app.webhook(&receiver.url("/"), json!({})).await;

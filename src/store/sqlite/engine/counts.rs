@@ -63,6 +63,8 @@ enum Change {
     Exhausted { endpoint: EndpointRow, at: Timestamp },
     /// Something that the endpoint's record keeps.
     Recorded { endpoint: EndpointRow, record: Box<Record> },
+    /// So many filters have declined an event, and so many holds have begun. They are in no table here.
+    Seldom { declined: u64, holds: u64 },
     /// A client posted an event of this type.
     Posted { kind: TypeRow, at: Timestamp },
     /// The app has results up to this one.
@@ -96,6 +98,10 @@ pub(crate) struct Tally {
     pub(crate) events: u64,
     /// By how many there are more pending attempts than before.
     pub(crate) pending: i64,
+    /// Deliveries that were not made, because a filter declined.
+    pub(crate) declined: u64,
+    /// Holds that have begun.
+    pub(crate) holds: u64,
 }
 
 impl Counts {
@@ -117,6 +123,16 @@ impl Counts {
             self.changes.push(Change::Begun { endpoint, at });
             self.changes.push(Change::Recorded { endpoint, record: Box::new(Record::of_event(at)) });
         }
+    }
+
+    /// So many filters have declined an event.
+    pub(crate) fn declined(&mut self, by: u32) {
+        self.changes.push(Change::Seldom { declined: by.into(), holds: 0 });
+    }
+
+    /// An endpoint is on hold now.
+    pub(crate) fn hold_begun(&mut self) {
+        self.changes.push(Change::Seldom { declined: 0, holds: 1 });
     }
 
     /// A client posted an event of this type.
@@ -237,7 +253,8 @@ impl Counts {
         for change in self.changes.drain(..) {
             sums.add(change);
         }
-        let tally = Tally { events: sums.events, pending: sums.queue };
+        let Sums { events, queue: pending, declined, holds, .. } = sums;
+        let tally = Tally { events, pending, declined, holds };
         sums.write(conn).map(|()| tally)
     }
 }
@@ -263,6 +280,8 @@ struct TotalSums {
 struct Sums {
     queue: i64,
     events: u64,
+    declined: u64,
+    holds: u64,
     totals: HashMap<EndpointRow, TotalSums>,
     total_times: HashMap<(EndpointRow, Bucket), i64>,
     errors: HashMap<(EndpointRow, ErrorKind, u16), (i64, String, Timestamp)>,
@@ -278,9 +297,15 @@ struct Sums {
 }
 
 impl Sums {
+    fn count_seldom(&mut self, declined: u64, holds: u64) {
+        self.declined += declined;
+        self.holds += holds;
+    }
+
     fn add(&mut self, change: Change) {
         match change {
             Change::Queue { by } => self.queue += by,
+            Change::Seldom { declined, holds } => self.count_seldom(declined, holds),
             Change::Begun { endpoint, at } => {
                 let total = self.totals.entry(endpoint).or_default();
                 total.deliveries += 1;

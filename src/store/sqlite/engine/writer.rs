@@ -232,6 +232,8 @@ impl Writer {
                 self.meters.commit.observe(started.elapsed().as_micros() as u64);
                 self.meters.events_accepted.inc_by(tally.events);
                 self.meters.queue_depth.inc_by(tally.pending);
+                self.meters.events_filtered.inc_by(tally.declined);
+                self.meters.holds.inc_by(tally.holds);
                 CommitOutcome::Committed
             }
             Err(e) => {

@@ -78,6 +78,7 @@ pub(crate) fn accept(
     if !declined.is_empty() {
         event.filtered = u32::try_from(declined.len()).unwrap_or(u32::MAX);
         filters::note_declined(tx, row, event.filtered)?;
+        tx.counts.declined(event.filtered);
     }
     if count > *room && tx.cache.fan_outs().is_running() {
         fan_outs::open(tx, incoming.app, row, subscribed().map(|subscription| subscription.row))?;

@@ -105,8 +105,10 @@ fn change_trouble(
     trouble::write(tx, row.endpoint, &after)?;
     trouble::write_failure(tx, row.endpoint, outcome)?;
     let hold_changed = before.hold.hold != after.hold.hold;
-    if before.hold.hold.is_some() && after.hold.hold.is_none() {
-        trouble::release(tx, row.endpoint, now)?;
+    match (before.hold.hold.is_some(), after.hold.hold.is_some()) {
+        (true, false) => trouble::release(tx, row.endpoint, now)?,
+        (false, true) => tx.counts.hold_begun(),
+        _ => {}
     }
     if let Some(news) = answer.news {
         queued.extend(announce::tell(tx, row, news, before.failed_since.unwrap_or(now), now)?);
