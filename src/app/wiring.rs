@@ -30,6 +30,9 @@ use crate::service::alerts::AlertTargets;
 use crate::service::bulk_jobs::Jobs;
 use crate::service::endpoints::endpoint_input::InputRules;
 use crate::service::endpoints::manage::Endpoints;
+use crate::service::endpoints::preview::EndpointPreviews;
+use crate::service::endpoints::testing::Tests;
+use crate::service::endpoints::trial::Trials;
 use crate::service::endpoints::verification::Verification;
 use crate::service::events::Events;
 use crate::service::log::deliveries::Deliveries;
@@ -257,6 +260,8 @@ impl Deps<'_> {
         let receiver = self.receiver(signals());
         let inbound_log = Arc::new(InboundLog::new(store(), clock(), vault(), signals(), event_size));
         let base_url = config.inbound_base_at(self.inbound_address.clone());
+        let endpoints = Endpoints::new(store(), clock(), vault(), dispatch(), signals(), rules);
+        let (endpoints, trials) = (Arc::new(endpoints), Trials::new(store(), clock(), event_size));
         Services {
             auth: Arc::new(Auth::new(store(), clock(), prefix(), sessions.clone())),
             sessions,
@@ -264,7 +269,9 @@ impl Deps<'_> {
             accounts: Arc::new(Accounts::new(store(), clock(), signals(), prefix())),
             log_level: Arc::new(LogLevel::new(store(), clock(), Arc::new(Logging), level)),
             alerts: Arc::new(AlertTargets::new(store(), clock(), vault(), alerts, self.policy.clone())),
-            endpoints: Arc::new(Endpoints::new(store(), clock(), vault(), dispatch(), signals(), rules)),
+            tests: Arc::new(Tests::new(clock(), dispatch(), endpoints.clone(), trials.clone())),
+            endpoint_previews: Arc::new(EndpointPreviews::new(vault(), endpoints.clone(), trials)),
+            endpoints,
             events: Arc::new(Events::new(store(), clock(), signals(), config.limits.event_size)),
             live: Arc::new(Live::new(store(), clock(), results, access, stop_http)),
             exports: Arc::new(Exports::new(store(), clock(), max_rows, workbooks)),

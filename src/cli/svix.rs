@@ -164,6 +164,7 @@ impl Svix<'_> {
             timeout: None,
             rate_limit: endpoint.rate_limit.map(serde_json::Value::from),
             contact: None,
+            preset_mark: None,
             status: if endpoint.disabled { "disabled" } else { "active" }.to_owned(),
             created_at: endpoint.created_at,
             signing_secret: Some(secret.key),

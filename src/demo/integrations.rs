@@ -9,7 +9,6 @@ use super::message::CHAT_PATH;
 use super::receiver::Receiver;
 use crate::app::Server;
 use crate::domain::SigningSecret;
-use crate::domain::gallery::{self, Side};
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::signing::signature;
 use crate::service::endpoints::{self, endpoint_input};
@@ -75,14 +74,16 @@ async fn webhook(
     own: Value,
 ) -> Result<(), DemoError> {
     let endpoints = &server.services().endpoints;
-    let preset = gallery::find(Side::Destination, recipe).map_err(DemoError::History)?;
-    let mut fields: Map<String, Value> =
-        preset.expand(inputs.as_object().unwrap_or(&Map::new())).map_err(ServiceError::from)?;
-    // Nobody limits here, and a person does not wait for the third message.
-    fields.remove("rate_limit");
-    fields.insert("events".to_owned(), json!(["github.*"]));
-    fields.extend(own.as_object().cloned().unwrap_or_default());
-    let checked = endpoint_input::read_object(&Value::Object(fields), endpoints.input_rules());
+    let mut fields = json!({
+        "preset": { "name": recipe, "inputs": inputs },
+        "events": ["github.*"],
+        // Nobody limits here, and a person does not wait for the third message.
+        "rate_limit": null,
+    });
+    for (name, value) in own.as_object().into_iter().flatten() {
+        fields[name] = value.clone();
+    }
+    let checked = endpoint_input::read_object(&fields, endpoints.input_rules());
     endpoints.create(caller, checked.map_err(ServiceError::from)?).await?;
     Ok(())
 }

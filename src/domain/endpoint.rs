@@ -1,6 +1,7 @@
 //! An endpoint: where to send, what, and how. The APIs call it *webhook*.
 
 use crate::domain::values::change::{ApplyTo as _, Change};
+use crate::domain::values::preset_mark::{self, PresetMark};
 use crate::domain::values::rate::Rate;
 use crate::domain::values::words::words;
 use url::{Host, Url};
@@ -138,6 +139,26 @@ settings! {
     rate_limit: Option<Rate>, changed by Change<Rate>;
     /// An e-mail address or a URL that gets the endpoint's alerts, too.
     contact: Option<String>, changed by Change<String>;
+    /// The recipe that it was made with.
+    preset: Option<PresetMark>, changed by Change<PresetMark>;
+}
+
+impl EndpointSettings {
+    /// A digest of what a recipe sets of an endpoint: all but the values of secrets.
+    pub fn preset_digest(&self) -> String {
+        // Read and written again, so that white space and the order of keys do not count.
+        let request: Option<serde_json::Value> =
+            self.request.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let rate = self.rate_limit.map(Rate::to_json);
+        let mut secrets: Vec<&str> = self.secrets.iter().map(|secret| secret.name.as_str()).collect();
+        secrets.sort_unstable();
+        preset_mark::digest(serde_json::json!([self.url, request, rate, secrets]).to_string().as_bytes())
+    }
+
+    /// Whether it is other than its recipe has made it.
+    pub fn is_preset_changed(&self) -> bool {
+        self.preset.as_ref().is_some_and(|preset| preset.digest != self.preset_digest())
+    }
 }
 
 impl EndpointPatch {

@@ -223,6 +223,8 @@ pub struct Services {
     pub about: Arc<about::About>,
     pub alerts: Arc<alerts::AlertTargets>,
     pub log_level: Arc<log_level::LogLevel>,
+    pub endpoint_previews: Arc<endpoints::preview::EndpointPreviews>,
+    pub tests: Arc<endpoints::testing::Tests>,
     pub sources: Arc<sources::manage::Sources>,
     pub inbound_log: Arc<sources::requests::InboundLog>,
     pub previews: Arc<sources::preview::Previews>,

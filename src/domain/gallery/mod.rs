@@ -2,7 +2,8 @@
 //!
 //! A recipe is a macro, not a reference. Choosing one writes plain attributes into a source or an endpoint, so a new
 //! version of Postrider never changes what an existing one does, and everything that a recipe does can be done by
-//! hand. Recipes are JSON files of `assets/gallery`; [`expand`] fills in what a person gives.
+//! hand. Recipes are JSON files of `assets/gallery`; [`expand`] fills in what a person gives, [`choice`] reads it
+//! from a request.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,8 +16,10 @@ use crate::domain::inbound::request::InboundRequest;
 use crate::domain::values::invalid::quoted;
 use crate::domain::values::nearest;
 
+pub mod choice;
 pub mod expand;
 mod files;
+mod limits;
 
 /// What a recipe makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@
 //! * [`payload`]: what the body is as the payload of an event; `form` and `multipart` are two of its forms.
 //! * [`mapping`]: event type, resource, dedupe key, hops; [`mapper`] renders them with a source's templates.
 //! * [`source`]: a source and its settings; [`input`] reads them from JSON.
+//! * [`sample`]: samples of the gallery as events.
 
 pub mod challenge;
 mod form;
@@ -17,5 +18,6 @@ mod multipart;
 mod object;
 pub mod payload;
 pub mod request;
+pub mod sample;
 pub mod source;
 pub mod verify;

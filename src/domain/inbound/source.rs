@@ -10,6 +10,7 @@ use crate::domain::inbound::challenge::Challenge;
 use crate::domain::inbound::verify::{Verifier, input};
 use crate::domain::shaping::summary::SummaryTemplates;
 use crate::domain::values::ids::SourceId;
+use crate::domain::values::preset_mark::{self, PresetMark};
 use crate::domain::values::rate::Rate;
 use crate::domain::{AppId, Invalid, Sealed, Timestamp};
 
@@ -152,19 +153,9 @@ fn challenge_json(challenge: &Challenge, mask: Option<&str>) -> Value {
     }
 }
 
-/// The recipe that a source was made with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PresetMark {
-    pub name: String,
-    pub version: u32,
-    /// Of the attributes as the recipe set them.
-    pub digest: String,
-}
-
-/// Attributes of a source that are no secret, in one text: whether they were changed since a recipe set them.
+/// A digest of what a recipe sets of a source.
 pub fn digest_of(settings: &SourceSettings) -> String {
-    let mapping = serde_json::to_vec(&settings.mapping).unwrap_or_default();
-    hex::encode(&Sha256::digest(mapping)[..16])
+    preset_mark::digest(&serde_json::to_vec(&settings.mapping).unwrap_or_default())
 }
 
 /// The token of a URL, by its digest; only the digest is looked up.

@@ -1,5 +1,6 @@
 //! Small values that everything else is made of: [`ids`], [`timestamp`], [`span`] (durations), [`headers`],
 //! [`histogram`], pages of lists ([`list`]), partial updates ([`change`]), the nearest known name ([`nearest`]),
+//! rates ([`rate`]), the recipe that something was made with ([`preset_mark`]),
 //! `invalid` input, and enums with words.
 
 pub mod change;
@@ -10,6 +11,7 @@ pub mod ids;
 pub mod invalid;
 pub mod list;
 pub mod nearest;
+pub mod preset_mark;
 pub mod rate;
 pub mod span;
 pub mod timestamp;

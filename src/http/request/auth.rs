@@ -41,6 +41,8 @@ enum Need {
     ScopeAndRole(Scope, Role),
     /// A person with this role or a greater one, or a key with scope `admin`.
     Role(Role),
+    /// A key or a person with one of these scopes; the operation checks which one a request takes.
+    OneOf(Scope, Scope),
     /// A person, whatever their role; no key.
     Session,
 }
@@ -50,6 +52,9 @@ impl Need {
         let role = who.session.as_ref().map(|s| s.session.user.role);
         match self {
             Need::Scope(scope) | Need::ScopeAndRole(scope, _) if !who.scopes.allows(scope) => {
+                Err(ServiceError::Forbidden(scope).into())
+            }
+            Need::OneOf(scope, other) if !who.scopes.allows(scope) && !who.scopes.allows(other) => {
                 Err(ServiceError::Forbidden(scope).into())
             }
             Need::ScopeAndRole(_, least) if role.is_some_and(|role| role < least) => {
@@ -192,6 +197,10 @@ asking! {
     ExportWebhooks = Need::ScopeAndRole(Scope::WebhooksRead, Role::Admin), "webhooks:read";
     /// `webhooks:write`
     WriteWebhooks = Need::Scope(Scope::WebhooksWrite), "webhooks:write";
+    /// `webhooks:write`, or less where a request asks for less.
+    PreviewWebhooks = Need::OneOf(Scope::WebhooksWrite, Scope::WebhooksRead), "webhooks:write";
+    /// `webhooks:read`, or `webhooks:write` where a request asks for more.
+    TestWebhooks = Need::OneOf(Scope::WebhooksRead, Scope::WebhooksWrite), "webhooks:read";
     /// `events:read`
     ReadEvents = Need::Scope(Scope::EventsRead), "events:read";
     /// `events:write`

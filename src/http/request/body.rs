@@ -61,8 +61,10 @@ pub enum Limit {
 pub trait BodyShape: Type {
     /// Its size limit.
     const LIMIT: Limit = Limit::Plain;
-    /// Whether it must be there; an absent one is read as `{}`.
+    /// Whether it must be there.
     const REQUIRED: bool = true;
+    /// Whether an absent one is read as `{}`.
+    const MAY_BE_EMPTY: bool = !Self::REQUIRED;
 }
 
 /// The text of a JSON body that is documented as a `T`.
@@ -101,7 +103,7 @@ impl<'a, T: BodyShape> ApiExtractor<'a> for Json<T> {
         };
         let mut share = state.bodies.share(client::address(request));
         let bytes = read(request, body, limit, &mut share).await?;
-        if T::REQUIRED && bytes.is_empty() {
+        if !T::MAY_BE_EMPTY && bytes.is_empty() {
             return Err(Problem::bad_request("The body is missing; send a JSON object.").into());
         }
         let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };

@@ -15,7 +15,7 @@ use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::http::request::query::{Param, Query, Shape};
 use crate::http::state::State;
-use crate::service::endpoints::endpoint_input::{self, Checked};
+use crate::service::endpoints::endpoint_input::{self, Checked, Presets};
 use crate::service::{Caller, ServiceError};
 
 use super::ids;
@@ -207,7 +207,8 @@ fn read_input<T: BodyShape>(body: &Json<T>, state: &State, is_new: bool) -> Resu
         _ => None,
     };
     let mut errors = Complaints::default();
-    let checked = endpoint_input::read(text, state.services.endpoints.input_rules(), &mut errors);
+    let checked =
+        endpoint_input::read(text, Presets::Keep, state.services.endpoints.input_rules(), &mut errors);
     fields.errors.append(&mut errors);
     fields.finish()?;
     Ok(checked)

@@ -1,5 +1,6 @@
 //! `/v1/webhooks`: endpoints.
 
+use bytes::Bytes;
 use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -8,19 +9,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::endpoint::{EndpointSettings, EndpointStatus};
+use crate::domain::event::TEST_TYPE;
 use crate::domain::filter::{EndpointFilter, EndpointKey, EndpointSort};
 use crate::domain::health::HealthState;
 use crate::domain::values::invalid::Complaints;
-use crate::domain::{Endpoint, EndpointId, EventType, Span};
+use crate::domain::{Endpoint, EndpointId, EventType, Scope};
 use crate::http::problem::Problem;
-use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
+use crate::http::request::auth::{ReadWebhooks, TestWebhooks, WriteWebhooks};
 use crate::http::request::body::{Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
 use crate::http::request::values::Values as _;
 use crate::http::state::State;
-use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, not_a_span};
+use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, Presets};
+use crate::service::endpoints::testing::TestInput;
+use crate::service::endpoints::trial::TrialInput;
 use crate::service::{Caller, ServiceError};
 
 use super::params;
@@ -29,10 +33,7 @@ use super::shapes::{
     Accepted, Created, EndpointBody, EndpointResource, List, NoContent, One, RotateBody, SendNowResource,
     TestBody, TestResource, one,
 };
-use super::{Tag, filters, id_of};
-
-/// What an overlap is unless it is given.
-const OVERLAP_DEFAULT: &str = "24h";
+use super::{Tag, filters, id_of, read_overlap, trials};
 
 /// Known because reads show them; taken and left alone, so that what was read can be written back.
 const READ_ONLY: &[&str] = &[
@@ -104,14 +105,16 @@ impl EndpointsApi {
     /// Create a webhook
     ///
     /// The response has the `signing_secret`, which is shown only once. A URL whose host is a literal
-    /// address is checked against the network policy at once; a name is checked before every attempt.
+    /// address is checked against the network policy at once; a name is checked before every attempt. With a `preset`
+    /// the attributes come from the recipe of the gallery, unless they are given; only `events` is necessary then.
     #[oai(path = "/webhooks", method = "post", operation_id = "create_webhook")]
     async fn create(
         &self,
         auth: WriteWebhooks,
         body: Json<EndpointBody>,
     ) -> Result<Created<EndpointResource>, Problem> {
-        let input = read_input(&body, auth.state.services.endpoints.input_rules(), &["url", "events"])?;
+        let rules = auth.state.services.endpoints.input_rules();
+        let input = read_input(&body, Presets::Expand, rules, &["url", "events"])?;
         let (endpoint, secret) = auth.state.services.endpoints.create(&auth.caller, input).await?;
         let data = resource(&auth.state, &auth.caller, &endpoint).await?.with_secret(secret.as_str());
         Ok(Created::Created(Answer(One { data })))
@@ -132,7 +135,8 @@ impl EndpointsApi {
 
     /// Replace a webhook
     ///
-    /// All settings: what is not given gets its default. The status stays unless it is given.
+    /// All settings: what is not given gets its default, or comes from the recipe of a `preset`. The status stays
+    /// unless it is given.
     #[oai(path = "/webhooks/:id", method = "put", operation_id = "replace_webhook")]
     async fn replace(
         &self,
@@ -141,16 +145,17 @@ impl EndpointsApi {
         body: Json<EndpointBody>,
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
-        let input = read_input(&body, auth.state.services.endpoints.input_rules(), &["url", "events"])?;
+        let rules = auth.state.services.endpoints.input_rules();
+        let input = read_input(&body, Presets::ExpandOrKeep, rules, &["url", "events"])?;
         let changed = auth.state.services.endpoints.replace(&auth.caller, id, input).await?;
         Ok(one(resource(&auth.state, &auth.caller, &changed.endpoint).await?.with_missed(changed.missed)))
     }
 
     /// Change a webhook
     ///
-    /// The fields that are given. `{"status":"paused"}` lets deliveries wait, `disabled` cancels them,
-    /// `active` enables it again and forgets its failures; after `disabled` the response says in `missed` how
-    /// many events were not sent meanwhile.
+    /// The fields that are given; `preset` cannot be changed. `{"status":"paused"}` lets deliveries wait, `disabled`
+    /// cancels them, `active` enables it again and forgets its failures; after `disabled` the response says in
+    /// `missed` how many events were not sent meanwhile.
     #[oai(path = "/webhooks/:id", method = "patch", operation_id = "change_webhook")]
     async fn change(
         &self,
@@ -159,7 +164,8 @@ impl EndpointsApi {
         body: Json<EndpointBody>,
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
-        let input = read_input(&body, auth.state.services.endpoints.input_rules(), &[])?;
+        let rules = auth.state.services.endpoints.input_rules();
+        let input = read_input(&body, Presets::Keep, rules, &[])?;
         let changed = auth.state.services.endpoints.change(&auth.caller, id, input).await?;
         Ok(one(resource(&auth.state, &auth.caller, &changed.endpoint).await?.with_missed(changed.missed)))
     }
@@ -175,23 +181,22 @@ impl EndpointsApi {
 
     /// Send a test
     ///
-    /// Sends a synthetic event at once, whatever the webhook's status, and waits for the answer. It is
-    /// logged with the trigger `test` and counts neither for nor against the webhook.
+    /// Sends an event at once, whatever the webhook's status, and waits for the answer: a synthetic one, one with your
+    /// `payload`, a stored one (`event_id`), or a `sample` of the gallery. It is logged with the trigger `test` and
+    /// counts neither for nor against the webhook. With `payload`, `event_id` or `sample` a key needs the scope
+    /// `webhooks:write` instead, with `event_id` also `events:read`.
     #[oai(path = "/webhooks/:id/test", method = "post", operation_id = "test_webhook")]
     async fn test(
         &self,
-        auth: ReadWebhooks,
+        auth: TestWebhooks,
         id: Path<String>,
         body: Json<TestBody>,
     ) -> Result<Answer<One<TestResource>>, Problem> {
+        let mut fields = Fields::of_body(&body.bytes, &["event_type", "payload", "event_id", "sample"])?;
+        let input = read_test(&auth.caller, &mut fields)?;
         let id = endpoint_id(&id)?;
-        let mut fields = Fields::of_body(&body.bytes, &["event_type"])?;
-        let event_type = match fields.nullable::<String>("event_type", "a string").flatten() {
-            Some(text) => EventType::parse(&text).map_err(|message| fields.fail("event_type", message)).ok(),
-            None => None,
-        };
         fields.finish()?;
-        let (attempt, outcome) = auth.state.services.endpoints.test(&auth.caller, id, event_type).await?;
+        let (attempt, outcome) = auth.state.services.tests.send(&auth.caller, id, input).await?;
         Ok(one(TestResource::of(attempt, &outcome)))
     }
 
@@ -208,12 +213,7 @@ impl EndpointsApi {
     ) -> Result<Answer<One<EndpointResource>>, Problem> {
         let id = endpoint_id(&id)?;
         let mut fields = Fields::of_body(&body.bytes, &["overlap", "end_oldest"])?;
-        let text = fields.nullable::<String>("overlap", "a length of time, such as \"24h\"").flatten();
-        let text = text.unwrap_or_else(|| OVERLAP_DEFAULT.to_owned());
-        let overlap = Span::parse(&text);
-        if overlap.is_none() {
-            fields.fail("overlap", not_a_span(&text));
-        }
+        let overlap = read_overlap(&mut fields);
         let end_oldest = fields.nullable::<bool>("end_oldest", "true or false").flatten().unwrap_or_default();
         fields.finish()?;
         let overlap = overlap.ok_or_else(Problem::internal)?;
@@ -270,14 +270,48 @@ pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
     id_of(text).ok_or_else(|| ServiceError::NotFound("webhook").into())
 }
 
-fn read_input(body: &Json<EndpointBody>, rules: &InputRules, required: &[&str]) -> Result<Checked, Problem> {
-    let known: Vec<&str> = [EndpointSettings::FIELDS, &["status"], READ_ONLY].concat();
-    let mut fields = Fields::of_body(&body.bytes, &known)?;
-    for name in required {
+/// Which event a test sends. A synthetic one tells nothing and chooses nothing, so it takes less.
+fn read_test(caller: &Caller, fields: &mut Fields<'_>) -> Result<TestInput, Problem> {
+    let is_given = |name: &str| fields.raw(name).is_some_and(|raw| name == "payload" || raw.get() != "null");
+    let is_synthetic = !["payload", "event_id", "sample"].into_iter().any(is_given);
+    let scope = if is_synthetic { Scope::WebhooksRead } else { Scope::WebhooksWrite };
+    if !caller.by.scopes.allows(scope) {
+        return Err(ServiceError::Forbidden(scope).into());
+    }
+    if let Some(event) = trials::named_event(caller, fields, &["event_type", "payload"])? {
+        return Ok(TestInput::Trial(event));
+    }
+    let event_type = trials::read_type(fields);
+    let Some(payload) = fields.raw("payload") else { return Ok(TestInput::Synthetic(event_type)) };
+    let default = || EventType::parse(TEST_TYPE).map_err(|_| Problem::internal());
+    Ok(TestInput::Trial(TrialInput::Given {
+        event_type: event_type.map_or_else(default, Ok)?,
+        payload: Bytes::copy_from_slice(payload.get().as_bytes()),
+        resource_id: None,
+        source: None,
+    }))
+}
+
+/// The fields of a webhook in a body.
+pub(super) fn known_fields() -> Vec<&'static str> {
+    [EndpointSettings::FIELDS, &["status"], READ_ONLY].concat()
+}
+
+fn read_input(
+    body: &Json<EndpointBody>,
+    presets: Presets,
+    rules: &InputRules,
+    required: &[&str],
+) -> Result<Checked, Problem> {
+    let mut fields = Fields::of_body(&body.bytes, &known_fields())?;
+    let is_expanded = presets.expands(fields.raw("preset").map(RawValue::get));
+    // The recipe gives the URL.
+    for name in required.iter().filter(|name| !(is_expanded && **name == "url")) {
         fields.require(name);
     }
     let mut errors = Complaints::default();
-    let checked = endpoint_input::read(|name| fields.raw(name).map(RawValue::get), rules, &mut errors);
+    let field = |name: &str| fields.raw(name).map(RawValue::get);
+    let checked = endpoint_input::read(field, presets, rules, &mut errors);
     fields.errors.append(&mut errors);
     fields.finish()?;
     Ok(checked)

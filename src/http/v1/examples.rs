@@ -30,6 +30,7 @@ pub(super) fn of(operation: &str) -> Option<(Value, Value)> {
         "change_webhook" => (json!({ "status": "active", "timeout": "5s" }), one(webhook())),
         "delete_webhook" => (nothing.clone(), nothing),
         "send_webhook_now" => (nothing, one(json!({ "type": "send_now", "attributes": { "queued": 24 } }))),
+        "preview_webhook" => (preview_input(), one(preview())),
         "test_webhook" => (json!({ "event_type": "license.assigned" }), one(test())),
         "rotate_webhook_secret" => (json!({ "overlap": "24h" }), one(with_secret())),
         "list_deliveries" => (nothing, list(&format!("/v1/webhooks/{WEBHOOK}/deliveries"), delivery(false))),
@@ -101,6 +102,7 @@ fn webhook() -> Value {
             "timeout": "10s",
             "rate_limit": null,
             "contact": "billing-team@example.com",
+            "preset": null,
             "consecutive_failures": 0,
             "hold": null,
             "health": health(),
@@ -121,6 +123,45 @@ fn with_secret() -> Value {
     let mut webhook = webhook();
     webhook["attributes"]["signing_secret"] = json!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwq3v1bT0xW5c=");
     webhook
+}
+
+fn preview_input() -> Value {
+    let url = "https://discord.com/api/webhooks/1234/abcd";
+    json!({
+        "webhook": {
+            "preset": { "name": "discord", "inputs": { "webhook_url": url } },
+            "filter": "payload.action == 'published'",
+        },
+        "event": { "sample": "github/release" },
+    })
+}
+
+fn preview() -> Value {
+    let link = "https://github.com/Codertocat/Hello-World/releases/tag/0.0.1";
+    json!({
+        "type": "webhook_preview",
+        "attributes": {
+            "wanted": { "pattern": true, "filter": true },
+            "filter_trace": [{
+                "expression": "payload.action == 'published'",
+                "left": "\"published\"",
+                "right": "\"published\"",
+                "result": true,
+            }],
+            "summary": {
+                "title": "Codertocat/Hello-World: release published", "message": "0.0.1", "link": link, "level": "info",
+            },
+            "request": {
+                "method": "POST",
+                "url": "https://discord.com/api/webhooks/********?wait=true",
+                "headers": { "content-type": "application/json" },
+                "body": "{\"content\":\"\"}",
+            },
+            "error": null,
+            "warnings": [],
+            "cost": { "steps": 42, "bytes": 1180 },
+        },
+    })
 }
 
 fn test() -> Value {

@@ -9,6 +9,11 @@ use std::str::FromStr;
 use poem_openapi::{OpenApiService, Tags};
 
 use crate::domain::values::list::{Page, PageRequest, Start};
+use crate::domain::{Scope, Span};
+use crate::http::problem::Problem;
+use crate::http::request::body::Fields;
+use crate::service::endpoints::endpoint_input::not_a_span;
+use crate::service::{Caller, ServiceError};
 
 mod deliveries;
 mod endpoints;
@@ -22,12 +27,14 @@ pub mod openapi;
 mod operations;
 mod params;
 mod places;
+mod preview;
 pub mod raw;
 mod schemas;
 pub mod shapes;
 mod sources;
 mod statistics;
 mod stream;
+mod trials;
 mod verification;
 mod written;
 
@@ -55,6 +62,7 @@ pub(super) enum Tag {
 /// All operations, a topic each.
 type Apis = (
     endpoints::EndpointsApi,
+    preview::PreviewApi,
     deliveries::DeliveriesApi,
     export::ExportApi,
     stream::StreamApi,
@@ -71,6 +79,7 @@ type Apis = (
 pub fn service() -> OpenApiService<Apis, ()> {
     let apis = (
         endpoints::EndpointsApi,
+        preview::PreviewApi,
         deliveries::DeliveriesApi,
         export::ExportApi,
         stream::StreamApi,
@@ -83,6 +92,26 @@ pub fn service() -> OpenApiService<Apis, ()> {
         gallery::GalleryApi,
     );
     OpenApiService::new(apis, "Postrider", env!("CARGO_PKG_VERSION"))
+}
+
+/// What an overlap of two secrets or URLs is unless it is given.
+const OVERLAP_DEFAULT: &str = "24h";
+
+/// Reads `overlap`; `None` when it is wrong, which is noted.
+fn read_overlap(fields: &mut Fields<'_>) -> Option<Span> {
+    let text = fields.nullable::<String>("overlap", "a length of time, such as \"24h\"").flatten();
+    let text = text.unwrap_or_else(|| OVERLAP_DEFAULT.to_owned());
+    let overlap = Span::parse(&text);
+    if overlap.is_none() {
+        fields.fail("overlap", not_a_span(&text));
+    }
+    overlap
+}
+
+/// Whether the caller may see payloads of stored events.
+fn check_events_read(caller: &Caller) -> Result<(), Problem> {
+    let may = caller.by.scopes.allows(Scope::EventsRead);
+    if may { Ok(()) } else { Err(ServiceError::Forbidden(Scope::EventsRead).into()) }
 }
 
 fn id_of<T: FromStr>(text: &str) -> Option<T> {

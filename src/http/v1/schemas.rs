@@ -62,6 +62,12 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookVerificationAttributes", &[]),
     ("WebhookVerificationResultAttributes", &[]),
     ("WebhookSignatureCheck", &[]),
+    ("WebhookPreviewAttributes", &[]),
+    ("WebhookPreviewWanted", &[]),
+    ("WebhookPreviewComparison", &[]),
+    ("WebhookPreviewSummary", &[]),
+    ("WebhookPreviewRequest", &[]),
+    ("WebhookPreviewCost", &[]),
     ("SourceAttributes", &[]),
     ("SourceCounts", &[]),
     ("InboundRequestAttributes", &["headers", "query", "body", "body_truncated"]),
@@ -87,11 +93,13 @@ const BODIES: &[(&str, &[&str])] = &[
             "retry_schedule",
             "timeout",
             "contact",
+            "preset",
         ],
     ),
     ("EventInput", &["resource_id", "idempotency_key"]),
     ("EventBatch", &[]),
-    ("WebhookTest", &["event_type"]),
+    ("WebhookTest", &["event_type", "event_id", "sample"]),
+    ("WebhookPreviewInput", &[]),
     ("RotateSecret", &["overlap"]),
     ("BulkRetry", &["dry_run"]),
     (
@@ -197,6 +205,8 @@ fn details() -> Vec<Detail> {
         ("WebhookEndpointInput", "description", json!({ "pattern": LINES })),
         ("WebhookEndpointInput", "timeout", json!({ "pattern": TIMEOUT })),
         ("WebhookEndpointInput", "retry_schedule", waits),
+        ("WebhookEndpointAttributes", "preset", maybe_object()),
+        ("WebhookEndpointInput", "preset", maybe_object()),
         ("WebhookEndpointAttributes", "rate_limit", rate.clone()),
         ("WebhookEndpointInput", "rate_limit", rate),
         ("RotateSecret", "overlap", json!({ "pattern": OVERLAP })),
@@ -325,8 +335,10 @@ fn split_endpoint_input(schemas: &mut Map<String, Value>) {
             json!({ "type": kind, "nullable": true, "readOnly": true, "description": description });
     }
     let mut change = input.clone();
-    input["description"] = json!("A webhook as it is made or replaced.");
-    input["required"] = json!(["url", "events"]);
+    change["properties"]["preset"]["description"] = json!("Stays; taken as it was read.");
+    input["description"] =
+        json!("A webhook as it is made or replaced. `url` is required, too, unless a `preset` gives it.");
+    input["required"] = json!(["events"]);
     change["description"] = json!("What changes about a webhook; what is not given stays.");
     change["title"] = json!("WebhookEndpointChange");
     schemas.insert("WebhookEndpointInput".to_owned(), input);

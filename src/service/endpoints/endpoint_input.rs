@@ -4,7 +4,7 @@
 //! at once, and gives a [`Checked`] that the endpoint service takes. Secret header values stay in clear in it
 //! and are sealed by the service, which knows the endpoint's id.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -19,6 +19,8 @@ use crate::domain::endpoint::{
     self, DESCRIPTION_MAX_CHARS, EndpointPatch, EndpointStatus, HEADERS_MAX, MASK, NAME_MAX_CHARS,
     RATE_LIMIT_MAX, TIMEOUT_MAX_MS, URL_MAX,
 };
+use crate::domain::gallery::choice::{self, Choice};
+use crate::domain::gallery::{Preset, Side};
 use crate::domain::network::NetworkPolicy;
 use crate::domain::pattern::PATTERNS_MAX;
 use crate::domain::shaping::{self, REQUEST_MAX};
@@ -44,6 +46,65 @@ pub struct Checked {
     pub headers: Option<Vec<(String, HeaderInput)>>,
     /// The JSON text of `secrets`, with the values in clear.
     pub secrets: Option<String>,
+    pub preset: PresetInput,
+}
+
+/// What `preset` may be in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presets {
+    /// A recipe with its inputs, which is expanded.
+    Expand,
+    /// The same; without inputs it is the recipe that the endpoint has, written back.
+    ExpandOrKeep,
+    /// What the endpoint has, written back: a partial change cannot tell what is to stay.
+    Keep,
+}
+
+impl Presets {
+    /// Whether a recipe gives the attributes that are missing; `text` is the JSON text of `preset`.
+    pub fn expands(self, text: Option<&str>) -> bool {
+        let value: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+        value.is_some_and(|value| match self {
+            Presets::Expand => !value.is_null(),
+            Presets::ExpandOrKeep => !value.is_null() && !choice::is_mark(&value),
+            Presets::Keep => false,
+        })
+    }
+}
+
+/// Why a partial change does not take a recipe.
+pub const PRESET_STAYS: &str = "cannot be changed; replace the webhook with PUT to use another preset";
+
+/// What a client says of the recipe.
+#[derive(Debug, Clone, Default)]
+pub enum PresetInput {
+    #[default]
+    None,
+    /// `null`: no recipe.
+    Null,
+    /// The name of the recipe that the endpoint has.
+    Kept(String),
+    Chosen(ChosenPreset),
+}
+
+/// A recipe, and the attributes that it has set: those that were not given.
+#[derive(Debug, Clone)]
+pub struct ChosenPreset {
+    pub preset: &'static Preset,
+    set: Vec<String>,
+}
+
+impl PresetInput {
+    /// An error at its place in the body: what a recipe has set was not written there, but its inputs were.
+    pub fn placed(&self, mut error: FieldError) -> FieldError {
+        if let PresetInput::Chosen(ChosenPreset { preset, set }) = self {
+            let first = error.pointer.split('/').nth(1).unwrap_or_default();
+            if set.iter().any(|name| name == first) {
+                error.pointer = preset.pointer_of(&error.pointer).unwrap_or(error.pointer);
+            }
+        }
+        error
+    }
 }
 
 /// What the rules need to know of the configuration.
@@ -58,6 +119,48 @@ pub struct InputRules {
 
 /// Reads all fields and adds what is wrong to `errors`. `field` gives the JSON text of a field that is there.
 pub fn read<'a>(
+    given: impl Fn(&str) -> Option<&'a str>,
+    presets: Presets,
+    rules: &InputRules,
+    errors: &mut Complaints,
+) -> Checked {
+    let (preset, attributes) = read_preset(&given, presets).unwrap_or_else(|Invalid(wrong)| {
+        errors.extend(wrong);
+        Default::default()
+    });
+    let field = |name: &str| given(name).or_else(|| attributes.get(name).map(String::as_str));
+    let mut found = Complaints::default();
+    let checked = read_fields(field, rules, &mut found);
+    errors.extend(found.into_vec().into_iter().map(|error| preset.placed(error)));
+    Checked { preset, ..checked }
+}
+
+/// The recipe, and the JSON texts of the attributes that it sets.
+fn read_preset<'a>(
+    given: &impl Fn(&str) -> Option<&'a str>,
+    presets: Presets,
+) -> Result<(PresetInput, HashMap<String, String>), Invalid> {
+    let Some(text) = given("preset") else { return Ok(Default::default()) };
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    if value.is_null() {
+        return Ok((PresetInput::Null, HashMap::new()));
+    }
+    if !presets.expands(Some(text)) {
+        // Nothing but what was read is sure to be meant as no change.
+        let is_read = choice::is_mark(&value) && value.get("version").is_some();
+        if presets == Presets::Keep && !is_read {
+            return Err(Invalid::one("/preset", PRESET_STAYS));
+        }
+        let name = value["name"].as_str().unwrap_or_default();
+        return Ok((PresetInput::Kept(name.to_owned()), HashMap::new()));
+    }
+    let Choice { preset, attributes } = choice::read(Side::Destination, &value)?;
+    let set = attributes.keys().filter(|name| given(name).is_none()).cloned().collect();
+    let texts = attributes.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+    Ok((PresetInput::Chosen(ChosenPreset { preset, set }), texts))
+}
+
+fn read_fields<'a>(
     field: impl Fn(&str) -> Option<&'a str>,
     rules: &InputRules,
     errors: &mut Complaints,
@@ -80,10 +183,11 @@ pub fn read<'a>(
         contact: input.nullable("contact", "an e-mail address or a URL", |text: String| {
             check_contact(text, &rules.policy)
         }),
+        preset: Change::Keep,
         status: input.value("status", "a string", check_status),
     };
     let headers = input.headers(rules);
-    Checked { patch, headers, secrets: field("secrets").map(str::to_owned) }
+    Checked { patch, headers, secrets: field("secrets").map(str::to_owned), preset: PresetInput::None }
 }
 
 /// Reads a JSON object, for callers that have no request.
@@ -92,7 +196,7 @@ pub fn read_object(object: &Value, rules: &InputRules) -> Result<Checked, Invali
         object.as_object().into_iter().flatten().map(|(name, value)| (name, value.to_string())).collect();
     let text = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str());
     let mut errors = Complaints::default();
-    let checked = read(text, rules, &mut errors);
+    let checked = read(text, Presets::Expand, rules, &mut errors);
     if errors.is_empty() { Ok(checked) } else { Err(Invalid(errors.into_vec())) }
 }
 

@@ -1,4 +1,4 @@
-//! Endpoints: make, read, change, switch, delete, rotate, test.
+//! Endpoints: make, read, change, switch, delete, rotate.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::cluster::Signals;
-use crate::domain::EventType;
 use crate::domain::attempts::bulk_job::Work;
 use crate::domain::attempts::hold::Hold;
 use crate::domain::condition::Condition;
@@ -14,22 +13,22 @@ use crate::domain::endpoint::{
     self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointSettings, EndpointStatus, HeaderValue,
     SIGNING_SECRETS_MAX,
 };
-use crate::domain::event;
 use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField};
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::change::Change;
 use crate::domain::values::invalid::escape_pointer;
+use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{
-    ActivityKind, AttemptId, Budget, EndpointId, EventId, EventPattern, FieldError, Invalid, Outcome, Scope,
-    Sealed, SigningSecret, Span, Timestamp, Trigger,
+    ActivityKind, EndpointId, EventPattern, FieldError, Invalid, Scope, Sealed, SigningSecret, Span,
+    Timestamp,
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::store::{
-    Changed, EndpointFilter, LoadedAttempt, Page, PageRequest, Rotation, SendNow, SortValue, Start, Store,
-};
+use crate::store::{Changed, EndpointFilter, Page, PageRequest, Rotation, SendNow, SortValue, Start, Store};
 
-use crate::service::endpoints::endpoint_input::{Checked, HeaderInput, InputRules, keeps_value};
+use crate::service::endpoints::endpoint_input::{
+    Checked, ChosenPreset, HeaderInput, InputRules, PRESET_STAYS, PresetInput, keeps_value,
+};
 use crate::service::endpoints::requests::Requests;
 use crate::service::{Caller, Dispatch, Result, ServiceError};
 
@@ -42,8 +41,6 @@ const CANCEL_STEPS: u32 = 10;
 
 /// Pending attempts that are made due in one step.
 const SEND_NOW_STEP: u32 = 500;
-/// When a test that was refused because too many are in flight may be requested again, in seconds.
-const TEST_AGAIN_SECS: u64 = 1;
 
 /// The use cases of endpoints.
 pub struct Endpoints {
@@ -347,48 +344,28 @@ impl Endpoints {
         Ok((endpoint, secret))
     }
 
-    /// Sends a synthetic event at once, whatever the endpoint's status, and logs it as a test. Gives the
-    /// row of the log, and what became of it. It is logged even if the caller is gone before that.
-    ///
-    /// # Errors
-    /// [`ServiceError::RateLimited`] while two tests to this endpoint, or twenty in total, are in flight.
-    pub async fn test(
+    /// The endpoint that attributes would make, or that changes would make of one. Nothing is stored.
+    pub(crate) async fn draft(
         &self,
         caller: &Caller,
-        id: EndpointId,
-        event_type: Option<EventType>,
-    ) -> Result<(AttemptId, Outcome)> {
-        let endpoint = self.get(caller, id).await?;
+        input: Checked,
+        of: Option<EndpointId>,
+    ) -> Result<Endpoint> {
         let now = self.clock.now();
-        let event_id = EventId::new(now);
-        let event_type = event_type
-            .unwrap_or_else(|| EventType::parse(event::TEST_TYPE).expect("the default type is well-formed"));
-        let payload = json!({
-            "type": event_type.as_str(),
-            "timestamp": now.to_string(),
-            "data": { "test": true, "endpoint_id": id.to_string() },
-        });
-        let job = LoadedAttempt {
-            id: AttemptId(0),
-            attempt: 1,
-            trigger: Trigger::Test,
-            budget: Budget::Single,
-            delivery_id: AttemptId(0),
-            event_id,
-            event_type,
-            created_at: now,
-            resource_id: None,
-            payload: bytes::Bytes::from(payload.to_string()),
-            endpoint: Arc::new(endpoint),
-            from: None,
-        };
-        let sent = self.dispatch.send_test(job, now).await?;
-        let (id, mut outcome) =
-            sent.ok_or(ServiceError::RateLimited { retry_after_secs: TEST_AGAIN_SECS })?;
-        if let Some(failure) = &mut outcome.failure {
-            caller.hide_address(&mut failure.message);
+        if let Some(id) = of {
+            let mut endpoint = self.get(caller, id).await?;
+            self.seal(id, input, Some(&endpoint.settings))?.apply(&mut endpoint, now);
+            return Ok(endpoint);
         }
-        Ok((id, outcome))
+        let id = EndpointId::new(now);
+        let mut patch = self.seal(id, input, None)?;
+        if patch.url.is_none() {
+            return Err(Invalid::one("/url", "is required").into());
+        }
+        patch.events.get_or_insert_with(|| vec![EventPattern::All]);
+        let status = patch.status.unwrap_or(EndpointStatus::Active);
+        let settings = patch.into_settings();
+        Ok(Endpoint { status, ..Endpoint::new(id, caller.app_id, settings, Sealed(vec![]), now) })
     }
 
     /// Seals secret values; a masked one keeps what there is.
@@ -400,7 +377,10 @@ impl Endpoints {
     ) -> Result<EndpointPatch> {
         let requests = Requests { vault: &self.vault, rules: &self.rules, id, current: settings };
         let mut patch = input.patch;
-        requests.settle(&mut patch, input.secrets.as_deref())?;
+        requests.settle(&mut patch, input.secrets.as_deref()).map_err(|Invalid(errors)| {
+            Invalid(errors.into_iter().map(|error| input.preset.placed(error)).collect())
+        })?;
+        set_preset(&mut patch, input.preset, settings)?;
         let Some(given) = input.headers else { return Ok(patch) };
         let current = settings.map_or(&[][..], |settings| &settings.headers);
         let (mut headers, mut errors, mut bytes) = (Vec::with_capacity(given.len()), Vec::new(), 0);
@@ -478,6 +458,35 @@ pub struct Standing {
 pub struct Missed {
     pub since: Timestamp,
     pub count: u64,
+}
+
+/// Notes the recipe that a patch was made with.
+fn set_preset(
+    patch: &mut EndpointPatch,
+    preset: PresetInput,
+    current: Option<&EndpointSettings>,
+) -> Result<()> {
+    let known = current.and_then(|current| current.preset.clone());
+    let mark = match preset {
+        PresetInput::None => return Ok(()),
+        PresetInput::Null if patch.replace || known.is_none() => return Ok(()),
+        PresetInput::Null => return Err(Invalid::one("/preset", PRESET_STAYS).into()),
+        PresetInput::Kept(name) => match known.filter(|mark| mark.name == name) {
+            Some(mark) => mark,
+            None if patch.replace => {
+                let message = "is required: what the preset is filled in with";
+                return Err(Invalid::one("/preset/inputs", message).into());
+            }
+            None => return Err(Invalid::one("/preset", PRESET_STAYS).into()),
+        },
+        PresetInput::Chosen(ChosenPreset { preset, .. }) => PresetMark {
+            name: preset.name.clone(),
+            version: preset.version,
+            digest: patch.clone().into_settings().preset_digest(),
+        },
+    };
+    patch.preset = Change::Set(mark);
+    Ok(())
 }
 
 /// The sealed value of a secret header that is there already.

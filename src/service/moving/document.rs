@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::inbound::source::PresetMark;
+use crate::domain::values::preset_mark::PresetMark;
 
 /// The number of this form.
 pub const FORM: u32 = 1;
@@ -79,6 +79,8 @@ pub struct WebhookPart {
     pub rate_limit: Option<Value>,
     #[serde(default)]
     pub contact: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_mark: Option<PresetMark>,
     #[serde(default = "active")]
     pub status: String,
     #[serde(default)]

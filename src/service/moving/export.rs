@@ -112,6 +112,7 @@ pub(super) fn webhook(
         timeout: settings.timeout.as_ref().map(Span::to_string),
         rate_limit: settings.rate_limit.map(Rate::to_json),
         contact: settings.contact.clone(),
+        preset_mark: settings.preset.clone(),
         status: endpoint.status.as_str().to_owned(),
         created_at: Some(endpoint.created_at.to_string()),
         signing_secret: secret.map(|secret| secret.as_str().to_owned()),

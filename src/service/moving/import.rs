@@ -14,6 +14,8 @@ use crate::domain::endpoint::{
 };
 use crate::domain::inbound::source::Source;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
+use crate::domain::values::change::Change;
+use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{
     ActivityKind, App, AppId, Endpoint, EndpointId, Invalid, Key, Scope, Sealed, SigningSecret, Timestamp,
 };
@@ -250,7 +252,7 @@ impl Importer<'_> {
             plan.webhooks.same += 1;
             return Ok(());
         }
-        let settings = match self.settings(id, checked) {
+        let settings = match self.settings(id, checked, part.preset_mark) {
             Ok(settings) => settings,
             Err(Invalid(errors)) => {
                 let problems = errors.into_iter().map(|e| format!("{place}{}: {}", e.pointer, e.message));
@@ -298,8 +300,14 @@ impl Importer<'_> {
         })
     }
 
-    fn settings(&self, id: EndpointId, checked: Checked) -> std::result::Result<EndpointSettings, Invalid> {
+    fn settings(
+        &self,
+        id: EndpointId,
+        checked: Checked,
+        preset: Option<PresetMark>,
+    ) -> std::result::Result<EndpointSettings, Invalid> {
         let mut patch = checked.patch;
+        patch.preset = preset.map_or(Change::Keep, Change::Set);
         let requests = Requests { vault: self.vault, rules: self.rules, id, current: None };
         requests.settle(&mut patch, checked.secrets.as_deref())?;
         let headers = checked.headers.unwrap_or_default().into_iter().map(|(name, value)| {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::gallery::{self, Preset, Side};
+use crate::domain::gallery::choice::{self, Choice};
+use crate::domain::gallery::{Preset, Side};
 use crate::domain::inbound::input;
 use crate::domain::inbound::source::{
-    Guard, OldToken, PresetMark, SOURCES_MAX, Source, SourceSettings, TokenHash, attributes, digest_of, token,
+    Guard, OldToken, SOURCES_MAX, Source, SourceSettings, TokenHash, attributes, digest_of, token,
 };
 use crate::domain::values::invalid::Complaints;
+use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{ActivityKind, Invalid, Scope, SourceId, Span};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
@@ -303,26 +305,7 @@ pub(crate) fn expanded(
     let Some(value) = given.remove("preset").filter(|value| !value.is_null()) else {
         return Ok((given, None));
     };
-    let fields = value.as_object().ok_or_else(|| {
-        Invalid::one(
-            "/preset",
-            "must be an object, such as {\"name\":\"github\",\"inputs\":{\"secret\":\"…\"}}",
-        )
-    })?;
-    if let Some(unknown) = fields.keys().find(|name| !["name", "inputs"].contains(&name.as_str())) {
-        return Err(Invalid::one(format!("/preset/{unknown}"), "is not known; there are name, inputs").into());
-    }
-    let name = fields.get("name").and_then(Value::as_str);
-    let name = name.ok_or_else(|| Invalid::one("/preset/name", "must be the name of a preset"))?;
-    let preset =
-        gallery::find(Side::Source, name).map_err(|message| Invalid::one("/preset/name", message))?;
-    let none = Map::new();
-    let inputs = match fields.get("inputs") {
-        None | Some(Value::Null) => &none,
-        Some(Value::Object(inputs)) => inputs,
-        Some(_) => return Err(Invalid::one("/preset/inputs", "must be an object").into()),
-    };
-    let mut all = preset.expand(inputs)?;
+    let Choice { preset, attributes: mut all } = choice::read(Side::Source, &value)?;
     all.insert("name".to_owned(), Value::from(preset.name.as_str()));
     all.extend(given);
     Ok((all, Some(preset)))
@@ -331,7 +314,7 @@ pub(crate) fn expanded(
 /// Whether a preset was read from this source and is written back.
 fn is_echo(preset: &Value, source: &Source) -> bool {
     let name = source.preset.as_ref().map(|mark| mark.name.as_str());
-    name.is_some() && preset.get("inputs").is_none() && preset["name"].as_str() == name
+    name.is_some() && choice::is_mark(preset) && preset["name"].as_str() == name
 }
 
 fn mark(preset: &Preset, settings: &SourceSettings) -> PresetMark {

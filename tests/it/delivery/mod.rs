@@ -15,6 +15,7 @@ mod jose;
 mod local;
 mod manual;
 mod network;
+mod presets;
 mod schedule;
 mod shaped;
 mod signing;

@@ -87,6 +87,31 @@ fn http_headers(got: &crate::support::receiver::Received) -> reqwest::header::He
 }
 
 #[tokio::test]
+async fn a_preset_and_its_rate_move_with_their_webhook() {
+    let (old, new) = (Program::new(), Program::new());
+    let running = old.serve().await;
+    let preset = json!({ "name": "discord", "inputs": { "webhook_url": "https://discord.com/api/webhooks/1/tok-en" } });
+    let made = running.post("/v1/webhooks", json!({ "preset": preset, "events": ["*"] })).await;
+    let path = format!("/v1/webhooks/{}", made["data"]["id"].as_str().unwrap());
+    let file = new.path().join("moved.json").display().to_string();
+    ok(&old, &format!("export --with-secrets {file}")).await;
+    for expected in ["1 new, 0 changed, 0 unchanged", "0 new, 0 changed, 1 unchanged"] {
+        assert_eq!(webhooks(&ok(&new, "import --allow-admin-keys moved.json").await), expected);
+    }
+    let mut moved = new.serve().await;
+    moved.token.clone_from(&running.token);
+    let shown = moved.request(Method::GET, &path).send().await.unwrap().text().await.unwrap();
+    let shown: Value = serde_json::from_str::<Value>(&shown).unwrap()["data"]["attributes"].clone();
+    assert_eq!(shown["preset"], json!({ "name": "discord", "version": 1, "changed": false }));
+    for name in ["url", "request", "secrets", "rate_limit", "preset"] {
+        assert_eq!(shown[name], made["data"]["attributes"][name], "{name}");
+    }
+    ok(&old, "export plain.json").await;
+    let text = fs::read_to_string(old.path().join("plain.json")).unwrap();
+    assert!(text.contains("\"30/m\"") && !text.contains("tok-en"), "{text}");
+}
+
+#[tokio::test]
 async fn the_url_of_a_source_goes_on_working_on_another_server() {
     let (old, new) = (Program::new(), Program::new());
     let running = old.serve().await;

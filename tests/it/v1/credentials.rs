@@ -168,6 +168,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("PUT /v1/webhooks/{id}", "webhooks:write"),
         ("PATCH /v1/webhooks/{id}", "webhooks:write"),
         ("DELETE /v1/webhooks/{id}", "webhooks:write"),
+        ("POST /v1/webhooks/preview", "webhooks:write"),
         ("POST /v1/webhooks/{id}/test", "webhooks:read"),
         ("POST /v1/webhooks/{id}/rotate-secret", "webhooks:write"),
         ("POST /v1/webhooks/{id}/send-now", "webhooks:write"),

@@ -17,6 +17,7 @@ mod health;
 mod limits;
 mod log_lists;
 mod paging;
+mod preview;
 mod snippets;
 mod verification;
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::params;
 use crate::domain::health::{ActivityLabel, HealthState, ResponseLabel, SuccessLabel};
 use crate::domain::inbound::source::InboundOutcome;
+use crate::domain::shaping::summary::Level;
 use crate::domain::signing::verification::{Reason, Scheme};
 use crate::domain::{ActivityKind, AttemptStatus, ErrorKind, JobKind, JobStatus, Trigger};
 use crate::http::document::openapi::{Detail, SPAN};
@@ -110,6 +111,11 @@ fn sources() -> Vec<Detail> {
         ("SourceInput", "summary", maybe.clone()),
         ("SourceInput", "rate_limit", rate),
         ("SourceInput", "preset", maybe.clone()),
+        ("WebhookPreviewInput", "webhook", object.clone()),
+        ("WebhookPreviewInput", "webhook_id", uuid.clone()),
+        ("WebhookPreviewInput", "event", object.clone()),
+        ("WebhookPreviewRequest", "headers", object.clone()),
+        ("WebhookPreviewSummary", "level", json!({ "enum": Level::WORDS })),
         ("SourcePreviewInput", "source", object.clone()),
         ("SourcePreviewInput", "source_id", uuid.clone()),
         ("SourcePreviewInput", "request", object.clone()),

@@ -5,7 +5,7 @@ use poem_openapi::types::Any;
 use serde_json::{Value, json};
 
 use super::time;
-use crate::domain::endpoint::{Endpoint, HeaderValue, MASK};
+use crate::domain::endpoint::{Endpoint, EndpointSettings, HeaderValue, MASK};
 use crate::domain::health::{EndpointHealth, HealthSummary};
 use crate::domain::values::rate::Rate;
 use crate::domain::{AttemptId, Outcome};
@@ -87,6 +87,8 @@ pub struct EndpointAttributes {
     pub rate_limit: Any<Value>,
     /// An e-mail address or an `http` or `https` URL that gets the alerts about this webhook, too.
     pub contact: Option<String>,
+    /// The recipe that it was made with: `name`, `version`, and whether what the recipe has set was `changed` since.
+    pub preset: Any<Value>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
     /// While it is on hold: why, and until when. Its deliveries stay pending meanwhile, and only probes are sent.
@@ -237,6 +239,7 @@ impl EndpointResource {
                 timeout: s.timeout.as_ref().map(ToString::to_string),
                 rate_limit: Any(s.rate_limit.map(Rate::to_json).unwrap_or_default()),
                 contact: s.contact.clone(),
+                preset: Any(preset_json(s)),
                 consecutive_failures: endpoint.consecutive_failures,
                 hold: HoldAttributes::of(standing),
                 missed: None,
@@ -252,7 +255,19 @@ impl EndpointResource {
     }
 }
 
-/// A webhook as it is made or changed. `url` and `events` are required when it is made or replaced.
+/// The recipe of an endpoint, as reads show it.
+fn preset_json(settings: &EndpointSettings) -> Value {
+    settings.preset.as_ref().map_or(Value::Null, |preset| {
+        json!({
+            "name": preset.name,
+            "version": preset.version,
+            "changed": settings.is_preset_changed(),
+        })
+    })
+}
+
+/// A webhook as it is made or changed. `url` (without a preset) and `events` are required when it is made or
+/// replaced.
 #[derive(Object)]
 #[oai(rename = "WebhookEndpointInput")]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
@@ -297,6 +312,9 @@ pub struct EndpointBody {
     /// this webhook, too; null = none.
     #[oai(validator(max_length = 2048))]
     contact: Option<String>,
+    /// A recipe of the gallery: `{"name","inputs"}`. `url`, `request`, `secrets` and `rate_limit` come from it unless
+    /// they are given. Without `inputs`, as reads show it, the recipe of the webhook stays. PATCH does not take it.
+    preset: Option<Any<Value>>,
     /// `active` (also clears the failure counter), `paused` or `disabled`.
     status: Option<String>,
 }
@@ -308,8 +326,14 @@ impl BodyShape for EndpointBody {}
 #[oai(rename = "WebhookTest")]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
 pub struct TestBody {
-    /// `webhook.test` unless given.
+    /// `webhook.test` unless given; not with `event_id` or `sample`.
     event_type: Option<String>,
+    /// Any JSON; a synthetic payload unless given.
+    payload: Option<Any<Value>>,
+    /// An event of the app, which is sent under a new id.
+    event_id: Option<String>,
+    /// A sample of the gallery, such as `github/release`.
+    sample: Option<String>,
 }
 
 impl BodyShape for TestBody {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::endpoint::{EndpointHeader, EndpointSecret, HeaderValue, RetiredSecret};
+use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::values::rate::Rate;
 use crate::domain::{EndpointStatus, EventPattern, Sealed, Span, Timestamp};
 use crate::store::sqlite::engine::error::fault;
@@ -159,6 +160,17 @@ impl Column for Vec<EndpointSecret> {
         }
         let stored = self.iter().map(|secret| (&secret.name, STANDARD.encode(&secret.sealed.0)));
         Ok(json(&stored.collect::<Vec<_>>()).into())
+    }
+}
+
+/// JSON.
+impl Column for Option<PresetMark> {
+    fn read(value: ValueRef<'_>) -> rusqlite::Result<Option<PresetMark>> {
+        value.as_str_or_null()?.map(parse).transpose()
+    }
+
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_ref().map_or(Null.into(), |mark| json(mark).into()))
     }
 }
 

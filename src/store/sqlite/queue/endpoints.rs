@@ -71,7 +71,7 @@ macro_rules! columns {
 }
 
 columns! {
-    settings: url name description events filter headers request secrets encrypted retry_schedule timeout contact,
+    settings: url name description events filter headers request secrets encrypted retry_schedule timeout contact preset,
     rate: rate_limit rate_text,
     endpoint: status status_reason status_since secret retired_secrets consecutive_failures filter_error updated_at
 }

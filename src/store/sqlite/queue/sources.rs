@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::inbound::source::{
-    EventSource, Mapping, OldToken, OutcomeCounts, PresetMark, Source, SourceSettings, TokenHash,
+    EventSource, Mapping, OldToken, OutcomeCounts, Source, SourceSettings, TokenHash,
 };
+use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{AppId, SourceId, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
