@@ -1,12 +1,13 @@
-//! `doctor`: diagnoses this machine, or the connection to an endpoint.
+//! `doctor`: diagnoses this machine, the connection to an endpoint, or the URL of a source.
 
 use clap::Args;
 use url::Url;
 
 use super::{CliError, output, serve, storage};
 use crate::config::Config;
-use crate::doctor::{self, Finding, endpoint, machine};
-use crate::domain::{Endpoint, EndpointId};
+use crate::doctor::{self, Finding, endpoint, machine, source};
+use crate::domain::inbound::source::Source;
+use crate::domain::{Endpoint, EndpointId, SourceId};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
 use crate::store::Store;
@@ -14,7 +15,7 @@ use crate::store::Store;
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorOptions {
-    /// Id of a webhook (it gets a signed test request), or any URL (no request is sent)
+    /// Id of a webhook (it gets a signed test) or of a source (its URL is asked), or any URL (no request is sent)
     pub endpoint: Option<String>,
     /// Print a JSON object
     #[arg(long)]
@@ -48,24 +49,37 @@ fn examine(name: &str, config: &Config) -> Result<Vec<Finding>, CliError> {
     if let Ok(id) = name.parse::<EndpointId>() {
         let found = storage::with(config, async |store| find(store, id).await)?;
         return match found {
-            Some(found) => Ok(serve::runtime()?.block_on(endpoint::examine(config, found))),
-            None => {
-                Err(CliError::Usage(format!("no webhook has the id {name}; list them with GET /v1/webhooks")))
-            }
+            Some(Found::Endpoint(found)) => Ok(serve::runtime()?.block_on(endpoint::examine(config, *found))),
+            Some(Found::Source(found)) => Ok(serve::runtime()?.block_on(source::examine(config, *found))),
+            None => Err(CliError::Usage(format!(
+                "no webhook and no source has the id {name}; list them with GET /v1/webhooks and GET /v1/sources"
+            ))),
         };
     }
     match Url::parse(name) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
             Ok(serve::runtime()?.block_on(endpoint::examine_url(config, &url)))
         }
-        _ => Err(CliError::Usage(format!("{name:?} is neither a webhook id nor an http or https URL"))),
+        _ => Err(CliError::Usage(format!(
+            "{name:?} is neither the id of a webhook or source nor an http or https URL"
+        ))),
     }
 }
 
-async fn find(store: &dyn Store, id: EndpointId) -> Result<Option<Endpoint>, CliError> {
+/// What an id names; both have ids of the same form.
+enum Found {
+    Endpoint(Box<Endpoint>),
+    Source(Box<Source>),
+}
+
+async fn find(store: &dyn Store, id: EndpointId) -> Result<Option<Found>, CliError> {
+    let source_id = SourceId::from_uuid(id.as_uuid());
     for app in store.app_list().await? {
         if let Some(found) = store.endpoint_get(app.id, id).await? {
-            return Ok(Some(found));
+            return Ok(Some(Found::Endpoint(Box::new(found))));
+        }
+        if let Some(found) = store.source_get(app.id, source_id).await? {
+            return Ok(Some(Found::Source(Box::new(found))));
         }
     }
     Ok(None)

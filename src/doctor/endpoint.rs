@@ -37,7 +37,7 @@ pub async fn examine(config: &Config, endpoint: Endpoint) -> Vec<Finding> {
         found.push(Finding::problem("URL", "is invalid", "set a valid url with PATCH /v1/webhooks/{id}"));
         return found;
     };
-    let (mut path, is_open) = connection(config, &url).await;
+    let (mut path, is_open) = connection(config, &url, Policy::Ask).await;
     found.append(&mut path);
     if is_open {
         found.push(probe(config, endpoint).await);
@@ -47,7 +47,15 @@ pub async fn examine(config: &Config, endpoint: Endpoint) -> Vec<Finding> {
 
 /// Checks a URL that belongs to no endpoint; nothing but a TLS handshake is sent.
 pub async fn examine_url(config: &Config, url: &Url) -> Vec<Finding> {
-    connection(config, url).await.0
+    connection(config, url, Policy::Ask).await.0
+}
+
+/// Whether the network policy for receivers counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    Ask,
+    /// It is the server's own URL.
+    Ignore,
 }
 
 fn status(endpoint: &Endpoint) -> Finding {
@@ -69,7 +77,7 @@ fn status(endpoint: &Endpoint) -> Finding {
 }
 
 /// The connection to a receiver, and whether it could be established.
-async fn connection(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
+pub(super) async fn connection(config: &Config, url: &Url, policy: Policy) -> (Vec<Finding>, bool) {
     let mut found = Vec::new();
     if echo::is_echo_url(url) {
         let said = "not needed: the built-in echo receiver responds inside the server";
@@ -77,19 +85,9 @@ async fn connection(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
     }
     let port = url.port_or_known_default().unwrap_or(443);
     let Some(addresses) = resolve(url, &mut found).await else { return (found, false) };
-    let policy = NetworkPolicy::new(config.network.allow.clone());
-    let mut is_allowed = true;
-    for address in &addresses {
-        if let Err(blocked) = policy.check(*address) {
-            is_allowed = false;
-            let said = format!("{address} is {}; requests to it are blocked", blocked.class);
-            found.push(Finding::problem("network policy", said, blocked.advice()));
-        }
-    }
-    if !is_allowed {
+    if policy == Policy::Ask && !is_allowed(config, &addresses, &mut found) {
         return (found, false);
     }
-    found.push(Finding::ok("network policy", format!("{} is allowed", shown(&addresses))));
     let Some(stream) = connect(config, &addresses, port, &mut found).await else { return (found, false) };
     let is_open = match url.scheme() {
         "https" => tls(config, url, stream, &mut found).await,
@@ -100,6 +98,22 @@ async fn connection(config: &Config, url: &Url) -> (Vec<Finding>, bool) {
         }
     };
     (found, is_open)
+}
+
+fn is_allowed(config: &Config, addresses: &[IpAddr], found: &mut Vec<Finding>) -> bool {
+    let policy = NetworkPolicy::new(config.network.allow.clone());
+    let mut is_allowed = true;
+    for address in addresses {
+        if let Err(blocked) = policy.check(*address) {
+            is_allowed = false;
+            let said = format!("{address} is {}; requests to it are blocked", blocked.class);
+            found.push(Finding::problem("network policy", said, blocked.advice()));
+        }
+    }
+    if is_allowed {
+        found.push(Finding::ok("network policy", format!("{} is allowed", shown(addresses))));
+    }
+    is_allowed
 }
 
 async fn resolve(url: &Url, found: &mut Vec<Finding>) -> Option<Vec<IpAddr>> {

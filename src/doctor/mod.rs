@@ -1,4 +1,4 @@
-//! `postrider doctor`: diagnoses this machine, or the connection to an endpoint.
+//! `postrider doctor`: diagnoses this machine, the connection to an endpoint, or the URL of a source.
 //!
 //! Each check is a [`Finding`] in plain words, with advice how to fix it. Nothing is changed: the test of an
 //! endpoint is a real, signed request, but it is not logged and counts nowhere.
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 pub mod certificate;
 pub mod endpoint;
 pub mod machine;
+pub mod source;
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -68,7 +68,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("WebhookPreviewSummary", &[]),
     ("WebhookPreviewRequest", &[]),
     ("WebhookPreviewCost", &[]),
-    ("SourceAttributes", &[]),
+    ("SourceAttributes", &["warnings"]),
     ("SourceCounts", &[]),
     ("InboundRequestAttributes", &["headers", "query", "body", "body_truncated"]),
     ("SourcePreviewAttributes", &[]),

@@ -48,6 +48,39 @@ async fn a_webhook_is_checked_step_by_step_and_gets_a_signed_test() {
 }
 
 #[tokio::test]
+async fn the_url_of_a_source_is_asked_as_a_sender_would_find_it() {
+    let mut program = Program::new();
+    let running = program.serve().await;
+    let made = running.post("/v1/sources", json!({ "name": "my-app" })).await;
+    let (id, url) = (&made["data"]["id"], made["data"]["attributes"]["url"].as_str().unwrap());
+    let (id, token) = (id.as_str().unwrap(), url.rsplit('/').next().unwrap());
+    let base = running.base.clone();
+    program.env.push(("POSTRIDER_PUBLIC_URL", base.clone()));
+    // The policy for receivers has nothing to do with it.
+    program.env.push(("POSTRIDER_NETWORK__ALLOW", "[]".to_owned()));
+    let (_, said) = doctor(&program, id).await;
+    for check in ["source", "connection", "source URL"] {
+        assert_eq!(verdict(&said, check), Some("ok"), "{check}: {said:#}");
+    }
+    assert!(!said.to_string().contains(token), "{said}");
+    let log = running.request(Method::GET, &format!("/v1/sources/{id}/requests")).send().await.unwrap();
+    let log: Value = serde_json::from_str(&log.text().await.unwrap()).unwrap();
+    assert_eq!(log["meta"]["total"], 0, "it is no request of a sender");
+
+    program.env.push(("POSTRIDER_PUBLIC_URL", format!("{base}/elsewhere")));
+    let (code, said) = doctor(&program, id).await;
+    assert_eq!((code, verdict(&said, "source URL")), (Some(1), Some("problem")), "{said:#}");
+    assert!(said.to_string().contains("inbound.public_url") && !said.to_string().contains(token), "{said}");
+    running.signal("TERM");
+    running.ended().await;
+    let (code, said) = doctor(&program, id).await;
+    assert_eq!((code, verdict(&said, "connection")), (Some(1), Some("problem")), "{said:#}");
+    assert!(!said.to_string().contains(token), "{said}");
+    let (code, _, stderr) = program.run("doctor 0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48").await;
+    assert!(code == Some(2) && stderr.contains("no webhook and no source"), "{stderr}");
+}
+
+#[tokio::test]
 async fn without_data_the_machine_is_checked_and_nothing_is_created() {
     let program = Program::empty();
     let (_, said) = doctor(&program, "").await;

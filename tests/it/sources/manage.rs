@@ -185,3 +185,35 @@ async fn an_old_url_works_during_the_overlap() {
     let long = app.post(&format!("/v1/sources/{id}/rotate-url"), json!({ "overlap": "8d" })).await;
     assert_eq!(long.problems(422)[0].1.as_deref(), Some("/overlap"));
 }
+
+#[tokio::test]
+async fn saving_says_when_an_address_would_be_that_of_a_proxy() {
+    let untrusting = TestApp::start().await;
+    let trusting = TestApp::with(|c| c.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+    let verify = json!([{ "kind": "address", "networks": ["10.0.0.0/8"] }]);
+    let save = async |app: &TestApp, method: Method, path: &str, body: Value, header: Option<&str>| {
+        let mut request = json_body(app.request(method, path), body.to_string());
+        if let Some(name) = header {
+            request = request.header(name, "10.1.2.3");
+        }
+        let answer = send(request).await;
+        assert!(answer.status < 300, "{}", answer.text);
+        (answer.json()["data"]["id"].as_str().unwrap().to_owned(), answer.attributes()["warnings"].clone())
+    };
+    let body = json!({ "name": "a", "verify": verify });
+    let (id, said) = save(&untrusting, Method::POST, "/v1/sources", body, Some("x-forwarded-for")).await;
+    assert!(said[0].as_str().unwrap().contains("http.trusted_proxies"), "{said}");
+    let path = format!("/v1/sources/{id}");
+    for (body, header, warns) in [
+        (json!({ "enabled": true }), Some("forwarded"), true),
+        (json!({ "enabled": true }), None, false),
+        (json!({ "verify": [] }), Some("forwarded"), false),
+    ] {
+        let (_, said) = save(&untrusting, Method::PATCH, &path, body.clone(), header).await;
+        assert_eq!(!said.is_null(), warns, "{body} {said}");
+    }
+    assert_eq!(untrusting.get(&path).await.attributes().get("warnings"), None);
+    let body = json!({ "name": "a", "verify": verify });
+    let (_, said) = save(&trusting, Method::POST, "/v1/sources", body, Some("x-forwarded-for")).await;
+    assert_eq!(said, Value::Null);
+}

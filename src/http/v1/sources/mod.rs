@@ -12,22 +12,23 @@ use serde_json::{Map, Value};
 use crate::domain::inbound::input;
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::inbound::source::InboundOutcome;
-use crate::domain::{Invalid, Scope, SourceId, Span};
+use crate::domain::{Invalid, SourceId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::body::{Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::{Param, Query, Shape};
-use crate::service::endpoints::endpoint_input::not_a_span;
+use crate::http::transport::connection::UntrustedForwarding;
+use crate::service::ServiceError;
+use crate::service::sources::manage::SourceView;
 use crate::service::sources::preview::{PreviewRequest, PreviewSource};
 use crate::service::sources::requests::InboundFilter;
-use crate::service::{Caller, ServiceError};
 
 use super::params::{SINCE, UNTIL};
 use super::shapes::{Created, EventResource, List, NoContent, One, one};
 use super::written::{TakenIn, Written};
-use super::{Tag, id_of, map_key, map_next};
+use super::{Tag, check_events_read, id_of, map_key, map_next, read_overlap};
 
 mod shapes;
 
@@ -35,8 +36,6 @@ use shapes::{
     InboundRequestResource, PreviewBody, PreviewResource, RotateUrlBody, SourceBody, SourceResource,
 };
 
-/// What an overlap is unless it is given.
-const OVERLAP_DEFAULT: &str = "24h";
 const OUTCOME: Param = Param {
     name: "outcome",
     shape: Shape::OneOf(InboundOutcome::WORDS),
@@ -87,11 +86,12 @@ impl SourcesApi {
     async fn create(
         &self,
         auth: WriteWebhooks,
+        request: &Request,
         body: Json<SourceBody>,
     ) -> Result<Created<SourceResource>, Problem> {
         let fields = read_fields(&body)?;
         let view = auth.state.services.sources.create(&auth.caller, fields).await?;
-        Ok(Created::Created(Answer(One { data: SourceResource::of(&view) })))
+        Ok(Created::Created(Answer(One { data: saved(&view, request) })))
     }
 
     /// Preview a source
@@ -133,12 +133,13 @@ impl SourcesApi {
     async fn replace(
         &self,
         auth: WriteWebhooks,
+        request: &Request,
         id: Path<String>,
         body: Json<SourceBody>,
     ) -> Result<Answer<One<SourceResource>>, Problem> {
         let (id, fields) = (source_id(&id)?, read_fields(&body)?);
         let view = auth.state.services.sources.replace(&auth.caller, id, fields).await?;
-        Ok(one(SourceResource::of(&view)))
+        Ok(one(saved(&view, request)))
     }
 
     /// Change a source
@@ -148,12 +149,13 @@ impl SourcesApi {
     async fn change(
         &self,
         auth: WriteWebhooks,
+        request: &Request,
         id: Path<String>,
         body: Json<SourceBody>,
     ) -> Result<Answer<One<SourceResource>>, Problem> {
         let (id, fields) = (source_id(&id)?, read_fields(&body)?);
         let view = auth.state.services.sources.change(&auth.caller, id, fields).await?;
-        Ok(one(SourceResource::of(&view)))
+        Ok(one(saved(&view, request)))
     }
 
     /// Delete a source
@@ -178,12 +180,7 @@ impl SourcesApi {
     ) -> Result<Answer<One<SourceResource>>, Problem> {
         let id = source_id(&id)?;
         let mut fields = Fields::of_body(&body.bytes, &["overlap"])?;
-        let text = fields.nullable::<String>("overlap", "a length of time, such as \"24h\"").flatten();
-        let text = text.unwrap_or_else(|| OVERLAP_DEFAULT.to_owned());
-        let overlap = Span::parse(&text);
-        if overlap.is_none() {
-            fields.fail("overlap", not_a_span(&text));
-        }
+        let overlap = read_overlap(&mut fields);
         fields.finish()?;
         let overlap = overlap.ok_or_else(Problem::internal)?;
         let view = auth.state.services.sources.rotate(&auth.caller, id, &overlap).await?;
@@ -254,6 +251,10 @@ impl SourcesApi {
     }
 }
 
+fn saved(view: &SourceView, request: &Request) -> SourceResource {
+    SourceResource::saved(view, request.data::<UntrustedForwarding>().is_some())
+}
+
 /// A source's id from a path; a malformed one is simply not found.
 fn source_id(text: &str) -> Result<SourceId, Problem> {
     id_of(text).ok_or_else(|| ServiceError::NotFound("source").into())
@@ -261,14 +262,6 @@ fn source_id(text: &str) -> Result<SourceId, Problem> {
 
 fn request_number(text: &str) -> Result<i64, Problem> {
     id_of(text).ok_or_else(|| ServiceError::NotFound("request").into())
-}
-
-fn check_events_read(caller: &Caller) -> Result<(), Problem> {
-    if caller.by.scopes.allows(Scope::EventsRead) {
-        Ok(())
-    } else {
-        Err(ServiceError::Forbidden(Scope::EventsRead).into())
-    }
 }
 
 /// The attributes of a body, none of them unknown or there twice.

@@ -9,6 +9,10 @@ use crate::service::sources::manage::SourceView;
 use crate::service::sources::preview::SourcePreview;
 use crate::service::sources::requests::{BodyContent, InboundDetail, InboundRow};
 
+/// What is said of an address verifier that sees a proxy.
+const UNTRUSTED_PROXY: &str = "This request came through a proxy that http.trusted_proxies does not name. The verifier of \
+    the kind address sees the address of that proxy, not those of senders.";
+
 /// A URL that takes requests of another program, and what they become.
 #[derive(Object)]
 #[oai(rename = "Source")]
@@ -63,6 +67,9 @@ struct SourceAttributes {
     last_request_at: Option<String>,
     /// Requests of the last 24 hours by outcome.
     counts_24h: SourceCounts,
+    /// What may surprise about it; only in the response that saves it.
+    #[oai(skip_serializing_if_is_none)]
+    warnings: Option<Vec<String>>,
 }
 
 /// Requests by outcome.
@@ -114,8 +121,21 @@ impl SourceResource {
                     ignored: count(counts.ignored),
                     rejected: count(counts.rejected),
                 },
+                warnings: None,
             },
         }
+    }
+
+    /// The same after it was saved. Behind a proxy that is not trusted, all senders have the address of the proxy.
+    #[must_use]
+    pub(super) fn saved(view: &SourceView, is_forwarded_by_stranger: bool) -> SourceResource {
+        let mut resource = SourceResource::of(view);
+        let verify = view.attributes.get("verify").and_then(Value::as_array);
+        let has_address = verify.is_some_and(|all| all.iter().any(|one| one["kind"] == "address"));
+        if has_address && is_forwarded_by_stranger {
+            resource.attributes.warnings = Some(vec![UNTRUSTED_PROXY.to_owned()]);
+        }
+        resource
     }
 }
 
