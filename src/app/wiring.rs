@@ -47,6 +47,7 @@ use crate::service::people::accounts::Accounts;
 use crate::service::people::auth::Auth;
 use crate::service::people::sessions::Sessions;
 use crate::service::retention::Retention;
+use crate::service::sources::context::Contexts;
 use crate::service::sources::manage::Sources;
 use crate::service::sources::preview::Previews;
 use crate::service::sources::receive::{InboundMeters, Receiver, ReceiverConfig};
@@ -290,6 +291,7 @@ impl Deps<'_> {
                 receiver.clone(),
                 inbound_log.clone(),
             )),
+            contexts: Arc::new(Contexts::new(store())),
             inbound_log,
             receiver,
             limits: Arc::new(service::people::limits::Limits::new(clock(), per_minute, per_second)),

@@ -228,6 +228,7 @@ pub struct Services {
     pub sources: Arc<sources::manage::Sources>,
     pub inbound_log: Arc<sources::requests::InboundLog>,
     pub previews: Arc<sources::preview::Previews>,
+    pub contexts: Arc<sources::context::Contexts>,
     pub receiver: Arc<sources::receive::Receiver>,
 }
 

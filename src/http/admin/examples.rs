@@ -38,6 +38,7 @@ pub(super) fn of(operation: &str) -> (Value, Value) {
         "get_overview" => (nothing, overview()),
         "list_webhook_health" => (nothing, whole(health())),
         "list_event_outcomes" => (nothing, whole(outcome())),
+        "get_event_context" => (nothing, context()),
         "make_echo_webhook" => (nothing, json!({ "id": WEBHOOK })),
         "get_retention" => (nothing, retention()),
         "change_retention" => (json!({ "logs": "30d" }), retention()),
@@ -168,6 +169,15 @@ fn health() -> Value {
 
 fn outcome() -> Value {
     json!({ "id": EVENT, "delivered": 3, "pending": 0, "retrying": 1, "exhausted": 0, "cancelled": 0 })
+}
+
+fn context() -> Value {
+    json!({
+        "source": { "id": "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a77", "name": "uptime_kuma", "deleted": false },
+        "summary": { "title": "NAS", "message": "connect ECONNREFUSED", "link": null, "level": "error" },
+        "declined": [{ "id": WEBHOOK, "name": "Phone" }],
+        "webhook": { "preset": "ntfy", "filter": "payload.heartbeat", "shaped": true },
+    })
 }
 
 fn retention() -> Value {

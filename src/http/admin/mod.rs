@@ -11,6 +11,7 @@ use crate::http::document::docs::Document;
 mod account;
 mod alerts;
 mod apps;
+mod context;
 mod examples;
 mod keys;
 mod log_level;
@@ -47,6 +48,7 @@ type Apis = (
     session::SessionApi,
     account::AccountApi,
     overview::OverviewApi,
+    context::ContextApi,
     users::UsersApi,
     apps::AppsApi,
     keys::KeysApi,
@@ -61,6 +63,7 @@ pub fn service() -> OpenApiService<Apis, ()> {
         session::SessionApi,
         account::AccountApi,
         overview::OverviewApi,
+        context::ContextApi,
         users::UsersApi,
         apps::AppsApi,
         keys::KeysApi,

@@ -17,6 +17,8 @@ use crate::http::document::openapi::{
     scope_names,
 };
 
+use crate::http::request::query::Param;
+
 use super::{examples, overview};
 
 /// Where the operations are, below the server's URL.
@@ -37,6 +39,9 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("QueueObject", &[]),
     ("AttentionObject", &[]),
     ("WebhookHealthObject", &[]),
+    ("EventContextObject", &[]),
+    ("EventSummaryObject", &[]),
+    ("ShapingObject", &[]),
     ("RetentionObject", &[]),
     ("SizesObject", &[]),
     ("AlertTarget", &[]),
@@ -124,6 +129,7 @@ const IN_APP: &[&str] = &[
     "get_overview",
     "list_webhook_health",
     "list_event_outcomes",
+    "get_event_context",
     "make_echo_webhook",
     "list_keys",
     "create_key",
@@ -208,7 +214,7 @@ fn complete_parameters(path: &str, operation: &mut Value) {
         parameter["description"] = json!(description);
         parameter["example"] = json!(example);
     }
-    parameters.extend(overview::params_of(&id).map(|param| param.describe()));
+    parameters.extend(overview::params_of(&id).iter().map(Param::describe));
     if IN_APP.contains(&id.as_str()) {
         parameters.push(json!({
             "name": "X-App-Id", "in": "header", "required": false,

@@ -213,11 +213,12 @@ const EVENT_IDS: Param = Param {
 };
 
 /// The parameters of these operations, for the document.
-pub(super) fn params_of(operation: &str) -> Option<Param> {
+pub(super) fn params_of(operation: &str) -> Vec<Param> {
     match operation {
-        "list_webhook_health" => Some(WEBHOOK_IDS),
-        "list_event_outcomes" => Some(EVENT_IDS),
-        _ => None,
+        "list_webhook_health" => vec![WEBHOOK_IDS],
+        "list_event_outcomes" => vec![EVENT_IDS],
+        "get_event_context" => super::context::PARAMS.to_vec(),
+        _ => vec![],
     }
 }
 

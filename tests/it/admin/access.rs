@@ -33,6 +33,7 @@ fn decided() -> BTreeMap<&'static str, &'static str> {
         ("GET /admin/api/overview", "-++++-++"),
         ("GET /admin/api/webhook-health", "-++++-++"),
         ("GET /admin/api/event-outcomes", "-+++--++"),
+        ("GET /admin/api/event-context", "-+++--++"),
         ("POST /admin/api/echo", "--++-+++"),
         // Owners.
         ("GET /admin/api/users", "---+---+"),

@@ -14,6 +14,7 @@ mod access;
 mod alert_kinds;
 mod alerts;
 mod assets;
+mod context;
 mod docs;
 mod keys;
 mod modules;

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::domain::inbound::source::{Source, TokenHash};
-use crate::domain::{Activity, AppId, SourceId, Timestamp};
+use crate::domain::{Activity, AppId, EventId, SourceId, Timestamp};
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{self, SourceRow};
 use crate::store::sqlite::engine::store::SqliteStore;
@@ -16,8 +16,8 @@ use crate::store::sqlite::engine::{cache, command};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::{header_text, inbound, sources};
 use crate::store::{
-    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken, Page,
-    PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
+    EventOrigin, InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow,
+    InboundTaken, Page, PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
 };
 
 /// The columns that [`row`] reads.
@@ -188,6 +188,10 @@ impl SourceStore for SqliteStore {
 
     async fn source_of_token(&self, token: TokenHash, now: Timestamp) -> Result<Option<Source>> {
         self.read_at_once("finding a source by its token", |conn| sources::of_token(conn, token, now))
+    }
+
+    async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventOrigin>> {
+        self.read("finding the source of an event", move |conn| sources::origin(conn, app, event)).await
     }
 
     async fn inbound_note(&self, source: SourceId, entry: InboundEntry, now: Timestamp) -> Result<()> {

@@ -11,13 +11,13 @@ use crate::domain::inbound::source::{
     EventSource, Mapping, OldToken, OutcomeCounts, Source, SourceSettings, TokenHash,
 };
 use crate::domain::values::preset_mark::PresetMark;
-use crate::domain::{AppId, SourceId, Timestamp};
+use crate::domain::{AppId, EventId, SourceId, Timestamp};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{EventRow, count};
-use crate::store::{Page, PageRequest, SourceUse, SourceWrite, Start};
+use crate::store::{EventOrigin, Page, PageRequest, SourceUse, SourceWrite, Start};
 
 /// The columns that [`source`] reads, of `sources s` and `apps a`.
 const COLUMNS: &str = "s.uid, a.uid, s.name, s.enabled, s.settings, s.token_hash, s.token, s.old_token_hash, \
@@ -167,6 +167,22 @@ pub(crate) fn of_event(conn: &Connection, event: EventRow) -> rusqlite::Result<O
         let hops: Option<u32> = row.get(2)?;
         let summary = read_mapping(&settings)?.summary;
         Ok(EventSource { name: row.get(0)?, summary, hops: hops.unwrap_or_default() })
+    })
+    .optional()
+}
+
+/// The source that an event of an app came by, deleted or not.
+pub(crate) fn origin(conn: &Connection, app: AppId, event: EventId) -> rusqlite::Result<Option<EventOrigin>> {
+    let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
+    conn.prepare_cached(
+        "SELECT s.uid, s.name, s.deleted_at IS NOT NULL, s.settings FROM events v \
+         CROSS JOIN event_extras x ON x.event = v.id CROSS JOIN sources s ON s.id = x.source \
+         WHERE v.uid = ?1 AND v.app = ?2",
+    )?
+    .query_row(params![event, app], |row| {
+        let settings: String = row.get(3)?;
+        let summary = read_mapping(&settings)?.summary;
+        Ok(EventOrigin { id: row.get(0)?, name: row.get(1)?, is_deleted: row.get(2)?, summary })
     })
     .optional()
 }
