@@ -48,10 +48,13 @@ export function useForm({ initial, submit }) {
   const general =
     state.error &&
     (state.error.general
-      ? state.error.general(Object.keys(state.fields).filter((p) => known.current.has(p.split("/")[0])))
+      ? state.error.general(Object.keys(state.fields).filter((p) => isKnown(known.current, p)))
       : state.error.message);
   return { values, set, setValues, run, busy: state.busy, error: state.error, general, errorOf, root, known };
 }
+
+/** Whether a field is on the form: `request/body/text` belongs to `request/body`. */
+const isKnown = (names, place) => [...names].some((name) => place === name || place.startsWith(`${name}/`));
 
 /**
  * For `submit`: throws the sentences of an object from field to sentence, null where all is well. For what the API says

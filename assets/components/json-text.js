@@ -73,3 +73,35 @@ function isJson(text) {
     return false;
   }
 }
+
+/**
+ * The text of a value below these names in a JSON text, as it stands there; null when it is not there. JSON.parse would
+ * round its numbers and drop repeated names.
+ */
+export function rawAt(text, path) {
+  let depth = 0,
+    matched = 0,
+    begin = null,
+    name = null;
+  for (let at = 0; at < text.length; at += 1) {
+    const c = text.charCodeAt(at);
+    if (c === QUOTE) {
+      const end = stringEnd(text, at);
+      name = text.slice(at + 1, end - 1);
+      at = end - 1;
+      continue;
+    }
+    const closes = c === 125 || c === 93;
+    if (begin !== null && depth === path.length && (closes || c === 44)) return text.slice(begin, at).trim();
+    if (c === 123 || c === 91) depth += 1;
+    else if (closes) {
+      depth -= 1;
+      matched = Math.min(matched, depth);
+    } else if (c === 44) matched = Math.min(matched, depth - 1);
+    else if (c === 58 && begin === null && depth === matched + 1 && name === path[matched]) {
+      matched += 1;
+      if (matched === path.length) begin = at + 1;
+    }
+  }
+  return null;
+}

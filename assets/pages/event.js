@@ -12,10 +12,12 @@ import { Lazy } from "../components/lazy.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Card, Facts, Page } from "../components/page.js";
 import { EmptyState, ErrorState, Note, Skeleton } from "../components/states.js";
+import { Summary } from "../components/summary.js";
 import { CopyButton } from "../components/text.js";
 import { Time } from "../components/time.js";
 import { DueUnless, usePaused } from "./deliveries/paused.js";
 import { payloadOf } from "./events/raw.js";
+import { Declined, SourceLink, useContext } from "./events/context.js";
 import { Replay } from "./events/replay.js";
 
 const loadSend = () => import("./events/send.js");
@@ -33,6 +35,8 @@ export default function Event({ params: { id } }) {
   const soon = e?.attempts.some((a) => a.status === "pending" && Date.parse(a.due_at) - Date.now() < 5000);
   useEvery(soon ? 2000 : 15_000, event.reload, Boolean(e) && e.attempts.some((a) => a.status === "pending"));
   const [dialog, setDialog] = useState(null);
+  const context = useContext(e?.id);
+  const { source, summary, declined } = context.data ?? {};
 
   const back = html`<a class="back" href=${href("events")}><${Icon} name="left" size=${14} />Events</a>`;
   if (!e) {
@@ -57,11 +61,13 @@ export default function Event({ params: { id } }) {
     <${Card}><${Facts} items=${[
       ["Posted", html`<${Time} at=${e.created_at} />`],
       e.resource_id && ["Resource", e.resource_id],
+      source && ["Source", html`<${SourceLink} source=${source} at=${e.created_at} />`],
       ["Sent to", e.deliveries ? plural(e.deliveries, "webhook") : "No webhooks"],
+      e.filtered > 0 && ["Declined by", html`<${Declined} filtered=${e.filtered} declined=${declined} />`],
     ]} /><//>
     <div class="columns">
-      <div class="column"><${Card} title="Payload">${e.payload === null ? html`<${Note}>Retention has removed the payload. Requests may still be in the delivery log.<//>` : html`<${JsonView} text=${e.payload} label="Payload" />`}<//></div>
-      <div class="column"><${Deliveries} attempts=${e.attempts} onReplay=${may("admin") && e.payload !== null ? (to, name) => setDialog({ to, name }) : null} /></div></div>
+      <div class="column">${source && summary && html`<${Card} title="Summary"><${Summary} summary=${summary} /><//>`}<${Card} title="Payload">${e.payload === null ? html`<${Note}>Retention has removed the payload. Requests may still be in the delivery log.<//>` : html`<${JsonView} text=${e.payload} label="Payload" />`}<//></div>
+      <div class="column"><${Deliveries} attempts=${e.attempts} filtered=${e.filtered} onReplay=${may("admin") && e.payload !== null ? (to, name) => setDialog({ to, name }) : null} /></div></div>
     ${dialog?.to !== undefined && html`<${Replay} id=${id} type=${e.event_type} to=${dialog.to} name=${dialog.name} onClose=${() => setDialog(null)} onStarted=${started} />`}
     ${dialog?.send && html`<${Lazy} load=${loadSend} initial=${{ event_type: e.event_type, payload: e.payload ?? "{}", resource_id: e.resource_id ?? "" }} onClose=${() => setDialog(null)} />`}
   <//>`;
@@ -71,7 +77,7 @@ export default function Event({ params: { id } }) {
 const LISTED = 50;
 
 /** Attempts by webhook, in the order in which the deliveries were created. The attempts tell the webhooks’ names. */
-function Deliveries({ attempts, onReplay }) {
+function Deliveries({ attempts, filtered, onReplay }) {
   const [listed, setListed] = useState(LISTED);
   const paused = usePaused(attempts.some((a) => a.status === "pending"));
   const groups = useMemo(() => {
@@ -86,7 +92,7 @@ function Deliveries({ attempts, onReplay }) {
   return html`<${Card} title="Deliveries" flush>
     ${
       !groups.length
-        ? html`<${EmptyState} icon="webhooks" title="No deliveries" text="No active webhook subscribed to this type when it was posted, or retention has removed the attempts."><a class="button" href=${href("webhooks")}>Webhooks</a><//>`
+        ? html`<${EmptyState} icon="webhooks" title="No deliveries" text=${filtered ? "Webhooks subscribe to this type, but their filters declined the event." : "No active webhook subscribed to this type when it was posted, or retention has removed the attempts."}><a class="button" href=${href("webhooks")}>Webhooks</a><//>`
         : groups.slice(0, listed).map(([id, list]) => html`<${ToWebhook} key=${id} id=${id} attempts=${list} paused=${paused(id)} onReplay=${onReplay} />`)
     }
     ${more > 0 && html`<div class="pages"><span class="muted num">${number(listed)} of ${number(groups.length)} webhooks</span><button type="button" class="button small" onClick=${() => setListed(listed + 4 * LISTED)}>Show more</button></div>`}<//>`;

@@ -75,7 +75,7 @@ export default function Events() {
         width: "5.6rem",
         card: "line",
         cell: ({ attributes: a }) =>
-          html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.deliveries ? undefined : "No webhook subscribed to it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span></span>`,
+          html`<span class=${a.deliveries ? "num" : "num muted"} title=${a.filtered ? `${number(a.filtered)} declined it by filter` : a.deliveries ? undefined : "No webhook subscribed to it"}>${number(a.deliveries)}<span class="card-word"> ${a.deliveries === 1 ? "webhook" : "webhooks"}</span>${a.filtered > 0 && html`<small class="muted">${number(a.filtered)} filtered</small>`}</span>`,
       },
       {
         key: "outcome",

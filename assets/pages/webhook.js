@@ -7,26 +7,29 @@ import { Icon } from "../components/icon.js";
 import { showJob } from "../components/job.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Menu } from "../components/menu.js";
-import { Card, Facts, Page } from "../components/page.js";
+import { Card, Page } from "../components/page.js";
 import { EmptyState, ErrorState, Skeleton } from "../components/states.js";
 import { Tabs } from "../components/tabs.js";
-import { CopyButton } from "../components/text.js";
-import { Time } from "../components/time.js";
 import { plural } from "../format.js";
 import { changeStatus, remove } from "./webhooks/actions.js";
 import { Recover, Rotate } from "./webhooks/dialogs.js";
 import { Headline } from "./webhooks/headline.js";
 import { HealthCard } from "./webhooks/health.js";
 import { Recent } from "./webhooks/recent.js";
-import { ScheduleWords } from "./webhooks/schedule.js";
+import { RequestTemplate } from "./webhooks/request-template.js";
+import { Settings } from "./webhooks/settings.js";
 import { Verification } from "./webhooks/snippets.js";
+import { useSubjects } from "./webhooks/subjects.js";
 import { TestCard } from "./webhooks/test.js";
 
 /** Parts of the page, by the parameter `part` of the address. */
 const PARTS = [
   ["", "Overview"],
+  ["request", "Request"],
   ["verification", "Verify signatures"],
 ];
+/** Signatures matter only where requests are signed, and a template is shown where there is one. */
+const partsOf = (a) => PARTS.filter(([key]) => (key === "request" ? a.request : key === "verification" ? (a.request?.sign ?? true) : true));
 
 export default function Webhook({ params: { id } }) {
   const path = `v1/webhooks/${encodeURIComponent(id)}`;
@@ -48,7 +51,6 @@ export default function Webhook({ params: { id } }) {
   };
   useEvery(10_000, refresh, there && !gone);
   const [dialog, setDialog] = useState(null);
-  const part = PARTS.some(([key]) => key === route.value.query.get("part")) ? route.value.query.get("part") : "";
 
   const back = html`<a class="back" href=${href("webhooks")}><${Icon} name="left" size=${14} />Webhooks</a>`;
   if (gone)
@@ -58,6 +60,8 @@ export default function Webhook({ params: { id } }) {
 
   const row = webhook.data,
     a = row.attributes;
+  const parts = partsOf(a);
+  const part = parts.some(([key]) => key === route.value.query.get("part")) ? route.value.query.get("part") : "";
   const become = (status) => changeStatus(row, status, refresh);
   const started = async (job) => {
     setDialog(null);
@@ -87,11 +91,11 @@ export default function Webhook({ params: { id } }) {
 
   return html`<${Page} title=${a.name || "No name"} back=${back} actions=${actions}>
     <${Headline} id=${id} a=${a} become=${become} onSent=${refresh} />
-    <${Tabs} label="Webhook" tabs=${PARTS} current=${part} onChange=${(to) => amend({ part: to || null }, { replace: true })}>
-      ${part === "verification" ? html`<${Verification} id=${id} />` : html`<div class="tab-page"><${Settings} a=${a} configured=${configured} />
+    <${Tabs} label="Webhook" tabs=${parts} current=${part} onChange=${(to) => amend({ part: to || null }, { replace: true })}>
+      ${part === "verification" ? html`<${Verification} id=${id} />` : part === "request" ? html`<${RequestTemplate} id=${id} a=${a} />` : html`<div class="tab-page"><${Settings} id=${id} a=${a} configured=${configured} />
       <div class="columns">
         <div class="column"><${HealthCard} id=${id} load=${health} rate=${a.success_rate} /></div>
-        <div class="column"><${Recent} id=${id} load=${recent} paused=${a.health.state} /><${TestCard} id=${id} types=${types.data} onTested=${recent.reload} /></div></div></div>`}<//>
+        <div class="column"><${Recent} id=${id} load=${recent} paused=${a.health.state} /><${Test} id=${id} a=${a} types=${types.data} onTested=${recent.reload} /></div></div></div>`}<//>
     ${dialog === "rotate" && html`<${Rotate} webhook=${row} onClose=${() => setDialog(null)} />`}
     ${dialog === "recover" && html`<${Recover} webhook=${row} onClose=${() => setDialog(null)} onStarted=${started} onEnable=${() => {
       setDialog(null);
@@ -100,33 +104,12 @@ export default function Webhook({ params: { id } }) {
   <//>`;
 }
 
-function Settings({ a, configured }) {
-  return html`<${Card}><div class="stack">
-      <div class="line"><span class="method">POST</span><span class="mono anywhere">${a.url}</span><${CopyButton} text=${a.url} label="Copy" what="Copy URL" /></div>
-      ${a.description && html`<p class="prose">${a.description}</p>`}
-      <${Facts} items=${[
-        [
-          "Events",
-          html`<span class="chips">${a.events.map((p) => html`<span class="chip on mono" key=${p}><span class="anywhere">${p}</span></span>`)}</span>`,
-        ],
-        [
-          "Retries",
-          html`<${ScheduleWords} waits=${a.retry_schedule ?? configured?.retry_schedule} configured=${!a.retry_schedule} />`,
-        ],
-        ["Timeout", a.timeout ?? html`${configured?.timeout ?? ""} <span class="muted">(default)</span>`],
-        ["Rate limit", typeof a.rate_limit === "number" ? `${plural(a.rate_limit, "request")} per second` : a.rate_limit ?? "None"],
-        a.contact && ["Contact", html`<span class="anywhere">${a.contact}</span>`],
-        ["Payload encryption", a.encrypted ? "On (JWE)" : "Off"],
-        a.consecutive_failures > 0 && ["Consecutive failures", html`<span class="num">${a.consecutive_failures}</span>`],
-        ["Created", html`<${Time} at=${a.created_at} />`],
-        ["Updated", html`<${Time} at=${a.updated_at} />`],
-      ]} />
-      <${OwnHeaders} headers=${a.headers} />
-    </div><//>`;
+/** A shaped webhook is tested with an event or a sample. */
+function Test({ id, a, ...rest }) {
+  return a.request ? html`<${ShapedTest} id=${id} a=${a} ...${rest} />` : html`<${TestCard} id=${id} ...${rest} />`;
 }
 
-function OwnHeaders({ headers }) {
-  const all = Object.entries(headers ?? {});
-  if (!all.length) return null;
-  return html`<details class="headers" open=${all.length < 4}><summary>Custom headers (${all.length})</summary><dl>${all.map(([name, v]) => html`<div key=${name}><dt>${name}</dt><dd>${typeof v === "string" ? v : html`<span class="muted">secret, never shown</span>`}</dd></div>`)}</dl></details>`;
+function ShapedTest({ id, a, ...rest }) {
+  const subjects = useSubjects(a.events);
+  return html`<${TestCard} id=${id} subjects=${subjects} ...${rest} />`;
 }

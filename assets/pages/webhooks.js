@@ -67,7 +67,7 @@ export default function Webhooks() {
     may("admin") && html`<a class="button primary" href=${href("webhooks/new")}><${Icon} name="plus" />New webhook</a>`;
   const nothing = filtered
     ? html`<${EmptyState} title="No matches" text="No webhook matches this search and state."><button type="button" class="button" onClick=${() => clearAll()}>Clear search and filter</button><//>`
-    : html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events. For a first try, the overview offers a built-in receiver.">${create}<a class="button" href=${href("")}>Get started</a><//>`;
+    : html`<${EmptyState} icon="webhooks" title="No webhooks yet" text="A webhook tells Postrider where to send which events. For a first try, the overview offers a built-in receiver.">${create}<a class="button" href=${href("integrations", { show: "destinations" })}>Integrations</a><a class="button" href=${href("")}>Get started</a><//>`;
   return html`<${Page} title="Webhooks" actions=${create}>
     <div class="toolbar" role="search" aria-label="Webhooks"><${Search} inputRef=${searchRef} placeholder="Search name or URL" label="Search webhook name or URL" />
       <${Choice} label="State" any="Any state" value=${states.join()} options=${withCurrent(STATES, states.join(), states.map((s) => STATE[s]?.word ?? s).join(", "))} onChange=${(v) => choose({ health: v.split(",") })} />
@@ -101,7 +101,7 @@ function columnsOf({ days, broken, changed }) {
       sort: "name",
       card: "head",
       cell: ({ id, attributes: a }) =>
-        html`<div class="cell-two"><a class="cut strong" href=${href(`webhooks/${id}`)} title=${a.name}>${a.name || "No name"}</a><small><${MiddleEllipsis} text=${a.url} /></small></div>`,
+        html`<div class="cell-two"><a class="cut strong" href=${href(`webhooks/${id}`)} title=${a.name}>${a.name || "No name"}</a><small>${a.preset && html`<span class="recipe">${a.preset.name}</span>`}<${MiddleEllipsis} text=${a.url} /></small></div>`,
     },
     {
       key: "state",

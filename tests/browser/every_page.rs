@@ -62,6 +62,25 @@ async fn furnish(stage: &Stage) -> (String, String, String) {
     (shop, text(&failed["event_id"]), text(&failed["id"]))
 }
 
+/// A source with requests of several outcomes, and a webhook that filters and shapes: their ids.
+async fn connect(stage: &Stage) -> (String, String) {
+    let app = &stage.app;
+    let source = json!({ "preset": { "name": "uptime_kuma", "inputs": { "token": "long and random" } } });
+    let source = app.post("/v1/sources", source).await.expect(201);
+    let url = source["data"]["attributes"]["url"].as_str().unwrap();
+    for (token, body) in [("long and random", r#"{"heartbeat":{"status":1},"msg":"up"}"#), ("wrong", "{}")] {
+        app.client.post(url).bearer_auth(token).body(body).send().await.expect("the server answers");
+    }
+    let chat = json!({
+        "name": "Chat", "filter": "payload.heartbeat.status == 0 and event.source == 'uptime_kuma'",
+        "events": ["uptime_kuma.*"], "secrets": { "path": "secret" },
+        "request": { "sign": false, "final": [400], "expect": "response.status == 200",
+                     "query": { "wait": "true" }, "body": { "text": "{{ summary.title }}" } },
+    });
+    let chat = app.webhook(&stage.receiver.url("/{{ secrets.path }}"), chat).await;
+    (source["data"]["id"].as_str().unwrap().to_owned(), chat.id)
+}
+
 /// Looks at what is shown, in light and in dark.
 pub(crate) async fn look(page: &Page, what: &str, found: &mut Vec<String>) {
     page.js(AXE, vec![]).await;
@@ -82,6 +101,7 @@ pub(crate) async fn look(page: &Page, what: &str, found: &mut Vec<String>) {
 async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
     let stage = Stage::set().await;
     let (hook, event, row) = furnish(&stage).await;
+    let (source, chat) = connect(&stage).await;
     let page = stage.signed_in(Role::Owner, "").await;
     let addresses = [
         ("", vec![String::new(), "?range=7d".to_owned()]),
@@ -98,9 +118,36 @@ async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
         ("events", vec!["events".to_owned()]),
         ("events/:id", vec![format!("events/{event}")]),
         ("webhooks", vec!["webhooks".to_owned()]),
-        ("webhooks/new", vec!["webhooks/new".to_owned()]),
-        ("webhooks/:id", vec![format!("webhooks/{hook}"), format!("webhooks/{hook}?part=verification")]),
-        ("webhooks/:id/edit", vec![format!("webhooks/{hook}/edit")]),
+        ("webhooks/new", vec!["webhooks/new".to_owned(), "webhooks/new?preset=ntfy&events=*".to_owned()]),
+        (
+            "webhooks/:id",
+            vec![
+                format!("webhooks/{hook}"),
+                format!("webhooks/{hook}?part=verification"),
+                format!("webhooks/{chat}"),
+                format!("webhooks/{chat}?part=request"),
+            ],
+        ),
+        ("webhooks/:id/edit", vec![format!("webhooks/{hook}/edit"), format!("webhooks/{chat}/edit")]),
+        ("integrations", vec!["integrations".to_owned(), "integrations?q=nothing+like+that".to_owned()]),
+        ("integrations/sources", vec!["integrations/sources".to_owned()]),
+        (
+            "integrations/sources/new",
+            vec![
+                "integrations/sources/new".to_owned(),
+                "integrations/sources/new?preset=sonarr".to_owned(),
+                "integrations/sources/new?preset=plex".to_owned(),
+            ],
+        ),
+        (
+            "integrations/sources/:id",
+            ["requests", "setup", "try", "settings"]
+                .iter()
+                .map(|part| format!("integrations/sources/{source}?part={part}"))
+                .chain([format!("integrations/sources/{source}?part=requests&open=2")])
+                .collect(),
+        ),
+        ("integrations/sources/:id/edit", vec![format!("integrations/sources/{source}/edit")]),
         ("keys", vec!["keys".to_owned()]),
         ("users", vec!["users".to_owned()]),
         ("apps", vec!["apps".to_owned()]),
@@ -171,8 +218,18 @@ async fn empty_pages_and_the_sign_in_page_are_clean() {
         look(&page, &format!("sign-in at {width}"), &mut found).await;
     }
     crate::stage::sign_in(&page, &email).await;
-    for address in ["", "webhook-deliveries", "events", "webhooks", "keys", "alerts", "logs", "nothing/here"]
-    {
+    for address in [
+        "",
+        "webhook-deliveries",
+        "events",
+        "webhooks",
+        "integrations",
+        "integrations/sources",
+        "keys",
+        "alerts",
+        "logs",
+        "nothing/here",
+    ] {
         page.goto(address).await;
         page.settled().await;
         look(&page, &format!("{address:?} with nothing to show"), &mut found).await;

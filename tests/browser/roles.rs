@@ -31,8 +31,16 @@ async fn failed_row(stage: &Stage) -> i64 {
     row["id"].as_i64().or_else(|| row["id"].as_str()?.parse().ok()).expect("a row has a number")
 }
 
-const READING: [&str; 7] =
-    ["Overview", "Webhook deliveries", "Events", "Webhooks", "Retention policies", "Alerts", "About"];
+const READING: [&str; 8] = [
+    "Overview",
+    "Webhook deliveries",
+    "Events",
+    "Webhooks",
+    "Integrations",
+    "Retention policies",
+    "Alerts",
+    "About",
+];
 
 #[tokio::test]
 async fn a_viewer_reads_and_is_offered_no_changes() {
@@ -77,7 +85,7 @@ async fn an_admin_retries_and_creates_but_manages_no_users() {
     page.sees_in("tbody tr", "order.paid").await;
     assert!(page.offers(&format!("Retry delivery {row}")).await && page.offers("Export").await);
     let mut offered = READING.to_vec();
-    offered.insert(4, "API keys");
+    offered.insert(5, "API keys");
     assert_eq!(pages(&page).await, offered);
     page.goto("webhooks/new").await;
     page.until("the form", "all('form input').length > 0").await;
@@ -106,8 +114,8 @@ async fn an_owner_is_offered_everything() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Owner, "").await;
     let mut offered = READING.to_vec();
-    offered.splice(4..4, ["API keys", "Users", "Apps"]);
-    offered.insert(9, "Logs");
+    offered.splice(5..5, ["API keys", "Users", "Apps"]);
+    offered.insert(10, "Logs");
     assert_eq!(pages(&page).await, offered);
     for path in ["users", "apps", "logs", "keys"] {
         page.goto(path).await;

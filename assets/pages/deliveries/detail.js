@@ -13,6 +13,7 @@ import { Facts } from "../../components/page.js";
 import { ErrorState, Note, Skeleton } from "../../components/states.js";
 import { CopyButton, MiddleEllipsis } from "../../components/text.js";
 import { Due, Time } from "../../components/time.js";
+import { SourceLink, useContext } from "../events/context.js";
 import { Request, Response, curl } from "./exchange.js";
 import { sentence } from "./outcome.js";
 import { usePaused } from "./paused.js";
@@ -103,11 +104,16 @@ function Actions({ row, request, load, onShow, onRetried }) {
 
 function Summary({ row, load }) {
   const a = row.attributes;
+  const { source, webhook } = useContext(a.event_id, a.endpoint_id).data ?? {};
   return html`<div class="summary">
     <${Facts}
       items=${[
         ["Webhook", html`<a href=${href(`webhooks/${a.endpoint_id}`)}>${a.endpoint_name || "No name"}</a>`],
+        webhook?.preset && ["Integration", webhook.preset],
+        webhook?.filter && ["Filter", html`<code class="anywhere">${webhook.filter}</code>`],
+        webhook?.shaped && ["Request template", html`<a href=${href(`webhooks/${a.endpoint_id}`, { part: "request" })}>View template</a>`],
         ["Event", html`<span class="mono">${a.event_type}</span>`],
+        source && ["Source", html`<${SourceLink} source=${source} />`],
         (a.response_status || a.error_kind) && [
           "Response",
           html`<${Code}
@@ -136,6 +142,11 @@ const WAITS = {
   paused: { due: "When the webhook is resumed", next: "The webhook is paused. The next attempt is sent after it is resumed." },
   on_hold: { due: "When the hold ends", next: "The webhook is on hold. The delivery follows when a probe succeeds." },
 };
+/** What to do about failures that a webhook’s own settings cause. */
+const ADVICE = {
+  template: "Nothing was sent. Correct the request of the webhook, then retry: the new one is used.",
+  response: "The receiver responded with 2xx, but the webhook expects another response. See what it says below, or change “Expected response”.",
+};
 const LINES = 4;
 const CHARACTERS = 400;
 
@@ -158,6 +169,7 @@ function Failure({ a, row, paused }) {
     : a.status === "exhausted" && "No retries left.";
   return html`<${Note} tone=${a.status === "exhausted" ? "bad" : "warn"}
     ><strong>${a.response_status ? `HTTP ${a.response_status}` : name}.</strong>${" "}${sentence(a.error_message, name) || meaning}
+    ${ADVICE[a.error_kind] && html`<p class="small">${ADVICE[a.error_kind]}${may("admin") && html` <a href=${href(`webhooks/${a.endpoint_id}/edit`)}>Edit the webhook</a>`}</p>`}
     ${said && html`<pre class="said">${said}</pre>`}${next && html`<p class="small">${next}</p>`}<//
   >`;
 }

@@ -5,17 +5,18 @@ import { Code } from "../../components/badge.js";
 import { JsonView } from "../../components/json.js";
 import { CopyButton } from "../../components/text.js";
 
-function Headers({ headers, label }) {
+/** Names and values, folded unless `open`. A value of a query may be a list. */
+export function Headers({ headers, label, open }) {
   const all = Object.entries(headers ?? {});
   if (!all.length) return null;
-  return html`<details class="headers">
+  return html`<details class="headers" open=${open}>
     <summary>${label} <span class="muted num">${all.length}</span></summary>
     <dl>
       ${all.map(
         ([name, value]) =>
           html`<div>
             <dt>${name}</dt>
-            <dd>${value}</dd>
+            <dd>${Array.isArray(value) ? value.join(", ") : value}</dd>
           </div>`,
       )}
     </dl>
@@ -33,9 +34,11 @@ export function Request({ a, H }) {
       </p>
       <div class="line"><span class="method">POST</span><span class="mono anywhere">${a.endpoint_url}</span></div>
     </section>`;
+  // Without the X-Webhook headers the body was rendered for the receiver, and is not the payload.
+  const label = Object.keys(r.headers ?? {}).some((name) => name.toLowerCase() === "x-webhook-event") ? "Payload" : "Request body";
   return html`<section aria-label="Request">
-    <${H}>Payload<//>
-    <${JsonView} text=${r.body} label="Payload" empty="The payload is no longer kept." />
+    <${H}>${label}<//>
+    <${JsonView} text=${r.body} label=${label} empty=${r.method === "GET" || r.method === "DELETE" ? "The request had no body." : "The payload is no longer kept."} />
     <div class="line">
       <span class="method">${r.method}</span><span class="mono anywhere">${r.url}</span
       ><${CopyButton} text=${r.url} label="Copy" what="Copy URL" />
