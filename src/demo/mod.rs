@@ -25,7 +25,7 @@ use crate::host::output_queue;
 use crate::host::temp_directory::TempDirectory;
 use crate::service::endpoints::endpoint_input;
 use crate::service::people::{apps, keys, users};
-use crate::service::{By, Caller, ServiceError};
+use crate::service::{By, Caller, Kind, ServiceError};
 use crate::store::StoreError;
 use crate::store::location::{Location, Purpose};
 
@@ -162,7 +162,7 @@ async fn write_history(config: &Config, receiver: &Receiver) -> Result<(), DemoE
     let dir = DataDir::open(config)?;
     let now = SystemClock.now();
     let store = Location::File(dir.database()).open(Purpose::Command, now)?;
-    let app = store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
+    let app = store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound(Kind::App))?;
     let place = (app.id, receiver.address.port());
     let written = history::write(store.clone(), &dir.vault()?, config, place, now, SEED).await;
     store.close().await;

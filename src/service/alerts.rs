@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{By, Result, ServiceError};
+use super::{By, Kind, Result, ServiceError};
 use crate::domain::alert::{
     AlertTarget, AlertTry, DISK_FREE_MIB_MAX, Form, NAME_MAX_CHARS, RECIPIENTS_MAX, Smtp, SmtpTls,
     TARGETS_MAX, TOKEN_MAX, USER_MAX_CHARS, check_address, read_host,
@@ -90,7 +90,7 @@ impl AlertTargets {
 
     /// One of them.
     pub async fn get(&self, id: AlertTargetId) -> Result<AlertTarget> {
-        self.store.alert_target_get(id).await?.ok_or(ServiceError::NotFound("alert target"))
+        self.store.alert_target_get(id).await?.ok_or(ServiceError::NotFound(Kind::AlertTarget))
     }
 
     /// Makes a target. Form and URL are needed; without kinds it hears of all.
@@ -142,7 +142,7 @@ impl AlertTargets {
         let entry = self.entry(by, ActivityKind::AlertTargetChanged, "changed", &changed);
         match self.store.alert_target_update(changed, entry).await? {
             true => self.get(id).await,
-            false => Err(ServiceError::NotFound("alert target")),
+            false => Err(ServiceError::NotFound(Kind::AlertTarget)),
         }
     }
 
@@ -152,7 +152,7 @@ impl AlertTargets {
         let entry = self.entry(by, ActivityKind::AlertTargetDeleted, "deleted", &current);
         match self.store.alert_target_delete(id, entry).await? {
             true => Ok(()),
-            false => Err(ServiceError::NotFound("alert target")),
+            false => Err(ServiceError::NotFound(Kind::AlertTarget)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::domain::{ActivityKind, EndpointId, EventId, Invalid, JobId, Timestamp
 use crate::host::clock::Clock;
 use crate::store::{JobCreation, NoJob, Page, PageRequest, Store};
 
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 
 /// Pending attempts that are cancelled in one transaction.
 const CANCEL_STEP: u32 = 1_000;
@@ -95,7 +95,7 @@ impl Jobs {
 
     /// One job.
     pub async fn get(&self, caller: &Caller, id: JobId) -> Result<BulkJob> {
-        self.store.job_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("job"))
+        self.store.job_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::BulkJob))
     }
 
     /// Stops a job: what is not sent yet is cancelled. One that is at its end stays as it is.
@@ -104,7 +104,7 @@ impl Jobs {
         let summary = format!("Job {id}: stopped.");
         let activity = caller.activity(ActivityKind::JobCancelled, summary, details, self.clock.now());
         match self.store.job_cancel(caller.app_id, id, activity).await? {
-            None => return Err(ServiceError::NotFound("job")),
+            None => return Err(ServiceError::NotFound(Kind::BulkJob)),
             Some(false) => return Ok(()),
             Some(true) => {}
         }
@@ -127,11 +127,11 @@ fn refusal(kind: JobKind, why: NoJob) -> ServiceError {
         (NoJob::EndpointNotFound, JobKind::Replay) => {
             Invalid::one("/webhook_id", "names no webhook of this app").into()
         }
-        (NoJob::EndpointNotFound, _) => ServiceError::NotFound("webhook"),
+        (NoJob::EndpointNotFound, _) => ServiceError::NotFound(Kind::Endpoint),
         (NoJob::EndpointDisabled, _) => {
             conflict("The webhook is disabled; set its status to active or paused first.")
         }
-        (NoJob::EventNotFound, _) => ServiceError::NotFound("event"),
+        (NoJob::EventNotFound, _) => ServiceError::NotFound(Kind::Event),
         (NoJob::EventGone, _) => {
             conflict("The event's payload was removed by the retention policy; there is nothing to send.")
         }

@@ -16,7 +16,7 @@ use crate::domain::{EventId, FieldError, Invalid};
 use crate::host::clock::Clock;
 use crate::store::{Store, Taken};
 
-use super::{Caller, Result, ServiceError};
+use super::{Caller, Kind, Result, ServiceError};
 
 /// An event as a client gives it.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Events {
     /// Takes in one event that [`Events::check`] gave. When this returns, it is on disk and will be delivered.
     pub async fn post(&self, caller: &Caller, event: NewEvent) -> Result<Event> {
         let mut accepted = self.take(caller, vec![event], None, |_| "/idempotency_key".to_owned()).await?;
-        accepted.pop().ok_or(ServiceError::NotFound("event"))
+        accepted.pop().ok_or(ServiceError::NotFound(Kind::Event))
     }
 
     /// Takes in a batch, whole or not at all. `key` is an idempotency key for the whole of it.
@@ -167,7 +167,7 @@ impl Events {
 
     /// One event with its payload and attempts.
     pub async fn get(&self, caller: &Caller, id: EventId) -> Result<EventDetail> {
-        self.store.event_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("event"))
+        self.store.event_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Event))
     }
 }
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crate::domain::attempts::attempt::Attempt;
 use crate::domain::filter::AttemptFilter;
 use crate::domain::network::without_address;
+use crate::domain::values::words::words;
 use crate::domain::{
     Activity, ActivityKind, Actor, AppId, AttemptId, EndpointId, Invalid, Outcome, Scope, Scopes, Timestamp,
 };
@@ -140,6 +141,23 @@ impl Caller {
     }
 }
 
+words! {
+    /// What was looked for, with the word for it that people know.
+    pub enum Kind {
+        Endpoint = "webhook",
+        Delivery = "delivery",
+        Event = "event",
+        BulkJob = "job",
+        Source = "source",
+        InboundRequest = "request",
+        App = "app",
+        User = "user",
+        Key = "key",
+        Session = "session",
+        AlertTarget = "alert target",
+    }
+}
+
 /// Why a use case did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -149,9 +167,9 @@ pub enum ServiceError {
     /// The credential lacks this scope.
     #[error("the scope {0} is missing")]
     Forbidden(Scope),
-    /// There is none, or it belongs to another app; the text names what was looked for.
+    /// There is none, or it belongs to another app.
     #[error("{0} not found")]
-    NotFound(&'static str),
+    NotFound(Kind),
     /// What is asked for does not fit what there is; a sentence.
     #[error("{0}")]
     Conflict(String),

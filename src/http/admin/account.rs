@@ -9,7 +9,7 @@ use crate::domain::{Session, SessionId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::Person;
 use crate::http::request::body::{BodyShape, Json, Limit};
-use crate::service::ServiceError;
+use crate::service::{Kind, ServiceError};
 
 use super::Tag;
 use super::shapes::{Done, Whole, client, texts};
@@ -101,7 +101,7 @@ impl AccountApi {
     /// One that the list shows. Its cookie opens nothing any more.
     #[oai(path = "/sessions/:id", method = "delete", operation_id = "revoke_session")]
     async fn revoke(&self, person: Person, id: Path<String>) -> Result<Done, Problem> {
-        let id = id.parse().map_err(|_| ServiceError::NotFound("session"))?;
+        let id = id.parse().map_err(|_| ServiceError::NotFound(Kind::Session))?;
         let session = &person.signed_in()?.session;
         person.state.services.sessions.revoke(session, id, &person.caller.by).await?;
         Ok(Done::Done)

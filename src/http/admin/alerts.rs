@@ -9,9 +9,9 @@ use crate::domain::{AlertKind, AlertTargetId, Span};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{AdminRole, AnyRole};
 use crate::http::request::body::{BodyShape, Fields, Json};
-use crate::service::ServiceError;
 use crate::service::alerts::{SmtpInput, TargetInput};
 use crate::service::endpoints::endpoint_input::not_a_span;
+use crate::service::{Kind, ServiceError};
 
 use super::Tag;
 use super::shapes::{Done, Made, Whole};
@@ -280,7 +280,7 @@ impl AlertsApi {
 }
 
 fn id_of(id: &str) -> Result<AlertTargetId, Problem> {
-    id.parse().map_err(|_| ServiceError::NotFound("alert target").into())
+    id.parse().map_err(|_| ServiceError::NotFound(Kind::AlertTarget).into())
 }
 
 fn read(bytes: &bytes::Bytes) -> Result<TargetInput, Problem> {

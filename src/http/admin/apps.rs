@@ -8,7 +8,7 @@ use crate::domain::App;
 use crate::http::problem::Problem;
 use crate::http::request::auth::Admin;
 use crate::http::request::body::{BodyShape, Json};
-use crate::service::ServiceError;
+use crate::service::{Kind, ServiceError};
 
 use super::Tag;
 use super::shapes::{Made, Whole, texts};
@@ -74,7 +74,7 @@ impl AppsApi {
         id: Path<String>,
         body: Json<AppBody>,
     ) -> Result<Answer<AppObject>, Problem> {
-        let id = id.parse().map_err(|_| ServiceError::NotFound("app"))?;
+        let id = id.parse().map_err(|_| ServiceError::NotFound(Kind::App))?;
         let [name] = texts(&body.bytes, ["name"])?;
         let app = auth.state.services.accounts.rename_app(&auth.caller.by, id, &name).await?;
         Ok(Answer(AppObject::of(&app)))

@@ -8,7 +8,7 @@ use crate::domain::{Role, User, UserId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::Admin;
 use crate::http::request::body::{BodyShape, Fields, Json};
-use crate::service::ServiceError;
+use crate::service::{Kind, ServiceError};
 
 use super::Tag;
 use super::shapes::{Done, Made, Whole};
@@ -133,7 +133,7 @@ impl UsersApi {
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {
-    Ok(text.parse().map_err(|_| ServiceError::NotFound("user"))?)
+    Ok(text.parse().map_err(|_| ServiceError::NotFound(Kind::User))?)
 }
 
 /// The field `role`, if it is there.

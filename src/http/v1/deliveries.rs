@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadWebhooks, WriteWebhooks};
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
-use crate::service::ServiceError;
+use crate::service::{Kind, ServiceError};
 
 use super::endpoints::endpoint_id;
 use super::places::PlaceValue;
@@ -127,7 +127,7 @@ fn row(attempt: &Attempt, with_endpoint: bool, view: View) -> AttemptResource {
 }
 
 fn attempt_id(text: &str) -> Result<AttemptId, Problem> {
-    id_of(text).ok_or_else(|| ServiceError::NotFound("delivery").into())
+    id_of(text).ok_or_else(|| ServiceError::NotFound(Kind::Delivery).into())
 }
 
 /// A place in the log, as a cursor holds it.

@@ -25,7 +25,7 @@ use crate::http::state::State;
 use crate::service::endpoints::endpoint_input::{self, Checked, InputRules, Presets};
 use crate::service::endpoints::testing::TestInput;
 use crate::service::endpoints::trial::TrialInput;
-use crate::service::{Caller, ServiceError};
+use crate::service::{Caller, Kind, ServiceError};
 
 use super::params;
 use super::places::PlaceValue;
@@ -261,13 +261,13 @@ impl EndpointPlace {
 async fn resource(state: &State, caller: &Caller, endpoint: &Endpoint) -> Result<EndpointResource, Problem> {
     let standing = state.services.endpoints.standing(caller, endpoint.id).await?;
     let health = state.services.statistics.health_of(caller, vec![endpoint.id]).await?;
-    let health = health.first().ok_or(ServiceError::NotFound("webhook"))?;
+    let health = health.first().ok_or(ServiceError::NotFound(Kind::Endpoint))?;
     Ok(EndpointResource::of(endpoint, &standing, health))
 }
 
 /// An endpoint's id from a path; a malformed one is simply not found.
 pub(super) fn endpoint_id(text: &str) -> Result<EndpointId, Problem> {
-    id_of(text).ok_or_else(|| ServiceError::NotFound("webhook").into())
+    id_of(text).ok_or_else(|| ServiceError::NotFound(Kind::Endpoint).into())
 }
 
 /// Which event a test sends. A synthetic one tells nothing and chooses nothing, so it takes less.

@@ -15,8 +15,8 @@ use crate::http::request::body::{Fields, Json};
 use crate::http::request::limits;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
-use crate::service::ServiceError;
 use crate::service::events::EventInput;
+use crate::service::{Kind, ServiceError};
 
 use super::raw::RawJson;
 use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One};
@@ -154,7 +154,7 @@ impl EventsApi {
     /// With its `payload`, exactly as it was posted, and all its `attempts`.
     #[oai(path = "/events/:id", method = "get", operation_id = "get_event")]
     async fn get(&self, auth: ReadEvents, id: Path<String>) -> Result<RawJson<One<EventResource>>, Problem> {
-        let not_found = || Problem::from(ServiceError::NotFound("event"));
+        let not_found = || Problem::from(ServiceError::NotFound(Kind::Event));
         let id: EventId = id_of(&id).ok_or_else(not_found)?;
         let detail = auth.state.services.events.get(&auth.caller, id).await?;
         Ok(RawJson::with_payload(EventResource::detail(&detail), detail.payload.as_deref()))

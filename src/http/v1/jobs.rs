@@ -15,7 +15,7 @@ use crate::http::request::body::{BodyShape, Fields, Json};
 use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::Query;
-use crate::service::ServiceError;
+use crate::service::{Kind, ServiceError};
 
 use super::endpoints::endpoint_id;
 use super::shapes::{Accepted, List, NoContent, One, one};
@@ -93,7 +93,7 @@ impl JobsApi {
         id: Path<String>,
         body: Json<ReplayBody>,
     ) -> Result<Accepted<One<JobResource>>, Problem> {
-        let event: EventId = id_of(&id).ok_or_else(|| Problem::from(ServiceError::NotFound("event")))?;
+        let event: EventId = id_of(&id).ok_or_else(|| Problem::from(ServiceError::NotFound(Kind::Event)))?;
         let mut fields = Fields::of_body(&body.bytes, &["webhook_id"])?;
         let endpoint = read(&mut fields, "webhook_id", "the UUID of a webhook", id_of::<EndpointId>);
         fields.finish()?;
@@ -141,7 +141,7 @@ impl JobsApi {
 }
 
 fn job_id(text: &str) -> Result<JobId, Problem> {
-    id_of(text).ok_or_else(|| ServiceError::NotFound("job").into())
+    id_of(text).ok_or_else(|| ServiceError::NotFound(Kind::BulkJob).into())
 }
 
 fn accepted(job: &BulkJob) -> Accepted<One<JobResource>> {

@@ -9,7 +9,7 @@ use crate::domain::{EventId, EventType, SourceId};
 use crate::http::problem::Problem;
 use crate::http::request::body::Fields;
 use crate::service::endpoints::trial::TrialInput;
-use crate::service::{Caller, ServiceError};
+use crate::service::{Caller, Kind, ServiceError};
 
 use super::{check_events_read, id_of};
 
@@ -58,7 +58,7 @@ pub(super) fn named_event(
         (Some(id), None) => {
             check_events_read(caller)?;
             let id: Option<EventId> = id_of(&id);
-            ("event_id", TrialInput::Stored(id.ok_or(ServiceError::NotFound("event"))?))
+            ("event_id", TrialInput::Stored(id.ok_or(ServiceError::NotFound(Kind::Event))?))
         }
         (None, Some(sample)) => ("sample", TrialInput::Sample(sample)),
     };
@@ -88,7 +88,7 @@ fn read_given(fields: &mut Fields<'_>) -> Result<Option<TrialInput>, Problem> {
         fields.fail("resource_id", message);
     }
     let source = fields.nullable::<String>("source_id", "a string").flatten();
-    let not_found = || Problem::from(ServiceError::NotFound("source"));
+    let not_found = || Problem::from(ServiceError::NotFound(Kind::Source));
     let source = source.map(|id| id_of::<SourceId>(&id).ok_or_else(not_found)).transpose()?;
     let given = event_type.zip(payload);
     Ok(given.map(|(event_type, payload)| TrialInput::Given { event_type, payload, resource_id, source }))

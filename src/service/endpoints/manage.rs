@@ -30,7 +30,7 @@ use crate::service::endpoints::endpoint_input::{
     Checked, ChosenPreset, HeaderInput, InputRules, PRESET_STAYS, PresetInput, keeps_value,
 };
 use crate::service::endpoints::requests::Requests;
-use crate::service::{Caller, Dispatch, Result, ServiceError};
+use crate::service::{Caller, Dispatch, Kind, Result, ServiceError};
 
 /// The longest overlap of two signing secrets: 7 days, in milliseconds.
 pub const OVERLAP_MAX_MS: u64 = 7 * 86_400_000;
@@ -111,7 +111,7 @@ impl Endpoints {
 
     /// One endpoint.
     pub async fn get(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
-        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
+        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Endpoint))
     }
 
     /// The secret that signs. The caller checks who may see it.
@@ -205,7 +205,7 @@ impl Endpoints {
             .store
             .endpoint_update(caller.app_id, current.id, patch, now, activity)
             .await?
-            .ok_or(ServiceError::NotFound("webhook"))?;
+            .ok_or(ServiceError::NotFound(Kind::Endpoint))?;
         if updated.status == EndpointStatus::Disabled && current.status != EndpointStatus::Disabled {
             self.cancel_pending().await?;
         }
@@ -264,7 +264,7 @@ impl Endpoints {
         loop {
             let step = self.store.endpoint_send_now(caller.app_id, id, SEND_NOW_STEP, now, first.take());
             match step.await? {
-                SendNow::NotFound => return Err(ServiceError::NotFound("webhook")),
+                SendNow::NotFound => return Err(ServiceError::NotFound(Kind::Endpoint)),
                 SendNow::NotActive(status) => {
                     return Err(ServiceError::Conflict(format!(
                         "The webhook is {status}, so nothing is sent; set its status to active first."
@@ -289,7 +289,7 @@ impl Endpoints {
         let name = &current.settings.name;
         let activity = self.note(caller, ActivityKind::EndpointDeleted, "deleted", name, id);
         if !self.store.endpoint_delete(caller.app_id, id, self.clock.now(), activity).await? {
-            return Err(ServiceError::NotFound("webhook"));
+            return Err(ServiceError::NotFound(Kind::Endpoint));
         }
         self.cancel_pending().await?;
         self.signals.endpoint_changed(id);
@@ -332,7 +332,7 @@ impl Endpoints {
             .await?;
         let endpoint = match rotation {
             Rotation::Rotated(endpoint) => *endpoint,
-            Rotation::NotFound => return Err(ServiceError::NotFound("webhook")),
+            Rotation::NotFound => return Err(ServiceError::NotFound(Kind::Endpoint)),
             Rotation::TooMany { oldest_until } => {
                 return Err(ServiceError::Conflict(format!(
                     "{SIGNING_SECRETS_MAX} secrets sign already, the oldest until {oldest_until}. Wait until then, \

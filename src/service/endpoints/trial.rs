@@ -10,7 +10,7 @@ use crate::domain::{EventId, EventType, Invalid, SourceId, Timestamp};
 use crate::host::clock::Clock;
 use crate::store::Store;
 
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 
 /// Which event an endpoint is tried with.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Trials {
                     None => None,
                     Some(id) => {
                         let found = self.store.source_get(caller.app_id, id).await?;
-                        let settings = found.ok_or(ServiceError::NotFound("source"))?.settings;
+                        let settings = found.ok_or(ServiceError::NotFound(Kind::Source))?.settings;
                         Some(EventSource { name: settings.name, summary: settings.mapping.summary, hops: 1 })
                     }
                 };
@@ -103,7 +103,7 @@ impl Trials {
 
     async fn stored(&self, caller: &Caller, id: EventId) -> Result<TrialEvent> {
         let found = self.store.event_get(caller.app_id, id).await?;
-        let found = found.ok_or(ServiceError::NotFound("event"))?;
+        let found = found.ok_or(ServiceError::NotFound(Kind::Event))?;
         let gone = || ServiceError::Conflict("The payload of this event is not kept any more.".to_owned());
         Ok(TrialEvent {
             id,

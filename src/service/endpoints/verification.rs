@@ -13,7 +13,7 @@ use crate::host::clock::Clock;
 use crate::host::vault::{CannotOpen, Vault};
 use crate::store::Store;
 
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 
 /// The most rows of the log that a request is compared with, the newest ones.
 const SENT_MAX: usize = 20;
@@ -124,6 +124,6 @@ impl Verification {
     }
 
     async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
-        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
+        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Endpoint))
     }
 }

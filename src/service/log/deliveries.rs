@@ -11,7 +11,7 @@ use crate::domain::{ActivityKind, AttemptId};
 use crate::host::clock::Clock;
 use crate::store::{AttemptFilter, LogKey, Page, PageRequest, Retried, SearchPage, Sort, Store};
 
-use crate::service::{Caller, Dispatch, Result, ServiceError};
+use crate::service::{Caller, Dispatch, Kind, Result, ServiceError};
 
 /// The use cases of the log.
 pub struct Deliveries {
@@ -61,7 +61,7 @@ impl Deliveries {
     /// One attempt with request and response.
     pub async fn get(&self, caller: &Caller, id: AttemptId) -> Result<AttemptDetail> {
         let found = self.store.attempt_get(caller.app_id, id).await?;
-        let mut detail = found.ok_or(ServiceError::NotFound("delivery"))?;
+        let mut detail = found.ok_or(ServiceError::NotFound(Kind::Delivery))?;
         caller.hide_address_of(&mut detail.attempt);
         if let Some(route) = &mut detail.route
             && !caller.sees_addresses()
@@ -80,7 +80,7 @@ impl Deliveries {
         let conflict = |text: &str| Err(ServiceError::Conflict(text.to_owned()));
         let in_flight = self.dispatch.sending().into_iter().map(|(id, _)| id).collect();
         match self.store.attempt_retry(caller.app_id, id, in_flight, now, activity).await? {
-            Retried::NotFound => Err(ServiceError::NotFound("delivery")),
+            Retried::NotFound => Err(ServiceError::NotFound(Kind::Delivery)),
             Retried::InFlight => conflict("The delivery is being sent at this moment; wait for its result."),
             Retried::EndpointDeleted => conflict("The webhook was deleted; there is nowhere to send to."),
             Retried::EventGone => {

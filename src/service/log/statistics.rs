@@ -19,7 +19,7 @@ use crate::store::{EndpointFigures, MINUTES_KEPT_MS, Page, PageRequest, Point, S
 
 pub use crate::store::{ErrorCount, EventTypeCount, Totals};
 
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -204,7 +204,7 @@ impl Statistics {
         let endpoint = self.endpoint(caller, id).await?;
         let now = self.clock.now();
         let found = self.store.stats_health(caller.app_id, id, ERRORS_MAX, now).await?;
-        let mut found = found.ok_or(ServiceError::NotFound("webhook"))?;
+        let mut found = found.ok_or(ServiceError::NotFound(Kind::Endpoint))?;
         found.errors.iter_mut().for_each(|error| caller.hide_address(&mut error.last_message));
         let summary = Summary::of(&found.figures);
         let symptoms: Vec<Symptom<'_>> = found.errors.iter().map(symptom).collect();
@@ -266,7 +266,7 @@ impl Statistics {
     }
 
     async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
-        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("webhook"))
+        self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Endpoint))
     }
 }
 

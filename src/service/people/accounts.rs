@@ -19,7 +19,7 @@ use crate::service::people::apps::AppError;
 use crate::service::people::keys::{CreatedKey, KeyError, NewKey};
 use crate::service::people::users::{PASSWORD_MAX_BYTES, UserError};
 use crate::service::people::{apps, keys, users};
-use crate::service::{By, Caller, Result, ServiceError};
+use crate::service::{By, Caller, Kind, Result, ServiceError};
 use crate::store::{AppRenamed, Store, UserChange};
 
 /// The use cases of accounts.
@@ -92,7 +92,7 @@ impl Accounts {
         if !errors.is_empty() {
             return Err(Invalid(errors).into());
         }
-        let (user, _) = self.store.user_get(id).await?.ok_or(ServiceError::NotFound("user"))?;
+        let (user, _) = self.store.user_get(id).await?.ok_or(ServiceError::NotFound(Kind::User))?;
         let role = role.filter(|role| *role != user.role);
         if role.is_none() && password.is_none() {
             return Ok(user);
@@ -116,7 +116,7 @@ impl Accounts {
 
     /// Deletes somebody else.
     pub async fn delete_user(&self, by: &By, id: UserId) -> Result<()> {
-        let (user, _) = self.store.user_get(id).await?.ok_or(ServiceError::NotFound("user"))?;
+        let (user, _) = self.store.user_get(id).await?.ok_or(ServiceError::NotFound(Kind::User))?;
         if by.actor == Actor::User(user.email.clone()) {
             let why = "You cannot delete yourself; another owner can.";
             return Err(ServiceError::Conflict(why.to_owned()));
@@ -143,7 +143,7 @@ impl Accounts {
 
     /// Gives an app another name.
     pub async fn rename_app(&self, by: &By, id: AppId, name: &str) -> Result<App> {
-        let app = self.store.app_get(id).await?.ok_or(ServiceError::NotFound("app"))?;
+        let app = self.store.app_get(id).await?.ok_or(ServiceError::NotFound(Kind::App))?;
         apps::check(name).map_err(of_app)?;
         if app.name == name {
             return Ok(app);
@@ -157,7 +157,7 @@ impl Accounts {
         let activity = by.activity(ActivityKind::AppRenamed, Some(id), summary, details, self.clock.now());
         match self.store.app_rename(id, name.to_owned(), activity).await? {
             AppRenamed::Done => Ok(App { name: name.to_owned(), ..app }),
-            AppRenamed::NotFound => Err(ServiceError::NotFound("app")),
+            AppRenamed::NotFound => Err(ServiceError::NotFound(Kind::App)),
             AppRenamed::NameTaken => Err(of_app(AppError::NameTaken(name.to_owned()))),
         }
     }
@@ -184,7 +184,7 @@ impl Accounts {
     pub async fn revoke_key(&self, caller: &Caller, id: &str) -> Result<()> {
         let bare = keys::bare_id(id, &self.prefix);
         let found = self.store.key_get(bare).await?.filter(|key| key.app_id == caller.app_id);
-        let key = found.ok_or(ServiceError::NotFound("key"))?;
+        let key = found.ok_or(ServiceError::NotFound(Kind::Key))?;
         if let Some(scope) = key.scopes.iter().find(|scope| !caller.by.scopes.allows(*scope)) {
             return Err(ServiceError::Forbidden(scope));
         }
@@ -204,7 +204,7 @@ fn role_changed(by: &By, user: &User, role: Role, now: Timestamp) -> Activity {
 fn changed(change: UserChange) -> Result<User> {
     match change {
         UserChange::Done(user) => Ok(user),
-        UserChange::NotFound => Err(ServiceError::NotFound("user")),
+        UserChange::NotFound => Err(ServiceError::NotFound(Kind::User)),
         UserChange::LastOwner => Err(ServiceError::Conflict(
             "This is the last owner; make somebody else an owner first.".to_owned(),
         )),
@@ -221,7 +221,7 @@ fn of_user(error: UserError) -> ServiceError {
             );
             Invalid::one("/password", wanted).into()
         }
-        UserError::NotFound(_) => ServiceError::NotFound("user"),
+        UserError::NotFound(_) => ServiceError::NotFound(Kind::User),
         UserError::Store(error) => error.into(),
     }
 }
@@ -230,7 +230,7 @@ fn of_app(error: AppError) -> ServiceError {
     match error {
         AppError::BadName(why) => Invalid::one("/name", format!("cannot be taken: {why}")).into(),
         AppError::NameTaken(name) => ServiceError::Conflict(format!("There is an app {name:?} already.")),
-        AppError::NotFound(_) => ServiceError::NotFound("app"),
+        AppError::NotFound(_) => ServiceError::NotFound(Kind::App),
         AppError::Store(error) => error.into(),
     }
 }
@@ -244,7 +244,7 @@ fn of_key(error: KeyError) -> ServiceError {
             Some(scope) => ServiceError::Forbidden(scope),
             None => ServiceError::Unauthorized,
         },
-        KeyError::NotFound(_) => ServiceError::NotFound("key"),
+        KeyError::NotFound(_) => ServiceError::NotFound(Kind::Key),
         KeyError::App(error) => of_app(error),
         KeyError::Store(error) => error.into(),
     }

@@ -17,7 +17,7 @@ use crate::host::clock::Clock;
 use crate::store::Store;
 
 use crate::service::people::sessions::{Sessions, SignedIn};
-use crate::service::{By, Caller, Result, ServiceError};
+use crate::service::{By, Caller, Kind, Result, ServiceError};
 
 /// How long a key's `last_used_at` may lag behind, in milliseconds: it is written at most once a minute.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -79,7 +79,7 @@ impl Auth {
 
     /// The app that a caller asks for.
     pub async fn app_of(&self, caller: &Caller) -> Result<App> {
-        self.store.app_get(caller.app_id).await?.ok_or(ServiceError::NotFound("app"))
+        self.store.app_get(caller.app_id).await?.ok_or(ServiceError::NotFound(Kind::App))
     }
 
     /// Says who is asking, and for which app.
@@ -107,7 +107,7 @@ impl Auth {
     /// People act in the app that exists from the start; an owner may name another.
     async fn identify_person(&self, cookie: &str) -> Result<Identified> {
         let signed_in = self.sessions.resume(cookie).await?;
-        let app = self.store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound("app"))?;
+        let app = self.store.app_find(DEFAULT_APP).await?.ok_or(ServiceError::NotFound(Kind::App))?;
         let user = &signed_in.session.user;
         let (actor, scopes) = (Actor::User(user.email.clone()), user.role.scopes());
         Ok(Identified { actor, scopes, app_id: app.id, session: Some(Arc::new(signed_in)) })
@@ -173,8 +173,8 @@ impl Auth {
         if !who.scopes.allows(Scope::Admin) {
             return Err(ServiceError::Forbidden(Scope::Admin));
         }
-        let id: AppId = wanted.parse().map_err(|_| ServiceError::NotFound("app"))?;
-        let app = self.store.app_get(id).await?.ok_or(ServiceError::NotFound("app"))?;
+        let id: AppId = wanted.parse().map_err(|_| ServiceError::NotFound(Kind::App))?;
+        let app = self.store.app_get(id).await?.ok_or(ServiceError::NotFound(Kind::App))?;
         Ok(app.id)
     }
 

@@ -19,7 +19,7 @@ use crate::domain::{
 use crate::host::clock::Clock;
 use crate::service::people::throttle::Throttle;
 use crate::service::people::users;
-use crate::service::{By, Result, ServiceError};
+use crate::service::{By, Kind, Result, ServiceError};
 use crate::store::{Store, UserChange};
 
 /// How long `last_seen_at` may lag behind, in milliseconds: it is written at most once a minute.
@@ -229,7 +229,7 @@ impl Sessions {
     /// Ends a session that somebody sees.
     pub async fn revoke(&self, session: &Session, id: SessionId, by: &By) -> Result<()> {
         let seen = self.list(session).await?;
-        let ended = seen.into_iter().find(|s| s.id == id).ok_or(ServiceError::NotFound("session"))?;
+        let ended = seen.into_iter().find(|s| s.id == id).ok_or(ServiceError::NotFound(Kind::Session))?;
         let summary = format!("A session of {} was ended", ended.user.email);
         let details = json!({ "session_id": id.to_string(), "email": ended.user.email });
         let activity = by.activity(ActivityKind::SessionRevoked, None, summary, details, self.clock.now());
@@ -237,7 +237,7 @@ impl Sessions {
             self.signals.access_changed();
             Ok(())
         } else {
-            Err(ServiceError::NotFound("session"))
+            Err(ServiceError::NotFound(Kind::Session))
         }
     }
 

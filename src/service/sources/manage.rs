@@ -17,7 +17,7 @@ use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::endpoints::manage::OVERLAP_MAX_MS;
 use crate::service::sources::readied::open_guard;
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 use crate::store::{Page, PageRequest, SourceUse, SourceWrite, Store};
 
 /// How often a change is tried again that came together with another one.
@@ -186,7 +186,7 @@ impl Sources {
         let source = self.find(caller, id).await?;
         let activity = self.note(caller, ActivityKind::SourceDeleted, "deleted", &source);
         let deleted = self.store.source_delete(caller.app_id, id, self.clock.now(), activity).await?;
-        if deleted { Ok(()) } else { Err(ServiceError::NotFound("source")) }
+        if deleted { Ok(()) } else { Err(ServiceError::NotFound(Kind::Source)) }
     }
 
     /// Gives a source another URL. The old one works beside it during `overlap`; one that was older ends.
@@ -216,7 +216,7 @@ impl Sources {
 
     /// A source of the caller's app, as storage has it.
     pub(crate) async fn find(&self, caller: &Caller, id: SourceId) -> Result<Source> {
-        self.store.source_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound("source"))
+        self.store.source_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Source))
     }
 
     async fn view_now(&self, caller: &Caller, source: Source, with_url: bool) -> Result<SourceView> {

@@ -25,7 +25,7 @@ use crate::service::sources::manage::expanded;
 use crate::service::sources::readied::ReadySource;
 use crate::service::sources::receive::{InboundAnswer, Receiver, answer_of};
 use crate::service::sources::requests::InboundLog;
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 use crate::store::{EndpointFilter, PageRequest, Start, Store};
 
 /// Endpoints that a preview looks at.
@@ -153,7 +153,7 @@ impl Previews {
         let fields = match source {
             PreviewSource::Stored(id) => {
                 let found = self.store.source_get(caller.app_id, *id).await?;
-                return ReadySource::of(&self.vault, found.ok_or(ServiceError::NotFound("source"))?);
+                return ReadySource::of(&self.vault, found.ok_or(ServiceError::NotFound(Kind::Source))?);
             }
             PreviewSource::Given(fields) => fields.clone(),
         };

@@ -17,7 +17,7 @@ use crate::domain::{ActivityKind, Invalid, SourceId};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::sources::readied::ReadySource;
-use crate::service::{Caller, Result, ServiceError};
+use crate::service::{Caller, Kind, Result, ServiceError};
 use crate::store::{InboundEvent, InboundTaken, Page, PageRequest, Store};
 
 pub use crate::store::{BodyContent, InboundDetail, InboundFilter, InboundRow};
@@ -53,7 +53,7 @@ impl InboundLog {
         page: PageRequest<i64>,
     ) -> Result<Page<InboundRow, i64>> {
         if self.store.source_get(caller.app_id, source).await?.is_none() {
-            return Err(ServiceError::NotFound("source"));
+            return Err(ServiceError::NotFound(Kind::Source));
         }
         Ok(self.store.inbound_list(caller.app_id, source, filter, page).await?)
     }
@@ -61,13 +61,13 @@ impl InboundLog {
     /// One request with headers and body.
     pub async fn get(&self, caller: &Caller, source: SourceId, id: i64) -> Result<InboundDetail> {
         let found = self.store.inbound_get(caller.app_id, source, id).await?;
-        found.ok_or(ServiceError::NotFound("request"))
+        found.ok_or(ServiceError::NotFound(Kind::InboundRequest))
     }
 
     /// Takes in a request once more, with the settings of now. Verifiers, challenges and dedupe are not asked.
     pub async fn replay(&self, caller: &Caller, source: SourceId, id: i64) -> Result<Event> {
         let found = self.store.source_get(caller.app_id, source).await?;
-        let found = found.ok_or(ServiceError::NotFound("source"))?;
+        let found = found.ok_or(ServiceError::NotFound(Kind::Source))?;
         let detail = self.get(caller, source, id).await?;
         let ready = ReadySource::of(&self.vault, found)?;
         let (request, body) = self.stored(&ready, &detail)?;
@@ -89,7 +89,9 @@ impl InboundLog {
                 self.signals.queued(&queued);
                 Ok(event)
             }
-            InboundTaken::Duplicate { .. } | InboundTaken::NoSource => Err(ServiceError::NotFound("source")),
+            InboundTaken::Duplicate { .. } | InboundTaken::NoSource => {
+                Err(ServiceError::NotFound(Kind::Source))
+            }
         }
     }
 

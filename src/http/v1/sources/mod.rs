@@ -20,10 +20,10 @@ use crate::http::request::paging;
 use crate::http::request::paging::Paging;
 use crate::http::request::query::{Param, Query, Shape};
 use crate::http::transport::connection::UntrustedForwarding;
-use crate::service::ServiceError;
 use crate::service::sources::manage::SourceView;
 use crate::service::sources::preview::{PreviewRequest, PreviewSource};
 use crate::service::sources::requests::InboundFilter;
+use crate::service::{Kind, ServiceError};
 
 use super::params::{SINCE, UNTIL};
 use super::shapes::{Created, EventResource, List, NoContent, One, one};
@@ -257,11 +257,11 @@ fn saved(view: &SourceView, request: &Request) -> SourceResource {
 
 /// A source's id from a path; a malformed one is simply not found.
 fn source_id(text: &str) -> Result<SourceId, Problem> {
-    id_of(text).ok_or_else(|| ServiceError::NotFound("source").into())
+    id_of(text).ok_or_else(|| ServiceError::NotFound(Kind::Source).into())
 }
 
 fn request_number(text: &str) -> Result<i64, Problem> {
-    id_of(text).ok_or_else(|| ServiceError::NotFound("request").into())
+    id_of(text).ok_or_else(|| ServiceError::NotFound(Kind::InboundRequest).into())
 }
 
 /// The attributes of a body, none of them unknown or there twice.
