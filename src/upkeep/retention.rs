@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock_guard::{self, ADVICE, Steadiness};
 use super::sweep_context::{SweepContext, Task};
-use super::sweeping::Progress;
+use super::sweeping::{Progress, Sweep};
 use crate::cluster::Leadership;
 use crate::domain::Timestamp;
 use crate::domain::access::activity::{Activity, ActivityKind, Actor};
@@ -199,7 +199,8 @@ impl Sweeper {
         context.store.clock_note(now, false, None).await?;
         running.progress.start_over();
         let mut swept = Swept::default();
-        let done = running.progress.sweep_all(context, Task::Requested, now, &mut swept).await;
+        let done =
+            running.progress.sweep_all(Sweep { context, task: Task::Requested, now }, &mut swept).await;
         self.update_state(|state| state.last = Some((now, swept)));
         // What the schedule removed before is not this person's.
         self.report(&mut running, now).await?;
@@ -222,7 +223,8 @@ impl Sweeper {
             context.store.clock_note(now, false, None).await?;
         }
         let mut swept = Swept::default();
-        let done = running.progress.sweep_due(context, now, is_again, is_hour, &mut swept).await;
+        let sweep = Sweep { context, task: Task::Scheduled, now };
+        let done = running.progress.sweep_due(sweep, is_again, is_hour, &mut swept).await;
         if done.is_ok() && !context.is_interrupted(Task::Scheduled) {
             running.again_at_ms = if is_again { Some(passed) } else { running.again_at_ms };
             running.hour_at_ms = if is_hour { Some(passed) } else { running.hour_at_ms };

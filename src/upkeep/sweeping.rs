@@ -30,6 +30,14 @@ enum Small {
     Sources,
 }
 
+/// One sweep: what it works with, who wants it, and the time by which it judges.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep<'a> {
+    pub(super) context: &'a SweepContext,
+    pub(super) task: Task,
+    pub(super) now: Timestamp,
+}
+
 /// How far sweeps have come, and their pace.
 pub(super) struct Progress {
     pacer: Pacer,
@@ -95,49 +103,36 @@ impl Progress {
     }
 
     /// Everything, until nothing that has expired at `now` is left.
-    pub(super) async fn sweep_all(
-        &mut self,
-        context: &SweepContext,
-        task: Task,
-        now: Timestamp,
-        swept: &mut Swept,
-    ) -> Result<(), StoreError> {
-        self.sweep_expired(context, task, now, swept).await?;
-        self.sweep_rest(context, task, now, swept).await?;
-        self.shrink(context, task, swept).await
+    pub(super) async fn sweep_all(&mut self, sweep: Sweep<'_>, swept: &mut Swept) -> Result<(), StoreError> {
+        self.sweep_expired(sweep, swept).await?;
+        self.sweep_rest(sweep, swept).await?;
+        self.shrink(sweep, swept).await
     }
 
     /// What has expired since the last time; `is_again`: and what could not go at its time; `is_hour`: and the rest.
     pub(super) async fn sweep_due(
         &mut self,
-        context: &SweepContext,
-        now: Timestamp,
+        sweep: Sweep<'_>,
         is_again: bool,
         is_hour: bool,
         swept: &mut Swept,
     ) -> Result<(), StoreError> {
-        let task = Task::Scheduled;
         if is_again {
             self.look_again();
         }
-        self.sweep_expired(context, task, now, swept).await?;
+        self.sweep_expired(sweep, swept).await?;
         if is_again {
-            self.sweep_events_again(context, task, now, swept).await?;
+            self.sweep_events_again(sweep, swept).await?;
         }
         if is_hour {
-            self.sweep_rest(context, task, now, swept).await?;
+            self.sweep_rest(sweep, swept).await?;
         }
-        if is_again { self.shrink(context, task, swept).await } else { Ok(()) }
+        if is_again { self.shrink(sweep, swept).await } else { Ok(()) }
     }
 
     /// Rows of the log, events and keys, side by side: all of them arrive all the time.
-    async fn sweep_expired(
-        &mut self,
-        context: &SweepContext,
-        task: Task,
-        now: Timestamp,
-        swept: &mut Swept,
-    ) -> Result<(), StoreError> {
+    async fn sweep_expired(&mut self, sweep: Sweep<'_>, swept: &mut Swept) -> Result<(), StoreError> {
+        let Sweep { context, task, now } = sweep;
         let store = &*context.store;
         let cutoffs = cutoffs(context.policy().await?, now);
         let expired = store.retention_expired(cutoffs).await?;
@@ -161,7 +156,7 @@ impl Progress {
         {
             let policy = context.policy().await?;
             left.allow(policy);
-            let done = self.step(context, policy, now, &mut left, swept).await?;
+            let done = self.step(sweep, policy, &mut left, swept).await?;
             let rest = self.pacer.after(store, done, is_requested);
             context.rest(rest).await;
         }
@@ -171,9 +166,8 @@ impl Progress {
     /// One step of each kind that is left, in one commit if the writer is quick.
     async fn step(
         &mut self,
-        context: &SweepContext,
+        Sweep { context, now, .. }: Sweep<'_>,
         policy: Policy,
-        now: Timestamp,
         left: &mut Left,
         swept: &mut Swept,
     ) -> Result<Done, StoreError> {
@@ -232,42 +226,28 @@ impl Progress {
     }
 
     /// Events that could not go when their time came.
-    async fn sweep_events_again(
-        &mut self,
-        context: &SweepContext,
-        task: Task,
-        now: Timestamp,
-        swept: &mut Swept,
-    ) -> Result<(), StoreError> {
-        for app in context.store.app_list().await? {
-            swept.events += self.walk(context, task, Small::Events(app.id), now).await?;
+    async fn sweep_events_again(&mut self, sweep: Sweep<'_>, swept: &mut Swept) -> Result<(), StoreError> {
+        for app in sweep.context.store.app_list().await? {
+            swept.events += self.walk(sweep, Small::Events(app.id)).await?;
         }
         Ok(())
     }
 
     /// Long header values, statistics by the minute, the inbound log, the activity log.
-    async fn sweep_rest(
-        &mut self,
-        context: &SweepContext,
-        task: Task,
-        now: Timestamp,
-        swept: &mut Swept,
-    ) -> Result<(), StoreError> {
-        self.walk(context, task, Small::HeaderValues, now).await?;
-        self.walk(context, task, Small::Minutes, now).await?;
-        self.walk(context, task, Small::Inbound, now).await?;
-        self.walk(context, task, Small::Sources, now).await?;
-        swept.activity += self.walk(context, task, Small::Activity, now).await?;
+    async fn sweep_rest(&mut self, sweep: Sweep<'_>, swept: &mut Swept) -> Result<(), StoreError> {
+        self.walk(sweep, Small::HeaderValues).await?;
+        self.walk(sweep, Small::Minutes).await?;
+        self.walk(sweep, Small::Inbound).await?;
+        self.walk(sweep, Small::Sources).await?;
+        swept.activity += self.walk(sweep, Small::Activity).await?;
         Ok(())
     }
 
     /// Takes steps until nothing expired at `now` is left.
     async fn walk(
         &mut self,
-        context: &SweepContext,
-        task: Task,
+        Sweep { context, task, now }: Sweep<'_>,
         what: Small,
-        now: Timestamp,
     ) -> Result<u64, StoreError> {
         let store = &*context.store;
         let (mut after, mut removed) = (0, 0);
@@ -304,8 +284,7 @@ impl Progress {
     /// Gives free pages back to the file system.
     async fn shrink(
         &mut self,
-        context: &SweepContext,
-        task: Task,
+        Sweep { context, task, .. }: Sweep<'_>,
         swept: &mut Swept,
     ) -> Result<(), StoreError> {
         let store = &*context.store;
