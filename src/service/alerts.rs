@@ -182,70 +182,8 @@ impl AlertTargets {
         } else {
             refuse_smtp(&mut target, &input.smtp, &mut fail);
         }
-        if target.form == Form::Email {
-            // Judged above.
-        } else if let Some(text) = input.url {
-            match self.check_url(&text) {
-                Ok(host) => {
-                    target.url = self.vault.seal_alert(target.id, "url", &text);
-                    target.host = host;
-                }
-                Err(message) => fail("/url", message),
-            }
-        } else if changes_form {
-            fail("/url", "is required when the form changes".to_owned());
-        }
-        match (input.token, target.form.token_is_required()) {
-            (Some(_), _) if target.form == Form::Email => {
-                fail("/token", "is not used by email; give user and password".to_owned());
-            }
-            (Some(Some(_)), None) => {
-                let form = target.form.as_str();
-                fail("/token", format!("is not used by {form}, whose URL is the secret; leave it out"));
-            }
-            (Some(Some(token)), _) => match check_token(&token) {
-                Ok(()) => target.token = Some(self.vault.seal_alert(target.id, "token", &token)),
-                Err(message) => fail("/token", message),
-            },
-            (Some(None), _) => target.token = None,
-            (None, _) => {}
-        }
-        if target.form.token_is_required() == Some(true) && target.token.is_none() {
-            let text =
-                "is required: the token of an application in Gotify; give it again when the URL changes";
-            fail("/token", text.to_owned());
-        }
-        if let Some(kinds) = input.kinds {
-            if kinds.is_empty() {
-                fail(
-                    "/kinds",
-                    "must name at least one kind; enabled: false switches a target off".to_owned(),
-                );
-            }
-            target.kinds = kinds;
-            target.kinds.sort();
-            target.kinds.dedup();
-        }
-        if let Some(age) = input.queue_age {
-            if age.as_millis() < QUEUE_AGE_MIN_MS {
-                fail("/queue_age", "must be at least 1m: it is looked at once a minute".to_owned());
-            }
-            target.queue_age = age;
-        }
-        if let Some(span) = input.silent_after {
-            if span.as_millis() < QUEUE_AGE_MIN_MS {
-                fail("/silent_after", "must be at least 1m: it is looked at once a minute".to_owned());
-            }
-            target.silent_after = span;
-        }
-        if let Some(mib) = input.disk_free_mib {
-            match u32::try_from(mib).ok().filter(|mib| (1..=DISK_FREE_MIB_MAX).contains(mib)) {
-                Some(mib) => target.disk_free_mib = mib,
-                None => {
-                    fail("/disk_free_mib", format!("must be a whole number from 1 to {DISK_FREE_MIB_MAX}"))
-                }
-            }
-        }
+        self.apply_address(&mut target, &input, changes_form, &mut fail);
+        apply_thresholds(&mut target, &input, &mut fail);
         target.is_enabled = input.is_enabled.unwrap_or(target.is_enabled);
         match input.name {
             Some(name) => match check_name(&name) {
@@ -258,6 +196,49 @@ impl AlertTargets {
             None => {}
         }
         if errors.is_empty() { Ok(target) } else { Err(Invalid(errors).into()) }
+    }
+
+    /// Puts URL and token in the place of what was there.
+    fn apply_address(
+        &self,
+        target: &mut AlertTarget,
+        input: &TargetInput,
+        changes_form: bool,
+        fail: &mut impl FnMut(&str, String),
+    ) {
+        if target.form == Form::Email {
+            // Judged above.
+        } else if let Some(text) = &input.url {
+            match self.check_url(text) {
+                Ok(host) => {
+                    target.url = self.vault.seal_alert(target.id, "url", text);
+                    target.host = host;
+                }
+                Err(message) => fail("/url", message),
+            }
+        } else if changes_form {
+            fail("/url", "is required when the form changes".to_owned());
+        }
+        match (&input.token, target.form.token_is_required()) {
+            (Some(_), _) if target.form == Form::Email => {
+                fail("/token", "is not used by email; give user and password".to_owned());
+            }
+            (Some(Some(_)), None) => {
+                let form = target.form.as_str();
+                fail("/token", format!("is not used by {form}, whose URL is the secret; leave it out"));
+            }
+            (Some(Some(token)), _) => match check_token(token) {
+                Ok(()) => target.token = Some(self.vault.seal_alert(target.id, "token", token)),
+                Err(message) => fail("/token", message),
+            },
+            (Some(None), _) => target.token = None,
+            (None, _) => {}
+        }
+        if target.form.token_is_required() == Some(true) && target.token.is_none() {
+            let text =
+                "is required: the token of an application in Gotify; give it again when the URL changes";
+            fail("/token", text.to_owned());
+        }
     }
 
     /// Puts the fields of e-mail in the place of what was there.
@@ -404,6 +385,36 @@ impl AlertTargets {
         });
         let summary = format!("Alert target {} was {done}", target.name);
         by.activity(kind, None, summary, details, self.clock.now())
+    }
+}
+
+/// Puts kinds and thresholds in the place of what was there.
+fn apply_thresholds(target: &mut AlertTarget, input: &TargetInput, fail: &mut impl FnMut(&str, String)) {
+    if let Some(kinds) = &input.kinds {
+        if kinds.is_empty() {
+            fail("/kinds", "must name at least one kind; enabled: false switches a target off".to_owned());
+        }
+        target.kinds.clone_from(kinds);
+        target.kinds.sort();
+        target.kinds.dedup();
+    }
+    if let Some(age) = &input.queue_age {
+        if age.as_millis() < QUEUE_AGE_MIN_MS {
+            fail("/queue_age", "must be at least 1m: it is looked at once a minute".to_owned());
+        }
+        target.queue_age.clone_from(age);
+    }
+    if let Some(span) = &input.silent_after {
+        if span.as_millis() < QUEUE_AGE_MIN_MS {
+            fail("/silent_after", "must be at least 1m: it is looked at once a minute".to_owned());
+        }
+        target.silent_after.clone_from(span);
+    }
+    if let Some(mib) = input.disk_free_mib {
+        match u32::try_from(mib).ok().filter(|mib| (1..=DISK_FREE_MIB_MAX).contains(mib)) {
+            Some(mib) => target.disk_free_mib = mib,
+            None => fail("/disk_free_mib", format!("must be a whole number from 1 to {DISK_FREE_MIB_MAX}")),
+        }
     }
 }
 

@@ -209,32 +209,8 @@ impl Importer<'_> {
         plan: &mut Plan,
     ) -> Result<()> {
         let before = plan.problems.len();
-        let id = match part.id.as_deref().map(str::parse::<EndpointId>) {
-            Some(Ok(id)) => id,
-            Some(Err(_)) => {
-                plan.problems.push(format!("{place}/id: is no id (a UUID); leave it out to have one made"));
-                return Ok(());
-            }
-            None => {
-                plan.notes.push(format!("{place}: has no id, so taking it in again makes another webhook"));
-                EndpointId::new(self.now)
-            }
-        };
-        if !ids.insert(id) {
-            plan.problems.push(format!("{place}/id: {id} is there twice"));
-        }
-        let current = match self.store.endpoint_place(id).await? {
-            None => None,
-            Some((_, true)) => {
-                let text = "was deleted here; leave the id out to have another webhook made";
-                plan.problems.push(format!("{place}/id: {text}"));
-                None
-            }
-            Some((owner, false)) if owner != app.id => {
-                plan.problems.push(format!("{place}/id: belongs to another app here"));
-                None
-            }
-            Some((owner, false)) => self.store.endpoint_get(owner, id).await?,
+        let Some((id, current)) = self.webhook_place(app, &part, place, ids, plan).await? else {
+            return Ok(());
         };
         let known = current.as_ref().map(|current| export::webhook(current, Some(self.vault)));
         let known = known.transpose().map_err(|error| ServiceError::Internal(Box::new(error)))?;
@@ -277,6 +253,45 @@ impl Importer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The id of a webhook, and what has it here; `None` if it has no id that can be.
+    async fn webhook_place(
+        &self,
+        app: &App,
+        part: &WebhookPart,
+        place: &str,
+        ids: &mut HashSet<EndpointId>,
+        plan: &mut Plan,
+    ) -> Result<Option<(EndpointId, Option<Endpoint>)>> {
+        let id = match part.id.as_deref().map(str::parse::<EndpointId>) {
+            Some(Ok(id)) => id,
+            Some(Err(_)) => {
+                plan.problems.push(format!("{place}/id: is no id (a UUID); leave it out to have one made"));
+                return Ok(None);
+            }
+            None => {
+                plan.notes.push(format!("{place}: has no id, so taking it in again makes another webhook"));
+                EndpointId::new(self.now)
+            }
+        };
+        if !ids.insert(id) {
+            plan.problems.push(format!("{place}/id: {id} is there twice"));
+        }
+        let current = match self.store.endpoint_place(id).await? {
+            None => None,
+            Some((_, true)) => {
+                let text = "was deleted here; leave the id out to have another webhook made";
+                plan.problems.push(format!("{place}/id: {text}"));
+                None
+            }
+            Some((owner, false)) if owner != app.id => {
+                plan.problems.push(format!("{place}/id: belongs to another app here"));
+                None
+            }
+            Some((owner, false)) => self.store.endpoint_get(owner, id).await?,
+        };
+        Ok(Some((id, current)))
     }
 
     /// Checks what a client could get wrong, by the rules that hold for clients.

@@ -17,12 +17,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("src/domain/expr/oracle_tests.rs: grammar", "a grammar: one kind of expression after the other"),
     ("src/http/v1/schemas.rs: details", "a table: one limit of the document a line"),
     ("src/app/mod.rs: start_at", "the order of the start, which is easier to read in one piece"),
-    ("src/service/alerts.rs: apply", "one check for each field of an alert target"),
-    (
-        "src/service/moving/import.rs: webhook",
-        "the checks of a webhook in a document, in the order of their sentences",
-    ),
-    ("src/store/sqlite/queue/filter.rs: of", "one condition for each filter of the log"),
 ];
 
 #[test]
