@@ -51,6 +51,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
 /// Bodies, with the fields that may be null. Other fields than theirs are refused.
 const BODIES: &[(&str, &[&str])] = &[
     ("SetUpBody", &[]),
+    ("SetUpCheckBody", &[]),
     ("SignInBody", &[]),
     ("PasswordBody", &[]),
     ("UserBody", &["password"]),

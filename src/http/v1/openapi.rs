@@ -189,6 +189,9 @@ fn errors_of(
             | "replay_event"
             | "sweep_retention"
             | "create_source"
+            | "create_webhook"
+            | "rotate_webhook_secret"
+            | "send_webhook_now"
             | "replay_source_request"
     ) {
         errors.push(("409", "It does not fit what there is (`conflict`)."));

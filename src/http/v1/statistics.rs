@@ -110,7 +110,8 @@ struct StepObject {
     delivered: u64,
     exhausted: u64,
     failed_attempts: u64,
-    /// Attempts sent in this step by the status of their response; null in steps that are no whole hours.
+    /// Attempts sent in this step by the status of their response; not there in steps that are no whole hours.
+    #[oai(skip_serializing_if_is_none)]
     statuses: Option<Vec<StatusCountObject>>,
     response_time_ms: StatsTimesObject,
 }

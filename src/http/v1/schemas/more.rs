@@ -118,7 +118,7 @@ fn sources() -> Vec<Detail> {
         ("WebhookPreviewSummary", "level", json!({ "enum": Level::WORDS })),
         ("SourcePreviewInput", "source", object.clone()),
         ("SourcePreviewInput", "source_id", uuid.clone()),
-        ("SourcePreviewInput", "request", object.clone()),
+        ("SourcePreviewInput", "request", previewed_request()),
         ("InboundRequestAttributes", "source_id", uuid.clone()),
         ("InboundRequestAttributes", "outcome", json!({ "enum": InboundOutcome::WORDS })),
         ("InboundRequestAttributes", "headers", object.clone()),
@@ -130,6 +130,22 @@ fn sources() -> Vec<Detail> {
         ("PresetAttributes", "source", object.clone()),
         ("PresetAttributes", "webhook", object),
     ]
+}
+
+/// A request to preview: one that is described, one of the inbound log, or one of the gallery.
+fn previewed_request() -> Value {
+    let text = json!({ "type": "string" });
+    let texts = json!({ "type": "object", "additionalProperties": text });
+    let properties = json!({
+        "method": text,
+        "headers": texts,
+        "query": texts,
+        "body": text,
+        "body_base64": text,
+        "request_id": { "type": "integer" },
+        "sample": text,
+    });
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 fn verification() -> Vec<Detail> {
