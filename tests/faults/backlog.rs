@@ -90,18 +90,20 @@ async fn a_backlog_slows_neither_the_start_nor_fresh_events() {
 
     let (running, ready) = program.serve(&token).await;
     let draining = Instant::now();
-    let mut waits = Vec::new();
+    // How long each fresh event took, and how many deliveries of the backlog arrived in that time.
+    let (mut waits, mut overtaken) = (Vec::new(), Vec::new());
     let limit = form(Duration::from_secs(120), Duration::from_secs(3_000));
     while old.look(|seen| seen.len()) < count {
         assert!(draining.elapsed() < limit, "{} of {count} came", old.look(|seen| seen.len()));
         let name = format!("fresh-{}", waits.len());
         let body = json!({ "event_type": "fresh.event", "payload": { "n": name } });
-        let posted = Instant::now();
+        let (posted, before) = (Instant::now(), old.total());
         assert_eq!(running.post("/v1/events", body).await.0, 202);
         assert!(
             fresh.all_of([name.clone()].iter(), Duration::from_secs(30)).await.is_empty(),
             "{name} waits"
         );
+        overtaken.push(old.total() - before);
         waits.push(fresh.of(&name).unwrap().first - posted);
         tokio::time::sleep(Duration::from_millis(form(20, 200))).await;
     }
@@ -111,13 +113,15 @@ async fn a_backlog_slows_neither_the_start_nor_fresh_events() {
     let (peak, again) = (running.peak_kib(), old.total() - count as u64);
     running.stop().await;
     waits.sort_unstable();
-    let p99 = waits[waits.len() * 99 / 100];
+    overtaken.sort_unstable();
+    let (p99, most) = (waits[waits.len() * 99 / 100], overtaken[overtaken.len() - 1]);
     say(
         "backlog",
         format!(
             "{count} deliveries to {endpoints} endpoints, made in {filled:.0?}; after kill -9 ready in {ready:.0?}, all sent in \
              {drained:.0?}, {:.0} a second ({again} requests more: interrupted by the kill, or timed out before it), peak memory {:.1} MiB; \
-             {} fresh events meanwhile: p50 {:.1?}, p99 {p99:.1?}, max {:.1?} from post to arrival",
+             {} fresh events meanwhile: p50 {:.1?}, p99 {p99:.1?}, max {:.1?} from post to arrival, \
+             at most {most} of the backlog before one",
             count as f64 / drained.as_secs_f64(),
             peak as f64 / 1024.0,
             waits.len(),
@@ -127,5 +131,8 @@ async fn a_backlog_slows_neither_the_start_nor_fresh_events() {
     );
     assert!(ready < form(Duration::from_secs(15), Duration::from_secs(3)), "ready only after {ready:?}");
     assert!(peak < MEMORY_KIB, "{peak} KiB");
-    assert!(p99 < form(Duration::from_secs(5), Duration::from_secs(1)), "fresh events wait for {p99:?}");
+    // The short form runs beside other work, so it counts what overtook a fresh event; in turns these are the
+    // commits in front of it, in order of age all that is left.
+    assert!(most < form(count / 4, usize::MAX) as u64, "{most} of {count} were sent before a fresh event");
+    assert!(p99 < form(Duration::MAX, Duration::from_secs(1)), "fresh events wait for {p99:?}");
 }

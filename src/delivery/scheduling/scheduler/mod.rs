@@ -110,6 +110,10 @@ pub(crate) struct Scheduler {
     stuck: usize,
     timers: Timers,
     polling: Polling,
+    /// Whether the next poll may find endpoints without a lane that have been active for long: after the start, and
+    /// after a change of ownership. At other times such an endpoint has just become active, and its hint comes
+    /// after the poll or was lost.
+    may_find_backlogs: bool,
     /// Whether a poll has ended; the time to the next one counts from then on.
     poll_ended: bool,
 }
@@ -132,6 +136,7 @@ impl Scheduler {
             stuck: 0,
             timers: Timers::default(),
             polling: Polling::Idle,
+            may_find_backlogs: true,
             poll_ended: true,
         }
     }
@@ -215,6 +220,7 @@ impl Scheduler {
             }
             self.timers.update(endpoint, lane);
         }
+        self.may_find_backlogs = true;
         self.start_poll();
     }
 
@@ -348,3 +354,6 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,8 @@ impl Scheduler {
     pub(super) fn polled(&mut self, poll: Result<Poll, StoreError>) {
         let now = self.deps.clock.now();
         let was_stale = self.polling == Polling::RunningStale;
+        let finds_backlogs = self.may_find_backlogs;
+        self.may_find_backlogs &= was_stale;
         (self.polling, self.poll_ended) = (Polling::Idle, true);
         let poll = match poll {
             Ok(poll) => poll,
@@ -126,8 +128,8 @@ impl Scheduler {
             let is_known = self.lanes.contains_key(&queue.endpoint_id);
             let lane = self.lane(queue.endpoint_id);
             lane.mark_stale();
-            // A new lane gets no priority: its attempts may have been pending since before a restart.
-            lane.was_idle &= is_known;
+            // After a restart every endpoint is new here, and none of them has just become active.
+            lane.was_idle &= is_known || !finds_backlogs;
         }
         for queue in due {
             self.update_lane(queue.endpoint_id);
