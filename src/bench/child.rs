@@ -14,6 +14,8 @@ use crate::host::process::Process as Figures;
 
 /// Timeout of the start and of the stop.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The default of `limits.endpoints_per_app`.
+const WEBHOOKS_BY_DEFAULT: usize = 5_000;
 /// Interval between checks.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -48,6 +50,15 @@ impl Drop for Child {
     }
 }
 
+/// How the server differs from one with the default configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ChildSettings<'a> {
+    /// `retention.logs` and `retention.events`.
+    pub(super) retention: Option<&'a str>,
+    /// So many webhooks fit into its app, if the default is lower.
+    pub(super) webhooks: usize,
+}
+
 /// This program with a data directory and an empty environment, which could configure it.
 fn program(data: &Path) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
@@ -58,11 +69,19 @@ fn program(data: &Path) -> io::Result<Command> {
 
 impl Child {
     /// Starts a server in a directory and waits until it is ready.
-    pub(super) async fn start(directory: &Path) -> Result<Child, ChildError> {
+    pub(super) async fn start(directory: &Path, settings: ChildSettings<'_>) -> Result<Child, ChildError> {
         let data = directory.join("data");
         let log = directory.join("log");
         let mut command = program(&data)?;
         command.args(["--listen", "127.0.0.1:0", "serve"]);
+        if let Some(retention) = settings.retention {
+            command.env("POSTRIDER_RETENTION__LOGS", retention).env("POSTRIDER_RETENTION__EVENTS", retention);
+        }
+        if settings.webhooks > WEBHOOKS_BY_DEFAULT {
+            command.env("POSTRIDER_LIMITS__ENDPOINTS_PER_APP", settings.webhooks.to_string());
+        }
+        // Creating webhooks is not what is measured.
+        command.env("POSTRIDER_LIMITS__REQUESTS_PER_MINUTE", "0");
         let mut process = command.stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
         let stdout = process.stdout.take().expect("stdout is piped");
         let found = tokio::task::spawn_blocking(move || address_in(BufReader::new(stdout)));
@@ -100,6 +119,15 @@ impl Child {
 
     pub(super) fn figures(&self) -> Figures {
         Figures::of(self.process.id())
+    }
+
+    /// Size of its database and the write-ahead log in bytes.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let size = |end: &str| {
+            let name = format!("{}{end}", crate::host::data_dir::DATABASE);
+            std::fs::metadata(self.data.join(name)).map_or(0, |metadata| metadata.len())
+        };
+        size("") + size("-wal")
     }
 
     /// Stops it and returns the size of its database in bytes.

@@ -83,17 +83,20 @@ impl Posting<'_> {
     }
 }
 
-/// Creates a webhook for all event types.
-pub(super) async fn create_webhook(address: SocketAddr, token: &str, url: &str) -> Result<(), RequestError> {
-    let body = serde_json::json!({ "url": url, "events": ["*"] }).to_string();
-    let path = "/v1/webhooks";
-    match Client::connect(address, Some(token)).await?.post(path, body).await? {
-        (status, _) if status.is_success() => Ok(()),
-        (status, body) => {
-            let body = String::from_utf8_lossy(&body).into_owned();
-            Err(RequestError::Refused { path: path.to_owned(), status, body })
-        }
+/// Creates the webhooks that get every event, with their number as path, and `others` that get none.
+pub(super) async fn create_webhooks(
+    (server, token): (SocketAddr, &str),
+    receiver: SocketAddr,
+    endpoints: usize,
+    others: usize,
+) -> Result<(), RequestError> {
+    let mut client = Client::connect(server, Some(token)).await?;
+    for number in 0..endpoints + others {
+        let events = if number < endpoints { "bench.event".to_owned() } else { format!("other{number}.*") };
+        let url = format!("http://{receiver}/{number}");
+        client.create_webhook(&url, &events).await?;
     }
+    Ok(())
 }
 
 /// Whether the server is ready.
@@ -107,14 +110,14 @@ pub(super) async fn is_ready(address: SocketAddr) -> bool {
 }
 
 /// One connection.
-struct Client {
+pub(super) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
     authorization: Option<String>,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Client, RequestError> {
+    pub(super) async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Client, RequestError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -132,7 +135,23 @@ impl Client {
         }
     }
 
-    async fn post(&mut self, path: &str, body: String) -> Result<(StatusCode, Bytes), RequestError> {
+    async fn create_webhook(&mut self, url: &str, events: &str) -> Result<(), RequestError> {
+        let body = serde_json::json!({ "url": url, "events": [events] }).to_string();
+        let path = "/v1/webhooks";
+        match self.post(path, body).await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, body) => {
+                let body = String::from_utf8_lossy(&body).into_owned();
+                Err(RequestError::Refused { path: path.to_owned(), status, body })
+            }
+        }
+    }
+
+    pub(super) async fn post(
+        &mut self,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, Bytes), RequestError> {
         let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Full::from(body))?).await
     }
@@ -154,7 +173,7 @@ fn payload(event: usize, size: usize) -> String {
     [&head, &filler, "\"}"].concat()
 }
 
-fn envelope(event: usize, size: usize) -> String {
+pub(super) fn envelope(event: usize, size: usize) -> String {
     ["{\"event_type\":\"bench.event\",\"payload\":", &payload(event, size), "}"].concat()
 }
 

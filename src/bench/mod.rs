@@ -3,7 +3,7 @@
 //! The server runs in a process of its own (to measure its CPU time and memory) and in a temporary
 //! directory, with the default configuration except that deliveries may reach loopback. The load generator
 //! and the receiver run in this process and are as cheap as possible: [`load`], [`receiver`]. First the
-//! same requests go directly to the receiver, as a reference.
+//! same requests go directly to the receiver, as a reference. [`sustained`] is a load of minutes with retention.
 //!
 //! The figures depend on the machine and the moment. Compare them only within one run.
 
@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+mod arrivals;
 mod child;
 mod load;
 mod progress;
 mod receiver;
 mod report;
+pub mod sustained;
 mod tally;
 
-use child::Child;
 pub use child::ChildError;
+use child::{Child, ChildSettings};
 pub use report::{BenchReport, Latencies};
 use tally::Tally;
 
@@ -42,6 +44,8 @@ pub struct BenchPlan {
     pub clients: usize,
     /// Webhooks per event.
     pub endpoints: usize,
+    /// Other webhooks in the app, which get no event.
+    pub webhooks: usize,
     /// Events per request; 1 = `POST /v1/events`, more = `POST /v1/events/batch`.
     pub batch: usize,
     /// Payload size in bytes.
@@ -74,13 +78,11 @@ pub async fn run(plan: &BenchPlan) -> Result<BenchReport, BenchError> {
     let direct_tally = Arc::new(Tally::new(plan.events, 1));
     let direct = direct(plan, &direct_tally).await?;
 
-    let child = Child::start(directory.path()).await?;
+    let settings = ChildSettings { retention: None, webhooks: plan.endpoints + plan.webhooks };
+    let child = Child::start(directory.path(), settings).await?;
     let tally = Arc::new(Tally::new(plan.events, plan.endpoints));
     let receiver = receiver::start(tally.clone()).await.map_err(BenchError::Receiver)?;
-    for endpoint in 0..plan.endpoints {
-        load::create_webhook(child.address(), child.token(), &format!("http://{receiver}/{endpoint}"))
-            .await?;
-    }
+    load::create_webhooks((child.address(), child.token()), receiver, plan.endpoints, plan.webhooks).await?;
     let cpu_before = child.figures().cpu_seconds;
     let posting = load::Posting {
         address: child.address(),

@@ -1,4 +1,4 @@
-//! The receiver: responds with 200 and reports each event to the tally.
+//! The receiver: responds with 200 and reports each event.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,11 +13,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use super::arrivals::Arrivals;
 use super::load::number_in;
-use super::tally::Tally;
 
 /// Starts one on a free port. It ends with the runtime.
-pub(super) async fn start(tally: Arc<Tally>) -> std::io::Result<SocketAddr> {
+pub(super) async fn start(tally: Arc<impl Arrivals>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -38,7 +38,7 @@ pub(super) async fn start(tally: Arc<Tally>) -> std::io::Result<SocketAddr> {
 /// The path is the number of the webhook.
 async fn receive(
     request: Request<Incoming>,
-    tally: Arc<Tally>,
+    tally: Arc<impl Arrivals>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let endpoint = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
     if let Ok(body) = request.into_body().collect().await

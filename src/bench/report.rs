@@ -15,6 +15,7 @@ pub struct BenchReport {
     pub events: usize,
     pub clients: usize,
     pub endpoints: usize,
+    pub webhooks: usize,
     pub batch: usize,
     pub payload_bytes: usize,
     /// First arrivals.
@@ -88,6 +89,7 @@ impl BenchReport {
             events: plan.events,
             clients: plan.clients,
             endpoints: plan.endpoints,
+            webhooks: plan.webhooks,
             batch: plan.batch,
             payload_bytes: plan.payload,
             deliveries,
@@ -118,7 +120,11 @@ impl BenchReport {
             1 => "one per request".to_owned(),
             n => format!("{n} per request"),
         };
-        let _ = writeln!(text, ", {how}, {} clients, {} webhooks\n", self.clients, self.endpoints);
+        let others = match self.webhooks {
+            0 => String::new(),
+            n => format!(" and {n} that get no event"),
+        };
+        let _ = writeln!(text, ", {how}, {} clients, {} webhooks{others}\n", self.clients, self.endpoints);
         let mut line = |what: &str, figure: String| {
             let _ = writeln!(text, "  {what:<12}{figure}");
         };

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::arrivals::Arrivals;
+
 /// Interval between checks for completion.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -64,7 +66,7 @@ impl Tally {
     }
 
     /// Records an arrival. One of another run is ignored.
-    pub(super) fn arrive(&self, event: usize, endpoint: usize) {
+    fn record(&self, event: usize, endpoint: usize) {
         if event >= self.events() || endpoint >= self.endpoints {
             return;
         }
@@ -128,6 +130,12 @@ impl Tally {
         lengths(places.map(|(i, to)| {
             (self.posted[i / self.endpoints].load(Ordering::Relaxed), to.load(Ordering::Relaxed))
         }))
+    }
+}
+
+impl Arrivals for Tally {
+    fn arrive(&self, event: usize, endpoint: usize) {
+        self.record(event, endpoint);
     }
 }
 
