@@ -10,25 +10,23 @@ use crate::domain::attempts::bulk_job::Work;
 use crate::domain::attempts::hold::Hold;
 use crate::domain::condition::Condition;
 use crate::domain::endpoint::{
-    self, ECHO_URL, Endpoint, EndpointHeader, EndpointPatch, EndpointSettings, EndpointStatus, HeaderValue,
-    SIGNING_SECRETS_MAX,
+    ECHO_URL, Endpoint, EndpointPatch, EndpointSettings, EndpointStatus, SIGNING_SECRETS_MAX,
 };
 use crate::domain::filter::{EndpointKey, EndpointSort, EndpointSortField};
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::change::Change;
-use crate::domain::values::invalid::escape_pointer;
 use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{
-    ActivityKind, EndpointId, EventPattern, FieldError, Invalid, Scope, Sealed, SigningSecret, Span,
-    Timestamp,
+    ActivityKind, EndpointId, EventPattern, Invalid, Scope, Sealed, SigningSecret, Span, Timestamp,
 };
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::store::{Changed, EndpointFilter, Page, PageRequest, Rotation, SendNow, SortValue, Start, Store};
 
 use crate::service::endpoints::endpoint_input::{
-    Checked, ChosenPreset, HeaderInput, InputRules, PRESET_STAYS, PresetInput, keeps_value,
+    Checked, ChosenPreset, InputRules, PRESET_STAYS, PresetInput,
 };
+use crate::service::endpoints::header_values;
 use crate::service::endpoints::requests::Requests;
 use crate::service::{Caller, Dispatch, Kind, Result, ServiceError};
 
@@ -383,41 +381,7 @@ impl Endpoints {
         set_preset(&mut patch, input.preset, settings)?;
         let Some(given) = input.headers else { return Ok(patch) };
         let current = settings.map_or(&[][..], |settings| &settings.headers);
-        let (mut headers, mut errors, mut bytes) = (Vec::with_capacity(given.len()), Vec::new(), 0);
-        for (name, value) in given {
-            let value = match value {
-                HeaderInput::Secret(_) if keeps_value(&value) => match kept(&name, current) {
-                    Some(sealed) => {
-                        // One that does not open is refused when it is sent.
-                        let opened = self.vault.open_header(id, &name, &sealed);
-                        bytes += opened.map_or(0, |value| value.len());
-                        HeaderValue::Secret(sealed)
-                    }
-                    None => {
-                        let message =
-                            "is masked, but there is no secret value to keep; write the value itself";
-                        let pointer = format!("/headers/{}", escape_pointer(&name));
-                        errors.push(FieldError::new(pointer, message));
-                        continue;
-                    }
-                },
-                HeaderInput::Secret(text) => {
-                    bytes += text.len();
-                    HeaderValue::Secret(self.vault.seal_header(id, &name, &text))
-                }
-                HeaderInput::Plain(text) => {
-                    bytes += text.len();
-                    HeaderValue::Plain(text)
-                }
-            };
-            headers.push(EndpointHeader { name, value });
-        }
-        if let Err(message) = endpoint::check_header_values(bytes) {
-            errors.push(FieldError::new("/headers", message));
-        }
-        if !errors.is_empty() {
-            return Err(Invalid(errors).into());
-        }
+        let headers = header_values::seal(&self.vault, id, given, current)?;
         Ok(EndpointPatch { headers: Some(headers), ..patch })
     }
 
@@ -487,15 +451,6 @@ fn set_preset(
     };
     patch.preset = Change::Set(mark);
     Ok(())
-}
-
-/// The sealed value of a secret header that is there already.
-fn kept(name: &str, current: &[EndpointHeader]) -> Option<Sealed> {
-    let known = current.iter().find(|h| h.name.eq_ignore_ascii_case(name))?;
-    match &known.value {
-        HeaderValue::Secret(sealed) => Some(sealed.clone()),
-        HeaderValue::Plain(_) => None,
-    }
 }
 
 pub(crate) fn new_secret() -> SigningSecret {
