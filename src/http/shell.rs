@@ -140,7 +140,15 @@ mod tests {
         Shell::new(routes, [base_path.into(), "".into()], Allowed::default())
     }
 
+    /// A span that two threads use for the first time while one of them installs a subscriber may stay switched off.
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     async fn call(shell: &Shell<Route>, path: &str) -> (Response, String) {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        call_alone(shell, path).await
+    }
+
+    async fn call_alone(shell: &Shell<Route>, path: &str) -> (Response, String) {
         let request = Request::builder().uri(path.parse().unwrap()).header(REQUEST_ID, "id-1").finish();
         let mut response = shell.call(request).await.unwrap();
         let body = response.take_body().into_string().await.unwrap();
@@ -161,6 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_like_others_and_its_log_lines_carry_the_id() {
+        let _alone = ONE_AT_A_TIME.lock().await;
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -169,7 +178,7 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         let _guard = tracing::subscriber::set_default(subscriber);
-        let (response, body) = call(&shell(""), "/panic").await;
+        let (response, body) = call_alone(&shell(""), "/panic").await;
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[REQUEST_ID], "id-1");

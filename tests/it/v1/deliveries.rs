@@ -65,6 +65,8 @@ async fn a_delivery_is_retried_by_hand() {
     let hold = receiver.hold();
     let second = send(retry(&first["id"])).await.expect(202);
     insta::assert_json_snapshot!("retried", shown(second.clone()));
+    // The first request and this one: from here on it is in flight, before that it could be sent now.
+    receiver.next_n(2).await;
     let answer = send(retry(&first["id"])).await;
     assert_eq!(answer.problems(409), [("conflict".to_owned(), None)]);
     hold.release();
