@@ -30,7 +30,7 @@ impl Demo {
         let (mut base, mut email, mut password) = Default::default();
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             let Some((address, rest)) = line.trim().split_once("/admin/") else {
-                if line.starts_with("Ctrl-C") {
+                if line.contains("Ctrl-C") {
                     break;
                 }
                 continue;
@@ -99,6 +99,11 @@ async fn the_main_pages_are_photographed() {
     let link = page.until("a link", "all('tbody a').find((a) => a.innerText === 'CRM sync')?.pathname").await;
     let path = link.as_str().expect("it is text").trim_start_matches("/admin/").to_owned();
     photograph(&page, "webhook", &path, "Top errors").await;
+    photograph(&page, "integrations", "integrations", "Home Assistant").await;
+    page.goto("integrations/sources").await;
+    let link = page.until("a source", "all('tbody a')[0]?.pathname").await;
+    let path = link.as_str().expect("it is text").trim_start_matches("/admin/").to_owned();
+    photograph(&page, "source", &path, "Requests").await;
     page.width(390).await;
     photograph(&page, "narrow", "webhook-deliveries?page=2", "Storefront").await;
     page.close().await;
