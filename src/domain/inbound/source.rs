@@ -207,10 +207,12 @@ pub fn token(random: u128) -> String {
     (0..TOKEN_CHARS).map(letter).collect()
 }
 
-/// What is known at a delivery of the source that its event came by.
+/// The source that an event came by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSource {
+    pub id: SourceId,
     pub name: String,
+    pub is_deleted: bool,
     pub summary: Option<SummaryText>,
     /// How often the event was forwarded, this time included.
     pub hops: u32,

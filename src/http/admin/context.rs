@@ -4,12 +4,13 @@ use poem::Request;
 use poem_openapi::payload::Json as Answer;
 use poem_openapi::{Object, OpenApi};
 
+use crate::domain::inbound::source::EventSource;
 use crate::domain::shaping::summary::Summary;
 use crate::domain::{EndpointId, EventId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::ReadEvents;
 use crate::http::request::query::{Param, Query, Shape};
-use crate::service::sources::context::{EventContext, EventOrigin, Shaping};
+use crate::service::sources::context::{EventContext, Shaping};
 
 use super::Tag;
 
@@ -66,7 +67,7 @@ struct DeclinedObject {
 
 impl EventContextObject {
     fn of(context: EventContext) -> EventContextObject {
-        let source = |EventOrigin { id, name, is_deleted, .. }: EventOrigin| EventSourceObject {
+        let source = |EventSource { id, name, is_deleted, .. }: EventSource| EventSourceObject {
             id: id.to_string(),
             name,
             deleted: is_deleted,
@@ -84,7 +85,7 @@ impl EventContextObject {
         };
         let declined = context.declined.into_iter();
         EventContextObject {
-            source: context.origin.map(source),
+            source: context.source.map(source),
             summary: context.summary.map(summary),
             webhook: context.shaping.map(shaping),
             declined: declined.map(|(id, name)| DeclinedObject { id: id.to_string(), name }).collect(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::inbound::sample;
-use crate::domain::inbound::source::EventSource;
+use crate::domain::inbound::source::{EventSource, SummaryText};
 use crate::domain::{EventId, EventType, Invalid, SourceId, Timestamp};
 use crate::host::clock::Clock;
 use crate::store::Store;
@@ -70,7 +70,7 @@ impl Trials {
                     Some(id) => {
                         let found = self.store.source_get(caller.app_id, id).await?;
                         let settings = found.ok_or(ServiceError::NotFound(Kind::Source))?.settings;
-                        Some(EventSource { name: settings.name, summary: settings.mapping.summary, hops: 1 })
+                        Some(first_hop(id, settings.name, settings.mapping.summary))
                     }
                 };
                 Ok(TrialEvent {
@@ -95,7 +95,7 @@ impl Trials {
                     resource_id: event.resource_id,
                     created_at: now,
                     payload: event.payload,
-                    source: Some(EventSource { name: event.source, summary: event.summary, hops: 1 }),
+                    source: Some(first_hop(SourceId::new(now), event.source, event.summary)),
                 })
             }
         }
@@ -111,7 +111,12 @@ impl Trials {
             resource_id: found.event.resource_id,
             created_at: found.event.created_at,
             payload: found.payload.ok_or_else(gone)?,
-            source: self.store.event_source(caller.app_id, id).await?,
+            source: self.store.source_of_event(caller.app_id, id).await?,
         })
     }
+}
+
+/// The source of an event that was not forwarded before.
+fn first_hop(id: SourceId, name: String, summary: Option<SummaryText>) -> EventSource {
+    EventSource { id, name, is_deleted: false, summary, hops: 1 }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::domain::delivery_filter::DeliveryFilter;
+use crate::domain::inbound::source::EventSource;
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::Summary;
 use crate::domain::shaping::{ParsedSubject, Subject};
 use crate::domain::{EndpointId, EndpointStatus, EventId};
 use crate::service::{Caller, Result};
-pub use crate::store::EventOrigin;
 use crate::store::{EndpointFilter, EventDetail, PageRequest, Start, Store};
 
 /// Endpoints that are asked.
@@ -17,7 +17,7 @@ const ENDPOINTS_MAX: u32 = 200;
 /// The surroundings of an event.
 #[derive(Debug, Clone, Default)]
 pub struct EventContext {
-    pub origin: Option<EventOrigin>,
+    pub source: Option<EventSource>,
     /// `None` when the payload is gone.
     pub summary: Option<Summary>,
     /// Id and name of endpoints whose patterns match the event and whose filters decline it now.
@@ -74,23 +74,23 @@ impl Contexts {
         let Some(detail) = self.store.event_get(caller.app_id, event).await? else {
             return Ok(EventContext::default());
         };
-        let origin = self.store.source_of_event(caller.app_id, event).await?;
+        let source = self.store.source_of_event(caller.app_id, event).await?;
         let Some(payload) = &detail.payload else {
-            return Ok(EventContext { origin, ..EventContext::default() });
+            return Ok(EventContext { source, ..EventContext::default() });
         };
-        let text = origin.as_ref().and_then(|origin| origin.summary.clone()).unwrap_or_default();
+        let text = source.as_ref().and_then(|source| source.summary.clone()).unwrap_or_default();
         let templates = text.parsed()?;
         let subject = ParsedSubject::new(Subject {
             id: Some(event),
             event_type: &detail.event.event_type,
             resource_id: detail.event.resource_id.as_deref(),
-            source: origin.as_ref().map(|origin| origin.name.as_str()),
+            source: source.as_ref().map(|source| source.name.as_str()),
             summary: Some(&templates),
             created_at: detail.event.created_at,
             payload,
         });
         let (summary, declined) = (Some(subject.summary()), self.declined(caller, &detail, &subject).await?);
-        Ok(EventContext { summary, declined, origin, shaping: None })
+        Ok(EventContext { summary, declined, source, shaping: None })
     }
 
     /// Only asked when some declined the event when it was taken in.

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 
 use crate::domain::EventType;
 use crate::domain::event::{Event, EventDetail, NewEvent};
-use crate::domain::inbound::source::EventSource;
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::queue::pending::Queued;
 use crate::store::{EventFilter, Page, PageRequest, Result, SearchPage};
@@ -75,6 +74,4 @@ pub trait EventStore: Send + Sync {
     ) -> Result<Page<EventTypeCount, String>>;
     /// An event of this app, test events included.
     async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>>;
-    /// The source that an event of this app came by, deleted or not.
-    async fn event_source(&self, app: AppId, id: EventId) -> Result<Option<EventSource>>;
 }

@@ -16,6 +16,6 @@ pub use pending::{
 };
 pub use shards::ShardStore;
 pub use sources::{
-    BodyContent, EventOrigin, InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter,
-    InboundRow, InboundTaken, SourceStore, SourceUse, SourceWrite,
+    BodyContent, InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow,
+    InboundTaken, SourceStore, SourceUse, SourceWrite,
 };

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::event::Event;
-use crate::domain::inbound::source::{InboundOutcome, OutcomeCounts, Source, SummaryText, TokenHash};
+use crate::domain::inbound::source::{EventSource, InboundOutcome, OutcomeCounts, Source, TokenHash};
 use crate::domain::{Activity, AppId, EventId, EventType, Headers, SourceId, Timestamp};
 use crate::store::queue::pending::Queued;
 use crate::store::{Page, PageRequest, Result};
@@ -100,16 +100,6 @@ pub struct InboundFilter {
     pub until: Option<Timestamp>,
 }
 
-/// The source that an event came by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventOrigin {
-    pub id: SourceId,
-    pub name: String,
-    pub is_deleted: bool,
-    /// The templates of its summary.
-    pub summary: Option<SummaryText>,
-}
-
 /// A row of the inbound log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundRow {
@@ -168,7 +158,7 @@ pub trait SourceStore: Send + Sync {
     /// The enabled source whose URL has this token, or had it until after `now`.
     async fn source_of_token(&self, token: TokenHash, now: Timestamp) -> Result<Option<Source>>;
     /// The source that an event of this app came by, also if it was deleted since.
-    async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventOrigin>>;
+    async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventSource>>;
 
     /// Writes a request that becomes no event to the inbound log. Of those that strangers can cause, only the newest
     /// of a source are kept.

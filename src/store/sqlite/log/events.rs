@@ -6,7 +6,6 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::event::Event;
-use crate::domain::inbound::source::EventSource;
 use crate::domain::{AppId, EventId, Timestamp};
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::EventRow;
@@ -19,7 +18,6 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::{event, take, take_batch};
 use crate::store::sqlite::queue::filters;
 use crate::store::sqlite::queue::filters::Verdicts;
-use crate::store::sqlite::queue::sources;
 use crate::store::{
     EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, SearchPage,
     Start, TOTAL_CAP, Taken,
@@ -170,17 +168,5 @@ impl EventStore for SqliteStore {
 
     async fn event_get(&self, app: AppId, id: EventId) -> Result<Option<EventDetail>> {
         self.read("reading an event", move |conn| get(conn, app, id)).await
-    }
-
-    async fn event_source(&self, app: AppId, id: EventId) -> Result<Option<EventSource>> {
-        self.read("reading the source of an event", move |conn| {
-            let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
-            let row: Option<EventRow> = conn
-                .prepare_cached("SELECT id FROM events WHERE uid = ?1 AND app = ?2")?
-                .query_row(params![id, app], |row| row.get(0))
-                .optional()?;
-            row.map_or(Ok(None), |row| sources::of_event(conn, row))
-        })
-        .await
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use crate::domain::inbound::source::{Source, TokenHash};
+use crate::domain::inbound::source::{EventSource, Source, TokenHash};
 use crate::domain::{Activity, AppId, EventId, SourceId, Timestamp};
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{self, SourceRow};
@@ -16,7 +16,7 @@ use crate::store::sqlite::engine::{cache, command};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::{header_text, inbound, sources};
 use crate::store::{
-    EventOrigin, InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow,
+    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow,
     InboundTaken, Page, PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
 };
 
@@ -190,8 +190,8 @@ impl SourceStore for SqliteStore {
         self.read_at_once("finding a source by its token", |conn| sources::of_token(conn, token, now))
     }
 
-    async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventOrigin>> {
-        self.read("finding the source of an event", move |conn| sources::origin(conn, app, event)).await
+    async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventSource>> {
+        self.read("finding the source of an event", move |conn| sources::of_event_id(conn, app, event)).await
     }
 
     async fn inbound_note(&self, source: SourceId, entry: InboundEntry, now: Timestamp) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{EventRow, count};
-use crate::store::{EventOrigin, Page, PageRequest, SourceUse, SourceWrite, Start};
+use crate::store::{Page, PageRequest, SourceUse, SourceWrite, Start};
 
 /// The columns that [`source`] reads, of `sources s` and `apps a`.
 const COLUMNS: &str = "s.uid, a.uid, s.name, s.enabled, s.settings, s.token_hash, s.token, s.old_token_hash, \
@@ -159,32 +159,35 @@ pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<Source>> {
 /// The source that an event came by, deleted or not.
 pub(crate) fn of_event(conn: &Connection, event: EventRow) -> rusqlite::Result<Option<EventSource>> {
     conn.prepare_cached(
-        "SELECT s.name, s.settings, x.hops FROM event_extras x CROSS JOIN sources s ON s.id = x.source \
-         WHERE x.event = ?1",
+        "SELECT s.uid AS id, s.name AS name, s.deleted_at IS NOT NULL AS is_deleted, s.settings AS settings, \
+         x.hops AS hops FROM event_extras x CROSS JOIN sources s ON s.id = x.source WHERE x.event = ?1",
     )?
     .query_row([event], |row| {
-        let settings: String = row.get(1)?;
-        let hops: Option<u32> = row.get(2)?;
-        let summary = read_mapping(&settings)?.summary;
-        Ok(EventSource { name: row.get(0)?, summary, hops: hops.unwrap_or_default() })
+        let settings: String = row.get("settings")?;
+        let hops: Option<u32> = row.get("hops")?;
+        Ok(EventSource {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            is_deleted: row.get("is_deleted")?,
+            summary: read_mapping(&settings)?.summary,
+            hops: hops.unwrap_or_default(),
+        })
     })
     .optional()
 }
 
-/// The source that an event of an app came by, deleted or not.
-pub(crate) fn origin(conn: &Connection, app: AppId, event: EventId) -> rusqlite::Result<Option<EventOrigin>> {
+/// The same, by the app and the id of the event.
+pub(crate) fn of_event_id(
+    conn: &Connection,
+    app: AppId,
+    event: EventId,
+) -> rusqlite::Result<Option<EventSource>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(None) };
-    conn.prepare_cached(
-        "SELECT s.uid, s.name, s.deleted_at IS NOT NULL, s.settings FROM events v \
-         CROSS JOIN event_extras x ON x.event = v.id CROSS JOIN sources s ON s.id = x.source \
-         WHERE v.uid = ?1 AND v.app = ?2",
-    )?
-    .query_row(params![event, app], |row| {
-        let settings: String = row.get(3)?;
-        let summary = read_mapping(&settings)?.summary;
-        Ok(EventOrigin { id: row.get(0)?, name: row.get(1)?, is_deleted: row.get(2)?, summary })
-    })
-    .optional()
+    let row: Option<EventRow> = conn
+        .prepare_cached("SELECT id FROM events WHERE uid = ?1 AND app = ?2")?
+        .query_row(params![event, app], |row| row.get("id"))
+        .optional()?;
+    row.map_or(Ok(None), |row| of_event(conn, row))
 }
 
 /// The enabled source with this token.
