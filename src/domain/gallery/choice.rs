@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::Invalid;
 use crate::domain::gallery::{Preset, Side, find};
+use crate::domain::values::invalid::escape_pointer;
 
 /// A recipe with what it comes to.
 #[derive(Debug, Clone)]
@@ -28,7 +29,8 @@ pub fn read(side: Side, value: &Value) -> Result<Choice, Invalid> {
         .as_object()
         .ok_or_else(|| Invalid::one("/preset", format!("must be an object, such as {example}")))?;
     if let Some(unknown) = fields.keys().find(|name| !["name", "inputs"].contains(&name.as_str())) {
-        return Err(Invalid::one(format!("/preset/{unknown}"), "is not known; there are name, inputs"));
+        let pointer = format!("/preset/{}", escape_pointer(unknown));
+        return Err(Invalid::one(pointer, "is not known; there are name, inputs"));
     }
     let name = fields.get("name").and_then(Value::as_str);
     let name = name.ok_or_else(|| Invalid::one("/preset/name", "must be the name of a preset"))?;

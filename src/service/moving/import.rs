@@ -15,6 +15,7 @@ use crate::domain::endpoint::{
 use crate::domain::inbound::source::Source;
 use crate::domain::signing::secret::SIGNING_SECRET_BYTES;
 use crate::domain::values::change::Change;
+use crate::domain::values::invalid::escape_pointer;
 use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{
     ActivityKind, App, AppId, Endpoint, EndpointId, Invalid, Key, Scope, Sealed, SigningSecret, Timestamp,
@@ -443,7 +444,7 @@ fn complete(part: &mut WebhookPart, known: Option<&WebhookPart>, place: &str, pl
         *value = known.and_then(|known| known.secrets.get(name).cloned().flatten());
         if value.is_none() {
             let text = "has no value in this document; write it in, or export with secrets";
-            plan.problems.push(format!("{place}/secrets/{name}: {text}"));
+            plan.problems.push(format!("{place}/secrets/{}: {text}", escape_pointer(name)));
         }
     }
     let mut missing = Vec::new();
@@ -460,7 +461,8 @@ fn complete(part: &mut WebhookPart, known: Option<&WebhookPart>, place: &str, pl
     for name in missing {
         part.headers.remove(&name);
         plan.notes.push(format!(
-            "{place}/headers/{name}: has no value in this document and is left out; set it by hand"
+            "{place}/headers/{}: has no value in this document and is left out; set it by hand",
+            escape_pointer(&name)
         ));
     }
 }

@@ -121,6 +121,7 @@ async fn what_is_wrong_with_a_preset_is_said_at_its_input() {
         (json!({ "name": "discord", "inputs": [] }), "/preset/inputs"),
         (json!({ "name": "discord", "inputs": { "webhook_url": 5 } }), "/preset/inputs/webhook_url"),
         (json!({ "name": "discord", "inputs": { "webhook_url": good }, "x": 1 }), "/preset/x"),
+        (json!({ "name": "discord", "a/b~": 1 }), "/preset/a~1b~0"),
         (json!({ "name": "discord", "inputs": { "webhook_url": good, "x": "y" } }), "/preset/inputs/x"),
         (discord("https://discord.com/channels/1"), "/preset/inputs/webhook_url"),
         (discord("https://discord.com/api/webhooks/1/{{ payload }}"), "/preset/inputs/webhook_url"),
