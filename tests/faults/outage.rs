@@ -34,7 +34,7 @@ async fn hold(app: &TestApp, hook: &Webhook) -> Value {
 }
 
 /// Waits until an endpoint on hold waits for a later time, and gives that time; `None`: it is not on hold.
-pub(crate) async fn next_probe(app: &TestApp, hook: &Webhook) -> Option<Timestamp> {
+async fn next_probe(app: &TestApp, hook: &Webhook) -> Option<Timestamp> {
     let mut results = app.server().results();
     in_time("the result of a probe", async {
         loop {
@@ -51,6 +51,30 @@ pub(crate) async fn next_probe(app: &TestApp, hook: &Webhook) -> Option<Timestam
         }
     })
     .await
+}
+
+/// How many deliveries of a webhook have this status.
+pub(crate) async fn count_of(app: &TestApp, hook: &Webhook, status: &str) -> u64 {
+    let path = format!("/v1/webhooks/{}/deliveries?per_page=1&status={status}", hook.id);
+    app.get(&path).await.json()["meta"]["total"].as_u64().unwrap()
+}
+
+/// Lets everything that is pending for a webhook be sent: while it is on hold, the clock goes on to its next probe.
+pub(crate) async fn send_all(app: &TestApp, hook: &Webhook) {
+    let mut results = app.server().results();
+    in_time("the deliveries", async {
+        loop {
+            results.mark_unchanged();
+            if count_of(app, hook, "pending").await == 0 {
+                return;
+            }
+            match next_probe(app, hook).await {
+                Some(at) => app.clock.advance_ms(at.as_millis() - app.clock.now().as_millis()),
+                None => results.changed().await.expect("the server runs"),
+            }
+        }
+    })
+    .await;
 }
 
 /// A night with an event a minute for each webhook; one of them is down, or none.
@@ -167,25 +191,8 @@ async fn a_receiver_that_limits_gets_everything_at_its_own_pace() {
     for n in 0..events {
         app.post_event("limited", json!(n)).await;
     }
-    let path = format!("/v1/webhooks/{}/deliveries", hook.id);
-    let total = async |status: &str| {
-        let list = app.get(&format!("{path}?per_page=1&status={status}")).await.json();
-        u32::try_from(list["meta"]["total"].as_u64().unwrap()).unwrap()
-    };
-    let mut results = app.server().results();
-    in_time("the deliveries", async {
-        loop {
-            results.mark_unchanged();
-            if total("pending").await == 0 {
-                return;
-            }
-            match next_probe(&app, &hook).await {
-                Some(at) => app.clock.advance_ms(at.as_millis() - app.clock.now().as_millis()),
-                None => results.changed().await.expect("the server runs"),
-            }
-        }
-    })
-    .await;
+    let total = async |status: &str| count_of(&app, &hook, status).await;
+    send_all(&app, &hook).await;
     let took_s = (app.clock.now().as_millis() - began_at.as_millis()) as f64 / 1_000.0;
     let pace = f64::from(events) / took_s.max(1.0);
     let own = f64::from(AT_ONCE) / (WINDOW_MS as f64 / 1_000.0);
@@ -196,7 +203,7 @@ async fn a_receiver_that_limits_gets_everything_at_its_own_pace() {
             "{delivered} of {events} events delivered at {pace:.2}/s of the receiver's {own:.2}/s, {limited} answers of 429"
         ),
     );
-    assert_eq!((delivered, total("exhausted").await), (events, 0));
+    assert_eq!((delivered, total("exhausted").await), (u64::from(events), 0));
     let now = app.webhook_attributes(&hook.id).await;
     assert_eq!(
         (&now["status"], &now["consecutive_failures"]),

@@ -8,9 +8,9 @@ use postrider::domain::gallery::{self, Side};
 use postrider::host::clock::Clock as _;
 use serde_json::{Value, json};
 
-use super::outage::next_probe;
+use super::outage::{count_of, send_all};
 use crate::support::receiver::Received;
-use crate::support::{Receiver, Reply, TestApp, in_time};
+use crate::support::{Receiver, Reply, TestApp};
 use crate::{form, say};
 
 /// Requests of a window, as seen at Discord.
@@ -107,25 +107,9 @@ async fn a_storm_to_a_chat_that_limits_loses_nothing_and_disables_nothing() {
             if number % 50 == 7 { "\"@everyone\"\n\u{1f600}".repeat(6_000) } else { "down".to_owned() };
         app.post_event("alert.firing", json!({ "number": number, "text": text })).await;
     }
-    let path = format!("/v1/webhooks/{}/deliveries?per_page=1&status=", hook.id);
-    let total = async |status: &str| {
-        app.get(&format!("{path}{status}")).await.json()["meta"]["total"].as_u64().unwrap()
-    };
+    let total = async |status: &str| count_of(&app, &hook, status).await;
     let began = app.clock.now();
-    let mut results = app.server().results();
-    in_time("the deliveries", async {
-        loop {
-            results.mark_unchanged();
-            if total("pending").await == 0 {
-                return;
-            }
-            match next_probe(&app, &hook).await {
-                Some(at) => app.clock.advance_ms(at.as_millis() - app.clock.now().as_millis()),
-                None => results.changed().await.expect("the server runs"),
-            }
-        }
-    })
-    .await;
+    send_all(&app, &hook).await;
     let took_s = (app.clock.now().as_millis() - began.as_millis()) / 1_000;
     let channel = std::mem::take(&mut *channel.lock().unwrap());
     let (shown, refused) = (channel.shown.len(), channel.refused_ms.len());

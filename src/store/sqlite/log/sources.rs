@@ -16,8 +16,8 @@ use crate::store::sqlite::engine::{cache, command};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::{header_text, inbound, sources};
 use crate::store::{
-    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow,
-    InboundTaken, Page, PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
+    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken, Page,
+    PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
 };
 
 /// The columns that [`row`] reads.
