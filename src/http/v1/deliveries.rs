@@ -18,7 +18,7 @@ use crate::service::{Kind, ServiceError};
 
 use super::endpoints::endpoint_id;
 use super::places::PlaceValue;
-use super::shapes::{Accepted, AttemptResource, List, One, one};
+use super::shapes::{self, Accepted, AttemptResource, List, One, one};
 use super::{Tag, filters, id_of, map_key, map_next, params};
 
 /// The operations.
@@ -114,11 +114,7 @@ async fn list(
     }
     let found = auth.state.services.deliveries.list(caller, filter, sort, page).await?;
     let found = map_next(found, Place::from);
-    Ok(Answer(List {
-        links: paging.links(&found),
-        meta: paging.meta(&found),
-        data: found.rows.iter().map(|a| row(a, endpoint.is_none(), view)).collect(),
-    }))
+    Ok(shapes::list(&paging, &found, |a| row(a, endpoint.is_none(), view)))
 }
 
 fn row(attempt: &Attempt, with_endpoint: bool, view: View) -> AttemptResource {

@@ -19,7 +19,7 @@ use crate::service::events::EventInput;
 use crate::service::{Kind, ServiceError};
 
 use super::raw::RawJson;
-use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One};
+use super::shapes::{BatchBody, BatchResult, EventBody, EventResource, List, One, list};
 use super::written::{TakenIn, Written};
 use super::{Tag, filters, id_of, params};
 
@@ -142,11 +142,7 @@ impl EventsApi {
             }));
         }
         let found = auth.state.services.events.list(&auth.caller, filter, page).await?;
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(EventResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, EventResource::of))
     }
 
     /// Get an event

@@ -18,7 +18,7 @@ use crate::http::request::query::Query;
 use crate::service::{Kind, ServiceError};
 
 use super::endpoints::endpoint_id;
-use super::shapes::{Accepted, List, NoContent, One, one};
+use super::shapes::{Accepted, List, NoContent, One, list, one};
 use super::{Tag, filters, id_of};
 
 const TIME: &str = "an RFC 3339 time, such as 2026-05-01T05:14:38Z";
@@ -115,11 +115,7 @@ impl JobsApi {
         let read = Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/jobs"), &scope);
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.jobs.list(&auth.caller, page).await?;
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(JobResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, JobResource::of))
     }
 
     /// Get a job

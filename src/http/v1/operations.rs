@@ -16,7 +16,7 @@ use crate::service::operations::{ActivityEntry, ActivityFilter};
 
 use super::Tag;
 use super::params::{SINCE, UNTIL};
-use super::shapes::{List, One, one};
+use super::shapes::{List, One, list, one};
 
 /// Parameters of the activity log.
 pub(super) fn activity_params() -> Vec<Param> {
@@ -128,11 +128,7 @@ impl OperationsApi {
             Paging::read::<i64>(&mut query, &auth.state.cursors, auth.state.path("/v1/activity"), "activity");
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.operations.activity(filter, page).await?;
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(ActivityResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, ActivityResource::of))
     }
 
     /// Sweep now

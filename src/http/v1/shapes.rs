@@ -13,9 +13,10 @@ use crate::domain::attempts::attempt::{
 };
 use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::event::{Event, EventDetail};
+use crate::domain::values::list::Page;
 use crate::domain::{Headers, Timestamp};
 use crate::http::request::body::{BodyShape, Limit};
-use crate::http::request::paging::{Links, ListMeta};
+use crate::http::request::paging::{Links, ListMeta, Paging};
 
 mod endpoints;
 
@@ -71,6 +72,16 @@ pub enum NoContent {
 /// A 200 with one resource.
 pub fn one<T: ParseFromJSON + ToJSON + Type>(data: T) -> Json<One<T>> {
     Json(One { data })
+}
+
+/// A 200 with a page of a list; `shown` makes the resource of a row.
+pub fn list<T: ParseFromJSON + ToJSON + Type, R, K: Serialize + Clone>(
+    paging: &Paging,
+    page: &Page<R, K>,
+    shown: impl FnMut(&R) -> T,
+) -> Json<List<T>> {
+    let data = page.rows.iter().map(shown).collect();
+    Json(List { data, links: paging.links(page), meta: paging.meta(page) })
 }
 
 // --- the delivery log ---------------------------------------------------------------------------

@@ -20,7 +20,7 @@ use crate::service::log::statistics::{
 
 use super::Tag;
 use super::endpoints::endpoint_id;
-use super::shapes::{List, One, StatusCountObject, one};
+use super::shapes::{List, One, StatusCountObject, list, one};
 
 /// Parameters of statistics.
 pub(super) fn stats_params() -> Vec<Param> {
@@ -460,11 +460,7 @@ impl StatisticsApi {
         );
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.statistics.event_types(&auth.caller, page).await?;
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(EventTypeResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, EventTypeResource::of))
     }
 }
 

@@ -26,7 +26,7 @@ use crate::service::sources::requests::InboundFilter;
 use crate::service::{Kind, ServiceError};
 
 use super::params::{SINCE, UNTIL};
-use super::shapes::{Created, EventResource, List, NoContent, One, one};
+use super::shapes::{Created, EventResource, List, NoContent, One, list, one};
 use super::written::{TakenIn, Written};
 use super::{Tag, check_events_read, id_of, map_key, map_next, read_overlap};
 
@@ -71,11 +71,7 @@ impl SourcesApi {
         let page = map_key(page, SourceId::from_uuid);
         let found = auth.state.services.sources.list(&auth.caller, page).await?;
         let found = map_next(found, SourceId::as_uuid);
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(SourceResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, SourceResource::of))
     }
 
     /// Create a source
@@ -210,11 +206,7 @@ impl SourcesApi {
         let read = Paging::read::<i64>(&mut query, &auth.state.cursors, path, &scope);
         let (paging, page) = paging::settle(query, read)?;
         let found = auth.state.services.inbound_log.list(&auth.caller, source, filter, page).await?;
-        Ok(Answer(List {
-            links: paging.links(&found),
-            meta: paging.meta(&found),
-            data: found.rows.iter().map(InboundRequestResource::of).collect(),
-        }))
+        Ok(list(&paging, &found, InboundRequestResource::of))
     }
 
     /// Get a request to a source
