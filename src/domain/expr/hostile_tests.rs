@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
+use super::catalog::FILTERS;
 use super::*;
 
 const NAMES: Names<'static> = Names::of(&["payload", "payload_text", "event", "summary"]);
@@ -154,6 +155,39 @@ fn hostile_templates_end_within_their_budget() {
     assert!(times.len() > 1_000, "{} runs", times.len());
 }
 
+/// Every filter of the language with arguments that it takes: `|lower`, `|truncate(3)`.
+fn filters() -> Vec<String> {
+    const ARGUMENTS: [&str; 8] = ["'a'", "3", "0", "-400", "'%Y %j %f'", "'=='", "'defined'", "payload.b"];
+    let mut all = Vec::new();
+    for (name, _, least, most) in FILTERS {
+        let mut calls = vec![String::new()];
+        let mut fitting = Vec::new();
+        for count in 0..=*most {
+            let tails = calls.iter().map(|arguments| match arguments.as_str() {
+                "" => format!("|{name}"),
+                arguments => format!("|{name}({arguments})"),
+            });
+            let fits = |tail: &String| Template::parse(&format!("{{{{ payload{tail} }}}}"), &NAMES).is_ok();
+            fitting.extend(tails.filter(|_| count >= *least).filter(fits));
+            let longer = |before: &String| {
+                let comma = if before.is_empty() { "" } else { "," };
+                ARGUMENTS.map(|argument| format!("{before}{comma}{argument}"))
+            };
+            calls = calls.iter().flat_map(longer).collect();
+        }
+        assert!(!fitting.is_empty(), "{name} takes other arguments");
+        // As many of each, however many arguments it takes.
+        all.extend(fitting.iter().step_by(fitting.len().div_ceil(8)).cloned());
+    }
+    all
+}
+
+/// One of these pieces, or a filter.
+fn or_filter(pieces: &'static [&'static str]) -> BoxedStrategy<String> {
+    let piece = proptest::sample::select(pieces).prop_map(str::to_owned);
+    prop_oneof![piece, proptest::sample::select(filters())].boxed()
+}
+
 /// Pieces of templates, right and wrong.
 fn fragments() -> BoxedStrategy<String> {
     const PIECES: &[&str] = &[
@@ -206,48 +240,11 @@ fn fragments() -> BoxedStrategy<String> {
         " is ",
         "defined",
         "match('a*')",
-        "|lower",
-        "|truncate(3)",
-        "|truncate_bytes(4)",
-        "|lines(1)",
-        "|after('a')",
-        "|snake",
-        "|slug",
-        "|first",
-        "|last",
-        "|length",
-        "|join(',')",
-        "|map('a')",
-        "|selectattr('a','==',1)",
-        "|sort",
-        "|unique",
-        "|reverse",
-        "|round(1)",
-        "|int",
-        "|float",
-        "|abs",
-        "|date('%Y')",
-        "|filesize",
-        "|duration",
-        "|tojson",
-        "|urlencode",
-        "|b64",
-        "|color",
-        "|html",
-        "|md",
-        "|mdv2",
-        "|slack",
-        "|quiet",
-        "|outline(3)",
-        "|default('x')",
-        "|replace('a','b')",
-        "|capitalize",
-        "|trim",
         "x",
         "true",
         "none",
     ];
-    proptest::collection::vec(proptest::sample::select(PIECES), 0..24).prop_map(|all| all.concat()).boxed()
+    proptest::collection::vec(or_filter(PIECES), 0..24).prop_map(|all| all.concat()).boxed()
 }
 
 /// Templates that parse: pieces of expressions between delimiters.
@@ -255,46 +252,6 @@ fn sensible() -> BoxedStrategy<String> {
     const HEADS: &[&str] =
         &["payload", "payload.a", "payload.b", "payload.a[0]", "payload_text", "1.5", "'a@b <é>'", "[1,'a']"];
     const TAILS: &[&str] = &[
-        "|lower",
-        "|upper",
-        "|capitalize",
-        "|truncate(3)",
-        "|truncate(0)",
-        "|truncate_bytes(5)",
-        "|lines(1)",
-        "|after('a')",
-        "|snake",
-        "|slug",
-        "|first",
-        "|last",
-        "|length",
-        "|join(',')",
-        "|map('a')",
-        "|selectattr('a','==',1)",
-        "|sort",
-        "|unique",
-        "|reverse",
-        "|round(1)",
-        "|round(-400)",
-        "|int",
-        "|float",
-        "|abs",
-        "|date('%Y %j %f')",
-        "|filesize",
-        "|duration",
-        "|tojson",
-        "|urlencode",
-        "|b64",
-        "|color",
-        "|html",
-        "|md",
-        "|mdv2",
-        "|slack",
-        "|quiet",
-        "|outline(3)",
-        "|default('x')",
-        "|replace('a','b')",
-        "|trim",
         "[0]",
         "[-1]",
         ".a",
@@ -314,18 +271,18 @@ fn sensible() -> BoxedStrategy<String> {
         " if payload.a",
         " if 0 else 2",
     ];
-    let expression =
-        (proptest::sample::select(HEADS), proptest::collection::vec(proptest::sample::select(TAILS), 0..5))
-            .prop_map(|(head, tails)| {
-                tails.iter().fold(head.to_owned(), |e, tail| {
-                    if tail.starts_with(['|', '.', '[']) {
-                        format!("({e}){tail}")
-                    } else {
-                        format!("({e}{tail})")
-                    }
-                })
+    let tails = proptest::collection::vec(or_filter(TAILS), 0..5);
+    let expression = (proptest::sample::select(HEADS), tails)
+        .prop_map(|(head, tails)| {
+            tails.iter().fold(head.to_owned(), |e, tail| {
+                if tail.starts_with(['|', '.', '[']) {
+                    format!("({e}){tail}")
+                } else {
+                    format!("({e}{tail})")
+                }
             })
-            .boxed();
+        })
+        .boxed();
     (expression.clone(), expression.clone(), expression)
         .prop_map(|(a, b, c)| format!("{{{{ {a} }}}}{{% for x in {b} %}}{{% if x %}}{{{{ x }}}}{{% endif %}}{{% endfor %}}{{{{ {c} }}}}"))
         .boxed()
