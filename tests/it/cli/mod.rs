@@ -1,9 +1,11 @@
 //! The command line: the real program in a directory of its own, with an empty environment.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
+
+use crate::support::programs::output_of;
 
 mod app;
 mod backup;
@@ -56,15 +58,10 @@ impl Place {
 
     /// Runs the program here with something in its environment.
     pub(crate) fn run_with(&self, command: &str, environment: &[(&str, &str)]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_postrider"))
-            .args(command.split_whitespace())
-            .current_dir(self.path())
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran::from(output)
+        let mut program = Command::new(env!("CARGO_BIN_EXE_postrider"));
+        program.args(command.split_whitespace()).current_dir(self.path()).env_clear();
+        program.envs(environment.iter().copied());
+        Ran::from(output_of(program))
     }
 }
 

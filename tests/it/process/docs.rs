@@ -60,10 +60,8 @@ async fn run_script(name: &str, commands: &str, receiver: &Receiver) -> String {
         .current_dir(program.path())
         .env("PATH", format!("{binary}:{}", std::env::var("PATH").unwrap()))
         .env("POSTRIDER_LISTEN", running.base.strip_prefix("http://").unwrap())
-        .env("no_proxy", "*")
-        .stdin(Stdio::null());
-    let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
-    let ran = in_time("the end of the commands", ran).await.unwrap();
+        .env("no_proxy", "*");
+    let ran = programs::ended(shell).await;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{name}: {said}{}", String::from_utf8_lossy(&ran.stderr));
     said

@@ -22,8 +22,7 @@ async fn pasted(program: &Program, arguments: &str, receiver: &Receiver) -> Stri
     let elsewhere = TempDir::new().unwrap();
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(elsewhere.path()).env("no_proxy", "*");
-    let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
-    let ran = in_time("the end of what was pasted", ran).await.unwrap();
+    let ran = programs::ended(shell).await;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{greeting}{said}{}", String::from_utf8_lossy(&ran.stderr));
     let got = receiver.next().await;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::app::{client, json_body};
-use crate::support::{Receiver, Reply, in_time};
+use crate::support::{Receiver, Reply, in_time, programs};
 
 mod backup;
 mod bench;
@@ -110,9 +110,7 @@ impl Program {
 
     /// Runs a command to its end: its code, stdout and stderr.
     async fn run(&self, arguments: &str) -> (Option<i32>, String, String) {
-        let mut command = self.command(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output());
-        let output = in_time("the end of the command", output).await.unwrap().unwrap();
+        let output = programs::ended(self.command(arguments)).await;
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }

@@ -257,8 +257,7 @@ async fn prometheus_takes_the_rules_the_scrape_configuration_and_the_metrics() {
     );
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &script]).current_dir(program.path()).env("no_proxy", "*");
-    let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
-    let ran = in_time("promtool", ran).await.unwrap();
+    let ran = programs::ended(shell).await;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains("rules found"), "{said}");
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use postrider::delivery::sending::guard::SystemLookup;
 use serde_json::json;
 
-use crate::support::{Receiver, TestApp, in_time};
+use crate::support::{Receiver, TestApp, in_time, programs};
 
 /// Addresses of the interface; the port is the receiver's.
 const BLOCKED: [&str; 7] = [
@@ -41,8 +41,7 @@ async fn by_default_only_the_public_address_of_many_that_answer_is_reached() {
         &format!("{setup} && exec \"$0\" --exact {inside} --ignored --nocapture"),
     ]);
     command.arg(std::env::current_exe().expect("this runs"));
-    let running = tokio::task::spawn_blocking(move || command.output());
-    let output = in_time("the end of the test inside", running).await.unwrap().unwrap();
+    let output = programs::ended(command).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
 }

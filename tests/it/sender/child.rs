@@ -13,8 +13,7 @@ pub(super) async fn send(url: &str, env: Vec<(&'static str, String)>) -> String 
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "sender::child::the_child_sends", "--ignored", "--nocapture"]);
     command.envs(env).env(URL, url);
-    let running = tokio::task::spawn_blocking(move || command.output());
-    let output = in_time("the end of the child", running).await.unwrap().unwrap();
+    let output = programs::ended(command).await;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let said = stdout.split_once(SAYS).and_then(|(_, rest)| rest.lines().next());
     said.unwrap_or_else(|| panic!("the child said nothing: {output:?}")).to_owned()

@@ -20,7 +20,7 @@ use postrider::host::clock::FakeClock;
 use postrider::host::vault::Vault;
 use postrider::store::LoadedAttempt;
 
-use crate::support::{endpoints, in_time};
+use crate::support::{endpoints, in_time, programs};
 
 mod child;
 mod failures;

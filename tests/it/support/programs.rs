@@ -2,9 +2,10 @@
 //! and ends.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 
-use super::in_time;
+use super::HANGS_AFTER;
 
 /// Whether a program is here; says so when it is not.
 pub(crate) fn is_here(program: &str) -> bool {
@@ -31,6 +32,26 @@ pub(crate) async fn has_python_with(package: &str) -> bool {
 pub(crate) async fn run(dir: &Path, program: &str, args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     command.args(args).current_dir(dir).envs(env.iter().copied());
-    let running = tokio::task::spawn_blocking(move || command.output());
-    in_time(program, running).await.expect("it does not panic").expect("the program starts")
+    ended(command).await
+}
+
+/// Runs a program to its end.
+pub(crate) async fn ended(command: Command) -> Output {
+    tokio::task::spawn_blocking(move || output_of(command)).await.expect("the program ends")
+}
+
+/// Runs a program to its end. One that does not end is killed and fails the test, which would wait for it otherwise.
+pub(crate) fn output_of(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let id = child.id().to_string();
+    let (sender, output) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match output.recv_timeout(HANGS_AFTER) {
+        Ok(output) => output.expect("its output can be read"),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+            panic!("{command:?} did not end within {HANGS_AFTER:?}")
+        }
+    }
 }
