@@ -8,6 +8,14 @@ use std::collections::hash_map::Entry;
 
 use serde_json::Value;
 
+/// The most fields of a form or a query: each takes much more memory than its bytes on the wire.
+pub(super) const FIELDS_MAX: usize = 1_000;
+
+/// Whether a form or a query has more fields than may be. Looks at separators only.
+pub(super) fn has_too_many(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte == b'&').nth(FIELDS_MAX - 1).is_some()
+}
+
 /// The pairs of a form or a query, decoded, in their order. Empty pieces between `&` are left out.
 pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     text.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()).map(|piece| {
@@ -95,6 +103,13 @@ mod tests {
         ] {
             let expected: Vec<_> = expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
             assert_eq!(text(form), expected, "{form}");
+        }
+    }
+
+    #[test]
+    fn fields_are_counted_before_they_are_read() {
+        for (fields, too_many) in [(1, false), (FIELDS_MAX, false), (FIELDS_MAX + 1, true)] {
+            assert_eq!(has_too_many(vec!["a"; fields].join("&").as_bytes()), too_many, "{fields}");
         }
     }
 

@@ -77,7 +77,7 @@ pub fn read(request: &InboundRequest, reading: Reading<'_>) -> Result<ReadBody, 
 
 fn read_any(request: &InboundRequest, reading: Reading<'_>) -> Result<ReadBody, Unreadable> {
     if request.method == "GET" {
-        return Ok(of_query(request, reading));
+        return of_query(request, reading);
     }
     if request.body.is_empty() {
         return Ok(plain(Bytes::from_static(b"{}")));
@@ -182,9 +182,16 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-fn of_query(request: &InboundRequest, reading: Reading<'_>) -> ReadBody {
+fn too_many_fields(what: &str) -> Unreadable {
+    Unreadable::TooLarge(format!("{what}: has more than {} fields", form::FIELDS_MAX))
+}
+
+fn of_query(request: &InboundRequest, reading: Reading<'_>) -> Result<ReadBody, Unreadable> {
+    if request.query.len() > form::FIELDS_MAX {
+        return Err(too_many_fields("query"));
+    }
     let shown = request.query.iter().filter(|(name, _)| !reading.hidden_parameters.contains(name));
-    plain(query_text(shown).into())
+    Ok(plain(query_text(shown).into()))
 }
 
 fn of_text(body: &[u8]) -> Result<ReadBody, Unreadable> {
@@ -197,6 +204,9 @@ fn not_utf_8(what: &str) -> Unreadable {
 }
 
 fn of_form(body: &[u8], reading: Reading<'_>) -> Result<ReadBody, Unreadable> {
+    if form::has_too_many(body) {
+        return Err(too_many_fields("body"));
+    }
     let (mut object, mut json) = (FieldsObject::default(), None);
     for (name, value) in form::pairs(body) {
         let name = String::from_utf8(name).map_err(|_| not_utf_8("the name of a field"))?;

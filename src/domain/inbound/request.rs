@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crate::domain::Headers;
 use crate::domain::inbound::form;
 
+/// What a name with its value takes besides their bytes: two strings, and what their allocations round up to.
+const PAIR: usize = 2 * size_of::<String>() + 32;
+
 /// What a request consists of, as far as a rule looks at it.
 #[derive(Debug, Clone, Default)]
 pub struct InboundRequest {
@@ -36,6 +39,13 @@ impl InboundRequest {
             .collect()
     }
 
+    /// About how much memory the head takes, in bytes.
+    pub fn head_size(&self) -> usize {
+        let query = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let of_pair = |(name, value): (&str, &str)| PAIR + name.len() + value.len();
+        self.rest.len() + query.chain(self.headers.iter()).map(of_pair).sum::<usize>()
+    }
+
     /// The value of a header, whatever the case of `name`, without white space around it.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
@@ -60,6 +70,7 @@ mod tests {
         assert_eq!(request.parameter("hub.mode"), Some("subscribe"));
         assert_eq!((request.parameter("x"), request.parameter("flag")), (Some("\u{fffd}"), Some("")));
         assert_eq!((request.parameter("A"), request.query.len()), (None, 5));
+        assert!(request.head_size() > 5 * PAIR);
     }
 
     #[test]

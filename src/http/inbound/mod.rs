@@ -68,6 +68,10 @@ impl poem::Endpoint for Door {
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let mut share = state.bodies.share(client::address(&request));
+        // The head is in memory as long as the body is waited for.
+        if !share.grow(arriving.request.head_size()) {
+            return Err(Problem::overloaded(TOO_MANY).into());
+        }
         let reading = Reading { limit: receiver.body_size(), announced: announced.unwrap_or_default() };
         let body = request.take_body();
         let read = self.read(body, reading, &arriving, &mut share).await;

@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::cluster::Signals;
-use crate::domain::endpoint::MASK;
 use crate::domain::inbound::challenge;
 use crate::domain::inbound::mapper::Mapped;
 use crate::domain::inbound::mapping::{self, HOPS_HEADER, HOPS_MAX};
 use crate::domain::inbound::payload::{self, ReadBody, Reading, Unreadable};
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::inbound::source::{InboundOutcome, TokenHash};
-use crate::domain::{EventId, Headers, Timestamp};
+use crate::domain::{EventId, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::meter::Counter;
 use crate::host::vault::Vault;
 use crate::service::people::buckets::{Buckets, Rate};
 use crate::service::sources::manage::url_of;
+use crate::service::sources::masking::Masking;
 use crate::service::sources::readied::{Kept, ReadySource};
 use crate::service::{Result, ServiceError};
 use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, InboundTaken, Store};
@@ -29,8 +29,6 @@ use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, Inbound
 const REFUSED_BODY: usize = 4 * 1_024;
 /// Bytes of a body that are kept beside the payload which it became.
 const SHOWN_BODY: usize = 64 * 1_024;
-/// Headers that are never shown.
-const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 /// What the sender is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -384,16 +382,17 @@ impl Receiver {
             InboundOutcome::Challenge => 200,
             _ => ready.source.settings.mapping.response.status,
         };
+        let masking = Masking::new(ready, request, token);
         InboundEntry {
             outcome,
             reason,
             status,
             client_ip: request.client.map(|client| client.to_string()),
             method: request.method.clone(),
-            path: (!request.rest.is_empty()).then(|| without(&request.rest, token)),
+            path: masking.path(),
             size: request.body.len() as u64,
-            headers: shown_headers(ready, request, token),
-            query: shown_query(ready, request, token),
+            headers: masking.headers(),
+            query: masking.query(),
             body,
         }
     }
@@ -447,50 +446,4 @@ fn cut(body: &Bytes, most: usize) -> InboundBody {
     }
     // A copy, so that the rest is given back.
     InboundBody { bytes: Bytes::copy_from_slice(&body[..most]), content: BodyContent::Cut }
-}
-
-/// A text without the token of the source: proxies put the URL into headers.
-fn without(text: &str, token: &str) -> String {
-    text.replace(token, MASK)
-}
-
-/// What verifiers read, as it came: it may be in other headers, too, because proxies repeat the URL.
-fn hidden_values<'a>(ready: &ReadySource, request: &'a InboundRequest) -> Vec<&'a str> {
-    let parameters = request.query.iter().filter(|(name, _)| ready.hidden_parameters.contains(name));
-    let headers =
-        request.headers.iter().filter(|(name, _)| ready.hidden_headers.contains(&name.to_ascii_lowercase()));
-    let values = parameters.map(|(_, value)| value.as_str()).chain(headers.map(|(_, value)| value));
-    values.filter(|value| !value.is_empty()).collect()
-}
-
-/// Headers as the inbound log shows them.
-pub(crate) fn shown_headers(ready: &ReadySource, request: &InboundRequest, token: &str) -> Headers {
-    let hidden = hidden_values(ready, request);
-    let mut shown = Headers::default();
-    for (name, value) in request.headers.iter() {
-        let name = name.to_ascii_lowercase();
-        if SECRET_HEADERS.contains(&name.as_str()) || ready.hidden_headers.contains(&name) {
-            shown.push(&name, MASK);
-        } else {
-            let value = hidden.iter().fold(without(value, token), |text, value| {
-                let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-                text.replace(value, MASK).replace(&encoded, MASK)
-            });
-            shown.push(&name, &value);
-        }
-    }
-    shown
-}
-
-/// A query as the inbound log shows it, as JSON text; `None` when there is none.
-fn shown_query(ready: &ReadySource, request: &InboundRequest, token: &str) -> Option<String> {
-    let shown: Vec<(String, String)> = request
-        .query
-        .iter()
-        .map(|(name, value)| {
-            let is_hidden = ready.hidden_parameters.contains(name);
-            (name.clone(), if is_hidden { MASK.to_owned() } else { without(value, token) })
-        })
-        .collect();
-    (!shown.is_empty()).then(|| payload::query_text(&shown))
 }

@@ -4,6 +4,7 @@ mod inbound;
 mod manage;
 mod peers;
 mod requests;
+mod strangers;
 
 use reqwest::Method;
 use serde_json::{Value, json};
