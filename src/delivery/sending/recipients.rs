@@ -186,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn no_more_secrets_sign_than_may_however_many_are_stored() {
+        let (recipients, mut endpoint, _) = world();
+        let retired = |key: u8| RetiredSecret {
+            secret: recipients.vault.seal_signing_secret(endpoint.id, &SigningSecret::from_key(&[key; 32])),
+            valid_until: at().plus_ms(1),
+        };
+        endpoint.retired_secrets = (10..30).map(retired).collect();
+        let recipient = recipients.get(&Arc::new(endpoint), at()).unwrap();
+        assert_eq!(recipient.secrets(at()).count(), SIGNING_SECRETS_MAX);
+    }
+
+    #[test]
     fn the_cache_is_bounded() {
         let (recipients, first, _) = world();
         for _ in 0..=CACHE_LIMIT {

@@ -115,6 +115,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_not_supported_are_named() {
+        let unsupported = [
+            CertificateError::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id: Vec::new(),
+                supported_algorithms: Vec::new(),
+            },
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: Vec::new(),
+                public_key_algorithm_id: Vec::new(),
+            },
+        ];
+        for error in unsupported {
+            let said = tls_message(&Error::InvalidCertificate(error), "hooks.example");
+            assert!(said.contains("does not support (P-521") && said.contains("use RSA"), "{said}");
+        }
+    }
+
+    #[test]
     fn links_to_the_documentation_of_a_library_are_cut_off() {
         let text = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest";
         assert_eq!(without_links(text), "peer closed connection without sending TLS close_notify");

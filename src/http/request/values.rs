@@ -178,4 +178,12 @@ mod tests {
             assert!(!by_json(&wrong).1, "{wrong}");
         }
     }
+
+    #[test]
+    fn a_list_of_values_has_a_limit() {
+        let words = |n: usize| by_json(&json!({ "words": vec!["a"; n] }));
+        assert_eq!(words(LIST_MAX).0.2.len(), LIST_MAX);
+        let (read, is_fine) = words(LIST_MAX + 1);
+        assert!(read.2.is_empty() && !is_fine);
+    }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::endpoint::SIGNING_SECRETS_MAX;
 use crate::domain::signing::verification::{Diagnosis, Evidence, LoggedRequest, ReceivedRequest, diagnose};
@@ -22,6 +22,14 @@ const SENT_MAX: usize = 20;
 /// ones.
 const AT_ONCE: usize = 2;
 
+/// Threads for verification, a few at the same time.
+struct Turns(Arc<Semaphore>);
+
+/// One of them, until it is dropped.
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
 /// Tells a thread to stop when it is dropped.
 struct StopOnDrop(Arc<AtomicBool>);
 
@@ -31,9 +39,36 @@ impl Drop for StopOnDrop {
     }
 }
 
+impl Turns {
+    fn new() -> Turns {
+        Turns(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+
+    async fn take(&self) -> Result<Turn> {
+        let permit = self.0.clone().acquire_owned().await;
+        Ok(Turn { _permit: permit.map_err(|e| ServiceError::Internal(Box::new(e)))? })
+    }
+}
+
+impl Turn {
+    /// Works on a thread. `work` is told to stop when the caller is gone; the turn ends with the work.
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> Result<T> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stop = StopOnDrop(stop.clone());
+        let working = tokio::task::spawn_blocking(move || {
+            let _turn = self;
+            work(&stop)
+        });
+        working.await.map_err(|e| ServiceError::Internal(Box::new(e)))
+    }
+}
+
 /// The use cases of verification.
 pub struct Verification {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     vault: Arc<Vault>,
@@ -48,7 +83,7 @@ impl Verification {
         vault: Arc<Vault>,
         plain_headers: Vec<String>,
     ) -> Verification {
-        Verification { turns: Arc::new(Semaphore::new(AT_ONCE)), store, clock, vault, plain_headers }
+        Verification { turns: Turns::new(), store, clock, vault, plain_headers }
     }
 
     /// The endpoint, and the names of the plain HMAC headers that its requests carry.
@@ -61,34 +96,29 @@ impl Verification {
     pub async fn verify(&self, caller: &Caller, id: EndpointId, seen: ReceivedRequest) -> Result<Diagnosis> {
         let endpoint = self.endpoint(caller, id).await?;
         let at = seen.at.unwrap_or_else(|| self.clock.now());
-        let internal = |e: Box<dyn std::error::Error + Send + Sync>| ServiceError::Internal(e);
-        let (secrets, ended) = self.secrets(&endpoint, at).map_err(|e| internal(Box::new(e)))?;
-        let turn = self.turns.clone().acquire_owned().await.map_err(|e| internal(Box::new(e)))?;
+        let secrets = self.secrets(&endpoint, at);
+        let (secrets, ended) = secrets.map_err(|e| ServiceError::Internal(Box::new(e)))?;
+        let turn = self.turns.take().await?;
         let (payload, sent) = match seen.header("webhook-id").and_then(|id| id.parse().ok()) {
             Some(event) => self.sent(caller, event).await?,
             None => (None, vec![]),
         };
         let (encrypted, plain_headers) = (endpoint.settings.encrypted, self.plain_headers.clone());
-        let stop = Arc::new(AtomicBool::new(false));
-        let _stop = StopOnDrop(stop.clone());
-        let verifying = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            diagnose(
-                &seen,
-                &Evidence {
-                    endpoint_id: id,
-                    encrypted,
-                    plain_headers: &plain_headers,
-                    secrets: &secrets,
-                    ended: &ended,
-                    payload: payload.as_deref(),
-                    sent: &sent,
-                    at,
-                    stop: &stop,
-                },
-            )
-        });
-        verifying.await.map_err(|e| internal(Box::new(e)))
+        let verify = move |stop: &AtomicBool| {
+            let known = Evidence {
+                endpoint_id: id,
+                encrypted,
+                plain_headers: &plain_headers,
+                secrets: &secrets,
+                ended: &ended,
+                payload: payload.as_deref(),
+                sent: &sent,
+                at,
+                stop,
+            };
+            diagnose(&seen, &known)
+        };
+        turn.work(verify).await
     }
 
     /// The secrets that sign at that time, newest first, and those that no longer do.
@@ -125,5 +155,46 @@ impl Verification {
 
     async fn endpoint(&self, caller: &Caller, id: EndpointId) -> Result<Endpoint> {
         self.store.endpoint_get(caller.app_id, id).await?.ok_or(ServiceError::NotFound(Kind::Endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// How long anything may take before it counts as hanging.
+    const HANGS_AFTER: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn few_work_at_once_and_one_whose_caller_is_gone_stops() {
+        let turns = Arc::new(Turns::new());
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        // Ends all threads when the test fails.
+        let over = Arc::new(AtomicBool::new(false));
+        let _over = StopOnDrop(over.clone());
+        let mut callers = Vec::new();
+        for _ in 0..=AT_ONCE {
+            let (turns, begun, over) = (turns.clone(), begun.clone(), over.clone());
+            callers.push(tokio::spawn(async move {
+                let work = move |stop: &AtomicBool| {
+                    begun.send(()).unwrap();
+                    while !stop.load(Ordering::Relaxed) && !over.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                };
+                turns.take().await.unwrap().work(work).await.unwrap();
+            }));
+        }
+        for _ in 0..AT_ONCE {
+            timeout(HANGS_AFTER, begins.recv()).await.unwrap().unwrap();
+        }
+        assert_eq!(turns.0.available_permits(), 0);
+        // The last one begins when another one has stopped.
+        callers[0].abort();
+        timeout(HANGS_AFTER, begins.recv()).await.expect("a turn is free").unwrap();
+        callers.iter().for_each(tokio::task::JoinHandle::abort);
+        let _all = turns.0.acquire_many(AT_ONCE as u32).await.unwrap();
     }
 }

@@ -325,6 +325,7 @@ async fn so_many_mistakes_are_told_and_no_more() {
         ("/v1/events/batch", json!({ "events": vec![json!({ "event_type": "", "payload": 1 }); 1_000] }), 50),
         ("/v1/webhooks/deliveries/retry", json!({ "filter": unknown.clone() }), 50),
         ("/admin/api/keys", json!({ "name": "a", "scopes": vec![""; 100_000] }), 50),
+        ("/admin/api/keys", json!({ "name": "a", "scopes": vec!["events:read"; 51] }), 1),
         ("/v1/sources", unknown.clone(), 50),
     ] {
         let answer = app.post(path, body).await;
