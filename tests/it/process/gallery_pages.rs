@@ -23,9 +23,6 @@ struct Group {
     intro: String,
     sources: Vec<String>,
     destinations: Vec<String>,
-    /// Whether a receiver has a command that creates its webhook.
-    #[serde(default)]
-    receiver_commands: bool,
     /// By recipe: a fact, and where it was read; null if it was not checked.
     facts: BTreeMap<String, Vec<(String, Option<String>)>>,
 }
@@ -139,13 +136,11 @@ fn source(out: &mut String, preset: &Preset) {
     settings(out, &Value::Object(preset.attributes.clone()));
 }
 
-fn destination(out: &mut String, preset: &Preset, has_command: bool) {
+fn destination(out: &mut String, preset: &Preset) {
     heading(out, preset);
     limits(out, preset);
-    if has_command {
-        let body = json!({ "preset": given(preset), "events": ["*"] });
-        writeln!(out, "\n```sh\napi /v1/webhooks -d {}\n```", quoted(&body)).unwrap();
-    }
+    let body = json!({ "preset": given(preset), "events": ["*"] });
+    writeln!(out, "\n```sh\napi /v1/webhooks -d {}\n```", quoted(&body)).unwrap();
     settings(out, &Value::Object(preset.attributes.clone()));
 }
 
@@ -178,9 +173,7 @@ fn written(group: &Group) -> String {
     if !group.destinations.is_empty() {
         writeln!(out, "\n## Receivers").unwrap();
     }
-    for name in &group.destinations {
-        destination(&mut out, preset(Side::Destination, name), group.receiver_commands);
-    }
+    group.destinations.iter().for_each(|name| destination(&mut out, preset(Side::Destination, name)));
     facts(&mut out, group);
     out
 }
@@ -240,7 +233,5 @@ async fn the_commands_of_the_gallery_create_what_they_say() {
             created += 1;
         }
     }
-    let receivers: usize =
-        groups().iter().filter(|g| g.receiver_commands).map(|g| g.destinations.len()).sum();
-    assert_eq!(created, gallery::all(Side::Source).len() + receivers);
+    assert_eq!(created, gallery::all(Side::Source).len() + gallery::all(Side::Destination).len());
 }
