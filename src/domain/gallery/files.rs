@@ -2,7 +2,7 @@
 
 macro_rules! files {
     ($folder:literal; $($name:literal,)*) => {
-        &[$(($name, include_str!(concat!("../../../assets/gallery/", $folder, "/", $name, ".json")))),*]
+        &[$(($name, include_str!(concat!("recipes/", $folder, "/", $name, ".json")))),*]
     };
 }
 

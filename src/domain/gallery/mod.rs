@@ -2,7 +2,7 @@
 //!
 //! A recipe is a macro, not a reference. Choosing one writes plain attributes into a source or an endpoint, so a new
 //! version of Postrider never changes what an existing one does, and everything that a recipe does can be done by
-//! hand. Recipes are JSON files of `assets/gallery`; [`expand`] fills in what a person gives, [`choice`] reads it
+//! hand. Recipes are JSON files, in `recipes`; [`expand`] fills in what a person gives, [`choice`] reads it
 //! from a request.
 
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn folder(side: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/gallery").join(side)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain/gallery/recipes").join(side)
 }
 
 fn names_in(folder: &Path) -> BTreeSet<String> {
