@@ -11,8 +11,7 @@ use super::docs::{blocks, page};
 use super::*;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const MARK: &str =
-    "<!-- generated from src/domain/gallery/recipes: UPDATE_EXAMPLE=1 cargo test --test it -- pages_of_the_gallery -->";
+const MARK: &str = "<!-- generated from src/domain/gallery/recipes: UPDATE_EXAMPLE=1 cargo test --test it -- pages_of_the_gallery -->";
 
 /// A group of recipes, which is a page.
 #[derive(Deserialize)]

@@ -10,6 +10,8 @@ use crate::support::{TestApp, in_time};
 mod credentials;
 mod deliveries;
 pub(crate) mod docs;
+mod endpoint_headers;
+mod endpoint_input;
 mod endpoints;
 mod errors;
 mod events;
@@ -23,6 +25,15 @@ mod verification;
 
 /// A URL that is well-formed and never sent to.
 const URL: &str = "https://example.com/hook";
+
+/// A webhook with these attributes beside those that it needs.
+fn with(fields: Value) -> Value {
+    let mut body = json!({ "url": URL, "events": ["license.*"] });
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
 
 /// Sends bytes on a connection of their own, and gives all that comes back until it is closed.
 async fn raw(app: &TestApp, bytes: &[u8]) -> String {
