@@ -2,9 +2,13 @@
 //! types as text.
 //!
 //! Reading is strict: a value that does not read is an error that names it, never a guess.
+//!
+//! Columns are read by name. By number are those of single columns, and those of statements that run for each delivery
+//! or read thousands of rows (attempts and what is pending, lists of the log and of endpoints, statistics, sweeping):
+//! a name is searched for again in each row.
 
-use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Row, RowIndex};
 use uuid::Uuid;
 
 use crate::domain::alert::Form;
@@ -175,7 +179,8 @@ pub(crate) fn schedule_used(budget: Budget) -> Option<u32> {
 }
 
 /// A count that SQLite has as a signed number.
-pub(crate) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn count(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u64> {
+    let column = column.idx(row.as_ref())?;
     let n: i64 = row.get(column)?;
     u64::try_from(n).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, n))
 }

@@ -30,22 +30,22 @@ pub(crate) const OLDEST_DUE: &str = "SELECT min(due_at) FROM (SELECT \
      UNION ALL SELECT s.due_at FROM (SELECT t.app AS app, t.due_at AS due_at FROM attempts t \
          WHERE t.status = 'pending' AND t.schedule_used IS NULL ORDER BY t.due_at LIMIT ?3) s \
          WHERE s.app = ?1) WHERE due_at <= ?2";
-pub(crate) const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted \
-     FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 \
+pub(crate) const HOURS: &str = "SELECT e.uid AS uid, r.hour AS hour, r.delivered AS delivered, \
+     r.exhausted AS exhausted FROM endpoints e CROSS JOIN rollups r ON r.endpoint = e.id AND r.hour >= ?2 \
      WHERE e.uid = ?3 AND e.app = ?1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
 /// The newest attempts of an event's deliveries.
 pub(crate) const OUTCOMES: &str =
-    "SELECT status, attempt > 1 FROM attempts WHERE event = ?1 AND status <> 'failed' LIMIT ?2";
+    "SELECT status, attempt > 1 AS is_later FROM attempts WHERE event = ?1 AND status <> 'failed' LIMIT ?2";
 
 fn briefs(conn: &Connection, app: AppRow) -> rusqlite::Result<Vec<EndpointBrief>> {
     conn.prepare_cached(BRIEFS)?
         .query_map([app], |row| {
             Ok(EndpointBrief {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                url: row.get(2)?,
-                status: row.get(3)?,
-                status_reason: row.get(4)?,
+                id: row.get("uid")?,
+                name: row.get("name")?,
+                url: row.get("url")?,
+                status: row.get("status")?,
+                status_reason: row.get("status_reason")?,
             })
         })?
         .collect()
@@ -67,10 +67,10 @@ fn hours(
     conn.prepare_cached(HOURS)?
         .query_map(params![app, slot_of(since, HOUR_MS), endpoint], |row| {
             Ok(HourCount {
-                endpoint_id: row.get(0)?,
-                start: Timestamp::from_millis(row.get::<_, i64>(1)? * HOUR_MS),
-                delivered: rows::count(row, 2)?,
-                exhausted: rows::count(row, 3)?,
+                endpoint_id: row.get("uid")?,
+                start: Timestamp::from_millis(row.get::<_, i64>("hour")? * HOUR_MS),
+                delivered: rows::count(row, "delivered")?,
+                exhausted: rows::count(row, "exhausted")?,
             })
         })?
         .collect()
@@ -91,7 +91,7 @@ fn outcome(
     let mut newest = conn.prepare_cached(OUTCOMES)?;
     let mut newest = newest.query(params![row, most])?;
     while let Some(row) = newest.next()? {
-        let (status, is_later): (AttemptStatus, bool) = (row.get(0)?, row.get(1)?);
+        let (status, is_later): (AttemptStatus, bool) = (row.get("status")?, row.get("is_later")?);
         let place = match (status, is_later) {
             (AttemptStatus::Delivered, _) => &mut outcome.delivered,
             (AttemptStatus::Pending, false) => &mut outcome.pending,

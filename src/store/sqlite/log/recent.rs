@@ -13,7 +13,7 @@ use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{RecentStore, Result};
 
-pub(crate) const FIRSTS: &str = "SELECT t.id, v.uid, y.name, v.created_at \
+pub(crate) const FIRSTS: &str = "SELECT t.id AS id, v.uid AS uid, y.name AS event_type, v.created_at AS created_at \
      FROM attempts t CROSS JOIN events v ON v.id = t.event CROSS JOIN event_types y ON y.id = t.type \
      WHERE t.endpoint = ?1 AND t.first_id IS NULL AND +t.trigger <> 'test' ORDER BY t.id DESC LIMIT ?2";
 
@@ -41,12 +41,12 @@ struct RowState {
 
 fn row_state(row: &Row<'_>) -> rusqlite::Result<RowState> {
     Ok(RowState {
-        status: row.get(0)?,
-        attempt: row.get(1)?,
-        response_status: row.get(2)?,
-        response_time_ms: row.get(3)?,
-        error_message: row.get(4)?,
-        attempted_at: row.get(5)?,
+        status: row.get("status")?,
+        attempt: row.get("attempt")?,
+        response_status: row.get("response_status")?,
+        response_time_ms: row.get("response_time_ms")?,
+        error_message: row.get("error_message")?,
+        attempted_at: row.get("attempted_at")?,
     })
 }
 
@@ -65,8 +65,8 @@ fn recent(conn: &Connection, endpoint: EndpointRow, limit: u32) -> rusqlite::Res
     let mut firsts = statement.query(params![endpoint, limit])?;
     let mut found = Vec::new();
     while let Some(first) = firsts.next()? {
-        let (event_id, event_type): (EventId, EventType) = (first.get(1)?, first.get(2)?);
-        let rows = newest(conn, first.get(0)?)?;
+        let (event_id, event_type): (EventId, EventType) = (first.get("uid")?, first.get("event_type")?);
+        let rows = newest(conn, first.get("id")?)?;
         let Some(now) = rows.first() else { continue };
         // A cancelled row was never sent, so the one before it tells more.
         let waits = matches!(now.status, AttemptStatus::Pending | AttemptStatus::Cancelled);
@@ -74,7 +74,7 @@ fn recent(conn: &Connection, endpoint: EndpointRow, limit: u32) -> rusqlite::Res
         found.push(RecentDelivery {
             event_id,
             event_type,
-            event_created_at: first.get(3)?,
+            event_created_at: first.get("created_at")?,
             state: DeliveryState::of(now.status),
             response_status: ended.and_then(|e| e.response_status),
             response_time_ms: ended.and_then(|e| e.response_time_ms),

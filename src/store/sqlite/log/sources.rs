@@ -21,24 +21,26 @@ use crate::store::{
 };
 
 /// The columns that [`row`] reads.
-const COLUMNS: &str = "i.id, s.uid, i.received_at, i.outcome, i.reason, i.status, i.client_ip, i.method, i.path, \
-     i.size, v.uid, y.name";
+const COLUMNS: &str = "i.id AS id, s.uid AS source_uid, i.received_at AS received_at, i.outcome AS outcome, \
+     i.reason AS reason, i.status AS status, i.client_ip AS client_ip, i.method AS method, i.path AS path, \
+     i.size AS size, v.uid AS event_uid, y.name AS event_type";
 const TABLES: &str = "FROM inbound i CROSS JOIN sources s ON s.id = i.source LEFT JOIN events v ON v.id = i.event \
      LEFT JOIN event_types y ON y.id = v.type";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<InboundRow> {
-    let (event_id, event_type) = (row.get::<_, Option<_>>(10)?, row.get::<_, Option<_>>(11)?);
+    let (event_id, event_type) =
+        (row.get::<_, Option<_>>("event_uid")?, row.get::<_, Option<_>>("event_type")?);
     Ok(InboundRow {
-        id: row.get(0)?,
-        source_id: row.get(1)?,
-        received_at: row.get(2)?,
-        outcome: row.get(3)?,
-        reason: row.get(4)?,
-        status: row.get(5)?,
-        client_ip: row.get(6)?,
-        method: row.get(7)?,
-        path: row.get(8)?,
-        size: rows::count(row, 9)?,
+        id: row.get("id")?,
+        source_id: row.get("source_uid")?,
+        received_at: row.get("received_at")?,
+        outcome: row.get("outcome")?,
+        reason: row.get("reason")?,
+        status: row.get("status")?,
+        client_ip: row.get("client_ip")?,
+        method: row.get("method")?,
+        path: row.get("path")?,
+        size: rows::count(row, "size")?,
         event: event_id.zip(event_type),
     })
 }
@@ -95,17 +97,18 @@ fn list(
 fn get(conn: &Connection, app: AppId, source: SourceId, id: i64) -> rusqlite::Result<Option<InboundDetail>> {
     let Some(source) = source_row(conn, app, source)? else { return Ok(None) };
     let sql = format!(
-        "SELECT {COLUMNS}, d.headers, d.query, d.body, d.content, v.payload {TABLES} \
+        "SELECT {COLUMNS}, d.headers AS headers, d.query AS query, d.body AS body, d.content AS content, \
+         v.payload AS payload {TABLES} \
          CROSS JOIN inbound_details d ON d.inbound = i.id WHERE i.id = ?1 AND i.source = ?2"
     );
     let detail = |found: &Row<'_>| {
-        let (headers, content): (String, Option<String>) = (found.get(12)?, found.get(15)?);
-        let (body, payload): (Option<Vec<u8>>, Option<Vec<u8>>) = (found.get(14)?, found.get(16)?);
+        let (headers, content): (String, Option<String>) = (found.get("headers")?, found.get("content")?);
+        let (body, payload): (Option<Vec<u8>>, Option<Vec<u8>>) = (found.get("body")?, found.get("payload")?);
         let content = inbound::read_content(content.as_deref())?;
         Ok(InboundDetail {
             row: row(found)?,
             headers: header_text::read(&headers)?,
-            query: found.get(13)?,
+            query: found.get("query")?,
             body: body.map(|bytes| InboundBody { bytes: Bytes::from(bytes), content }),
             payload: payload.map(Bytes::from),
         })

@@ -30,16 +30,21 @@ pub(crate) fn append(conn: &Connection, entry: &Activity) -> rusqlite::Result<()
     .map(|_| ())
 }
 
+/// The columns that are read, and where they are.
+const COLUMNS: &str = "v.id AS id, v.kind AS kind, a.uid AS app_uid, v.actor AS actor, v.address AS address, \
+     v.summary AS summary, v.details AS details, v.created_at AS created_at";
+const TABLES: &str = "FROM activity v LEFT JOIN apps a ON a.id = v.app";
+
 fn entry(row: &Row<'_>) -> rusqlite::Result<Activity> {
-    let details: String = row.get(5)?;
+    let details: String = row.get("details")?;
     Ok(Activity {
-        kind: row.get(0)?,
-        app_id: row.get(1)?,
-        actor: row.get(2)?,
-        address: row.get(3)?,
-        summary: row.get(4)?,
+        kind: row.get("kind")?,
+        app_id: row.get("app_uid")?,
+        actor: row.get("actor")?,
+        address: row.get("address")?,
+        summary: row.get("summary")?,
         details: serde_json::from_str(&details).map_err(|_| fault("an activity's details are damaged"))?,
-        created_at: row.get(6)?,
+        created_at: row.get("created_at")?,
     })
 }
 
@@ -65,8 +70,7 @@ fn list(
         Start::After(id) => (id, 0),
     };
     let find = format!(
-        "SELECT v.kind, a.uid, v.actor, v.address, v.summary, v.details, v.created_at, v.id \
-         FROM activity v LEFT JOIN apps a ON a.id = v.app WHERE v.id < :below AND {WANTED} \
+        "SELECT {COLUMNS} {TABLES} WHERE v.id < :below AND {WANTED} \
          ORDER BY v.id DESC LIMIT :limit OFFSET :offset"
     );
     let limit = i64::from(page.per_page) + 1;
@@ -75,7 +79,7 @@ fn list(
         .query_map(
             named_params! { ":below": below, ":kind": kind, ":since": since, ":until": until,
             ":limit": limit, ":offset": offset },
-            |row| Ok(ActivityEntry { id: row.get(7)?, activity: entry(row)? }),
+            |row| Ok(ActivityEntry { id: row.get("id")?, activity: entry(row)? }),
         )?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(page_of(found, page.per_page, total(counted), |entry| entry.id))
@@ -97,12 +101,9 @@ impl ActivityStore for SqliteStore {
 
     async fn activity_recent(&self, limit: u32) -> Result<Vec<Activity>> {
         self.read("reading the activity log", move |conn| {
-            conn.prepare_cached(
-                "SELECT v.kind, a.uid, v.actor, v.address, v.summary, v.details, v.created_at \
-                 FROM activity v LEFT JOIN apps a ON a.id = v.app ORDER BY v.id DESC LIMIT ?1",
-            )?
-            .query_map([limit], entry)?
-            .collect()
+            conn.prepare_cached(&format!("SELECT {COLUMNS} {TABLES} ORDER BY v.id DESC LIMIT ?1"))?
+                .query_map([limit], entry)?
+                .collect()
         })
         .await
     }

@@ -18,30 +18,31 @@ const COLUMNS: &str = "uid, name, form, url, host, token, kinds, queue_age, disk
      updated_at, tried_at, tried_kind, tried_error, smtp, silent_after";
 
 fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
-    let (kinds, queue_age, silent_after): (String, String, String) = (row.get(6)?, row.get(7)?, row.get(16)?);
-    let smtp: Option<String> = row.get(15)?;
+    let (kinds, queue_age, silent_after): (String, String, String) =
+        (row.get("kinds")?, row.get("queue_age")?, row.get("silent_after")?);
+    let smtp: Option<String> = row.get("smtp")?;
     let kinds = kinds.split_ascii_whitespace().map(|kind| {
         AlertKind::parse(kind).ok_or_else(|| fault(format!("{kind:?} in the database is no kind of alert")))
     });
-    let last_try = match (row.get(12)?, row.get(13)?) {
-        (Some(at), Some(kind)) => Some(AlertTry { at, kind, error: row.get(14)? }),
+    let last_try = match (row.get("tried_at")?, row.get("tried_kind")?) {
+        (Some(at), Some(kind)) => Some(AlertTry { at, kind, error: row.get("tried_error")? }),
         _ => None,
     };
     Ok(AlertTarget {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        form: row.get(2)?,
-        url: row.get(3)?,
-        host: row.get(4)?,
-        token: row.get(5)?,
+        id: row.get("uid")?,
+        name: row.get("name")?,
+        form: row.get("form")?,
+        url: row.get("url")?,
+        host: row.get("host")?,
+        token: row.get("token")?,
         smtp: smtp.as_deref().map(read_smtp).transpose()?,
         kinds: kinds.collect::<rusqlite::Result<_>>()?,
         queue_age: read_span(&queue_age)?,
         silent_after: read_span(&silent_after)?,
-        disk_free_mib: row.get(8)?,
-        is_enabled: row.get(9)?,
-        created_at: row.get(10)?,
-        updated_at: row.get(11)?,
+        disk_free_mib: row.get("disk_free_mib")?,
+        is_enabled: row.get("enabled")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
         last_try,
     })
 }
@@ -167,41 +168,50 @@ fn tell_contact(conn: &Connection, id: AlertTargetId, told: Option<&Told>) -> ru
 /// What was told to contacts: a digest has no subject, all else is about their endpoint.
 fn told_to_contacts(conn: &Connection) -> rusqlite::Result<Vec<Told>> {
     conn.prepare_cached(
-        "SELECT p.uid, d.kind, d.mark, d.told_at, p.uid FROM contacts_told d JOIN endpoints p ON p.id = d.endpoint",
+        "SELECT p.uid AS endpoint, d.kind AS kind, d.mark AS mark, d.told_at AS told_at FROM contacts_told d \
+         JOIN endpoints p ON p.id = d.endpoint",
     )?
     .query_map([], |row| {
-        let (kind, endpoint): (AlertKind, EndpointId) = (row.get(1)?, row.get(4)?);
+        let (kind, endpoint): (AlertKind, EndpointId) = (row.get("kind")?, row.get("endpoint")?);
         let is_digest = kind == AlertKind::DeliveriesExhausted;
         let subject = if is_digest { String::new() } else { endpoint.to_string() };
-        Ok(Told { target: row.get(0)?, kind, subject, mark: row.get(2)?, at: row.get(3)? })
+        Ok(Told {
+            target: row.get("endpoint")?,
+            kind,
+            subject,
+            mark: row.get("mark")?,
+            at: row.get("told_at")?,
+        })
     })?
     .collect()
 }
 
 /// Few servers have so many endpoints that looking at each of them once a minute would be felt.
-pub(crate) const WATCHED: &str = "SELECT p.uid, a.uid, a.name, p.name, p.url, p.status, p.status_reason, \
-     p.disabled_at, p.consecutive_failures, p.is_announced, p.hold_reason IS NOT NULL, p.contact, \
-     coalesce(t.record, '') FROM endpoints p CROSS JOIN apps a ON a.id = p.app \
+pub(crate) const WATCHED: &str = "SELECT p.uid AS id, a.uid AS app_id, a.name AS app_name, p.name AS name, \
+     p.url AS url, p.status AS status, p.status_reason AS status_reason, p.disabled_at AS disabled_at, \
+     p.consecutive_failures AS consecutive_failures, p.is_announced AS is_failing, \
+     p.hold_reason IS NOT NULL AS is_on_hold, p.contact AS contact, coalesce(t.record, '') AS record \
+     FROM endpoints p CROSS JOIN apps a ON a.id = p.app \
      LEFT JOIN totals t ON t.endpoint = p.id \
      WHERE p.deleted_at IS NULL AND (t.record <> '' OR p.status = 'disabled') ORDER BY p.id";
 
 fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
-    let status_reason: Option<String> = row.get(6)?;
+    let status_reason: Option<String> = row.get("status_reason")?;
     Ok(WatchedEndpoint {
-        id: row.get(0)?,
-        app_id: row.get(1)?,
-        app_name: row.get(2)?,
-        name: row.get(3)?,
-        url: row.get(4)?,
-        status: row.get(5)?,
+        id: row.get("id")?,
+        app_id: row.get("app_id")?,
+        app_name: row.get("app_name")?,
+        name: row.get("name")?,
+        url: row.get("url")?,
+        status: row.get("status")?,
         // A person who disables an endpoint gives no reason.
-        disabled_at: if status_reason.is_some() { row.get(7)? } else { None },
+        disabled_at: if status_reason.is_some() { row.get("disabled_at")? } else { None },
         status_reason,
-        consecutive_failures: row.get(8)?,
-        is_failing: row.get(9)?,
-        is_on_hold: row.get(10)?,
-        contact: row.get(11)?,
-        record: records::read(row.get_ref(12)?.as_str()?)?.kept(),
+        consecutive_failures: row.get("consecutive_failures")?,
+        is_failing: row.get("is_failing")?,
+        is_on_hold: row.get("is_on_hold")?,
+        contact: row.get("contact")?,
+        record: records::read(row.get_ref("record")?.as_str()?)?.kept(),
     })
 }
 
@@ -209,11 +219,13 @@ pub(crate) const EXHAUSTED: &str = "SELECT coalesce(sum(m.ended_exhausted), 0) F
      CROSS JOIN minutes m ON m.endpoint = p.id AND m.minute >= ?2 AND m.minute < ?3 WHERE p.uid = ?1";
 pub(crate) const LOCAL_COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM attempts \
      WHERE status = 'pending' AND local_since IS NOT NULL LIMIT ?1)";
-pub(crate) const LOCAL_FIRST: &str = "SELECT local_since, coalesce(error_message, '') FROM attempts \
+pub(crate) const LOCAL_FIRST: &str = "SELECT local_since, coalesce(error_message, '') AS message FROM attempts \
      WHERE status = 'pending' AND local_since IS NOT NULL ORDER BY local_since LIMIT 1";
 
 fn local_failures(conn: &Connection, cap: u64) -> rusqlite::Result<Option<LocalFailures>> {
-    let first = conn.prepare_cached(LOCAL_FIRST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let first = conn
+        .prepare_cached(LOCAL_FIRST)?
+        .query_row([], |row| Ok((row.get("local_since")?, row.get("message")?)));
     let Some((since, message)) = first.optional()? else { return Ok(None) };
     let pending = conn
         .prepare_cached(LOCAL_COUNT)?
@@ -303,16 +315,16 @@ impl AlertStore for SqliteStore {
     async fn alert_told(&self) -> Result<Vec<Told>> {
         self.read("reading what was told", |conn| {
             conn.prepare_cached(
-                "SELECT t.uid, d.kind, d.subject, d.mark, d.told_at FROM alerts_told d \
-                 JOIN alert_targets t ON t.id = d.target",
+                "SELECT t.uid AS target, d.kind AS kind, d.subject AS subject, d.mark AS mark, d.told_at AS told_at \
+                 FROM alerts_told d JOIN alert_targets t ON t.id = d.target",
             )?
             .query_map([], |row| {
                 Ok(Told {
-                    target: row.get(0)?,
-                    kind: row.get(1)?,
-                    subject: row.get(2)?,
-                    mark: row.get(3)?,
-                    at: row.get(4)?,
+                    target: row.get("target")?,
+                    kind: row.get("kind")?,
+                    subject: row.get("subject")?,
+                    mark: row.get("mark")?,
+                    at: row.get("told_at")?,
                 })
             })?
             .chain(told_to_contacts(conn)?.into_iter().map(Ok))

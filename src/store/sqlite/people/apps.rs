@@ -34,7 +34,7 @@ pub(crate) fn insert(conn: &Connection, app: &App) -> rusqlite::Result<bool> {
 }
 
 fn app(row: &Row<'_>) -> rusqlite::Result<App> {
-    Ok(App { id: row.get(0)?, name: row.get(1)?, created_at: row.get(2)? })
+    Ok(App { id: row.get("uid")?, name: row.get("name")?, created_at: row.get("created_at")? })
 }
 
 #[async_trait]

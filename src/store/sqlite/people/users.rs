@@ -10,14 +10,16 @@ use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::{Result, UserChange, UserStore};
 
-/// The user in the first five columns.
+/// The columns that [`user`] reads.
+const USER: &str = "uid AS user_uid, email, role, created_at AS user_created_at, last_sign_in_at";
+
 fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
-        id: row.get(0)?,
-        email: row.get(1)?,
-        role: row.get(2)?,
-        created_at: row.get(3)?,
-        last_sign_in_at: row.get(4)?,
+        id: row.get("user_uid")?,
+        email: row.get("email")?,
+        role: row.get("role")?,
+        created_at: row.get("user_created_at")?,
+        last_sign_in_at: row.get("last_sign_in_at")?,
     })
 }
 
@@ -34,18 +36,20 @@ fn insert(conn: &Connection, user: &User, password_hash: &str) -> rusqlite::Resu
     Ok(made)
 }
 
-const SELECT: &str = "SELECT u.uid, u.email, u.role, u.created_at, u.last_sign_in_at, s.uid, s.token_hash, \
-     s.address, s.user_agent, s.created_at, s.last_seen_at FROM sessions s JOIN users u ON u.id = s.user";
+const SELECT: &str = "SELECT u.uid AS user_uid, u.email AS email, u.role AS role, u.created_at AS user_created_at, \
+     u.last_sign_in_at AS last_sign_in_at, s.uid AS uid, s.token_hash AS token_hash, s.address AS address, \
+     s.user_agent AS user_agent, s.created_at AS created_at, s.last_seen_at AS last_seen_at \
+     FROM sessions s JOIN users u ON u.id = s.user";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
         user: user(row)?,
-        id: row.get(5)?,
-        token_hash: SecretHash(row.get(6)?),
-        address: row.get(7)?,
-        user_agent: row.get(8)?,
-        created_at: row.get(9)?,
-        last_seen_at: row.get(10)?,
+        id: row.get("uid")?,
+        token_hash: SecretHash(row.get("token_hash")?),
+        address: row.get("address")?,
+        user_agent: row.get("user_agent")?,
+        created_at: row.get("created_at")?,
+        last_seen_at: row.get("last_seen_at")?,
     })
 }
 
@@ -87,11 +91,9 @@ fn is_open(conn: &Connection, token: SecretHash, now: Timestamp) -> rusqlite::Re
 }
 
 fn get(conn: &Connection, id: UserId) -> rusqlite::Result<Option<(User, String)>> {
-    conn.prepare_cached(
-        "SELECT uid, email, role, created_at, last_sign_in_at, password_hash FROM users WHERE uid = ?1",
-    )?
-    .query_row([id], |row| Ok((user(row)?, row.get(5)?)))
-    .optional()
+    conn.prepare_cached(&format!("SELECT {USER}, password_hash FROM users WHERE uid = ?1"))?
+        .query_row([id], |row| Ok((user(row)?, row.get("password_hash")?)))
+        .optional()
 }
 
 /// Whether there is an owner besides this user.
@@ -121,11 +123,9 @@ impl UserStore for SqliteStore {
 
     async fn user_list(&self) -> Result<Vec<User>> {
         self.read("listing users", |conn| {
-            conn.prepare_cached(
-                "SELECT uid, email, role, created_at, last_sign_in_at FROM users ORDER BY email",
-            )?
-            .query_map([], user)?
-            .collect()
+            conn.prepare_cached(&format!("SELECT {USER} FROM users ORDER BY email"))?
+                .query_map([], user)?
+                .collect()
         })
         .await
     }
@@ -152,11 +152,9 @@ impl UserStore for SqliteStore {
     async fn user_find(&self, email: &str) -> Result<Option<(User, String)>> {
         let email = email.to_owned();
         self.read("reading a user", move |conn| {
-            conn.prepare_cached(
-                "SELECT uid, email, role, created_at, last_sign_in_at, password_hash FROM users WHERE email = ?1",
-            )?
-            .query_row([email], |row| Ok((user(row)?, row.get(5)?)))
-            .optional()
+            conn.prepare_cached(&format!("SELECT {USER}, password_hash FROM users WHERE email = ?1"))?
+                .query_row([email], |row| Ok((user(row)?, row.get("password_hash")?)))
+                .optional()
         })
         .await
     }

@@ -138,8 +138,8 @@ fn target(conn: &Connection, app: AppRow, id: EndpointId) -> rusqlite::Result<Op
         "SELECT id, status, events FROM endpoints WHERE uid = ?1 AND app = ?2 AND deleted_at IS NULL",
     )?
     .query_row(params![id, app], |row| {
-        let events: String = row.get(2)?;
-        Ok(JobEndpoint { row: row.get(0)?, status: row.get(1)?, events: read_patterns(&events)? })
+        let events: String = row.get("events")?;
+        Ok(JobEndpoint { row: row.get("id")?, status: row.get("status")?, events: read_patterns(&events)? })
     })
     .optional()
 }
@@ -351,16 +351,17 @@ struct ReplayedEvent {
 
 fn replayed(conn: &Connection, app: AppRow, event: EventId) -> rusqlite::Result<Option<ReplayedEvent>> {
     conn.prepare_cached(
-        "SELECT v.id, v.type, y.name, v.origin, v.payload IS NOT NULL \
-         FROM events v CROSS JOIN event_types y ON y.id = v.type WHERE v.uid = ?1 AND v.app = ?2",
+        "SELECT v.id AS id, v.type AS kind, y.name AS event_type, v.origin AS origin, \
+         v.payload IS NOT NULL AS has_payload FROM events v CROSS JOIN event_types y ON y.id = v.type \
+         WHERE v.uid = ?1 AND v.app = ?2",
     )?
     .query_row(params![event, app], |row| {
         Ok(ReplayedEvent {
-            row: row.get(0)?,
-            kind: row.get(1)?,
-            event_type: row.get(2)?,
-            origin: row.get(3)?,
-            has_payload: row.get(4)?,
+            row: row.get("id")?,
+            kind: row.get("kind")?,
+            event_type: row.get("event_type")?,
+            origin: row.get("origin")?,
+            has_payload: row.get("has_payload")?,
         })
     })
     .optional()

@@ -44,13 +44,13 @@ pub(crate) const IS_WALKING: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE wal
 fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
     conn.prepare_cached(WALKING)?
         .query_row([], |row| {
-            let work: String = row.get(2)?;
-            let from = WalkPosition { at: row.get(3)?, id: row.get(4)? };
+            let work: String = row.get("work")?;
+            let from = WalkPosition { at: row.get("walked_at")?, id: row.get("walked_id")? };
             Ok(Walking {
-                row: row.get(0)?,
-                app: row.get(1)?,
+                row: row.get("id")?,
+                app: row.get("app")?,
                 work: bulk_job_text::read_work(&work)?,
-                range: WalkRange { from, to: row.get(5)? },
+                range: WalkRange { from, to: row.get("walk_to")? },
             })
         })
         .optional()
@@ -178,24 +178,25 @@ fn cancel(conn: &Connection, app: AppId, id: JobId, entry: &Activity) -> rusqlit
 
 pub(crate) fn get_sql(wanted: &str) -> String {
     format!(
-        "SELECT j.id, j.uid, j.kind, j.status, j.matched, j.queued, j.delivered, j.exhausted, j.created_at \
+        "SELECT j.id AS id, j.uid AS uid, j.kind AS kind, j.status AS status, j.matched AS matched, \
+         j.queued AS queued, j.delivered AS delivered, j.exhausted AS exhausted, j.created_at AS created_at \
          FROM jobs j WHERE {wanted}"
     )
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(JobRow, BulkJob)> {
-    let (kind, status): (JobKind, JobStatus) = (row.get(2)?, row.get(3)?);
+    let (kind, status): (JobKind, JobStatus) = (row.get("kind")?, row.get("status")?);
     let job = BulkJob {
-        id: Some(row.get(1)?),
+        id: Some(row.get("uid")?),
         kind,
         status,
-        matched: rows::count(row, 4)?,
-        queued: rows::count(row, 5)?,
-        delivered: rows::count(row, 6)?,
-        exhausted: rows::count(row, 7)?,
-        created_at: row.get(8)?,
+        matched: rows::count(row, "matched")?,
+        queued: rows::count(row, "queued")?,
+        delivered: rows::count(row, "delivered")?,
+        exhausted: rows::count(row, "exhausted")?,
+        created_at: row.get("created_at")?,
     };
-    Ok((row.get(0)?, job))
+    Ok((row.get("id")?, job))
 }
 
 fn get(conn: &Connection, app: AppId, id: JobId) -> rusqlite::Result<Option<(JobRow, BulkJob)>> {

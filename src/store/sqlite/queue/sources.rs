@@ -20,30 +20,32 @@ use crate::store::sqlite::engine::rows::{EventRow, count};
 use crate::store::{Page, PageRequest, SourceUse, SourceWrite, Start};
 
 /// The columns that [`source`] reads, of `sources s` and `apps a`.
-const COLUMNS: &str = "s.uid, a.uid, s.name, s.enabled, s.settings, s.token_hash, s.token, s.old_token_hash, \
-     s.old_token_until, s.verify, s.preset, s.created_at, s.updated_at";
+const COLUMNS: &str = "s.uid AS uid, a.uid AS app_uid, s.name AS name, s.enabled AS enabled, s.settings AS settings, \
+     s.token_hash AS token_hash, s.token AS token, s.old_token_hash AS old_token_hash, \
+     s.old_token_until AS old_token_until, s.verify AS verify, s.preset AS preset, s.created_at AS created_at, \
+     s.updated_at AS updated_at";
 /// How long hourly counts are of interest.
 pub(crate) const COUNTED_HOURS: i64 = 24;
 
 fn source(row: &Row<'_>) -> rusqlite::Result<Source> {
-    let (settings, preset): (String, Option<String>) = (row.get(4)?, row.get(10)?);
-    let old_hash: Option<[u8; 32]> = row.get(7)?;
-    let old_until: Option<Timestamp> = row.get(8)?;
+    let (settings, preset): (String, Option<String>) = (row.get("settings")?, row.get("preset")?);
+    let old_hash: Option<[u8; 32]> = row.get("old_token_hash")?;
+    let old_until: Option<Timestamp> = row.get("old_token_until")?;
     Ok(Source {
-        id: row.get(0)?,
-        app_id: row.get(1)?,
+        id: row.get("uid")?,
+        app_id: row.get("app_uid")?,
         settings: SourceSettings {
-            name: row.get(2)?,
-            is_enabled: row.get(3)?,
+            name: row.get("name")?,
+            is_enabled: row.get("enabled")?,
             mapping: read_mapping(&settings)?,
         },
-        token_hash: TokenHash(row.get(5)?),
-        token: row.get(6)?,
+        token_hash: TokenHash(row.get("token_hash")?),
+        token: row.get("token")?,
         old_token: old_hash.zip(old_until).map(|(hash, until)| OldToken { hash: TokenHash(hash), until }),
-        guard: row.get(9)?,
+        guard: row.get("verify")?,
         preset: preset.as_deref().map(read_preset).transpose()?,
-        created_at: row.get(11)?,
-        updated_at: row.get(12)?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
@@ -235,20 +237,21 @@ pub(crate) fn uses(
     app: AppId,
     now: Timestamp,
 ) -> rusqlite::Result<HashMap<SourceId, SourceUse>> {
-    let sql = "SELECT s.uid, s.last_request_at, coalesce(sum(h.accepted), 0), coalesce(sum(h.duplicate), 0), \
-               coalesce(sum(h.ignored), 0), coalesce(sum(h.rejected), 0) \
+    let sql = "SELECT s.uid AS uid, s.last_request_at AS last_request_at, coalesce(sum(h.accepted), 0) AS accepted, \
+               coalesce(sum(h.duplicate), 0) AS duplicate, coalesce(sum(h.ignored), 0) AS ignored, \
+               coalesce(sum(h.rejected), 0) AS rejected \
                FROM sources s JOIN apps a ON a.id = s.app \
                LEFT JOIN inbound_hours h ON h.source = s.id AND h.hour > ?2 \
                WHERE a.uid = ?1 AND s.deleted_at IS NULL AND s.last_request_at IS NOT NULL GROUP BY s.id";
     let since = slot_of(now, HOUR_MS) - COUNTED_HOURS;
     let read = |row: &Row<'_>| {
         let counts = OutcomeCounts {
-            accepted: count(row, 2)?,
-            duplicate: count(row, 3)?,
-            ignored: count(row, 4)?,
-            rejected: count(row, 5)?,
+            accepted: count(row, "accepted")?,
+            duplicate: count(row, "duplicate")?,
+            ignored: count(row, "ignored")?,
+            rejected: count(row, "rejected")?,
         };
-        Ok((row.get(0)?, SourceUse { last_request_at: row.get(1)?, counts }))
+        Ok((row.get("uid")?, SourceUse { last_request_at: row.get("last_request_at")?, counts }))
     };
     conn.prepare_cached(sql)?.query_map(params![app, since], read)?.collect()
 }
