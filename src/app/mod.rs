@@ -19,7 +19,7 @@ use crate::delivery::SenderError;
 use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::delivery::sending::guard::{Lookup, SystemLookup};
-use crate::domain::ActivityKind;
+use crate::domain::{Activity, ActivityKind, Timestamp};
 use crate::host::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError, ServeLock};
 use crate::host::io_error::reason;
@@ -152,23 +152,11 @@ impl Server {
         let dir = DataDir::open(config)?;
         let lock = lock(&dir).await?;
         let vault = Arc::new(dir.vault()?);
-        let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
-        let (listener, address) = listen(&config.listen, passed).await?;
-        let inbound = match &config.inbound.listen {
-            Some(at) => Some(listen(at, None).await?),
-            None => None,
-        };
-        let inbound_address = inbound.as_ref().map_or(&address, |(_, address)| address).clone();
+        let (doors, address, inbound_address) = Doors::listen(config, passed).await?;
+        let tls = doors.tls.clone();
         let store = Location::File(dir.database()).open(Purpose::Server, world.clock.now())?;
         prove_key(&*store, &vault, &dir).await?;
-        let activity = By::system().activity(
-            ActivityKind::ServerStarted,
-            None,
-            format!("Postrider {} started.", env!("CARGO_PKG_VERSION")),
-            json!({ "version": env!("CARGO_PKG_VERSION") }),
-            world.clock.now(),
-        );
-        store.activity_append(activity).await?;
+        store.activity_append(started(world.clock.now())).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
         let parts =
@@ -184,8 +172,6 @@ impl Server {
         let backing_up = backups.start();
         let alerts = parts.alerts;
         let alerting = alerts.start();
-        let doors =
-            Doors { main: listener, inbound: inbound.map(|(listener, _)| listener), tls: tls.clone() };
         let http = doors.open(config, parts.state, &stop_http, &abort_http);
         if let Err(error) = dir.note_url(&config.public_base_at(address.clone())) {
             tracing::warn!(%error, "cannot note the server's URL for commands");
@@ -344,6 +330,24 @@ struct Doors {
 }
 
 impl Doors {
+    /// Listens at both addresses, which are returned with the ports that the system chose. `passed` is a socket of the
+    /// service manager.
+    async fn listen(
+        config: &Config,
+        passed: Option<Listener>,
+    ) -> Result<(Doors, Listen, Listen), StartError> {
+        let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
+        let (main, address) = listen(&config.listen, passed).await?;
+        let (inbound, inbound_address) = match &config.inbound.listen {
+            Some(at) => {
+                let (listener, address) = listen(at, None).await?;
+                (Some(listener), address)
+            }
+            None => (None, address.clone()),
+        };
+        Ok((Doors { main, inbound, tls }, address, inbound_address))
+    }
+
     /// Serves both until the server stops.
     fn open(
         self,
@@ -387,6 +391,13 @@ async fn prove_key(store: &dyn Store, vault: &Vault, dir: &DataDir) -> Result<()
         store.secrets_put_key_check(vault.seal_key_check()).await?;
     }
     Ok(())
+}
+
+/// The entry of the activity log about a start.
+fn started(now: Timestamp) -> Activity {
+    let version = env!("CARGO_PKG_VERSION");
+    let summary = format!("Postrider {version} started.");
+    By::system().activity(ActivityKind::ServerStarted, None, summary, json!({ "version": version }), now)
 }
 
 /// Takes the lock. After a kill the system may release it a moment after the next server starts; so this

@@ -42,14 +42,38 @@ fn payloads() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A template of the greatest length, of this piece over and over.
+fn fill(unit: &str) -> String {
+    unit.repeat(TEMPLATE_MAX / unit.len())
+}
+
+/// One expression through as many filters as there is room for.
+fn piped(head: &str, filter: &str) -> String {
+    let tail = " }}";
+    format!("{{{{ {head}{}{tail}", format!("|{filter}").repeat((TEMPLATE_MAX - 40) / (filter.len() + 1)))
+}
+
 /// Templates that use everything there is to use, as much as a template may.
 fn templates() -> Vec<String> {
-    let fill = |unit: &str| unit.repeat(TEMPLATE_MAX / unit.len());
-    let piped = |head: &str, filter: &str| {
-        let tail = " }}";
-        format!("{{{{ {head}{}{tail}", format!("|{filter}").repeat((TEMPLATE_MAX - 40) / (filter.len() + 1)))
-    };
-    let mut all = vec![
+    let filters = [
+        "urlencode",
+        "b64",
+        "html",
+        "mdv2",
+        "upper",
+        "snake",
+        "quiet",
+        "replace('a','bb')",
+        "tojson",
+        "reverse",
+    ];
+    let piped = filters.iter().map(|filter| piped("payload_text", filter));
+    full().into_iter().chain(nested()).chain(piped).chain(searches()).collect()
+}
+
+/// Many small pieces.
+fn full() -> Vec<String> {
+    vec![
         fill("{{ payload }}"),
         fill("{{ payload|tojson }}"),
         fill("{{ payload|outline(100000) }}"),
@@ -64,6 +88,16 @@ fn templates() -> Vec<String> {
         fill("{{ payload.a|selectattr('b.c','!=',payload.b)|length }}"),
         fill("{{ payload.a|reverse|last }}"),
         fill("{{ payload.a|join(payload.b)|length }}"),
+        fill("{% if payload.a|length > 3 %}x{% endif %}"),
+        fill("{{ -payload.a * payload.a / payload.b + payload.a }}"),
+        fill("{{ payload_text|truncate(262143)|after('b')|trim|length }}"),
+        fill("{% if 1 %}{% endif %}"),
+    ]
+}
+
+/// Loops in loops, long chains, and results that become larger.
+fn nested() -> Vec<String> {
+    vec![
         "{% for x in payload.a %}{% for y in payload.a %}{% for z in payload.a %}{% endfor %}{% endfor %}{% endfor %}".to_owned(),
         "{% for x in payload.a %}{% for y in payload.a %}{{ payload_text }}{% endfor %}{% endfor %}".to_owned(),
         "{% for x in payload.a %}{{ payload.a|sort|unique|reverse|length }}{% endfor %}".to_owned(),
@@ -76,30 +110,17 @@ fn templates() -> Vec<String> {
         "{{ payload.a|round(99) ~ payload.a * payload.a ~ payload.a|filesize ~ payload.a|duration ~ payload.a|int }}".to_owned(),
         "{{ 1|date('%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y') }}".to_owned(),
         "{{ (payload_text ~ payload_text)|upper|lower|html|mdv2|b64|urlencode|snake|slug }}".to_owned(),
-        fill("{% if payload.a|length > 3 %}x{% endif %}"),
-        fill("{{ -payload.a * payload.a / payload.b + payload.a }}"),
-        fill("{{ payload_text|truncate(262143)|after('b')|trim|length }}"),
         format!("{{{{ payload.a{} }}}}", "[0]".repeat(5_000)),
         format!("{{{{ payload{} }}}}", ".a".repeat(8_000)),
         format!("{{{{ 1{} }}}}", " ~ payload".repeat(1_600)),
         format!("{{{{ payload.a{} }}}}", " or payload.gone".repeat(1_000)),
         format!("{{{{ {}1{} }}}}", "(".repeat(31), ")".repeat(31)),
-        fill("{% if 1 %}{% endif %}"),
-    ];
-    for filter in [
-        "urlencode",
-        "b64",
-        "html",
-        "mdv2",
-        "upper",
-        "snake",
-        "quiet",
-        "replace('a','bb')",
-        "tojson",
-        "reverse",
-    ] {
-        all.push(piped("payload_text", filter));
-    }
+    ]
+}
+
+/// Regular expressions that are slow elsewhere.
+fn searches() -> Vec<String> {
+    let mut all = Vec::new();
     let patterns = [
         "(x+x+)+y",
         r"((?-u:\\w)+\\s?)+$",
@@ -188,89 +209,93 @@ fn or_filter(pieces: &'static [&'static str]) -> BoxedStrategy<String> {
     prop_oneof![piece, proptest::sample::select(filters())].boxed()
 }
 
+/// Pieces of templates, besides filters.
+const PIECES: &[&str] = &[
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "-%}",
+    "{{-",
+    " if ",
+    " else ",
+    " for x in ",
+    "endif",
+    "endfor",
+    "elif ",
+    "payload",
+    "payload.a",
+    "payload.b[0]",
+    "[",
+    "]",
+    "(",
+    ")",
+    ".",
+    "|",
+    "'",
+    "\"",
+    "\\",
+    "é",
+    "😀",
+    "\n",
+    " ",
+    "1",
+    "-1",
+    "1.5",
+    "1e9",
+    " ~ ",
+    " + ",
+    " - ",
+    " * ",
+    " / ",
+    " == ",
+    " != ",
+    " < ",
+    " in ",
+    " not ",
+    " and ",
+    " or ",
+    " is ",
+    "defined",
+    "match('a*')",
+    "x",
+    "true",
+    "none",
+];
+
 /// Pieces of templates, right and wrong.
 fn fragments() -> BoxedStrategy<String> {
-    const PIECES: &[&str] = &[
-        "{{",
-        "}}",
-        "{%",
-        "%}",
-        "{#",
-        "#}",
-        "-%}",
-        "{{-",
-        " if ",
-        " else ",
-        " for x in ",
-        "endif",
-        "endfor",
-        "elif ",
-        "payload",
-        "payload.a",
-        "payload.b[0]",
-        "[",
-        "]",
-        "(",
-        ")",
-        ".",
-        "|",
-        "'",
-        "\"",
-        "\\",
-        "é",
-        "😀",
-        "\n",
-        " ",
-        "1",
-        "-1",
-        "1.5",
-        "1e9",
-        " ~ ",
-        " + ",
-        " - ",
-        " * ",
-        " / ",
-        " == ",
-        " != ",
-        " < ",
-        " in ",
-        " not ",
-        " and ",
-        " or ",
-        " is ",
-        "defined",
-        "match('a*')",
-        "x",
-        "true",
-        "none",
-    ];
     proptest::collection::vec(or_filter(PIECES), 0..24).prop_map(|all| all.concat()).boxed()
 }
 
+/// How expressions begin and go on, besides by filters.
+const HEADS: &[&str] =
+    &["payload", "payload.a", "payload.b", "payload.a[0]", "payload_text", "1.5", "'a@b <é>'", "[1,'a']"];
+const TAILS: &[&str] = &[
+    "[0]",
+    "[-1]",
+    ".a",
+    "['b']",
+    " ~ payload.a",
+    " + 1",
+    " * payload.b",
+    " / 0",
+    " == payload.b",
+    " < payload.b",
+    " in payload",
+    " not in payload.a",
+    " is match('a|b')",
+    " is sequence",
+    " or payload.b",
+    " and 1",
+    " if payload.a",
+    " if 0 else 2",
+];
+
 /// Templates that parse: pieces of expressions between delimiters.
 fn sensible() -> BoxedStrategy<String> {
-    const HEADS: &[&str] =
-        &["payload", "payload.a", "payload.b", "payload.a[0]", "payload_text", "1.5", "'a@b <é>'", "[1,'a']"];
-    const TAILS: &[&str] = &[
-        "[0]",
-        "[-1]",
-        ".a",
-        "['b']",
-        " ~ payload.a",
-        " + 1",
-        " * payload.b",
-        " / 0",
-        " == payload.b",
-        " < payload.b",
-        " in payload",
-        " not in payload.a",
-        " is match('a|b')",
-        " is sequence",
-        " or payload.b",
-        " and 1",
-        " if payload.a",
-        " if 0 else 2",
-    ];
     let tails = proptest::collection::vec(or_filter(TAILS), 0..5);
     let expression = (proptest::sample::select(HEADS), tails)
         .prop_map(|(head, tails)| {

@@ -198,54 +198,67 @@ struct Grammar {
     list: BoxedStrategy<String>,
 }
 
+/// Expressions without others inside.
+fn leaves() -> Grammar {
+    Grammar {
+        text: pick(&[
+            "payload.t",
+            "payload.u",
+            "payload.e",
+            "'x'",
+            "\"it's\"",
+            "payload['t']",
+            "payload.texts[0]",
+        ]),
+        number: pick(&[
+            "payload.i",
+            "payload.j",
+            "payload.zero",
+            "3",
+            "payload.ints[-1]",
+            "payload.objects.1.n",
+        ]),
+        truth: pick(&[
+            "true",
+            "payload.yes",
+            "payload.no",
+            "payload.gone is defined",
+            "payload.null is none",
+        ]),
+        list: pick(&[
+            "payload.texts",
+            "payload.ints",
+            "payload.none",
+            "[1, 2]",
+            "['x', 'y']",
+            "payload.objects",
+        ]),
+    }
+}
+
+type Texts = BoxedStrategy<String>;
+
+fn binary(a: &Texts, operators: &'static [&'static str], b: &Texts) -> Texts {
+    (a.clone(), pick(operators), b.clone()).prop_map(|(a, op, b)| format!("{a} {op} {b}")).boxed()
+}
+
+fn paren(a: Texts) -> Texts {
+    a.prop_map(|a| format!("({a})")).boxed()
+}
+
+fn piped(a: &Texts, filters: &'static [&'static str]) -> Texts {
+    (a.clone(), pick(filters)).prop_map(|(a, filter)| format!("({a})|{filter}")).boxed()
+}
+
+fn choice(a: &Texts, c: &Texts) -> Texts {
+    (a.clone(), c.clone(), a.clone()).prop_map(|(a, c, b)| format!("({a} if {c} else {b})")).boxed()
+}
+
 fn grammar(depth: u32) -> Grammar {
     if depth == 0 {
-        return Grammar {
-            text: pick(&[
-                "payload.t",
-                "payload.u",
-                "payload.e",
-                "'x'",
-                "\"it's\"",
-                "payload['t']",
-                "payload.texts[0]",
-            ]),
-            number: pick(&[
-                "payload.i",
-                "payload.j",
-                "payload.zero",
-                "3",
-                "payload.ints[-1]",
-                "payload.objects.1.n",
-            ]),
-            truth: pick(&[
-                "true",
-                "payload.yes",
-                "payload.no",
-                "payload.gone is defined",
-                "payload.null is none",
-            ]),
-            list: pick(&[
-                "payload.texts",
-                "payload.ints",
-                "payload.none",
-                "[1, 2]",
-                "['x', 'y']",
-                "payload.objects",
-            ]),
-        };
+        return leaves();
     }
     let g = grammar(depth - 1);
-    let binary = |a: &BoxedStrategy<String>, ops: &'static [&'static str], b: &BoxedStrategy<String>| {
-        (a.clone(), pick(ops), b.clone()).prop_map(|(a, op, b)| format!("{a} {op} {b}")).boxed()
-    };
-    let paren = |a: BoxedStrategy<String>| a.prop_map(|a| format!("({a})")).boxed();
-    let piped = |a: &BoxedStrategy<String>, filters: &'static [&'static str]| {
-        (a.clone(), pick(filters)).prop_map(|(a, filter)| format!("({a})|{filter}")).boxed()
-    };
-    let choice = |a: &BoxedStrategy<String>, c: &BoxedStrategy<String>| {
-        (a.clone(), c.clone(), a.clone()).prop_map(|(a, c, b)| format!("({a} if {c} else {b})")).boxed()
-    };
     Grammar {
         text: prop_oneof![
             g.text.clone(),

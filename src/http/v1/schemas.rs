@@ -155,8 +155,12 @@ fn maybe_texts() -> Value {
 
 /// More about single fields.
 fn details() -> Vec<Detail> {
-    let uuid = json!({ "type": "string", "format": "uuid" });
-    let headers = json!({
+    [endpoint_details(), event_details(), attempt_details(), exchange_details()].concat()
+}
+
+/// Headers of a webhook, plain and secret.
+fn header_inputs() -> Value {
+    json!({
         "type": "object",
         "additionalProperties": {
             "oneOf": [
@@ -172,8 +176,12 @@ fn details() -> Vec<Detail> {
                 },
             ],
         },
-    });
-    let text = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    })
+}
+
+fn endpoint_details() -> Vec<Detail> {
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    let headers = header_inputs();
     let rate = json!({
         "oneOf": [
             { "type": "string", "nullable": true, "pattern": RATE },
@@ -183,11 +191,9 @@ fn details() -> Vec<Detail> {
     let span = json!({ "pattern": SPAN });
     let spans = json!({ "items": { "type": "string", "pattern": SPAN } });
     let waits = json!({ "items": { "type": "string", "pattern": WAIT }, "maxItems": SCHEDULE_MAX });
-    let kinds: Vec<Value> = ErrorKind::WORDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
-    let short = json!({ "minLength": 1, "maxLength": 255, "pattern": PLAIN });
     let event_type = json!({ "minLength": 1, "maxLength": TYPE_MAX, "pattern": EVENT_TYPE });
     vec![
-        ("WebhookEndpoint", "id", uuid.clone()),
+        ("WebhookEndpoint", "id", uuid),
         ("WebhookEndpointAttributes", "status", json!({ "enum": EndpointStatus::WORDS })),
         ("WebhookEndpointAttributes", "headers", headers.clone()),
         ("WebhookEndpointAttributes", "timeout", span),
@@ -210,12 +216,26 @@ fn details() -> Vec<Detail> {
         ("WebhookEndpointAttributes", "rate_limit", rate.clone()),
         ("WebhookEndpointInput", "rate_limit", rate),
         ("RotateSecret", "overlap", json!({ "pattern": OVERLAP })),
-        ("WebhookTest", "event_type", event_type.clone()),
+        ("WebhookTest", "event_type", event_type),
+    ]
+}
+
+fn event_details() -> Vec<Detail> {
+    let short = json!({ "minLength": 1, "maxLength": 255, "pattern": PLAIN });
+    let event_type = json!({ "minLength": 1, "maxLength": TYPE_MAX, "pattern": EVENT_TYPE });
+    vec![
         ("EventInput", "event_type", event_type),
         ("EventBatch", "events", json!({ "minItems": 1, "maxItems": BATCH_MAX })),
         ("EventInput", "resource_id", short.clone()),
         ("EventInput", "idempotency_key", short),
         ("Event", "id", json!({ "pattern": "^evt_[0-9a-f]{32}$" })),
+    ]
+}
+
+fn attempt_details() -> Vec<Detail> {
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    let kinds: Vec<Value> = ErrorKind::WORDS.iter().map(|k| json!(k)).chain([Value::Null]).collect();
+    vec![
         ("WebhookDeliveryAttributes", "endpoint_id", uuid.clone()),
         ("WebhookDeliveryAttributes", "status", json!({ "enum": AttemptStatus::WORDS })),
         ("WebhookDeliveryAttributes", "trigger", json!({ "enum": Trigger::WORDS })),
@@ -225,6 +245,17 @@ fn details() -> Vec<Detail> {
         ("WebhookDeliveryAttributes", "last_error_message", json!({ "nullable": true })),
         ("WebhookDeliveryAttributes", "last_attempted_at", json!({ "nullable": true })),
         ("WebhookDeliveryAttributes", "remote_address", json!({ "nullable": true })),
+        ("AttemptLink", "endpoint_id", uuid),
+        ("AttemptLink", "status", json!({ "enum": AttemptStatus::WORDS })),
+        ("AttemptLink", "trigger", json!({ "enum": Trigger::WORDS })),
+        ("AttemptLink", "error_kind", json!({ "enum": kinds })),
+    ]
+}
+
+/// Requests and responses of attempts.
+fn exchange_details() -> Vec<Detail> {
+    let text = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    vec![
         (
             "WebhookDeliveryAttributes",
             "timings",
@@ -270,10 +301,6 @@ fn details() -> Vec<Detail> {
                 },
             }),
         ),
-        ("AttemptLink", "endpoint_id", uuid),
-        ("AttemptLink", "status", json!({ "enum": AttemptStatus::WORDS })),
-        ("AttemptLink", "trigger", json!({ "enum": Trigger::WORDS })),
-        ("AttemptLink", "error_kind", json!({ "enum": kinds })),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Files have one subject and functions fit a screen: bounds, with the exceptions and their reasons.
+//! Files have one subject and functions fit a screen.
 
 use super::{files, read, shown};
 
@@ -8,16 +8,6 @@ const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 60;
 /// The most columns of a line of comment.
 const COMMENT_COLUMNS: usize = 120;
-
-/// Longer functions, each with the reason.
-const LONG_FUNCTIONS: &[(&str, &str)] = &[
-    ("src/domain/expr/hostile_tests.rs: templates", "a table: one hostile template a line"),
-    ("src/domain/expr/hostile_tests.rs: fragments", "a table: one piece of a template a line"),
-    ("src/domain/expr/hostile_tests.rs: sensible", "a table: one template a line"),
-    ("src/domain/expr/oracle_tests.rs: grammar", "a grammar: one kind of expression after the other"),
-    ("src/http/v1/schemas.rs: details", "a table: one limit of the document a line"),
-    ("src/app/mod.rs: start_at", "the order of the start, which is easier to read in one piece"),
-];
 
 #[test]
 fn files_are_short() {
@@ -68,7 +58,7 @@ fn functions_fit_a_screen() {
     for file in files("src", &[".rs"]).iter().filter(|f| !f.ends_with("tests.rs")) {
         for (name, lines) in functions(&read(file)) {
             let place = format!("{}: {name}", shown(file));
-            if lines > FUNCTION_LINES && !LONG_FUNCTIONS.iter().any(|(known, _)| *known == place) {
+            if lines > FUNCTION_LINES {
                 long.push(format!("{place}: {lines} lines"));
             }
         }
