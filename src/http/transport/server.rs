@@ -283,7 +283,8 @@ mod tests {
             assert!(answer(address, asks).await.0.ends_with("whole"));
             let stopped_at = tokio::time::Instant::now();
             stop.cancel();
-            serving.await.unwrap();
+            let ended = tokio::time::timeout(HEAD_TIMEOUT * 9, serving).await;
+            ended.expect("the server ends").unwrap();
             assert!(stopped_at.elapsed() <= WAIT_AT_STOP * 3, "{head:?}: {:?}", stopped_at.elapsed());
         }
     }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::engine::command::{self, Tx};
-use super::engine::{counts, migrations};
+use super::engine::{counts, migrations, pool};
 use super::log::{day, event_list, events as single_events, health, overview, recent, statistics};
 use super::people::keys;
 use super::queue::{attempts, bulk_job_walk, bulk_jobs, events, filters, finish, pending, trouble};
@@ -45,6 +46,21 @@ fn event(payload: usize) -> NewEvent {
 
 async fn default_app(store: &SqliteStore) -> AppId {
     store.app_find("default").await.unwrap().unwrap().id
+}
+
+#[tokio::test]
+async fn no_connection_trusts_what_its_file_contains() {
+    fn is_distrustful(conn: &Connection) -> bool {
+        let is_set = |config| conn.db_config(config).unwrap();
+        !is_set(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA) && is_set(DbConfig::SQLITE_DBCONFIG_DEFENSIVE)
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    assert!(store.write("looking", |tx| Ok(is_distrustful(tx))).await.unwrap(), "the writer");
+    assert!(store.read("looking", |conn| Ok(is_distrustful(conn))).await.unwrap(), "a reader");
+    let path = dir.path().join("p.db");
+    assert!(is_distrustful(&pool::checkpointer(&path, Duration::ZERO).unwrap()), "the one of checkpoints");
+    assert!(is_distrustful(&pool::reader(&path, Duration::ZERO).unwrap()), "one reader");
 }
 
 // ---------------------------------------------------------------------------------------------
