@@ -19,6 +19,24 @@ const HIDDEN_MAX: usize = 16;
 /// How much longer a text may become by masking, in bytes. Longer ones are masked as a whole.
 const GROWTH_MAX: usize = 1_024;
 
+/// The longest method and path that are shown, in characters.
+const METHOD_MAX: usize = 32;
+const PATH_MAX: usize = 2_048;
+
+/// The method, or the beginning of it.
+pub(super) fn shown_method(request: &InboundRequest) -> String {
+    cut(request.method.clone(), METHOD_MAX)
+}
+
+/// A text, or the beginning of it.
+fn cut(mut text: String, max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(max) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// What is hidden in one request.
 pub(super) struct Masking<'a> {
     ready: &'a ReadySource,
@@ -36,7 +54,7 @@ impl<'a> Masking<'a> {
 
     /// What follows the token in the path; `None` when there is nothing.
     pub(super) fn path(&self) -> Option<String> {
-        (!self.request.rest.is_empty()).then(|| self.without_token(&self.request.rest))
+        (!self.request.rest.is_empty()).then(|| cut(self.without_token(&self.request.rest), PATH_MAX))
     }
 
     /// The headers.

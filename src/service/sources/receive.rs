@@ -20,7 +20,7 @@ use crate::host::meter::Counter;
 use crate::host::vault::Vault;
 use crate::service::people::buckets::{Buckets, Rate};
 use crate::service::sources::manage::url_of;
-use crate::service::sources::masking::Masking;
+use crate::service::sources::masking::{Masking, shown_method};
 use crate::service::sources::readied::{Kept, ReadySource};
 use crate::service::{Result, ServiceError};
 use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, InboundTaken, Store};
@@ -202,7 +202,7 @@ impl Receiver {
         }
         let methods = &ready.source.settings.mapping.methods;
         if !methods.contains(&request.method) {
-            let reason = format!("method: {} is none of {}", request.method, methods.join(", "));
+            let reason = format!("method: {} is none of {}", shown_method(request), methods.join(", "));
             let answer = self.refuse(&arriving, 405, "method not allowed", reason).await?;
             return Ok(Begun::Answer(InboundAnswer { allow: Some(methods.join(", ")), ..answer }));
         }
@@ -388,7 +388,7 @@ impl Receiver {
             reason,
             status,
             client_ip: request.client.map(|client| client.to_string()),
-            method: request.method.clone(),
+            method: shown_method(request),
             path: masking.path(),
             size: request.body.len() as u64,
             headers: masking.headers(),

@@ -40,6 +40,18 @@ async fn the_inbound_log_does_not_grow_by_what_it_masks() {
 }
 
 #[tokio::test]
+async fn long_methods_and_paths_are_kept_in_part() {
+    let app = TestApp::start().await;
+    let (id, path) = source(&app, json!({ "name": "a" })).await;
+    let method = Method::from_bytes("M".repeat(20_000).as_bytes()).unwrap();
+    let long = format!("{path}/{}", "p".repeat(20_000));
+    assert_eq!(send(stranger(&app, method, &long)).await.status, 405);
+    let row = log(&app, &id).await.remove(0);
+    let lengths = ["method", "path", "reason"].map(|name| row[name].as_str().unwrap().chars().count());
+    assert!(lengths[0] == 33 && lengths[1] == 2_049 && lengths[2] < 100, "{lengths:?}");
+}
+
+#[tokio::test]
 async fn a_form_or_a_query_has_a_thousand_fields_at_most() {
     let app = TestApp::start().await;
     let methods = json!({ "name": "a", "methods": ["POST", "GET"] });
