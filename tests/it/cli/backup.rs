@@ -130,3 +130,31 @@ fn check_finds_dangling_references() {
     assert!(found["problems"][0].as_str().unwrap().contains("activity"), "{found}");
     assert!(place.run("--data nothing check").failed(2).contains("nothing to check"));
 }
+
+#[test]
+fn a_database_that_would_run_something_foreign_is_refused() {
+    let place = filled();
+    place.run("backup one.backup").ok();
+    let add = |file: &str, sql: &str| {
+        rusqlite::Connection::open(place.path().join(file)).unwrap().execute_batch(sql).unwrap();
+    };
+    let view = "CREATE VIEW v AS SELECT 1";
+    for (kind, sql) in
+        [("trigger", "CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM users; END"), ("view", view)]
+    {
+        let file = format!("{kind}.backup");
+        fs::copy(place.path().join("one.backup"), place.path().join(&file)).unwrap();
+        add(&file, sql);
+        let said = place.run(&format!("--data two restore {file}")).failed(1);
+        assert!(
+            said.contains(&format!("the {kind} ")) && said.contains("is not one of postrider's"),
+            "{said}"
+        );
+        assert!(!place.path().join("two").exists());
+    }
+    add("data/postrider.db", view);
+    let ran = place.run("check --json");
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &found["ok"]), (1, &false.into()));
+    assert!(found["problems"][0].as_str().unwrap().contains("the view \"v\""), "{found}");
+}
