@@ -2,11 +2,14 @@
 //!
 //! Everything that is kept or shown of a request is its masked twin, and secrets are masked in what comes back.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 use hyper::StatusCode;
 use url::Url;
 
 use crate::domain::attempts::attempt::{ErrorKind, Failure, Request, Response};
+use crate::domain::endpoint::MASK;
 use crate::domain::expr::Json;
 use crate::domain::shaping::secrets::Masks;
 use crate::domain::shaping::summary::SummaryTemplates;
@@ -16,6 +19,10 @@ use crate::host::vault::Vault;
 use crate::store::LoadedAttempt;
 
 use crate::delivery::sending::destination::{Destination, PrepareError};
+
+/// How much longer masking may make headers and body of a response, in bytes each: a short secret may be everywhere in
+/// them. What is over that is masked as a whole, or cut.
+const MASKED_GROWTH: usize = 4 * 1_024;
 
 /// An endpoint's request, ready to be rendered.
 pub struct Shaped {
@@ -138,8 +145,17 @@ impl Shaped {
         if self.masks.is_empty() {
             return;
         }
-        let masked: Headers =
-            response.headers.iter().map(|(name, value)| (name, self.masks.apply(value))).collect();
+        let mut room = MASKED_GROWTH;
+        let masked = response.headers.iter().map(|(name, value)| {
+            let masked = self.masks.apply(value);
+            let growth = masked.len().saturating_sub(value.len());
+            if growth > room {
+                return (name, Cow::Borrowed(MASK));
+            }
+            room -= growth;
+            (name, masked)
+        });
+        let masked: Headers = masked.collect();
         response.headers = masked;
         let text = String::from_utf8_lossy(&response.body);
         let masked = match response.body_truncated {
@@ -147,7 +163,13 @@ impl Shaped {
             false => self.masks.apply(&text),
         };
         if masked != text {
-            response.body = masked.into_owned().into_bytes();
+            let most = response.body.len() + MASKED_GROWTH;
+            let mut masked = masked.into_owned();
+            if masked.len() > most {
+                masked.truncate(masked.floor_char_boundary(most));
+                response.body_truncated = true;
+            }
+            response.body = masked.into_bytes();
         }
     }
 

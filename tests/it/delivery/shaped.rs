@@ -98,6 +98,24 @@ async fn a_chat_message_is_made_of_an_event_and_its_address_stays_secret() {
 }
 
 #[tokio::test]
+async fn masking_makes_no_response_much_longer() {
+    let app = TestApp::start().await;
+    let receiver = Receiver::start().await;
+    let reply = Reply::status(200).header("x-short", "banana").header("x-long", &"ab".repeat(2_000));
+    receiver.reply(reply.body("ab".repeat(3_000)));
+    let request = json!({ "headers": { "x-key": "{{ secrets.key }}" }, "body": {} });
+    shaped(&app, &receiver.url("/"), json!({ "request": request, "secrets": { "key": "a" } })).await;
+    app.post_event("a.b", json!({})).await;
+    let row = app.row_when(|row| row["status"] == "delivered").await;
+    let response = detail(&app, &row).await["response"].clone();
+    assert_eq!(response["headers"]["x-short"], "b********n********n********");
+    assert_eq!(response["headers"]["x-long"], "********");
+    let body = response["body"].as_str().unwrap();
+    assert!(body.len() <= 6_000 + 4_096 && !body.contains('a'), "{}", body.len());
+    assert_eq!(response["body_truncated"], true);
+}
+
+#[tokio::test]
 async fn method_query_headers_and_kind_of_body_are_free_and_the_body_is_signed() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
