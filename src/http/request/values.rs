@@ -29,8 +29,13 @@ pub trait Values {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T>;
 
-    /// All values of a name: a repeated parameter, or in JSON one text or a list of texts.
-    fn values<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T>;
+    /// All values of a name, each once: a repeated parameter, or in JSON one text or a list of texts.
+    fn values<T: PartialEq>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T>;
 
     /// A time.
     fn timestamp(&mut self, name: &str) -> Option<Timestamp>;
@@ -50,14 +55,19 @@ impl Values for Query {
         self.get(name, expected, parse)
     }
 
-    fn values<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    fn values<T: PartialEq>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
         let all: Vec<Option<T>> = self.all(name).into_iter().map(parse).collect();
         let given = all.len();
         let read: Vec<T> = all.into_iter().flatten().collect();
         for _ in read.len()..given {
             self.fail(name, format!("must be {expected}"));
         }
-        if read.len() == given { read } else { Vec::new() }
+        if read.len() == given { distinct(read) } else { Vec::new() }
     }
 
     fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
@@ -84,7 +94,12 @@ impl Values for Fields<'_> {
         parsed(self, name, expected, parse(&text))
     }
 
-    fn values<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    fn values<T: PartialEq>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
         let expected = format!("{expected}, or a list of them");
         let given = match self.nullable::<Value>(name, &expected).flatten() {
             None => return Vec::new(),
@@ -96,12 +111,23 @@ impl Values for Fields<'_> {
             return Vec::new();
         }
         let all = given.iter().map(|value| value.as_str().and_then(&parse)).collect();
-        parsed(self, name, &expected, all).unwrap_or_default()
+        distinct(parsed(self, name, &expected, all).unwrap_or_default())
     }
 
     fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
         self.value(name, TIME, Timestamp::parse)
     }
+}
+
+/// The values without repetitions. There are few words to choose from, and a query may repeat one thousands of times.
+fn distinct<T: PartialEq>(values: Vec<T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for value in values {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    }
+    distinct
 }
 
 /// Notes a value that could not be read.
@@ -180,9 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_repeated_counts_once() {
+        let given = vec![("words", "a".to_owned()); 5_000];
+        assert_eq!(by_query(&given).0.2, ['a']);
+        assert_eq!(by_json(&json!({ "words": ["b", "a", "b"] })).0.2, ['b', 'a']);
+    }
+
+    #[test]
     fn a_list_of_values_has_a_limit() {
         let words = |n: usize| by_json(&json!({ "words": vec!["a"; n] }));
-        assert_eq!(words(LIST_MAX).0.2.len(), LIST_MAX);
+        assert_eq!(words(LIST_MAX), ((None, None, vec!['a'], None), true));
         let (read, is_fine) = words(LIST_MAX + 1);
         assert!(read.2.is_empty() && !is_fine);
     }
