@@ -18,9 +18,9 @@ use crate::store::{Result, StoreError};
 
 /// Kept pages of a connection that reads, in KiB.
 const READER_CACHE_KIB: i64 = 2_000;
-/// Kept pages of the one that writes, in KiB: more than a large group changes, because what does not fit
-/// is written to the WAL before the commit and once more with it.
-const WRITER_CACHE_KIB: i64 = 16_000;
+/// Kept pages of the one that writes, in KiB. SQLite walks over all of them in nearly every commit, so more of them cost
+/// more than they save; pages that a large group changes stay in memory beyond this (`cache_spill`).
+const WRITER_CACHE_KIB: i64 = 4_000;
 /// What a WAL is cut to when it starts over after it had grown, in bytes.
 const WAL_KEPT_BYTES: i64 = 64 << 20;
 /// How long a connection that nobody uses is kept.
@@ -89,6 +89,8 @@ fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(96);
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is written to the WAL before the commit is written once more with it.
+    conn.pragma_update(None, "cache_spill", false)?;
     add_functions(conn)
 }
 
