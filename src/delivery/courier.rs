@@ -224,7 +224,8 @@ impl Courier {
                 Some(attempt) => {
                     if let Some((attempt, sent)) = last.replace((attempt, sent)) {
                         let (courier, report) = (self.clone(), report.clone());
-                        tasks.spawn(async move { courier.deliver(attempt, sent, report).await });
+                        // Boxed: the runtime moves a task several times before it runs, and this one is large.
+                        tasks.spawn(Box::pin(async move { courier.deliver(attempt, sent, report).await }));
                     }
                 }
                 None => report(CourierReport::NotSent { id, endpoint }).await,
@@ -232,7 +233,7 @@ impl Courier {
         }
         // The last one, which is often the only one, runs in this task.
         if let Some((attempt, sent)) = last {
-            self.deliver(attempt, sent, report).await;
+            Box::pin(self.deliver(attempt, sent, report)).await;
         }
     }
 
