@@ -5,6 +5,7 @@
 //! (`webhook_endpoint.…`) are wanted only by patterns that name them: plain `*` does not match them, so
 //! that a receiver of business events is not surprised by Postrider's own.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::EventType;
@@ -72,9 +73,53 @@ pub fn any_matches(patterns: &[EventPattern], event_type: &EventType) -> bool {
     patterns.iter().any(|p| p.matches(event_type))
 }
 
+/// Many lists of patterns, such as those of an app's endpoints. Which of them want a type is looked up, so the time does
+/// not grow with those that do not.
+#[derive(Debug, Default)]
+pub struct PatternIndex {
+    all: Vec<usize>,
+    below: HashMap<Box<str>, Vec<usize>>,
+    exactly: HashMap<Box<str>, Vec<usize>>,
+}
+
+impl PatternIndex {
+    /// The index of these lists, which are numbered from 0.
+    pub fn new<'a>(lists: impl IntoIterator<Item = &'a [EventPattern]>) -> PatternIndex {
+        let mut index = PatternIndex::default();
+        for (number, patterns) in lists.into_iter().enumerate() {
+            for pattern in patterns {
+                match pattern {
+                    EventPattern::All => index.all.push(number),
+                    EventPattern::Below(stem) => {
+                        index.below.entry(stem.as_str().into()).or_default().push(number);
+                    }
+                    EventPattern::Exactly(wanted) => {
+                        index.exactly.entry(wanted.as_str().into()).or_default().push(number);
+                    }
+                }
+            }
+        }
+        index
+    }
+
+    /// The numbers of the lists that want this type, ascending.
+    pub fn wanting(&self, event_type: &EventType) -> Vec<usize> {
+        let name = event_type.as_str();
+        let stems = name.match_indices('.').map(|(end, _)| &name[..end]);
+        let below = stems.filter_map(|stem| self.below.get(stem)).flatten();
+        let exactly = self.exactly.get(name).into_iter().flatten();
+        let all = if event_type.is_system() { &[] } else { &self.all[..] };
+        let mut found: Vec<usize> = all.iter().chain(below).chain(exactly).copied().collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn matches(pattern: &str, event_type: &str) -> bool {
@@ -117,6 +162,19 @@ mod tests {
         #[test]
         fn patterns_read_back(text in r"(\*|[a-z]{1,5}(\.[a-z]{1,5}){0,3}(\.\*)?)") {
             prop_assert_eq!(EventPattern::parse(&text).unwrap().to_string(), text);
+        }
+
+        #[test]
+        fn the_index_finds_what_asking_each_list_finds(
+            lists in vec(vec(r"(\*|[ab](\.[ab]){0,2}(\.\*)?|webhook_endpoint(\.[ab])?(\.\*)?)", 0..4), 0..8),
+            event_type in r"([ab](\.[ab]){0,3}|webhook_endpoint(\.[ab]){0,2})",
+        ) {
+            let parse = |text: &String| EventPattern::parse(text).unwrap();
+            let lists: Vec<Vec<EventPattern>> = lists.iter().map(|list| list.iter().map(parse).collect()).collect();
+            let event_type = EventType::parse(&event_type).unwrap();
+            let asked: Vec<usize> =
+                (0..lists.len()).filter(|number| any_matches(&lists[*number], &event_type)).collect();
+            prop_assert_eq!(PatternIndex::new(lists.iter().map(Vec::as_slice)).wanting(&event_type), asked);
         }
 
         #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::domain::pattern::PatternIndex;
 use crate::domain::{AppId, AttemptId, EndpointId, EndpointStatus, EventPattern, EventType};
 use crate::store::Accepted;
 use crate::store::sqlite::engine::error::fault;
@@ -30,6 +31,30 @@ pub(crate) struct Subscription {
     pub(crate) filter: Option<(String, String)>,
 }
 
+/// The endpoints of an app that events make deliveries for: not deleted, not disabled.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    all: Vec<Subscription>,
+    index: PatternIndex,
+}
+
+impl Subscriptions {
+    fn of(all: Vec<Subscription>) -> Subscriptions {
+        let index = PatternIndex::new(all.iter().map(|subscription| subscription.events.as_slice()));
+        Subscriptions { all, index }
+    }
+
+    /// All of them, in the order of their ids.
+    pub(crate) fn all(&self) -> &[Subscription] {
+        &self.all
+    }
+
+    /// Those that want events of this type.
+    pub(crate) fn to(&self, event_type: &EventType) -> Vec<&Subscription> {
+        self.index.wanting(event_type).into_iter().map(|number| &self.all[number]).collect()
+    }
+}
+
 /// The writer's memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -44,7 +69,7 @@ pub(crate) struct Cache {
     /// First attempts of the open transaction.
     accepted: Vec<FreshAttempt>,
     apps: HashMap<AppId, AppRow>,
-    subscriptions: HashMap<AppRow, Arc<Vec<Subscription>>>,
+    subscriptions: HashMap<AppRow, Arc<Subscriptions>>,
     types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
 }
 
@@ -136,12 +161,12 @@ impl Cache {
         Ok(row)
     }
 
-    /// The endpoints of an app that events make deliveries for: not deleted, not disabled.
+    /// Which endpoints of an app want events.
     pub(crate) fn subscriptions(
         &mut self,
         conn: &Connection,
         app: AppRow,
-    ) -> rusqlite::Result<Arc<Vec<Subscription>>> {
+    ) -> rusqlite::Result<Arc<Subscriptions>> {
         if let Some(subscriptions) = self.subscriptions.get(&app) {
             return Ok(subscriptions.clone());
         }
@@ -160,7 +185,7 @@ impl Cache {
                 filter: filter.map(|filter| (name, filter)),
             })
         })?;
-        let subscriptions = Arc::new(subscriptions.collect::<rusqlite::Result<Vec<_>>>()?);
+        let subscriptions = Arc::new(Subscriptions::of(subscriptions.collect::<rusqlite::Result<_>>()?));
         self.subscriptions.insert(app, subscriptions.clone());
         Ok(subscriptions)
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::{AppId, EventType};
-use crate::store::sqlite::engine::cache::{Cache, Subscription};
+use crate::store::sqlite::engine::cache::{Cache, Subscriptions};
 use crate::store::sqlite::engine::counts::Counts;
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::error::{ErrorClass, Fault};
@@ -47,7 +47,7 @@ impl Tx<'_> {
     }
 
     /// What the endpoints of an app want.
-    pub(crate) fn subscriptions(&mut self, app: AppRow) -> rusqlite::Result<Arc<Vec<Subscription>>> {
+    pub(crate) fn subscriptions(&mut self, app: AppRow) -> rusqlite::Result<Arc<Subscriptions>> {
         self.cache.subscriptions(self.conn, app)
     }
 }

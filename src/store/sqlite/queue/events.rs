@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use crate::domain::EventType;
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
-use crate::domain::pattern::any_matches;
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::error::fault;
@@ -65,13 +64,10 @@ pub(crate) fn accept(
     room: &mut usize,
 ) -> rusqlite::Result<Acceptance> {
     let subscriptions = tx.subscriptions(incoming.app)?;
-    let matching = || {
-        subscriptions.iter().filter(|subscription| {
-            Some(subscription.row) != except && any_matches(&subscription.events, incoming.event_type)
-        })
-    };
-    let declined = filters::declined(tx, &incoming.asked(), matching())?;
-    let subscribed = || matching().filter(|subscription| !declined.contains(&subscription.row));
+    let mut matching = subscriptions.to(incoming.event_type);
+    matching.retain(|subscription| Some(subscription.row) != except);
+    let declined = filters::declined(tx, &incoming.asked(), matching.iter().copied())?;
+    let subscribed = || matching.iter().filter(|subscription| !declined.contains(&subscription.row));
     let kind = type_row(tx, incoming)?;
     let count = subscribed().count();
     let (row, mut event) = insert(tx, incoming, kind, u32::try_from(count).unwrap_or(u32::MAX))?;

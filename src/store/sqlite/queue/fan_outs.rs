@@ -117,6 +117,7 @@ fn step(tx: &mut Tx<'_>, last: AppRow) -> rusqlite::Result<FanOutStep> {
     };
     let subscriptions = tx.subscriptions(app)?;
     let active: HashMap<_, _> = subscriptions
+        .all()
         .iter()
         .filter(|subscription| subscription.status == EndpointStatus::Active)
         .map(|subscription| (subscription.row, subscription.id))
