@@ -11,7 +11,7 @@ use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadEvents, ReadWebhooks, WriteWebhooks};
 use crate::http::request::query::{Param, Query, Shape};
 use crate::http::v1::shapes::HealthAttribute;
-use crate::service::log::overview::{Attention, EventOutcome, Hour};
+use crate::service::log::overview::{Attention, EventOutcome, HEALTH_MAX, Hour};
 use crate::service::log::statistics::Summary;
 
 use super::Tag;
@@ -196,13 +196,13 @@ impl EventOutcomeObject {
     }
 }
 
-/// The most ids of one request: a page of a list.
-const IDS_MAX: usize = 200;
+/// The most ids of one request.
+const IDS_MAX: usize = HEALTH_MAX;
 
 const WEBHOOK_IDS: Param = Param {
     name: "ids",
     shape: Shape::Text { max: IDS_MAX * 37 },
-    description: "UUIDs of webhooks, 200 at most, with commas between them. All webhooks unless given.",
+    description: "UUIDs of webhooks, 200 at most, with commas between them. The newest 200 unless given.",
     example: "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48",
 };
 const EVENT_IDS: Param = Param {
@@ -280,7 +280,7 @@ impl OverviewApi {
 
     /// List the health of webhooks
     ///
-    /// Of webhooks of the app, those that are named or all of them, newest first: badges and a sparkline each, in one
+    /// Of webhooks of the app, those that are named or the newest 200, newest first: badges and a sparkline each, in one
     /// response. Unknown ones are left out.
     #[oai(path = "/webhook-health", method = "get", operation_id = "list_webhook_health")]
     async fn health(

@@ -13,6 +13,9 @@ use crate::service::{Caller, Dispatch, Result};
 
 pub use crate::store::{EndpointBrief, EventOutcome};
 
+/// The most endpoints whose health one request asks for: a page of a list.
+pub const HEALTH_MAX: usize = 200;
+
 const HOUR_MS: i64 = 3_600_000;
 /// Hours of the series, the present one included.
 const HOURS: i64 = 24;
@@ -121,8 +124,8 @@ impl Overviews {
         Ok(joined.collect())
     }
 
-    /// These endpoints of the caller's app, or all of them, newest first, with their figures, and the last 24 hours
-    /// one by one.
+    /// These endpoints of the caller's app, or the newest [`HEALTH_MAX`], newest first, with their figures, and the last
+    /// 24 hours one by one.
     pub async fn health(
         &self,
         caller: &Caller,
@@ -132,7 +135,10 @@ impl Overviews {
         let first = now.hour().plus_ms(-(HOURS - 1) * HOUR_MS);
         let ids = match ids {
             Some(ids) => ids,
-            None => self.store.endpoint_briefs(app).await?.into_iter().map(|brief| brief.id).collect(),
+            None => {
+                let briefs = self.store.endpoint_briefs(app).await?;
+                briefs.into_iter().map(|brief| brief.id).take(HEALTH_MAX).collect()
+            }
         };
         let found = self.store.endpoint_hours(app, ids.clone(), first).await?;
         let figures = self.store.stats_endpoints(app, ids, now).await?;
