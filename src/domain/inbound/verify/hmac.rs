@@ -141,8 +141,11 @@ impl Content {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
-        if !pieces.contains(&Piece::Body) {
-            return Err("must contain {body}: without it anybody could change the body".to_owned());
+        match pieces.iter().filter(|piece| **piece == Piece::Body).count() {
+            0 => return Err("must contain {body}: without it anybody could change the body".to_owned()),
+            // Each takes as long as the body is; no sender signs it twice.
+            2.. => return Err("may contain {body} once".to_owned()),
+            1 => {}
         }
         Ok(Content { text: text.to_owned(), pieces })
     }

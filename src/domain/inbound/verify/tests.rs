@@ -397,6 +397,7 @@ fn what_is_wrong_is_said_with_its_place() {
         (json!({"kind":"hmac","header":"x","secret":"s","content":"{bdy}"}), "/verify/0/content"),
         (json!({"kind":"hmac","header":"x","secret":"s","content":"{url}"}), "/verify/0/content"),
         (json!({"kind":"hmac","header":"x","secret":"s","content":"{body"}), "/verify/0/content"),
+        (json!({"kind":"hmac","header":"x","secret":"s","content":"{body}.{body}"}), "/verify/0/content"),
         (json!({"kind":"hmac","header":"x","secret":"s","tolerance":"2d"}), "/verify/0/tolerance"),
         (json!({"kind":"address"}), "/verify/0/networks"),
         (json!({"kind":"address","networks":[]}), "/verify/0/networks"),
