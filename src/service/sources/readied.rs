@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
@@ -11,10 +12,11 @@ use crate::domain::inbound::mapper::Mapper;
 use crate::domain::inbound::source::{Guard, Source};
 use crate::domain::values::invalid::Complaints;
 use crate::domain::values::rate::Rate;
-use crate::domain::{SourceId, Timestamp};
+use crate::domain::{EventType, SourceId, Timestamp};
 use crate::host::vault::Vault;
 use crate::service::people::buckets::{self, Buckets};
 use crate::service::{Result, ServiceError};
+use crate::store::InboundEvent;
 
 /// Large bodies of one source that are read at once.
 const LARGE_BODIES: usize = 16;
@@ -49,6 +51,26 @@ impl ReadySource {
             mapper,
             source,
         })
+    }
+
+    /// An event that came by this source, without a dedupe key.
+    pub(crate) fn event(
+        &self,
+        event_type: EventType,
+        payload: Bytes,
+        resource_id: Option<String>,
+        hops: u32,
+    ) -> InboundEvent {
+        InboundEvent {
+            app_id: self.source.app_id,
+            source_name: self.source.settings.name.clone(),
+            summary: self.source.settings.mapping.summary.clone(),
+            event_type,
+            payload,
+            resource_id,
+            dedupe: None,
+            hops,
+        }
     }
 
     /// Counts a request against the limit of the source; seconds until there is room again.

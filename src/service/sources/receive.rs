@@ -273,13 +273,9 @@ impl Receiver {
         let reason = mapped.unmapped.map(str::to_owned).or(mapped.failure);
         let beside = beside_payload(request, &body);
         let entry = self.entry(arriving, InboundOutcome::Accepted, reason, beside);
-        let event = InboundEvent {
-            event_type: mapped.event_type,
-            payload: body.payload,
-            resource_id: mapped.resource_id,
-            dedupe: mapped.dedupe.as_deref().and_then(mapping::dedupe_digest),
-            hops: hops + 1,
-        };
+        let dedupe = mapped.dedupe.as_deref().and_then(mapping::dedupe_digest);
+        let event = ready.event(mapped.event_type, body.payload, mapped.resource_id, hops + 1);
+        let event = InboundEvent { dedupe, ..event };
         match self.store.inbound_take(ready.source.id, entry, event, *received_at).await? {
             InboundTaken::Event { event, queued } => {
                 self.meters.accepted.inc();

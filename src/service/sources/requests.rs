@@ -18,7 +18,7 @@ use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::service::sources::readied::ReadySource;
 use crate::service::{Caller, Kind, Result, ServiceError};
-use crate::store::{InboundEvent, InboundTaken, Page, PageRequest, Store};
+use crate::store::{InboundTaken, Page, PageRequest, Store};
 
 pub use crate::store::{BodyContent, InboundDetail, InboundFilter, InboundRow};
 
@@ -78,7 +78,7 @@ impl InboundLog {
             return Err(ServiceError::Conflict(message.to_owned()));
         }
         let hops = mapping::hops(request.header(mapping::HOPS_HEADER)).min(mapping::HOPS_MAX) + 1;
-        let event = InboundEvent { event_type, payload: body.payload, resource_id, dedupe: None, hops };
+        let event = ready.event(event_type, body.payload, resource_id, hops);
         let name = &ready.source.settings.name;
         let details = json!({ "source_id": source.to_string(), "request": id });
         let summary = format!("Source {name:?}: request {id} was replayed.");

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::event::Event;
-use crate::domain::inbound::source::{EventSource, InboundOutcome, OutcomeCounts, Source, TokenHash};
+use crate::domain::inbound::source::{
+    EventSource, InboundOutcome, OutcomeCounts, Source, SummaryText, TokenHash,
+};
 use crate::domain::{Activity, AppId, EventId, EventType, Headers, SourceId, Timestamp};
 use crate::store::queue::pending::Queued;
 use crate::store::{Page, PageRequest, Result};
@@ -71,6 +73,10 @@ pub enum BodyContent {
 /// An event that a request becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundEvent {
+    /// The app and the name of the source, and its summary, as filters see them.
+    pub app_id: AppId,
+    pub source_name: String,
+    pub summary: Option<SummaryText>,
     pub event_type: EventType,
     pub payload: Bytes,
     pub resource_id: Option<String>,

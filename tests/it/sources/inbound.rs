@@ -293,3 +293,23 @@ async fn sources_may_have_an_address_and_a_base_path_of_their_own() {
     ask(&inbound, &path).await.expect(200);
     in_time("the delivery", receiver.next()).await;
 }
+
+#[tokio::test]
+async fn filters_see_the_source_and_its_summary_however_many_they_are() {
+    let app = TestApp::start().await;
+    for n in 0..70 {
+        let filter = format!("event.source == 'shop' and summary.title == 'Order {n}'");
+        app.webhook("http://127.0.0.1:1/", json!({ "filter": filter })).await;
+    }
+    let summary = json!({ "title": "Order {{ payload.n }}" });
+    let (id, path) = source(&app, json!({ "name": "shop", "summary": summary })).await;
+    let event = post(&app, &path, "{\"n\":68}").await.expect(200)["id"].clone();
+    let log_row = log(&app, &id).await.remove(0)["id"].clone();
+    let again = app.post(&format!("/v1/sources/{id}/requests/{log_row}/replay"), json!({})).await;
+    let again = again.expect(202)["data"]["id"].clone();
+    for event in [event, again] {
+        let event = event.as_str().unwrap();
+        let attributes = app.get(&format!("/v1/events/{event}")).await.attributes();
+        assert_eq!((&attributes["deliveries"], &attributes["filtered"]), (&json!(1), &json!(69)));
+    }
+}

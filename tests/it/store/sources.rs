@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postrider::domain::inbound::source::{
     InboundOutcome, Mapping, OldToken, OutcomeCounts, Source, SourceSettings, SummaryText, TokenHash,
 };
-use postrider::domain::{Activity, ActivityKind, EventType, Sealed, SourceId, Timestamp};
+use postrider::domain::{Activity, ActivityKind, AppId, EventType, Sealed, SourceId, Timestamp};
 use postrider::store::{
     BodyContent, InboundBody, InboundEntry, InboundEvent, InboundFilter, InboundTaken, PageRequest,
     SourceUse, SourceWrite, Start,
@@ -62,6 +62,9 @@ fn entry(outcome: InboundOutcome) -> InboundEntry {
 
 fn event(payload: &'static str, dedupe: Option<u8>) -> InboundEvent {
     InboundEvent {
+        app_id: AppId::new(now()),
+        source_name: "a".to_owned(),
+        summary: None,
         event_type: EventType::parse("a.b").unwrap(),
         payload: Bytes::from_static(payload.as_bytes()),
         resource_id: None,

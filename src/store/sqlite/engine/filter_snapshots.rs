@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
 use crate::domain::delivery_filter::DeliveryFilter;
 use crate::domain::{AppId, EventPattern};
 use crate::store::sqlite::engine::fresh::Generation;
@@ -10,6 +12,8 @@ use crate::store::sqlite::engine::rows::EndpointRow;
 
 /// Apps whose snapshots are kept.
 const APPS: usize = 10_000;
+/// Turns of asking filters at the same time.
+const TURNS: usize = 2;
 
 /// An endpoint with a filter.
 #[derive(Debug)]
@@ -41,5 +45,22 @@ impl Snapshots {
             known.clear();
         }
         known.insert(app, (generation, filters));
+    }
+}
+
+/// Turns of asking many filters: those of all requests, first come, first served.
+#[derive(Debug)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(Arc::new(Semaphore::new(TURNS)))
+    }
+}
+
+impl Turns {
+    /// Waits for a turn, which ends when what is returned is dropped.
+    pub(crate) async fn next(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        self.0.clone().acquire_owned().await
     }
 }

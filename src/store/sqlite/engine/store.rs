@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::domain::Timestamp;
 use crate::store::sqlite::engine::command::{Asked, Tx};
 use crate::store::sqlite::engine::fan_outs::FanOuts;
-use crate::store::sqlite::engine::filter_snapshots::Snapshots;
+use crate::store::sqlite::engine::filter_snapshots::{Snapshots, Turns};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
     answers, cache, checkpointer, command, epochs, error, fresh, pool, readers, reserve, writer,
@@ -71,6 +71,7 @@ pub struct SqliteStore {
     pub(crate) fresh: Arc<fresh::Fresh>,
     /// The filters of endpoints, for who accepts events.
     pub(crate) filters: Snapshots,
+    pub(crate) filter_turns: Turns,
     pub(crate) fan_outs: Arc<FanOuts>,
     /// Cancelled when the store is closed or dropped.
     pub(crate) stopped: CancellationToken,
@@ -119,6 +120,7 @@ impl SqliteStore {
             meters,
             fresh,
             filters: Snapshots::default(),
+            filter_turns: Turns::default(),
             fan_outs,
             _stop: stopped.clone().drop_guard(),
             stopped,

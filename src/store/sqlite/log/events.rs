@@ -17,7 +17,7 @@ use crate::store::sqlite::log::{event_list, search};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::{event, take, take_batch};
 use crate::store::sqlite::queue::filters;
-use crate::store::sqlite::queue::filters::Verdicts;
+use crate::store::sqlite::queue::verdicts::{SourceOrigin, Verdicts};
 use crate::store::{
     EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, SearchPage,
     Start, TOTAL_CAP, Taken,
@@ -72,13 +72,14 @@ fn types(
 }
 
 impl SqliteStore {
-    /// What the filters of the app's endpoints say of these events; empty if there are no filters.
+    /// What the filters of the app's endpoints say of these events, which came `from` a source.
     pub(crate) async fn verdicts(
         &self,
         app: AppId,
         events: &[NewEvent],
+        from: impl FnOnce() -> Option<SourceOrigin>,
         now: Timestamp,
-    ) -> Result<Vec<Verdicts>> {
+    ) -> Result<Verdicts> {
         let generation = self.fresh.generation();
         let filters = match self.filters.get(app, generation) {
             Some(filters) => filters,
@@ -88,7 +89,10 @@ impl SqliteStore {
                 read
             }
         };
-        Ok(if filters.is_empty() { Vec::new() } else { filters::judge(&filters, events, now) })
+        if filters.is_empty() {
+            return Ok(Verdicts::default());
+        }
+        Verdicts::of(filters, events, from(), now, &self.filter_turns).await
     }
 
     async fn take_in(
@@ -98,7 +102,7 @@ impl SqliteStore {
         events: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<Taken> {
-        let verdicts = self.verdicts(app, &events, now).await?;
+        let verdicts = self.verdicts(app, &events, || None, now).await?;
         let reserved = self.reserve(events.iter().map(|event| event.payload.len()).sum())?;
         let take = command::repeatable("taking in events", move |tx| {
             // Kept until the command is done with.

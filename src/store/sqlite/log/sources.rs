@@ -14,10 +14,11 @@ use crate::store::sqlite::engine::rows::{self, SourceRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, command};
 use crate::store::sqlite::people::activity;
+use crate::store::sqlite::queue::verdicts::Verdicts;
 use crate::store::sqlite::queue::{header_text, inbound, sources};
 use crate::store::{
-    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken, Page,
-    PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
+    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken,
+    NewEvent, Page, PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
 };
 
 /// The columns that [`row`] reads.
@@ -117,6 +118,21 @@ fn get(conn: &Connection, app: AppId, source: SourceId, id: i64) -> rusqlite::Re
 }
 
 impl SqliteStore {
+    /// What the filters of the app's endpoints say of an event that came by a source.
+    async fn verdicts_of(&self, event: &InboundEvent, now: Timestamp) -> Result<Verdicts> {
+        let asked = NewEvent {
+            event_type: event.event_type.clone(),
+            payload: event.payload.clone(),
+            resource_id: event.resource_id.clone(),
+            idempotency_key: None,
+        };
+        let from = || {
+            let summary = event.summary.as_ref().and_then(|summary| summary.parsed().ok());
+            Some((Some(event.source_name.clone()), summary.unwrap_or_default()))
+        };
+        self.verdicts(event.app_id, &[asked], from, now).await
+    }
+
     /// Waits for the attempts of an event that are written in steps.
     async fn with_attempts(
         taken: InboundTaken,
@@ -208,11 +224,12 @@ impl SourceStore for SqliteStore {
         event: InboundEvent,
         now: Timestamp,
     ) -> Result<InboundTaken> {
+        let verdicts = self.verdicts_of(&event, now).await?;
         let reserved = self.reserve(event.payload.len())?;
         let take = command::repeatable("taking in a request", move |tx| {
             // Kept until the command is done with.
             let _ = &reserved;
-            inbound::take(tx, source, &entry, &event, now)
+            inbound::take(tx, source, &entry, &event, &verdicts, now)
         });
         let (taken, open) = self.ask(take).await?;
         Ok(SqliteStore::with_attempts(taken, open).await)
@@ -225,10 +242,11 @@ impl SourceStore for SqliteStore {
         activity: Activity,
         now: Timestamp,
     ) -> Result<InboundTaken> {
+        let verdicts = self.verdicts_of(&event, now).await?;
         let reserved = self.reserve(event.payload.len())?;
         let take = command::repeatable("taking in a request again", move |tx| {
             let _ = &reserved;
-            let taken = inbound::replay(tx, source, &event, now)?;
+            let taken = inbound::replay(tx, source, &event, &verdicts, now)?;
             activity::append(tx, &activity)?;
             Ok(taken)
         });

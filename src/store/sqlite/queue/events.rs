@@ -22,7 +22,8 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
 use crate::store::sqlite::queue::filters;
-use crate::store::sqlite::queue::filters::{Asked, Verdicts};
+use crate::store::sqlite::queue::filters::Asked;
+use crate::store::sqlite::queue::verdicts::Verdicts;
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
@@ -34,8 +35,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) origin: Origin,
     /// The source it came from.
     pub(crate) source: Option<SourceRow>,
-    /// What filters say of it, as far as they were asked before.
-    pub(crate) verdicts: Option<&'a Verdicts>,
+    /// What filters say of it, as far as they were asked before, and its place there.
+    pub(crate) verdicts: Option<(&'a Verdicts, usize)>,
     pub(crate) now: Timestamp,
 }
 
@@ -276,7 +277,7 @@ fn take_each(
     tx: &mut Tx<'_>,
     app: AppRow,
     events: &[NewEvent],
-    verdicts: &[Verdicts],
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<TakenIn> {
     let (mut rows, mut all) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
@@ -297,7 +298,7 @@ fn take_each(
             resource_id: new.resource_id.as_deref(),
             origin: Origin::Client,
             source: None,
-            verdicts: verdicts.get(all.len()),
+            verdicts: Some((verdicts, all.len())),
             now,
         };
         let Acceptance { row, accepted, is_open } = accept(tx, &incoming, None, &mut room)?;
@@ -318,7 +319,7 @@ pub(crate) fn take(
     tx: &mut Tx<'_>,
     app: AppId,
     events: &[NewEvent],
-    verdicts: &[Verdicts],
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
     let app = tx.app(app)?;
@@ -335,7 +336,7 @@ pub(crate) fn take_batch(
     app: AppId,
     key: &str,
     events: &[NewEvent],
-    verdicts: &[Verdicts],
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<(Taken, Vec<OpenFanOut>)> {
     let app = tx.app(app)?;

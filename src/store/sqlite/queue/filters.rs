@@ -1,22 +1,20 @@
 //! The filters of endpoints, asked when an event is accepted.
 //!
-//! The task of the request asks them before the writer does its work, from a snapshot that belongs to a generation
-//! of endpoints ([`Fresh`](crate::store::sqlite::engine::fresh::Fresh)). An app without filters pays one look into
+//! The task of the request asks them ([`verdicts`](crate::store::sqlite::queue::verdicts)) before the writer does its
+//! work, from a snapshot that belongs to a generation of endpoints ([`Fresh`](crate::store::sqlite::engine::fresh::Fresh)). An app without filters pays one look into
 //! a map. The writer asks again only where the snapshot does not have the endpoint's filter of now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
 use crate::domain::access::activity::{Activity, ActivityKind, Actor};
-use crate::domain::delivery_filter::{DeliveryFilter, Verdict};
+use crate::domain::delivery_filter::DeliveryFilter;
 use crate::domain::expr::Json;
-use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::SummaryTemplates;
 use crate::domain::shaping::{ParsedSubject, Subject};
 use crate::domain::{AppId, EventId, EventType, Timestamp};
-use crate::store::NewEvent;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::cache::Subscription;
 use crate::store::sqlite::engine::command::Tx;
@@ -24,17 +22,15 @@ use crate::store::sqlite::engine::filter_snapshots::Filtered;
 use crate::store::sqlite::engine::rows::{EndpointRow, EventRow, SourceRow, read_patterns};
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::endpoints;
+use crate::store::sqlite::queue::verdicts::{SourceOrigin, Verdicts};
 
 /// How often the activity log is told of a filter that does not work: once an hour.
 const TOLD_EVERY_MS: i64 = 3_600_000;
 
-/// What the filters of an app say of one event, by endpoint, with the text of the filter that was asked.
-pub(crate) type Verdicts = HashMap<EndpointRow, (Arc<[Filtered]>, usize, Verdict)>;
-
 pub(crate) const FILTERS: &str = "SELECT id, name, events, filter FROM endpoints \
-     WHERE app = ?1 AND filter IS NOT NULL AND deleted_at IS NULL AND status <> 'disabled'";
+     WHERE app = ?1 AND filter IS NOT NULL AND deleted_at IS NULL AND status <> 'disabled' ORDER BY id";
 
-/// Reads the filters of an app.
+/// Reads the filters of an app, ascending by row.
 pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<[Filtered]>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(Arc::default()) };
     let mut statement = conn.prepare_cached(FILTERS)?;
@@ -50,34 +46,6 @@ pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<[Fil
     found.collect()
 }
 
-/// Asks the filters about events; one entry for each event. The payload of an event is parsed only if an endpoint
-/// whose patterns match has a filter.
-pub(crate) fn judge(filters: &Arc<[Filtered]>, events: &[NewEvent], now: Timestamp) -> Vec<Verdicts> {
-    let of_event = |event: &NewEvent| {
-        let mut verdicts = Verdicts::new();
-        let mut parsed = None;
-        for (at, filtered) in filters.iter().enumerate() {
-            if !any_matches(&filtered.events, &event.event_type) {
-                continue;
-            }
-            let subject = Subject {
-                id: None,
-                event_type: &event.event_type,
-                resource_id: event.resource_id.as_deref(),
-                source: None,
-                summary: None,
-                created_at: now,
-                payload: &event.payload,
-            };
-            let parsed = parsed.get_or_insert_with(|| ParsedSubject::new(subject));
-            let verdict = filtered.filter.judge(parsed, &filtered.name);
-            verdicts.insert(filtered.row, (filters.clone(), at, verdict));
-        }
-        verdicts
-    };
-    events.iter().map(of_event).collect()
-}
-
 /// An event that is being accepted.
 pub(crate) struct Asked<'a> {
     pub(crate) event_type: &'a EventType,
@@ -85,8 +53,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) resource_id: Option<&'a str>,
     /// The source it came from.
     pub(crate) source: Option<SourceRow>,
-    /// What filters said of it before.
-    pub(crate) verdicts: Option<&'a Verdicts>,
+    /// What filters said of it before, and its place among the events that they were asked about.
+    pub(crate) verdicts: Option<(&'a Verdicts, usize)>,
     pub(crate) now: Timestamp,
 }
 
@@ -97,44 +65,45 @@ pub(crate) fn declined<'a>(
     incoming: &Asked<'_>,
     matching: impl Iterator<Item = &'a Subscription>,
 ) -> rusqlite::Result<HashSet<EndpointRow>> {
-    let mut declined = HashSet::new();
-    let mut source = None;
+    let (mut declined, mut unasked) = (HashSet::new(), Vec::new());
     for subscription in matching {
         let Some((name, filter)) = &subscription.filter else { continue };
-        let known = incoming.verdicts.and_then(|verdicts| verdicts.get(&subscription.row));
-        let verdict = match known {
-            Some((filters, at, verdict)) if filters[*at].filter.text() == filter => verdict.clone(),
-            _ => {
-                if source.is_none() {
-                    source =
-                        Some(incoming.source.map(|row| origin(tx, row)).transpose()?.unwrap_or_default());
-                }
-                let (source, summary) =
-                    source.as_ref().map_or((None, None), |o| (o.0.as_deref(), Some(&o.1)));
-                let subject = Subject {
-                    id: None,
-                    event_type: incoming.event_type,
-                    resource_id: incoming.resource_id,
-                    source,
-                    summary,
-                    created_at: incoming.now,
-                    payload: incoming.payload,
-                };
-                DeliveryFilter::new(filter.clone()).judge(&ParsedSubject::new(subject), name)
-            }
+        let known = incoming.verdicts.and_then(|(verdicts, at)| verdicts.get(at, subscription.row, filter));
+        let Some((is_wanted, error)) = known else {
+            unasked.push((subscription.row, name, filter));
+            continue;
         };
-        if let Some(error) = &verdict.error {
+        if let Some(error) = error {
             note_error(tx, subscription.row, error, incoming.now)?;
         }
-        if !verdict.is_wanted {
+        if !is_wanted {
             declined.insert(subscription.row);
+        }
+    }
+    if unasked.is_empty() {
+        return Ok(declined);
+    }
+    let (source, summary) = incoming.source.map(|row| origin(tx, row)).transpose()?.unwrap_or_default();
+    let parsed = ParsedSubject::new(Subject {
+        id: None,
+        event_type: incoming.event_type,
+        resource_id: incoming.resource_id,
+        source: source.as_deref(),
+        summary: Some(&summary),
+        created_at: incoming.now,
+        payload: incoming.payload,
+    });
+    for (row, name, filter) in unasked {
+        let verdict = DeliveryFilter::new(filter.clone()).judge(&parsed, name);
+        if let Some(error) = &verdict.error {
+            note_error(tx, row, error, incoming.now)?;
+        }
+        if !verdict.is_wanted {
+            declined.insert(row);
         }
     }
     Ok(declined)
 }
-
-/// The name of a source, and the templates of its summary.
-type SourceOrigin = (Option<String>, SummaryTemplates);
 
 fn origin(conn: &Connection, source: SourceRow) -> rusqlite::Result<SourceOrigin> {
     let (name, settings): (String, String) = conn

@@ -12,6 +12,7 @@ use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EventRow, SourceRow};
 use crate::store::sqlite::queue::events::{Acceptance, Incoming, accept};
+use crate::store::sqlite::queue::verdicts::Verdicts;
 use crate::store::sqlite::queue::{fan_outs, header_text};
 use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, InboundTaken, Queued};
 
@@ -143,6 +144,7 @@ pub(crate) fn take(
     id: SourceId,
     entry: &InboundEntry,
     event: &InboundEvent,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<(InboundTaken, Open)> {
     let Some((source, app)) = source_row(tx, id)? else { return Ok((InboundTaken::NoSource, None)) };
@@ -152,7 +154,7 @@ pub(crate) fn take(
         log(tx, source, &duplicate_of(tx, seen, entry, event)?, InboundOutcome::Duplicate, Some(seen), now)?;
         return Ok((InboundTaken::Duplicate { event: event_id(tx, seen)? }, None));
     }
-    let (row, taken, open) = insert(tx, source, app, event, now)?;
+    let (row, taken, open) = insert(tx, source, app, event, verdicts, now)?;
     if let Some(digest) = &event.dedupe {
         // Only one that has expired can be there still.
         tx.prepare_cached(
@@ -169,10 +171,11 @@ pub(crate) fn replay(
     tx: &mut Tx<'_>,
     id: SourceId,
     event: &InboundEvent,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<(InboundTaken, Open)> {
     let Some((source, app)) = source_row(tx, id)? else { return Ok((InboundTaken::NoSource, None)) };
-    let (_, taken, open) = insert(tx, source, app, event, now)?;
+    let (_, taken, open) = insert(tx, source, app, event, verdicts, now)?;
     Ok((taken, open))
 }
 
@@ -181,6 +184,7 @@ fn insert(
     source: SourceRow,
     app: AppRow,
     event: &InboundEvent,
+    verdicts: &Verdicts,
     now: Timestamp,
 ) -> rusqlite::Result<(EventRow, InboundTaken, Open)> {
     let incoming = Incoming {
@@ -190,7 +194,7 @@ fn insert(
         resource_id: event.resource_id.as_deref(),
         origin: Origin::Client,
         source: Some(source),
-        verdicts: None,
+        verdicts: Some((verdicts, 0)),
         now,
     };
     let mut room = fan_outs::AT_ONCE;

@@ -9,7 +9,7 @@
 //! * [`sources`], [`inbound`]: URLs for other programs, and their requests.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
-//! * [`filters`]: which endpoints decline an event.
+//! * [`filters`]: which endpoints decline an event. [`verdicts`]: the filters are asked before the writer works.
 //! * [`filter`]: the log's filters as conditions in SQL.
 //! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of
 //!   a step, [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
@@ -35,3 +35,4 @@ pub(super) mod pending;
 pub(super) mod shards;
 pub(super) mod sources;
 pub(super) mod trouble;
+pub(super) mod verdicts;

@@ -92,7 +92,7 @@ async fn endpoints_that_change_meanwhile_get_what_they_would_have_got() {
     let app = default_app(&store).await;
     let endpoints = add_endpoints(&store, app, ENDPOINTS).await;
     // The app's filters are known, so that the post reaches the writer before the deletion.
-    store.verdicts(app, &[], now()).await.unwrap();
+    store.verdicts(app, &[], || None, now()).await.unwrap();
     let post = Box::pin(store.event_insert(app, batch(EVENTS), now()));
     let delete = Box::pin(store.endpoint_delete(app, endpoints[0].id, now(), activity()));
     let (taken, deleted) = tokio::join!(post, delete);
@@ -157,7 +157,7 @@ async fn a_closed_store_lets_go_whoever_waits_for_a_batch() {
     let app = default_app(&store).await;
     add_endpoints(&store, app, ENDPOINTS).await;
     // The app's filters are known, so that the post reaches the writer before the end.
-    store.verdicts(app, &[], now()).await.unwrap();
+    store.verdicts(app, &[], || None, now()).await.unwrap();
     let (taken, ()) = tokio::join!(store.event_insert(app, batch(EVENTS), now()), store.close());
     assert_eq!(all_of(taken).len(), EVENTS, "it had been accepted");
     let store = open(&dir);
