@@ -73,8 +73,8 @@ pub fn any_matches(patterns: &[EventPattern], event_type: &EventType) -> bool {
     patterns.iter().any(|p| p.matches(event_type))
 }
 
-/// Many lists of patterns, such as those of an app's endpoints. Which of them want a type is looked up, so the time does
-/// not grow with those that do not.
+/// Many lists of patterns, such as those of an app's endpoints. Which of them want a type is looked up, so the time
+/// does not grow with those that do not.
 #[derive(Debug, Default)]
 pub struct PatternIndex {
     all: Vec<usize>,

@@ -280,8 +280,8 @@ impl OverviewApi {
 
     /// List the health of webhooks
     ///
-    /// Of webhooks of the app, those that are named or the newest 200, newest first: badges and a sparkline each, in one
-    /// response. Unknown ones are left out.
+    /// Of webhooks of the app, those that are named or the newest 200, newest first: badges and a sparkline each, in
+    /// one response. Unknown ones are left out.
     #[oai(path = "/webhook-health", method = "get", operation_id = "list_webhook_health")]
     async fn health(
         &self,

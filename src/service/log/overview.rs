@@ -124,8 +124,8 @@ impl Overviews {
         Ok(joined.collect())
     }
 
-    /// These endpoints of the caller's app, or the newest [`HEALTH_MAX`], newest first, with their figures, and the last
-    /// 24 hours one by one.
+    /// These endpoints of the caller's app, or the newest [`HEALTH_MAX`], newest first, with their figures, and the
+    /// last 24 hours one by one.
     pub async fn health(
         &self,
         caller: &Caller,

@@ -1,8 +1,9 @@
 //! The filters of endpoints, asked when an event is accepted.
 //!
 //! The task of the request asks them ([`verdicts`](crate::store::sqlite::queue::verdicts)) before the writer does its
-//! work, from a snapshot that belongs to a generation of endpoints ([`Fresh`](crate::store::sqlite::engine::fresh::Fresh)). An app without filters pays one look into
-//! a map. The writer asks again only where the snapshot does not have the endpoint's filter of now.
+//! work, from a snapshot that belongs to a generation of endpoints
+//! ([`Fresh`](crate::store::sqlite::engine::fresh::Fresh)). An app without filters pays one look into a map. The writer
+//! asks again only where the snapshot does not have the endpoint's filter of now.
 
 use std::collections::HashSet;
 use std::sync::Arc;
