@@ -1,6 +1,6 @@
 //! Postrider delivers webhooks. A product posts an event; Postrider fans it out to the endpoints that
 //! subscribe to it, signs each request, sends it, retries with backoff and logs every attempt. One process,
-//! one SQLite file.
+//! one SQLite file or one PostgreSQL database.
 //!
 //! This page is the map of the source. `docs/architecture.md` is its long form.
 //!
@@ -43,7 +43,7 @@
 //! | room | what lives there | it must not |
 //! |---|---|---|
 //! | [`domain`] | types and rules | use async, I/O, HTTP or SQL |
-//! | [`store`] | traits: one method, one transaction; [`store::sqlite`] implements them | expose SQL types |
+//! | [`store`] | traits: one method, one transaction; two backends implement them | expose SQL types |
 //! | [`cluster`] | the seams for several nodes: ownership, signals, leadership | query storage |
 //! | [`service`] | the use cases, once for all surfaces | know HTTP or SQL |
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
@@ -67,8 +67,8 @@
 //! * **No address unchecked.** Literal or resolved, before every attempt, and again when connecting.
 //! * **Time is a parameter.** Only [`host::clock`] reads it, so tests drive every rule about time.
 //! * **Secrets stay secret.** Encrypted at rest ([`host::vault`]), masked in the log, absent from log lines.
-//! * **SQL stays in its backend.** Nothing above the traits of [`store`] names rusqlite, and only
-//!   [`store::location`] names a backend.
+//! * **SQL stays in its backend.** Nothing above the traits of [`store`] names rusqlite or tokio-postgres, and
+//!   only [`store::location`] names a backend.
 //!
 //! # API boundaries
 //!

@@ -32,7 +32,7 @@ use crate::http::transport::proxies::Proxies;
 use crate::http::transport::server::{Door, connections_within, serve as serve_http};
 use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
-use crate::store::location::{Location, Purpose};
+use crate::store::location::Purpose;
 use crate::store::{Backend, Store, StoreError};
 use crate::upkeep::alerts::Alerts;
 use crate::upkeep::backup::BackupSchedule;
@@ -40,10 +40,12 @@ use crate::upkeep::retention::Sweeper;
 
 mod adapters;
 mod greeting;
+pub mod place;
 mod process;
 pub mod systemd;
 mod wiring;
 
+use place::Place;
 pub use process::{Request, Signals, raise_open_files, serve};
 use wiring::assemble;
 
@@ -126,8 +128,9 @@ pub struct Server {
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
-    dir: DataDir,
-    _lock: ServeLock,
+    /// `None`: the data is in a database server.
+    dir: Option<DataDir>,
+    _lock: Option<ServeLock>,
 }
 
 impl Server {
@@ -149,13 +152,13 @@ impl Server {
         accept_clock: bool,
         passed: Option<Listener>,
     ) -> Result<Server, StartError> {
-        let dir = DataDir::open(config)?;
-        let lock = lock(&dir).await?;
-        let vault = Arc::new(dir.vault()?);
+        let place = Place::open(config)?;
+        let lock = lock_of(&place).await?;
+        let vault = Arc::new(place.vault(config)?);
         let (doors, address, inbound_address) = Doors::listen(config, passed).await?;
         let tls = doors.tls.clone();
-        let store = Location::File(dir.database()).open(Purpose::Server, world.clock.now())?;
-        prove_key(&*store, &vault, &dir).await?;
+        let store = place.location().open(Purpose::Server, world.clock.now())?;
+        prove_key(&*store, &vault, &place).await?;
         store.activity_append(started(world.clock.now())).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
@@ -173,7 +176,9 @@ impl Server {
         let alerts = parts.alerts;
         let alerting = alerts.start();
         let http = doors.open(config, parts.state, &stop_http, &abort_http);
-        if let Err(error) = dir.note_url(&config.public_base_at(address.clone())) {
+        if let Some(dir) = &place.dir
+            && let Err(error) = dir.note_url(&config.public_base_at(address.clone()))
+        {
             tracing::warn!(%error, "cannot note the server's URL for commands");
         }
         Ok(Server {
@@ -195,7 +200,7 @@ impl Server {
             http,
             stop_http,
             abort_http,
-            dir,
+            dir: place.dir,
             _lock: lock,
         })
     }
@@ -317,7 +322,9 @@ impl Server {
             tracing::warn!(%error, "cannot record the stop");
         }
         self.store.close().await;
-        self.dir.forget_url();
+        if let Some(dir) = &self.dir {
+            dir.forget_url();
+        }
     }
 }
 
@@ -382,10 +389,10 @@ impl Doors {
 }
 
 /// Refuses a database that was written with another encryption key, and stores the check value in one that has none.
-async fn prove_key(store: &dyn Store, vault: &Vault, dir: &DataDir) -> Result<(), StartError> {
+async fn prove_key(store: &dyn Store, vault: &Vault, place: &Place) -> Result<(), StartError> {
     let evidence = store.secrets_key_evidence().await?;
     if !vault.opens(&evidence) {
-        return Err(dir.wrong_key().into());
+        return Err(place.wrong_key().into());
     }
     if evidence.check.is_none() {
         store.secrets_put_key_check(vault.seal_key_check()).await?;
@@ -398,6 +405,14 @@ fn started(now: Timestamp) -> Activity {
     let version = env!("CARGO_PKG_VERSION");
     let summary = format!("Postrider {version} started.");
     By::system().activity(ActivityKind::ServerStarted, None, summary, json!({ "version": version }), now)
+}
+
+/// The lock of the data directory; a database server has one of its own.
+async fn lock_of(place: &Place) -> Result<Option<ServeLock>, DataDirError> {
+    match &place.dir {
+        Some(dir) => lock(dir).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Takes the lock. After a kill the system may release it a moment after the next server starts; so this

@@ -327,7 +327,9 @@ fn retention_rules(config: &Config) -> Rules {
 /// What alerts check besides storage.
 fn watched(config: &Config) -> Watched {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let mut directories = vec![absolute(&config.data_dir)];
+    // With a database server nothing is written to this machine.
+    let is_here = config.storage.url.is_none();
+    let mut directories: Vec<PathBuf> = is_here.then(|| absolute(&config.data_dir)).into_iter().collect();
     directories.extend(config.backup.dir.as_ref().map(absolute));
     Watched {
         directories,

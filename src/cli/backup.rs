@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
 use crate::store::files::Inspection;
-use crate::store::location::Location;
+use crate::store::location::files;
 use crate::upkeep::backup;
 use crate::upkeep::backup::BackupError;
 use crate::upkeep::restore;
@@ -18,6 +18,7 @@ use crate::upkeep::restore::Restored;
 
 /// Runs `backup FILE`. Safe while a server runs.
 pub(super) fn create(config: &Config, to: &Path) -> Result<(), CliError> {
+    storage::only_files(config, "backup")?;
     let created = backup::create(config, to, SystemClock.now())?;
     let key = if created.has_key {
         "It contains the encryption key. Protect it like the data itself."
@@ -35,6 +36,7 @@ pub(super) fn create(config: &Config, to: &Path) -> Result<(), CliError> {
 
 /// Runs `restore FILE`.
 pub(super) fn restore(config: &Config, from: &Path) -> Result<(), CliError> {
+    storage::only_files(config, "restore")?;
     let Restored { manifest, replaced } = restore::restore(config, from, SystemClock.now())?;
     let of = match (&manifest.created_at, &manifest.version) {
         (Some(at), Some(version)) => format!("the backup of {at} by Postrider {version}"),
@@ -54,6 +56,7 @@ pub(super) fn restore(config: &Config, from: &Path) -> Result<(), CliError> {
 
 /// Runs `check`.
 pub(super) fn check(config: &Config, as_json: bool) -> Result<(), CliError> {
+    storage::only_files(config, "check")?;
     let database = DataDir::existing(config).database();
     if !database.exists() {
         return Err(CliError::Usage(format!(
@@ -66,7 +69,7 @@ pub(super) fn check(config: &Config, as_json: bool) -> Result<(), CliError> {
     if let Ok(vault) = dir.vault() {
         storage::prove_key(&dir, &vault)?;
     }
-    let found = Location::File(database.clone()).files().inspect()?;
+    let found = files(&database).inspect()?;
     if as_json {
         output::print_json(&as_value(&found))?;
     } else {

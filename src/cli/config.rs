@@ -36,7 +36,7 @@ fn check(config: &Config, strict: bool) -> Result<(), CliError> {
         return Err(Problems(config.warnings.clone()).into());
     }
     let dir = DataDir::existing(config);
-    if dir.database().exists() {
+    if config.storage.url.is_none() && dir.database().exists() {
         storage::prove_key(&dir, &dir.vault()?)?;
     }
     output::print("configuration is fine\n")

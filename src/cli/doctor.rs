@@ -35,7 +35,8 @@ pub(super) fn run(options: &DoctorOptions, config: &Config) -> Result<(), CliErr
     }
     // The one problem that only the configuration can fix has its exit code.
     let dir = DataDir::existing(config);
-    if let (true, Ok(vault)) = (dir.database().exists(), dir.vault()) {
+    let is_here = config.storage.url.is_none() && dir.database().exists();
+    if let (true, Ok(vault)) = (is_here, dir.vault()) {
         storage::prove_key(&dir, &vault)?;
     }
     if doctor::problems(&found) > 0 {

@@ -7,7 +7,7 @@ use super::{CliError, output, storage};
 use crate::config::Config;
 use crate::domain::ActivityKind;
 use crate::host::clock::{Clock, SystemClock};
-use crate::host::data_dir::DataDir;
+use crate::host::data_dir::{DataDir, DataDirError};
 use crate::service::By;
 use crate::store::Reseal;
 
@@ -21,6 +21,9 @@ pub enum KeyFileCommand {
 /// Runs `key-file …`.
 pub(super) fn run(command: KeyFileCommand, config: &Config) -> Result<(), CliError> {
     let KeyFileCommand::Rotate = command;
+    if config.storage.url.is_some() {
+        return Err(DataDirError::KeyConfigured.into());
+    }
     let dir = DataDir::existing(config);
     if !dir.database().exists() {
         return Err(CliError::Usage(format!(

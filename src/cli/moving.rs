@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, output, storage, svix};
+use crate::app::place::Place;
 use crate::config::Config;
 use crate::domain::Scope;
 use crate::domain::network::NetworkPolicy;
 use crate::host::clock::{Clock, SystemClock};
-use crate::host::data_dir::DataDir;
 use crate::host::vault::Vault;
 use crate::service::By;
 use crate::service::endpoints::endpoint_input::InputRules;
@@ -112,7 +112,7 @@ pub(super) fn import_from(options: &ImportOptions, config: &Config) -> Result<()
 /// Runs `import-svix`.
 pub(super) fn import_svix(options: &SvixOptions, config: &Config) -> Result<(), CliError> {
     // Before Svix is read, which takes a while.
-    DataDir::open_existing(config)?;
+    Place::open_existing(config)?;
     let token = match (&options.token, &options.token_file) {
         (Some(token), _) => token.clone(),
         (None, Some(file)) => read(file)

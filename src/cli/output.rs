@@ -108,7 +108,8 @@ pub(super) fn counted(n: impl TryInto<u64>, noun: &str) -> String {
 
 /// The URL of the server: of the running one, or else the configured one.
 pub(super) fn base(config: &Config) -> String {
-    DataDir::existing(config).url().unwrap_or_else(|| config.public_base())
+    let of_directory = config.storage.url.is_none().then(|| DataDir::existing(config).url()).flatten();
+    of_directory.unwrap_or_else(|| config.public_base())
 }
 
 /// A time to the second, or a dash.

@@ -23,7 +23,7 @@ impl KeySpec {
 
     /// Whether the value is never shown, and may be given as a file.
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::EncryptionKey | Kind::Token)
+        matches!(self.kind, Kind::EncryptionKey | Kind::Token | Kind::DatabaseUrl)
     }
 
     /// Its section and its name there; the section is empty at the top level.
@@ -67,6 +67,33 @@ pub static KEYS: &[KeySpec] = &[
         "public_url",
         Kind::PublicUrl,
         "URL that clients use, including a base path (https://host/hooks). If not set, it is derived from listen.",
+    ),
+    unset(
+        "storage.url",
+        Kind::DatabaseUrl,
+        "PostgreSQL database (14 or newer) that holds all data, such as postgres://user@host/database?sslmode=verify-full; encryption_key is required then, and data_dir is not used. If not set, SQLite in data_dir. storage.url_file names a file with the URL.",
+    ),
+    unset(
+        "storage.listen_url",
+        Kind::DatabaseUrl,
+        "The same database for notifications, when storage.url leads to a pooler. If not set, storage.url. storage.listen_url_file names a file with the URL.",
+    ),
+    key(
+        "storage.connections",
+        Kind::Count { min: 2, max: 10_000 },
+        "20",
+        "Most connections of this node to the database; leases and notifications take two more.",
+    ),
+    unset(
+        "cluster.node",
+        Kind::NodeName,
+        "Name of this node in logs, metrics and the dashboard. If not set, the name of the host.",
+    ),
+    key(
+        "cluster.lease",
+        Kind::Span { min_ms: 3_000, max_ms: 60_000 },
+        "10s",
+        "How long a node that is gone keeps its share of the endpoints; from 3s to 60s.",
     ),
     key("auth.key_prefix", Kind::KeyPrefix, "prk", "Prefix of API keys; 1 to 20 of a-z, 0-9 and _."),
     key(

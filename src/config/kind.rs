@@ -16,6 +16,8 @@ use crate::domain::endpoint::check_header_name;
 
 /// The fewest characters of an encryption key.
 pub const ENCRYPTION_KEY_MIN_CHARS: usize = 32;
+/// The longest name of a node.
+const NODE_NAME_MAX: usize = 100;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The format of a key's value.
@@ -25,6 +27,9 @@ pub enum Kind {
     Path,
     EncryptionKey,
     Token,
+    /// The URL of a PostgreSQL database, which may hold a password.
+    DatabaseUrl,
+    NodeName,
     PublicUrl,
     KeyPrefix,
     /// Bounds in milliseconds, both inclusive.
@@ -119,6 +124,8 @@ impl Kind {
                 let header_safe = |t: &String| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic());
                 Some(text()?).filter(header_safe).map(|t| Value::Secret(Secret::new(t))).ok_or(None)
             }
+            Kind::DatabaseUrl => database_url(text()?).ok_or(None),
+            Kind::NodeName => Some(text()?).filter(|text| is_node_name(text)).map(Value::Text).ok_or(None),
             Kind::PublicUrl => PublicUrl::parse(&text()?).map(Value::Url).ok_or(None),
             Kind::KeyPrefix => {
                 let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
@@ -171,6 +178,8 @@ impl Kind {
             Kind::Path => "expected a path".into(),
             Kind::EncryptionKey => format!("expected at least {ENCRYPTION_KEY_MIN_CHARS} characters"),
             Kind::Token => "expected letters, digits and punctuation without spaces".into(),
+            Kind::DatabaseUrl => "expected the URL of a PostgreSQL database, such as postgres://user@host/database?sslmode=verify-full or postgres:///database?host=/run/postgresql".into(),
+            Kind::NodeName => format!("expected 1 to {NODE_NAME_MAX} letters, digits, dots, hyphens and underscores"),
             Kind::PublicUrl => "expected an http or https URL without credentials, query and fragment, and a plain path, such as https://host/hooks".into(),
             Kind::KeyPrefix => "expected 1 to 20 of a-z, 0-9 and _".into(),
             Kind::Span { min_ms: 0, .. } => "expected a duration such as 30d (a whole number and ms, s, m, h or d), or 0".into(),
@@ -194,6 +203,16 @@ impl Kind {
             Kind::LogLevel => "expected off, error, warn, info, debug or trace, or directives such as info,postrider::delivery=debug".into(),
         }
     }
+}
+
+fn database_url(text: String) -> Option<Value> {
+    let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    is_url.then(|| Value::Secret(Secret::new(text)))
+}
+
+fn is_node_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=NODE_NAME_MAX).contains(&text.len()) && text.chars().all(is_plain)
 }
 
 fn header_names(names: Vec<String>) -> Result<Value, String> {

@@ -222,8 +222,13 @@ impl Reader {
                     let known = names.iter().map(String::as_str).chain(["CONFIG"]);
                     let nearest = nearest(&short(name), known).map(|n| format!("{ENV_PREFIX}{n}"));
                     let advice = unknown("environment variable", nearest.as_deref());
-                    // The image or the unit may use it for something else.
-                    self.warn(name, advice);
+                    if nearest.as_deref().is_some_and(says_where_data_is) {
+                        // Data would go elsewhere, or be sealed with another key.
+                        self.problem(*name, None, advice);
+                    } else {
+                        // The image or the unit may use it for something else.
+                        self.warn(name, advice);
+                    }
                 }
             }
         }
@@ -239,6 +244,12 @@ impl Reader {
             self.problem(format!("{}_file", spec.name), Some(origin), advice);
         }
     }
+}
+
+/// Whether a variable decides where data is, or how it is encrypted.
+fn says_where_data_is(name: &str) -> bool {
+    let name = name.trim_start_matches(ENV_PREFIX);
+    name.starts_with("STORAGE__") || name.starts_with("ENCRYPTION_KEY")
 }
 
 /// The meaning of a name in a file or in the environment.
@@ -432,6 +443,25 @@ mod tests {
                 "POSTRIDER_VERSION: unknown environment variable; config.example.toml lists all keys"
             ]
         );
+    }
+
+    #[test]
+    fn a_misspelt_variable_that_says_where_data_is_is_an_error() {
+        for name in ["POSTRIDER_STORAGE_URL", "POSTRIDER_STORAGE__ULR", "POSTRIDER_ENCRYPTION_KY"] {
+            let found = problems("", &[(name, "postgres://u@h/d")]);
+            assert!(found.len() == 1 && found[0].contains("did you mean"), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_database_server_needs_a_key_and_no_backups() {
+        let url = ("POSTRIDER_STORAGE__URL", "postgres://u:s3cret@h/d");
+        let found = problems("backup.every = '1d'", &[url]);
+        assert!(found.len() == 2 && !found.join("").contains("s3cret"), "{found:?}");
+        assert!(found[0].starts_with("encryption_key") && found[1].starts_with("backup.every"), "{found:?}");
+        let (_dir, sources) = sources("", &[url, ("POSTRIDER_ENCRYPTION_KEY", &"k".repeat(32))]);
+        let config = Config::load(&sources).unwrap();
+        assert!(config.storage.url.is_some() && !config.dump().contains("s3cret"));
     }
 
     #[test]

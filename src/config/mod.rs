@@ -52,6 +52,8 @@ pub struct Config {
     pub encryption_key: Option<Secret>,
     /// The URL that clients use; `None`: see [`Config::public_base`].
     pub public_url: Option<PublicUrl>,
+    pub storage: Storage,
+    pub cluster: Cluster,
     pub auth: Auth,
     pub delivery: Delivery,
     pub signing: Signing,
@@ -69,6 +71,26 @@ pub struct Config {
     /// What does not stop the start, such as unknown environment variables.
     pub warnings: Vec<Problem>,
     settings: Settings,
+}
+
+/// The database server, if there is one.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// A PostgreSQL database; `None`: SQLite in the data directory.
+    pub url: Option<Secret>,
+    /// The same database for notifications; `None`: `url`.
+    pub listen_url: Option<Secret>,
+    /// The most connections.
+    pub connections: usize,
+}
+
+/// This node among others.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name; `None`: that of the host.
+    pub node: Option<String>,
+    /// How long a node that is gone keeps its shards.
+    pub lease: Span,
 }
 
 /// The format of credentials.
@@ -209,6 +231,10 @@ impl Config {
     /// Reads, checks and merges all sources. The error has all problems.
     pub fn load(sources: &Sources) -> Result<Config, Problems> {
         let settings = load::settings(sources)?;
+        let unfit = unfit_for_a_database_server(&settings);
+        if !unfit.is_empty() {
+            return Err(Problems(unfit));
+        }
         let (certificate, key): (Option<PathBuf>, Option<PathBuf>) =
             (settings.get("tls.certificate"), settings.get("tls.key"));
         let missing = match (certificate, key) {
@@ -281,6 +307,12 @@ impl Config {
             data_dir: s.get("data_dir"),
             encryption_key: s.get("encryption_key"),
             public_url: s.get("public_url"),
+            storage: Storage {
+                url: s.get("storage.url"),
+                listen_url: s.get("storage.listen_url"),
+                connections: s.get("storage.connections"),
+            },
+            cluster: Cluster { node: s.get("cluster.node"), lease: s.get("cluster.lease") },
             auth: Auth { key_prefix: s.get("auth.key_prefix") },
             delivery: Delivery {
                 timeout: s.get("delivery.timeout"),
@@ -329,6 +361,32 @@ impl Config {
     }
 }
 
+/// What must change for data in a database server.
+fn unfit_for_a_database_server(settings: &Settings) -> Vec<Problem> {
+    let (url, key, backups): (Option<Secret>, Option<Secret>, Span) =
+        (settings.get("storage.url"), settings.get("encryption_key"), settings.get("backup.every"));
+    if url.is_none() {
+        return Vec::new();
+    }
+    let problem = |key: &str, advice: &str| Problem {
+        subject: key.to_owned(),
+        value: None,
+        origin: None,
+        advice: advice.to_owned(),
+    };
+    let mut problems = Vec::new();
+    if key.is_none() {
+        let advice =
+            "expected a key of at least 32 characters, the same on all nodes, because storage.url is set";
+        problems.push(problem("encryption_key", advice));
+    }
+    if backups.as_millis() > 0 {
+        let advice = "expected 0, because storage.url is set: back the database up with pg_dump or your provider's snapshots";
+        problems.push(problem("backup.every", advice));
+    }
+    problems
+}
+
 /// The configuration without any source.
 impl Default for Config {
     fn default() -> Config {
@@ -346,6 +404,8 @@ mod tests {
         assert_eq!(c.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(c.data_dir, PathBuf::from("./data"));
         assert!(c.encryption_key.is_none() && c.public_url.is_none() && c.metrics.token.is_none());
+        assert!(c.storage.url.is_none() && c.storage.listen_url.is_none() && c.cluster.node.is_none());
+        assert_eq!((c.storage.connections, c.cluster.lease.as_millis()), (20, 10_000));
         assert_eq!(c.auth.key_prefix, "prk");
         assert_eq!((c.delivery.timeout.as_millis(), c.delivery.connect_timeout.as_millis()), (10_000, 5_000));
         let waits: Vec<_> = c.delivery.retry_schedule.waits().iter().map(Span::to_string).collect();

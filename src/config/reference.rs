@@ -22,6 +22,8 @@ value comes from.
 fn about_section(section: &str) -> &'static str {
     match section {
         "" => "The server",
+        "storage" => "PostgreSQL instead of SQLite",
+        "cluster" => "Nodes that share a database",
         "auth" => "Credentials",
         "delivery" => "Delivery; each webhook may have its own schedule, timeout and rate limit",
         "signing" => "Signatures",

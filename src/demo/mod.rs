@@ -91,6 +91,7 @@ pub async fn run(mut config: Config) -> Result<(), DemoError> {
     let parent = std::env::temp_dir();
     let directory =
         TempDirectory::create_in(&parent, "demo").map_err(|e| DemoError::Directory(parent.clone(), e))?;
+    config.storage.url = None;
     config.data_dir = directory.path().join("data");
     // No backups of temporary data, which could replace real ones.
     config.backup.every = Span::from_secs(0);

@@ -13,7 +13,7 @@ use crate::host::data_dir::DataDir;
 use crate::host::disk;
 use crate::host::disk::DiskSpace;
 use crate::host::process;
-use crate::store::location::Location;
+use crate::store::location::files;
 
 /// Less free space is worth a warning, or a problem.
 const SPACE_WARNING: u64 = 1 << 30;
@@ -25,7 +25,9 @@ const FSYNC_WARNING_MS: f64 = 20.0;
 pub fn examine(config: &Config, now: Timestamp) -> Vec<Finding> {
     let dir = DataDir::existing(config);
     let mut found = vec![configuration(config), listening(config)];
-    if dir.path().is_dir() {
+    if config.storage.url.is_some() {
+        found.push(Finding::ok("data", "is in the database of storage.url"));
+    } else if dir.path().is_dir() {
         found.push(directory(&dir));
         found.push(space(dir.path()));
         found.push(fsync(dir.path()));
@@ -123,8 +125,7 @@ fn key(config: &Config, dir: &DataDir) -> Finding {
         };
         return Finding::ok("encryption key", said);
     }
-    let files = Location::File(dir.database());
-    match dir.vault().map(|vault| (files.files().key_evidence(), vault)) {
+    match dir.vault().map(|vault| (files(&dir.database()).key_evidence(), vault)) {
         Ok((Ok(evidence), vault)) if !vault.opens(&evidence) => {
             Finding::problem("encryption key", "is not the one of the database", dir.wrong_key().to_string())
         }

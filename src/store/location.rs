@@ -1,5 +1,6 @@
 //! Where storage is, and what opens it. The only place outside a backend's own folder that names a backend.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use crate::domain::Timestamp;
 use crate::host::vault::KeyEvidence;
 use crate::store::backend::Backend;
 use crate::store::files::{About, BackupSummary, Inspection, Manifest};
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::engine::{backup, inspect};
 use crate::store::sqlite::upkeep::key_check;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -23,6 +25,23 @@ const BUSY: Duration = Duration::from_secs(10);
 pub enum Location {
     /// A SQLite database in this file.
     File(PathBuf),
+    /// A PostgreSQL database.
+    Server(Server),
+}
+
+/// A database server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// May hold a password.
+    pub url: String,
+    /// The most connections of this process.
+    pub connections: usize,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a PostgreSQL database")
+    }
 }
 
 /// What storage is opened for.
@@ -37,25 +56,40 @@ pub enum Purpose {
 impl Location {
     /// Opens storage, creates it if there is none, and brings it up to date. Blocks for as long as the disk takes.
     ///
-    /// It does not keep other processes out; a second server must be stopped by other means.
+    /// Files do not keep other processes out; a second server must be stopped by other means. A database server does:
+    /// a second server is refused.
     ///
     /// # Errors
+    /// [`StoreError::InUse`] for a server when another one uses the same database server,
     /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Damaged`] when it is not what it
     /// should be, else what the storage itself says.
     pub fn open(&self, purpose: Purpose, now: Timestamp) -> Result<Arc<dyn Backend>> {
-        let Location::File(path) = self;
-        let options = match purpose {
-            Purpose::Server => Options { reserve_bytes: RESERVE_BYTES, ..Options::new(now) },
-            Purpose::Command => Options { readers: 1, ..Options::new(now) },
-        };
-        Ok(SqliteStore::open(path, options)?)
+        match self {
+            Location::File(path) => {
+                let options = match purpose {
+                    Purpose::Server => Options { reserve_bytes: RESERVE_BYTES, ..Options::new(now) },
+                    Purpose::Command => Options { readers: 1, ..Options::new(now) },
+                };
+                Ok(SqliteStore::open(path, options)?)
+            }
+            Location::Server(Server { url, connections }) => {
+                let options = postgres::Options::new(now);
+                let options = match purpose {
+                    // One connection writes.
+                    Purpose::Server => {
+                        postgres::Options { readers: connections.saturating_sub(1).max(1), ..options }
+                    }
+                    Purpose::Command => postgres::Options { readers: 1, is_server: false, ..options },
+                };
+                Ok(PostgresStore::open(url, options)?)
+            }
+        }
     }
+}
 
-    /// The files of storage, for what only files allow: copy, check, restore.
-    pub fn files(&self) -> Files<'_> {
-        let Location::File(path) = self;
-        Files { database: path }
-    }
+/// The files of storage in a data directory, for what only files allow: copy, check, restore.
+pub fn files(database: &Path) -> Files<'_> {
+    Files { database }
 }
 
 /// Storage as files of this machine. A server may be running on them, except for [`Files::restore`].

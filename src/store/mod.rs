@@ -27,7 +27,9 @@ pub mod location;
 mod log;
 mod meters;
 mod people;
+mod postgres;
 mod queue;
+mod shared;
 pub mod sqlite;
 mod upkeep;
 
@@ -50,8 +52,11 @@ pub enum StoreError {
     /// Storage has been closed.
     #[error("storage is closed")]
     Closed,
-    /// Another process has these files.
-    #[error("{path} is in use by another postrider")]
+    /// Another server has the database.
+    #[error(
+        "{path} is in use by another Postrider server. Stop that one first: several nodes on one database come in a \
+         later version"
+    )]
     InUse { path: String },
     /// The files were written by a newer version of the program.
     #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
@@ -59,6 +64,12 @@ pub enum StoreError {
     /// The files are not what they should be; `what` is how the storage itself puts it.
     #[error("the database is damaged: {what}")]
     Damaged { what: String },
+    /// The database cannot be used as it is set up; `what` says what to change.
+    #[error("{what}")]
+    Refused { what: String },
+    /// The database server cannot be reached; `what` is how the connection puts it.
+    #[error("the database cannot be reached: {what}")]
+    Unreachable { what: String },
     /// Anything else; `doing` says what was being done.
     #[error("storage failed while {doing}")]
     Failed {

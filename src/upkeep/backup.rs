@@ -20,7 +20,7 @@ use crate::host::clock::Clock;
 use crate::host::data_dir::{DataDir, DataDirError};
 use crate::host::meter::{Counter, Gauge};
 use crate::store::files::{About, BackupSummary};
-use crate::store::location::Location;
+use crate::store::location::files;
 use crate::store::{Store, StoreError};
 
 /// The reason why a backup or a restore failed.
@@ -83,12 +83,12 @@ pub fn create(config: &Config, to: &Path, now: Timestamp) -> Result<BackupSummar
         return Err(BackupError::Unwritable { path: to.display().to_string(), source });
     }
     let vault = dir.vault()?;
-    let location = Location::File(dir.database());
-    if !vault.opens(&location.files().key_evidence()?) {
+    let database = dir.database();
+    if !vault.opens(&files(&database).key_evidence()?) {
         return Err(dir.wrong_key().into());
     }
     let about = About { key: dir.key_text()?, now };
-    Ok(location.files().back_up(to, &about)?)
+    Ok(files(&database).back_up(to, &about)?)
 }
 
 // ---------------------------------------------------------------------------------------------

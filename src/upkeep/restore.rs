@@ -15,7 +15,7 @@ use crate::domain::Timestamp;
 use crate::host::data_dir::{DataDir, DataDirError, REPLACED_PREFIX};
 use crate::host::vault::{KeyEvidence, Vault};
 use crate::store::files::Manifest;
-use crate::store::location::Location;
+use crate::store::location::files;
 use crate::upkeep::backup::BackupError;
 
 /// The result of a restore.
@@ -82,10 +82,10 @@ fn fill(config: &Config, dir: &DataDir, from: &Path, now: Timestamp) -> Result<R
     let configured = config.encryption_key.as_ref().map(|key| key.expose());
     let mut replaced = Replaced::new(dir, now);
     let move_aside = |manifest: &Manifest| {
-        check_key(manifest, &Location::File(from.to_owned()).files().key_evidence()?, configured)?;
+        check_key(manifest, &files(from).key_evidence()?, configured)?;
         replaced.take(&dir.files()).map_err(|source| BackupError::Aside { path: replaced.shown(), source })
     };
-    let restored = Location::File(dir.database()).files().restore(from, move_aside).and_then(|manifest| {
+    let restored = files(&dir.database()).restore(from, move_aside).and_then(|manifest| {
         if let (None, Some(key)) = (configured, &manifest.key) {
             dir.write_key(key)?;
         }

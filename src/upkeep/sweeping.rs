@@ -217,12 +217,13 @@ impl Progress {
     }
 
     fn backlog(&self, left: &Left) -> u64 {
-        let rows = |is_left: bool, from: i64, to: i64| {
-            if is_left { u64::try_from(to - from).unwrap_or(0) } else { 0 }
+        let expired = &left.expired;
+        let rows = |is_left: bool, from: i64, to: i64, spread: i64| {
+            if is_left { u64::try_from((to - from) / spread.max(1)).unwrap_or(0) } else { 0 }
         };
-        rows(left.attempts, self.attempts, left.expired.attempts_to)
-            + rows(left.events, self.events, left.expired.events_to)
-            + left.expired.keys
+        rows(left.attempts, self.attempts, expired.attempts_to, expired.attempts_spread)
+            + rows(left.events, self.events, expired.events_to, expired.events_spread)
+            + expired.keys
     }
 
     /// Events that could not go when their time came.

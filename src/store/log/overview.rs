@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{AppId, EndpointId, EndpointStatus, EventId, Timestamp};
+use crate::domain::{AppId, AttemptStatus, EndpointId, EndpointStatus, EventId, Timestamp};
 use crate::store::Result;
 
 /// An endpoint, as far as it is named.
@@ -44,6 +44,20 @@ pub struct EventOutcome {
     pub retrying: u64,
     pub exhausted: u64,
     pub cancelled: u64,
+}
+
+impl EventOutcome {
+    /// Counts a delivery whose newest attempt has this status; `is_later`: it is not the first.
+    pub(crate) fn count(&mut self, status: AttemptStatus, is_later: bool) {
+        let place = match (status, is_later) {
+            (AttemptStatus::Delivered, _) => &mut self.delivered,
+            (AttemptStatus::Pending, false) => &mut self.pending,
+            (AttemptStatus::Pending, true) => &mut self.retrying,
+            (AttemptStatus::Exhausted | AttemptStatus::Failed, _) => &mut self.exhausted,
+            (AttemptStatus::Cancelled, _) => &mut self.cancelled,
+        };
+        *place += 1;
+    }
 }
 
 /// How large storage is.

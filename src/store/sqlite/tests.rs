@@ -499,7 +499,7 @@ async fn what_is_answered_with_ok_is_there_even_when_the_disk_fills_up_within_a_
 // ---------------------------------------------------------------------------------------------
 // What the traits cannot show
 
-pub(super) fn endpoint(app: AppId) -> Endpoint {
+fn endpoint(app: AppId) -> Endpoint {
     Endpoint::sample(app, now())
 }
 

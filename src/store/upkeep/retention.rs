@@ -62,6 +62,9 @@ pub struct Expired {
     /// There is no row of the log up to this one, and no event with a payload.
     pub attempts_from: i64,
     pub events_from: i64,
+    /// How many numbers there are to a row, on average; where rows are numbered one by one, 1.
+    pub attempts_spread: i64,
+    pub events_spread: i64,
     /// Idempotency keys; a large number of them is not counted to its end.
     pub keys: u64,
 }

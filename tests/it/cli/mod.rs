@@ -10,6 +10,7 @@ use crate::support::programs::output_of;
 mod app;
 mod backup;
 mod config;
+mod database;
 mod demo;
 mod generate;
 mod healthcheck;

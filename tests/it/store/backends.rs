@@ -11,12 +11,15 @@ use postrider::store::location::{Location, Purpose};
 use tempfile::TempDir;
 
 use super::now;
+use crate::support::postgres::Database;
 
 /// Makes stores of one backend for a test, and takes away what belongs to them when it is dropped.
 pub(crate) trait Factory: Send + Sync {
-    /// Opens the store of this factory: a new one the first time, later the same data. Several may be open at once,
-    /// as with several processes.
+    /// Opens the store of this factory: a new one the first time, later the same data.
     fn open(&self) -> Arc<dyn Backend>;
+
+    /// The same data while the store is open, as a command that runs beside the server has it.
+    fn open_beside(&self) -> Arc<dyn Backend>;
 
     /// What a crash at this moment would leave, as a factory of its own.
     fn crashed(&self) -> Box<dyn Factory>;
@@ -29,7 +32,29 @@ pub(crate) trait Factory: Send + Sync {
 pub(crate) fn factory() -> Box<dyn Factory> {
     match std::env::var("POSTRIDER_TEST_STORAGE").as_deref() {
         Err(_) | Ok("" | "sqlite") => Box::new(Sqlite::new()),
-        Ok(other) => panic!("POSTRIDER_TEST_STORAGE is {other:?}; the backends are: sqlite"),
+        Ok("postgres") => Box::new(Postgres(Arc::new(Database::new()))),
+        Ok(other) => panic!("POSTRIDER_TEST_STORAGE is {other:?}; the backends are: sqlite, postgres"),
+    }
+}
+
+struct Postgres(Arc<Database>);
+
+impl Factory for Postgres {
+    fn open(&self) -> Arc<dyn Backend> {
+        Location::Server(self.0.server()).open(Purpose::Server, now()).unwrap()
+    }
+
+    fn open_beside(&self) -> Arc<dyn Backend> {
+        Location::Server(self.0.server()).open(Purpose::Command, now()).unwrap()
+    }
+
+    /// The server lives on, and what was not committed is undone when the connections end.
+    fn crashed(&self) -> Box<dyn Factory> {
+        Box::new(Postgres(self.0.clone()))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        None
     }
 }
 
@@ -64,6 +89,10 @@ impl Sqlite {
 impl Factory for Sqlite {
     fn open(&self) -> Arc<dyn Backend> {
         Location::File(self.path()).open(Purpose::Server, now()).unwrap()
+    }
+
+    fn open_beside(&self) -> Arc<dyn Backend> {
+        Location::File(self.path()).open(Purpose::Command, now()).unwrap()
     }
 
     /// A crash of the process leaves the files as they are, the write-ahead log among them. (What a crash of the

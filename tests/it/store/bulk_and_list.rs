@@ -9,15 +9,15 @@ use postrider::domain::filter::View;
 use postrider::store::SentAs;
 
 /// A small generator of numbers, the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
-    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.roll(choices.len() as u64) as usize].clone()
     }
 
@@ -58,8 +58,9 @@ async fn end(world: &World, mut id: AttemptId, outcome: &Outcome) {
     }
 }
 
-/// Endpoints with deliveries of all kinds; of one endpoint that is disabled then, and of one that is deleted.
-async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
+/// Endpoints with deliveries of all kinds; of one endpoint that is disabled then, and of one that is deleted. Two
+/// events come at a time, and `step_ms` lie between times.
+pub(super) async fn world_with_rows(dice: &mut Dice, step_ms: i64) -> (World, Vec<EndpointId>) {
     let world = fresh().await;
     let mut ids = Vec::new();
     for url in
@@ -71,7 +72,7 @@ async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
         ids.push(world.add(an_endpoint(world.app, settings)).await.id);
     }
     for n in 0..40 {
-        let at = now().plus_ms(n / 2);
+        let at = now().plus_ms(n / 2 * step_ms);
         let mut event = an_event(dice.pick(&NAMES), "{}");
         event.resource_id = dice.maybe(&RESOURCES).map(str::to_owned);
         let accepted = world.take(vec![event], at).await;
@@ -93,8 +94,8 @@ async fn world_with_rows(dice: &mut Dice) -> (World, Vec<EndpointId>) {
     (world, ids)
 }
 
-fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt]) -> AttemptFilter {
-    let times: Vec<Timestamp> = (0..22).map(|n| now().plus_ms(n)).collect();
+pub(super) fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt], step_ms: i64) -> AttemptFilter {
+    let times: Vec<Timestamp> = (0..22).map(|n| now().plus_ms(n * step_ms)).collect();
     let types: Vec<TypeFilter> =
         ["a", "a.*", "a.b", "a.b.*", "z", "y"].iter().filter_map(|text| TypeFilter::parse(text)).collect();
     let statuses: Vec<StatusFilter> =
@@ -135,12 +136,12 @@ async fn listed(world: &World, filter: &AttemptFilter, open: &[EndpointId]) -> B
 #[tokio::test]
 async fn a_bulk_retry_means_the_exhausted_rows_of_the_list() {
     let mut dice = Dice(7);
-    let (world, ids) = world_with_rows(&mut dice).await;
+    let (world, ids) = world_with_rows(&mut dice, 1).await;
     let open = &ids[..2];
     let rows = world.list(AttemptFilter::default(), Sort::default(), first_page(10_000)).await.rows;
     let mut seen = BTreeSet::new();
     for _ in 0..300 {
-        let filter = filter(&mut dice, &ids, &rows);
+        let filter = filter(&mut dice, &ids, &rows, 1);
         let meant = listed(&world, &filter, open).await;
         let count = world.store.job_count(world.app, Work::Retry(filter.clone())).await.unwrap().unwrap();
         assert_eq!(count, meant.len() as u64, "{filter:?}");
@@ -149,7 +150,7 @@ async fn a_bulk_retry_means_the_exhausted_rows_of_the_list() {
     assert!(seen.len() > 5 && seen.contains(&0), "the filters do not tell rows apart: {seen:?}");
 
     for _ in 0..20 {
-        let filter = filter(&mut dice, &ids, &rows);
+        let filter = filter(&mut dice, &ids, &rows, 1);
         let meant = listed(&world, &filter, open).await;
         let note = Box::new(|_: &BulkJob| activity(ActivityKind::DeliveryBulkRetried));
         let made =

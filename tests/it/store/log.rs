@@ -1,5 +1,7 @@
 //! The delivery log: lists, details, sending again, tests.
 
+use std::cmp::Ordering;
+
 use super::*;
 use postrider::domain::event::TEST_TYPE;
 
@@ -118,6 +120,18 @@ fn value(row: &Attempt, field: SortField) -> Option<String> {
     }
 }
 
+/// The order of two rows.
+pub(super) fn order(a: &Attempt, b: &Attempt, sort: Sort) -> Ordering {
+    let by_value = match (value(a, sort.field), value(b, sort.field)) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => return Ordering::Greater,
+        (Some(_), None) => return Ordering::Less,
+        (a, b) => a.cmp(&b),
+    };
+    let order = by_value.then(a.id.cmp(&b.id));
+    if sort.descending { order.reverse() } else { order }
+}
+
 #[tokio::test]
 async fn every_order_is_total_with_nulls_last_and_pages_join_up() {
     let world = varied().await;
@@ -126,16 +140,7 @@ async fn every_order_is_total_with_nulls_last_and_pages_join_up() {
         for descending in [true, false] {
             let sort = Sort { field, descending };
             let mut expected = world.log().await;
-            expected.sort_by(|a, b| {
-                let by_value = match (value(a, field), value(b, field)) {
-                    (None, None) => std::cmp::Ordering::Equal,
-                    (None, Some(_)) => return std::cmp::Ordering::Greater,
-                    (Some(_), None) => return std::cmp::Ordering::Less,
-                    (a, b) => a.cmp(&b),
-                };
-                let order = by_value.then(a.id.cmp(&b.id));
-                if descending { order.reverse() } else { order }
-            });
+            expected.sort_by(|a, b| order(a, b, sort));
             let expected: Vec<_> = expected.into_iter().map(|row| row.id).collect();
             let mut by_cursor = Vec::new();
             let mut by_page = Vec::new();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::app::{Server, World};
-use postrider::config::Config;
+use postrider::config::{Config, Secret};
 use postrider::delivery::sending::guard::{Lookup, SystemLookup};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::{AppId, Scopes, Span, Timestamp};
@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::in_time;
+use super::postgres::{self, Database};
 
 /// A server and a client of it.
 pub(crate) struct TestApp {
@@ -36,12 +37,39 @@ pub(crate) struct TestApp {
     pub chance: Arc<FakeChance>,
     lookup: Arc<dyn Lookup>,
     pub config: Config,
-    pub dir: TempDir,
+    pub dir: Directory,
     pub base: String,
     /// A key with scope `admin` of the app `default`.
     pub token: String,
     pub client: reqwest::Client,
     server: Server,
+}
+
+/// The files of a server, and its database where that is not among them.
+pub(crate) struct Directory {
+    files: TempDir,
+    _database: Option<Database>,
+}
+
+impl Directory {
+    /// For a server with this configuration, which it says where its data is.
+    fn new(files: TempDir, config: &mut Config) -> Directory {
+        let database = postgres::is_wanted().then(Database::new);
+        if let Some(database) = &database {
+            config.storage.url = Some(Secret::new(database.server().url));
+            config.storage.connections = database.server().connections;
+            config.encryption_key =
+                Some(Secret::new("a key of tests, with 32 characters or more".to_owned()));
+        }
+        Directory { files, _database: database }
+    }
+}
+
+impl std::ops::Deref for Directory {
+    type Target = TempDir;
+    fn deref(&self) -> &TempDir {
+        &self.files
+    }
 }
 
 /// A webhook that a test has made.
@@ -144,6 +172,7 @@ impl TestApp {
     pub(crate) async fn with_lookup(change: impl FnOnce(&mut Config), lookup: impl Lookup) -> TestApp {
         let dir = TempDir::new().expect("a temporary directory can be made");
         let mut config = config(&dir);
+        let dir = Directory::new(dir, &mut config);
         change(&mut config);
         let clock = Arc::new(FakeClock::new(start_time()));
         let chance = Arc::new(FakeChance::new(0.0));
@@ -317,7 +346,7 @@ pub(crate) struct Stopped {
     chance: Arc<FakeChance>,
     lookup: Arc<dyn Lookup>,
     pub config: Config,
-    pub dir: TempDir,
+    pub dir: Directory,
 }
 
 impl Stopped {

@@ -76,7 +76,8 @@ fn each_layer_uses_only_what_is_below_it() {
                 wrong.push(format!("{}: crate::{rest}", relative.display()));
             }
         }
-        if text.contains("sqlite::") && !may_name_a_backend(relative) {
+        let names_one = text.contains("sqlite::") || text.contains("store::postgres");
+        if names_one && !may_name_a_backend(relative) {
             wrong.push(format!("{}: names a backend; store::location opens it", relative.display()));
         }
         if text.contains("rusqlite")
@@ -85,6 +86,13 @@ fn each_layer_uses_only_what_is_below_it() {
         {
             wrong.push(format!("{}: names rusqlite", relative.display()));
         }
+        if text.contains("tokio_postgres") && !relative.starts_with("store/postgres") {
+            wrong.push(format!("{}: names tokio_postgres", relative.display()));
+        }
+        let other = |own: &str, other: &str| relative.starts_with(own) && text.contains(other);
+        if other("store/sqlite", "store::postgres") || other("store/postgres", "store::sqlite") {
+            wrong.push(format!("{}: a backend names the other one", relative.display()));
+        }
     }
     assert!(files.len() > 40, "the sources were found");
     assert!(wrong.is_empty(), "a layer uses what it may not:\n{}", wrong.join("\n"));
@@ -92,7 +100,8 @@ fn each_layer_uses_only_what_is_below_it() {
 
 /// The backend itself, what opens it, and the map of the rooms.
 fn may_name_a_backend(relative: &Path) -> bool {
-    relative.starts_with("store/sqlite") || relative == Path::new("store/location.rs")
+    ["store/sqlite", "store/postgres"].iter().any(|backend| relative.starts_with(backend))
+        || relative == Path::new("store/location.rs")
 }
 
 /// The logging set-up and configuration list the library by name to quieten it.

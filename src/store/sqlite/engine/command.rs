@@ -8,8 +8,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::{AppId, EventType};
-use crate::store::sqlite::engine::cache::{Cache, Subscriptions};
-use crate::store::sqlite::engine::counts::Counts;
+use crate::store::shared::counts::Counts;
+use crate::store::shared::subscription::Subscriptions;
+use crate::store::sqlite::engine::cache::Cache;
+use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::error::{ErrorClass, Fault};
 use crate::store::sqlite::engine::rows::{AppRow, TypeRow};
@@ -43,7 +45,7 @@ impl Tx<'_> {
 
     /// The next number in the order of an app's results.
     pub(crate) fn next_result_seq(&mut self, app: AppRow) -> rusqlite::Result<i64> {
-        self.counts.next_result_seq(self.conn, app)
+        counts::next_result_seq(self.counts, self.conn, app)
     }
 
     /// What the endpoints of an app want.

@@ -6,6 +6,7 @@
 use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
+pub(crate) use crate::store::shared::fault::Fault;
 
 /// "The shared memory file could not be extended": what a full disk says at the first use of the WAL.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
@@ -45,12 +46,13 @@ pub(crate) fn classify(error: &rusqlite::Error) -> ErrorClass {
     }
 }
 
-/// A fault that is not SQLite's: a reference that leads nowhere, a stored value that does not read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Fault(pub(crate) String);
-
 /// Wraps a [`Fault`], so that it travels the way SQLite's errors do.
 pub(crate) fn fault(what: impl Into<String>) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(Fault(what.into())))
+}
+
+impl From<Fault> for rusqlite::Error {
+    fn from(fault: Fault) -> rusqlite::Error {
+        rusqlite::Error::ToSqlConversionFailure(Box::new(fault))
+    }
 }

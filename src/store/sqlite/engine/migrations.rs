@@ -128,7 +128,7 @@ mod tests {
             .collect();
         assert_eq!(since, [5, 9]);
         for text in [record(1), record(2)] {
-            crate::store::sqlite::engine::records::read(&text).unwrap();
+            crate::store::shared::record_text::read(&text).unwrap();
         }
     }
 

@@ -13,7 +13,8 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::sqlite::engine::{error, records, schema};
+use crate::store::shared::record_text;
+use crate::store::sqlite::engine::{error, schema};
 use crate::store::{Result, StoreError};
 
 /// Kept pages of a connection that reads, in KiB.
@@ -97,12 +98,12 @@ fn set_up_writer(conn: &Connection) -> rusqlite::Result<()> {
 /// `text_contains(text, part)`: whether `part`, which is folded, is in `text`, whatever its case.
 /// SQLite's own `lower` and `LIKE` know only ASCII, and `LIKE` has wildcards besides.
 ///
-/// `merge_records(record, later)`: [`records::merge`].
+/// `merge_records(record, later)`: [`record_text::merge`].
 fn add_functions(conn: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     conn.create_scalar_function("merge_records", 2, flags, |context| {
         let text = |at| context.get_raw(at).as_str().unwrap_or_default();
-        Ok(records::merge(text(0), text(1)))
+        Ok(record_text::merge(text(0), text(1)))
     })?;
     conn.create_scalar_function("text_contains", 2, flags, |context| {
         let part = context.get_raw(1).as_str().unwrap_or_default();

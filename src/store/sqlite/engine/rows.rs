@@ -20,7 +20,11 @@ use crate::domain::{
     EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, Origin, Role,
     Scopes, Sealed, SessionId, SourceId, Span, Timestamp, Trigger, UserId,
 };
-use crate::store::sqlite::engine::error::{Fault, fault};
+use crate::store::shared::endpoint_text;
+use crate::store::shared::fault::Fault;
+pub(crate) use crate::store::shared::row_numbers::{
+    AppRow, EndpointRow, EventRow, JobRow, SourceRow, TypeRow,
+};
 
 fn unreadable(what: &str, text: &str) -> FromSqlError {
     FromSqlError::Other(Box::new(Fault(format!("{text:?} in the database is no {what}"))))
@@ -131,13 +135,8 @@ impl ToSql for Sealed {
     }
 }
 
-/// Row numbers: what tables refer to each other by. Nothing outside of this storage sees them.
 macro_rules! row_numbers {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(crate) struct $name(pub(crate) i64);
-
+    ($($name:ident),*) => {$(
         impl FromSql for $name {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<$name> {
                 value.as_i64().map($name)
@@ -150,20 +149,7 @@ macro_rules! row_numbers {
         }
     )*};
 }
-row_numbers!(
-    /// Of the table `apps`.
-    AppRow,
-    /// Of the table `endpoints`.
-    EndpointRow,
-    /// Of the table `events`.
-    EventRow,
-    /// Of the table `event_types`.
-    TypeRow,
-    /// Of the table `jobs`.
-    JobRow,
-    /// Of the table `sources`.
-    SourceRow,
-);
+row_numbers!(AppRow, EndpointRow, EventRow, TypeRow, JobRow, SourceRow);
 
 /// The budget that a `schedule_used` column means.
 pub(crate) fn budget(used: Option<u32>) -> Budget {
@@ -187,58 +173,10 @@ pub(crate) fn count(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u6
 
 /// Reads patterns separated by spaces.
 pub(crate) fn read_patterns(text: &str) -> rusqlite::Result<Vec<EventPattern>> {
-    text.split_ascii_whitespace()
-        .map(|pattern| EventPattern::parse(pattern).map_err(|e| fault(format!("a kept pattern {e}"))))
-        .collect()
+    Ok(endpoint_text::read_patterns(text)?)
 }
 
 /// Reads a span of time such as `30s`.
 pub(crate) fn read_span(text: &str) -> rusqlite::Result<Span> {
-    Span::parse(text).ok_or_else(|| fault(format!("{text:?} in the database is no span of time")))
-}
-
-/// How many characters of a response body lists show.
-const EXCERPT_CHARS: usize = 500;
-/// So many bytes hold that many characters in any case.
-pub(crate) const EXCERPT_BYTES: usize = EXCERPT_CHARS * 4;
-
-/// The first characters of a body of which only a beginning may be at hand (`cut`). What is not UTF-8
-/// becomes U+FFFD, but a character that was merely cut in two at the end is left out.
-pub(crate) fn excerpt(bytes: &[u8], cut: bool) -> String {
-    let whole = match std::str::from_utf8(bytes) {
-        Err(e) if cut && e.error_len().is_none() => &bytes[..e.valid_up_to()],
-        _ => bytes,
-    };
-    String::from_utf8_lossy(whole).chars().take(EXCERPT_CHARS).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn unreadable_text_is_an_error() {
-        assert!(read_patterns("a..b").is_err());
-        assert!(read_span("soon").is_err());
-    }
-
-    #[test]
-    fn an_excerpt_has_500_characters_and_cuts_none_in_two() {
-        let long = "ü€𝄞".repeat(400);
-        let bytes = &long.as_bytes()[..EXCERPT_BYTES];
-        assert_eq!(excerpt(bytes, true), long.chars().take(500).collect::<String>());
-        assert_eq!(excerpt(&"€".as_bytes()[..2], true), "");
-        assert_eq!(excerpt(&"€".as_bytes()[..2], false), "\u{fffd}");
-        assert_eq!(excerpt(b"a\xffb", true), "a\u{fffd}b");
-    }
-
-    proptest! {
-        #[test]
-        fn a_longer_read_changes_no_excerpt(body in proptest::collection::vec(any::<u8>(), 0..2_500)) {
-            let seen = &body[..body.len().min(EXCERPT_BYTES)];
-            let all: String = String::from_utf8_lossy(&body).chars().take(500).collect();
-            prop_assert_eq!(excerpt(seen, seen.len() < body.len()), all);
-        }
-    }
+    Ok(endpoint_text::read_span(text)?)
 }

@@ -6,20 +6,8 @@ use rusqlite::{Connection, params};
 
 use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::values::histogram::Bucket;
+use crate::store::shared::counts::SlotSums;
 use crate::store::sqlite::engine::rows::EndpointRow;
-
-/// Changes of one row of `rollups` or `minutes`.
-#[derive(Debug, Default)]
-pub(crate) struct SlotSums {
-    pub(crate) delivered: i64,
-    pub(crate) exhausted: i64,
-    pub(crate) failed_attempts: i64,
-    pub(crate) response_ms_sum: i64,
-    pub(crate) deliveries: i64,
-    pub(crate) failed_deliveries: i64,
-    pub(crate) response_count: i64,
-    pub(crate) ended_exhausted: i64,
-}
 
 macro_rules! slots {
     ($table:literal, $unit:literal) => {

@@ -14,12 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::domain::Timestamp;
+use crate::store::shared::fan_outs::FanOuts;
+use crate::store::shared::filter_snapshots::{Snapshots, Turns};
+use crate::store::shared::fresh;
 use crate::store::sqlite::engine::command::{Asked, Tx};
-use crate::store::sqlite::engine::fan_outs::FanOuts;
-use crate::store::sqlite::engine::filter_snapshots::{Snapshots, Turns};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::engine::{
-    answers, cache, checkpointer, command, epochs, error, fresh, pool, readers, reserve, writer,
+    answers, cache, checkpointer, command, epochs, error, pool, readers, reserve, writer,
 };
 use crate::store::{Backend, Result, StorageSize, StoreError, StoreMeters};
 

@@ -31,12 +31,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::StoreMeters;
+use crate::store::shared::counts::Counts;
 use crate::store::sqlite::engine::answers::{Answers, answer};
 use crate::store::sqlite::engine::cache::Cache;
 use crate::store::sqlite::engine::checkpointer;
 use crate::store::sqlite::engine::checkpointer::{Checkpointer, Trouble};
 use crate::store::sqlite::engine::command::{Aborted, Command, CommitOutcome, Tx};
-use crate::store::sqlite::engine::counts::Counts;
+use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::error::{ErrorClass, fault};
 use crate::store::sqlite::engine::reserve::Reserve;
@@ -224,7 +225,7 @@ impl Writer {
                 }
             }
         }
-        let counted = self.counts.write(&self.conn);
+        let counted = counts::write(&mut self.counts, &self.conn);
         let started = tokio::time::Instant::now();
         let outcome = match counted.and_then(|tally| self.execute("COMMIT").map(|()| tally)) {
             Ok(tally) => {

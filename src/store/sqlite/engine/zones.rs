@@ -7,6 +7,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub(crate) use crate::store::shared::ranges::{IdRange, TimeRange};
+
 /// Ids in a zone, as a power of two. Migration 0005 says the same of the rows that were there before it.
 pub(crate) const ZONE_BITS: u32 = 12;
 
@@ -35,40 +37,6 @@ pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result
     ))?
     .execute([zone, first, id])
     .map(|_| ())
-}
-
-/// A range of `created_at` in milliseconds, both ends inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimeRange {
-    pub(crate) since: i64,
-    pub(crate) until: i64,
-}
-
-impl TimeRange {
-    pub(crate) const ALL: TimeRange = TimeRange { since: i64::MIN, until: i64::MAX };
-
-    pub(crate) fn contains(self, created_at: i64) -> bool {
-        (self.since..=self.until).contains(&created_at)
-    }
-}
-
-/// Neighbouring ids, both ends inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IdRange {
-    pub(crate) from: i64,
-    pub(crate) to: i64,
-    /// Whether the rows must be looked at one by one; else all of them are in the range.
-    pub(crate) mixed: bool,
-}
-
-impl IdRange {
-    pub(crate) const ALL: IdRange = IdRange { from: i64::MIN, to: i64::MAX, mixed: false };
-
-    /// The part of it with ids from `from` to `to`, if there is any.
-    pub(crate) fn within(self, from: i64, to: i64) -> Option<IdRange> {
-        let span = IdRange { from: self.from.max(from), to: self.to.min(to), ..self };
-        (span.from <= span.to).then_some(span)
-    }
 }
 
 /// The zones of the log, in a snapshot.

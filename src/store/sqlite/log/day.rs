@@ -4,10 +4,8 @@ use rusqlite::{Connection, Row};
 
 use crate::domain::Timestamp;
 use crate::store::Point;
-use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
+use crate::store::shared::day::Stretch;
 use crate::store::sqlite::engine::rows::{self, EndpointRow};
-
-pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Minutes at both ends and whole hours between: at most 120 and 24 rows, wherever a day begins.
 pub(crate) const WINDOW: &str = "SELECT 0, coalesce(sum(deliveries), 0), coalesce(sum(failed_deliveries), 0), \
@@ -30,28 +28,19 @@ pub(crate) const WINDOW_COUNTS: &str = "SELECT coalesce(sum(d), 0), coalesce(sum
      UNION ALL SELECT sum(deliveries), sum(failed_deliveries) FROM minutes \
          WHERE endpoint = ?1 AND minute >= ?6 AND minute < ?7)";
 
-/// The parameters of the two: from `since` to before `until`, both brought up to the next whole minute.
-fn stretch(endpoint: EndpointRow, since: Timestamp, until: Timestamp) -> [i64; 7] {
-    let up = |time: Timestamp| slot_of(time.plus_ms(MINUTE_MS - 1), MINUTE_MS);
-    let (since, until) = (up(since), up(until));
-    let (first_hour, last_hour) = ((since + 59).div_euclid(60), until.div_euclid(60));
-    [endpoint.0, since, first_hour * 60, first_hour, last_hour, last_hour * 60, until]
+/// The parameters of the two.
+fn parameters(endpoint: EndpointRow, of: Stretch) -> [i64; 7] {
+    [endpoint.0, of.since, of.hours_since, of.first_hour, of.last_hour, of.hours_until, of.until]
 }
 
-/// What happened from `since` to before `until`.
-pub(crate) fn window(
-    conn: &Connection,
-    endpoint: EndpointRow,
-    since: Timestamp,
-    until: Timestamp,
-) -> rusqlite::Result<Point> {
-    let stretch = stretch(endpoint, since, until);
-    conn.prepare_cached(WINDOW)?.query_row(stretch, |row| point(row, stretch[1] * MINUTE_MS))
+/// What happened in a stretch of time.
+pub(crate) fn window(conn: &Connection, endpoint: EndpointRow, of: Stretch) -> rusqlite::Result<Point> {
+    conn.prepare_cached(WINDOW)?.query_row(parameters(endpoint, of), |row| point(row, of.start_ms()))
 }
 
 /// The last 24 hours.
 pub(crate) fn last(conn: &Connection, endpoint: EndpointRow, now: Timestamp) -> rusqlite::Result<Point> {
-    window(conn, endpoint, now.plus_ms(-DAY_MS), end_of(now))
+    window(conn, endpoint, Stretch::last_day(now))
 }
 
 /// Deliveries made in the last 24 hours, and how many of them are exhausted.
@@ -60,10 +49,9 @@ pub(crate) fn counts(
     endpoint: EndpointRow,
     now: Timestamp,
 ) -> rusqlite::Result<(u64, u64)> {
-    conn.prepare_cached(WINDOW_COUNTS)?
-        .query_row(stretch(endpoint, now.plus_ms(-DAY_MS), end_of(now)), |found| {
-            Ok((rows::count(found, 0)?, rows::count(found, 1)?))
-        })
+    conn.prepare_cached(WINDOW_COUNTS)?.query_row(parameters(endpoint, Stretch::last_day(now)), |found| {
+        Ok((rows::count(found, 0)?, rows::count(found, 1)?))
+    })
 }
 
 /// Reads a point from the sums of a window.
@@ -80,9 +68,4 @@ pub(crate) fn point(row: &Row<'_>, start_ms: i64) -> rusqlite::Result<Point> {
         histogram: vec![],
         failed_statuses: vec![],
     })
-}
-
-/// The end of a stretch that the present millisecond is in.
-fn end_of(now: Timestamp) -> Timestamp {
-    now.plus_ms(1)
 }

@@ -8,8 +8,8 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use crate::domain::AppId;
 use crate::domain::event::Event;
+use crate::store::shared::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::cache;
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{AppRow, EventRow, TypeRow, count};
 use crate::store::sqlite::engine::zones::{EVENTS, IdRange, TimeRange, Zones};
 use crate::store::sqlite::queue::events::event;
@@ -154,10 +154,7 @@ pub(crate) fn streams(
 
 /// The range of time that a filter means.
 pub(crate) fn range_of(wanted: &EventFilter) -> TimeRange {
-    TimeRange {
-        since: wanted.since.map_or(i64::MIN, |since| since.as_millis()),
-        until: wanted.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
-    }
+    TimeRange::of(wanted.since, wanted.until)
 }
 
 /// The ids that events of a range can have, ascending; `bits` is the size of a zone as a power of two.

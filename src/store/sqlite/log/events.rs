@@ -7,17 +7,17 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::event::Event;
 use crate::domain::{AppId, EventId, Timestamp};
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::shared::paging::{empty, page_of, skipped, total};
+use crate::store::shared::scan::Budget;
+use crate::store::shared::verdicts::{SourceOrigin, Verdicts};
 use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::zones::ZONE_BITS;
 use crate::store::sqlite::engine::{cache, command, rows};
-use crate::store::sqlite::log::search::Budget;
 use crate::store::sqlite::log::{event_list, search};
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::{event, take, take_batch};
 use crate::store::sqlite::queue::filters;
-use crate::store::sqlite::queue::verdicts::{SourceOrigin, Verdicts};
 use crate::store::{
     EventDetail, EventFilter, EventStore, EventTypeCount, NewEvent, Page, PageRequest, Result, SearchPage,
     Start, TOTAL_CAP, Taken,

@@ -5,12 +5,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::domain::{AppId, AttemptId, AttemptStatus};
+use crate::store::shared::scan::Budget;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
 use crate::store::sqlite::log::search;
-use crate::store::sqlite::log::search::Budget;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::{

@@ -6,16 +6,17 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use crate::domain::access::activity::Activity;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response, Route, Timings};
 use crate::domain::{AppId, AttemptId, Timestamp};
+use crate::store::shared::header_text;
+use crate::store::shared::paging::{empty, page_of, skipped, total};
+use crate::store::shared::scan::Budget;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::log::merge;
 use crate::store::sqlite::log::plan::{Bounds, Plan};
 use crate::store::sqlite::log::search;
-use crate::store::sqlite::log::search::Budget;
-use crate::store::sqlite::queue::{attempts, header_text, header_values, manual};
+use crate::store::sqlite::queue::{attempts, header_values, manual};
 use crate::store::{
     AttemptFilter, LogKey, LogStore, Page, PageRequest, Result, Retried, SearchPage, Sort, Start, TOTAL_CAP,
     TestDelivery,

@@ -11,102 +11,13 @@
 //! streams are walked past rows outside of the range; where few rows are inside, those are looked at
 //! one by one instead.
 
-use std::collections::BinaryHeap;
-
 use rusqlite::{Connection, params};
 
-use crate::domain::AttemptId;
+use crate::store::shared::rank::{Rank, Top};
 use crate::store::sqlite::engine::zones::{IdRange, TimeRange};
-use crate::store::sqlite::log::class::STATUSES;
 use crate::store::sqlite::log::plan::{Plan, Stream};
 use crate::store::sqlite::log::walk::{Column, column_sql, created_at, in_direction, walk};
-use crate::store::{LogKey, Sort, SortField, SortValue};
-
-/// Where a row stands in an order: the smaller, the earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    is_null: bool,
-    value: i64,
-    id: i64,
-}
-
-impl Rank {
-    fn new(sort: Sort, value: Option<i64>, id: i64) -> Rank {
-        let (is_null, value) = (value.is_none(), value.unwrap_or_default());
-        // `!n` is -n-1: it turns the order around and cannot overflow.
-        if sort.descending { Rank { is_null, value: !value, id: !id } } else { Rank { is_null, value, id } }
-    }
-
-    /// The value and the id that it was made of.
-    fn parts(self, sort: Sort) -> (Option<i64>, i64) {
-        let turn = |n: i64| if sort.descending { !n } else { n };
-        ((!self.is_null).then(|| turn(self.value)), turn(self.id))
-    }
-}
-
-/// A status is sorted by twice its place among the names, which leaves room for words between them.
-fn of_key(sort: Sort, key: &LogKey) -> Rank {
-    let value = match (sort.field, &key.value) {
-        (SortField::Id, _) => Some(0),
-        (SortField::Status, SortValue::Text(text)) => {
-            let before = STATUSES.iter().filter(|status| status.as_str() < text.as_str()).count() as i64;
-            let is_name = STATUSES.iter().any(|status| status.as_str() == text);
-            Some(if is_name { 2 * before } else { 2 * before - 1 })
-        }
-        (_, SortValue::Number(n)) => Some(*n),
-        (_, _) => None,
-    };
-    Rank::new(sort, value, key.id.0)
-}
-
-fn to_key(sort: Sort, rank: Rank) -> LogKey {
-    let (value, id) = rank.parts(sort);
-    let value = match (sort.field, value) {
-        (SortField::Id, _) | (_, None) => SortValue::Null,
-        (SortField::Status, Some(n)) => match usize::try_from(n / 2).ok().and_then(|at| STATUSES.get(at)) {
-            Some(status) => SortValue::Text(status.to_string()),
-            None => SortValue::Null,
-        },
-        (_, Some(n)) => SortValue::Number(n),
-    };
-    LogKey { id: AttemptId(id), value }
-}
-
-/// The first ranks behind a place.
-struct Top {
-    behind: Option<Rank>,
-    most: usize,
-    /// The last one is on top.
-    found: BinaryHeap<Rank>,
-}
-
-impl Top {
-    fn new(behind: Option<Rank>, most: usize) -> Top {
-        Top { behind, most, found: BinaryHeap::with_capacity(most.min(1_024)) }
-    }
-
-    fn is_full(&self) -> bool {
-        self.found.len() >= self.most
-    }
-
-    /// Takes a rank if it belongs here. `false`: nothing that comes after it does.
-    fn offer(&mut self, rank: Rank) -> bool {
-        if self.behind.is_some_and(|behind| rank <= behind) {
-            return true;
-        }
-        if !self.is_full() {
-            self.found.push(rank);
-            return true;
-        }
-        match self.found.peek_mut() {
-            Some(mut last) if rank < *last => {
-                *last = rank;
-                true
-            }
-            _ => false,
-        }
-    }
-}
+use crate::store::{LogKey, Sort, SortField};
 
 /// Finds the first `most` rows behind a place, in order.
 pub(crate) fn find(
@@ -116,7 +27,7 @@ pub(crate) fn find(
     after: Option<&LogKey>,
     most: usize,
 ) -> rusqlite::Result<Vec<LogKey>> {
-    let behind = after.map(|key| of_key(sort, key));
+    let behind = after.map(|key| Rank::of_key(sort, key));
     let to_gather = plan.bounds.gather_streams;
     let mut search = Search { conn, plan, sort, behind, top: Top::new(behind, most), to_gather };
     search.by_name()?;
@@ -126,7 +37,7 @@ pub(crate) fn find(
         SortField::CreatedAt => search.by_creation(plan.streams(conn, false)?)?,
         SortField::LastActivity => search.by_activity()?,
     }
-    Ok(search.top.found.into_sorted_vec().into_iter().map(|rank| to_key(sort, rank)).collect())
+    Ok(search.top.into_ranks().into_iter().map(|rank| rank.to_key(sort)).collect())
 }
 
 struct Search<'a> {
@@ -193,20 +104,7 @@ impl Search<'_> {
 
     /// The ids behind the place among rows that are sorted by one value; `None` when there are none.
     fn ids_behind(&self, value: Option<i64>) -> Option<(i64, i64)> {
-        let Some(behind) = self.behind else { return Some((i64::MIN, i64::MAX)) };
-        let group = Rank { id: behind.id, ..Rank::new(self.sort, value, 0) };
-        match group.cmp(&behind) {
-            std::cmp::Ordering::Less => None,
-            std::cmp::Ordering::Greater => Some((i64::MIN, i64::MAX)),
-            std::cmp::Ordering::Equal => {
-                let id = behind.parts(self.sort).1;
-                Some(if self.sort.descending {
-                    (i64::MIN, id.saturating_sub(1))
-                } else {
-                    (id.saturating_add(1), i64::MAX)
-                })
-            }
-        }
+        self.behind.map_or(Some((i64::MIN, i64::MAX)), |behind| behind.ids_behind(self.sort, value))
     }
 
     // -----------------------------------------------------------------------------------------
@@ -345,7 +243,7 @@ impl Search<'_> {
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
             let rank = Rank::new(sort, Some(row.get(1)?), id);
-            if self.top.is_full() && self.top.found.peek().is_some_and(|last| rank > *last) {
+            if self.top.is_full() && self.top.last().is_some_and(|last| rank > last) {
                 return Ok(false);
             }
             let at = spans.partition_point(|span| span.to < id);
@@ -405,7 +303,7 @@ impl Search<'_> {
         }
         // All there is has been found; or else, something may come before the last of it.
         let (Some(last_id), true) = (by_id.last(), by_id.len() >= self.top.most) else { return Ok(()) };
-        let Some((Some(last), _)) = self.top.found.peek().map(|rank| rank.parts(sort)) else { return Ok(()) };
+        let Some((Some(last), _)) = self.top.last().map(|rank| rank.parts(sort)) else { return Ok(()) };
         let ids = if sort.descending {
             range.since = range.since.max(last);
             (i64::MIN, last_id - 1)
@@ -467,6 +365,6 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(first.found.into_sorted_vec().into_iter().map(|rank| rank.parts(sort).1).collect())
+        Ok(first.into_ranks().into_iter().map(|rank| rank.parts(sort).1).collect())
     }
 }

@@ -1,14 +1,14 @@
 //! Reading the log: lists, exports, the live stream, statistics. No SQL here writes.
 //!
-//! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`] says what an index
-//!   covers, [`walk`] reads it, [`merge`] joins several streams in order, [`named`] has the rows that an id names.
+//! * [`list`]: the delivery log. [`plan`] chooses the index for a filter, [`class`](crate::store::shared::class) says
+//!   what an index covers, [`walk`] reads it, [`merge`] joins several streams in order, [`named`] has the rows that an
+//!   id names.
 //! * [`search`]: texts that are in no index, in bounded steps.
 //! * [`event_list`], [`events`]: the list of events, and single ones.
 //! * [`export`], [`live`], [`recent`]: other ways to read the log.
 //! * [`sources`]: sources and the inbound log.
 //! * [`overview`], [`statistics`]: figures from the roll-ups, [`day`]: those of one. [`health`]: health of endpoints.
 
-pub(super) mod class;
 pub(super) mod day;
 pub(super) mod event_list;
 pub(super) mod events;

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{AppId, AttemptStatus, EndpointId, EventId, Timestamp};
-use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
+use crate::domain::{AppId, EndpointId, EventId, Timestamp};
+use crate::store::shared::counts::{HOUR_MS, slot_of};
 use crate::store::sqlite::engine::rows::{AppRow, EventRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
@@ -91,15 +91,7 @@ fn outcome(
     let mut newest = conn.prepare_cached(OUTCOMES)?;
     let mut newest = newest.query(params![row, most])?;
     while let Some(row) = newest.next()? {
-        let (status, is_later): (AttemptStatus, bool) = (row.get("status")?, row.get("is_later")?);
-        let place = match (status, is_later) {
-            (AttemptStatus::Delivered, _) => &mut outcome.delivered,
-            (AttemptStatus::Pending, false) => &mut outcome.pending,
-            (AttemptStatus::Pending, true) => &mut outcome.retrying,
-            (AttemptStatus::Exhausted | AttemptStatus::Failed, _) => &mut outcome.exhausted,
-            (AttemptStatus::Cancelled, _) => &mut outcome.cancelled,
-        };
-        *place += 1;
+        outcome.count(row.get("status")?, row.get("is_later")?);
     }
     Ok(Some(outcome))
 }

@@ -12,14 +12,16 @@ use std::cell::OnceCell;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow};
+use crate::store::AttemptFilter;
+use crate::store::shared::class::Class;
+use crate::store::shared::named::{Named, NamedRow};
+pub(crate) use crate::store::shared::selection::Scope;
+use crate::store::shared::selection::{Kinds, Names, ScopeSelection, Selection};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::zones::{ATTEMPTS, IdRange, TimeRange, ZONE_BITS, Zones};
-use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::named::{Named, NamedRow};
+use crate::store::sqlite::log::named;
 use crate::store::sqlite::queue::endpoints;
-use crate::store::sqlite::queue::filter::{Found, search, types};
-use crate::store::{AttemptFilter, StatusFilter, View};
+use crate::store::sqlite::queue::filter::{search, types};
 
 /// Numbers that say when to read one way or another. They change the cost and never the result; tests
 /// lower them.
@@ -41,29 +43,6 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub(crate) const USUAL: Bounds =
         Bounds { zone_bits: ZONE_BITS, gather: 10_000, skip: 200, gather_stream: 300, gather_streams: 3_000 };
-}
-
-/// Whose rows are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    App(AppRow),
-    Endpoint(EndpointRow),
-}
-
-impl Scope {
-    /// The column that leads its indexes, and the middle of their names.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Scope::App(_) => "app",
-            Scope::Endpoint(_) => "endpoint",
-        }
-    }
-
-    pub(crate) fn row(self) -> i64 {
-        match self {
-            Scope::App(AppRow(row)) | Scope::Endpoint(EndpointRow(row)) => row,
-        }
-    }
 }
 
 /// Rows that lie together in the indexes: a class of a scope, or all of a scope.
@@ -129,67 +108,6 @@ impl Stream {
     }
 }
 
-/// Which event types are meant, as sorted rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kinds {
-    Any,
-    Only(Vec<TypeRow>),
-    Except(Vec<TypeRow>),
-}
-
-impl Kinds {
-    fn admits(&self, kind: TypeRow) -> bool {
-        match self {
-            Kinds::Any => true,
-            Kinds::Only(kinds) => kinds.binary_search(&kind).is_ok(),
-            Kinds::Except(kinds) => kinds.binary_search(&kind).is_err(),
-        }
-    }
-}
-
-/// A scope and what of it is meant. The parts of a plan have no row in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ScopeSelection {
-    scope: Scope,
-    kinds: Kinds,
-}
-
-/// What a filter asks of the outcome.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Selection {
-    view: View,
-    status: Vec<AttemptStatus>,
-    response_status: Option<StatusFilter>,
-    error_kind: Option<ErrorKind>,
-    trigger: Option<Trigger>,
-    /// Only rows with an error.
-    has_error: bool,
-}
-
-impl Selection {
-    fn admits(&self, class: Class) -> bool {
-        let status = || self.status.is_empty() || class.status().is_some_and(|s| self.status.contains(&s));
-        let of_deliveries = self.view == View::Deliveries;
-        let (response_status, error_kind) = if of_deliveries {
-            (class.last_response_status(), class.last_error_kind())
-        } else {
-            (class.response_status(), class.error_kind())
-        };
-        let response = || match (self.response_status, response_status) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(StatusFilter::Exactly(wanted)), Some(status)) => status == i64::from(wanted),
-            (Some(StatusFilter::Class(wanted)), Some(status)) => status / 100 == i64::from(wanted),
-        };
-        let error = || {
-            (self.error_kind.is_none() || self.error_kind == error_kind)
-                && (!self.has_error || error_kind.is_some())
-        };
-        let trigger = || self.trigger.is_none() || self.trigger == class.trigger();
-        (!of_deliveries || class.is_newest()) && status() && response() && error() && trigger()
-    }
-}
-
 /// What a filter means in an app.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
@@ -214,28 +132,18 @@ impl Plan {
         filter: &AttemptFilter,
         bounds: Bounds,
     ) -> rusqlite::Result<Option<Plan>> {
-        let range = TimeRange {
-            since: filter.since.map_or(i64::MIN, |since| since.as_millis()),
-            until: filter.until.map_or(i64::MAX, |until| until.as_millis().saturating_sub(1)),
-        };
-        let Some(names) = Names::of(conn, app, filter)? else { return Ok(None) };
-        let named = Named::of_filter(conn, app, filter, names.found.as_ref())?;
+        let range = TimeRange::of(filter.since, filter.until);
+        let Some(names) = names(conn, app, filter)? else { return Ok(None) };
+        let named = named::of_filter(conn, app, filter, names.found.as_ref())?;
         let (parts, named) = match named {
             Some(named) => (vec![], named),
-            None => names.parts(conn, app)?,
+            None => parts(conn, app, &names)?,
         };
         if (parts.is_empty() && named.is_none()) || range.since > range.until {
             return Ok(None);
         }
         let Names { endpoint, kinds, .. } = names;
-        let selection = Selection {
-            view: filter.view,
-            status: filter.status.clone(),
-            response_status: filter.response_status,
-            error_kind: filter.error_kind,
-            trigger: filter.trigger,
-            has_error: filter.error.is_some(),
-        };
+        let selection = Selection::of(filter);
         let streams = Default::default();
         Ok(Some(Plan { parts, named, endpoint, kinds, selection, range, bounds, streams }))
     }
@@ -259,18 +167,12 @@ impl Plan {
                 streams.push(Stream { scope: *scope, class: None });
                 continue;
             }
-            let classes = match kinds {
-                Kinds::Any | Kinds::Except(_) => classes(conn, *scope, Class(i64::MIN), Class(i64::MAX))?,
-                Kinds::Only(only) => {
-                    let mut all = Vec::new();
-                    for kind in only {
-                        let (from, to) = Class::of_type(*kind);
-                        all.extend(classes(conn, *scope, from, to)?);
-                    }
-                    all
-                }
-            };
-            let meant = classes.into_iter().filter(|c| kinds.admits(c.kind()) && self.selection.admits(*c));
+            let mut classes_of = Vec::new();
+            for (from, to) in kinds.ranges() {
+                classes_of.extend(classes(conn, *scope, from, to)?);
+            }
+            let meant =
+                classes_of.into_iter().filter(|c| kinds.admits(c.kind()) && self.selection.admits(*c));
             streams.extend(meant.map(|class| Stream { scope: *scope, class: Some(class) }));
         }
         Ok(streams)
@@ -317,7 +219,7 @@ impl Plan {
         mut show: impl FnMut(&NamedRow) -> bool,
     ) -> rusqlite::Result<()> {
         let Some(named) = &self.named else { return Ok(()) };
-        named.each(conn, |row| {
+        named::each(conn, named, |row| {
             let is_meant = self.endpoint.is_none_or(|endpoint| endpoint == row.endpoint)
                 && self.kinds.admits(row.class.kind())
                 && self.selection.admits(row.class)
@@ -327,73 +229,38 @@ impl Plan {
     }
 }
 
-/// What the names in a filter lead to.
-struct Names {
-    endpoint: Option<EndpointRow>,
-    kinds: Kinds,
-    found: Option<Found>,
+/// Looks the names in a filter up. `None`: no row can match.
+fn names(conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<Option<Names>> {
+    let endpoint = match filter.endpoint {
+        None => None,
+        Some(id) => match endpoints::row_of(conn, app, id)? {
+            None => return Ok(None),
+            endpoint => endpoint,
+        },
+    };
+    let kinds = match &filter.event_type {
+        Some(names) => Kinds::only(types(conn, app, names)?),
+        None => Kinds::Any,
+    };
+    let found = match &filter.q {
+        Some(q) => Some(search(conn, app, q)?),
+        None => None,
+    };
+    Ok((kinds != Kinds::Only(vec![])).then_some(Names { endpoint, kinds, found }))
 }
 
-impl Names {
-    /// Looks them up. `None`: no row can match.
-    fn of(conn: &Connection, app: AppRow, filter: &AttemptFilter) -> rusqlite::Result<Option<Names>> {
-        let endpoint = match filter.endpoint {
-            None => None,
-            Some(id) => match endpoints::row_of(conn, app, id)? {
-                None => return Ok(None),
-                endpoint => endpoint,
-            },
-        };
-        let kinds = match &filter.event_type {
-            Some(names) => Kinds::Only(sorted(types(conn, app, names)?)),
-            None => Kinds::Any,
-        };
-        let found = match &filter.q {
-            Some(q) => Some(search(conn, app, q)?),
-            None => None,
-        };
-        Ok((kinds != Kinds::Only(vec![])).then_some(Names { endpoint, kinds, found }))
-    }
-
-    /// The scopes that endpoint, type and search text leave, and the rows that the text names as an id.
-    fn parts(
-        &self,
-        conn: &Connection,
-        app: AppRow,
-    ) -> rusqlite::Result<(Vec<ScopeSelection>, Option<Named>)> {
-        let scope = self.endpoint.map_or(Scope::App(app), Scope::Endpoint);
-        let all = || (vec![ScopeSelection { scope, kinds: self.kinds.clone() }], None);
-        let Some(found) = &self.found else { return Ok(all()) };
-        let is_all = self.endpoint.is_some_and(|row| found.endpoints.contains(&row))
-            || is_all(conn, "endpoints", app, found.endpoints.len())?
-            || is_all(conn, "event_types", app, found.kinds.len())?;
-        if is_all {
-            return Ok(all());
-        }
-        let kinds = found.kinds.iter().copied().filter(|kind| self.kinds.admits(*kind));
-        let of_kind = sorted(kinds.collect());
-        let mut parts = vec![ScopeSelection { scope, kinds: Kinds::Only(of_kind.clone()) }];
-        if self.endpoint.is_none() {
-            // Of the endpoints that were found, what the first part has not got.
-            let kinds = match &self.kinds {
-                Kinds::Only(asked) => {
-                    Kinds::Only(asked.iter().copied().filter(|k| !of_kind.contains(k)).collect())
-                }
-                _ if of_kind.is_empty() => Kinds::Any,
-                _ => Kinds::Except(of_kind),
-            };
-            let rest =
-                |row: &EndpointRow| ScopeSelection { scope: Scope::Endpoint(*row), kinds: kinds.clone() };
-            parts.extend(found.endpoints.iter().map(rest));
-        }
-        parts.retain(|part| part.kinds != Kinds::Only(vec![]));
-        Ok((parts, Named::of_text(app, found)))
-    }
-}
-
-fn sorted(mut rows: Vec<TypeRow>) -> Vec<TypeRow> {
-    rows.sort_unstable();
-    rows
+/// The scopes that the names leave, and the rows that the search text names as an id.
+fn parts(
+    conn: &Connection,
+    app: AppRow,
+    names: &Names,
+) -> rusqlite::Result<(Vec<ScopeSelection>, Option<Named>)> {
+    let Some(found) = &names.found else { return Ok((names.parts(app, true), None)) };
+    let found_all = names.has_found_endpoint()
+        || is_all(conn, "endpoints", app, found.endpoints.len())?
+        || is_all(conn, "event_types", app, found.kinds.len())?;
+    let named = if found_all { None } else { Named::of_text(app, found) };
+    Ok((names.parts(app, found_all), named))
 }
 
 /// Whether so many are all that the app has.

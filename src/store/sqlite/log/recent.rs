@@ -4,9 +4,9 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::domain::attempts::attempt::AttemptStatus;
-use crate::domain::attempts::delivery::{DeliveryState, RecentDelivery};
-use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
+use crate::domain::attempts::delivery::RecentDelivery;
+use crate::domain::{AppId, AttemptId, EndpointId};
+use crate::store::shared::recent_rows::{RowState, delivery};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::engine::store::SqliteStore;
@@ -28,16 +28,6 @@ macro_rules! of_rows {
 }
 const FIRST: &str = of_rows!("id = ?1");
 pub(crate) const LATER: &str = of_rows!("first_id = ?1 ORDER BY id DESC LIMIT 2");
-
-/// A row, as far as it is shown.
-struct RowState {
-    status: AttemptStatus,
-    attempt: u32,
-    response_status: Option<u16>,
-    response_time_ms: Option<u32>,
-    error_message: Option<String>,
-    attempted_at: Option<Timestamp>,
-}
 
 fn row_state(row: &Row<'_>) -> rusqlite::Result<RowState> {
     Ok(RowState {
@@ -65,23 +55,8 @@ fn recent(conn: &Connection, endpoint: EndpointRow, limit: u32) -> rusqlite::Res
     let mut firsts = statement.query(params![endpoint, limit])?;
     let mut found = Vec::new();
     while let Some(first) = firsts.next()? {
-        let (event_id, event_type): (EventId, EventType) = (first.get("uid")?, first.get("event_type")?);
         let rows = newest(conn, first.get("id")?)?;
-        let Some(now) = rows.first() else { continue };
-        // A cancelled row was never sent, so the one before it tells more.
-        let waits = matches!(now.status, AttemptStatus::Pending | AttemptStatus::Cancelled);
-        let ended = if waits { rows.get(1) } else { Some(now) };
-        found.push(RecentDelivery {
-            event_id,
-            event_type,
-            event_created_at: first.get("created_at")?,
-            state: DeliveryState::of(now.status),
-            response_status: ended.and_then(|e| e.response_status),
-            response_time_ms: ended.and_then(|e| e.response_time_ms),
-            error_message: ended.and_then(|e| e.error_message.clone()),
-            attempted_at: ended.and_then(|e| e.attempted_at),
-            retries: ended.map_or(0, |e| e.attempt.saturating_sub(1)),
-        });
+        found.extend(delivery(first.get("uid")?, first.get("event_type")?, first.get("created_at")?, &rows));
     }
     Ok(found)
 }

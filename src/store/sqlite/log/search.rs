@@ -1,21 +1,19 @@
 //! Searching the log and the events by what no index has: texts of errors, payloads, response bodies.
 //!
-//! Rows are read newest first, window by window, until a page is full or the budget is used up; the next page goes
-//! on behind the row that was read last. So a page takes a bounded time, however many rows there are.
+//! Rows are read newest first, window by window; see [`crate::store::shared::scan`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tokio::time::Instant;
 
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus};
 use crate::domain::event::Event;
 use crate::domain::filter::ErrorText;
-use crate::domain::network::without_address;
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, AttemptId};
+pub(crate) use crate::store::shared::scan::has_error;
+use crate::store::shared::scan::{Budget, Place, Scan, Scanned, bytes_contain};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::rows::EventRow;
 use crate::store::sqlite::engine::zones::{IdRange, ZONE_BITS};
@@ -26,33 +24,11 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::events::event;
 use crate::store::{AttemptFilter, EventFilter, LogKey, PageRequest, SearchPage, SortValue, Start, View};
 
-/// How much one page may read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
-    pub(crate) time: Duration,
-    pub(crate) rows: u64,
-}
-
-impl Budget {
-    pub(crate) const USUAL: Budget = Budget { time: Duration::from_millis(200), rows: u64::MAX };
-}
-
 /// The widths of windows, in ids: the first, and the bounds of the others.
 const FIRST_WIDTH: i64 = 4_096;
 const WIDTHS: (i64, i64) = (256, 1 << 16);
 /// So many rows in a window make the next one narrower or wider.
 const ROWS: (usize, usize) = (512, 8_192);
-
-/// A row's place in the order, and its id.
-type Place = (i64, i64);
-
-/// What a search has found.
-struct Scanned {
-    found: Vec<Place>,
-    scanned: u64,
-    /// Where it goes on; `None`: everything has been read.
-    next: Option<Place>,
-}
 
 /// Reads places from `top` down to `bottom`. `gather` lists the rows of a window, `is_meant` reads one.
 fn scan(
@@ -62,31 +38,21 @@ fn scan(
     mut gather: impl FnMut(i64, i64) -> rusqlite::Result<Vec<Place>>,
     mut is_meant: impl FnMut(i64) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<Scanned> {
-    let end = Instant::now() + budget.time;
-    let (mut found, mut scanned) = (Vec::new(), 0);
+    let mut scan = Scan::new(per_page, budget);
     let (mut high, mut width) = (top, FIRST_WIDTH);
     while high >= bottom {
         let low = high.saturating_sub(width - 1);
         let mut rows = gather(low, high)?;
         rows.sort_unstable_by(|a, b| b.cmp(a));
         for row in &rows {
-            scanned += 1;
-            if is_meant(row.1)? {
-                found.push(*row);
-                // One more than a page shows that there is a next one.
-                if found.len() > per_page {
-                    found.pop();
-                    let next = found.last().copied();
-                    return Ok(Scanned { found, scanned, next });
-                }
-            }
-            if scanned >= budget.rows || Instant::now() >= end {
-                return Ok(Scanned { found, scanned, next: Some(*row) });
+            if scan.saw(*row, is_meant(row.1)?) {
+                return Ok(scan.done());
             }
         }
         high = low.saturating_sub(1);
-        if Instant::now() >= end && high >= bottom {
-            return Ok(Scanned { found, scanned, next: Some((low, low)) });
+        if scan.is_late() && high >= bottom {
+            scan.stop_at((low, low));
+            break;
         }
         if rows.len() < ROWS.0 {
             width = (width * 4).min(WIDTHS.1);
@@ -94,7 +60,7 @@ fn scan(
             width = (width / 2).max(WIDTHS.0);
         }
     }
-    Ok(Scanned { found, scanned, next: None })
+    Ok(scan.done())
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -122,7 +88,7 @@ pub(crate) fn attempts(
     };
     let mut named = Vec::new();
     plan.each_named(conn, |row| {
-        named.push(if of_deliveries { (row.delivery(), row.id) } else { (row.id, row.id) });
+        named.push(if of_deliveries { (row.delivery, row.id) } else { (row.id, row.id) });
         true
     })?;
     let reader = RowReader::new(conn, filter);
@@ -276,17 +242,6 @@ fn payload_contains(conn: &Connection, event: EventRow, text: &str) -> rusqlite:
         .query_row([event], |row| Ok(bytes_contain(row.get_ref(0)?.as_blob_or_null()?, text)))
 }
 
-/// Whether bytes contain a text, as people see them: what is not UTF-8 is U+FFFD.
-fn bytes_contain(bytes: Option<&[u8]>, text: &str) -> bool {
-    bytes.is_some_and(|bytes| String::from_utf8_lossy(bytes).contains(text))
-}
-
-/// Whether a message has a folded part, as far as the caller may see it.
-pub(crate) fn has_error(message: &str, part: &str, with_addresses: bool) -> bool {
-    let shown = if with_addresses { None } else { without_address(message) };
-    fold(shown.as_deref().unwrap_or(message)).contains(part)
-}
-
 // ---------------------------------------------------------------------------------------------
 // Events
 
@@ -332,6 +287,8 @@ pub(crate) fn events(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(3_600);
@@ -372,15 +329,5 @@ mod tests {
         let (found, read) = pages(3, Budget { time: Duration::ZERO, rows: u64::MAX });
         assert_eq!(found.len(), 12);
         assert!(read.len() > 50, "a page reads one row, or looks at one window: {}", read.len());
-    }
-
-    #[test]
-    fn a_text_is_found_in_what_people_see() {
-        assert!(bytes_contain(Some(b"{\"a\":\"x%_y\"}"), "x%_y"));
-        assert!(!bytes_contain(Some(b"abc"), "B") && !bytes_contain(None, "a"));
-        assert!(bytes_contain(Some(b"a\xffb"), "\u{fffd}b"));
-        let message = "db.example resolves to 10.0.0.7, which is private; allow 10.0.0.7/32 in network.allow";
-        assert!(has_error(message, "10.0.0.7", true) && !has_error(message, "10.0.0.7", false));
-        assert!(has_error("Connection REFUSED", "refused", false));
     }
 }

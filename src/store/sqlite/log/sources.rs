@@ -9,16 +9,18 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use crate::domain::inbound::source::{EventSource, Source, TokenHash};
 use crate::domain::{Activity, AppId, EventId, SourceId, Timestamp};
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
+use crate::store::shared::header_text;
+use crate::store::shared::paging::{empty, page_of, skipped, total};
+use crate::store::shared::source_text;
+use crate::store::shared::verdicts::{SourceOrigin, Verdicts, asked_of};
 use crate::store::sqlite::engine::rows::{self, SourceRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, command};
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::verdicts::Verdicts;
-use crate::store::sqlite::queue::{header_text, inbound, sources};
+use crate::store::sqlite::queue::{inbound, sources};
 use crate::store::{
-    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken,
-    NewEvent, Page, PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
+    InboundBody, InboundDetail, InboundEntry, InboundEvent, InboundFilter, InboundRow, InboundTaken, Page,
+    PageRequest, Result, SourceStore, SourceUse, SourceWrite, Start, TOTAL_CAP,
 };
 
 /// The columns that [`row`] reads.
@@ -105,7 +107,7 @@ fn get(conn: &Connection, app: AppId, source: SourceId, id: i64) -> rusqlite::Re
     let detail = |found: &Row<'_>| {
         let (headers, content): (String, Option<String>) = (found.get("headers")?, found.get("content")?);
         let (body, payload): (Option<Vec<u8>>, Option<Vec<u8>>) = (found.get("body")?, found.get("payload")?);
-        let content = inbound::read_content(content.as_deref())?;
+        let content = source_text::read_content(content.as_deref())?;
         Ok(InboundDetail {
             row: row(found)?,
             headers: header_text::read(&headers)?,
@@ -120,17 +122,8 @@ fn get(conn: &Connection, app: AppId, source: SourceId, id: i64) -> rusqlite::Re
 impl SqliteStore {
     /// What the filters of the app's endpoints say of an event that came by a source.
     async fn verdicts_of(&self, event: &InboundEvent, now: Timestamp) -> Result<Verdicts> {
-        let asked = NewEvent {
-            event_type: event.event_type.clone(),
-            payload: event.payload.clone(),
-            resource_id: event.resource_id.clone(),
-            idempotency_key: None,
-        };
-        let from = || {
-            let summary = event.summary.as_ref().and_then(|summary| summary.parsed().ok());
-            Some((Some(event.source_name.clone()), summary.unwrap_or_default()))
-        };
-        self.verdicts(event.app_id, &[asked], from, now).await
+        let from = || Some(SourceOrigin::of(event));
+        self.verdicts(event.app_id, &[asked_of(event)], from, now).await
     }
 
     /// Waits for the attempts of an event that are written in steps.

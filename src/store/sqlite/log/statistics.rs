@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp, Trigger};
-use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp};
+use crate::store::shared::class::Class;
+use crate::store::shared::counts::{HOUR_MS, MINUTE_MS, slot_of};
+use crate::store::shared::day::{DAY_MS, Stretch};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::engine::{cache, rows};
-use crate::store::sqlite::log::class::Class;
-use crate::store::sqlite::log::day::{self, DAY_MS};
+use crate::store::sqlite::log::day;
 use crate::store::sqlite::log::health;
 use crate::store::sqlite::log::plan::{Scope, classes};
 use crate::store::sqlite::queue::endpoints;
@@ -224,7 +225,7 @@ pub(crate) const FIRST_OF_CLASS: &str = "SELECT min(attempted_at) FROM attempts 
 /// class of the endpoint's rows, of which there are some hundreds at most, however long the log is.
 fn since(conn: &Connection, endpoint: EndpointRow, errors: &mut [ErrorCount]) -> rusqlite::Result<()> {
     let all = classes(conn, Scope::Endpoint(endpoint), Class(i64::MIN), Class(i64::MAX))?;
-    let counts = |class: &&Class| class.is_attempted() && class.trigger() != Some(Trigger::Test);
+    let counts = |class: &&Class| class.counts_as_sent();
     let mut last = conn.prepare_cached(LAST_OF_CLASS)?;
     let mut delivered_at = i64::MIN;
     for class in all.iter().filter(counts).filter(|c| c.status() == Some(AttemptStatus::Delivered)) {
@@ -233,9 +234,7 @@ fn since(conn: &Connection, endpoint: EndpointRow, errors: &mut [ErrorCount]) ->
     }
     let mut first = conn.prepare_cached(FIRST_OF_CLASS)?;
     for error in errors {
-        let status = error.response_status.map(i64::from);
-        let is_such =
-            |class: &&Class| class.error_kind() == Some(error.kind) && class.response_status() == status;
+        let is_such = |class: &&Class| class.has_error(error.kind, error.response_status);
         for class in all.iter().filter(counts).filter(is_such) {
             let at: Option<Timestamp> =
                 first.query_row([endpoint.0, class.0, delivered_at], |row| row.get(0))?;
@@ -310,7 +309,11 @@ impl StatsStore for SqliteStore {
             Ok(Some(HealthFigures {
                 figures,
                 last_24h: day::last(conn, row, now)?,
-                day_before: day::window(conn, row, now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS))?,
+                day_before: day::window(
+                    conn,
+                    row,
+                    Stretch::of(now.plus_ms(-2 * DAY_MS), now.plus_ms(-DAY_MS)),
+                )?,
                 errors,
                 times: all_times(conn, row)?,
             }))

@@ -8,12 +8,13 @@ use rusqlite::{Connection, params};
 use crate::domain::attempts::attempt::{Attempt, AttemptStatus, ErrorKind, Trigger};
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp};
+use crate::store::shared::class::Class;
+use crate::store::shared::named::Key;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::engine::{migrations, pool};
-use crate::store::sqlite::log::class::Class;
 use crate::store::sqlite::log::event_list::{EventSet, EventStream};
-use crate::store::sqlite::log::named::Key;
+use crate::store::sqlite::log::named;
 use crate::store::sqlite::log::plan::{Bounds, Scope, Stream, next_class_sql};
 use crate::store::sqlite::log::walk::{Column, column_sql, walk_sql};
 use crate::store::sqlite::log::{event_list, list as log};
@@ -663,7 +664,7 @@ fn every_way_to_read_the_log_is_led_by_an_index_to_its_last_column() {
             ["events_resource (app=? AND resource_id=?)", "attempts_event (event=?)"],
         ),
     ] {
-        indexes.iter().for_each(|index| expect(&key.sql(), index, true));
+        indexes.iter().for_each(|index| expect(&named::sql(&key), index, true));
     }
     for (scope, lead) in [(Scope::App(AppRow(1)), "app"), (Scope::Endpoint(EndpointRow(1)), "endpoint")] {
         let index = format!("INDEX attempts_{lead}_class ({lead}=? AND class>? AND class<?)");

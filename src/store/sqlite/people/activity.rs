@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params, params};
 
 use crate::domain::Activity;
+use crate::store::shared::paging::{page_of, skipped, total};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::paging::{page_of, skipped, total};
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::{

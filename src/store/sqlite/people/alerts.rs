@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::{Deserialize, Serialize};
 
-use crate::domain::alert::{AlertTarget, AlertTry, Smtp, SmtpTls, Told};
+use crate::domain::alert::{AlertTarget, AlertTry, Told};
 use crate::domain::{Activity, AlertKind, AlertTargetId, EndpointId, Timestamp};
-use crate::store::sqlite::engine::counts::{MINUTE_MS, slot_of};
-use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::records;
+use crate::store::shared::alert_text::{read_kinds, read_smtp, write_kinds, write_smtp};
+use crate::store::shared::counts::{MINUTE_MS, slot_of};
+use crate::store::shared::record_text;
 use crate::store::sqlite::engine::rows::{self, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
@@ -21,9 +20,6 @@ fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
     let (kinds, queue_age, silent_after): (String, String, String) =
         (row.get("kinds")?, row.get("queue_age")?, row.get("silent_after")?);
     let smtp: Option<String> = row.get("smtp")?;
-    let kinds = kinds.split_ascii_whitespace().map(|kind| {
-        AlertKind::parse(kind).ok_or_else(|| fault(format!("{kind:?} in the database is no kind of alert")))
-    });
     let last_try = match (row.get("tried_at")?, row.get("tried_kind")?) {
         (Some(at), Some(kind)) => Some(AlertTry { at, kind, error: row.get("tried_error")? }),
         _ => None,
@@ -36,7 +32,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
         host: row.get("host")?,
         token: row.get("token")?,
         smtp: smtp.as_deref().map(read_smtp).transpose()?,
-        kinds: kinds.collect::<rusqlite::Result<_>>()?,
+        kinds: read_kinds(&kinds)?,
         queue_age: read_span(&queue_age)?,
         silent_after: read_span(&silent_after)?,
         disk_free_mib: row.get("disk_free_mib")?,
@@ -51,33 +47,6 @@ fn target(row: &Row<'_>) -> rusqlite::Result<AlertTarget> {
 pub(crate) fn all(conn: &Connection) -> rusqlite::Result<Vec<AlertTarget>> {
     let sql = format!("SELECT {COLUMNS} FROM alert_targets ORDER BY id");
     conn.prepare_cached(&sql)?.query_map([], target)?.collect()
-}
-
-fn write_kinds(kinds: &[AlertKind]) -> String {
-    kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-/// The mail server of a target, as its column has it.
-#[derive(Serialize, Deserialize)]
-struct SmtpText {
-    host: String,
-    port: u16,
-    tls: String,
-    user: Option<String>,
-    from: String,
-    to: Vec<String>,
-}
-
-fn write_smtp(smtp: &Smtp) -> String {
-    let Smtp { host, port, tls, user, from, to } = smtp.clone();
-    let text = SmtpText { host, port, tls: tls.as_str().to_owned(), user, from, to };
-    serde_json::to_string(&text).expect("texts and numbers are JSON")
-}
-
-fn read_smtp(text: &str) -> rusqlite::Result<Smtp> {
-    let wrong = || fault("the mail server of an alert target does not read");
-    let SmtpText { host, port, tls, user, from, to } = serde_json::from_str(text).map_err(|_| wrong())?;
-    Ok(Smtp { host, port, tls: SmtpTls::parse(&tls).ok_or_else(wrong)?, user, from, to })
 }
 
 fn insert(conn: &Connection, t: &AlertTarget, max: u32) -> rusqlite::Result<bool> {
@@ -211,7 +180,7 @@ fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
         is_failing: row.get("is_failing")?,
         is_on_hold: row.get("is_on_hold")?,
         contact: row.get("contact")?,
-        record: records::read(row.get_ref("record")?.as_str()?)?.kept(),
+        record: record_text::read(row.get_ref("record")?.as_str()?)?.kept(),
     })
 }
 

@@ -12,36 +12,16 @@ use crate::domain::attempts::attempt::{
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{Current, Input, Next};
 use crate::domain::{AppId, AttemptId, Timestamp};
+pub(crate) use crate::store::shared::attempt_rows::{NewAttempt, Stored, pending_only};
+use crate::store::shared::class::{self, Class};
+use crate::store::shared::excerpt::{EXCERPT_BYTES, excerpt};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows;
-use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, JobRow, TypeRow};
+use crate::store::sqlite::engine::rows::{EventRow, JobRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::bulk_job_counts;
-
-/// A row to be made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NewAttempt {
-    /// The delivery's first attempt; `None` for that one itself.
-    pub(crate) first: Option<AttemptId>,
-    /// The attempt before it, which has its result.
-    pub(crate) before: Option<AttemptId>,
-    pub(crate) app: AppRow,
-    pub(crate) endpoint: EndpointRow,
-    pub(crate) event: EventRow,
-    pub(crate) kind: TypeRow,
-    pub(crate) trigger: Trigger,
-    pub(crate) attempt: u32,
-    pub(crate) budget: Budget,
-    pub(crate) created_at: Timestamp,
-    pub(crate) due_at: Timestamp,
-    /// The bulk job it is part of.
-    pub(crate) job: Option<JobRow>,
-    /// Since when the delivery has been held, once it was.
-    pub(crate) held_since: Option<Timestamp>,
-}
 
 /// Makes a pending row.
 pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<AttemptId> {
@@ -78,81 +58,13 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
     Ok(AttemptId(id))
 }
 
-/// Where the kind of error is in a class, and in `last_outcome` (migration 0005).
-const ERROR_AT: u32 = 14;
-/// The kinds of errors and the response statuses in a class.
-const OUTCOME: i64 = 15 << ERROR_AT | 0x3ff;
-/// A local failure of the attempt before: the class of a pending row has [`ErrorKind::Local`] for its own.
-pub(crate) const LAST_LOCAL: i64 = 15;
-
 /// How an attempt ended, as `last_outcome` of the one that follows has it.
 pub(crate) fn last_outcome(conn: &Connection, before: AttemptId) -> rusqlite::Result<Option<i64>> {
     let outcome = conn
         .prepare_cached("SELECT class FROM attempts WHERE id = ?1")?
         .query_row([before], |row| row.get::<_, i64>(0))
-        .optional()?
-        .map(|class| class & OUTCOME);
-    let local = LOCAL << ERROR_AT;
-    Ok(outcome.map(|n| if n & (15 << ERROR_AT) == local { n | LAST_LOCAL << ERROR_AT } else { n }))
-}
-
-/// The number of [`ErrorKind::Local`] in a class.
-const LOCAL: i64 = 9;
-
-/// What is needed of a row to change it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stored {
-    pub(crate) id: AttemptId,
-    pub(crate) first: Option<AttemptId>,
-    pub(crate) app: AppRow,
-    pub(crate) endpoint: EndpointRow,
-    pub(crate) event: EventRow,
-    pub(crate) kind: TypeRow,
-    pub(crate) current: Current,
-    pub(crate) created_at: Timestamp,
-    pub(crate) attempted_at: Option<Timestamp>,
-    pub(crate) response_time_ms: Option<u32>,
-    /// The bulk job it is part of.
-    pub(crate) job: Option<JobRow>,
-}
-
-impl Stored {
-    /// The id of the delivery.
-    pub(crate) fn delivery(&self) -> AttemptId {
-        self.first.unwrap_or(self.id)
-    }
-
-    /// The row as statistics count it.
-    pub(crate) fn counted(&self) -> counts::Row {
-        counts::Row {
-            endpoint: self.endpoint,
-            delivery: self.delivery(),
-            is_first: self.first.is_none(),
-            status: self.current.status,
-            trigger: self.current.trigger,
-            attempted_at: self.attempted_at,
-            response_time_ms: self.response_time_ms,
-        }
-    }
-
-    /// The row that follows this one, as part of the same bulk job.
-    pub(crate) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
-        NewAttempt {
-            first: Some(self.delivery()),
-            before: Some(self.id),
-            app: self.app,
-            endpoint: self.endpoint,
-            event: self.event,
-            kind: self.kind,
-            trigger: next.trigger,
-            attempt: next.attempt,
-            budget: next.budget,
-            created_at,
-            due_at: next.due_at,
-            job: self.job,
-            held_since: next.held_since,
-        }
-    }
+        .optional()?;
+    Ok(outcome.map(|class| Class(class).as_last_outcome()))
 }
 
 pub(crate) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
@@ -310,11 +222,6 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<AttemptSummary> {
     })
 }
 
-/// `due_at` says when a pending attempt is to be sent; afterwards it means nothing to anyone.
-pub(crate) fn pending_only(status: AttemptStatus, due_at: Timestamp) -> Option<Timestamp> {
-    (status == AttemptStatus::Pending).then_some(due_at)
-}
-
 /// The attempts of a delivery, first to last.
 pub(crate) fn of_delivery(conn: &Connection, delivery: AttemptId) -> rusqlite::Result<Vec<AttemptSummary>> {
     let mut all: Vec<AttemptSummary> = conn
@@ -369,8 +276,8 @@ fn last_of(conn: &Connection, row: &Attempt, stored: Option<i64>) -> rusqlite::R
     let is_local = row.error_kind == Some(ErrorKind::Local);
     let mut last = match stored {
         Some(outcome) => LastOutcome {
-            response_status: u16::try_from(outcome & 0x3ff).ok().filter(|status| *status != 0),
-            error_kind: last_error(outcome >> ERROR_AT & 15),
+            response_status: class::last_status_of(outcome),
+            error_kind: class::last_error_of(outcome),
             ..before(conn, row.delivery_id, row.id)?
         },
         None if is_local => LastOutcome::default(),
@@ -381,23 +288,6 @@ fn last_of(conn: &Connection, row: &Attempt, stored: Option<i64>) -> rusqlite::R
         last = LastOutcome { response_status: None, error_kind: row.error_kind, error_message, ..last };
     }
     Ok(Some(last))
-}
-
-/// The kind of error that a number in `last_outcome` or in the class of a pending row stands for.
-pub(crate) fn last_error(number: i64) -> Option<ErrorKind> {
-    match number {
-        LAST_LOCAL => Some(ErrorKind::Local),
-        n => usize::try_from(n - 1).ok().and_then(|at| ErrorKind::ALL.get(at)).copied(),
-    }
-}
-
-/// The number in `last_outcome` that stands for a kind of error.
-pub(crate) fn last_error_number(kind: ErrorKind) -> i64 {
-    let at = ErrorKind::ALL.iter().position(|other| *other == kind);
-    match at {
-        Some(at) if kind != ErrorKind::Local => at as i64 + 1,
-        _ => LAST_LOCAL,
-    }
 }
 
 /// The message and the time of the attempt before one.
@@ -420,7 +310,7 @@ const BEFORE_FIRST: &str = "SELECT error_message, attempted_at FROM attempts WHE
 
 /// The row, and its `last_outcome`.
 fn row_of(conn: &Connection, id: AttemptId) -> rusqlite::Result<(Attempt, Option<i64>)> {
-    conn.prepare_cached(LIST_ROW)?.query_row(params![id, rows::EXCERPT_BYTES as i64], |row| {
+    conn.prepare_cached(LIST_ROW)?.query_row(params![id, EXCERPT_BYTES as i64], |row| {
         let id = row.get(0)?;
         let status = row.get(9)?;
         let body: Option<Vec<u8>> = row.get(12)?;
@@ -442,7 +332,7 @@ fn row_of(conn: &Connection, id: AttemptId) -> rusqlite::Result<(Attempt, Option
             response_status: row.get(11)?,
             response_body: body.map(|body| {
                 let cut = truncated == Some(true) || kept.is_some_and(|kept| kept > body.len() as i64);
-                rows::excerpt(&body, cut)
+                excerpt(&body, cut)
             }),
             response_time_ms: row.get(15)?,
             error_kind,

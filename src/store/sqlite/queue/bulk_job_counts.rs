@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::AttemptStatus;
+use crate::store::shared::job_ends::JobEnd;
 use crate::store::sqlite::engine::rows::JobRow;
 
 /// An attempt has changed its status: counts the end of its delivery for the job that made it.
@@ -13,11 +14,9 @@ pub(crate) fn attempt_changed(
     to: AttemptStatus,
 ) -> rusqlite::Result<()> {
     let Some(job) = job else { return Ok(()) };
-    let is = |status| i64::from(to == status);
-    // It was counted as cancelled when it was in flight and its endpoint was lost.
-    let was = i64::from(from == AttemptStatus::Cancelled);
-    if matches!(to, AttemptStatus::Failed | AttemptStatus::Pending) {
-        return Ok(()); // Its next attempt counts.
+    let end = JobEnd::of(from, to);
+    if end.is_nothing() {
+        return Ok(());
     }
     conn.prepare_cached(
         "UPDATE jobs SET delivered = delivered + ?2, exhausted = exhausted + ?3, \
@@ -26,11 +25,6 @@ pub(crate) fn attempt_changed(
              AND queued = delivered + exhausted + cancelled + ?2 + ?3 + ?4 THEN 'done' ELSE status END \
          WHERE id = ?1",
     )?
-    .execute(params![
-        job,
-        is(AttemptStatus::Delivered),
-        is(AttemptStatus::Exhausted),
-        is(AttemptStatus::Cancelled) - was
-    ])
+    .execute(params![job, end.delivered, end.exhausted, end.cancelled])
     .map(|_| ())
 }

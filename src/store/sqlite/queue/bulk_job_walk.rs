@@ -15,65 +15,14 @@ use crate::domain::pattern::any_matches;
 use crate::domain::{
     AttemptId, AttemptStatus, EndpointId, EndpointStatus, EventId, EventPattern, Origin, Timestamp,
 };
+pub(crate) use crate::store::shared::job_walk::{Item, WalkPosition, WalkRange, WalkStep};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow, read_patterns};
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::{STORED, Stored};
+use crate::store::sqlite::queue::attempts::STORED;
 use crate::store::sqlite::queue::endpoints;
 use crate::store::sqlite::queue::filter::Wanted;
 use crate::store::sqlite::queue::filters;
 use crate::store::{JOB_STEP, NoJob};
-
-/// How far a walk has come: behind this row. `at` is 0 where the walk goes by id alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WalkPosition {
-    pub(crate) at: i64,
-    pub(crate) id: i64,
-}
-
-/// The rows of a walk: behind `from`, up to the id `to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WalkRange {
-    pub(crate) from: WalkPosition,
-    pub(crate) to: i64,
-}
-
-/// A delivery that is meant.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Item {
-    /// This exhausted one goes on.
-    GoOn(Stored),
-    /// This pending one is due now.
-    MakeDue(Stored),
-    /// A new one is made.
-    New { event: EventRow, kind: TypeRow, endpoint: EndpointRow },
-}
-
-impl Item {
-    /// The row of the endpoint it goes to.
-    pub(crate) fn endpoint(&self) -> EndpointRow {
-        match self {
-            Item::GoOn(row) | Item::MakeDue(row) => row.endpoint,
-            Item::New { endpoint, .. } => *endpoint,
-        }
-    }
-}
-
-/// What one look has found.
-#[derive(Debug)]
-pub(crate) struct WalkStep {
-    pub(crate) items: Vec<Item>,
-    /// How far the look went.
-    pub(crate) at: WalkPosition,
-    /// Whether there may be more rows behind.
-    pub(crate) more: bool,
-}
-
-impl WalkStep {
-    /// The walk is over.
-    fn end(items: Vec<Item>, at: WalkPosition) -> WalkStep {
-        WalkStep { items, at, more: false }
-    }
-}
 
 /// The rows that a job made now walks over, or why there can be none.
 pub(crate) fn range(
@@ -327,15 +276,7 @@ fn missing(conn: &Connection, event: &Candidate, endpoint: EndpointRow) -> rusql
         .prepare_cached(&states_sql())?
         .query_map(params![event.id, endpoint], attempts::stored)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let new = Item::New { event: event.id, kind: event.kind, endpoint };
-    Ok(match states.into_iter().max_by_key(Stored::delivery) {
-        None => Some(new),
-        Some(row) => match row.current.status {
-            AttemptStatus::Cancelled => Some(new),
-            AttemptStatus::Exhausted => Some(Item::GoOn(row)),
-            AttemptStatus::Pending | AttemptStatus::Delivered | AttemptStatus::Failed => None,
-        },
-    })
+    Ok(Item::missing(states, event.id, event.kind, endpoint))
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -15,16 +15,18 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use crate::domain::attempts::trouble::Trouble;
 use crate::domain::condition::Condition;
-use crate::domain::endpoint::{EndpointSettings, EndpointStatus, RetiredSecret, SIGNING_SECRETS_MAX};
+use crate::domain::endpoint::{EndpointSettings, EndpointStatus};
 use crate::domain::values::fold::fold;
 use crate::domain::{Activity, AppId, Endpoint, EndpointId, Sealed, Timestamp};
+use crate::store::shared::endpoint_text::read_rate;
+use crate::store::shared::paging::{empty, page_of, skipped, total};
+use crate::store::shared::rotation::rotate;
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow};
 use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
-use crate::store::sqlite::queue::endpoint_text::{Column, read_rate, write_rate};
+use crate::store::sqlite::queue::endpoint_columns::{Column, write_rate};
 use crate::store::sqlite::queue::trouble;
 use crate::store::{
     Changed, EndpointFilter, EndpointPatch, EndpointStore, Page, PageRequest, Result, Rotation, SendNow,
@@ -298,23 +300,9 @@ impl EndpointStore for SqliteStore {
     ) -> Result<Rotation> {
         self.write("rotating a secret", move |tx| {
             let Some(mut endpoint) = get(tx, app, id)? else { return Ok(Rotation::NotFound) };
-            let old = std::mem::replace(&mut endpoint.secret, secret);
-            let retired = &mut endpoint.retired_secrets;
-            match retire_at {
-                None => retired.clear(),
-                Some(valid_until) => {
-                    retired.retain(|retired| retired.valid_until > now);
-                    let room = SIGNING_SECRETS_MAX - 2;
-                    match retired.get(room..).and_then(<[_]>::last) {
-                        Some(oldest) if !end_oldest => {
-                            return Ok(Rotation::TooMany { oldest_until: oldest.valid_until });
-                        }
-                        _ => retired.truncate(room),
-                    }
-                    retired.insert(0, RetiredSecret { secret: old, valid_until });
-                }
+            if let Err(oldest_until) = rotate(&mut endpoint, secret, retire_at, end_oldest, now) {
+                return Ok(Rotation::TooMany { oldest_until });
             }
-            endpoint.updated_at = now;
             tx.cache.endpoints_changed();
             put(tx, &endpoint)?;
             activity::append(tx, &activity)?;

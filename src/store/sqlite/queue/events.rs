@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::domain::EventType;
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
+use crate::store::shared::asked::Asked;
+use crate::store::shared::idempotency::{Digest, batch_digest, digest, place_key};
+use crate::store::shared::verdicts::Verdicts;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, SourceRow, TypeRow};
@@ -22,8 +24,6 @@ use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
 use crate::store::sqlite::queue::filters;
-use crate::store::sqlite::queue::filters::Asked;
-use crate::store::sqlite::queue::verdicts::Verdicts;
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
 
 /// An event on its way into the table.
@@ -166,23 +166,6 @@ pub(crate) fn insert_as(
 // ---------------------------------------------------------------------------------------------
 // Idempotency
 
-type Digest = [u8; 32];
-
-/// Stands for type, resource and payload. Each part goes with its length, so that no two events can
-/// run into the same bytes.
-fn digest(event: &NewEvent) -> Digest {
-    let mut hash = Sha256::new();
-    let resource = event.resource_id.as_deref();
-    hash.update([u8::from(resource.is_some())]);
-    for part in
-        [event.event_type.as_str().as_bytes(), resource.unwrap_or_default().as_bytes(), &event.payload]
-    {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
-}
-
 pub(crate) const KEY_LOOKUP: &str = "SELECT i.digest, i.event, v.uid, y.name, v.resource_id, v.deliveries, v.created_at, \
      (SELECT filtered FROM event_extras x WHERE x.event = v.id) \
      FROM idempotency i CROSS JOIN events v ON v.id = i.event CROSS JOIN event_types y ON y.id = v.type \
@@ -242,23 +225,6 @@ fn conflict(
         earlier.insert(key, this);
     }
     Ok(None)
-}
-
-/// Stands for a batch as a whole: its events, in their order.
-fn batch_digest(events: &[NewEvent]) -> Digest {
-    let mut hash = Sha256::new();
-    // The digest of one event is over bytes that begin with 0 or 1.
-    hash.update(b"batch");
-    for event in events {
-        hash.update(digest(event));
-    }
-    hash.finalize().into()
-}
-
-/// The key that remembers which event was at this place of a batch. A client's key has no control characters,
-/// so none can be like it.
-fn place_key(key: &str, index: usize) -> String {
-    format!("{key}\u{1}{index}")
 }
 
 /// The attempts of one event of a batch, which are written in steps: its index, and where its hints arrive.

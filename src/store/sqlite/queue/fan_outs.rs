@@ -10,32 +10,23 @@
 //! the event was accepted, with its time.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
-use tokio_util::sync::CancellationToken;
 
 use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::{EndpointStatus, Timestamp};
+pub(crate) use crate::store::shared::fan_out_steps::AT_ONCE;
+use crate::store::shared::fan_out_steps::{self, FanOutStep, STEP, read_list, write_list};
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::fan_outs::{Running, Ticket};
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::engine::store::{SqliteStore, answered};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::{Line, Queued, Result, StoreError};
-
-/// The most attempts that one command writes together with their events.
-pub(crate) const AT_ONCE: usize = 1_000;
-/// The most attempts of a step: about 50 ms of the writer.
-const STEP: usize = 1_000;
-/// How long a step that failed waits for its next try.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the list of the endpoints, ascending, that an event goes to.
 pub(crate) fn open(
@@ -55,18 +46,6 @@ pub(crate) fn open(
 /// Whether any fan-out is open.
 pub(crate) fn any(conn: &Connection) -> rusqlite::Result<bool> {
     conn.query_row("SELECT EXISTS (SELECT 1 FROM fan_outs)", [], |row| row.get(0))
-}
-
-/// What a step has done.
-#[derive(Debug)]
-struct FanOutStep {
-    app: AppRow,
-    queued: Vec<(EventRow, Queued)>,
-    finished: Vec<EventRow>,
-    /// Whether any fan-out is still open.
-    more: bool,
-    /// The last caller that was announced before this step.
-    ticket: Ticket,
 }
 
 pub(crate) const NEXT_APP: &str = "SELECT app FROM fan_outs WHERE app > ?1 ORDER BY app LIMIT 1";
@@ -183,103 +162,14 @@ pub(crate) fn start(store: &SqliteStore) {
     let Ok(runtime) = Handle::try_current() else { return };
     // The task must not keep the writer alive.
     let (inbox, stop) = (store.inbox.downgrade(), store.stopped.clone());
-    runtime.spawn(run(inbox, store.fan_outs.start(), stop));
+    let ask = move |last| ask(inbox.clone(), last);
+    runtime.spawn(fan_out_steps::run(store.fan_outs.start(), stop, ask));
 }
 
-async fn run(inbox: WeakSender<Message>, fan_outs: Running, stop: CancellationToken) {
-    let mut last = AppRow(0);
-    loop {
-        tokio::select! {
-            () = fan_outs.woken() => {}
-            () = stop.cancelled() => return,
-        }
-        loop {
-            match ask(&inbox, last).await {
-                Ok(step) => {
-                    last = step.app;
-                    fan_outs.stepped(step.queued, &step.finished);
-                    if !step.more {
-                        fan_outs.release(step.ticket);
-                        break;
-                    }
-                }
-                Err(StoreError::Closed) => return,
-                Err(error) => {
-                    // Their events are on disk; nobody has to wait until the disk has room again.
-                    fan_outs.release(fan_outs.last_ticket());
-                    tracing::warn!(%error, "the attempts of an event could not be written; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(PAUSE) => {}
-                        () = stop.cancelled() => return,
-                    }
-                }
-            }
-        }
-    }
-}
-
-async fn ask(inbox: &WeakSender<Message>, last: AppRow) -> Result<FanOutStep> {
+async fn ask(inbox: WeakSender<Message>, last: AppRow) -> Result<FanOutStep> {
     let (command, answer) = command::repeatable("writing an event's attempts", move |tx| step(tx, last));
     let inbox = inbox.upgrade().ok_or(StoreError::Closed)?;
     inbox.send(Message::Run(command)).await.map_err(|_| StoreError::Closed)?;
     drop(inbox);
     answered(answer).await
-}
-
-// ---------------------------------------------------------------------------------------------
-// The list
-
-fn write_list(endpoints: &[EndpointRow]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(endpoints.len() * 2);
-    let mut before = 0;
-    for EndpointRow(row) in endpoints {
-        let mut rest = row.abs_diff(before);
-        while rest >= 0x80 {
-            bytes.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        bytes.push(rest as u8);
-        before = *row;
-    }
-    bytes
-}
-
-fn read_list(bytes: &[u8]) -> rusqlite::Result<Vec<EndpointRow>> {
-    let damaged = || fault("the endpoints of a fan-out are damaged");
-    let mut endpoints = Vec::new();
-    let (mut row, mut difference, mut shift) = (0_i64, 0_u64, 0_u32);
-    for byte in bytes {
-        let part = u64::from(byte & 0x7f).checked_shl(shift).filter(|_| shift < 63).ok_or_else(damaged)?;
-        difference |= part;
-        if byte & 0x80 != 0 {
-            shift += 7;
-            continue;
-        }
-        row = row.checked_add_unsigned(difference).ok_or_else(damaged)?;
-        endpoints.push(EndpointRow(row));
-        (difference, shift) = (0, 0);
-    }
-    if shift == 0 { Ok(endpoints) } else { Err(damaged()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn any_list_of_endpoints_reads_back(mut rows in prop::collection::vec(1_i64..i64::MAX / 2, 0..50)) {
-            rows.sort_unstable();
-            rows.dedup();
-            let rows: Vec<_> = rows.into_iter().map(EndpointRow).collect();
-            prop_assert_eq!(read_list(&write_list(&rows)).unwrap(), rows);
-        }
-    }
-
-    #[test]
-    fn a_damaged_list_is_an_error() {
-        assert!(read_list(&[0x80]).is_err());
-        assert!(read_list(&[0xff; 12]).is_err());
-    }
 }

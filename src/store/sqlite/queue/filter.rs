@@ -13,8 +13,10 @@ use crate::domain::EventId;
 use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::filter::ErrorText;
 use crate::domain::values::fold::fold;
+use crate::store::shared::class;
+pub(crate) use crate::store::shared::selection::Found;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
-use crate::store::sqlite::queue::{attempts, endpoints};
+use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter, View};
 
 /// A condition with its values. `None` in [`Wanted::of`] stands for "no row at all".
@@ -48,7 +50,7 @@ impl Wanted {
             None => None,
         };
         // One of the two leads, and its index gives the order.
-        match (endpoint, found.as_ref().and_then(Found::only_endpoint)) {
+        match (endpoint, found.as_ref().and_then(only_endpoint)) {
             (Some(endpoint), _) | (None, Some(endpoint)) => {
                 wanted.and("endpoint = ?", [Value::Integer(endpoint.0)]);
             }
@@ -58,7 +60,7 @@ impl Wanted {
             if found.is_nothing() {
                 return Ok(None);
             }
-            let (condition, values) = found.condition();
+            let (condition, values) = found_condition(found);
             wanted.and(&condition, values);
         }
         if !wanted.add_ids(conn, app, filter)? {
@@ -139,7 +141,7 @@ impl Wanted {
             Some(kind) if of_deliveries => {
                 let condition = "(error_kind = ? OR (status = 'pending' AND error_kind IS NULL \
                                  AND last_outcome >> 14 = ?))";
-                self.and(condition, [text(kind.as_str()), Value::Integer(attempts::last_error_number(kind))]);
+                self.and(condition, [text(kind.as_str()), Value::Integer(class::last_error_number(kind))]);
             }
             Some(kind) => self.and("error_kind = ?", [text(kind.as_str())]),
             None => {}
@@ -197,49 +199,31 @@ pub(crate) const EVENT_ROW: &str = "SELECT id FROM events WHERE uid = ?1 AND app
 /// Whether the event of an attempt is about a resource.
 const OF_RESOURCE: &str = "EXISTS (SELECT 1 FROM events v WHERE v.id = attempts.event AND v.resource_id = ?)";
 
-/// What a search text leads to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Endpoints (deleted ones too) and event types whose names contain it.
-    pub(crate) endpoints: Vec<EndpointRow>,
-    pub(crate) kinds: Vec<TypeRow>,
-    /// The event with this id.
-    pub(crate) event: Option<EventRow>,
-    /// The text, if there is an event with this resource id.
-    pub(crate) resource: Option<String>,
+/// The endpoint that a search text leads to, if it leads to nothing else.
+fn only_endpoint(found: &Found) -> Option<EndpointRow> {
+    let Found { endpoints, kinds, event: None, resource: None } = found else { return None };
+    if kinds.is_empty() && endpoints.len() == 1 { endpoints.first().copied() } else { None }
 }
 
-impl Found {
-    fn is_nothing(&self) -> bool {
-        *self == Found::default()
+/// What a search text asks of a row. The plus keeps SQLite from leading with one of these, which would lose the order.
+fn found_condition(found: &Found) -> (String, Vec<Value>) {
+    let mut condition = format!(
+        "(+endpoint IN ({}) OR +type IN ({})",
+        numbers(found.endpoints.iter().map(|row| row.0)),
+        numbers(found.kinds.iter().map(|row| row.0))
+    );
+    let mut values = Vec::new();
+    if let Some(event) = found.event {
+        condition.push_str(" OR +event = ?");
+        values.push(Value::Integer(event.0));
     }
-
-    /// The endpoint, if it leads to nothing else.
-    fn only_endpoint(&self) -> Option<EndpointRow> {
-        let Found { endpoints, kinds, event: None, resource: None } = self else { return None };
-        if kinds.is_empty() && endpoints.len() == 1 { endpoints.first().copied() } else { None }
+    if let Some(resource) = &found.resource {
+        condition.push_str(" OR ");
+        condition.push_str(OF_RESOURCE);
+        values.push(text(resource));
     }
-
-    /// The plus keeps SQLite from leading with one of these, which would lose the order.
-    fn condition(&self) -> (String, Vec<Value>) {
-        let mut condition = format!(
-            "(+endpoint IN ({}) OR +type IN ({})",
-            numbers(self.endpoints.iter().map(|row| row.0)),
-            numbers(self.kinds.iter().map(|row| row.0))
-        );
-        let mut values = Vec::new();
-        if let Some(event) = self.event {
-            condition.push_str(" OR +event = ?");
-            values.push(Value::Integer(event.0));
-        }
-        if let Some(resource) = &self.resource {
-            condition.push_str(" OR ");
-            condition.push_str(OF_RESOURCE);
-            values.push(text(resource));
-        }
-        condition.push(')');
-        (condition, values)
-    }
+    condition.push(')');
+    (condition, values)
 }
 
 /// What a search text leads to in an app.

@@ -8,21 +8,20 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, params};
 
-use crate::domain::attempts::attempt::{AttemptStatus, Budget, Failure, Outcome, Route};
+use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Route};
 use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
 use crate::domain::attempts::trouble::Trouble;
-use crate::domain::{AttemptId, EndpointId, EndpointStatus, ErrorKind, Timestamp};
+use crate::domain::{AttemptId, EndpointId, EndpointStatus, Timestamp};
+use crate::store::shared::{attempt_ends, endpoint_text, header_text};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::queue::attempts;
 use crate::store::sqlite::queue::attempts::Stored;
 use crate::store::sqlite::queue::trouble::trouble_columns;
-use crate::store::sqlite::queue::{
-    announce, bulk_job_counts, endpoint_text, header_text, header_values, trouble,
-};
-use crate::store::{FinishRules, Finished, Line, Queued, SentAs};
+use crate::store::sqlite::queue::{announce, bulk_job_counts, header_values, trouble};
+use crate::store::{FinishRules, Finished, Queued, SentAs};
 
 /// The endpoint, as far as the end of an attempt concerns it.
 struct EndpointState {
@@ -82,7 +81,7 @@ pub(crate) fn finish(
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
-        let line = line(&row, next.budget);
+        let line = attempt_ends::line(&row, next.budget);
         queued.push(Queued { attempt_id, endpoint_id: state.id, due_at: next.due_at, line });
     }
     let hold_changed = change_trouble(tx, &row, &state, &answer, outcome, &mut queued)?;
@@ -145,37 +144,11 @@ pub(crate) fn give_up(
         let Some(row) = attempts::get(tx, *id)? else { continue };
         let Ok(answer) = transition::apply(row.current, Input::GiveUp) else { continue };
         let (failure, hold_since) = trouble::failure_of(tx, &row)?;
-        let (kind, cause) = match &failure {
-            Some(failure) => (failure.kind, failure.message.as_str()),
-            None => (ErrorKind::Connect, "The webhook was on hold."),
-        };
-        let held_since = row.current.held_since.or(hold_since).unwrap_or(row.current.due_at);
-        let message =
-            format!("Held since {}, which is as long as it may. {cause}", held_since.to_short_text());
-        let outcome = Outcome {
-            attempted_at: None,
-            finished_at: now,
-            response_time_ms: None,
-            request: None,
-            response: None,
-            failure: Some(Failure { kind, message }),
-            not_before: None,
-            route: None,
-            is_final: false,
-        };
+        let outcome = attempt_ends::held_too_long(&row, failure, hold_since, now);
         end(tx, &row, &answer, &outcome)?;
         given_up += 1;
     }
     Ok(given_up)
-}
-
-/// The line in which an attempt of this row's delivery is scheduled.
-fn line(row: &Stored, budget: Budget) -> Line {
-    match budget {
-        Budget::Single => Line::Single,
-        _ if row.job.is_some() => Line::Bulk,
-        _ => Line::Fresh,
-    }
 }
 
 /// Leaves the row pending after a failure of this machine, shows the failure, and counts nothing.
@@ -198,7 +171,7 @@ fn postpone(
         outcome.finished_at
     ])?;
     attempts::move_next_retry(tx, row, due_at)?;
-    let line = line(row, row.current.budget);
+    let line = attempt_ends::line(row, row.current.budget);
     let again = Queued { attempt_id: row.id, endpoint_id, due_at, line };
     let queued = vec![again];
     Ok(Finished::Done { status: AttemptStatus::Pending, queued, disabled: false, hold_changed: false })

@@ -7,36 +7,18 @@ use tokio::sync::oneshot;
 use crate::domain::event::{IDEMPOTENCY_MS, Origin};
 use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::{EventId, SourceId, Timestamp};
+use crate::store::shared::counts::{HOUR_MS, slot_of};
+use crate::store::shared::header_text;
+use crate::store::shared::source_text::content_word;
+use crate::store::shared::verdicts::Verdicts;
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
-use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EventRow, SourceRow};
 use crate::store::sqlite::queue::events::{Acceptance, Incoming, accept};
-use crate::store::sqlite::queue::verdicts::Verdicts;
-use crate::store::sqlite::queue::{fan_outs, header_text};
+use crate::store::sqlite::queue::fan_outs;
 use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, InboundTaken, Queued};
 
 /// Rows of refused requests that are kept of a source.
 const REFUSED_MAX: i64 = 100;
-
-/// What the column `content` says about a body; `None` = as it came.
-pub(crate) fn content_word(content: BodyContent) -> Option<&'static str> {
-    match content {
-        BodyContent::Whole => None,
-        BodyContent::Payload => Some("payload"),
-        BodyContent::Cut => Some("cut"),
-    }
-}
-
-/// The reverse of [`content_word`].
-pub(crate) fn read_content(word: Option<&str>) -> rusqlite::Result<BodyContent> {
-    match word {
-        None => Ok(BodyContent::Whole),
-        Some("payload") => Ok(BodyContent::Payload),
-        Some("cut") => Ok(BodyContent::Cut),
-        Some(other) => Err(fault(format!("{other:?} in the database is no kind of body"))),
-    }
-}
 
 /// The source and its app, if it is not deleted.
 fn source_row(conn: &Connection, id: SourceId) -> rusqlite::Result<Option<(SourceRow, AppRow)>> {

@@ -1,7 +1,7 @@
 //! Everything that creates, sends and finishes attempts.
 //!
-//! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_text`], [`header_text`]: their
-//!   columns of text. [`header_values`]: long header values, each kept once.
+//! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_columns`]: values of their rows.
+//!   [`header_values`]: long header values, each kept once.
 //! * [`fan_outs`]: the attempts of events for very many endpoints, written in steps.
 //! * [`attempts`]: rows of the log as they are inserted. [`pending`]: the rows that are the queue.
 //! * [`shards`]: the epochs of shards.
@@ -9,25 +9,23 @@
 //! * [`sources`], [`inbound`]: URLs for other programs, and their requests.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked
 //!   for.
-//! * [`filters`]: which endpoints decline an event. [`verdicts`]: the filters are asked before the writer works.
+//! * [`filters`]: which endpoints decline an event.
 //! * [`filter`]: the log's filters as conditions in SQL.
 //! * [`bulk_jobs`]: retry, recovery and replay of many deliveries; [`bulk_job_walk`] finds the deliveries of
-//!   a step, [`bulk_job_counts`] counts their ends, [`bulk_job_text`] is their work as text.
+//!   a step, [`bulk_job_counts`] counts their ends.
 
 pub(super) mod announce;
 pub(super) mod attempts;
 pub(super) mod bulk_job_counts;
-pub(super) mod bulk_job_text;
 pub(super) mod bulk_job_walk;
 pub(super) mod bulk_jobs;
-pub(super) mod endpoint_text;
+pub(super) mod endpoint_columns;
 pub(super) mod endpoints;
 pub(super) mod events;
 pub(super) mod fan_outs;
 pub(super) mod filter;
 pub(super) mod filters;
 pub(super) mod finish;
-pub(super) mod header_text;
 pub(super) mod header_values;
 pub(super) mod inbound;
 pub(super) mod manual;
@@ -35,4 +33,3 @@ pub(super) mod pending;
 pub(super) mod shards;
 pub(super) mod sources;
 pub(super) mod trouble;
-pub(super) mod verdicts;

@@ -17,11 +17,11 @@ use crate::domain::{
     AttemptId, Endpoint, EndpointId, EventId, EventType, Shard, ShardSet, Timestamp, Trigger,
 };
 use crate::store::StoreMeters;
+use crate::store::shared::endpoint_text::read_rate;
 use crate::store::sqlite::engine::command;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows;
 use crate::store::sqlite::engine::store::SqliteStore;
-use crate::store::sqlite::queue::endpoint_text::read_rate;
 use crate::store::sqlite::queue::{attempts, endpoints, finish, sources, trouble};
 
 use crate::store::sqlite::engine::rows::{EndpointRow, EventRow};

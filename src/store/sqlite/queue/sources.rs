@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::inbound::source::{
-    EventSource, Mapping, OldToken, OutcomeCounts, Source, SourceSettings, TokenHash,
+    EventSource, OldToken, OutcomeCounts, Source, SourceSettings, TokenHash,
 };
-use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{AppId, EventId, SourceId, Timestamp};
+use crate::store::shared::counts::{HOUR_MS, slot_of};
+use crate::store::shared::paging::{empty, page_of, skipped, total};
+use crate::store::shared::source_text::{json, read_mapping, read_preset};
 use crate::store::sqlite::engine::cache;
-use crate::store::sqlite::engine::counts::{HOUR_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::rows::{EventRow, count};
 use crate::store::{Page, PageRequest, SourceUse, SourceWrite, Start};
 
@@ -47,19 +47,6 @@ fn source(row: &Row<'_>) -> rusqlite::Result<Source> {
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
-}
-
-/// Reads the settings of a source.
-pub(crate) fn read_mapping(text: &str) -> rusqlite::Result<Mapping> {
-    serde_json::from_str(text).map_err(|e| fault(format!("the kept settings of a source: {e}")))
-}
-
-fn read_preset(text: &str) -> rusqlite::Result<PresetMark> {
-    serde_json::from_str(text).map_err(|e| fault(format!("the kept preset of a source: {e}")))
-}
-
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|e| fault(format!("settings of a source as JSON: {e}")))
 }
 
 fn is_taken(conn: &Connection, source: &Source) -> rusqlite::Result<bool> {

@@ -370,6 +370,8 @@ pub(super) fn expired(conn: &Connection, cutoffs: Cutoffs) -> rusqlite::Result<E
         attempts_to: to("attempts", cutoffs.attempts)?,
         events_to: to("events", cutoffs.events)?,
         events_from: first(OLDEST_PAYLOAD)?,
+        attempts_spread: 1,
+        events_spread: 1,
         keys: conn
             .prepare_cached(COUNT_KEYS)?
             .query_row(params![cutoffs.keys, KEYS_COUNTED], |row| row.get::<_, i64>(0))?

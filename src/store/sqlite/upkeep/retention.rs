@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, Span, Timestamp};
+use crate::store::shared::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::command::Tx;
-use crate::store::sqlite::engine::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{EndpointRow, read_span};
 use crate::store::sqlite::engine::store::SqliteStore;

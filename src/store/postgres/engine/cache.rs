@@ -1,0 +1,206 @@
+//! What the writer remembers between commands, so that accepting an event need not read it again: the rows of
+//! apps and event types, and which endpoints subscribe to what.
+//!
+//! Never authoritative. It is cleared whenever it could be wrong: on every write to an endpoint, on every
+//! error, and when the generation in the database says that another node has changed something.
+//!
+//! It also collects what a commit means for [`Fresh`]: accepted events, finished attempts, changed endpoints.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::{AppId, AttemptId, EventType};
+use crate::store::Accepted;
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::error::{DbResult, fault};
+use crate::store::postgres::engine::rows::{AppRow, Columns as _, TypeRow, read_patterns};
+use crate::store::shared::fan_outs::FanOuts;
+use crate::store::shared::fresh::{Fresh, FreshAttempt};
+use crate::store::shared::subscription::{Subscription, Subscriptions};
+
+/// The writer's memory.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    fan_outs: Arc<FanOuts>,
+    /// Whether the transaction opened a fan-out.
+    has_fan_out: bool,
+    fresh: Arc<Fresh>,
+    /// Whether something was forgotten since the last commit.
+    is_stale: bool,
+    /// Whether the transaction changes what other nodes remember.
+    is_changed: bool,
+    /// The generation in the database that all of this is of.
+    generation: i64,
+    /// First attempts of the open transaction.
+    accepted: Vec<FreshAttempt>,
+    apps: HashMap<AppId, AppRow>,
+    subscriptions: HashMap<AppRow, Arc<Subscriptions>>,
+    types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
+}
+
+/// Types of one app that are remembered. Who makes up a new type for every event pays for it.
+const TYPES: usize = 1_000;
+
+impl Cache {
+    /// Knows nothing yet.
+    pub(crate) fn new(fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
+        let (accepted, apps, subscriptions, types) = Default::default();
+        Cache {
+            fan_outs,
+            has_fan_out: false,
+            fresh,
+            is_stale: false,
+            is_changed: false,
+            generation: -1,
+            accepted,
+            apps,
+            subscriptions,
+            types,
+        }
+    }
+
+    /// The generation as a transaction has found it: of another one nothing is believed.
+    pub(crate) fn of_generation(&mut self, generation: i64) {
+        if generation != self.generation {
+            self.clear();
+            self.generation = generation;
+        }
+    }
+
+    /// The generation that the transaction itself has begun. If there was another one in between, this one will not be
+    /// believed.
+    pub(crate) fn begun_generation(&mut self, generation: i64) {
+        if generation == self.generation + 1 {
+            self.generation = generation;
+        }
+    }
+
+    /// Whether the transaction changes what other nodes remember; asked once, before its commit.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+
+    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of
+    /// what was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
+    pub(crate) fn after_commit(&mut self) {
+        if std::mem::take(&mut self.has_fan_out) {
+            self.fan_outs.wake();
+        }
+        if std::mem::take(&mut self.is_stale) {
+            self.accepted.clear();
+            self.fresh.renew();
+        } else if !self.accepted.is_empty() {
+            self.fresh.keep(self.accepted.drain(..));
+        }
+    }
+
+    /// Notes the first attempts of an event, which need not be read back when they are on disk.
+    pub(crate) fn accepted(&mut self, accepted: &Accepted, payload: &Bytes) {
+        self.accepted.extend(FreshAttempt::of(accepted, payload));
+    }
+
+    /// The transaction has opened a fan-out.
+    pub(crate) fn fan_out_opened(&mut self) {
+        self.has_fan_out = true;
+    }
+
+    /// Open fan-outs.
+    pub(crate) fn fan_outs(&self) -> &FanOuts {
+        &self.fan_outs
+    }
+
+    /// An attempt gets its result.
+    pub(crate) fn ended(&self, id: AttemptId) {
+        self.fresh.forget(id);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.is_stale = true;
+        self.accepted.clear();
+        self.apps.clear();
+        self.types.clear();
+        self.subscriptions.clear();
+    }
+
+    /// Forgets endpoints, here and, with the commit, on all nodes. To be said before they are changed.
+    pub(crate) fn endpoints_changed(&mut self) {
+        self.is_stale = true;
+        self.is_changed = true;
+        self.subscriptions.clear();
+    }
+
+    /// The row of an app.
+    pub(crate) async fn app(&mut self, conn: &Conn, app: AppId) -> DbResult<AppRow> {
+        if let Some(row) = self.apps.get(&app) {
+            return Ok(*row);
+        }
+        let row = app_row(conn, app).await?.ok_or_else(|| fault(format!("there is no app {app}")))?;
+        self.apps.insert(app, row);
+        Ok(row)
+    }
+
+    /// The row of an event type, which is made when there is none.
+    pub(crate) async fn event_type(
+        &mut self,
+        conn: &Conn,
+        app: AppRow,
+        event_type: &EventType,
+    ) -> DbResult<TypeRow> {
+        let known = self.types.entry(app).or_default();
+        if let Some(row) = known.get(event_type) {
+            return Ok(*row);
+        }
+        let row = type_row(conn, app, event_type).await?;
+        if known.len() >= TYPES {
+            known.clear();
+        }
+        known.insert(event_type.clone(), row);
+        Ok(row)
+    }
+
+    /// Which endpoints of an app want events.
+    pub(crate) async fn subscriptions(&mut self, conn: &Conn, app: AppRow) -> DbResult<Arc<Subscriptions>> {
+        if let Some(subscriptions) = self.subscriptions.get(&app) {
+            return Ok(subscriptions.clone());
+        }
+        let sql = "SELECT id, uid, status, events, name, filter FROM endpoints \
+                   WHERE app = $1 AND deleted_at IS NULL AND status <> 'disabled' ORDER BY uid";
+        let mut subscriptions = Vec::new();
+        for row in conn.rows(sql, &[&app]).await? {
+            let filter: Option<String> = row.col("filter")?;
+            let name: String = row.col("name")?;
+            subscriptions.push(Subscription {
+                row: row.col("id")?,
+                id: row.col("uid")?,
+                status: row.col("status")?,
+                events: read_patterns(row.col("events")?)?,
+                filter: filter.map(|filter| (name, filter)),
+            });
+        }
+        let subscriptions = Arc::new(Subscriptions::of(subscriptions));
+        self.subscriptions.insert(app, subscriptions.clone());
+        Ok(subscriptions)
+    }
+}
+
+/// The row of an event type, which is made when there is none.
+async fn type_row(conn: &Conn, app: AppRow, event_type: &EventType) -> DbResult<TypeRow> {
+    let find = "SELECT id FROM event_types WHERE app = $1 AND name = $2";
+    let make = "INSERT INTO event_types (app, name) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id";
+    for sql in [find, make] {
+        if let Some(row) = conn.row_opt(sql, &[&app, event_type]).await? {
+            return row.col("id");
+        }
+    }
+    // Another node has made it in between.
+    conn.row(find, &[&app, event_type]).await?.col("id")
+}
+
+/// The row of an app, if there is such an app.
+pub(crate) async fn app_row(conn: &Conn, app: AppId) -> DbResult<Option<AppRow>> {
+    let found = conn.row_opt("SELECT id FROM apps WHERE uid = $1", &[&app]).await?;
+    found.map(|row| row.col("id")).transpose()
+}

@@ -1,0 +1,253 @@
+//! Connections: what a URL means, how a connection is set up, and what is said when there is none.
+
+use std::net::IpAddr;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use tokio::time::Instant;
+use tokio_postgres::NoTls;
+use tokio_postgres::config::{Host, SslMode};
+use url::Url;
+
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::error::{self, DbError, DbResult};
+use crate::store::postgres::engine::rows::Columns as _;
+use crate::store::postgres::engine::tls::{Tls, Verify};
+use crate::store::{Result, StoreError};
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an unreachable server is waited for at the start, and how often it is tried.
+const START: Duration = Duration::from_secs(30);
+const TRY_EVERY: Duration = Duration::from_millis(500);
+/// Connections besides those for reading and writing.
+const LEASE_CONNECTIONS: i64 = 2;
+/// The words of `sslmode`.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+/// The oldest server that is supported.
+const SERVER_LEAST: i32 = 140_000;
+
+/// Every session: commits are durable, nobody waits for a lock forever, and short statements are not compiled.
+const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET jit = off; \
+     SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET client_min_messages = warning";
+
+/// Opens connections to one database.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    config: tokio_postgres::Config,
+    tls: Option<Tls>,
+}
+
+impl Connector {
+    /// Reads a URL such as `postgres://user@host/db?sslmode=verify-full`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with a sentence; the URL is not in it, because it may hold a password.
+    pub(crate) fn of_url(text: &str) -> Result<Connector> {
+        let refused = |what: String| StoreError::Refused { what: format!("storage.url {what}") };
+        let (text, mode, roots) = split(text).map_err(refused)?;
+        let mut config = tokio_postgres::Config::from_str(&text).map_err(|e| refused(cause_of(&e)))?;
+        if config.get_hosts().is_empty() {
+            return Err(refused("names no host; for a Unix socket add ?host=/run/postgresql".to_owned()));
+        }
+        config.connect_timeout(CONNECT);
+        if config.get_application_name().is_none() {
+            config.application_name("postrider");
+        }
+        let is_near = |host: &Host| match host {
+            Host::Tcp(name) => {
+                name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+            _ => true,
+        };
+        if mode.is_none() && !config.get_hosts().iter().all(is_near) {
+            tracing::warn!(
+                "storage.url has no sslmode, so the connection may be readable by others; use verify-full"
+            );
+        }
+        let is_socket = config.get_hosts().iter().all(|host| !matches!(host, Host::Tcp(_)));
+        let (ssl, verify) = match mode.as_deref() {
+            Some(word) if !SSL_MODES.contains(&word) => {
+                return Err(refused(format!("has an sslmode that is not one of {}", SSL_MODES.join(", "))));
+            }
+            Some("disable") => (SslMode::Disable, None),
+            _ if is_socket => (SslMode::Disable, None),
+            None | Some("allow" | "prefer") => (SslMode::Prefer, Some(Verify::Nothing)),
+            Some("require") => (SslMode::Require, Some(Verify::Nothing)),
+            Some("verify-ca") => (SslMode::Require, Some(Verify::Authority)),
+            Some(_) => (SslMode::Require, Some(Verify::Full)),
+        };
+        config.ssl_mode(ssl);
+        let tls = verify.map(|verify| Tls::new(verify, roots.as_deref())).transpose().map_err(refused)?;
+        Ok(Connector { config, tls })
+    }
+
+    fn manager(&self) -> Manager {
+        let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        match &self.tls {
+            Some(tls) => Manager::from_config(self.config.clone(), tls.clone(), settings),
+            None => Manager::from_config(self.config.clone(), NoTls, settings),
+        }
+    }
+
+    /// A connection that is set up.
+    pub(crate) async fn connect(&self) -> DbResult<Conn> {
+        let pool = Pool::builder(self.manager()).max_size(1).build();
+        let pool = pool.map_err(|e| DbError::NoConnection(e.to_string()))?;
+        let conn = Object::take(pool.get().await?);
+        conn.script(SESSION).await?;
+        Ok(conn)
+    }
+
+    /// A pool of connections that are set up.
+    pub(crate) fn pool(&self, most: usize) -> Result<Pool> {
+        let set_up = Hook::async_fn(|conn: &mut Conn, _| {
+            Box::pin(async move { conn.batch_execute(SESSION).await.map_err(HookError::Backend) })
+        });
+        let pool = Pool::builder(self.manager()).max_size(most).post_create(set_up).build();
+        pool.map_err(|e| StoreError::Failed { doing: "opening the readers", source: Box::new(e) })
+    }
+
+    /// The first of so many connections: waits for a server that cannot be reached, and says what to change where
+    /// waiting does not help.
+    pub(crate) async fn connect_first(&self, connections: usize) -> Result<Conn> {
+        let begun = Instant::now();
+        let mut is_told = false;
+        loop {
+            let error = match self.connect().await {
+                Ok(conn) => return check(conn, connections).await,
+                Err(error) => error,
+            };
+            if let Some(what) = refusal(&error) {
+                return Err(StoreError::Refused { what });
+            }
+            if begun.elapsed() >= START {
+                return Err(StoreError::Unreachable { what: cause_of(&error) });
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(error = %cause_of(&error), "the database cannot be reached; waiting for it");
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
+}
+
+/// Takes `sslmode` and `sslrootcert` out of a URL: the driver knows neither `verify-ca` nor `verify-full`.
+fn split(text: &str) -> std::result::Result<(String, Option<String>, Option<String>), String> {
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return Err("must begin with postgres://".to_owned());
+    }
+    let Some((base, query)) = text.split_once('?') else { return Ok((text.to_owned(), None, None)) };
+    let (mut mode, mut roots) = (None, None);
+    let mut rest: Vec<&str> = Vec::new();
+    // Hosts separated by commas are no URL to a URL parser, but the query is one anywhere.
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let parsed = Url::parse(&format!("x:?{pair}")).map_err(|e| e.to_string())?;
+        let found = parsed.query_pairs().next().map(|(name, value)| (name.into_owned(), value.into_owned()));
+        match found {
+            Some((name, value)) if name == "sslmode" => mode = Some(value),
+            Some((name, value)) if name == "sslrootcert" => roots = Some(value),
+            _ => rest.push(pair),
+        }
+    }
+    let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    Ok((rest, mode, roots))
+}
+
+/// Why waiting does not help, and what to change.
+fn refusal(error: &DbError) -> Option<String> {
+    let DbError::Postgres(error) = error else { return None };
+    let code = error.code()?.code();
+    let advice = match code {
+        "28P01" | "28000" => "check the user and the password in storage.url",
+        "3D000" => "create the database, or correct its name in storage.url",
+        "42501" => "grant the user the rights to connect and to create tables",
+        _ => return None,
+    };
+    Some(format!("the database refuses: {}; {advice}", cause_of(error)))
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+const FACTS: &str = "SELECT current_setting('server_version_num')::int AS version, \
+     (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS durable, \
+     current_user::text AS name, current_schema()::text AS place, \
+     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
+     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS room";
+
+/// Whether the server is one that can be used.
+async fn check(conn: Conn, connections: usize) -> Result<Conn> {
+    match unfit(&conn, connections).await {
+        Ok(None) => Ok(conn),
+        Ok(Some(what)) => Err(StoreError::Refused { what }),
+        Err(e) => Err(error::of("looking at the database", e)),
+    }
+}
+
+/// What must change before the server can be used.
+async fn unfit(conn: &Conn, connections: usize) -> DbResult<Option<String>> {
+    let row = conn.row(FACTS, &[]).await?;
+    let (version, room): (i32, i32) = (row.col("version")?, row.col("room")?);
+    let (durable, name): (&str, &str) = (row.col("durable")?, row.col("name")?);
+    if version < SERVER_LEAST {
+        return Ok(Some(format!("the database is PostgreSQL {}; 14 or newer is needed", version / 10_000)));
+    }
+    if durable == "off" {
+        let what = "synchronous_commit is off in the database, so a crash of it would lose what was accepted; \
+                    set it to on (ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf())";
+        return Ok(Some(what.to_owned()));
+    }
+    if !row.col::<bool>("may_create")? {
+        let place: Option<&str> = row.col("place")?;
+        let place = place.unwrap_or("public");
+        return Ok(Some(format!(
+            "the user {name} may not create tables in the database, which holding the data there needs; grant it \
+             (GRANT USAGE, CREATE ON SCHEMA {place} TO \"{name}\")"
+        )));
+    }
+    let wanted = i64::try_from(connections).unwrap_or(i64::MAX).saturating_add(LEASE_CONNECTIONS);
+    if wanted > room.into() {
+        return Ok(Some(format!(
+            "storage.connections is {connections}, with {LEASE_CONNECTIONS} more for leases and notifications, and the \
+             database allows {room}; lower it, or raise max_connections there"
+        )));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_for_encryption_are_taken_out_of_a_url() {
+        let (rest, mode, roots) = split(
+            "postgres://u@a,b/db?sslmode=verify-full&target_session_attrs=read-write&sslrootcert=%2Fca.pem",
+        )
+        .unwrap();
+        assert_eq!(rest, "postgres://u@a,b/db?target_session_attrs=read-write");
+        assert_eq!((mode.as_deref(), roots.as_deref()), (Some("verify-full"), Some("/ca.pem")));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
+        for url in ["http://secret/", "postgres:///db", "postgres://u:secret@h/db?sslmode=maybe"] {
+            let Err(StoreError::Refused { what }) = Connector::of_url(url) else { panic!("{url}") };
+            assert!(!what.contains("secret"), "{what}");
+        }
+        assert!(Connector::of_url("postgres:///db?host=/run/postgresql").is_ok());
+    }
+}

@@ -1,0 +1,158 @@
+//! The partitions of `log` and `events`, by range of id, which is by time ([`ids`]). The program makes them ahead of
+//! time, a day each; where one is missing all the same, who needs it makes it. There may be gaps between them.
+//!
+//! The first one, `log_old` and `events_old`, reaches back without end.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::Timestamp;
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::error::{DbResult, fault};
+use crate::store::postgres::engine::ids;
+use crate::store::postgres::engine::rows::Columns as _;
+
+/// A table that has partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent {
+    Log,
+    Events,
+}
+
+impl Parent {
+    pub(crate) const ALL: [Parent; 2] = [Parent::Log, Parent::Events];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Parent::Log => "log",
+            Parent::Events => "events",
+        }
+    }
+}
+
+/// A partition: ids from `from` to before `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Partition {
+    pub(crate) name: String,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+/// The partitions that this process knows, ascending. Others may have been made since.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Partitions(Arc<RwLock<[Arc<Vec<Partition>>; 2]>>);
+
+/// A day in seconds.
+const DAY: i64 = 86_400;
+/// The lock under which partitions are made and dropped.
+const LOCK: i64 = 0x706f_7374_7269_6401;
+
+impl Partitions {
+    /// Those of a table, ascending.
+    pub(crate) fn of(&self, parent: Parent) -> Arc<Vec<Partition>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known[parent as usize].clone()
+    }
+
+    fn covers(&self, parent: Parent, id: i64) -> bool {
+        let known = self.of(parent);
+        let at = known.partition_point(|partition| partition.from <= id);
+        at.checked_sub(1).and_then(|at| known.get(at)).is_some_and(|partition| id < partition.to)
+    }
+
+    /// Reads which there are.
+    pub(crate) async fn refresh(&self, conn: &Conn) -> DbResult<()> {
+        for parent in Parent::ALL {
+            let found = Arc::new(list(conn, parent).await?);
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            known[parent as usize] = found;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that both tables have a partition for rows of this id. In a transaction it may make them.
+    pub(crate) async fn ensure(&self, conn: &Conn, id: i64) -> DbResult<()> {
+        if Parent::ALL.iter().all(|parent| self.covers(*parent, id)) {
+            return Ok(());
+        }
+        conn.rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        self.refresh(conn).await?;
+        for parent in Parent::ALL {
+            if !self.covers(parent, id) {
+                make(conn, parent, &self.of(parent), id).await?;
+            }
+        }
+        self.refresh(conn).await
+    }
+
+    /// Makes the partitions of the days from that of a time on. Outside of any transaction.
+    pub(crate) async fn keep_ahead(&self, conn: &Conn, now: Timestamp, days: i64) -> DbResult<()> {
+        for day in 0..=days {
+            let id = ids::first_of_second(now.as_secs() + day * DAY);
+            if Parent::ALL.iter().all(|parent| self.covers(*parent, id)) {
+                continue;
+            }
+            conn.script("BEGIN").await?;
+            let made = self.ensure(conn, id).await;
+            conn.script(if made.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+            made?;
+        }
+        Ok(())
+    }
+}
+
+/// The partitions of a table, ascending.
+async fn list(conn: &Conn, parent: Parent) -> DbResult<Vec<Partition>> {
+    let sql = "SELECT c.relname::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bound \
+               FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+               WHERE i.inhparent = ($1::text)::regclass";
+    let mut found = Vec::new();
+    for row in conn.rows(sql, &[&parent.name()]).await? {
+        let (name, bound): (String, String) = (row.col("name")?, row.col("bound")?);
+        let (from, to) = read_bound(&bound).ok_or_else(|| fault(format!("{name} has the bound {bound}")))?;
+        found.push(Partition { name, from, to });
+    }
+    found.sort_by_key(|partition| partition.from);
+    Ok(found)
+}
+
+/// Reads `FOR VALUES FROM ('1') TO ('2')`; MINVALUE is no quoted number.
+fn read_bound(text: &str) -> Option<(i64, i64)> {
+    let (from, to) = text.strip_prefix("FOR VALUES FROM (")?.split_once(") TO (")?;
+    let number = |text: &str| text.trim_matches('\'').parse().ok();
+    let from = if from == "MINVALUE" { i64::MIN } else { number(from)? };
+    Some((from, number(to.strip_suffix(')')?)?))
+}
+
+/// Makes the partition of the day that an id is in, as far as no other has a part of it.
+async fn make(conn: &Conn, parent: Parent, known: &[Partition], id: i64) -> DbResult<()> {
+    let table = parent.name();
+    let day = ids::second_of(id).div_euclid(DAY) * DAY;
+    let (mut from, mut to) = (ids::first_of_second(day), ids::first_of_second(day + DAY));
+    if known.is_empty() {
+        let sql = format!(
+            "ALTER TABLE {table} ATTACH PARTITION {table}_old FOR VALUES FROM (MINVALUE) TO ('{from}')"
+        );
+        conn.script(&sql).await?;
+    }
+    from = known.iter().filter(|p| p.to <= id).map(|p| p.to).max().map_or(from, |end| end.max(from));
+    to = known.iter().filter(|p| p.from > id).map(|p| p.from).min().map_or(to, |start| start.min(to));
+    let name = format!("{table}_{}_{}", ids::second_of(from), ids::second_of(to));
+    let sql = format!(
+        "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE); \
+         ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
+    );
+    conn.script(&sql).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_reads_back() {
+        assert_eq!(read_bound("FOR VALUES FROM ('-3') TO ('12')"), Some((-3, 12)));
+        assert_eq!(read_bound("FOR VALUES FROM (MINVALUE) TO ('12')"), Some((i64::MIN, 12)));
+        assert_eq!(read_bound("DEFAULT"), None);
+    }
+}

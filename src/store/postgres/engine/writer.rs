@@ -1,0 +1,368 @@
+//! The one task that writes, with group commit.
+//!
+//! A commit costs a round trip and an fsync, whatever is in it. So the writer takes all waiting commands, runs each in
+//! a savepoint, commits once, and answers all of them after. A command that fails undoes only its own savepoint;
+//! when the commit fails, the whole group fails. A transaction ends early when it has changed [`LARGE`] rows.
+//!
+//! Events and results, which are nearly all writes, can be run again; so neighbors of this kind share a savepoint. If
+//! one of them fails, which is rare, all of them are undone and run again, each in its own. The first commands of a
+//! transaction need none: undoing them is starting over.
+//!
+//! Without the database, or without the lock of the one server ([`alone`]), results of attempts ([`Kind::Lasting`])
+//! wait here until it is back, and everything else is refused.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join3;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::domain::AttemptId;
+use crate::store::StoreMeters;
+use crate::store::postgres::engine::ahead::ReadAhead;
+use crate::store::postgres::engine::alone;
+use crate::store::postgres::engine::cache::Cache;
+use crate::store::postgres::engine::command::{Command, CommitOutcome, Kind, Tx};
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::connect::Connector;
+use crate::store::postgres::engine::counts;
+use crate::store::postgres::engine::error::{self, DbError, DbResult, ErrorClass};
+use crate::store::postgres::engine::partitions::Partitions;
+use crate::store::postgres::engine::rows::Columns as _;
+use crate::store::shared::counts::Tally;
+use crate::store::shared::fan_outs::FanOuts;
+use crate::store::shared::fresh::Fresh;
+
+/// What the writer is told.
+pub(crate) enum Message {
+    Run(Box<dyn Command>),
+    /// Finish what is waiting, take no more, and end.
+    Close,
+}
+
+/// What the writer works with.
+pub(crate) struct WriterParts {
+    /// The most commands in one commit.
+    pub(crate) group_max: usize,
+    /// Whether it writes with the lock of the one server alone.
+    pub(crate) is_server: bool,
+    pub(crate) meters: Arc<StoreMeters>,
+    pub(crate) connector: Connector,
+    pub(crate) partitions: Partitions,
+    pub(crate) fresh: Arc<Fresh>,
+    pub(crate) fan_outs: Arc<FanOuts>,
+}
+
+/// So many changed rows end a transaction, although more commands wait.
+const LARGE: u64 = 10_000;
+/// How often a group is run again that deadlocks or meets a lost connection.
+const AGAIN_MOST: u32 = 5;
+/// How long the database is left alone after it could not be reached.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often a server looks whether it still has its connection, and so the lock, while it has nothing to write.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const GENERATION: &str = "SELECT value FROM meta WHERE name = 'generation'";
+const NEXT_GENERATION: &str = "UPDATE meta SET value = value + 1 WHERE name = 'generation' RETURNING value";
+
+type Waiting = VecDeque<Box<dyn Command>>;
+
+/// Writes until it is told to close, or until nobody is left to tell it anything. `conn` is the first connection, with
+/// the lock.
+pub(crate) async fn run(mut inbox: mpsc::Receiver<Message>, parts: WriterParts, conn: Conn) {
+    let mut writer = Writer { parts, tx: None, again: 0, is_told: false };
+    writer.use_for_writing(conn);
+    let mut waiting = Waiting::new();
+    loop {
+        // Commands that wait for the database are tried again after a while; else the next command is waited for.
+        let pause = if waiting.is_empty() { LOOK_EVERY } else { PAUSE };
+        let first = match tokio::time::timeout(pause, inbox.recv()).await {
+            Ok(None) if waiting.is_empty() => return writer.end().await,
+            Err(_) if waiting.is_empty() => {
+                writer.stay_connected().await;
+                continue;
+            }
+            first => first.ok().flatten(),
+        };
+        let mut next = first;
+        while let Some(message) = next {
+            match message {
+                Message::Run(command) => waiting.push_back(command),
+                Message::Close => inbox.close(),
+            }
+            next = if waiting.len() < writer.parts.group_max { inbox.try_recv().ok() } else { None };
+        }
+        let begun = Instant::now();
+        writer.commit_all(&mut waiting, inbox.is_closed()).await;
+        writer.parts.meters.busy.inc_by(begun.elapsed().as_micros() as u64);
+    }
+}
+
+struct Writer {
+    parts: WriterParts,
+    /// `None` without a connection.
+    tx: Option<Tx>,
+    /// How often the present group was run again.
+    again: u32,
+    /// Whether it was logged that there is no connection.
+    is_told: bool,
+}
+
+impl Writer {
+    /// Runs and commits all that waits. What is left then waits for the server; at the end nothing does.
+    async fn commit_all(&mut self, waiting: &mut Waiting, is_end: bool) {
+        self.again = 0;
+        while !waiting.is_empty() {
+            if let Err(cause) = self.connect().await {
+                let (kept, refused) = std::mem::take(waiting)
+                    .into_iter()
+                    .partition(|command| command.kind() == Kind::Lasting && !is_end);
+                *waiting = kept;
+                answer::<Waiting>(refused, &CommitOutcome::lost("connecting", cause));
+                return;
+            }
+            self.commit_some(waiting).await;
+        }
+    }
+
+    async fn connect(&mut self) -> DbResult<()> {
+        if self.tx.as_ref().is_some_and(|tx| !tx.conn.is_closed()) {
+            return Ok(());
+        }
+        self.tx = None;
+        match self.open().await {
+            Ok(conn) => {
+                self.use_for_writing(conn);
+                Ok(())
+            }
+            Err(cause) => {
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::warn!(error = %cause, "nothing can be written to the database; trying again");
+                }
+                Err(cause)
+            }
+        }
+    }
+
+    /// A new connection, with the lock.
+    async fn open(&mut self) -> DbResult<Conn> {
+        let conn = self.parts.connector.connect().await?;
+        if self.parts.is_server {
+            alone::take(&conn).await?;
+        }
+        self.parts.partitions.refresh(&conn).await?;
+        Ok(conn)
+    }
+
+    fn use_for_writing(&mut self, conn: Conn) {
+        let cache = Cache::new(self.parts.fresh.clone(), self.parts.fan_outs.clone());
+        self.tx = Some(Tx::new(conn, cache, self.parts.partitions.clone()));
+        self.is_told = false;
+    }
+
+    /// Connects again if a server has lost its connection, so that no other server takes the lock meanwhile.
+    async fn stay_connected(&mut self) {
+        if self.parts.is_server {
+            // Logged; the next command, or the next look, tries again.
+            let _ = self.connect().await;
+        }
+    }
+
+    /// Lets the next server begin.
+    async fn end(self) {
+        if let Some(tx) = self.tx.filter(|_| self.parts.is_server) {
+            alone::give_back(&tx.conn).await;
+        }
+    }
+
+    /// Runs commands and commits them: all of them, or as many as fit into one transaction.
+    async fn commit_some(&mut self, waiting: &mut Waiting) {
+        let Some(mut tx) = self.tx.take() else { return };
+        let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
+        let done = match run_group(&mut tx, waiting, &mut ran).await {
+            Ok(()) => self.commit(&mut tx).await.map_err(|e| (e, true)),
+            Err(e) => Err((e, false)),
+        };
+        tx.over();
+        match done {
+            Ok(()) => {
+                tx.cache.after_commit();
+                self.parts.meters.group_size.observe(ran.len() as u64);
+                self.again = 0;
+                answer(ran, &CommitOutcome::Committed);
+                self.tx = Some(tx);
+            }
+            Err((cause, may_be_committed)) => {
+                tx.cache.clear();
+                tx.cache.after_commit();
+                tx.counts.undo_to(0);
+                let class = error::classify(&cause);
+                if class != ErrorClass::Away && tx.script("ROLLBACK").await.is_ok() {
+                    if tx.partitions.refresh(&tx.conn).await.is_err() {
+                        tracing::debug!(
+                            "the partitions could not be read; the connection is not used any more"
+                        );
+                    } else {
+                        self.tx = Some(tx);
+                    }
+                }
+                self.lost(ran, waiting, cause, may_be_committed && class == ErrorClass::Away);
+            }
+        }
+    }
+
+    /// Writes what the group has counted, and commits it.
+    async fn commit(&mut self, tx: &mut Tx) -> DbResult<()> {
+        let tally = flush(tx).await?;
+        let started = Instant::now();
+        tx.script("COMMIT").await?;
+        let meters = &self.parts.meters;
+        meters.commit.observe(started.elapsed().as_micros() as u64);
+        meters.events_accepted.inc_by(tally.events);
+        meters.queue_depth.inc_by(tally.pending);
+        meters.events_filtered.inc_by(tally.declined);
+        meters.holds.inc_by(tally.holds);
+        Ok(())
+    }
+
+    /// A transaction is gone: what can be run again waits once more, the rest is told.
+    fn lost(
+        &mut self,
+        ran: Vec<Box<dyn Command>>,
+        waiting: &mut Waiting,
+        cause: DbError,
+        may_be_committed: bool,
+    ) {
+        let class = error::classify(&cause);
+        let outcome = CommitOutcome::lost("writing", cause);
+        self.again += 1;
+        let is_worth_it = matches!(class, ErrorClass::Again | ErrorClass::Away);
+        let again = |kind: Kind| match kind {
+            Kind::Once => false,
+            Kind::Repeatable => is_worth_it && !may_be_committed && self.again <= AGAIN_MOST,
+            Kind::Lasting => is_worth_it && (class == ErrorClass::Away || self.again <= AGAIN_MOST),
+        };
+        // Without having run, the first command would be tried forever.
+        if ran.is_empty() && !is_worth_it {
+            return answer(std::mem::take(waiting), &outcome);
+        }
+        let (kept, told): (Vec<_>, Vec<_>) = ran.into_iter().partition(|command| again(command.kind()));
+        for command in kept.into_iter().rev() {
+            waiting.push_front(command);
+        }
+        answer(told, &outcome);
+    }
+}
+
+/// Begins a transaction, and runs commands in it until it is large.
+async fn run_group(tx: &mut Tx, waiting: &mut Waiting, ran: &mut Vec<Box<dyn Command>>) -> DbResult<()> {
+    begin(tx).await?;
+    // How many of the next commands get a savepoint each, because sharing one failed.
+    let mut apart = 0_usize;
+    while !waiting.is_empty() && tx.changed < LARGE {
+        let is_first = ran.is_empty();
+        let shared =
+            if apart == 0 { waiting.iter().take_while(|c| c.kind() != Kind::Once).count() } else { 0 };
+        if shared > 1 {
+            match run_together(tx, &mut waiting.make_contiguous()[..shared], is_first).await? {
+                Some(count) => ran.extend(waiting.drain(..count)),
+                None => apart = shared,
+            }
+        } else {
+            apart = apart.saturating_sub(1);
+            let Some(command) = waiting.pop_front() else { break };
+            if command.kind() == Kind::Once {
+                tx.settle().await?;
+            }
+            ran.push(command);
+            let last = ran.len() - 1;
+            run_together(tx, &mut ran[last..], is_first).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn begin(tx: &mut Tx) -> DbResult<()> {
+    // Sent together.
+    let numbers = tx.numbers.begin(&tx.conn);
+    let (_, found, ()) = try_join3(tx.conn.script("BEGIN"), tx.conn.row(GENERATION, &[]), numbers).await?;
+    tx.cache.of_generation(found.num("value")?);
+    Ok(())
+}
+
+/// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before, until the
+/// transaction is large; how many ran. When one of them fails, all of them are undone: `None`.
+async fn run_together(
+    tx: &mut Tx,
+    commands: &mut [Box<dyn Command>],
+    is_first: bool,
+) -> DbResult<Option<usize>> {
+    if !is_first {
+        tx.script("SAVEPOINT command").await?;
+    }
+    if let Some((read, attempts)) = to_read_ahead(commands) {
+        let rows = read(&tx.conn, attempts).await?;
+        tx.ahead.fill(rows);
+    }
+    let (counted, entered, ended) = (tx.counts.mark(), tx.entered.mark(), tx.ended.mark());
+    let (mut failed, mut ran) = (None, 0);
+    for command in commands {
+        if ran > 0 && tx.changed >= LARGE {
+            break;
+        }
+        ran += 1;
+        failed = command.run(tx).await;
+        if failed.is_some() {
+            break;
+        }
+    }
+    tx.ahead.clear();
+    let Some(class) = failed else { return Ok(Some(ran)) };
+    if class == ErrorClass::Away {
+        return Err(DbError::NoConnection("it was lost".to_owned()));
+    }
+    tx.cache.clear();
+    tx.counts.undo_to(counted);
+    tx.entered.undo_to(entered);
+    tx.ended.undo_to(ended);
+    if is_first {
+        tx.script("ROLLBACK").await?;
+        begin(tx).await?;
+    } else {
+        tx.script("ROLLBACK TO SAVEPOINT command").await?;
+    }
+    // Those that were made meanwhile are undone, too.
+    tx.partitions.refresh(&tx.conn).await?;
+    Ok(None)
+}
+
+/// The attempts that several commands are about to end, and how they are read.
+fn to_read_ahead(commands: &[Box<dyn Command>]) -> Option<(ReadAhead, Vec<AttemptId>)> {
+    let mut ends = commands.iter().filter_map(|command| command.ends());
+    let ((first, read), (second, _)) = (ends.next()?, ends.next()?);
+    Some((read, [first, second].into_iter().chain(ends.map(|(attempt, _)| attempt)).collect()))
+}
+
+/// Writes the log, the counts, and whether other nodes must forget something.
+async fn flush(tx: &mut Tx) -> DbResult<Tally> {
+    if tx.cache.take_changed() {
+        let generation = tx.conn.row(NEXT_GENERATION, &[]).await?.num("value")?;
+        tx.cache.begun_generation(generation);
+    }
+    let Some(sums) = tx.counts.take() else {
+        tx.settle().await?;
+        return Ok(Tally::default());
+    };
+    counts::write(&tx.conn, &sums).await?;
+    tx.settle().await?;
+    Ok(sums.tally())
+}
+
+/// Tells each what became of it.
+fn answer<I: IntoIterator<Item = Box<dyn Command>>>(commands: I, outcome: &CommitOutcome) {
+    for command in commands {
+        command.answer(outcome);
+    }
+}

@@ -1,0 +1,14 @@
+//! Storage in a PostgreSQL database: the only place that knows tokio-postgres, deadpool and refinery.
+//!
+//! Rooms, each of which may use those before it: [`engine`], [`people`], [`queue`], [`log`], [`upkeep`]. [`open`]
+//! opens a database, [`backend`] measures and closes it.
+
+mod backend;
+mod engine;
+mod log;
+mod open;
+mod people;
+mod queue;
+mod upkeep;
+
+pub(super) use engine::store::{Options, PostgresStore};

@@ -1,0 +1,90 @@
+//! Rows of the log as code changes them: one to be made, and one that is there.
+
+use crate::domain::attempts::attempt::{AttemptStatus, Budget, Trigger};
+use crate::domain::attempts::transition::{Current, Next};
+use crate::domain::{AttemptId, Timestamp};
+use crate::store::shared::counts;
+use crate::store::shared::row_numbers::{AppRow, EndpointRow, EventRow, JobRow, TypeRow};
+
+/// A row to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewAttempt {
+    /// The delivery's first attempt; `None` for that one itself.
+    pub(crate) first: Option<AttemptId>,
+    /// The attempt before it, which has its result.
+    pub(crate) before: Option<AttemptId>,
+    pub(crate) app: AppRow,
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
+    pub(crate) trigger: Trigger,
+    pub(crate) attempt: u32,
+    pub(crate) budget: Budget,
+    pub(crate) created_at: Timestamp,
+    pub(crate) due_at: Timestamp,
+    /// The bulk job it is part of.
+    pub(crate) job: Option<JobRow>,
+    /// Since when the delivery has been held, once it was.
+    pub(crate) held_since: Option<Timestamp>,
+}
+
+/// What is needed of a row to change it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) id: AttemptId,
+    pub(crate) first: Option<AttemptId>,
+    pub(crate) app: AppRow,
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
+    pub(crate) current: Current,
+    pub(crate) created_at: Timestamp,
+    pub(crate) attempted_at: Option<Timestamp>,
+    pub(crate) response_time_ms: Option<u32>,
+    /// The bulk job it is part of.
+    pub(crate) job: Option<JobRow>,
+}
+
+impl Stored {
+    /// The id of the delivery.
+    pub(crate) fn delivery(&self) -> AttemptId {
+        self.first.unwrap_or(self.id)
+    }
+
+    /// The row as statistics count it.
+    pub(crate) fn counted(&self) -> counts::Row {
+        counts::Row {
+            endpoint: self.endpoint,
+            delivery: self.delivery(),
+            is_first: self.first.is_none(),
+            status: self.current.status,
+            trigger: self.current.trigger,
+            attempted_at: self.attempted_at,
+            response_time_ms: self.response_time_ms,
+        }
+    }
+
+    /// The row that follows this one, as part of the same bulk job.
+    pub(crate) fn next(&self, next: &Next, created_at: Timestamp) -> NewAttempt {
+        NewAttempt {
+            first: Some(self.delivery()),
+            before: Some(self.id),
+            app: self.app,
+            endpoint: self.endpoint,
+            event: self.event,
+            kind: self.kind,
+            trigger: next.trigger,
+            attempt: next.attempt,
+            budget: next.budget,
+            created_at,
+            due_at: next.due_at,
+            job: self.job,
+            held_since: next.held_since,
+        }
+    }
+}
+
+/// `due_at` says when a pending attempt is to be sent; afterwards it means nothing to anyone.
+pub(crate) fn pending_only(status: AttemptStatus, due_at: Timestamp) -> Option<Timestamp> {
+    (status == AttemptStatus::Pending).then_some(due_at)
+}
