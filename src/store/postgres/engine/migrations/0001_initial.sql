@@ -11,18 +11,22 @@ CREATE SEQUENCE event_ids AS bigint MINVALUE 0 MAXVALUE 2097151 CYCLE;
 -- ---------------------------------------------------------------------------------------------
 -- Nodes and shards
 
--- The lease of a node is its row; shards point to nodes. `run_id` is of one process.
+-- The lease of a node is its row; shards point to nodes. `run_id` is of one process. `configuration` is a hash of what must
+-- be the same on all nodes.
 CREATE TABLE nodes (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text COLLATE "C" NOT NULL,
-    run_id     uuid NOT NULL UNIQUE,
-    machine    text NOT NULL,
-    boot       text NOT NULL,
-    version    text NOT NULL,
-    lease_ms   bigint NOT NULL,
-    renewal    bigint NOT NULL DEFAULT 0,
-    since      bigint NOT NULL,
-    renewed_at bigint NOT NULL
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name          text COLLATE "C" NOT NULL,
+    run_id        uuid NOT NULL UNIQUE,
+    machine       text NOT NULL,
+    boot          text NOT NULL,
+    version       text NOT NULL,
+    lease_ms      bigint NOT NULL,
+    renewal       bigint NOT NULL DEFAULT 0,
+    since         bigint NOT NULL,
+    renewed_at    bigint NOT NULL,
+    in_flight     bigint NOT NULL DEFAULT 0,
+    is_listening  boolean NOT NULL DEFAULT false,
+    configuration text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 50);
 
 -- A result of an attempt locks the row of its shard FOR SHARE; who takes the shard updates it.
