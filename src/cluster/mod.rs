@@ -4,6 +4,8 @@
 //! * [`signals`]: hints that something has happened.
 //! * [`leadership`]: whether this node runs what runs once.
 //!
+//! [`meters`] counts what they do.
+//!
 //! With one process on one SQLite file they cost nothing: all shards at epoch 0, channels within the process,
 //! always the leader. Storage that several nodes share brings other implementations (leases and notifications
 //! in its database).
@@ -14,9 +16,11 @@
 //! nor start tasks.
 
 pub mod leadership;
+pub mod meters;
 pub mod ownership;
 pub mod signals;
 
 pub use leadership::{AlwaysLeader, Leadership};
+pub use meters::ClusterMeters;
 pub use ownership::Ownership;
 pub use signals::{LocalSignals, QueueSignal, QueueSignals, Signals};

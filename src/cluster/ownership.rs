@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use crate::cluster::meters::ClusterMeters;
 use crate::domain::shard::SHARDS;
 use crate::domain::{EndpointId, Epoch, Shard, ShardSet};
 
@@ -16,6 +17,7 @@ const NOT_HELD: u64 = u64::MAX;
 pub struct Ownership {
     epochs: [AtomicU64; SHARDS],
     changes: watch::Sender<u64>,
+    meters: Arc<ClusterMeters>,
 }
 
 impl Ownership {
@@ -31,7 +33,7 @@ impl Ownership {
 
     fn with(number: u64) -> Arc<Ownership> {
         let epochs = std::array::from_fn(|_| AtomicU64::new(number));
-        Arc::new(Ownership { epochs, changes: watch::Sender::new(0) })
+        Arc::new(Ownership { epochs, changes: watch::Sender::new(0), meters: Arc::default() })
     }
 
     /// The epoch under which this node may send to an endpoint; `None` if it may not.
@@ -66,10 +68,16 @@ impl Ownership {
     /// Storage has refused a result of this epoch: if the shard still counts as held in it, the node has lost
     /// it without knowing, and sends nothing more.
     pub fn refused(&self, endpoint: EndpointId, epoch: Epoch) {
+        self.meters.stale_results.inc();
         let held = &self.epochs[Shard::of(endpoint).index()];
         if held.compare_exchange(epoch.number(), NOT_HELD, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.changes.send_modify(|n| *n += 1);
         }
+    }
+
+    /// The meters of this node, for everything that deals with other nodes.
+    pub fn meters(&self) -> Arc<ClusterMeters> {
+        self.meters.clone()
     }
 
     /// Changes after every [`Ownership::grant`] and [`Ownership::withdraw`].
@@ -107,6 +115,7 @@ mod tests {
         assert_eq!(ownership.epoch_of(endpoint), Some(Epoch::FIRST.next()), "it was taken again since");
         ownership.refused(endpoint, Epoch::FIRST.next());
         assert_eq!(ownership.epoch_of(endpoint), None);
+        assert_eq!(ownership.meters().stale_results.get(), 2);
     }
 
     #[test]
