@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::delivery_filter::DeliveryFilter;
-use crate::domain::{AppId, EventPattern};
+use crate::domain::pattern::PatternIndex;
+use crate::domain::{AppId, EventPattern, EventType};
 use crate::store::shared::fresh::Generation;
 use crate::store::shared::row_numbers::EndpointRow;
 
@@ -24,22 +25,57 @@ pub(crate) struct Filtered {
     pub(crate) filter: DeliveryFilter,
 }
 
+/// The filters of an app.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    /// Ascending by row.
+    all: Vec<Filtered>,
+    index: PatternIndex,
+}
+
+impl Filters {
+    /// These, which are ascending by row.
+    pub(crate) fn of(all: Vec<Filtered>) -> Arc<Filters> {
+        let index = PatternIndex::new(all.iter().map(|filtered| filtered.events.as_slice()));
+        Arc::new(Filters { all, index })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Those whose patterns match a type, with their places.
+    pub(crate) fn on<'a>(&'a self, event_type: &EventType) -> impl Iterator<Item = (usize, &'a Filtered)> {
+        self.index.wanting(event_type).into_iter().map(|at| (at, &self.all[at]))
+    }
+
+    /// The place of an endpoint's, if its text is this one.
+    pub(crate) fn place(&self, endpoint: EndpointRow, text: &str) -> Option<usize> {
+        let at = self.all.binary_search_by_key(&endpoint, |filtered| filtered.row).ok()?;
+        self.all.get(at).filter(|filtered| filtered.filter.text() == text).map(|_| at)
+    }
+}
+
 /// The snapshots.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots(RwLock<HashMap<AppId, Snapshot>>);
 
 /// The filters of an app in a generation.
-type Snapshot = (Generation, Arc<[Filtered]>);
+type Snapshot = (Generation, Arc<Filters>);
 
 impl Snapshots {
     /// The filters of an app as they were in this generation.
-    pub(crate) fn get(&self, app: AppId, generation: Generation) -> Option<Arc<[Filtered]>> {
+    pub(crate) fn get(&self, app: AppId, generation: Generation) -> Option<Arc<Filters>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&app).filter(|(of, _)| *of == generation).map(|(_, filters)| filters.clone())
     }
 
     /// Keeps what was read in this generation.
-    pub(crate) fn keep(&self, app: AppId, generation: Generation, filters: Arc<[Filtered]>) {
+    pub(crate) fn keep(&self, app: AppId, generation: Generation, filters: Arc<Filters>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= APPS {
             known.clear();

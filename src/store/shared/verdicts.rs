@@ -14,10 +14,9 @@ use std::sync::Arc;
 use crate::domain::Timestamp;
 use crate::domain::delivery_filter::Verdict;
 use crate::domain::expr::Json;
-use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::SummaryTemplates;
 use crate::domain::shaping::{ParsedSubject, Subject};
-use crate::store::shared::filter_snapshots::{Filtered, Turns};
+use crate::store::shared::filter_snapshots::{Filters, Turns};
 use crate::store::shared::row_numbers::EndpointRow;
 use crate::store::{InboundEvent, NewEvent, Result, StoreError};
 
@@ -62,8 +61,7 @@ const TURN: usize = 1_000;
 /// What filters say of events, in the order of the events.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
-    /// Ascending by row.
-    filters: Arc<[Filtered]>,
+    filters: Arc<Filters>,
     /// One entry for each event, with one for each filter.
     events: Vec<Box<[Said]>>,
     /// The first error of a filter, by its place, with the event.
@@ -80,9 +78,9 @@ enum Said {
 }
 
 impl Verdicts {
-    /// Asks filters, which are ascending by row, about events. `from` is the source that the events came by.
+    /// Asks filters about events. `from` is the source that the events came by.
     pub(crate) async fn of(
-        filters: Arc<[Filtered]>,
+        filters: Arc<Filters>,
         events: &[NewEvent],
         from: Option<SourceOrigin>,
         now: Timestamp,
@@ -119,10 +117,7 @@ impl Verdicts {
         let filters = self.filters.clone();
         let mut said = vec![Said::Nothing; filters.len()].into_boxed_slice();
         let mut parsed = None;
-        for (at, filtered) in filters.iter().enumerate() {
-            if !any_matches(&filtered.events, &event.event_type) {
-                continue;
-            }
+        for (at, filtered) in filters.on(&event.event_type) {
             let subject = Subject {
                 id: None,
                 event_type: &event.event_type,
@@ -149,10 +144,7 @@ impl Verdicts {
         endpoint: EndpointRow,
         filter: &str,
     ) -> Option<(bool, Option<&str>)> {
-        let at = self.filters.binary_search_by_key(&endpoint, |filtered| filtered.row).ok()?;
-        if self.filters.get(at)?.filter.text() != filter {
-            return None;
-        }
+        let at = self.filters.place(endpoint, filter)?;
         let is_wanted = match self.events.get(event)?.get(at)? {
             Said::Nothing => return None,
             said => *said == Said::Wanted,
@@ -169,6 +161,7 @@ mod tests {
     use super::*;
     use crate::domain::delivery_filter::DeliveryFilter;
     use crate::domain::{EventPattern, EventType};
+    use crate::store::shared::filter_snapshots::Filtered;
 
     const FILTERS: i64 = 40;
     const EVENTS: i64 = 100;
@@ -181,7 +174,7 @@ mod tests {
     const FAILING: &str = "payload.list|unique|length > 100000";
 
     /// Filter `n` wants events from `n` on; the last one is [`FAILING`].
-    fn filters() -> Arc<[Filtered]> {
+    fn filters() -> Arc<Filters> {
         let filtered = |n: i64| {
             let text = if n == FILTERS { FAILING.to_owned() } else { format!("payload.n >= {n}") };
             Filtered {
@@ -191,7 +184,7 @@ mod tests {
                 filter: DeliveryFilter::new(text),
             }
         };
-        (0..=FILTERS).map(filtered).collect()
+        Filters::of((0..=FILTERS).map(filtered).collect())
     }
 
     /// The first two events have a long list.

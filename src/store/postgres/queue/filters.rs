@@ -19,7 +19,7 @@ use crate::store::postgres::engine::rows::{
 use crate::store::postgres::people::activity;
 use crate::store::postgres::queue::endpoints;
 use crate::store::shared::asked::{Asked, FilterNote, KeptEvent, filter_failed};
-use crate::store::shared::filter_snapshots::Filtered;
+use crate::store::shared::filter_snapshots::{Filtered, Filters};
 use crate::store::shared::subscription::Subscription;
 use crate::store::shared::verdicts::SourceOrigin;
 
@@ -27,7 +27,7 @@ pub(crate) const FILTERS: &str = "SELECT id, name, events, filter FROM endpoints
      WHERE app = $1 AND filter IS NOT NULL AND deleted_at IS NULL AND status <> 'disabled' ORDER BY id";
 
 /// Reads the filters of an app, ascending by row.
-pub(crate) async fn of_app(conn: &Conn, app: AppId) -> DbResult<Arc<[Filtered]>> {
+pub(crate) async fn of_app(conn: &Conn, app: AppId) -> DbResult<Arc<Filters>> {
     let Some(app) = cache::app_row(conn, app).await? else { return Ok(Arc::default()) };
     let read = |row: &Row| {
         Ok(Filtered {
@@ -37,7 +37,8 @@ pub(crate) async fn of_app(conn: &Conn, app: AppId) -> DbResult<Arc<[Filtered]>>
             filter: DeliveryFilter::new(row.col("filter")?),
         })
     };
-    conn.rows(FILTERS, &[&app]).await?.iter().map(read).collect()
+    let found: DbResult<_> = conn.rows(FILTERS, &[&app]).await?.iter().map(read).collect();
+    Ok(Filters::of(found?))
 }
 
 /// Those of these endpoints whose filters decline an event. Asks only filters that were not asked before, or have

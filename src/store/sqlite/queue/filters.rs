@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use crate::domain::delivery_filter::DeliveryFilter;
 use crate::domain::{AppId, Timestamp};
 use crate::store::shared::asked::{Asked, FilterNote, KeptEvent, filter_failed};
-use crate::store::shared::filter_snapshots::Filtered;
+use crate::store::shared::filter_snapshots::{Filtered, Filters};
 use crate::store::shared::subscription::Subscription;
 use crate::store::shared::verdicts::SourceOrigin;
 use crate::store::sqlite::engine::cache;
@@ -23,7 +23,7 @@ pub(crate) const FILTERS: &str = "SELECT id, name, events, filter FROM endpoints
      WHERE app = ?1 AND filter IS NOT NULL AND deleted_at IS NULL AND status <> 'disabled' ORDER BY id";
 
 /// Reads the filters of an app, ascending by row.
-pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<[Filtered]>> {
+pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<Filters>> {
     let Some(app) = cache::app_row(conn, app)? else { return Ok(Arc::default()) };
     let mut statement = conn.prepare_cached(FILTERS)?;
     let found = statement.query_map([app], |row| {
@@ -35,7 +35,7 @@ pub(crate) fn of_app(conn: &Connection, app: AppId) -> rusqlite::Result<Arc<[Fil
             filter: DeliveryFilter::new(row.get(3)?),
         })
     })?;
-    found.collect()
+    Ok(Filters::of(found.collect::<rusqlite::Result<_>>()?))
 }
 
 /// Those of these endpoints whose filters decline an event. Asks only filters that were not asked before, or have
