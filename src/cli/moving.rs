@@ -22,6 +22,9 @@ use crate::service::moving::export::export;
 use crate::service::moving::import::{self, Count, Importer, Plan};
 use crate::store::Store;
 
+/// The most problems of a document that are shown.
+const PROBLEMS_SHOWN: usize = 50;
+
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub struct ExportOptions {
@@ -179,15 +182,26 @@ async fn plan_and_apply(
         output::message(&format!("note: {note}"));
     }
     if !plan.problems.is_empty() {
-        let n = output::counted(plan.problems.len(), "problem");
-        let all = plan.problems.join("\n  ");
-        return Err(CliError::Failed(format!("nothing was imported. Fix {n}:\n  {all}")));
+        return Err(CliError::Failed(refusal(&plan.problems)));
     }
     let text = summary(&plan, dry_run);
     if !dry_run {
         importer.apply(plan, &By::command_line()).await?;
     }
     output::print(&text)
+}
+
+/// Why nothing was imported: the first problems, and how many there are.
+fn refusal(problems: &[String]) -> String {
+    let mut text = format!("nothing was imported. Fix {}:", output::counted(problems.len(), "problem"));
+    for problem in problems.iter().take(PROBLEMS_SHOWN) {
+        text += "\n  ";
+        text += problem;
+    }
+    if let Some(more @ 1..) = problems.len().checked_sub(PROBLEMS_SHOWN) {
+        text += &format!("\n  and {more} more");
+    }
+    text
 }
 
 fn summary(plan: &Plan, dry_run: bool) -> String {
@@ -201,4 +215,20 @@ fn summary(plan: &Plan, dry_run: bool) -> String {
         text += &line("sources", plan.sources);
     }
     text + &line("keys", plan.keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_shows_the_first_problems_and_counts_the_others() {
+        let problems = |n: usize| (1..=n).map(|n| format!("problem {n}")).collect::<Vec<_>>();
+        assert_eq!(refusal(&problems(1)), "nothing was imported. Fix 1 problem:\n  problem 1");
+        let all = refusal(&problems(PROBLEMS_SHOWN));
+        assert!(all.ends_with("\n  problem 50"), "{all}");
+        let many = refusal(&problems(100_000));
+        assert!(many.starts_with("nothing was imported. Fix 100000 problems:\n  problem 1\n"), "{many}");
+        assert!(many.ends_with("\n  problem 50\n  and 99950 more"), "{many}");
+    }
 }

@@ -197,7 +197,7 @@ impl EventOutcomeObject {
 }
 
 /// The most ids of one request.
-const IDS_MAX: usize = HEALTH_MAX;
+const IDS_MAX: usize = HEALTH_MAX as usize;
 
 const WEBHOOK_IDS: Param = Param {
     name: "ids",

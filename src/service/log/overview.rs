@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::health::{self, HealthState, HealthSummary};
 use crate::domain::{EndpointId, EndpointStatus, EventId, Timestamp};
 use crate::host::clock::Clock;
-use crate::store::{Store, TOTAL_CAP};
+use crate::store::{EndpointFilter, PageRequest, Start, Store, TOTAL_CAP};
 
 use crate::service::log::statistics::Summary;
 use crate::service::{Caller, Dispatch, Result};
@@ -14,7 +14,7 @@ use crate::service::{Caller, Dispatch, Result};
 pub use crate::store::{EndpointBrief, EventOutcome};
 
 /// The most endpoints whose health one request asks for: a page of a list.
-pub const HEALTH_MAX: usize = 200;
+pub const HEALTH_MAX: u32 = 200;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours of the series, the present one included.
@@ -136,8 +136,9 @@ impl Overviews {
         let ids = match ids {
             Some(ids) => ids,
             None => {
-                let briefs = self.store.endpoint_briefs(app).await?;
-                briefs.into_iter().map(|brief| brief.id).take(HEALTH_MAX).collect()
+                let page = PageRequest { start: Start::Page(1), per_page: HEALTH_MAX };
+                let newest = self.store.endpoint_list(app, EndpointFilter::default(), page).await?;
+                newest.rows.into_iter().map(|endpoint| endpoint.id).collect()
             }
         };
         let found = self.store.endpoint_hours(app, ids.clone(), first).await?;
