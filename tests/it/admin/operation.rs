@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{last_activity, signed_in};
-use crate::support::{Receiver, TestApp};
+use crate::support::{Receiver, TestApp, postgres};
 
 const RETENTION: &str = "/admin/api/retention";
 const DAY: i64 = 86_400_000;
@@ -118,7 +118,8 @@ async fn about_tells_what_the_server_is_and_no_secret() {
     assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(about["started_at"], "2026-03-01T12:00:00.000Z");
     assert_eq!(about["public_url"], "https://example.com/hooks");
-    assert_eq!(about["storage"]["kind"], "sqlite");
+    let kind = if postgres::is_wanted() { "postgresql" } else { "sqlite" };
+    assert_eq!(about["storage"]["kind"], kind);
     assert_eq!(about["network"]["allow"], json!(["127.0.0.0/8"]));
     assert_eq!(about["delivery"]["retry_schedule"], json!(["2m", "8m", "20m"]));
     assert_eq!(

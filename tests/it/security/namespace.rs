@@ -41,6 +41,8 @@ async fn by_default_only_the_public_address_of_many_that_answer_is_reached() {
         &format!("{setup} && exec \"$0\" --exact {inside} --ignored --nocapture"),
     ]);
     command.arg(std::env::current_exe().expect("this runs"));
+    // No other user is known in there, as whom PostgreSQL could run.
+    command.env_remove("POSTRIDER_TEST_STORAGE");
     let output = programs::ended(command).await;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{post, source};
-use crate::support::TestApp;
 use crate::support::app::{json_body, send};
+use crate::support::{TestApp, postgres};
 
 #[tokio::test]
 async fn a_source_has_defaults_and_reads_back() {
@@ -64,6 +64,9 @@ async fn secrets_are_masked_and_a_mask_keeps_them() {
     let other_kind = json!([{"kind":"slack","secret":"********"}]);
     let problems = change(json!({ "verify": other_kind })).await.problems(422);
     assert_eq!(problems, [("validation_failed".to_owned(), Some("/verify/0/secret".to_owned()))]);
+    if postgres::is_wanted() {
+        return;
+    }
     let files = std::fs::read_dir(app.dir.path().join("data")).unwrap();
     for file in files {
         let path = file.unwrap().path();

@@ -116,11 +116,13 @@ pub(crate) async fn record_test(tx: &mut Tx, app: AppId, test: &TestDelivery) ->
         created_at: test.created_at,
     };
     let event = events::insert_as(tx, &incoming, kind, event).await?;
+    // The event's id is of the caller, and may be ahead of a clock that was set back.
+    let created_at = test.created_at.max(ids::time_of(event.0));
     let status = match test.outcome.failure {
         None => AttemptStatus::Delivered,
         Some(_) => AttemptStatus::Exhausted,
     };
-    let id = tx.attempt_id(test.created_at.max(ids::time_of(event.0))).await?;
+    let id = tx.attempt_id(created_at).await?;
     let row = LogRow {
         id,
         first_id: None,
@@ -128,9 +130,9 @@ pub(crate) async fn record_test(tx: &mut Tx, app: AppId, test: &TestDelivery) ->
         endpoint,
         event,
         kind,
-        created_at: test.created_at,
-        begun_at: test.created_at,
-        due_at: test.created_at,
+        created_at,
+        begun_at: created_at,
+        due_at: created_at,
         attempted_at: None,
         finished_at: None,
         response_time_ms: None,
