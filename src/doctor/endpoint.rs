@@ -268,7 +268,7 @@ fn job(endpoint: Endpoint, now: Timestamp) -> LoadedAttempt {
         trigger: Trigger::Test,
         budget: Budget::Single,
         delivery_id: AttemptId(0),
-        event_id: EventId::new(now),
+        event_id: EventId::at(now),
         event_type: EventType::parse(TEST_TYPE).expect("the default type is well-formed"),
         created_at: now,
         resource_id: None,

@@ -55,13 +55,6 @@ pub(crate) fn answered(at: Timestamp, status: u16, body: &str, ms: u32) -> Outco
     }
 }
 
-/// An id of exactly this time, whatever the clocks of other tests say.
-fn event_id_at(at: Timestamp) -> EventId {
-    let (seconds, ms) = (at.as_secs().unsigned_abs(), at.as_millis().rem_euclid(1_000));
-    let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, u32::try_from(ms).unwrap() * 1_000_000);
-    EventId::from_uuid(uuid::Uuid::new_v7(time))
-}
-
 /// Logs finished attempts of a webhook; `outcome` makes each.
 pub(crate) async fn log(app: &TestApp, hook: &str, n: u32, outcome: impl Fn(u32) -> Outcome) {
     let store = app.server().store();
@@ -70,7 +63,7 @@ pub(crate) async fn log(app: &TestApp, hook: &str, n: u32, outcome: impl Fn(u32)
         let created_at = start_time().plus_ms(i64::from(i) - 1_000_000);
         let test = TestDelivery {
             endpoint_id: hook.parse().unwrap(),
-            event_id: event_id_at(created_at),
+            event_id: EventId::at(created_at),
             event_type: EventType::parse(["license.assigned", "-x.y"][i as usize % 2]).unwrap(),
             payload: "{}".into(),
             created_at,

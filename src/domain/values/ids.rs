@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
-use uuid::{ContextV7, Uuid};
+use uuid::{ContextV7, NoContext, Uuid};
 
 use crate::domain::Timestamp;
 
@@ -17,9 +17,14 @@ static ORDER: Mutex<Option<ContextV7>> = Mutex::new(None);
 fn new_v7(now: Timestamp) -> Uuid {
     let mut order = ORDER.lock().expect("no panic happens while this lock is held");
     let order = order.get_or_insert_with(ContextV7::new);
+    let (seconds, nanos) = parts(now);
+    Uuid::new_v7(uuid::Timestamp::from_unix(&*order, seconds, nanos))
+}
+
+/// Whole seconds since 1970, and the nanoseconds after them.
+fn parts(now: Timestamp) -> (u64, u32) {
     let ms = u64::try_from(now.as_millis()).unwrap_or(0);
-    let nanos = u32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000;
-    Uuid::new_v7(uuid::Timestamp::from_unix(&*order, ms / 1_000, nanos))
+    (ms / 1_000, u32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000)
 }
 
 /// Text that is not an id of the wanted kind.
@@ -112,6 +117,14 @@ uuid_id! {
     /// receivers see.
     EventId
 }
+impl EventId {
+    /// An id of exactly this time, in no order among those of the same millisecond: for an event that is in no list.
+    pub fn at(now: Timestamp) -> EventId {
+        let (seconds, nanos) = parts(now);
+        EventId(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos)))
+    }
+}
+
 plain_uuid_text!(AlertTargetId);
 plain_uuid_text!(AppId);
 plain_uuid_text!(EndpointId);

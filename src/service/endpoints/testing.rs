@@ -62,7 +62,7 @@ impl Tests {
             TestInput::Synthetic(event_type) => synthetic(id, event_type, now),
             // A receiver may know the id of a stored event, and take the test for a repetition.
             TestInput::Trial(input) => {
-                TrialEvent { id: EventId::new(now), ..self.trials.event(caller, input, "").await? }
+                TrialEvent { id: EventId::at(now), ..self.trials.event(caller, input, "").await? }
             }
         };
         let job = LoadedAttempt {
@@ -99,7 +99,7 @@ fn synthetic(endpoint: EndpointId, event_type: Option<EventType>, now: Timestamp
         "data": { "test": true, "endpoint_id": endpoint.to_string() },
     });
     TrialEvent {
-        id: EventId::new(now),
+        id: EventId::at(now),
         event_type,
         resource_id: None,
         created_at: now,

@@ -74,7 +74,7 @@ impl Trials {
                     }
                 };
                 Ok(TrialEvent {
-                    id: EventId::new(now),
+                    id: EventId::at(now),
                     event_type,
                     resource_id,
                     created_at: now,
@@ -90,7 +90,7 @@ impl Trials {
                     Invalid::one(format!("{prefix}/sample"), message)
                 })?;
                 Ok(TrialEvent {
-                    id: EventId::new(now),
+                    id: EventId::at(now),
                     event_type: event.event_type,
                     resource_id: event.resource_id,
                     created_at: now,

@@ -96,7 +96,7 @@ async fn tests_interrupted_attempts_and_local_failures_leave_health_alone() {
     for _ in 0..3 {
         let test = TestDelivery {
             endpoint_id: id,
-            event_id: EventId::new(now()),
+            event_id: EventId::at(now()),
             event_type: event_type("webhook.test"),
             payload: bytes::Bytes::from_static(b"{}"),
             created_at: now(),

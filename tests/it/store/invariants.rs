@@ -152,7 +152,7 @@ async fn run(steps: Vec<Step>) {
             Step::Test { endpoint, code } => {
                 let test = TestDelivery {
                     endpoint_id: endpoints[endpoint],
-                    event_id: EventId::new(now()),
+                    event_id: EventId::at(now()),
                     event_type: event_type("webhook.test"),
                     payload: b"{}".to_vec().into(),
                     created_at: now(),

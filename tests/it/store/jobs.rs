@@ -135,7 +135,7 @@ async fn a_bulk_retry_leaves_out_lost_endpoints_and_tests() {
     }
     let test = TestDelivery {
         endpoint_id: paused,
-        event_id: EventId::new(now()),
+        event_id: EventId::at(now()),
         event_type: event_type("webhook.test"),
         payload: b"{}".to_vec().into(),
         created_at: now(),

@@ -278,7 +278,7 @@ async fn a_test_is_logged_and_counts_nowhere() {
     let endpoint = world.add_endpoint(&["*"]).await.id;
     let test = |outcome| TestDelivery {
         endpoint_id: endpoint,
-        event_id: EventId::new(now()),
+        event_id: EventId::at(now()),
         event_type: event_type(TEST_TYPE),
         payload: b"{}".to_vec().into(),
         created_at: now(),

@@ -56,7 +56,7 @@ async fn tests_and_other_apps_are_left_out() {
     let endpoint = world.add_endpoint(&["*"]).await.id;
     let test = TestDelivery {
         endpoint_id: endpoint,
-        event_id: EventId::new(now()),
+        event_id: EventId::at(now()),
         event_type: event_type("webhook.test"),
         payload: "{}".into(),
         created_at: now(),

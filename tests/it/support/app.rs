@@ -58,8 +58,9 @@ impl Directory {
         if let Some(database) = &database {
             config.storage.url = Some(Secret::new(database.server().url));
             config.storage.connections = database.server().connections;
-            config.encryption_key =
-                Some(Secret::new("a key of tests, with 32 characters or more".to_owned()));
+            // Each has its own, as each data directory has.
+            let key = format!("a key of tests, with 32 characters or more: {}", database.name());
+            config.encryption_key = Some(Secret::new(key));
         }
         Directory { files, _database: database }
     }

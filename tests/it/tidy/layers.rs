@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("host", &["config", "domain"]),
     ("store", &["domain", "host"]),
-    ("cluster", &["domain", "store"]),
+    ("cluster", &["domain", "host", "store"]),
     ("export", &["domain", "store"]),
     ("delivery", &["cluster", "domain", "host", "store", "trace"]),
     ("service", &["cluster", "domain", "export", "host", "store"]),

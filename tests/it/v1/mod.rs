@@ -94,5 +94,26 @@ fn redacted(mut value: Value) -> Value {
         }
     }
     walk(&mut value, "");
+    number_rows(&mut value);
     value
+}
+
+/// Numbers the rows of the log that an answer names from 1 on: what their ids are is the storage's choice.
+fn number_rows(value: &mut Value) {
+    fn each(value: &mut Value, is_row: bool, act: &mut impl FnMut(&mut Value)) {
+        match value {
+            Value::Object(fields) => {
+                let is_id = |name: &str| name == "id" || name == "delivery_id";
+                fields.iter_mut().for_each(|(name, value)| each(value, is_id(name), act));
+            }
+            Value::Array(all) => all.iter_mut().for_each(|value| each(value, false, act)),
+            Value::Number(_) if is_row => act(value),
+            _ => {}
+        }
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    each(value, false, &mut |id| {
+        ids.insert(id.as_i64());
+    });
+    each(value, false, &mut |id| *id = ids.iter().take_while(|other| **other <= id.as_i64()).count().into());
 }
