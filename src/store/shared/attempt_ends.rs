@@ -2,6 +2,8 @@
 
 use crate::domain::Timestamp;
 use crate::domain::attempts::attempt::{Budget, ErrorKind, Failure, Outcome};
+use crate::domain::attempts::transition::Transition;
+use crate::domain::attempts::trouble::Trouble;
 use crate::domain::condition::LastFailure;
 use crate::store::Line;
 use crate::store::shared::attempt_rows::Stored;
@@ -13,6 +15,11 @@ pub(crate) fn line(row: &Stored, budget: Budget) -> Line {
         _ if row.job.is_some() => Line::Bulk,
         _ => Line::Fresh,
     }
+}
+
+/// Whether the hold of the endpoint ends with this.
+pub(crate) fn ends_hold(before: Trouble, answer: &Transition) -> bool {
+    before.hold.hold.is_some() && answer.trouble.is_some_and(|after| after.hold.hold.is_none())
 }
 
 /// The outcome of a row that is exhausted because it was held for too long. Nothing was sent for it, so it shows the

@@ -189,7 +189,8 @@ async fn a_probe_that_gets_another_status_leaves_the_hold() {
     let (hook, _) = held(&app, &receiver).await;
     receiver.reply(Reply::status(404));
     app.clock.advance_ms(30 * SECOND);
-    app.row_when(|row| row["status"] == "pending" && row["attempt"] == 7).await;
+    let next = app.row_when(|row| row["status"] == "pending" && row["attempt"] == 7).await;
+    assert_eq!(next["due_at"], "2026-03-01T12:00:55.000Z", "by the schedule, and not at once");
     assert_eq!(hold(&app, &hook).await, Value::Null);
 }
 

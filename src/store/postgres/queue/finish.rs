@@ -157,6 +157,11 @@ pub(crate) async fn finish(
         return postpone(tx, &kept, state.id, outcome, due_at).await;
     }
     let last_outcome = end(tx, &kept, &answer, outcome).await?;
+    if attempt_ends::ends_hold(state.trouble, &answer) {
+        // With those that the group has added, and before there is a row that follows: that one is due as the schedule says.
+        tx.settle().await?;
+        trouble::release(tx, row.endpoint, outcome.finished_at).await?;
+    }
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let before = Before { begun_at: kept.begun_at, last_outcome };
@@ -186,14 +191,8 @@ async fn change_trouble(
     let written = trouble::write(tx, row.endpoint, &after);
     try_join(written, trouble::write_failure(tx, row.endpoint, outcome)).await?;
     let hold_changed = before.hold.hold != after.hold.hold;
-    match (before.hold.hold.is_some(), after.hold.hold.is_some()) {
-        (true, false) => {
-            // The row that follows may be among those that are due at once.
-            tx.settle().await?;
-            trouble::release(tx, row.endpoint, now).await?;
-        }
-        (false, true) => tx.counts.hold_begun(),
-        _ => {}
+    if before.hold.hold.is_none() && after.hold.hold.is_some() {
+        tx.counts.hold_begun();
     }
     if let Some(news) = answer.news {
         let began_at = before.failed_since.unwrap_or(now);

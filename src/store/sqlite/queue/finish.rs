@@ -78,6 +78,10 @@ pub(crate) fn finish(
         return postpone(tx, &row, state.id, outcome, due_at);
     }
     end(tx, &row, &answer, outcome)?;
+    if attempt_ends::ends_hold(state.trouble, &answer) {
+        // Before there is a row that follows: that one is due as the schedule says.
+        trouble::release(tx, row.endpoint, outcome.finished_at)?;
+    }
     let mut queued = Vec::new();
     if let Some(next) = &answer.next {
         let attempt_id = attempts::insert(tx, &row.next(next, outcome.finished_at))?;
@@ -104,10 +108,8 @@ fn change_trouble(
     trouble::write(tx, row.endpoint, &after)?;
     trouble::write_failure(tx, row.endpoint, outcome)?;
     let hold_changed = before.hold.hold != after.hold.hold;
-    match (before.hold.hold.is_some(), after.hold.hold.is_some()) {
-        (true, false) => trouble::release(tx, row.endpoint, now)?,
-        (false, true) => tx.counts.hold_begun(),
-        _ => {}
+    if before.hold.hold.is_none() && after.hold.hold.is_some() {
+        tx.counts.hold_begun();
     }
     if let Some(news) = answer.news {
         queued.extend(announce::tell(tx, row, news, before.failed_since.unwrap_or(now), now)?);
