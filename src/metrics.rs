@@ -1,7 +1,11 @@
 //! The content of `/metrics`: the meters of each part, and some values read at the time of the scrape.
 //!
-//! Nothing runs between scrapes. A scrape reads atomics, runs two storage queries whose cost follows the number
+//! Nothing runs between scrapes. A scrape reads atomics, runs a few storage queries whose cost follows the number
 //! of endpoints, and reads file sizes and `/proc`.
+//!
+//! Counters are those of one node. What is the same for all nodes that share a database (pending attempts,
+//! endpoints, the size of storage) is told by the node that leads, and by no other: so the sum over all nodes is
+//! right.
 //!
 //! Names follow the conventions of Prometheus: base units, `_total` for counters. The library writes
 //! OpenMetrics; [`plain`] converts it to the older text format that every tool reads.
@@ -17,10 +21,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
+use crate::cluster::Ownership;
 use crate::delivery;
 use crate::domain::health::HealthState;
-use crate::domain::{ErrorKind, Timestamp};
+use crate::domain::{ErrorKind, Shard, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::meter::{Counter, Histogram};
 use crate::host::process::Process;
@@ -45,6 +51,23 @@ pub struct MeterSources {
     /// Log lines dropped because nobody read stderr.
     pub log_lines_dropped: Counter,
     pub inbound: InboundMeters,
+    /// `None` where no other node can share the storage.
+    pub cluster: Option<ClusterSources>,
+}
+
+/// What a node knows of its part in the cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterSources {
+    pub ownership: Arc<Ownership>,
+    /// Whether this node leads.
+    pub leads: watch::Receiver<bool>,
+}
+
+impl MeterSources {
+    /// Whether this node tells what is the same for all nodes.
+    fn tells_for_all(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| *cluster.leads.borrow())
+    }
 }
 
 impl Metrics {
@@ -60,16 +83,15 @@ impl Metrics {
     /// # Errors
     /// When the storage query fails.
     pub async fn openmetrics(&self) -> Result<String, StoreError> {
-        let oldest = self.store.queue_oldest().await?;
-        let health = self.store.health_counts(self.clock.now()).await?;
-        let size = self.store.size().await?;
+        let whole = match self.sources.tells_for_all() {
+            true => Some(self.whole().await?),
+            false => None,
+        };
         let process = tokio::task::spawn_blocking(Process::own).await.unwrap_or_default();
         let scrape = Scrape {
             sources: self.sources.clone(),
-            oldest,
-            health,
+            whole,
             now: self.clock.now(),
-            size,
             process,
             started_at: self.started_at,
         };
@@ -78,6 +100,19 @@ impl Metrics {
         let mut text = String::with_capacity(16 * 1_024);
         encode(&mut text, &registry).expect("writing to a string does not fail");
         Ok(text)
+    }
+
+    async fn whole(&self) -> Result<Whole, StoreError> {
+        let now = self.clock.now();
+        let listed = self.store.nodes(now).await?;
+        let gone = listed.iter().filter(|node| node.is_gone(now)).count();
+        Ok(Whole {
+            depth: self.store.pending_of_all().await?,
+            oldest: self.store.queue_oldest().await?,
+            health: self.store.health_counts(now).await?,
+            size: self.store.size().await?,
+            nodes: (listed.len() - gone, gone),
+        })
     }
 
     /// The same in the text format 0.0.4 of Prometheus.
@@ -115,12 +150,22 @@ fn plain(openmetrics: &str) -> String {
 #[derive(Debug)]
 struct Scrape {
     sources: MeterSources,
-    oldest: Oldest,
-    health: Vec<(HealthState, u64)>,
+    /// `None` where another node tells it.
+    whole: Option<Whole>,
     now: Timestamp,
-    size: StorageSize,
     process: Process,
     started_at: Timestamp,
+}
+
+/// What is the same for all nodes that share a storage.
+#[derive(Debug)]
+struct Whole {
+    depth: u64,
+    oldest: Oldest,
+    health: Vec<(HealthState, u64)>,
+    size: StorageSize,
+    /// Live ones, and those that are gone.
+    nodes: (usize, usize),
 }
 
 impl Collector for Scrape {
@@ -128,6 +173,12 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         self.product(&mut page)?;
         self.storage(&mut page)?;
+        if let Some(whole) = &self.whole {
+            self.whole(whole, &mut page)?;
+        }
+        if let Some(cluster) = &self.sources.cluster {
+            self.cluster(cluster, &mut page)?;
+        }
         self.backups(&mut page)?;
         self.process(&mut page)
     }
@@ -162,9 +213,17 @@ impl Scrape {
             &delivery.duration,
         )?;
         page.gauge(
+            "postrider_in_flight",
+            "Requests to receivers in flight, including tests",
+            delivery.in_flight.get() as f64,
+        )
+    }
+
+    fn whole(&self, whole: &Whole, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
             "postrider_queue_depth",
             "Pending attempts: due, scheduled, or in flight",
-            storage.queue_depth.get() as f64,
+            whole.depth as f64,
         )?;
         // Attempts due in the future are not late.
         let age = |due: Option<Timestamp>| {
@@ -173,19 +232,25 @@ impl Scrape {
         page.gauge(
             "postrider_queue_oldest_pending_seconds",
             "Time since the oldest pending attempt was due, including paused endpoints",
-            age(self.oldest.of_all),
+            age(whole.oldest.of_all),
         )?;
         page.gauge(
             "postrider_queue_lag_seconds",
             "Time since the oldest pending attempt of an active endpoint was due",
-            age(self.oldest.of_active),
+            age(whole.oldest.of_active),
         )?;
-        page.endpoints(&self.health)?;
+        page.endpoints(&whole.health)?;
         page.gauge(
-            "postrider_in_flight",
-            "Requests to receivers in flight, including tests",
-            delivery.in_flight.get() as f64,
-        )
+            "postrider_store_size_bytes",
+            "Size of the database file and its write-ahead log",
+            whole.size.bytes as f64,
+        )?;
+        page.gauge(
+            "postrider_store_wal_size_bytes",
+            "Size of the write-ahead log alone",
+            whole.size.wal_bytes as f64,
+        )?;
+        if self.sources.cluster.is_some() { page.nodes(whole.nodes) } else { Ok(()) }
     }
 
     fn storage(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -198,17 +263,61 @@ impl Scrape {
             "postrider_writer_commit_seconds",
             "Duration of a commit, including fsync",
             &self.sources.storage.commit,
-        )?;
-        page.gauge(
-            "postrider_store_size_bytes",
-            "Size of the database file and its write-ahead log",
-            self.size.bytes as f64,
-        )?;
-        page.gauge(
-            "postrider_store_wal_size_bytes",
-            "Size of the write-ahead log alone",
-            self.size.wal_bytes as f64,
         )
+    }
+
+    fn cluster(&self, cluster: &ClusterSources, page: &mut Page<'_>) -> fmt::Result {
+        let meters = cluster.ownership.meters();
+        let held = cluster.ownership.held();
+        let held = Shard::all().filter(|shard| held.contains(*shard)).count();
+        let is_leader = u8::from(*cluster.leads.borrow());
+        page.gauge(
+            "postrider_cluster_shards_held",
+            "Shards of endpoints that this node sends to",
+            held as f64,
+        )?;
+        page.gauge("postrider_cluster_leader", "1 on the node that leads, else 0", f64::from(is_leader))?;
+        page.histogram(
+            "postrider_cluster_renewal_seconds",
+            "Duration of a renewal of this node's lease",
+            &meters.renewal,
+        )?;
+        page.histogram(
+            "postrider_cluster_commit_seconds",
+            "Duration of a commit on the database server, network included",
+            &self.sources.storage.commit,
+        )?;
+        for (name, help, counter) in [
+            ("renewals", "Renewals of this node's lease", &meters.renewals),
+            ("renewal_failures", "Renewals that failed", &meters.renewal_failures),
+            ("shards_taken", "Shards taken that were free or of a node that is gone", &meters.shards_taken),
+            ("shards_handed_over", "Shards handed over in good order", &meters.shards_handed_over),
+            ("shards_lost", "Shards lost without a handover", &meters.shards_lost),
+            (
+                "stale_results",
+                "Results refused because the shard has changed hands since the request was sent",
+                &meters.stale_results,
+            ),
+            ("notifications_sent", "Notifications sent to other nodes", &meters.notifications_sent),
+            (
+                "notifications_received",
+                "Notifications received from other nodes",
+                &meters.notifications_received,
+            ),
+            (
+                "notifications_lost",
+                "Notifications that could not be sent or read",
+                &meters.notifications_lost,
+            ),
+            (
+                "listening_lost",
+                "Losses of the connection that listens for notifications",
+                &meters.listening_lost,
+            ),
+        ] {
+            page.counter(&format!("postrider_cluster_{name}"), help, counter.get() as f64)?;
+        }
+        Ok(())
     }
 
     fn backups(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -281,6 +390,16 @@ impl Page<'_> {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (outcome, count) in inbound.all() {
             ConstCounter::new(count).encode(encoder.encode_family(&[("outcome", outcome)])?)?;
+        }
+        Ok(())
+    }
+
+    fn nodes(&mut self, (live, gone): (usize, usize)) -> fmt::Result {
+        let help = "Nodes that share the database, by whether they renew their lease";
+        let mut encoder =
+            self.0.encode_descriptor("postrider_cluster_nodes", help, None, MetricType::Gauge)?;
+        for (state, count) in [("live", live), ("gone", gone)] {
+            ConstGauge::new(count as f64).encode(encoder.encode_family(&[("state", state)])?)?;
         }
         Ok(())
     }

@@ -4,35 +4,44 @@ import { get } from "../api.js";
 import { bytes, number, plural, span } from "../format.js";
 import { now } from "../state.js";
 import { Icon } from "../components/icon.js";
-import { useLoad } from "../components/load.js";
+import { useEvery, useLoad } from "../components/load.js";
 import { Card, Facts, Page } from "../components/page.js";
 import { ErrorState, Skeleton } from "../components/states.js";
 import { Time } from "../components/time.js";
 import { LogLevel } from "./about/log-level.js";
+import { Nodes, OnlyNode, isCluster } from "./about/nodes.js";
 import { ScheduleWords } from "./webhooks/schedule.js";
 
 const num = (text) => html`<span class="num">${text}</span>`;
+/** A node that is gone should be seen before somebody asks. */
+const NODES_EVERY = 2000;
+const ENGINES = { sqlite: "SQLite", postgresql: "PostgreSQL" };
 const limit = (n, unit) => num(n ? `${number(n)} ${unit}` : "No limit");
 
 export default function About() {
   const load = useLoad((signal) => get("admin/api/about", {}, { signal }));
   const a = load.data;
+  useEvery(NODES_EVERY, load.reload, a?.storage.kind === "postgresql");
   if (!a)
     return html`<${Page} title="About">${load.error ? html`<${ErrorState} error=${load.error} retry=${load.reload} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`}<//>`;
-  const { storage, network, delivery, limits } = a;
+  const { storage, cluster, network, delivery, limits } = a;
+  const onServer = storage.kind === "postgresql";
   return html`<${Page} title="About">
     <${Card} title="Postrider ${a.version}" actions=${html`<div class="page-actions"><a class="button small" href=${a.links.docs} target="_blank">API documentation<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.openapi} target="_blank">OpenAPI<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.health} target="_blank">Health check<${Icon} name="external" size=${12} /></a></div>`}>
       <${Facts} items=${[
-        ["Started", html`<${Time} at=${a.started_at} />`],
-        ["Uptime", num(span(now.value - Date.parse(a.started_at)))],
+        // Of several nodes the table tells it; each of them may answer here.
+        !isCluster(cluster) && ["Started", html`<${Time} at=${a.started_at} />`],
+        !isCluster(cluster) && ["Uptime", num(span(now.value - Date.parse(a.started_at)))],
         ["Public URL", html`<code>${a.public_url}</code>`],
-        ["Data directory", html`<code>${a.data_dir}</code>`],
+        !onServer && ["Data directory", html`<code>${a.data_dir}</code>`],
+        !isCluster(cluster) && ["Node", html`<${OnlyNode} node=${cluster.nodes[0]} />`],
       ]} /><//>
+    ${isCluster(cluster) && html`<${Nodes} cluster=${cluster} />`}
     <div class="columns"><div class="column">
       <${Card} title="Storage"><${Facts} items=${[
-        ["Engine", storage.kind === "sqlite" ? `SQLite ${storage.version}` : `${storage.kind} ${storage.version}`],
+        ["Engine", `${ENGINES[storage.kind] ?? storage.kind} ${storage.version}`],
         ["Database", num(bytes(storage.database_bytes))],
-        ["Write-ahead log", num(bytes(storage.wal_bytes))],
+        !onServer && ["Write-ahead log", num(bytes(storage.wal_bytes))],
         ["Attempts kept for", keeps(a.retention?.logs)],
         ["Events kept for", keeps(a.retention?.events)],
       ]} /><//>

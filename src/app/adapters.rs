@@ -31,6 +31,10 @@ impl Dispatch for Delivering {
         self.0.meters().in_flight_of(app)
     }
 
+    fn in_flight_of_all(&self) -> u64 {
+        u64::try_from(self.0.meters().in_flight.get()).unwrap_or(0)
+    }
+
     fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
         self.0.sending()
     }

@@ -18,13 +18,14 @@ use crate::domain::network::NetworkPolicy;
 use crate::domain::retention::{Rule, Rules};
 use crate::domain::{Span, Timestamp};
 use crate::host::clock::Clock;
+use crate::host::process;
 use crate::host::vault::Vault;
 use crate::http;
 use crate::http::metrics::Access;
 use crate::http::request::budget::Budget;
 use crate::http::request::paging::CursorKey;
 use crate::http::state::State;
-use crate::metrics::{MeterSources, Metrics};
+use crate::metrics::{ClusterSources, MeterSources, Metrics};
 use crate::service::about::{About, Facts};
 use crate::service::alerts::AlertTargets;
 use crate::service::bulk_jobs::Jobs;
@@ -42,6 +43,7 @@ use crate::service::log::overview::Overviews;
 use crate::service::log::statistics::Statistics;
 use crate::service::log::workbooks::Workbooks;
 use crate::service::log_level::LogLevel;
+use crate::service::nodes::{Nodes, OwnNode};
 use crate::service::operations::{Operations, Sweep};
 use crate::service::people::accounts::Accounts;
 use crate::service::people::auth::Auth;
@@ -93,6 +95,7 @@ struct Running {
     dispatch: Arc<dyn Dispatch>,
     local: Arc<LocalSignals>,
     signals: Arc<dyn Signals>,
+    ownership: Arc<Ownership>,
     leadership: Arc<dyn Leadership>,
 }
 
@@ -137,6 +140,10 @@ pub(super) fn assemble(
         backups: upkeep.backups.meters(),
         log_lines_dropped: logging::dropped(),
         inbound: inbound_meters,
+        cluster: config.storage.url.is_some().then(|| ClusterSources {
+            ownership: delivery.ownership.clone(),
+            leads: delivery.leadership.watch(),
+        }),
     };
     let metrics = deps.metrics(sources);
     let services = deps.services(&delivery, &upkeep, stop_http);
@@ -188,12 +195,13 @@ impl Deps<'_> {
         let (local, queue) = LocalSignals::new();
         let signals: Arc<dyn Signals> = local.clone();
         let leadership: Arc<dyn Leadership> = Arc::new(AlwaysLeader::default());
+        let ownership = Ownership::of_everything();
         let deps = DispatcherDeps {
             store: store.clone(),
             clock: clock.clone(),
             chance: world.chance.clone(),
             transport: sender.clone(),
-            ownership: Ownership::of_everything(),
+            ownership: ownership.clone(),
             signals: signals.clone(),
             queue,
         };
@@ -206,7 +214,7 @@ impl Deps<'_> {
             local.bulk_jobs(),
         );
         let dispatch: Arc<dyn Dispatch> = Arc::new(Delivering(dispatcher.clone()));
-        Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, leadership })
+        Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, ownership, leadership })
     }
 
     fn upkeep(&self, delivery: &Running) -> Upkeep {
@@ -281,6 +289,7 @@ impl Deps<'_> {
             deliveries: Arc::new(Deliveries::new(store(), clock(), dispatch(), signals())),
             statistics: Arc::new(Statistics::new(store(), clock())),
             retention: Arc::new(Retention::new(store(), clock(), sweep(), upkeep.rules.clone())),
+            nodes: Arc::new(Nodes::new(store(), clock(), dispatch(), own_node(config, &facts))),
             about: Arc::new(About::new(store(), facts)),
             operations: Arc::new(Operations::new(store(), sweep())),
             sources: Arc::new(Sources::new(store(), clock(), vault(), base_url)),
@@ -335,6 +344,12 @@ fn watched(config: &Config) -> Watched {
         directories,
         dashboard: config.public_url.as_ref().map(|url| format!("{}/admin", url.as_str())),
     }
+}
+
+/// What this node knows of itself.
+fn own_node(config: &Config, facts: &Facts) -> OwnNode {
+    let name = config.cluster.node.clone().unwrap_or_else(process::host_name);
+    OwnNode { name, version: facts.version, started_at: facts.started_at }
 }
 
 /// The facts on the dashboard's About page.

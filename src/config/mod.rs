@@ -15,6 +15,7 @@ use crate::domain::Span;
 use crate::domain::attempts::retry::Schedule;
 
 pub mod dump;
+mod fingerprint;
 pub mod keys;
 pub mod kind;
 pub mod listen;
@@ -254,6 +255,11 @@ impl Config {
     /// All keys with value and origin, as TOML; secrets are hidden.
     pub fn dump(&self) -> String {
         dump::dump(&self.settings)
+    }
+
+    /// A hash of what has to be the same on all nodes that share a database.
+    pub fn fingerprint(&self) -> String {
+        fingerprint::of(&self.settings)
     }
 
     /// The URL that clients use, without trailing slash: `public_url`, or derived from `listen`, where an

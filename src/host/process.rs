@@ -22,6 +22,11 @@ pub struct Process {
     pub max_fds: u64,
 }
 
+/// The name of this machine; empty if it has none.
+pub fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// The highest limit that is set: more files than any server here opens, and a number that every kernel accepts.
 const OPEN_FILES_MAX: u64 = 1 << 20;
 

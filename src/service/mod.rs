@@ -28,6 +28,7 @@ mod fake;
 pub mod log;
 pub mod log_level;
 pub mod moving;
+pub mod nodes;
 pub mod operations;
 pub mod people;
 pub mod retention;
@@ -39,6 +40,8 @@ pub mod sources;
 pub trait Dispatch: Send + Sync {
     /// Requests of an app that are in flight, tests included.
     fn in_flight(&self, app: AppId) -> u64;
+    /// Requests of all apps that are in flight, tests included.
+    fn in_flight_of_all(&self) -> u64;
     /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
     fn sending(&self) -> Vec<(AttemptId, EndpointId)>;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
@@ -239,6 +242,7 @@ pub struct Services {
     pub overviews: Arc<log::overview::Overviews>,
     pub retention: Arc<retention::Retention>,
     pub about: Arc<about::About>,
+    pub nodes: Arc<nodes::Nodes>,
     pub alerts: Arc<alerts::AlertTargets>,
     pub log_level: Arc<log_level::LogLevel>,
     pub endpoint_previews: Arc<endpoints::preview::EndpointPreviews>,

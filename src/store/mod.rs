@@ -26,6 +26,7 @@ pub mod files;
 pub mod location;
 mod log;
 mod meters;
+mod nodes_shown;
 mod people;
 mod postgres;
 mod queue;
@@ -36,6 +37,7 @@ mod upkeep;
 pub use backend::*;
 pub use log::*;
 pub use meters::StoreMeters;
+pub use nodes_shown::{ListedNode, NodeListStore};
 pub use people::*;
 pub use queue::*;
 pub use upkeep::*;
@@ -105,6 +107,7 @@ pub trait Store:
     + AlertStore
     + MovingStore
     + SourceStore
+    + NodeListStore
 {
 }
 
@@ -130,5 +133,6 @@ impl<T> Store for T where
         + AlertStore
         + MovingStore
         + SourceStore
+        + NodeListStore
 {
 }

@@ -31,6 +31,7 @@ mod keyboard;
 mod live;
 mod log_address;
 mod many_webhooks;
+mod nodes;
 mod outages;
 mod overview;
 mod protection;

@@ -1,9 +1,18 @@
 //! `/metrics`: what it shows after what has happened, and who may read it.
 
+use std::sync::Arc;
+
+use postrider::cluster::Ownership;
+use postrider::domain::{EndpointId, Shard};
+use postrider::host::clock::FakeClock;
+use postrider::metrics::{ClusterSources, MeterSources, Metrics};
 use reqwest::Method;
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::store;
 use crate::support::app::send;
+use crate::support::postgres::is_wanted;
 use crate::support::{Receiver, Reply, TestApp};
 
 /// The value of a sample, by its name and labels as they are written.
@@ -105,6 +114,71 @@ async fn what_waits_is_as_old_as_it_has_been_due_and_the_depth_outlives_a_restar
     assert_eq!(sample(&text, "postrider_in_flight"), 1.0);
     assert_eq!(sample(&text, "postrider_queue_lag_seconds"), 90.0);
     hold.release();
+}
+
+/// The metrics of a node that holds the shard of one endpoint, and leads or does not.
+pub(crate) async fn of_a_node(leads: bool) -> (String, Arc<Ownership>) {
+    let world = store::fresh().await;
+    world.add_endpoint(&["*"]).await;
+    world.post("a").await;
+    let ownership = Ownership::of_nothing();
+    let held = EndpointId::new(store::now());
+    ownership.grant(Shard::of(held), postrider::domain::Epoch::FIRST);
+    ownership.refused(held, postrider::domain::Epoch::FIRST.next());
+    ownership.meters().renewals.inc_by(5);
+    let sources = MeterSources {
+        storage: world.store.meters(),
+        delivery: Arc::default(),
+        backups: Arc::default(),
+        log_lines_dropped: Default::default(),
+        inbound: Default::default(),
+        cluster: Some(ClusterSources { ownership: ownership.clone(), leads: watch::channel(leads).1 }),
+    };
+    let metrics = Metrics::new(world.store.clone(), Arc::new(FakeClock::new(store::now())), sources);
+    (metrics.text().await.unwrap(), ownership)
+}
+
+/// What is the same for all nodes.
+const OF_ALL: [&str; 7] = [
+    "postrider_queue_depth",
+    "postrider_queue_lag_seconds",
+    "postrider_queue_oldest_pending_seconds",
+    "postrider_endpoints",
+    "postrider_store_size_bytes",
+    "postrider_store_wal_size_bytes",
+    "postrider_cluster_nodes",
+];
+
+#[tokio::test]
+async fn what_is_the_same_for_all_nodes_is_told_by_the_one_that_leads() {
+    let (leader, _) = of_a_node(true).await;
+    for name in OF_ALL {
+        assert!(leader.contains(&format!("# TYPE {name} gauge\n")), "{name}");
+    }
+    assert_eq!(sample(&leader, "postrider_queue_depth"), 1.0);
+    assert_eq!(sample(&leader, "postrider_cluster_leader"), 1.0);
+    let (other, _) = of_a_node(false).await;
+    for name in OF_ALL {
+        assert!(!other.contains(name), "{name}");
+    }
+    assert_eq!(sample(&other, "postrider_cluster_leader"), 0.0);
+    assert_eq!(sample(&other, "postrider_events_accepted_total"), 1.0, "its own counters");
+}
+
+#[tokio::test]
+async fn a_node_counts_its_shards_renewals_and_stale_results() {
+    let (text, ownership) = of_a_node(false).await;
+    assert_eq!(sample(&text, "postrider_cluster_shards_held"), 1.0);
+    assert_eq!(sample(&text, "postrider_cluster_renewals_total"), 5.0);
+    assert_eq!(sample(&text, "postrider_cluster_stale_results_total"), 1.0);
+    assert_eq!(ownership.meters().stale_results.get(), 1);
+    assert!(sample(&text, "postrider_cluster_commit_seconds_count") >= 2.0);
+}
+
+#[tokio::test]
+async fn a_node_says_something_of_others_only_where_there_can_be_others() {
+    let app = TestApp::start().await;
+    assert_eq!(scrape(&app).await.contains("postrider_cluster_"), is_wanted());
 }
 
 #[tokio::test]

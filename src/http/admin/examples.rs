@@ -153,6 +153,21 @@ fn overview() -> Value {
             "labels": labels(),
             "reason": failing()["message"],
         }],
+        "nodes": [node("a", 128, true), node("b", 128, false)],
+        "configurations_differ": false,
+    })
+}
+
+fn node(name: &str, shards: u32, leads: bool) -> Value {
+    json!({
+        "name": name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "since": TIME,
+        "shards": shards,
+        "in_flight": 1,
+        "last_seen_at": TIME,
+        "leader": leads,
+        "listening": true,
     })
 }
 
@@ -230,6 +245,8 @@ fn alert_target() -> Value {
 }
 
 fn about() -> Value {
+    let mut node = node("a", 256, true);
+    node["state"] = json!("live");
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": TIME,
@@ -238,6 +255,7 @@ fn about() -> Value {
         "storage": {
             "kind": "sqlite", "version": "3.50.4", "database_bytes": 73_400_320, "wal_bytes": 4_124_152,
         },
+        "cluster": { "nodes": [node], "configurations_differ": false },
         "network": { "allow": ["192.168.1.0/24"] },
         "delivery": {
             "timeout": "10s",

@@ -16,6 +16,7 @@ mod examples;
 mod keys;
 mod log_level;
 mod modules;
+mod nodes;
 pub mod openapi;
 mod operation;
 mod overview;

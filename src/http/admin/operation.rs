@@ -12,6 +12,7 @@ use crate::http::state::State;
 use crate::service::retention::{Change, View};
 
 use super::Tag;
+use super::nodes::ClusterObject;
 
 /// How long things are kept, and how large they are.
 #[derive(Object)]
@@ -113,6 +114,7 @@ struct AboutObject {
     /// What clients know the server by.
     public_url: String,
     storage: StorageObject,
+    cluster: ClusterObject,
     network: NetworkObject,
     delivery: DeliveryObject,
     /// Names of the plain HMAC headers.
@@ -125,7 +127,7 @@ struct AboutObject {
 /// Where everything is kept.
 #[derive(Object)]
 struct StorageObject {
-    /// `sqlite`
+    /// `sqlite` or `postgresql`
     kind: String,
     version: String,
     database_bytes: u64,
@@ -234,7 +236,7 @@ fn span(fields: &mut Fields<'_>, name: &str) -> Option<Option<Span>> {
 async fn about(state: &State) -> Result<AboutObject, Problem> {
     let services = &state.services;
     let (facts, storage) = (services.about.facts().clone(), services.about.storage().await?);
-    let retention = services.retention.view().await?;
+    let (retention, nodes) = (services.retention.view().await?, services.nodes.list().await?);
     Ok(AboutObject {
         version: facts.version.to_owned(),
         started_at: facts.started_at.to_string(),
@@ -246,6 +248,7 @@ async fn about(state: &State) -> Result<AboutObject, Problem> {
             database_bytes: storage.database_bytes,
             wal_bytes: storage.wal_bytes,
         },
+        cluster: ClusterObject::of(nodes),
         network: NetworkObject { allow: facts.network_allow },
         delivery: DeliveryObject {
             timeout: facts.timeout,

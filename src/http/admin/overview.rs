@@ -6,7 +6,7 @@ use poem_openapi::payload::Json as Answer;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use crate::domain::health::HealthState;
-use crate::domain::{EndpointId, EventId};
+use crate::domain::{EndpointId, EventId, Scope};
 use crate::http::problem::Problem;
 use crate::http::request::auth::{ReadEvents, ReadWebhooks, WriteWebhooks};
 use crate::http::request::query::{Param, Query, Shape};
@@ -15,6 +15,7 @@ use crate::service::log::overview::{Attention, EventOutcome, HEALTH_MAX, Hour};
 use crate::service::log::statistics::Summary;
 
 use super::Tag;
+use super::nodes::NodeObject;
 use super::shapes::Whole;
 
 /// An app at a glance.
@@ -26,6 +27,11 @@ struct OverviewObject {
     states: StatesObject,
     /// Webhooks that somebody should look at, the worst first, 50 at most.
     attention: Vec<AttentionObject>,
+    /// The nodes of the server, by name; one that is gone is listed for an hour. An API key needs the scope `admin` to
+    /// see them.
+    nodes: Vec<NodeObject>,
+    /// Whether live nodes have different configurations.
+    configurations_differ: bool,
 }
 
 /// Pending deliveries.
@@ -261,10 +267,13 @@ pub struct OverviewApi;
 impl OverviewApi {
     /// Get the overview
     ///
-    /// Pending deliveries, how many webhooks there are, and which of them need attention.
+    /// Pending deliveries, how many webhooks there are, which of them need attention, and the nodes of the server.
     #[oai(path = "/overview", method = "get", operation_id = "get_overview")]
     async fn overview(&self, auth: ReadWebhooks) -> Result<Answer<OverviewObject>, Problem> {
         let found = auth.state.services.overviews.overview(&auth.caller).await?;
+        let list = auth.state.services.nodes.list().await?;
+        // A customer's key tells nothing of the operator's machines.
+        let sees_nodes = auth.session().is_some() || auth.caller.by.scopes.allows(Scope::Admin);
         Ok(Answer(OverviewObject {
             queue: QueueObject {
                 pending: found.pending,
@@ -275,6 +284,8 @@ impl OverviewApi {
             webhooks: CountsObject { active: found.active, paused: found.paused, disabled: found.disabled },
             states: StatesObject::of(&found.states),
             attention: found.attention.into_iter().map(AttentionObject::of).collect(),
+            configurations_differ: sees_nodes && list.configurations_differ,
+            nodes: if sees_nodes { NodeObject::all(list.nodes) } else { Vec::new() },
         }))
     }
 

@@ -12,6 +12,7 @@ use crate::store::{Result, StoreMeters};
 
 pub mod engine;
 mod log;
+mod nodes_shown;
 mod people;
 mod queue;
 pub mod upkeep;

@@ -18,6 +18,7 @@ mod context;
 mod docs;
 mod keys;
 mod modules;
+mod nodes;
 mod operation;
 mod overview;
 mod session;

@@ -21,8 +21,10 @@ async fn set_status(app: &TestApp, id: &str, status: &str) {
 async fn an_app_without_anything_needs_no_attention() {
     let app = TestApp::start().await;
     let viewer = signed_in(&app, Role::Viewer).await;
+    let mut overview = viewer.get(OVERVIEW).await.expect(200);
+    assert_eq!(overview["nodes"].as_array_mut().map(|nodes| std::mem::take(nodes).len()), Some(1));
     assert_eq!(
-        viewer.get(OVERVIEW).await.expect(200),
+        overview,
         json!({
             "queue": { "pending": 0, "due": 0, "oldest_due_at": null, "in_flight": 0 },
             "webhooks": { "active": 0, "paused": 0, "disabled": 0 },
@@ -30,6 +32,8 @@ async fn an_app_without_anything_needs_no_attention() {
                 "disabled": 0, "paused": 0, "on_hold": 0, "failing": 0, "degraded": 0, "idle": 0, "healthy": 0,
             },
             "attention": [],
+            "nodes": [],
+            "configurations_differ": false,
         })
     );
     assert_eq!(viewer.get(HEALTH).await.expect(200), json!({ "data": [] }));

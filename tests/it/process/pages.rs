@@ -72,6 +72,8 @@ async fn the_dashboard_and_the_alerts_name_metrics_that_there_are() {
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     let mut text: String = targets.map(|target| target["expr"].as_str().unwrap().to_owned() + "\n").collect();
     text += &page("monitoring/alerts.yaml");
+    text += &page("monitoring/alerts-cluster.yaml");
+    let metrics = metrics + &crate::metrics::of_a_node(true).await.0;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let names: HashSet<&str> = text
         .split(|c| !is_name(c))
@@ -189,6 +191,8 @@ async fn the_page_on_metrics_has_every_metric() {
     let program = Program::new();
     let running = program.serve().await;
     let metrics = running.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    // With several nodes there are more.
+    let metrics = metrics + &crate::metrics::of_a_node(true).await.0;
     let shown: BTreeSet<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let text = page("metrics.md");
     let named: BTreeSet<String> = text

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("delivery", &["cluster", "domain", "host", "store", "trace"]),
     ("service", &["cluster", "domain", "export", "host", "store"]),
     ("upkeep", &["cluster", "config", "delivery", "domain", "host", "store"]),
-    ("metrics", &["delivery", "domain", "host", "service", "store", "upkeep"]),
+    ("metrics", &["cluster", "delivery", "domain", "host", "service", "store", "upkeep"]),
     ("http", &["domain", "service", "trace"]),
     ("doctor", &["config", "delivery", "domain", "host", "store"]),
     ("bench", &["host"]),

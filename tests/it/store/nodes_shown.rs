@@ -1,0 +1,70 @@
+//! The list of nodes: what their rows say, who holds what, and what is too old.
+
+use postrider::store::location::{Location, Purpose};
+
+use super::*;
+use crate::support::postgres::{Database, is_wanted};
+
+#[tokio::test]
+async fn where_one_node_can_use_the_storage_there_is_no_list() {
+    // A server with PostgreSQL is in the list itself.
+    if is_wanted() {
+        return;
+    }
+    let world = fresh().await;
+    assert_eq!(world.store.nodes(now()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let store = Location::Server(database.server()).open(Purpose::Command, now()).unwrap();
+    let (ms, hour) = (now().as_millis(), 3_600_000);
+    let node = |name: &str, ago: i64, listening: bool| {
+        format!(
+            "INSERT INTO nodes (name, run_id, machine, boot, version, lease_ms, since, renewed_at, in_flight, \
+             is_listening, configuration) VALUES ('{name}', gen_random_uuid(), 'm', 'b', '1.2.3', 10000, {}, {}, 7, \
+             {listening}, 'x');",
+            ms - 2 * hour,
+            ms - ago
+        )
+    };
+    let rows = [node("c", 0, true), node("a", 12_000, false), node("old", hour, true)].concat();
+    let held = "UPDATE shards SET holder = (SELECT id FROM nodes WHERE name = 'c') WHERE shard < 200;
+        UPDATE shards SET holder = (SELECT id FROM nodes WHERE name = 'a') WHERE shard >= 250;
+        INSERT INTO leaders (work, epoch, holder, renewal)
+            SELECT 'test', 1, id, 0 FROM nodes WHERE name = 'c';";
+    database.run(&format!("{rows} {held}"));
+    let found = store.nodes(now()).await.unwrap();
+    let listed = |name: &str, ago: i64, shards, leads| ListedNode {
+        name: name.to_owned(),
+        version: "1.2.3".to_owned(),
+        since: now().plus_ms(-2 * hour),
+        shards,
+        in_flight: 7,
+        last_seen_at: now().plus_ms(-ago),
+        lease_ms: 10_000,
+        is_leader: leads,
+        is_listening: leads,
+        configuration: "x".to_owned(),
+    };
+    assert_eq!(found, [listed("a", 12_000, 6, false), listed("c", 0, 200, true)]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_pending_is_counted_for_all_nodes() {
+    let world = fresh().await;
+    assert_eq!(world.store.pending_of_all().await.unwrap(), 0);
+    for _ in 0..2 {
+        world.add_endpoint(&["*"]).await;
+    }
+    let attempts = [world.post("a").await, world.post("b").await].concat();
+    assert_eq!(world.store.pending_of_all().await.unwrap(), 4);
+    world.finish(attempts[0], answered(200, now())).await;
+    world.fail(attempts[1]).await;
+    assert_eq!(world.store.pending_of_all().await.unwrap(), 3, "the retry is pending");
+}
