@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is
-# compiled in), chromium with chromedriver (the dashboard is tried in a browser), strace (the order of system calls) and jq
-# (the commands of the docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be used as root,
-# and named otherwise. The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are;
-# the first two are fetched from Debian. Generators of clients are fetched with pip and npm; where these cannot be reached,
+# Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is compiled in),
+# chromium with chromedriver (the dashboard is tried in a browser), PostgreSQL 14 or newer (tests start a server of their
+# own, as an ordinary user and in a temporary directory), strace (the order of system calls) and jq (the commands of the
+# docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be
+# used as root, and named otherwise.
+# Storage, delivery and streams are tried with SQLite and with PostgreSQL, the rest with SQLite;
+# POSTRIDER_TEST_STORAGE=postgres has all integration tests use PostgreSQL.
+# The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are; the first two
+# are fetched from Debian. Generators of clients are fetched with pip and npm; where these cannot be reached,
 # tests/openapi.sh is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +26,21 @@ if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
+# Installed without a cluster of its own, which would be a service.
+postgres() {
+  [ -x "${POSTRIDER_TEST_POSTGRES:-/nowhere}/postgres" ] || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1
+}
+if ! postgres && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+  sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+fi
+postgres || {
+  echo "missing: PostgreSQL 14 or newer. On Debian: apt-get install postgresql; elsewhere POSTRIDER_TEST_POSTGRES names the" \
+    "directory of initdb and postgres" >&2
+  exit 1
+}
 need cc "Install a C compiler, on Debian: apt-get install gcc libc6-dev"
 need chromium "Install chromium, on Debian: apt-get install chromium"
 need chromedriver "Install chromedriver of the same version, on Debian: apt-get install chromium-driver"
@@ -99,5 +118,11 @@ step "OpenAPI documents: linters, generators, generated clients"
 bash tests/openapi.sh || [ $? = 77 ]
 step "faults: kills, power cuts, full disks (in full: tests/faults.sh)"
 cargo test --locked --test faults -- --nocapture
-step "integration tests"
+if [ "${POSTRIDER_TEST_STORAGE:-}" = postgres ]; then
+  step "integration tests with PostgreSQL"
+else
+  step "integration tests with PostgreSQL: storage, delivery, streams"
+  POSTRIDER_TEST_STORAGE=postgres cargo test --locked --test it -- store:: delivery:: stream:: v1::events v1::deliveries
+  step "integration tests with SQLite"
+fi
 cargo test --locked --test it
