@@ -158,7 +158,8 @@ pub(crate) async fn finish(
     }
     let last_outcome = end(tx, &kept, &answer, outcome).await?;
     if attempt_ends::ends_hold(state.trouble, &answer) {
-        // With those that the group has added, and before there is a row that follows: that one is due as the schedule says.
+        // With those that the group has added, and before there is a row that follows: that one is due as the
+        // schedule says.
         tx.settle().await?;
         trouble::release(tx, row.endpoint, outcome.finished_at).await?;
     }
