@@ -21,6 +21,7 @@ mod moving;
 mod nodes_shown;
 mod one_server;
 mod overview;
+mod partitions;
 mod queue;
 mod recent;
 mod retention;

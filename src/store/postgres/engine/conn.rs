@@ -49,3 +49,12 @@ impl Statements for Conn {
         Ok(self.batch_execute(sql).await?)
     }
 }
+
+/// Makes this transaction plan each statement with its values: then the partitions outside of their ids are neither
+/// opened nor locked. Statements here go along indexes for a few rows each, whatever the statistics say.
+pub(crate) async fn plan_by_values(conn: &Conn) -> DbResult<()> {
+    conn.script(
+        "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off",
+    )
+    .await
+}

@@ -60,6 +60,15 @@ impl Partitions {
         at.checked_sub(1).and_then(|at| known.get(at)).is_some_and(|partition| id < partition.to)
     }
 
+    /// These ids by partition, ascending: a statement for each touches no other one.
+    pub(crate) fn by_partition(&self, parent: Parent, mut ids: Vec<i64>) -> Vec<Vec<i64>> {
+        let known = self.of(parent);
+        let place = |id: i64| known.partition_point(|partition| partition.from <= id);
+        ids.sort_unstable();
+        ids.dedup();
+        ids.chunk_by(|one, other| place(*one) == place(*other)).map(<[i64]>::to_vec).collect()
+    }
+
     /// Reads which there are.
     pub(crate) async fn refresh(&self, conn: &Conn) -> DbResult<()> {
         for parent in Parent::ALL {
@@ -154,5 +163,16 @@ mod tests {
         assert_eq!(read_bound("FOR VALUES FROM ('-3') TO ('12')"), Some((-3, 12)));
         assert_eq!(read_bound("FOR VALUES FROM (MINVALUE) TO ('12')"), Some((i64::MIN, 12)));
         assert_eq!(read_bound("DEFAULT"), None);
+    }
+
+    #[test]
+    fn ids_are_taken_apart_by_partition() {
+        let partitions = Partitions::default();
+        let partition = |from, to| Partition { name: String::new(), from, to };
+        let known = vec![partition(i64::MIN, 10), partition(10, 20), partition(30, 40)];
+        partitions.0.write().unwrap()[Parent::Events as usize] = Arc::new(known);
+        let groups = partitions.by_partition(Parent::Events, vec![30, 11, 9, 11, 10, 39, -1]);
+        assert_eq!(groups, [vec![-1, 9], vec![10, 11], vec![30, 39]]);
+        assert_eq!(partitions.by_partition(Parent::Log, vec![3, 1]), [[1, 3]], "none is known yet");
     }
 }

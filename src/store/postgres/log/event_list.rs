@@ -6,11 +6,11 @@
 use crate::domain::AppId;
 use crate::domain::event::Event;
 use crate::store::postgres::engine::cache;
-use crate::store::postgres::engine::conn::{Conn, Params, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Params, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EventRow, TypeRow, num};
-use crate::store::postgres::log::spans::{self, plan_by_values};
+use crate::store::postgres::log::spans;
 use crate::store::postgres::queue::filter;
 use crate::store::shared::paging::{empty, page_of, skipped, total};
 use crate::store::shared::ranges::{IdRange, TimeRange};

@@ -7,13 +7,12 @@ use futures_util::FutureExt as _;
 
 use crate::domain::event::Event;
 use crate::domain::{AppId, EventId, Timestamp};
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::engine::{cache, ids};
 use crate::store::postgres::log::event_list::event;
-use crate::store::postgres::log::spans::plan_by_values;
 use crate::store::postgres::log::{event_list, search};
 use crate::store::postgres::queue::shown;
 use crate::store::shared::paging::{empty, page_of, skipped, total};

@@ -7,13 +7,12 @@ use futures_util::FutureExt as _;
 
 use crate::domain::{AppId, AttemptId};
 use crate::store::postgres::engine::cache;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::rows::{AppRow, Columns as _};
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::log::plan::Plan;
-use crate::store::postgres::log::spans::plan_by_values;
 use crate::store::postgres::log::{merge, named, search};
 use crate::store::postgres::queue::shown;
 use crate::store::shared::scan::Budget;

@@ -5,13 +5,13 @@ use futures_util::FutureExt as _;
 
 use crate::domain::{AppId, AttemptId};
 use crate::store::postgres::engine::cache;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _};
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::log::plan::Plan;
-use crate::store::postgres::log::spans::{self, plan_by_values};
+use crate::store::postgres::log::spans;
 use crate::store::postgres::log::{named, search};
 use crate::store::postgres::queue::shown;
 use crate::store::shared::named::NamedRow;

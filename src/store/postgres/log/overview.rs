@@ -6,13 +6,12 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 
 use crate::domain::{AppId, EndpointId, EventId, Timestamp};
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::{Columns as _, EventRow};
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::engine::{cache, ids};
-use crate::store::postgres::log::spans::plan_by_values;
 use crate::store::shared::counts::{HOUR_MS, slot_of};
 use crate::store::{DueFigures, EndpointBrief, EventOutcome, HourCount, OverviewStore, Result, StorageFacts};
 

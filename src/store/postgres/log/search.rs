@@ -9,14 +9,13 @@ use crate::domain::event::Event;
 use crate::domain::values::fold::fold;
 use crate::domain::{AppId, AttemptId};
 use crate::store::postgres::engine::cache;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::rows::{Columns as _, EventRow};
 use crate::store::postgres::log::event_list::{EventPlan, event_rows};
 use crate::store::postgres::log::merge;
 use crate::store::postgres::log::plan::Plan;
-use crate::store::postgres::log::spans::plan_by_values;
 use crate::store::postgres::queue::shown;
 use crate::store::shared::scan::{Budget, Place, Scan, bytes_contain, has_error};
 use crate::store::{

@@ -13,15 +13,6 @@ use crate::store::shared::ranges::{IdRange, TimeRange};
 /// The most partitions that are read together.
 const TOGETHER: usize = 8;
 
-/// Makes this transaction plan each statement with its values: then the partitions outside of their ids are neither
-/// opened nor locked. Statements here go along indexes for a few rows each, whatever the statistics say.
-pub(crate) async fn plan_by_values(conn: &Conn) -> DbResult<()> {
-    conn.script(
-        "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off",
-    )
-    .await
-}
-
 /// The partitions of a table in groups, newest first: together they cover all ids. The newest rows are most in demand,
 /// so the first groups are small; partitions for days to come are not looked at more than once.
 pub(crate) async fn groups(conn: &Conn, partitions: &Partitions, parent: Parent) -> DbResult<Vec<IdRange>> {

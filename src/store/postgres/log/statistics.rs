@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use crate::domain::{AppId, AttemptStatus, EndpointId, Timestamp};
 use crate::store::postgres::engine::cache;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow};
@@ -17,7 +17,7 @@ use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::log::day::{self, sums};
 use crate::store::postgres::log::health;
 use crate::store::postgres::log::plan::classes_of;
-use crate::store::postgres::log::spans::{self, plan_by_values};
+use crate::store::postgres::log::spans;
 use crate::store::postgres::queue::endpoints;
 use crate::store::shared::class::Class;
 use crate::store::shared::counts::{HOUR_MS, MINUTE_MS, slot_of};

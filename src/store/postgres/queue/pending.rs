@@ -14,12 +14,13 @@ use tokio_postgres::Row;
 use crate::domain::attempts::attempt::Outcome;
 use crate::domain::inbound::source::EventSource;
 use crate::domain::values::rate::Rate;
-use crate::domain::{AttemptId, Endpoint, EndpointId, Shard, ShardSet, Timestamp};
+use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, Shard, ShardSet, Timestamp};
 use crate::store::postgres::engine::command;
 use crate::store::postgres::engine::command::Tx;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::{DbResult, fault};
-use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, budget};
+use crate::store::postgres::engine::partitions::{Parent, Partitions};
+use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, SourceRow, budget};
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::queue::{attempts, endpoints, finish, trouble};
 use crate::store::shared::endpoint_text::read_rate;
@@ -86,14 +87,19 @@ macro_rules! singles {
 pub(crate) const SINGLES: &str = singles!("q.schedule_used IS NULL");
 pub(crate) const URGENT: &str = singles!("q.urgent");
 
-pub(crate) const LOAD: &str = "SELECT q.id, q.attempt, q.trigger, q.schedule_used, v.uid, y.name, v.payload, q.endpoint, \
-     coalesce(q.first_id, q.id) AS delivery, v.resource_id, v.created_at, v.hops, s.uid AS source_uid, s.name AS source_name, \
-     s.deleted_at IS NOT NULL AS source_deleted, s.settings \
-     FROM queue q JOIN endpoints p ON p.id = q.endpoint JOIN events v ON v.id = q.event \
-     JOIN event_types y ON y.id = q.type LEFT JOIN sources s ON s.id = v.source \
-     WHERE q.id = ANY($1) AND v.payload IS NOT NULL AND p.deleted_at IS NULL \
+pub(crate) const LOAD: &str = "SELECT q.id, q.attempt, q.trigger, q.schedule_used, q.event, y.name, q.endpoint, \
+     coalesce(q.first_id, q.id) AS delivery \
+     FROM queue q JOIN endpoints p ON p.id = q.endpoint JOIN event_types y ON y.id = q.type \
+     WHERE q.id = ANY($1) AND p.deleted_at IS NULL \
      AND (p.status = 'active' OR q.schedule_used IS NULL OR q.urgent) \
      AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = q.job AND j.status = 'cancelled')";
+
+/// The events of attempts, those of one partition at a time.
+pub(crate) const LOAD_EVENTS: &str = "SELECT v.id, v.uid, v.payload, v.resource_id, v.created_at, v.hops, v.source \
+     FROM events v WHERE v.id = ANY($1) AND v.id >= $2 AND v.id <= $3 AND v.payload IS NOT NULL";
+
+const LOAD_SOURCE: &str =
+    "SELECT uid, name, deleted_at IS NOT NULL AS is_deleted, settings FROM sources WHERE id = $1";
 
 /// Pending attempts of endpoints that are disabled or deleted.
 pub(crate) const LOST: &str = concat!(
@@ -224,8 +230,10 @@ async fn singles(conn: &Conn, now: Timestamp, limit: u32, shards: &[i16]) -> DbR
     Ok(found)
 }
 
-async fn load(conn: &Conn, ids: &[AttemptId]) -> DbResult<Vec<LoadedAttempt>> {
-    let found = conn.rows(LOAD, &[&ids]).await?;
+async fn load(conn: &Conn, partitions: &Partitions, ids: &[AttemptId]) -> DbResult<Vec<LoadedAttempt>> {
+    let (found, ()) = try_join(conn.rows(LOAD, &[&ids]), plan_by_values(conn)).await?;
+    let events = found.iter().map(|row| row.num("event")).collect::<DbResult<Vec<i64>>>()?;
+    let events = load_events(conn, partitions, events).await?;
     let mut rows = found.iter().map(|row| row.col("endpoint")).collect::<DbResult<Vec<EndpointRow>>>()?;
     rows.sort_unstable();
     rows.dedup();
@@ -234,32 +242,67 @@ async fn load(conn: &Conn, ids: &[AttemptId]) -> DbResult<Vec<LoadedAttempt>> {
         known.insert(row, Arc::new(endpoint));
     }
     let job = |row: &Row| {
+        // Retention may have taken the payload.
+        let Some(event) = events.get(&row.num("event")?) else { return Ok(None) };
         let endpoint = known.get(&row.col("endpoint")?).cloned();
-        Ok(LoadedAttempt {
+        Ok(Some(LoadedAttempt {
             id: row.col("id")?,
             attempt: row.num("attempt")?,
             trigger: row.col("trigger")?,
             budget: budget(row.opt_num("schedule_used")?),
             delivery_id: row.col("delivery")?,
-            event_id: row.col("uid")?,
+            event_id: event.id,
             event_type: row.col("name")?,
-            created_at: row.col("created_at")?,
-            resource_id: row.col("resource_id")?,
-            payload: Bytes::from(row.col::<Vec<u8>>("payload")?),
+            created_at: event.created_at,
+            resource_id: event.resource_id.clone(),
+            payload: event.payload.clone(),
             endpoint: endpoint.ok_or_else(|| fault("an attempt has no endpoint"))?,
-            from: source(row)?.map(Arc::new),
-        })
+            from: event.from.clone(),
+        }))
     };
-    found.iter().map(job).collect()
+    found.iter().filter_map(|row| job(row).transpose()).collect()
 }
 
-/// The source that the event of a loaded attempt came by.
-fn source(row: &Row) -> DbResult<Option<EventSource>> {
-    let Some(settings) = row.col::<Option<&str>>("settings")? else { return Ok(None) };
-    let summary = read_mapping(settings)?.summary;
-    let hops = row.opt_num("hops")?.unwrap_or_default();
-    let (id, name) = (row.col("source_uid")?, row.col("source_name")?);
-    Ok(Some(EventSource { id, name, is_deleted: row.col("source_deleted")?, summary, hops }))
+/// An event, as attempts need it.
+struct LoadedEvent {
+    id: EventId,
+    created_at: Timestamp,
+    resource_id: Option<String>,
+    payload: Bytes,
+    from: Option<Arc<EventSource>>,
+}
+
+/// The events with these row numbers that still have their payload.
+async fn load_events(
+    conn: &Conn,
+    partitions: &Partitions,
+    rows: Vec<i64>,
+) -> DbResult<HashMap<i64, LoadedEvent>> {
+    let mut events = HashMap::with_capacity(rows.len());
+    for rows in partitions.by_partition(Parent::Events, rows) {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+        for row in conn.rows(LOAD_EVENTS, &[&rows, first, last]).await? {
+            let event = LoadedEvent {
+                id: row.col("uid")?,
+                created_at: row.col("created_at")?,
+                resource_id: row.col("resource_id")?,
+                payload: Bytes::from(row.col::<Vec<u8>>("payload")?),
+                from: source(conn, &row).await?.map(Arc::new),
+            };
+            events.insert(row.num("id")?, event);
+        }
+    }
+    Ok(events)
+}
+
+/// The source that an event came by.
+async fn source(conn: &Conn, event: &Row) -> DbResult<Option<EventSource>> {
+    let Some(row) = event.col::<Option<SourceRow>>("source")? else { return Ok(None) };
+    let source = conn.row(LOAD_SOURCE, &[&row]).await?;
+    let summary = read_mapping(source.col("settings")?)?.summary;
+    let hops = event.opt_num("hops")?.unwrap_or_default();
+    let (id, name) = (source.col("uid")?, source.col("name")?);
+    Ok(Some(EventSource { id, name, is_deleted: source.col("is_deleted")?, summary, hops }))
 }
 
 async fn oldest(conn: &Conn) -> DbResult<Oldest> {
@@ -325,8 +368,10 @@ impl QueueStore for PostgresStore {
         let generation = self.fresh.generation();
         let mut jobs = self.fresh.take(&mut attempts);
         if !attempts.is_empty() {
-            let read =
-                self.read("loading attempts", move |conn| async move { load(conn, &attempts).await }.boxed());
+            let partitions = self.partitions.clone();
+            let read = self.read("loading attempts", move |conn| {
+                async move { load(conn, &partitions, &attempts).await }.boxed()
+            });
             let read = read.await?;
             self.fresh.keep_endpoints(generation, &read);
             jobs.extend(read);
