@@ -47,8 +47,7 @@ async fn sending_touches_only_the_partitions_of_its_own_rows() {
     let (mut client, connection) = tokio_postgres::connect(&database.server().url, NoTls).await.unwrap();
     tokio::spawn(connection);
     let locks = client.transaction().await.unwrap();
-    let names: Vec<String> =
-        locks.query(OTHERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let names: Vec<String> = locks.query(OTHERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert!(names.len() > 10, "partitions of other days: {names:?}");
     locks.batch_execute(&format!("LOCK TABLE {}", names.join(", "))).await.unwrap();
     for _ in 0..TIMES {
