@@ -56,11 +56,17 @@ pub struct MeterSources {
 }
 
 /// What a node knows of its part in the cluster.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClusterSources {
     pub ownership: Arc<Ownership>,
     /// Whether this node leads.
     pub leads: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for ClusterSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterSources").field("leads", &self.leads).finish_non_exhaustive()
+    }
 }
 
 impl MeterSources {
