@@ -44,7 +44,7 @@
 //! |---|---|---|
 //! | [`domain`] | types and rules | use async, I/O, HTTP or SQL |
 //! | [`store`] | traits: one method, one transaction; two backends implement them | expose SQL types |
-//! | [`cluster`] | the seams for several nodes: ownership, signals, leadership | query storage |
+//! | [`cluster`] | what a node knows of the others: leases, signals, leadership | know what is sent, or how |
 //! | [`service`] | the use cases, once for all surfaces | know HTTP or SQL |
 //! | [`delivery`] | what is due, and one request | know HTTP surfaces or services |
 //! | [`http`] | transport, reading requests, documents, and the thin surfaces `v1`, `v0`, `admin` | use storage |

@@ -2,6 +2,7 @@
 //! metrics, which know nothing of services.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
@@ -105,11 +106,16 @@ impl Exposition for MetricsText {
 pub(super) struct Ready {
     pub(super) store: Arc<dyn Backend>,
     pub(super) dispatcher: Dispatcher,
+    /// Whether the server is about to stop.
+    pub(super) is_leaving: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Readiness for Ready {
     async fn ready(&self) -> Result<(), String> {
+        if self.is_leaving.load(Ordering::Acquire) {
+            return Err("the server is stopping".to_owned());
+        }
         self.store.ping().await.map_err(|error| format!("storage: {error}"))?;
         if self.dispatcher.is_ready() {
             Ok(())

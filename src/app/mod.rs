@@ -5,15 +5,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::LocalSignals;
+use crate::cluster::keeper::Keeping;
 use crate::config::{Config, Listen};
 use crate::delivery::SenderError;
 use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
@@ -22,14 +23,8 @@ use crate::delivery::sending::guard::{Lookup, SystemLookup};
 use crate::domain::{Activity, ActivityKind, Timestamp};
 use crate::host::clock::{Chance, Clock, SystemChance, SystemClock};
 use crate::host::data_dir::{DataDir, DataDirError, ServeLock};
-use crate::host::io_error::reason;
 use crate::host::vault::Vault;
-use crate::http;
-use crate::http::InboundPlace;
-use crate::http::state::State;
 use crate::http::transport::listener::Listener;
-use crate::http::transport::proxies::Proxies;
-use crate::http::transport::server::{Door, connections_within, serve as serve_http};
 use crate::http::transport::tls::{Tls, TlsError};
 use crate::service::{By, Services};
 use crate::store::location::Purpose;
@@ -39,12 +34,16 @@ use crate::upkeep::backup::BackupSchedule;
 use crate::upkeep::retention::Sweeper;
 
 mod adapters;
+mod doors;
 mod greeting;
+mod membership;
 pub mod place;
 mod process;
 pub mod systemd;
 mod wiring;
 
+use doors::Doors;
+use membership::Membership;
 use place::Place;
 pub use process::{Request, Signals, raise_open_files, serve};
 use wiring::assemble;
@@ -54,6 +53,11 @@ const LOCK_WAIT: Duration = Duration::from_millis(20);
 const LOCK_TRIES: u32 = 100;
 /// How long deliveries and requests in flight may take when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+
+/// How long a server that stops serves requests after it has said that it is not ready, where others take them over.
+const SERVED_ON: Duration = Duration::from_secs(5);
+/// How long it waits until others have what it sent for.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(4);
 
 /// The reason why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,10 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
     pub lookup: Arc<dyn Lookup>,
+    /// What leases go by, where several servers share a database.
+    pub lease_clock: Arc<dyn Clock>,
+    /// Whether times are those of such a database.
+    pub follows_database: bool,
     /// The program that builds workbooks: this program in another process. `None`: the server builds them.
     pub workbook_maker: Option<PathBuf>,
 }
@@ -97,6 +105,8 @@ impl World {
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
             lookup: Arc::new(SystemLookup),
+            lease_clock: Arc::new(SystemClock),
+            follows_database: true,
             workbook_maker: this_program(),
         }
     }
@@ -128,6 +138,9 @@ pub struct Server {
     http: JoinHandle<()>,
     stop_http: CancellationToken,
     abort_http: CancellationToken,
+    /// `None`: nobody shares the data.
+    keeping: Option<Keeping>,
+    is_leaving: Arc<AtomicBool>,
     /// `None`: the data is in a database server.
     dir: Option<DataDir>,
     _lock: Option<ServeLock>,
@@ -148,7 +161,7 @@ impl Server {
     /// Like [`Server::start_with`], on a passed socket, if there is one.
     pub async fn start_at(
         config: &Config,
-        world: World,
+        mut world: World,
         accept_clock: bool,
         passed: Option<Listener>,
     ) -> Result<Server, StartError> {
@@ -159,11 +172,12 @@ impl Server {
         let tls = doors.tls.clone();
         let store = place.location().open(Purpose::Server, world.clock.now())?;
         prove_key(&*store, &vault, &place).await?;
+        let membership = Membership::of(&*store, &mut world).await?;
         store.activity_append(started(world.clock.now())).await?;
 
         let (stop_http, abort_http) = (CancellationToken::new(), CancellationToken::new());
-        let parts =
-            assemble(config, &world, store.clone(), vault, (&address, &inbound_address), stop_http.clone())?;
+        let doors_at = (&address, &inbound_address);
+        let parts = assemble(config, &world, store.clone(), &membership, vault, doors_at, stop_http.clone())?;
         let (dispatcher, signals, jobs) = (parts.dispatcher, parts.signals, parts.jobs);
         let services = parts.state.services.clone();
         let sweeper = parts.sweeper;
@@ -175,12 +189,10 @@ impl Server {
         let backing_up = backups.start();
         let alerts = parts.alerts;
         let alerting = alerts.start();
+        let is_leaving = membership.is_leaving.clone();
+        let keeping = membership.join(config, dispatcher.clone()).await;
         let http = doors.open(config, parts.state, &stop_http, &abort_http);
-        if let Some(dir) = &place.dir
-            && let Err(error) = dir.note_url(&config.public_base_at(address.clone()))
-        {
-            tracing::warn!(%error, "cannot note the server's URL for commands");
-        }
+        note_url(&place, config, &address);
         Ok(Server {
             address,
             inbound_address,
@@ -200,6 +212,8 @@ impl Server {
             http,
             stop_http,
             abort_http,
+            keeping,
+            is_leaving,
             dir: place.dir,
             _lock: lock,
         })
@@ -269,6 +283,15 @@ impl Server {
         self.alerts.checks()
     }
 
+    /// Where others share the data: is not ready from now on, hands over what it sends for, and serves requests for
+    /// some seconds more, until nobody sends it any.
+    pub async fn retire(&self) {
+        if let Some(keeping) = &self.keeping {
+            self.is_leaving.store(true, Ordering::Release);
+            tokio::join!(keeping.leave(HANDED_OVER_WITHIN), tokio::time::sleep(SERVED_ON));
+        }
+    }
+
     /// Stops in order: nothing new, up to 20 seconds for requests in flight, then storage.
     pub async fn stop(self) {
         self.stop_with(STOP_GRACE).await;
@@ -276,6 +299,10 @@ impl Server {
 
     /// Like [`Server::stop`], with another time for requests in flight.
     pub async fn stop_with(mut self, grace: Duration) {
+        if let Some(keeping) = &self.keeping {
+            self.is_leaving.store(true, Ordering::Release);
+            keeping.leave(HANDED_OVER_WITHIN).await;
+        }
         let deadline = Instant::now() + grace;
         self.stop_http.cancel();
         self.sweeper.stop();
@@ -321,69 +348,12 @@ impl Server {
         if let Err(error) = self.store.activity_append(activity).await {
             tracing::warn!(%error, "cannot record the stop");
         }
+        if let Some(keeping) = self.keeping {
+            keeping.end().await;
+        }
         self.store.close().await;
         if let Some(dir) = &self.dir {
             dir.forget_url();
-        }
-    }
-}
-
-/// The sockets of a server.
-struct Doors {
-    main: Listener,
-    /// For the URLs of sources alone.
-    inbound: Option<Listener>,
-    tls: Option<Tls>,
-}
-
-impl Doors {
-    /// Listens at both addresses, which are returned with the ports that the system chose. `passed` is a socket of the
-    /// service manager.
-    async fn listen(
-        config: &Config,
-        passed: Option<Listener>,
-    ) -> Result<(Doors, Listen, Listen), StartError> {
-        let tls = config.tls.as_ref().map(|files| Tls::load(&files.certificate, &files.key)).transpose()?;
-        let (main, address) = listen(&config.listen, passed).await?;
-        let (inbound, inbound_address) = match &config.inbound.listen {
-            Some(at) => {
-                let (listener, address) = listen(at, None).await?;
-                (Some(listener), address)
-            }
-            None => (None, address.clone()),
-        };
-        Ok((Doors { main, inbound, tls }, address, inbound_address))
-    }
-
-    /// Serves both until the server stops.
-    fn open(
-        self,
-        config: &Config,
-        state: State,
-        stop: &CancellationToken,
-        abort: &CancellationToken,
-    ) -> JoinHandle<()> {
-        let Doors { main, inbound, tls } = self;
-        let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let all = connections_within(open_files, config.delivery.concurrency);
-        // Senders get half of the connections where they come in by a door of their own.
-        let connections = if inbound.is_some() { all / 2 } else { all };
-        let door = |listener| {
-            let proxies = Proxies::new(config.http.trusted_proxies.clone());
-            Door { listener, tls: tls.clone(), proxies, connections }
-        };
-        let place = if inbound.is_some() { InboundPlace::Elsewhere } else { InboundPlace::Here };
-        let app = http::app(state.clone(), place);
-        let main = Box::pin(serve_http(door(main), app, stop.clone(), abort.clone()));
-        match inbound {
-            None => tokio::spawn(main),
-            Some(listener) => {
-                let app = http::inbound_app(state);
-                let inbound = Box::pin(serve_http(door(listener), app, stop.clone(), abort.clone()));
-                tokio::spawn(async move {
-                    tokio::join!(main, inbound);
-                })
-            }
         }
     }
 }
@@ -398,6 +368,15 @@ async fn prove_key(store: &dyn Store, vault: &Vault, place: &Place) -> Result<()
         store.secrets_put_key_check(vault.seal_key_check()).await?;
     }
     Ok(())
+}
+
+/// Notes the server's URL for commands on its data directory.
+fn note_url(place: &Place, config: &Config, address: &Listen) {
+    if let Some(dir) = &place.dir
+        && let Err(error) = dir.note_url(&config.public_base_at(address.clone()))
+    {
+        tracing::warn!(%error, "cannot note the server's URL for commands");
+    }
 }
 
 /// The entry of the activity log about a start.
@@ -425,32 +404,6 @@ async fn lock(dir: &DataDir) -> Result<ServeLock, DataDirError> {
         }
     }
     dir.lock()
-}
-
-/// The socket and its address, with the port if the system chose it.
-async fn listen(at: &Listen, passed: Option<Listener>) -> Result<(Listener, Listen), StartError> {
-    let failed = |error: std::io::Error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "Stop the other program or choose another address with --listen."
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                "Choose a port from 1024 on with --listen, or allow this one (CAP_NET_BIND_SERVICE)."
-            }
-            _ => "Choose another address with --listen.",
-        };
-        StartError::Listen { address: at.clone(), reason: reason(&error), advice }
-    };
-    let listener = match (passed, at) {
-        (Some(listener), _) => listener,
-        (None, Listen::Tcp(address)) => Listener::tcp(*address).await.map_err(failed)?,
-        (None, Listen::Unix(path)) => Listener::unix(path).map_err(failed)?,
-    };
-    let address = match listener.address().map_err(failed)? {
-        Ok(address) => Listen::Tcp(address),
-        Err(path) => Listen::Unix(path),
-    };
-    Ok((listener, address))
 }
 
 #[cfg(test)]

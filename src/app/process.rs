@@ -12,6 +12,7 @@ use crate::host::process;
 /// Runs a server until SIGTERM or SIGINT, and prints the greeting on stdout. `accept_clock`: the operator
 /// confirms that the clock is right.
 pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Result<(), StartError> {
+    let mut signals = signals;
     raise_open_files(&config);
     let passed = systemd::listener().map_err(StartError::PassedSocket)?;
     let server = Server::start_at(&config, World::real(), accept_clock, passed).await?;
@@ -20,9 +21,14 @@ pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Resu
     server.ready().await;
     tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
     systemd::ready();
-    let signal = supervise(&server, signals).await?;
+    let signal = supervise(&server, &mut signals).await?;
     tracing::info!(signal, "stopping");
     systemd::stopping();
+    tokio::select! {
+        () = server.retire() => {}
+        // Somebody is in a hurry.
+        () = signals.stop() => {}
+    }
     server.stop().await;
     tracing::info!("stopped");
     Ok(())
@@ -47,7 +53,7 @@ pub fn raise_open_files(config: &Config) {
 }
 
 /// Waits for a signal to stop. Meanwhile it notifies the watchdog, and SIGHUP reloads the certificate.
-async fn supervise(server: &Server, mut signals: Signals) -> Result<&'static str, StartError> {
+async fn supervise(server: &Server, signals: &mut Signals) -> Result<&'static str, StartError> {
     let watched = systemd::watch_every();
     // Polled only with a watchdog.
     let mut pulse = tokio::time::interval(watched.unwrap_or(Duration::from_secs(3_600)));
@@ -106,6 +112,11 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for one that asks to stop.
+    async fn stop(&mut self) {
+        while self.next().await == Request::Reload {}
     }
 
     /// Waits for the next one.

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::adapters::{AlertSender, Delivering, Logging, MetricsText, Ready, Sweeping};
 use super::{StartError, World};
-use crate::cluster::{AlwaysLeader, Leadership, LocalSignals, Ownership, Signals};
+use crate::app::membership::Membership;
+use crate::cluster::{Leadership, LocalSignals, Ownership, Signals};
 use crate::config::{self, Config, Listen, PublicUrl};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
@@ -113,6 +114,7 @@ pub(super) fn assemble(
     config: &Config,
     world: &World,
     backend: Arc<dyn Backend>,
+    membership: &Membership,
     vault: Arc<Vault>,
     (address, inbound_address): (&Listen, &Listen),
     stop_http: CancellationToken,
@@ -132,7 +134,7 @@ pub(super) fn assemble(
         vault,
         policy,
     };
-    let delivery = deps.start_delivery()?;
+    let delivery = deps.start_delivery(membership)?;
     let upkeep = deps.upkeep(&delivery);
     let sources = MeterSources {
         storage: backend.meters(),
@@ -148,7 +150,8 @@ pub(super) fn assemble(
     let metrics = deps.metrics(sources);
     let services = deps.services(&delivery, &upkeep, stop_http);
     let Running { dispatcher, jobs, local, .. } = delivery;
-    let readiness = Arc::new(Ready { store: backend, dispatcher: dispatcher.clone() });
+    let is_leaving = membership.is_leaving.clone();
+    let readiness = Arc::new(Ready { store: backend, dispatcher: dispatcher.clone(), is_leaving });
     let is_https = config.tls.is_some() || config.public_url.as_ref().is_some_and(PublicUrl::is_https);
     let base_path = config.base_path().into();
     let inbound_base_path = config.inbound_base_path().into();
@@ -167,7 +170,7 @@ pub(super) fn assemble(
 }
 
 impl Deps<'_> {
-    fn start_delivery(&self) -> Result<Running, StartError> {
+    fn start_delivery(&self, membership: &Membership) -> Result<Running, StartError> {
         let Deps { config, world, store, clock, .. } = self;
         let sender_config = SenderConfig {
             timeout: config.delivery.timeout.clone(),
@@ -194,8 +197,8 @@ impl Deps<'_> {
         };
         let (local, queue) = LocalSignals::new();
         let signals: Arc<dyn Signals> = local.clone();
-        let leadership: Arc<dyn Leadership> = Arc::new(AlwaysLeader::default());
-        let ownership = Ownership::of_everything();
+        let leadership = membership.leadership.clone();
+        let ownership = membership.ownership.clone();
         let deps = DispatcherDeps {
             store: store.clone(),
             clock: clock.clone(),

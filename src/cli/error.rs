@@ -49,7 +49,7 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             CliError::Config(_) | CliError::DataDir(_) | CliError::Usage(_) => ExitCode::from(2),
-            CliError::Store(StoreError::InUse { .. } | StoreError::Refused { .. }) => ExitCode::from(2),
+            CliError::Store(StoreError::Refused { .. }) => ExitCode::from(2),
             CliError::Failed(_)
             | CliError::Store(_)
             | CliError::Start(_)

@@ -4,6 +4,8 @@
 //! * [`signals`]: hints that something has happened.
 //! * [`leadership`]: whether this node runs what runs once.
 //!
+//! * [`keeper`]: the lease of this node, from which ownership and leadership follow where several nodes share storage.
+//!
 //! [`meters`] counts what they do.
 //!
 //! With one process on one SQLite file they cost nothing: all shards at epoch 0, channels within the process,
@@ -12,15 +14,15 @@
 //!
 //! This is a room of its own, between storage and the rest, because delivery, upkeep and services all use it,
 //! and storage must not know who listens. No truth lives here: a signal may be lost, and a node that wrongly
-//! believes to hold a shard is told so by storage, which refuses its result. The room must not query storage
-//! nor start tasks.
+//! believes to hold a shard is told so by storage, which refuses its result.
 
+pub mod keeper;
 pub mod leadership;
 pub mod meters;
 pub mod ownership;
 pub mod signals;
 
-pub use leadership::{AlwaysLeader, Leadership};
+pub use leadership::{AlwaysLeader, Leadership, LeasedLead};
 pub use meters::ClusterMeters;
 pub use ownership::Ownership;
 pub use signals::{LocalSignals, QueueSignal, QueueSignals, Signals};

@@ -26,6 +26,7 @@ use crate::host::clock::{Chance, Clock};
 use crate::store::{FinishRules, Finished, LoadedAttempt, SentAs, Store, StoreError, TestDelivery};
 use crate::trace;
 
+use super::begin::Begin;
 use super::meters::{AttemptSummary, Meters};
 
 /// How long to wait before the commit of a result is retried, in milliseconds.
@@ -35,16 +36,35 @@ const COMMIT_AGAIN_MS: u32 = 500;
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// Sends one attempt. Every failure is part of the outcome. The request is noted in `flight` before the
-    /// first byte leaves, because this future may be dropped at any later moment.
+    /// first byte leaves, because this future may be dropped at any later moment; and [`InFlight::begin`] is asked.
     async fn send(&self, attempt: &LoadedAttempt, flight: &InFlight) -> Outcome;
 }
 
 /// What is known of a request while it is in flight. The courier holds it, so that an interrupted request is
 /// logged exactly as it was sent.
-#[derive(Debug, Default)]
-pub struct InFlight(Mutex<Option<(Timestamp, Request)>>);
+#[derive(Default)]
+pub struct InFlight {
+    request: Mutex<Option<(Timestamp, Request)>>,
+    /// `None`: nobody can take the endpoint away.
+    begin: Option<Arc<Begin>>,
+}
 
 impl InFlight {
+    /// Of a request that may not be begun whenever it is asked for.
+    pub fn asking(begin: Option<Arc<Begin>>) -> InFlight {
+        InFlight { begin, ..InFlight::default() }
+    }
+
+    /// Who is asked right before the first byte is sent. After a refusal the outcome counts nowhere.
+    pub fn begin(&self) -> Option<&Arc<Begin>> {
+        self.begin.as_ref()
+    }
+
+    /// Whether the request was not begun, because it may not be any more.
+    pub fn is_refused(&self) -> bool {
+        self.begin.as_ref().is_some_and(|begin| begin.is_refused())
+    }
+
     /// Notes the request that is about to be sent, and when it was started.
     pub fn note(&self, attempted_at: Timestamp, request: Request) {
         *self.noted() = Some((attempted_at, request));
@@ -62,7 +82,7 @@ impl InFlight {
 
     fn noted(&self) -> MutexGuard<'_, Option<(Timestamp, Request)>> {
         // The value is replaced as a whole, so it is consistent even after a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,10 +268,12 @@ impl Courier {
         Fut: Future<Output = ()>,
     {
         let (id, endpoint, epoch) = (attempt.id, attempt.endpoint.id, sent.epoch);
+        // Listed first: who withdraws the shard and then looks finds it there, or it is not sent.
+        self.in_flight().insert(id, endpoint);
         if !self.may_send(endpoint, epoch) {
+            self.in_flight().remove(&id);
             return report(CourierReport::NotSent { id, endpoint }).await;
         }
-        self.in_flight().insert(id, endpoint);
         let span = trace::attempt(trace::Attempt {
             attempt_id: id.0,
             attempt: attempt.attempt,
@@ -259,7 +281,13 @@ impl Courier {
             event_id: &attempt.event_id,
             event_type: attempt.event_type.as_str(),
         });
-        let outcome = self.send(&attempt).instrument(span.clone()).await;
+        let flight = InFlight::asking(self.begin(endpoint, epoch));
+        let outcome = self.send(&attempt, &flight).instrument(span.clone()).await;
+        if flight.is_refused() {
+            self.in_flight().remove(&id);
+            tracing::info!(attempt_id = id.0, endpoint_id = %endpoint, "{NOT_BEGUN}");
+            return report(CourierReport::NotSent { id, endpoint }).await;
+        }
         let failure = outcome.failure.as_ref().map(|f| (f.kind.as_str(), f.message.as_str()));
         trace::attempt_ended(&span, outcome.response.as_ref().map(|r| r.status), failure);
         drop(span);
@@ -280,6 +308,12 @@ impl Courier {
         report(CourierReport::Committed { id, endpoint, finished, was_stuck }).await;
     }
 
+    /// Asks whether the shard is still held, where somebody can take it.
+    fn begin(&self, endpoint: EndpointId, epoch: Epoch) -> Option<Arc<Begin>> {
+        let ownership = self.deps.ownership.clone();
+        ownership.is_leased().then(|| Begin::when(move || ownership.epoch_of(endpoint) == Some(epoch)))
+    }
+
     /// Makes one request outside the queue and logs it as a test that was requested at `created_at`. An error
     /// means that the request was made, but could not be logged.
     pub(super) async fn send_test(
@@ -287,7 +321,7 @@ impl Courier {
         attempt: LoadedAttempt,
         created_at: Timestamp,
     ) -> Result<(AttemptId, Outcome), StoreError> {
-        let outcome = self.send(&attempt).await;
+        let outcome = self.send(&attempt, &InFlight::default()).await;
         let (app, endpoint_id) = (attempt.endpoint.app_id, attempt.endpoint.id);
         let test = TestDelivery {
             endpoint_id,
@@ -306,12 +340,11 @@ impl Courier {
     }
 
     /// Makes the request. There is always an outcome.
-    async fn send(&self, attempt: &LoadedAttempt) -> Outcome {
+    async fn send(&self, attempt: &LoadedAttempt, flight: &InFlight) -> Outcome {
         let _in_flight = self.meters.count_in_flight(attempt.endpoint.app_id);
         let started_at = self.deps.clock.now();
-        let flight = InFlight::default();
         // A panic must lose neither the slot nor the delivery.
-        let sending = AssertUnwindSafe(self.deps.transport.send(attempt, &flight)).catch_unwind();
+        let sending = AssertUnwindSafe(self.deps.transport.send(attempt, flight)).catch_unwind();
         let (kind, message) = tokio::select! {
             outcome = sending => match outcome {
                 Ok(outcome) => return outcome,
@@ -395,6 +428,8 @@ where
 
 const STALE_EPOCH: &str =
     "a result was discarded: the endpoint has moved to another node meanwhile, which sends the attempt again";
+const NOT_BEGUN: &str =
+    "an attempt was not begun: this node no longer holds the endpoint, or cannot renew its lease";
 const INTERRUPTED: &str = "Postrider was stopped while the request was in flight; it is sent again at once.";
 const TEST_INTERRUPTED: &str = "Postrider was stopped while the request was in flight.";
 const PANICKED: &str = "Postrider itself failed while sending; see its log for where. Please report it.";

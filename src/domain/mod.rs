@@ -6,6 +6,7 @@
 //! * [`network`]: which addresses may be reached at all.
 //! * [`delivery_filter`]: which events an endpoint wants, by their content.
 //! * [`filter`]: which rows of a list are selected, and their order.
+//! * [`cluster`]: leases, and how nodes divide the shards.
 //! * [`condition`]: an endpoint's failures and its hold. [`health`]: how an endpoint is doing.
 //! * [`alert`]: what people are notified of.
 //! * [`inbound`]: requests of other programs to a source, and what event they become.
@@ -20,6 +21,7 @@
 pub mod access;
 pub mod alert;
 pub mod attempts;
+pub mod cluster;
 pub mod condition;
 pub mod delivery_filter;
 pub mod endpoint;
@@ -48,6 +50,7 @@ pub use access::user::{Role, User};
 pub use alert::{AlertKind, AlertTarget};
 pub use attempts::attempt::{AttemptStatus, Budget, ErrorKind, Outcome, Response, Trigger};
 pub use attempts::bulk_job::{BulkJob, JobKind, JobStatus};
+pub use cluster::NodeId;
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use event::Origin;
 pub use event_type::EventType;

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use futures_util::future::BoxFuture;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::domain::Timestamp;
+use crate::domain::cluster::lease::Look;
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
@@ -24,6 +26,11 @@ pub trait Clock: Send + Sync + 'static {
     fn is_synchronized(&self) -> bool;
     /// Completes after `ms` milliseconds, whatever happens to the time of day.
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()>;
+    /// What all clocks of the machine show, for leases.
+    fn look(&self) -> Look {
+        let passed = self.passed_ms();
+        Look { boot: passed, steady: passed, wall: self.now().as_millis() }
+    }
 }
 
 /// A source of randomness for jitter; not for secrets.
@@ -74,6 +81,19 @@ impl Clock for SystemClock {
 
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(std::time::Duration::from_millis(ms.into())))
+    }
+
+    fn look(&self) -> Look {
+        // Elsewhere the clock that never goes back counts the time that the machine slept.
+        #[cfg(target_os = "linux")]
+        const BOOT: ClockId = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const BOOT: ClockId = ClockId::Monotonic;
+        let ms = |id| {
+            let time = clock_gettime(id);
+            time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+        };
+        Look { boot: ms(BOOT), steady: ms(ClockId::Monotonic), wall: ms(ClockId::Realtime) }
     }
 }
 

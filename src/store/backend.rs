@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::store::meters::StoreMeters;
-use crate::store::{Result, Store};
+use crate::store::{NodeStore, Result, Store};
 
 /// Bytes that storage takes on its disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub struct StorageSize {
 pub trait Backend: Store {
     /// Its counters and gauges.
     fn meters(&self) -> Arc<StoreMeters>;
+
+    /// The leases of the nodes that share it; `None` where one process has it to itself.
+    fn leases(&self) -> Option<Arc<dyn NodeStore>> {
+        None
+    }
 
     /// How much of its disk it takes now.
     ///

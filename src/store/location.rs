@@ -56,11 +56,10 @@ pub enum Purpose {
 impl Location {
     /// Opens storage, creates it if there is none, and brings it up to date. Blocks for as long as the disk takes.
     ///
-    /// Files do not keep other processes out; a second server must be stopped by other means. A database server does:
-    /// a second server is refused.
+    /// Files do not keep other processes out; a second server must be stopped by other means. On a database server any
+    /// number of servers work side by side ([`Backend::leases`]).
     ///
     /// # Errors
-    /// [`StoreError::InUse`] for a server when another one uses the same database server,
     /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Damaged`] when it is not what it
     /// should be, else what the storage itself says.
     pub fn open(&self, purpose: Purpose, now: Timestamp) -> Result<Arc<dyn Backend>> {
@@ -79,7 +78,7 @@ impl Location {
                     Purpose::Server => {
                         postgres::Options { readers: connections.saturating_sub(1).max(1), ..options }
                     }
-                    Purpose::Command => postgres::Options { readers: 1, is_server: false, ..options },
+                    Purpose::Command => postgres::Options { readers: 1, ..options },
                 };
                 Ok(PostgresStore::open(url, options)?)
             }

@@ -26,6 +26,7 @@ pub mod files;
 pub mod location;
 mod log;
 mod meters;
+mod nodes;
 mod nodes_shown;
 mod people;
 mod postgres;
@@ -37,6 +38,7 @@ mod upkeep;
 pub use backend::*;
 pub use log::*;
 pub use meters::StoreMeters;
+pub use nodes::*;
 pub use nodes_shown::{ListedNode, NodeListStore};
 pub use people::*;
 pub use queue::*;
@@ -54,12 +56,6 @@ pub enum StoreError {
     /// Storage has been closed.
     #[error("storage is closed")]
     Closed,
-    /// Another server has the database.
-    #[error(
-        "{path} is in use by another Postrider server. Stop that one first: several nodes on one database come in a \
-         later version"
-    )]
-    InUse { path: String },
     /// The files were written by a newer version of the program.
     #[error("the database has version {found}, this program knows up to {known}: use a newer postrider")]
     Newer { found: i64, known: i64 },

@@ -31,6 +31,7 @@ mod clock;
 mod crash;
 mod full_disk;
 mod model;
+mod nodes;
 mod outage;
 mod power;
 mod receivers;

@@ -9,6 +9,7 @@ mod dispatcher;
 mod export;
 mod jobs;
 mod metrics;
+mod nodes;
 mod openapi;
 mod operations;
 mod process;

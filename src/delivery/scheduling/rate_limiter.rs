@@ -9,9 +9,25 @@ pub(crate) struct RateLimiter {
     rate: Option<Rate>,
     /// In microseconds since 1970: at high rates a millisecond holds several requests.
     next_us: i64,
+    /// Another node may have sent until then, in microseconds; 0: none has.
+    empty_us: i64,
 }
 
 impl RateLimiter {
+    /// One for an endpoint to which another node may have sent until then.
+    pub(crate) fn empty_since(at: Option<Timestamp>) -> RateLimiter {
+        let mut limiter = RateLimiter::default();
+        if let Some(at) = at {
+            limiter.empty_at(at);
+        }
+        limiter
+    }
+
+    /// Another node may have sent until then.
+    pub(crate) fn empty_at(&mut self, at: Timestamp) {
+        self.empty_us = at.as_millis() * 1_000;
+    }
+
     /// Sets the rate; `None` = no limit.
     pub(crate) fn set_rate(&mut self, rate: Option<Rate>) {
         self.rate = rate;
@@ -21,6 +37,9 @@ impl RateLimiter {
     pub(crate) fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         let Some(rate) = self.rate else { return Ok(()) };
         let (now_us, gap_us) = (now.as_millis() * 1_000, rate.gap_us());
+        if self.empty_us > 0 {
+            self.next_us = self.next_us.max(std::mem::take(&mut self.empty_us) + gap_us);
+        }
         // Further away than one gap: the clock was set back, or the rate was raised.
         if self.next_us > now_us + gap_us + 1_000 {
             self.next_us = now_us;
@@ -35,7 +54,9 @@ impl RateLimiter {
 
     /// Whether a new limiter would allow the same.
     pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
-        self.rate.is_none() || self.next_us <= now.as_millis() * 1_000
+        let Some(rate) = self.rate else { return true };
+        let empty_until = if self.empty_us > 0 { self.empty_us + rate.gap_us() } else { 0 };
+        self.next_us.max(empty_until) <= now.as_millis() * 1_000
     }
 }
 
@@ -65,6 +86,19 @@ mod tests {
         assert_eq!(limiter.take(now().plus_ms(1)), Err(now().plus_ms(1_800_000)));
         assert!(limiter.take(now().plus_ms(1_800_000)).is_ok());
         assert!(!limiter.is_idle(now().plus_ms(3_599_999)) && limiter.is_idle(now().plus_ms(3_600_000)));
+    }
+
+    #[test]
+    fn a_bucket_is_empty_where_another_node_may_have_sent() {
+        let mut limiter = RateLimiter::empty_since(Some(now()));
+        limiter.set_rate(Some(Rate::per_second(1)));
+        assert!(!limiter.is_idle(now().plus_ms(999)) && limiter.is_idle(now().plus_ms(1_000)));
+        assert_eq!(limiter.take(now().plus_ms(10)), Err(now().plus_ms(1_000)));
+        assert!(limiter.take(now().plus_ms(1_000)).is_ok());
+        assert!(limiter.take(now().plus_ms(1_001)).is_err());
+        let mut late = RateLimiter::empty_since(Some(now()));
+        late.set_rate(Some(Rate::per_second(1)));
+        assert!(late.take(now().plus_ms(60_000)).is_ok(), "long since");
     }
 
     proptest! {

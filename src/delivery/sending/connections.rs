@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::http::Extensions;
@@ -35,6 +35,7 @@ use tower_service::Service;
 
 use crate::domain::Span;
 
+use crate::delivery::sending::asked::{AskedBody, NotBegun};
 use crate::delivery::sending::causes::{find, io_cause};
 use crate::delivery::sending::client::{
     HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT, POOL_IDLE, POOL_IDLE_PER_HOST, tls_config,
@@ -65,7 +66,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 type BoxError = Box<dyn Error + Send + Sync>;
 /// TCP, with or without TLS.
 type Secured = MaybeHttpsStream<TokioIo<FairTcp>>;
-type HttpClient = Client<Connector, Full<Bytes>>;
+type HttpClient = Client<Connector, AskedBody>;
 
 /// Why a request got no response. [`crate::delivery::sending::failure`] searches its causes.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,9 @@ pub(crate) enum RequestError {
     /// More than [`INTERIM_LIMIT`] interim responses arrived.
     #[error("too many interim responses")]
     Interim,
+    /// It may not be begun any more.
+    #[error(transparent)]
+    NotBegun(#[from] NotBegun),
     /// No connection, or it broke.
     #[error(transparent)]
     Client(#[from] legacy::Error),
@@ -86,7 +90,7 @@ impl RequestError {
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             RequestError::Client(error) => state_of(error)?.status(),
-            RequestError::Url | RequestError::Interim => None,
+            RequestError::Url | RequestError::Interim | RequestError::NotBegun(_) => None,
         }
     }
 }
@@ -161,7 +165,12 @@ async fn send_with(
     body: Bytes,
     tracker: &mut Tracker,
 ) -> Result<Response<ResponseBody>, RequestError> {
-    let mut request = Request::new(Full::new(body));
+    let begin = tracker.asks();
+    // A request without a body asks only here.
+    if body.is_empty() && begin.as_ref().is_some_and(|begin| !begin.ask()) {
+        return Err(RequestError::NotBegun(NotBegun));
+    }
+    let mut request = Request::new(AskedBody::new(body, begin));
     *request.method_mut() = method.clone();
     *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers;

@@ -137,6 +137,8 @@ pub(crate) fn of_request(error: &RequestError, context: ErrorContext<'_>) -> Fai
             ErrorKind::Protocol,
             format!("the receiver sent over {INTERIM_LIMIT} interim responses (1xx) and no final one"),
         ),
+        // Counts nowhere, whatever is said here.
+        RequestError::NotBegun(error) => local(error.to_string()),
         RequestError::Client(client) => match error.status() {
             Some(status) => of_malformed(client, status),
             None => of_error(client, Stage::Sending, context),

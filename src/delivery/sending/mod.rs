@@ -4,7 +4,7 @@
 //!   sending, [`destination`] is where it goes, [`headers`] writes the headers,
 //!   [`jwe`] encrypts the body, [`render`] makes requests of an endpoint's templates.
 //!   [`connections`] keeps connections, [`dial`] tries the addresses of a name, [`stream`] is the byte
-//!   stream of one connection.
+//!   stream of one connection, [`asked`] the body that asks whether a request may be begun.
 //! * [`guard`] checks every address, resolved by [`resolver`], before every attempt.
 //! * [`failure`] says why a request failed: [`causes`] searches nested errors, [`tls_failure`] describes
 //!   those of TLS, [`reachability`] tells trouble of this machine from trouble of a receiver.
@@ -13,6 +13,7 @@
 //!
 //! Nothing here decides when a request is made.
 
+mod asked;
 pub mod authorities;
 pub(crate) mod causes;
 pub mod client;

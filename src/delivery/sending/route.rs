@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::domain::attempts::attempt::{Route, Timings};
 
+use crate::delivery::begin::Begin;
 use crate::delivery::sending::opening::Opening;
 use crate::delivery::sending::stream::ConnectionState;
 
@@ -24,9 +25,20 @@ pub(crate) struct Tracker {
     capture: Option<CaptureConnection>,
     sent: Option<Instant>,
     head: Option<Duration>,
+    begin: Option<Arc<Begin>>,
 }
 
 impl Tracker {
+    /// Of a request that asks this before it is begun.
+    pub(crate) fn of(begin: Option<Arc<Begin>>) -> Tracker {
+        Tracker { begin, ..Tracker::default() }
+    }
+
+    /// Who is asked.
+    pub(crate) fn asks(&self) -> Option<Arc<Begin>> {
+        self.begin.clone()
+    }
+
     pub(crate) fn checked(&mut self, took: Duration) {
         self.check = Some(took);
     }

@@ -25,6 +25,7 @@ use crate::host::clock::Clock;
 use crate::host::vault::Vault;
 use crate::store::LoadedAttempt;
 
+use crate::delivery::begin::Begin;
 use crate::delivery::courier::{InFlight, Transport};
 use crate::delivery::sending::connections::{Connections, ResponseBody};
 use crate::delivery::sending::destination::{Destination, PrepareError};
@@ -168,7 +169,7 @@ impl Sender {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
         let (method, started) = (Method::POST, Instant::now());
-        let exchange = self.exchange(&to, &method, headers, body.into(), started, limit).await;
+        let exchange = self.exchange(&to, &method, headers, body.into(), started, limit, None).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -195,7 +196,7 @@ impl Sender {
                 let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(destination, &method, headers, body, started, limit).await
+                    self.exchange(destination, &method, headers, body, started, limit, flight.begin()).await
                 };
                 if let Some(shaped) = &to.shaped {
                     exchange.judged_by(shaped, loaded);
@@ -288,6 +289,7 @@ impl Sender {
         body: Bytes,
         started: Instant,
         limit: &Span,
+        begin: Option<&Arc<Begin>>,
     ) -> Exchange {
         let deadline = started + limit.as_duration();
         let host = to.url.host_str().unwrap_or_default();
@@ -312,7 +314,7 @@ impl Sender {
             self.reachability.worked(host);
         }
 
-        let mut tracker = Tracker::default();
+        let mut tracker = Tracker::of(begin.cloned());
         tracker.checked(checked.elapsed());
         let request = self.connections.send(method, to.uri.as_ref(), headers, body, &mut tracker);
         let sent = timeout_at(deadline, request).await;

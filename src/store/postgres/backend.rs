@@ -8,12 +8,16 @@ use futures_util::FutureExt as _;
 use crate::store::postgres::engine::conn::Statements as _;
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::PostgresStore;
-use crate::store::{Backend, Result, StorageSize, StoreMeters};
+use crate::store::{Backend, NodeStore, Result, StorageSize, StoreMeters};
 
 #[async_trait]
 impl Backend for PostgresStore {
     fn meters(&self) -> Arc<StoreMeters> {
         PostgresStore::meters(self)
+    }
+
+    fn leases(&self) -> Option<Arc<dyn NodeStore>> {
+        Some(Arc::new(self.link.clone()))
     }
 
     async fn size(&self) -> Result<StorageSize> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
-use crate::store::postgres::engine::alone;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::error::{self, DbResult};
@@ -31,7 +30,6 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Refused`] when something must be changed first, [`StoreError::Unreachable`],
-    /// [`StoreError::InUse`] for a server when another one uses the database,
     /// [`StoreError::Newer`] when a newer program has changed the schema; else what the server says.
     pub(in crate::store) fn open(url: &str, options: Options) -> Result<Arc<PostgresStore>> {
         let connector = Connector::of_url(url)?;
@@ -63,7 +61,7 @@ impl PostgresStore {
 
 /// What is known of a database that is up to date.
 struct Prepared {
-    /// For the writer. A server's has the lock.
+    /// For the writer.
     conn: Conn,
     partitions: Partitions,
     /// Pending attempts.
@@ -73,9 +71,6 @@ struct Prepared {
 async fn prepare(connector: &Connector, options: &Options) -> Result<Prepared> {
     let now = options.now;
     let mut conn = connector.connect_first(options.readers + 1).await?;
-    if options.is_server {
-        alone::take_first(&conn).await?;
-    }
     migrations::run(&mut conn).await?;
     apps::make_default(&conn, now).await.map_err(|e| error::of("creating the first app", e))?;
     let partitions = Partitions::default();

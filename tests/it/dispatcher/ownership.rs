@@ -139,3 +139,50 @@ async fn nothing_is_lost_and_nothing_sent_twice_in_one_epoch_while_shards_move_u
     let (sent, attempts) = sums;
     assert!(sent > attempts + 5, "{sent} requests for {attempts} attempts: too few moves met a request");
 }
+
+#[tokio::test]
+async fn what_another_node_has_in_flight_counts_at_its_endpoint_and_is_not_sent_before_it_has_ended() {
+    let bench = Bench::new(16, 2).await;
+    let endpoint = bench.responsive("a").await;
+    let most = |bench: &Bench| bench.node.sky.counts.lock().unwrap()[&Some(endpoint)].1;
+    let queued = bench.post_without_hint("a", 3).await;
+    let elsewhere = queued[0].attempt_id;
+    bench.node.ownership.set_elsewhere([(elsewhere, endpoint)].into());
+    bench.node.signals.queued(&queued);
+    // One of two slots is taken, so the others come one after the other.
+    for queued in &queued[1..] {
+        let flight = bench.flight_to(endpoint).await;
+        assert_eq!(flight.id, queued.attempt_id);
+        assert_eq!(most(&bench), 1);
+        flight.ends(End::Answer(200));
+    }
+    bench.finished(3, AttemptStatus::Delivered, endpoint).await;
+    bench.node.ownership.set_elsewhere(HashMap::new());
+    let flight = bench.flight_to(endpoint).await;
+    assert_eq!(flight.id, elsewhere, "its node is gone: it is sent after all");
+    flight.ends(End::Answer(200));
+    bench.finished(4, AttemptStatus::Delivered, endpoint).await;
+}
+
+#[tokio::test]
+async fn a_shard_that_is_taken_from_somebody_begins_with_an_empty_bucket() {
+    let bench = Bench::new(16, 4).await;
+    let other = bench.another_node(LIMITS).await;
+    let settings = endpoints::settings("http://receiver.example/", &["a"]);
+    let mut endpoint = endpoints::endpoint(bench.app, settings, start_time());
+    endpoint.settings.rate_limit = postrider::domain::values::rate::Rate::parse("360/h");
+    let id = endpoint.id;
+    let activity =
+        By::system().activity(ActivityKind::EndpointCreated, None, String::new(), json!({}), start_time());
+    bench.store.endpoint_insert(endpoint, u32::MAX, activity).await.unwrap();
+    // It has been held by somebody else before.
+    bench.store.shard_take(Shard::of(id)).await.unwrap();
+    bench.move_shard(id, &bench.node, &other, true).await;
+    let queued = bench.post_without_hint("a", 1).await;
+    other.signals.queued(&queued);
+    let early =
+        tokio::time::timeout(Duration::from_millis(200), async { bench.flights.lock().await.recv().await });
+    assert!(early.await.is_err(), "the node before may have sent a moment ago");
+    bench.clock.advance_ms(10_000);
+    bench.flight_to(id).await.ends(End::Answer(200));
+}

@@ -22,6 +22,7 @@ use postrider::store::LoadedAttempt;
 
 use crate::support::{endpoints, in_time, programs};
 
+mod begin;
 mod child;
 mod failures;
 mod lenient;

@@ -19,7 +19,6 @@ mod log_orders;
 mod log_search;
 mod moving;
 mod nodes_shown;
-mod one_server;
 mod overview;
 mod partitions;
 mod queue;

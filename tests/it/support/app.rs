@@ -19,7 +19,7 @@ use postrider::config::{Config, Secret};
 use postrider::delivery::sending::guard::{Lookup, SystemLookup};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::{AppId, Scopes, Span, Timestamp};
-use postrider::host::clock::{FakeChance, FakeClock};
+use postrider::host::clock::{FakeChance, FakeClock, SystemClock};
 use postrider::service::By;
 use postrider::service::people::{apps, keys};
 use reqwest::Method;
@@ -186,6 +186,8 @@ impl TestApp {
             clock: clock.clone(),
             chance: chance.clone(),
             lookup: lookup.clone(),
+            lease_clock: Arc::new(SystemClock),
+            follows_database: false,
             workbook_maker: Some(env!("CARGO_BIN_EXE_postrider").into()),
         };
         let server = Server::start_with(&config, world, accept_clock).await.expect("the server starts");

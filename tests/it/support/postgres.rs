@@ -55,11 +55,19 @@ fn programs() -> PathBuf {
     if let Some(named) = std::env::var_os("POSTRIDER_TEST_POSTGRES") {
         return named.into();
     }
+    newest().expect("PostgreSQL is installed, or POSTRIDER_TEST_POSTGRES names the directory of its programs")
+}
+
+/// Whether PostgreSQL is there, for tests that need it whatever the environment asks for.
+pub(crate) fn is_installed() -> bool {
+    std::env::var_os("POSTRIDER_TEST_POSTGRES").is_some() || newest().is_some()
+}
+
+fn newest() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let newest = versions.map(|entry| entry.path()).max_by_key(|path| number(path));
-    let bin = newest.map(|path| path.join("bin")).filter(|bin| bin.join("postgres").exists());
-    bin.expect("PostgreSQL is installed, or POSTRIDER_TEST_POSTGRES names the directory of its programs")
+    newest.map(|path| path.join("bin")).filter(|bin| bin.join("postgres").exists())
 }
 
 /// The numbers of an ordinary user, which PostgreSQL insists on, when this is root.
@@ -194,6 +202,30 @@ impl Database {
     /// Runs statements in it.
     pub(crate) fn run(&self, sql: &str) {
         cluster().run_in(&self.name, sql);
+    }
+
+    /// Ends all sessions and allows no new ones, or allows them again.
+    pub(crate) fn allow_connections(&self, is_allowed: bool) {
+        cluster().run(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {is_allowed}", self.name));
+        if !is_allowed {
+            cluster().run(&format!(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{}'",
+                self.name
+            ));
+        }
+    }
+
+    /// The directory of the server's socket.
+    pub(crate) fn socket_directory(&self) -> PathBuf {
+        cluster().directory.clone()
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<tokio_postgres::Row> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.server().url, NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client.query(sql, &[]).await.expect("it is a query")
     }
 
     /// How it is reached.

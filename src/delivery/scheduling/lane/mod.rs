@@ -84,7 +84,9 @@ pub(crate) struct Lane {
     /// When the scheduler updates this lane; kept by [`crate::delivery::scheduling::timers::Timers`].
     pub(crate) timer_at: Option<Timestamp>,
     pub(crate) in_flight: usize,
-    /// Of these, how many are bulk work.
+    /// In flight from a node that held the endpoint before.
+    pub(crate) elsewhere: usize,
+    /// Of those from here, how many are bulk work.
     pub(crate) bulk_in_flight: usize,
     /// Sent, but not yet committed: still pending in the table.
     pub(crate) uncommitted: usize,
@@ -114,6 +116,7 @@ impl Lane {
             not_before: None,
             timer_at: None,
             in_flight: 0,
+            elsewhere: 0,
             bulk_in_flight: 0,
             uncommitted: 0,
             responsiveness,
@@ -225,8 +228,8 @@ impl Lane {
     }
 
     /// Takes the result of a refill, without attempts that are claimed. Gives the hints that came meanwhile,
-    /// to be pushed again.
-    pub(crate) fn refilled(&mut self, due: Due) -> Vec<Hint> {
+    /// to be pushed again. `since`: until then another node may have sent to the endpoint.
+    pub(crate) fn refilled(&mut self, due: Due, since: Option<Timestamp>) -> Vec<Hint> {
         let is_current = self.refill != Refill::RunningStale;
         self.fresh.refill(due.attempts, !due.more && is_current);
         self.bulk.refill(due.bulk, !due.more_bulk && is_current);
@@ -236,7 +239,7 @@ impl Lane {
         if is_first && due.failing && self.responsiveness == Responsiveness::Unknown {
             self.responsiveness = Responsiveness::Unresponsive;
         }
-        self.limiter.get_or_insert_default().set_rate(due.rate_limit);
+        self.limiter.get_or_insert_with(|| RateLimiter::empty_since(since)).set_rate(due.rate_limit);
         self.was_idle |= self.is_done();
         std::mem::take(&mut self.arrived)
     }
@@ -324,7 +327,7 @@ impl Lane {
             && self.fresh.ids.is_empty()
             && self.bulk.ids.is_empty()
             && !self.has_probe()
-            && self.in_flight + self.uncommitted == 0
+            && self.in_flight + self.uncommitted + self.elsewhere == 0
             && self.refill == Refill::Idle
             && !self.in_send_queue
             && self.timer_at.is_none()
@@ -354,7 +357,7 @@ impl Lane {
         } else {
             0
         };
-        self.limiter.is_some() && self.not_before.is_none() && self.in_flight < slots
+        self.limiter.is_some() && self.not_before.is_none() && self.in_flight + self.elsewhere < slots
     }
 }
 

@@ -46,14 +46,14 @@ fn a_new_lane_is_refilled_before_it_takes_a_hint() {
     assert!(!lane.push(fresh(1), SIZE) && !lane.push(bulk(9), SIZE) && wants_refill(&lane, SIZE));
     start_refill(&mut lane, SIZE);
     assert!(!lane.push(fresh(2), SIZE));
-    assert_eq!(lane.refilled(due(1..3)), [fresh(2)]);
+    assert_eq!(lane.refilled(due(1..3), None), [fresh(2)]);
     assert!(lane.push(fresh(3), SIZE) && lane.push(bulk(10), SIZE));
 }
 
 #[test]
 fn hints_beyond_a_full_window_stay_in_the_table() {
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(due(0..SIZE as i64));
+    lane.refilled(due(0..SIZE as i64), None);
     assert!(!lane.push(fresh(9_999), SIZE));
     assert!(!wants_refill(&lane, SIZE));
     while lane.fresh.ids.len() >= SIZE / 4 {
@@ -67,7 +67,7 @@ fn windows_are_smaller_when_there_are_many_lanes() {
     assert_eq!([0, 1, 200, 256, 512, 5_000, 1_000_000].map(window_size), [512, 512, 512, 512, 256, 32, 32]);
     let mut lane = Lane::new(Responsiveness::Unknown);
     assert_eq!(start_refill(&mut lane, 32), Some(32));
-    lane.refilled(due(0..31));
+    lane.refilled(due(0..31), None);
     assert!(lane.push(fresh(31), 32) && !lane.push(fresh(32), 32));
     while lane.fresh.ids.len() >= 8 {
         assert!(!wants_refill(&lane, 32));
@@ -80,19 +80,19 @@ fn windows_are_smaller_when_there_are_many_lanes() {
 fn a_lane_was_idle_when_nothing_is_due_here_or_in_the_table() {
     let mut lane = Lane::new(Responsiveness::Unknown);
     assert!(lane.was_idle, "as far as is known");
-    lane.refilled(Due { more: true, ..due(0..2) });
+    lane.refilled(Due { more: true, ..due(0..2) }, None);
     for _ in 0..2 {
         lane.was_idle = false;
         lane.pop();
         assert!(!lane.was_idle, "there is more in the table");
     }
-    lane.refilled(due(2..3));
+    lane.refilled(due(2..3), None);
     lane.pop();
     assert!(lane.was_idle);
     lane.was_idle = false;
     lane.mark_stale();
     start_refill(&mut lane, SIZE);
-    lane.refilled(Due::default());
+    lane.refilled(Due::default(), None);
     assert!(lane.was_idle, "the table has nothing either");
 }
 
@@ -105,7 +105,7 @@ fn a_refill_that_may_be_older_than_a_change_is_repeated() {
     assert!(lane.take_void() && !lane.take_void());
     assert!(wants_refill(&lane, SIZE));
     start_refill(&mut lane, SIZE);
-    lane.refilled(due(0..1));
+    lane.refilled(due(0..1), None);
     assert!(!wants_refill(&lane, SIZE));
 }
 
@@ -116,7 +116,7 @@ fn too_many_hints_during_a_refill_repeat_it() {
     for id in ids(0..SIZE as i64 + 1) {
         lane.push(Hint { id, line: Line::Fresh }, SIZE);
     }
-    assert_eq!(lane.refilled(Due::default()).len(), SIZE);
+    assert_eq!(lane.refilled(Due::default(), None).len(), SIZE);
     assert!(wants_refill(&lane, SIZE));
 }
 
@@ -130,7 +130,7 @@ fn a_refill_reads_as_many_more_rows_as_are_in_flight_or_uncommitted() {
 #[test]
 fn an_unresponsive_endpoint_gets_one_slot() {
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(due(0..5));
+    lane.refilled(due(0..5), None);
     assert!(lane.can_send(10));
     lane.in_flight = 1;
     assert!(!lane.can_send(10));
@@ -144,18 +144,18 @@ fn an_unresponsive_endpoint_gets_one_slot() {
 fn an_endpoint_that_failed_before_a_restart_is_unresponsive_until_it_responds() {
     let failing = || Due { failing: true, ..due(0..5) };
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(failing());
+    lane.refilled(failing(), None);
     assert_eq!(lane.responsiveness, Responsiveness::Unresponsive);
     let mut lane = Lane::new(Responsiveness::Responsive);
-    lane.refilled(failing());
+    lane.refilled(failing(), None);
     assert_eq!(
         lane.responsiveness,
         Responsiveness::Responsive,
         "what was seen since the start is newer than the table"
     );
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(due(0..5));
-    lane.refilled(failing());
+    lane.refilled(due(0..5), None);
+    lane.refilled(failing(), None);
     assert_eq!(lane.responsiveness, Responsiveness::Unknown, "its first request is in flight by now");
 }
 
@@ -163,7 +163,7 @@ fn an_endpoint_that_failed_before_a_restart_is_unresponsive_until_it_responds() 
 fn fresh_attempts_go_before_any_amount_of_bulk_work() {
     let mut lane = Lane::new(Responsiveness::Unknown);
     let backlog = ids(0..SIZE as i64).collect();
-    lane.refilled(Due { bulk: backlog, more_bulk: true, ..Due::default() });
+    lane.refilled(Due { bulk: backlog, more_bulk: true, ..Due::default() }, None);
     assert!(lane.is_bulk_next());
     assert!(lane.push(fresh(9_999), SIZE), "the window of fresh attempts is complete");
     assert!(!lane.is_bulk_next());
@@ -174,7 +174,7 @@ fn fresh_attempts_go_before_any_amount_of_bulk_work() {
 fn bulk_work_leaves_half_of_the_slots_free() {
     let mut lane = Lane::new(Responsiveness::Unknown);
     lane.responsiveness = Responsiveness::Responsive;
-    lane.refilled(Due { bulk: ids(0..9).collect(), ..Due::default() });
+    lane.refilled(Due { bulk: ids(0..9).collect(), ..Due::default() }, None);
     (lane.in_flight, lane.bulk_in_flight) = (4, 4);
     assert!(lane.can_send(10));
     (lane.in_flight, lane.bulk_in_flight) = (5, 5);
@@ -185,7 +185,7 @@ fn bulk_work_leaves_half_of_the_slots_free() {
 #[test]
 fn a_single_shot_goes_first_but_within_the_slots_of_its_endpoint() {
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(due(0..5));
+    lane.refilled(due(0..5), None);
     (lane.responsiveness, lane.in_flight) = (Responsiveness::Unresponsive, 1);
     lane.push(single(9), SIZE);
     assert!(lane.can_send(2));
@@ -198,9 +198,9 @@ fn a_single_shot_goes_first_but_within_the_slots_of_its_endpoint() {
 #[test]
 fn a_lane_is_dropped_only_when_a_new_one_would_be_the_same() {
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(Due::default());
+    lane.refilled(Due::default(), None);
     assert!(lane.is_idle(now()));
-    lane.refilled(Due { rate_limit: Some(Rate::per_second(1)), ..Due::default() });
+    lane.refilled(Due { rate_limit: Some(Rate::per_second(1)), ..Due::default() }, None);
     lane.limiter.as_mut().unwrap().take(now()).unwrap();
     assert!(!lane.is_idle(now()));
     assert!(lane.is_idle(now().plus_ms(1_000)));
@@ -210,7 +210,7 @@ fn a_lane_is_dropped_only_when_a_new_one_would_be_the_same() {
 
 fn on_hold(at_ms: i64) -> Lane {
     let mut lane = Lane::new(Responsiveness::Unknown);
-    lane.refilled(Due::default());
+    lane.refilled(Due::default(), None);
     lane.set_hold(Some(Timestamp::from_millis(at_ms)), None);
     lane
 }
@@ -238,7 +238,7 @@ fn after_a_hold_the_requests_in_flight_double_with_each_round_of_successes() {
     let mut lane = on_hold(1_000);
     lane.set_hold(None, None);
     lane.responsiveness = Responsiveness::Responsive;
-    lane.refilled(due(0..100));
+    lane.refilled(due(0..100), None);
     let mut rounds = Vec::new();
     for _ in 0..5 {
         while lane.can_send(10) {

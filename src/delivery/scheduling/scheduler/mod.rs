@@ -31,8 +31,8 @@
 //! empty. The table has the truth: a lane looks there when a result has changed the hold, and when the next
 //! probe is due.
 //!
-//! Files: this one has the loop and the lanes; [`refills`] queries the table; [`serving`] sends, and takes
-//! reports.
+//! Files: this one has the loop and the lanes; [`holding`] follows the shards; [`refills`] queries the table;
+//! [`serving`] sends, and takes reports.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -54,6 +54,7 @@ use crate::delivery::scheduling::slots::{SlotLimits, Slots};
 use crate::delivery::scheduling::timers::Timers;
 use crate::delivery::scheduling::turns::Turns;
 
+mod holding;
 mod refills;
 mod serving;
 
@@ -114,6 +115,7 @@ pub(crate) struct Scheduler {
     /// after a change of ownership. At other times such an endpoint has just become active, and its hint comes
     /// after the poll or was lost.
     may_find_backlogs: bool,
+    holding: holding::Holding,
     /// Whether a poll has ended; the time to the next one counts from then on.
     poll_ended: bool,
 }
@@ -137,6 +139,7 @@ impl Scheduler {
             timers: Timers::default(),
             polling: Polling::Idle,
             may_find_backlogs: true,
+            holding: holding::Holding::default(),
             poll_ended: true,
         }
     }
@@ -151,7 +154,7 @@ impl Scheduler {
         let clock = self.deps.clock.clone();
         let mut ownership_changes = self.deps.ownership.changes();
         let mut next_poll = clock.sleep_ms(POLL_EVERY_MS);
-        self.start_poll();
+        self.ownership_changed();
         loop {
             self.send_due();
             if std::mem::take(&mut self.poll_ended) {
@@ -185,6 +188,7 @@ impl Scheduler {
     }
 
     fn handle_signal(&mut self, signal: QueueSignal) {
+        self.take_elsewhere();
         match signal {
             QueueSignal::Queued(queued) => self.take_hints(&queued),
             QueueSignal::EndpointChanged(endpoint) => {
@@ -198,6 +202,8 @@ impl Scheduler {
     }
 
     fn handle(&mut self, message: SchedulerMessage) {
+        // Before anything is claimed that another node still sends.
+        self.take_elsewhere();
         match message {
             SchedulerMessage::Refilled(endpoint, due) => {
                 self.running_refills -= 1;
@@ -208,25 +214,6 @@ impl Scheduler {
             SchedulerMessage::GivenUp { attempts, count, more } => self.given_up(attempts, count, more),
             SchedulerMessage::Reported(report) => self.reported(report),
         }
-    }
-
-    /// Drops what is pending at endpoints that are no longer held, and looks for what is pending at new ones.
-    fn ownership_changed(&mut self) {
-        let lost: Vec<_> = self.lanes.keys().copied().filter(|endpoint| !self.holds(*endpoint)).collect();
-        for endpoint in lost {
-            let lane = self.lanes.get_mut(&endpoint).expect("it was found just now");
-            for id in lane.clear() {
-                self.claims.release(id);
-            }
-            self.timers.update(endpoint, lane);
-        }
-        self.may_find_backlogs = true;
-        self.start_poll();
-    }
-
-    /// Whether this node sends to the endpoint.
-    fn holds(&self, endpoint: EndpointId) -> bool {
-        self.deps.ownership.epoch_of(endpoint).is_some()
     }
 
     // --- lanes -------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ impl Scheduler {
                 due.bulk.retain(|id| self.claims.claim(*id, Line::Bulk));
             }
         }
-        for hint in lane.refilled(due) {
+        let since = self.holding.since(endpoint);
+        for hint in lane.refilled(due, since) {
             self.take_due(endpoint, hint);
         }
         if let Some(at) = next_due {

@@ -16,6 +16,7 @@ use crate::store::postgres::engine::ended::{Ended, LogRow};
 use crate::store::postgres::engine::entered::{Entered, KeyRow, NewEventRow, QueueRow};
 use crate::store::postgres::engine::error::{self, DbError, DbResult, ErrorClass, Fault};
 use crate::store::postgres::engine::ids;
+use crate::store::postgres::engine::own::OwnNode;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EventRow, JobRow, TypeRow};
 use crate::store::shared::counts::Counts;
@@ -30,6 +31,8 @@ pub(crate) struct Tx {
     /// What statistics are to count of it.
     pub(crate) counts: Counts,
     pub(crate) partitions: Partitions,
+    /// Who writes.
+    pub(crate) own: OwnNode,
     pub(super) ended: Ended,
     pub(super) entered: Entered,
     pub(crate) ahead: Ahead,
@@ -60,9 +63,9 @@ impl std::ops::Deref for Tx {
 
 impl Tx {
     /// On a connection that is set up.
-    pub(super) fn new(conn: Conn, cache: Cache, partitions: Partitions) -> Tx {
+    pub(super) fn new(conn: Conn, cache: Cache, partitions: Partitions, own: OwnNode) -> Tx {
         let (counts, ended, entered, ahead, numbers) = Default::default();
-        Tx { conn, cache, counts, partitions, ended, entered, ahead, numbers, changed: 0 }
+        Tx { conn, cache, counts, partitions, own, ended, entered, ahead, numbers, changed: 0 }
     }
 
     /// The row of an app.

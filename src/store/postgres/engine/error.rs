@@ -15,9 +15,6 @@ pub(crate) enum DbError {
     /// No connection could be had.
     #[error("no connection to the database: {0}")]
     NoConnection(String),
-    /// Another server holds its lock.
-    #[error("another Postrider server uses the database")]
-    InUse,
     /// Another node was faster; the same again finds what it has written.
     #[error("another node has {0} meanwhile")]
     Collided(&'static str),
@@ -59,7 +56,7 @@ pub(crate) enum ErrorClass {
 pub(crate) fn classify(error: &DbError) -> ErrorClass {
     let error = match error {
         DbError::Postgres(error) => error,
-        DbError::NoConnection(_) | DbError::InUse => return ErrorClass::Away,
+        DbError::NoConnection(_) => return ErrorClass::Away,
         DbError::Collided(_) => return ErrorClass::Again,
         DbError::Fault(_) => return ErrorClass::Other,
     };

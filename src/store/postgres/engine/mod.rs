@@ -3,7 +3,8 @@
 //! * [`store`]: the open database that all traits are implemented for.
 //! * [`writer`]: the one task that writes, many [`command`]s to a commit. [`ahead`]: what it
 //!   reads for many of them at once. [`entered`], [`ended`]: what a group puts into the queue and into the log.
-//! * [`connect`], [`tls`]: connections. [`conn`]: statements. [`alone`]: one server for a database.
+//! * [`connect`], [`tls`]: connections. [`conn`]: statements.
+//! * [`link`]: the connection for leases. [`own`]: which node this is.
 //! * [`cache`]: endpoints in the writer's memory; never authoritative.
 //! * [`counts`]: writes the roll-ups that every commit adds to.
 //! * [`ids`], [`partitions`]: ids by time, and the partitions that follow from them.
@@ -13,7 +14,6 @@
 //! The engine is the lowest room of the backend: it uses none of the others.
 
 pub(super) mod ahead;
-pub(super) mod alone;
 pub(super) mod cache;
 pub(super) mod command;
 pub(super) mod conn;
@@ -23,7 +23,9 @@ pub(super) mod ended;
 pub(super) mod entered;
 pub(super) mod error;
 pub(super) mod ids;
+pub(super) mod link;
 pub(super) mod migrations;
+pub(super) mod own;
 pub(super) mod partitions;
 pub(super) mod rows;
 pub(super) mod store;

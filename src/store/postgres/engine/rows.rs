@@ -17,8 +17,8 @@ use crate::domain::attempts::status_class::StatusClass;
 use crate::domain::inbound::source::InboundOutcome;
 use crate::domain::{
     ActivityKind, AlertKind, AlertTargetId, AppId, AttemptId, AttemptStatus, Budget, EndpointId,
-    EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, Origin, Role,
-    Scopes, Sealed, SessionId, SourceId, Span, Timestamp, Trigger, UserId,
+    EndpointStatus, ErrorKind, EventId, EventPattern, EventType, JobId, JobKind, JobStatus, NodeId, Origin,
+    Role, Scopes, Sealed, SessionId, SourceId, Span, Timestamp, Trigger, UserId,
 };
 use crate::store::postgres::engine::error::{DbError, DbResult, Fault};
 use crate::store::shared::endpoint_text;
@@ -131,6 +131,7 @@ macro_rules! number_columns {
 number_columns! {
     Timestamp: Timestamp::from_millis, |at| at.as_millis();
     AttemptId: AttemptId, |id| id.0;
+    NodeId: NodeId, |id| id.0;
     AppRow: AppRow, |row| row.0;
     EndpointRow: EndpointRow, |row| row.0;
     EventRow: EventRow, |row| row.0;

@@ -20,6 +20,8 @@ use crate::store::postgres::engine::command::{self, Asked, Tx};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::error::{self, DbResult};
+use crate::store::postgres::engine::link::NodeLink;
+use crate::store::postgres::engine::own::OwnNode;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::writer::{self, Message, WriterParts};
 use crate::store::shared::fan_outs::FanOuts;
@@ -40,14 +42,12 @@ pub(crate) struct Options {
     pub(crate) group: usize,
     /// The most reads at a time. The writer has a connection besides.
     pub(crate) readers: usize,
-    /// Whether this is a server, of which there is one for a database.
-    pub(crate) is_server: bool,
 }
 
 impl Options {
     /// What fits one server.
     pub(crate) fn new(now: Timestamp) -> Options {
-        Options { now, queue: 4_096, queue_bytes: 64 << 20, group: 512, readers: 19, is_server: true }
+        Options { now, queue: 4_096, queue_bytes: 64 << 20, group: 512, readers: 19 }
     }
 }
 
@@ -73,6 +73,8 @@ pub(crate) struct PostgresStore {
     pub(crate) filters: Snapshots,
     pub(crate) filter_turns: Turns,
     pub(crate) fan_outs: Arc<FanOuts>,
+    /// For leases.
+    pub(crate) link: NodeLink,
     /// Cancelled when the store is closed or dropped.
     pub(crate) stopped: CancellationToken,
     _stop: DropGuard,
@@ -102,16 +104,17 @@ impl PostgresStore {
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
         let (fresh, fan_outs): (Arc<Fresh>, Arc<FanOuts>) = Default::default();
         let stopped = CancellationToken::new();
+        let (own, threads) = (OwnNode::default(), runtime.handle().clone());
+        let link = NodeLink::new(connector.clone(), threads.clone(), own.clone());
         let parts = WriterParts {
             group_max: options.group.max(1),
-            is_server: options.is_server,
             meters: meters.clone(),
             connector,
             partitions: partitions.clone(),
             fresh: fresh.clone(),
             fan_outs: fan_outs.clone(),
+            own: own.clone(),
         };
-        let threads = runtime.handle().clone();
         let writer = threads.spawn(writer::run(messages, parts, conn));
         Ok(Arc::new(PostgresStore {
             inbox,
@@ -129,6 +132,7 @@ impl PostgresStore {
             filters: Snapshots::default(),
             filter_turns: Turns::default(),
             fan_outs,
+            link,
             _stop: stopped.clone().drop_guard(),
             stopped,
         }))

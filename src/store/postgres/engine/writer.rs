@@ -8,8 +8,8 @@
 //! one of them fails, which is rare, all of them are undone and run again, each in its own. The first commands of a
 //! transaction need none: undoing them is starting over.
 //!
-//! Without the database, or without the lock of the one server ([`alone`]), results of attempts ([`Kind::Lasting`])
-//! wait here until it is back, and everything else is refused.
+//! Without the database, results of attempts ([`Kind::Lasting`]) wait here until it is back, and everything else is
+//! refused.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use tokio::time::Instant;
 use crate::domain::AttemptId;
 use crate::store::StoreMeters;
 use crate::store::postgres::engine::ahead::ReadAhead;
-use crate::store::postgres::engine::alone;
 use crate::store::postgres::engine::cache::Cache;
 use crate::store::postgres::engine::command::{Command, CommitOutcome, Kind, Tx};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::counts;
 use crate::store::postgres::engine::error::{self, DbError, DbResult, ErrorClass};
+use crate::store::postgres::engine::own::OwnNode;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::shared::counts::Tally;
@@ -46,13 +46,12 @@ pub(crate) enum Message {
 pub(crate) struct WriterParts {
     /// The most commands in one commit.
     pub(crate) group_max: usize,
-    /// Whether it writes with the lock of the one server alone.
-    pub(crate) is_server: bool,
     pub(crate) meters: Arc<StoreMeters>,
     pub(crate) connector: Connector,
     pub(crate) partitions: Partitions,
     pub(crate) fresh: Arc<Fresh>,
     pub(crate) fan_outs: Arc<FanOuts>,
+    pub(crate) own: OwnNode,
 }
 
 /// So many changed rows end a transaction, although more commands wait.
@@ -61,30 +60,26 @@ const LARGE: u64 = 10_000;
 const AGAIN_MOST: u32 = 5;
 /// How long the database is left alone after it could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often a server looks whether it still has its connection, and so the lock, while it has nothing to write.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const GENERATION: &str = "SELECT value FROM meta WHERE name = 'generation'";
 const NEXT_GENERATION: &str = "UPDATE meta SET value = value + 1 WHERE name = 'generation' RETURNING value";
 
 type Waiting = VecDeque<Box<dyn Command>>;
 
-/// Writes until it is told to close, or until nobody is left to tell it anything. `conn` is the first connection, with
-/// the lock.
+/// Writes until it is told to close, or until nobody is left to tell it anything. `conn` is the first connection.
 pub(crate) async fn run(mut inbox: mpsc::Receiver<Message>, parts: WriterParts, conn: Conn) {
     let mut writer = Writer { parts, tx: None, again: 0, is_told: false };
     writer.use_for_writing(conn);
     let mut waiting = Waiting::new();
     loop {
         // Commands that wait for the database are tried again after a while; else the next command is waited for.
-        let pause = if waiting.is_empty() { LOOK_EVERY } else { PAUSE };
-        let first = match tokio::time::timeout(pause, inbox.recv()).await {
-            Ok(None) if waiting.is_empty() => return writer.end().await,
-            Err(_) if waiting.is_empty() => {
-                writer.stay_connected().await;
-                continue;
+        let first = if waiting.is_empty() {
+            match inbox.recv().await {
+                None => return,
+                first => first,
             }
-            first => first.ok().flatten(),
+        } else {
+            tokio::time::timeout(PAUSE, inbox.recv()).await.ok().flatten()
         };
         let mut next = first;
         while let Some(message) = next {
@@ -146,35 +141,17 @@ impl Writer {
         }
     }
 
-    /// A new connection, with the lock.
+    /// A new connection.
     async fn open(&mut self) -> DbResult<Conn> {
         let conn = self.parts.connector.connect().await?;
-        if self.parts.is_server {
-            alone::take(&conn).await?;
-        }
         self.parts.partitions.refresh(&conn).await?;
         Ok(conn)
     }
 
     fn use_for_writing(&mut self, conn: Conn) {
         let cache = Cache::new(self.parts.fresh.clone(), self.parts.fan_outs.clone());
-        self.tx = Some(Tx::new(conn, cache, self.parts.partitions.clone()));
+        self.tx = Some(Tx::new(conn, cache, self.parts.partitions.clone(), self.parts.own.clone()));
         self.is_told = false;
-    }
-
-    /// Connects again if a server has lost its connection, so that no other server takes the lock meanwhile.
-    async fn stay_connected(&mut self) {
-        if self.parts.is_server {
-            // Logged; the next command, or the next look, tries again.
-            let _ = self.connect().await;
-        }
-    }
-
-    /// Lets the next server begin.
-    async fn end(self) {
-        if let Some(tx) = self.tx.filter(|_| self.parts.is_server) {
-            alone::give_back(&tx.conn).await;
-        }
     }
 
     /// Runs commands and commits them: all of them, or as many as fit into one transaction.

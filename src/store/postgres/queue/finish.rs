@@ -19,13 +19,13 @@ use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
 use crate::domain::attempts::trouble::Trouble;
-use crate::domain::{AttemptId, EndpointId, EndpointStatus, Epoch, Timestamp};
+use crate::domain::{AttemptId, EndpointId, EndpointStatus, Epoch, NodeId, Timestamp};
 use crate::store::postgres::engine::ahead::AheadRows;
 use crate::store::postgres::engine::command::Tx;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::ended::{LogDetails, LogRow};
 use crate::store::postgres::engine::error::{DbError, DbResult};
-use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, clean};
+use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, clean, num};
 use crate::store::postgres::queue::attempts::{Before, Kept, Stored, ended_columns, kept, pending_columns};
 use crate::store::postgres::queue::trouble::trouble_columns;
 use crate::store::postgres::queue::{announce, attempts, trouble};
@@ -55,7 +55,7 @@ macro_rules! state_columns {
 
 /// Pending attempts, their endpoints, and the epochs of their shards, which nobody can take until the transaction ends.
 pub(crate) const FIND_PENDING: &str = concat!(
-    "SELECT s.epoch, ",
+    "SELECT s.epoch, s.holder, ",
     pending_columns!(),
     ", ",
     state_columns!(),
@@ -64,7 +64,7 @@ pub(crate) const FIND_PENDING: &str = concat!(
 );
 /// The same of one that has ended.
 pub(crate) const FIND_ENDED: &str = concat!(
-    "SELECT s.epoch, ",
+    "SELECT s.epoch, s.holder, ",
     ended_columns!(),
     ", ",
     state_columns!(),
@@ -129,6 +129,21 @@ async fn find(tx: &mut Tx, id: AttemptId) -> DbResult<Option<Row>> {
     tx.row_opt(FIND_ENDED, &[&id]).await
 }
 
+const WAS_HANDED_OVER: &str = "DELETE FROM handed_over WHERE attempt = $1 AND node = $2 AND epoch = $3";
+
+/// Whether a result that was sent in this epoch counts: this node holds the shard in it, nobody has taken the shard
+/// since, or it was handed over while the request was in flight. A failover may bring an epoch back, so the holder
+/// counts, too.
+async fn is_current(tx: &Tx, id: AttemptId, found: &Row, sent: Epoch) -> DbResult<bool> {
+    let (epoch, holder): (i64, Option<NodeId>) = (found.col("epoch")?, found.col("holder")?);
+    let own = tx.own.get();
+    if epoch == num(sent.number()) && (holder.is_none() || own.is_none() || holder == own) {
+        return Ok(true);
+    }
+    let Some(own) = own else { return Ok(false) };
+    Ok(tx.run(WAS_HANDED_OVER, &[&id, &own, &num(sent.number())]).await? == 1)
+}
+
 /// Writes the end of an attempt, unless its endpoint's shard has changed hands since it was sent.
 pub(crate) async fn finish(
     tx: &mut Tx,
@@ -139,7 +154,7 @@ pub(crate) async fn finish(
 ) -> DbResult<Finished> {
     tx.cache.ended(id);
     let Some(found) = find(tx, id).await? else { return Ok(Finished::Stale) };
-    if Epoch::from_number(found.num("epoch")?) != sent.epoch {
+    if !is_current(tx, id, &found, sent.epoch).await? {
         return Ok(Finished::StaleEpoch);
     }
     let (kept, mut state) = (kept(&found)?, state(&found)?);

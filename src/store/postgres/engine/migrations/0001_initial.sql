@@ -11,14 +11,18 @@ CREATE SEQUENCE event_ids AS bigint MINVALUE 0 MAXVALUE 2097151 CYCLE;
 -- ---------------------------------------------------------------------------------------------
 -- Nodes and shards
 
--- The lease of a node is its row; shards point to nodes. `run_id` is of one process. `configuration` is a hash of what must
--- be the same on all nodes.
+-- The lease of a node is its row; shards point to nodes. `id` is random, of one run of one process: an id that was used is
+-- never used again, whatever a failover forgets. `name` is `base_name`, with a suffix while another node renews under
+-- that name. `process` is the process and when it was started, as its machine knows it. `configuration` is a hash of what
+-- must be the same on all nodes. Shards that a node which is leaving holds are given to the others.
 CREATE TABLE nodes (
-    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id            bigint PRIMARY KEY DEFAULT (random() * 9007199254740991)::bigint,
     name          text COLLATE "C" NOT NULL,
+    base_name     text COLLATE "C" NOT NULL DEFAULT '',
     run_id        uuid NOT NULL UNIQUE,
     machine       text NOT NULL,
     boot          text NOT NULL,
+    process       text NOT NULL DEFAULT '',
     version       text NOT NULL,
     lease_ms      bigint NOT NULL,
     renewal       bigint NOT NULL DEFAULT 0,
@@ -26,6 +30,7 @@ CREATE TABLE nodes (
     renewed_at    bigint NOT NULL,
     in_flight     bigint NOT NULL DEFAULT 0,
     is_listening  boolean NOT NULL DEFAULT false,
+    is_leaving    boolean NOT NULL DEFAULT false,
     configuration text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 50);
 
@@ -36,6 +41,16 @@ CREATE TABLE shards (
     holder bigint
 ) WITH (fillfactor = 50);
 INSERT INTO shards (shard) SELECT generate_series(0, 255);
+
+-- Requests that were in flight when their shard was handed over: their node writes the result although the epoch is an
+-- old one, and nobody else sends the attempt meanwhile. `epoch` is that in which it was sent.
+CREATE TABLE handed_over (
+    attempt  bigint PRIMARY KEY,
+    endpoint uuid NOT NULL,
+    shard    smallint NOT NULL,
+    node     bigint NOT NULL,
+    epoch    bigint NOT NULL
+);
 
 -- What is done once in the cluster, by the node that leads.
 CREATE TABLE leaders (
