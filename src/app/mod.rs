@@ -244,7 +244,8 @@ impl Server {
         self.store.clone()
     }
 
-    /// A one-time link to create the first user, if there is none; earlier links become invalid.
+    /// A one-time link to create the first user, if there is none; earlier links of this server become invalid, those
+    /// of other nodes do not.
     pub async fn setup_link(&self, config: &Config) -> Option<String> {
         match self.services.sessions.issue_setup().await {
             Ok(token) => {

@@ -37,7 +37,8 @@ impl Place {
         match &config.storage.url {
             Some(url) => {
                 let (url, connections) = (url.expose().to_owned(), config.storage.connections);
-                Ok(Place { dir: None, location: Location::Server(Server { url, connections }) })
+                let listen_url = config.storage.listen_url.as_ref().map(|url| url.expose().to_owned());
+                Ok(Place { dir: None, location: Location::Server(Server { url, listen_url, connections }) })
             }
             None => {
                 let dir = open(config)?;

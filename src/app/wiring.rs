@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::adapters::{AlertSender, Delivering, Logging, MetricsText, Ready, Sweeping};
 use super::{StartError, World};
 use crate::app::membership::Membership;
-use crate::cluster::{Leadership, LocalSignals, Ownership, Signals};
+use crate::cluster::{Leadership, LocalSignals, Notices, Ownership, Signals};
 use crate::config::{self, Config, Listen, PublicUrl};
 use crate::delivery::courier::RetryPolicy;
 use crate::delivery::scheduling::bulk_jobs::BulkJobRunner;
@@ -48,6 +49,7 @@ use crate::service::nodes::{Nodes, OwnNode};
 use crate::service::operations::{Operations, Sweep};
 use crate::service::people::accounts::Accounts;
 use crate::service::people::auth::Auth;
+use crate::service::people::limits::Limits;
 use crate::service::people::sessions::Sessions;
 use crate::service::retention::Retention;
 use crate::service::sources::context::Contexts;
@@ -55,7 +57,7 @@ use crate::service::sources::manage::Sources;
 use crate::service::sources::preview::Previews;
 use crate::service::sources::receive::{InboundMeters, Receiver, ReceiverConfig};
 use crate::service::sources::requests::InboundLog;
-use crate::service::{self, Dispatch, Services};
+use crate::service::{Dispatch, Services};
 use crate::store::{Backend, Store};
 use crate::trace::logging;
 use crate::upkeep::alerts::{Alerts, Watched};
@@ -97,6 +99,8 @@ struct Running {
     local: Arc<LocalSignals>,
     signals: Arc<dyn Signals>,
     ownership: Arc<Ownership>,
+    /// Where nodes share the storage.
+    notices: Option<Arc<Notices>>,
     leadership: Arc<dyn Leadership>,
 }
 
@@ -196,9 +200,9 @@ impl Deps<'_> {
             endpoint_concurrency: config.delivery.endpoint_concurrency,
         };
         let (local, queue) = LocalSignals::new();
-        let signals: Arc<dyn Signals> = local.clone();
         let leadership = membership.leadership.clone();
         let ownership = membership.ownership.clone();
+        let (signals, notices) = self.signals(&local, membership);
         let deps = DispatcherDeps {
             store: store.clone(),
             clock: clock.clone(),
@@ -217,7 +221,25 @@ impl Deps<'_> {
             local.bulk_jobs(),
         );
         let dispatch: Arc<dyn Dispatch> = Arc::new(Delivering(dispatcher.clone()));
-        Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, ownership, leadership })
+        Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, notices, ownership, leadership })
+    }
+
+    /// Where signals are sent to: this process, and the other nodes, if there can be any.
+    fn signals(
+        &self,
+        local: &Arc<LocalSignals>,
+        membership: &Membership,
+    ) -> (Arc<dyn Signals>, Option<Arc<Notices>>) {
+        match self.backend.clone().notices() {
+            None => (local.clone(), None),
+            Some(board) => {
+                let node = Uuid::new_v4().as_u64_pair().0;
+                let (ownership, is_listening) =
+                    (membership.ownership.clone(), membership.is_listening.clone());
+                let notices = Notices::start(node, board, local.clone(), ownership, is_listening);
+                (notices.clone(), Some(notices))
+            }
+        }
     }
 
     fn upkeep(&self, delivery: &Running) -> Upkeep {
@@ -267,7 +289,8 @@ impl Deps<'_> {
         let (max_rows, level) = (config.export.xlsx_max_rows, config.log.level.clone());
         let (per_minute, per_second) = (config.limits.requests_per_minute, config.limits.events_per_second);
         let facts = facts(config, self.address, self.clock.now());
-        let sessions = Arc::new(Sessions::new(store(), clock(), signals()));
+        let sessions = Sessions::new(store(), clock(), signals());
+        let sessions = Arc::new(sessions.counting_in(self.backend.clone().sign_ins()));
         let event_size = config.limits.event_size;
         let receiver = self.receiver(signals());
         let inbound_log = Arc::new(InboundLog::new(store(), clock(), vault(), signals(), event_size));
@@ -306,7 +329,7 @@ impl Deps<'_> {
             contexts: Arc::new(Contexts::new(store())),
             inbound_log,
             receiver,
-            limits: Arc::new(service::people::limits::Limits::new(clock(), per_minute, per_second)),
+            limits: shared_limits(Limits::new(clock(), per_minute, per_second), delivery.notices.as_deref()),
         }
     }
 }
@@ -322,6 +345,16 @@ impl Deps<'_> {
         let (store, clock, vault) = (self.store.clone(), self.clock.clone(), self.vault.clone());
         Arc::new(Receiver::new(store, clock, vault, signals, config, self.inbound_meters.clone()))
     }
+}
+
+/// Limits that count what all nodes give, if there can be others.
+fn shared_limits(limits: Limits, notices: Option<&Notices>) -> Arc<Limits> {
+    let limits = Arc::new(limits);
+    if let Some(notices) = notices {
+        limits.share();
+        notices.share(limits.clone());
+    }
+    limits
 }
 
 /// The configured retention, and whether it is set explicitly.

@@ -2,6 +2,7 @@
 //!
 //! * [`ownership`]: for which endpoints this node sends.
 //! * [`signals`]: hints that something has happened.
+//! * [`notices`]: signals of other nodes, by what storage passes on.
 //! * [`leadership`]: whether this node runs what runs once.
 //!
 //! * [`keeper`]: the lease of this node, from which ownership and leadership follow where several nodes share storage.
@@ -19,10 +20,13 @@
 pub mod keeper;
 pub mod leadership;
 pub mod meters;
+mod notice;
+pub mod notices;
 pub mod ownership;
 pub mod signals;
 
 pub use leadership::{AlwaysLeader, Leadership, LeasedLead};
 pub use meters::ClusterMeters;
+pub use notices::{Notices, SharedUse};
 pub use ownership::Ownership;
 pub use signals::{LocalSignals, QueueSignal, QueueSignals, Signals};

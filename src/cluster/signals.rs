@@ -38,6 +38,8 @@ pub enum QueueSignal {
     Queued(Vec<Queued>),
     /// An endpoint's status or settings have changed.
     EndpointChanged(EndpointId),
+    /// Other nodes may have told something that did not arrive here.
+    Missed,
 }
 
 /// The signals of one process.
@@ -84,6 +86,14 @@ impl LocalSignals {
     /// Changes with every [`Signals::access_changed`].
     pub fn access(&self) -> watch::Receiver<u64> {
         self.access.subscribe()
+    }
+
+    /// Whatever can happen may have happened.
+    pub fn missed(&self) {
+        self.send(QueueSignal::Missed);
+        self.result_committed();
+        self.bulk_job_waiting();
+        self.access_changed();
     }
 
     fn send(&self, signal: QueueSignal) {

@@ -76,7 +76,7 @@ pub static KEYS: &[KeySpec] = &[
     unset(
         "storage.listen_url",
         Kind::DatabaseUrl,
-        "The same database for notifications, when storage.url leads to a pooler. If not set, storage.url. storage.listen_url_file names a file with the URL.",
+        "The same database without a pooler between, for what nodes tell each other (LISTEN), when storage.url leads to a pooler in transaction mode. If not set, storage.url. storage.listen_url_file names a file with the URL.",
     ),
     key(
         "storage.connections",

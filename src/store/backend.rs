@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::store::meters::StoreMeters;
-use crate::store::{NodeStore, Result, Store};
+use crate::store::{NodeStore, NoticeBoard, Result, SignInStore, Store};
 
 /// Bytes that storage takes on its disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +24,16 @@ pub trait Backend: Store {
 
     /// The leases of the nodes that share it; `None` where one process has it to itself.
     fn leases(&self) -> Option<Arc<dyn NodeStore>> {
+        None
+    }
+
+    /// Failed sign-ins of the nodes that share it; `None` where one process has it to itself.
+    fn sign_ins(self: Arc<Self>) -> Option<Arc<dyn SignInStore>> {
+        None
+    }
+
+    /// Where nodes that share it tell each other something; `None` where one process has it to itself.
+    fn notices(self: Arc<Self>) -> Option<Arc<dyn NoticeBoard>> {
         None
     }
 

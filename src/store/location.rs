@@ -34,6 +34,8 @@ pub enum Location {
 pub struct Server {
     /// May hold a password.
     pub url: String,
+    /// The same database for notifications, when `url` leads to a pooler.
+    pub listen_url: Option<String>,
     /// The most connections of this process.
     pub connections: usize,
 }
@@ -71,8 +73,9 @@ impl Location {
                 };
                 Ok(SqliteStore::open(path, options)?)
             }
-            Location::Server(Server { url, connections }) => {
-                let options = postgres::Options::new(now);
+            Location::Server(Server { url, listen_url, connections }) => {
+                let options =
+                    postgres::Options { listen_url: listen_url.clone(), ..postgres::Options::new(now) };
                 let options = match purpose {
                     // One connection writes.
                     Purpose::Server => {

@@ -12,6 +12,7 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod operations;
+mod outage;
 mod process;
 mod retention;
 mod security;

@@ -15,11 +15,15 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::domain::Timestamp;
 use crate::service::{Result, ServiceError};
+use crate::store::SignInLevel;
 
 /// The most entries that strangers can cause, of a kind.
 pub(crate) const STRANGERS_MAX: usize = 10_000;
 /// Buckets that are kept before it is worth looking for full ones.
 const SWEEP_FROM: usize = 1_024;
+
+/// How late a node knows what others have taken, in milliseconds.
+const SHARED_WITHIN_MS: u64 = 1_000;
 
 /// A map of bounded size, which forgets what was not set for longest: when its young half is full, the old
 /// one goes.
@@ -103,6 +107,8 @@ pub(crate) struct Rate {
 struct Bucket {
     missing: u64,
     at: Timestamp,
+    /// Whether other nodes have taken from it, too, since it was full.
+    is_shared: bool,
 }
 
 impl Rate {
@@ -119,6 +125,13 @@ impl Rate {
         let Some(bucket) = bucket else { return 0 };
         let elapsed = u64::try_from(now.as_millis() - bucket.at.as_millis()).unwrap_or(0);
         bucket.missing.saturating_sub(elapsed.saturating_mul(u64::from(self.limit)))
+    }
+
+    /// What may be missing beyond the capacity, because what others have taken is known a second later: they took it
+    /// when more may have been there than is now.
+    fn grace(self, bucket: Option<&Bucket>) -> u64 {
+        let is_shared = bucket.is_some_and(|bucket| bucket.is_shared);
+        if is_shared { u64::from(self.limit) * SHARED_WITHIN_MS } else { 0 }
     }
 
     fn quota(self, missing: u64) -> Quota {
@@ -154,17 +167,28 @@ impl<K: Hash + Eq> Buckets<K> {
         if verdict.wait_secs.is_some() {
             return verdict;
         }
-        let rate = self.rate;
-        let missing = rate.missing(self.kept.get(&key), now) + rate.cost(n);
-        self.kept.set(key, Bucket { missing, at: now });
+        let (rate, before) = (self.rate, self.kept.get(&key));
+        let left = rate.missing(before, now);
+        let is_shared = left > 0 && before.is_some_and(|bucket| bucket.is_shared);
+        let missing = left + rate.cost(n);
+        self.kept.set(key, Bucket { missing, at: now, is_shared });
         Verdict { quota: rate.quota(missing), wait_secs: None }
+    }
+
+    /// Another node has given so many tokens of the same bucket lately, whether or not they were there.
+    pub(crate) fn taken_elsewhere(&mut self, key: K, n: u64, now: Timestamp) {
+        self.sweep(now);
+        let rate = self.rate;
+        let missing = rate.missing(self.kept.get(&key), now).saturating_add(n.saturating_mul(rate.period_ms));
+        self.kept.set(key, Bucket { missing, at: now, is_shared: true });
     }
 
     /// Says whether `n` tokens are there, and leaves them.
     pub(crate) fn look(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
         let rate = self.rate;
         let missing = rate.missing(self.kept.get(key), now);
-        let over = (missing + rate.cost(n).min(rate.capacity())).saturating_sub(rate.capacity());
+        let room = rate.capacity() + rate.grace(self.kept.get(key).filter(|_| missing > 0));
+        let over = missing.saturating_add(rate.cost(n).min(rate.capacity())).saturating_sub(room);
         let wait_ms = over.div_ceil(u64::from(rate.limit));
         let wait_secs = (over > 0).then(|| wait_ms.div_ceil(1_000));
         Verdict { quota: rate.quota(missing), wait_secs }
@@ -178,8 +202,23 @@ impl<K: Hash + Eq> Buckets<K> {
         let rate = self.rate;
         if let Some(bucket) = self.kept.get(key) {
             let missing = rate.missing(Some(bucket), now).saturating_sub(rate.cost(n));
-            self.kept.set(key.clone(), Bucket { missing, at: now });
+            let is_shared = bucket.is_shared;
+            self.kept.set(key.clone(), Bucket { missing, at: now, is_shared });
         }
+    }
+
+    /// Takes in a bucket that is kept elsewhere.
+    pub(crate) fn import(&mut self, key: K, level: SignInLevel) {
+        let SignInLevel { missing, at, .. } = level;
+        self.kept.set(key, Bucket { missing, at, is_shared: false });
+    }
+
+    /// A bucket, to be kept elsewhere; `None`: it is full.
+    pub(crate) fn export(&self, key: &K, now: Timestamp) -> Option<SignInLevel> {
+        let Bucket { missing, at, .. } = *self.kept.get(key)?;
+        let full_in = i64::try_from(missing.div_ceil(u64::from(self.rate.limit))).unwrap_or(i64::MAX);
+        let is_missing = self.rate.missing(self.kept.get(key), now) > 0;
+        is_missing.then(|| SignInLevel { missing, at, until: at.plus_ms(full_in) })
     }
 
     /// How many buckets are kept.
@@ -253,6 +292,21 @@ impl Networks {
         }
     }
 
+    /// Takes in the buckets of an address that are kept elsewhere, the narrowest first.
+    pub(crate) fn import(&mut self, address: IpAddr, kept: &[Option<SignInLevel>]) {
+        for ((buckets, network), level) in self.levels.iter_mut().zip(networks(address)).zip(kept) {
+            if let Some(level) = level {
+                buckets.import(network, *level);
+            }
+        }
+    }
+
+    /// The buckets of an address, to be kept elsewhere.
+    pub(crate) fn export(&self, address: IpAddr, now: Timestamp) -> Vec<Option<SignInLevel>> {
+        let levels = self.levels.iter().zip(networks(address));
+        levels.map(|(buckets, network)| buckets.export(&network, now)).collect()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.levels[0].len()
@@ -260,7 +314,7 @@ impl Networks {
 }
 
 /// The networks that a client belongs to, the narrowest first.
-fn networks(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+pub(crate) fn networks(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let address = address.to_canonical();
     let widths = if address.is_ipv6() { &[64, 56, 48][..] } else { &[32] };
     widths.iter().map(move |width| cut(address, *width))

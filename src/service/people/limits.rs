@@ -2,12 +2,17 @@
 //!
 //! Requests of a credential and of an address are counted apart, so guessing at credentials
 //! from an address never locks out a valid one that comes from there, too.
+//!
+//! Several nodes tell each other once a second what was taken of the limits of credentials ([`SharedUse`]). So all
+//! together they give no less than the limit, and at most what one second allows more.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::domain::{Actor, Timestamp};
+use crate::cluster::SharedUse;
+use crate::domain::Actor;
 use crate::host::clock::Clock;
 use crate::service::people::buckets::{Buckets, Networks, Rate, Verdict};
 
@@ -24,7 +29,13 @@ pub struct Limits {
     requests: Option<Mutex<Buckets<String>>>,
     events: Option<Mutex<Buckets<String>>>,
     addresses: Option<Mutex<Networks>>,
+    /// What was taken here that others do not know yet; only where there may be others.
+    untold: OnceLock<Mutex<HashMap<String, u64>>>,
 }
+
+/// What the names of limits begin with, as nodes tell them each other.
+const REQUESTS: &str = "requests ";
+const EVENTS: &str = "events ";
 
 impl Limits {
     /// `requests_per_minute` and `events_per_second` are the configured limits; 0 = none.
@@ -37,17 +48,41 @@ impl Limits {
             events: rate(events_per_second, SECOND_MS)
                 .map(|rate| Mutex::new(Buckets::new(rate, CREDENTIALS_MAX))),
             addresses: requests.map(|rate| Mutex::new(Networks::new(rate))),
+            untold: OnceLock::new(),
         }
+    }
+
+    /// From now on it is noted what others have to know.
+    pub fn share(&self) {
+        self.untold.get_or_init(Mutex::default);
+    }
+
+    /// Takes tokens, and notes it for the others.
+    fn take(
+        &self,
+        of: &str,
+        buckets: Option<&Mutex<Buckets<String>>>,
+        key: String,
+        n: u32,
+    ) -> Option<Verdict> {
+        let mut buckets = buckets?.lock().expect("no panic happens while this is held");
+        let name = self.untold.get().map(|untold| (untold, format!("{of}{key}")));
+        let verdict = buckets.take(key, n, self.clock.now());
+        drop(buckets);
+        if let Some((untold, name)) = name.filter(|_| verdict.wait_secs.is_none() && n > 0) {
+            *untold.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += u64::from(n);
+        }
+        Some(verdict)
     }
 
     /// Counts a request of a credential, which has this name. `None`: there is no limit.
     pub fn request(&self, credential: &dyn Display) -> Option<Verdict> {
-        take(self.requests.as_ref(), credential.to_string(), 1, self.clock.now())
+        self.take(REQUESTS, self.requests.as_ref(), credential.to_string(), 1)
     }
 
     /// Counts `n` posted events of a credential. `None`: there is no limit.
     pub fn events(&self, actor: &Actor, n: u32) -> Option<Verdict> {
-        take(self.events.as_ref(), actor.to_string(), n, self.clock.now())
+        self.take(EVENTS, self.events.as_ref(), actor.to_string(), n)
     }
 
     /// Says whether a credential may post an event, before its body is read; counts nothing. `None`:
@@ -64,13 +99,27 @@ impl Limits {
     }
 }
 
-fn take(buckets: Option<&Mutex<Buckets<String>>>, key: String, n: u32, now: Timestamp) -> Option<Verdict> {
-    Some(buckets?.lock().expect("no panic happens while this is held").take(key, n, now))
+impl SharedUse for Limits {
+    fn take_used(&self) -> Vec<(String, u64)> {
+        let Some(untold) = self.untold.get() else { return Vec::new() };
+        std::mem::take(&mut *untold.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+
+    fn used_elsewhere(&self, name: &str, count: u64) {
+        let known = [(REQUESTS, &self.requests), (EVENTS, &self.events)];
+        let found =
+            known.into_iter().find_map(|(of, buckets)| Some((name.strip_prefix(of)?, buckets.as_ref()?)));
+        if let Some((key, buckets)) = found {
+            let mut buckets = buckets.lock().expect("no panic happens while this is held");
+            buckets.taken_elsewhere(key.to_owned(), count.min(u32::MAX.into()), self.clock.now());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
     use crate::host::clock::FakeClock;
     use crate::service::people::buckets::{Quota, STRANGERS_MAX};
     use proptest::prelude::*;
@@ -169,6 +218,72 @@ mod tests {
         clock.advance_ms(-3_600_000);
         assert_eq!(limits.request(&key()).unwrap().wait_secs, None);
         assert_eq!(limits.request(&key()).unwrap().wait_secs, Some(30));
+    }
+
+    /// Two nodes, each with its limits, that tell each other.
+    struct Two {
+        clock: Arc<FakeClock>,
+        nodes: [Limits; 2],
+    }
+
+    impl Two {
+        fn new(requests: u32, events: u32) -> Two {
+            let (clock, one) = limits(requests, events);
+            let two = Two { nodes: [one, Limits::new(clock.clone(), requests, events)], clock };
+            two.nodes.iter().for_each(Limits::share);
+            two
+        }
+
+        fn tell(&self) {
+            let [one, other] = &self.nodes;
+            let (of_one, of_other) = (one.take_used(), other.take_used());
+            of_one.iter().for_each(|(name, count)| other.used_elsewhere(name, *count));
+            of_other.iter().for_each(|(name, count)| one.used_elsewhere(name, *count));
+        }
+
+        fn request(&self, node: usize) -> bool {
+            self.nodes[node].request(&key()).unwrap().wait_secs.is_none()
+        }
+    }
+
+    #[test]
+    fn two_nodes_give_together_what_one_would_and_at_most_a_second_more() {
+        let two = Two::new(600, 100);
+        for second in 0..60 {
+            // Ten a second, which is the limit, on whichever node.
+            for n in 0..10 {
+                assert!(two.request((second + n) % 2), "second {second}: never below the limit");
+                two.clock.advance_ms(100);
+            }
+            two.tell();
+        }
+        let mut given = 0;
+        for _ in 0..60 {
+            given += (0..400).filter(|n| two.request(n % 2)).count();
+            two.tell();
+            two.clock.advance_ms(1_000);
+        }
+        // The bucket and what flows in a minute: what one second gave too much is missing later.
+        assert!((1_150..=1_250).contains(&given), "{given}");
+        let of_events = |node: usize| two.nodes[node].events(&key(), 100).unwrap().wait_secs.is_none();
+        let given = (0..20).filter(|second| {
+            let passed = of_events(second % 2);
+            two.tell();
+            two.clock.advance_ms(1_000);
+            passed
+        });
+        assert_eq!(given.count(), 20, "100 a second are the limit");
+        assert!(two.nodes[0].take_used().is_empty(), "everything was told");
+    }
+
+    #[test]
+    fn a_node_that_is_alone_notes_nothing_for_others() {
+        let (_, limits) = limits(10, 10);
+        limits.request(&key());
+        assert!(limits.untold.get().is_none() && limits.take_used().is_empty());
+        limits.used_elsewhere("something new", 7);
+        limits.used_elsewhere("requests key:b", u64::MAX);
+        assert!(limits.request(&Actor::Key("b".into())).unwrap().wait_secs.is_some());
     }
 
     proptest! {

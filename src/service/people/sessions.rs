@@ -17,10 +17,11 @@ use crate::domain::{
     UserId,
 };
 use crate::host::clock::Clock;
+use crate::service::people::shared_throttle::SignIns;
 use crate::service::people::throttle::Throttle;
 use crate::service::people::users;
 use crate::service::{By, Kind, Result, ServiceError};
-use crate::store::{Store, UserChange};
+use crate::store::{SignInStore, Store, UserChange};
 
 /// How long `last_seen_at` may lag behind, in milliseconds: it is written at most once a minute.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -54,13 +55,20 @@ pub struct Sessions {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     signals: Arc<dyn Signals>,
-    throttle: Throttle,
+    sign_ins: SignIns,
 }
 
 impl Sessions {
     /// Joins the parts.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Sessions {
-        Sessions { store, clock, signals, throttle: Throttle::default() }
+        Sessions { store, clock, signals, sign_ins: SignIns::Here(Throttle::default()) }
+    }
+
+    /// Counts failed sign-ins together with other nodes, if there can be any.
+    #[must_use]
+    pub fn counting_in(self, shared: Option<Arc<dyn SignInStore>>) -> Sessions {
+        let sign_ins = shared.map_or(self.sign_ins, SignIns::Everywhere);
+        Sessions { sign_ins, ..self }
     }
 
     /// Whether there is no user yet.
@@ -68,7 +76,7 @@ impl Sessions {
         Ok(self.store.user_list().await?.is_empty())
     }
 
-    /// A new token for a set-up link, which voids earlier ones; `None` when there is a user.
+    /// A new token for a set-up link; `None` when there is a user.
     pub async fn issue_setup(&self) -> Result<Option<SessionToken>> {
         let token = random_token();
         let expires_at = self.clock.now().plus_ms(SETUP_MS);
@@ -126,12 +134,13 @@ impl Sessions {
     /// [`ServiceError::Unauthorized`] for a wrong password and an unknown address alike;
     /// [`ServiceError::RateLimited`] after many of them.
     pub async fn sign_in(&self, email: &str, password: &str, client: Client) -> Result<SignedIn> {
-        let attempt = match self.throttle.begin(email, client.address, self.clock.now()) {
+        let attempt = match self.sign_ins.begin(email, client.address, self.clock.now()).await {
             Ok(attempt) => attempt,
-            Err(refused) => {
+            Err(refused @ ServiceError::RateLimited { .. }) => {
                 self.note_refusal(email, client).await;
                 return Err(refused);
             }
+            Err(error) => return Err(error),
         };
         let found =
             users::sign_in(&*self.store, email, password).await.map_err(crate::service::user_error)?;
@@ -140,7 +149,7 @@ impl Sessions {
             let (session, activity) = (signed_in.session.clone(), signed_in_entry(&signed_in.session));
             // The password may have been changed since it was checked.
             if self.store.session_insert(session, hash, activity).await? {
-                self.throttle.succeeded(attempt, self.clock.now());
+                self.sign_ins.succeeded(attempt, self.clock.now()).await;
                 return Ok(signed_in);
             }
         }
@@ -192,11 +201,11 @@ impl Sessions {
         for error in &mut errors {
             error.pointer = "/new_password".to_owned();
         }
-        let attempt = self.throttle.begin(&user.email, client.address, self.clock.now())?;
+        let attempt = self.sign_ins.begin(&user.email, client.address, self.clock.now()).await?;
         let found =
             users::sign_in(&*self.store, &user.email, current).await.map_err(crate::service::user_error)?;
         if found.is_some() {
-            self.throttle.succeeded(attempt, self.clock.now());
+            self.sign_ins.succeeded(attempt, self.clock.now()).await;
         } else {
             self.note_failure(&user.email, client).await;
             errors.insert(0, FieldError::new("/current_password", "is not your password"));
@@ -274,7 +283,7 @@ impl Sessions {
 
     /// Notes that somebody has to wait; once in a while for each address, whatever they do.
     async fn note_refusal(&self, email: &str, client: Client) {
-        if self.throttle.is_news(client.address, self.clock.now()) {
+        if self.sign_ins.is_news(client.address, self.clock.now()).await {
             let what = "was refused for a while, after many that failed";
             self.note(ActivityKind::UserSignInThrottled, what, email, client).await;
         }

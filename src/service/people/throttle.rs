@@ -7,17 +7,19 @@
 //! however many guess at the account meanwhile. Where people share an address with somebody who guesses
 //! (behind a proxy), users who have signed in from there before keep a clock of their own as well.
 //!
-//! All of it is in memory: a restart forgives everything, which costs an attacker more time than it gives.
+//! All of it is in memory: a restart forgives everything, which costs an attacker more time than it gives. Several
+//! nodes remember together ([`super::shared_throttle`]).
 //! No crowd can fill it: the oldest entries are forgotten, and nobody is made to share another's.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::domain::Timestamp;
 use crate::domain::access::key::SecretHash;
 
-use crate::service::people::buckets::{Buckets, Networks, Rate, Recent, STRANGERS_MAX, network};
+use crate::service::people::buckets::{Buckets, Networks, Rate, Recent, STRANGERS_MAX, network, networks};
 use crate::service::{Result, ServiceError};
+use crate::store::SignInLevel;
 
 /// Failures of an address: so many in a row, and then one every 6 seconds.
 const BY_ADDRESS: Rate = Rate { limit: 10, period_ms: 60_000 };
@@ -29,28 +31,48 @@ const BY_BOTH: Rate = Rate { limit: 1, period_ms: 30_000 };
 /// How long an address whose tries are refused is noted once, in milliseconds.
 const NOTED_ONCE_IN_MS: i64 = 600_000;
 
+/// How long it is remembered by several nodes who has signed in from where, in milliseconds: 30 days.
+const KNOWN_FOR_MS: i64 = 30 * 86_400_000;
+/// What is kept by name besides buckets of addresses.
+const OTHERS: usize = 4;
+
 /// An account, by a digest of what was typed: nobody's input is kept, and every key has the same size.
 type Account = [u8; 32];
 
-struct Memory {
+/// What is remembered.
+pub(crate) struct Memory {
     addresses: Networks,
     accounts: Buckets<Account>,
     pairs: Buckets<(Account, IpAddr)>,
     /// Who has signed in from where since the start.
-    known: Recent<(Account, IpAddr), ()>,
+    known: Recent<(Account, IpAddr), Timestamp>,
     /// Since when the refusals of an address are noted.
     noted: Recent<IpAddr, Timestamp>,
 }
 
-/// Counts failed sign-ins.
+/// Counts failed sign-ins of this process.
+#[derive(Default)]
 pub(crate) struct Throttle(Mutex<Memory>);
+
+/// Who tries to sign in, from where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    account: Account,
+    pub(crate) address: IpAddr,
+}
 
 /// A try that was let through. Unless it succeeds, it counts as a failure.
 #[derive(Debug)]
 pub(crate) struct Try {
-    account: Account,
-    address: IpAddr,
+    names: Names,
     paid: Paid,
+}
+
+impl Try {
+    /// Whose it is.
+    pub(crate) fn names(&self) -> Names {
+        self.names
+    }
 }
 
 /// What a try has paid with.
@@ -61,32 +83,56 @@ struct Paid {
     pair: bool,
 }
 
-impl Default for Throttle {
-    fn default() -> Throttle {
-        Throttle(Mutex::new(Memory {
+impl Names {
+    /// `account` is what somebody calls themselves.
+    pub(crate) fn of(account: &str, address: Option<IpAddr>) -> Names {
+        let account = SecretHash::of(&account.trim().to_lowercase()).0;
+        Names { account, address: address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()) }
+    }
+
+    fn pair(&self) -> (Account, IpAddr) {
+        (self.account, network(self.address))
+    }
+
+    /// What is remembered of them, by name: in the order of [`Memory::import`].
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let (account, network) = (hex::encode(&self.account[..16]), network(self.address));
+        let addresses = networks(self.address).enumerate();
+        let mut texts: Vec<String> =
+            addresses.map(|(at, network)| format!("address {at} {network}")).collect();
+        texts.extend([
+            format!("account {account}"),
+            format!("pair {account} {network}"),
+            format!("known {account} {network}"),
+            format!("noted {network}"),
+        ]);
+        texts
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
             addresses: Networks::new(BY_ADDRESS),
             accounts: Buckets::new(BY_ACCOUNT, STRANGERS_MAX),
             pairs: Buckets::new(BY_BOTH, STRANGERS_MAX),
             known: Recent::new(STRANGERS_MAX),
             noted: Recent::new(STRANGERS_MAX),
-        }))
+        }
     }
 }
 
-impl Throttle {
-    /// Asks whether somebody may try now. `account` is what they call themselves.
+impl Memory {
+    /// Asks whether somebody may try now.
     ///
     /// # Errors
     /// [`ServiceError::RateLimited`] when they have to wait.
-    pub(crate) fn begin(&self, account: &str, address: Option<IpAddr>, now: Timestamp) -> Result<Try> {
-        let account = SecretHash::of(&account.trim().to_lowercase()).0;
-        let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let pair = (account, network(address));
-        let mut memory = self.0.lock().expect("no panic happens while this is held");
-        let by_address = memory.addresses.look(address, now).wait_secs;
-        let is_guarded = memory.accounts.look(&account, 1, now).wait_secs.is_some();
+    pub(crate) fn begin(&mut self, names: &Names, now: Timestamp) -> Result<Try> {
+        let (Names { account, address }, pair) = (*names, names.pair());
+        let by_address = self.addresses.look(address, now).wait_secs;
+        let is_guarded = self.accounts.look(&account, 1, now).wait_secs.is_some();
         // Strangers wait for their address. A person who has signed in from there has a bucket of their own.
-        let is_known = memory.known.get(&pair).is_some();
+        let is_known = self.known.get(&pair).is_some();
         if let Some(retry_after_secs) = by_address.filter(|_| !is_known) {
             return Err(ServiceError::RateLimited { retry_after_secs });
         }
@@ -96,47 +142,102 @@ impl Throttle {
             pair: by_address.is_some() || is_guarded,
         };
         if paid.pair
-            && let Some(retry_after_secs) = memory.pairs.take(pair, 1, now).wait_secs
+            && let Some(retry_after_secs) = self.pairs.take(pair, 1, now).wait_secs
         {
             return Err(ServiceError::RateLimited { retry_after_secs });
         }
         if paid.address {
-            memory.addresses.take(address, now);
+            self.addresses.take(address, now);
         }
         if paid.account {
-            memory.accounts.take(account, 1, now);
+            self.accounts.take(account, 1, now);
         }
-        Ok(Try { account, address, paid })
+        Ok(Try { names: *names, paid })
     }
 
     /// Whether a refusal of this address is to be noted: the first in a while is. Who is refused goes on at
     /// will, and must not be able to fill a log by it.
-    pub(crate) fn is_news(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
-        let address = network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
-        let mut memory = self.0.lock().expect("no panic happens while this is held");
+    pub(crate) fn is_news(&mut self, address: IpAddr, now: Timestamp) -> bool {
+        let address = network(address);
         let is_over = |since: &Timestamp| now.as_millis() - since.as_millis() >= NOTED_ONCE_IN_MS;
-        let is_news = memory.noted.get(&address).is_none_or(is_over);
+        let is_news = self.noted.get(&address).is_none_or(is_over);
         if is_news {
-            memory.noted.set(address, now);
+            self.noted.set(address, now);
         }
         is_news
     }
 
     /// The password was right: the try does not count.
-    pub(crate) fn succeeded(&self, it: Try, now: Timestamp) {
-        let Try { account, address, paid } = it;
-        let pair = (account, network(address));
-        let mut memory = self.0.lock().expect("no panic happens while this is held");
+    pub(crate) fn succeeded(&mut self, it: Try, now: Timestamp) {
+        let Try { names, paid } = it;
         if paid.address {
-            memory.addresses.give_back(address, now);
+            self.addresses.give_back(names.address, now);
         }
         if paid.account {
-            memory.accounts.give_back(&account, 1, now);
+            self.accounts.give_back(&names.account, 1, now);
         }
         if paid.pair {
-            memory.pairs.give_back(&pair, 1, now);
+            self.pairs.give_back(&names.pair(), 1, now);
         }
-        memory.known.set(pair, ());
+        self.known.set(names.pair(), now);
+    }
+
+    /// Takes in what is kept elsewhere, by [`Names::texts`].
+    pub(crate) fn import(&mut self, names: &Names, levels: &[Option<SignInLevel>]) {
+        let (of_addresses, rest) = levels.split_at(levels.len().saturating_sub(OTHERS));
+        self.addresses.import(names.address, of_addresses);
+        let mut rest = rest.iter().copied();
+        let mut next = || rest.next().flatten();
+        if let Some(level) = next() {
+            self.accounts.import(names.account, level);
+        }
+        if let Some(level) = next() {
+            self.pairs.import(names.pair(), level);
+        }
+        if let Some(level) = next() {
+            self.known.set(names.pair(), level.at);
+        }
+        if let Some(level) = next() {
+            self.noted.set(network(names.address), level.at);
+        }
+    }
+
+    /// The reverse of [`Memory::import`].
+    pub(crate) fn export(&self, names: &Names, levels: &mut [Option<SignInLevel>], now: Timestamp) {
+        let at = |at: Option<&Timestamp>, kept_ms| {
+            at.map(|at| SignInLevel { missing: 0, at: *at, until: at.plus_ms(kept_ms) })
+        };
+        let addresses = self.addresses.export(names.address, now);
+        let rest = [
+            self.accounts.export(&names.account, now),
+            self.pairs.export(&names.pair(), now),
+            at(self.known.get(&names.pair()), KNOWN_FOR_MS),
+            at(self.noted.get(&network(names.address)), NOTED_ONCE_IN_MS),
+        ];
+        for (level, now_so) in levels.iter_mut().zip(addresses.into_iter().chain(rest)) {
+            *level = now_so;
+        }
+    }
+}
+
+impl Throttle {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().expect("no panic happens while this is held")
+    }
+
+    /// See [`Memory::begin`].
+    pub(crate) fn begin(&self, account: &str, address: Option<IpAddr>, now: Timestamp) -> Result<Try> {
+        self.memory().begin(&Names::of(account, address), now)
+    }
+
+    /// See [`Memory::is_news`].
+    pub(crate) fn is_news(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
+        self.memory().is_news(Names::of("", address).address, now)
+    }
+
+    /// See [`Memory::succeeded`].
+    pub(crate) fn succeeded(&self, it: Try, now: Timestamp) {
+        self.memory().succeeded(it, now);
     }
 }
 

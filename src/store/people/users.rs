@@ -48,7 +48,8 @@ pub trait UserStore: Send + Sync {
     /// Deletes a user with all sessions.
     async fn user_delete(&self, id: UserId, activity: Activity) -> Result<UserChange>;
 
-    /// Keeps a set-up link, in the place of earlier ones; `false` when there is a user, and so no need.
+    /// Keeps a set-up link; `false` when there is a user, and so no need. Storage of one server keeps it in the place
+    /// of earlier ones; where nodes share the storage, each has given out one of its own, and those stay valid.
     async fn setup_issue(&self, token: SecretHash, expires_at: Timestamp) -> Result<bool>;
     /// Whether this link works at `now`.
     async fn setup_is_open(&self, token: SecretHash, now: Timestamp) -> Result<bool>;

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use crate::store::postgres::engine::conn::Statements as _;
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::PostgresStore;
-use crate::store::{Backend, NodeStore, Result, StorageSize, StoreMeters};
+use crate::store::{Backend, NodeStore, NoticeBoard, Result, SignInStore, StorageSize, StoreMeters};
 
 #[async_trait]
 impl Backend for PostgresStore {
@@ -18,6 +18,14 @@ impl Backend for PostgresStore {
 
     fn leases(&self) -> Option<Arc<dyn NodeStore>> {
         Some(Arc::new(self.link.clone()))
+    }
+
+    fn sign_ins(self: Arc<Self>) -> Option<Arc<dyn SignInStore>> {
+        Some(self)
+    }
+
+    fn notices(self: Arc<Self>) -> Option<Arc<dyn NoticeBoard>> {
+        Some(self)
     }
 
     async fn size(&self) -> Result<StorageSize> {

@@ -14,7 +14,7 @@ use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::{Options, PostgresStore, runtime};
 use crate::store::postgres::people::apps;
-use crate::store::postgres::queue::fan_outs;
+use crate::store::postgres::queue::{fan_outs, others};
 use crate::store::{Result, StoreError, StoreMeters};
 
 /// How many days of partitions are made before the store is used, and how many in all, which in a new database are
@@ -32,7 +32,11 @@ impl PostgresStore {
     /// [`StoreError::Refused`] when something must be changed first, [`StoreError::Unreachable`],
     /// [`StoreError::Newer`] when a newer program has changed the schema; else what the server says.
     pub(in crate::store) fn open(url: &str, options: Options) -> Result<Arc<PostgresStore>> {
-        let connector = Connector::of_url(url)?;
+        let connector = Connector::of_url("storage.url", url)?;
+        let listener = match &options.listen_url {
+            Some(url) => Connector::of_url("storage.listen_url", url)?,
+            None => connector.clone(),
+        };
         let runtime = runtime()?;
         let (done, prepared) = std::sync::mpsc::channel();
         let (of_runtime, wanted) = (connector.clone(), options.clone());
@@ -50,11 +54,18 @@ impl PostgresStore {
         };
         let meters = Arc::new(StoreMeters::default());
         meters.queue_depth.set(depth);
-        let store =
-            PostgresStore::start(runtime, connector.clone(), conn, &options, meters, partitions.clone())?;
+        let store = PostgresStore::start(
+            runtime,
+            (connector.clone(), listener),
+            conn,
+            &options,
+            meters,
+            partitions.clone(),
+        )?;
         let ahead = keep_ahead(connector, partitions, options.now, store.stopped.clone());
         store.threads().spawn(ahead);
         fan_outs::start(&store);
+        others::start(&store);
         Ok(store)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`model`]: two keepers and a store in memory, with everything that may go wrong between them.
 //! * [`keepers`]: keepers on a real PostgreSQL, driven step by step.
+//! * [`services`]: what one node has answered holds on the other.
 //!
 //! What needs PostgreSQL runs wherever its programs are installed.
 
@@ -17,6 +18,7 @@ use postrider::store::NodeStore;
 
 mod keepers;
 mod model;
+mod services;
 
 /// The lease of the nodes of these tests.
 const LEASE_MS: i64 = 9_000;

@@ -26,6 +26,11 @@ pub(crate) trait Factory: Send + Sync {
 
     /// The file that holds the data, for tests of what only files have.
     fn file(&self) -> Option<PathBuf>;
+
+    /// The database, for tests of what only a database server has.
+    fn database(&self) -> Option<&Database> {
+        None
+    }
 }
 
 /// The backend that the environment names; SQLite unless it says otherwise.
@@ -51,6 +56,10 @@ impl Factory for Postgres {
     /// The server lives on, and what was not committed is undone when the connections end.
     fn crashed(&self) -> Box<dyn Factory> {
         Box::new(Postgres(self.0.clone()))
+    }
+
+    fn database(&self) -> Option<&Database> {
+        Some(&self.0)
     }
 
     fn file(&self) -> Option<PathBuf> {

@@ -18,6 +18,7 @@ mod log_deliveries;
 mod log_orders;
 mod log_search;
 mod moving;
+mod nodes;
 mod nodes_shown;
 mod overview;
 mod partitions;

@@ -5,7 +5,7 @@
 //! * [`receiver`]: a receiver of webhooks that records what it gets and answers as it is told.
 //! * [`hostile`]: receivers that misbehave, down to single bytes.
 //! * [`programs`]: interpreters of other languages, where they are installed.
-//! * [`postgres`]: a database server, for tests on PostgreSQL.
+//! * [`postgres`]: a database server, for tests on PostgreSQL; [`own_postgres`]: one that a test may stop.
 //! * [`certificates`]: certificates that are good, expired, or for somebody else.
 //!
 //! Tests never sleep in order to wait for something: they wait for the thing itself, under
@@ -20,6 +20,7 @@ pub(crate) mod app;
 pub(crate) mod certificates;
 pub(crate) mod endpoints;
 pub(crate) mod hostile;
+pub(crate) mod own_postgres;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod receiver;

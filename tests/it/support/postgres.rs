@@ -51,7 +51,7 @@ rm -rf "$2"
 "#;
 
 /// Where the programs of PostgreSQL are: the newest version.
-fn programs() -> PathBuf {
+pub(super) fn programs() -> PathBuf {
     if let Some(named) = std::env::var_os("POSTRIDER_TEST_POSTGRES") {
         return named.into();
     }
@@ -71,7 +71,7 @@ fn newest() -> Option<PathBuf> {
 }
 
 /// The numbers of an ordinary user, which PostgreSQL insists on, when this is root.
-fn ordinary_user() -> Option<(String, String)> {
+pub(super) fn ordinary_user() -> Option<(String, String)> {
     if !rustix::process::getuid().is_root() {
         return None;
     }
@@ -134,7 +134,7 @@ impl Cluster {
     }
 
     fn server(&self, database: &str) -> Server {
-        Server { url: self.url(database), connections: 6 }
+        Server { url: self.url(database), listen_url: None, connections: 6 }
     }
 
     /// Runs statements in a database.

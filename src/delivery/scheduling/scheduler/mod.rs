@@ -198,6 +198,7 @@ impl Scheduler {
                 // The poll cancels what is pending if the endpoint was disabled.
                 self.start_poll();
             }
+            QueueSignal::Missed => self.start_poll(),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::store::shared::subscription::{Subscription, Subscriptions};
 /// The writer's memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
+    node: i64,
     fan_outs: Arc<FanOuts>,
     /// Whether the transaction opened a fan-out.
     has_fan_out: bool,
@@ -44,10 +45,11 @@ pub(crate) struct Cache {
 const TYPES: usize = 1_000;
 
 impl Cache {
-    /// Knows nothing yet.
-    pub(crate) fn new(fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
+    /// Knows nothing yet. `node` is this opening of the store.
+    pub(crate) fn new(node: i64, fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
         let (accepted, apps, subscriptions, types) = Default::default();
         Cache {
+            node,
             fan_outs,
             has_fan_out: false,
             fresh,
@@ -104,6 +106,11 @@ impl Cache {
     /// The transaction has opened a fan-out.
     pub(crate) fn fan_out_opened(&mut self) {
         self.has_fan_out = true;
+    }
+
+    /// This opening of the store, among all nodes'.
+    pub(crate) fn node(&self) -> i64 {
+        self.node
     }
 
     /// Open fan-outs.

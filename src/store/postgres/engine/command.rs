@@ -155,11 +155,16 @@ impl Tx {
     }
 
     /// Writes what the group has made and what has ended in it. A command that reads events, the
-    /// queue or the log, of which the group may have changed rows, asks for this first; before a command that is not
-    /// repeatable the writer does.
+    /// queue or the log, of which the group may have changed rows, asks for this first; a command that is not
+    /// repeatable finds everything written.
     pub(crate) async fn settle(&mut self) -> DbResult<()> {
         self.entered.write(&self.conn).await?;
         self.ended.write(&self.conn, &self.partitions).await
+    }
+
+    /// Whether [`Tx::settle`] has nothing to write.
+    pub(super) fn is_settled(&self) -> bool {
+        self.entered.is_written() && self.ended.is_written()
     }
 
     /// So many rows were changed. A transaction with many of them ends before the next command.

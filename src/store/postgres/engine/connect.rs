@@ -8,10 +8,12 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, R
 use tokio::time::Instant;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
-use crate::store::postgres::engine::error::{self, DbError, DbResult};
+use crate::store::postgres::engine::error::{self, DbError, DbResult, cause_of};
+use crate::store::postgres::engine::listen::{Listening, Voice};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::tls::{Tls, Verify};
 use crate::store::{Result, StoreError};
@@ -40,12 +42,12 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Reads a URL such as `postgres://user@host/db?sslmode=verify-full`.
+    /// Reads the URL of a key, such as `postgres://user@host/db?sslmode=verify-full`.
     ///
     /// # Errors
     /// [`StoreError::Refused`] with a sentence; the URL is not in it, because it may hold a password.
-    pub(crate) fn of_url(text: &str) -> Result<Connector> {
-        let refused = |what: String| StoreError::Refused { what: format!("storage.url {what}") };
+    pub(crate) fn of_url(key: &str, text: &str) -> Result<Connector> {
+        let refused = |what: String| StoreError::Refused { what: format!("{key} {what}") };
         let (text, mode, roots) = split(text).map_err(refused)?;
         let mut config = tokio_postgres::Config::from_str(&text).map_err(|e| refused(cause_of(&e)))?;
         if config.get_hosts().is_empty() {
@@ -63,7 +65,7 @@ impl Connector {
         };
         if mode.is_none() && !config.get_hosts().iter().all(is_near) {
             tracing::warn!(
-                "storage.url has no sslmode, so the connection may be readable by others; use verify-full"
+                "{key} has no sslmode, so the connection may be readable by others; use verify-full"
             );
         }
         let is_socket = config.get_hosts().iter().all(|host| !matches!(host, Host::Tcp(_)));
@@ -98,6 +100,20 @@ impl Connector {
         let conn = Object::take(pool.get().await?);
         conn.script(SESSION).await?;
         Ok(conn)
+    }
+
+    /// A connection that listens to other nodes.
+    pub(crate) async fn listen(&self, voice: &Voice, stopped: CancellationToken) -> DbResult<Listening> {
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                Listening::start(client, connection, voice, stopped).await
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                Listening::start(client, connection, voice, stopped).await
+            }
+        }
     }
 
     /// A pool of connections that are set up.
@@ -168,20 +184,6 @@ fn refusal(error: &DbError) -> Option<String> {
     Some(format!("the database refuses: {}; {advice}", cause_of(error)))
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn cause_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 const FACTS: &str = "SELECT current_setting('server_version_num')::int AS version, \
      (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS durable, \
      current_user::text AS name, current_schema()::text AS place, \
@@ -245,9 +247,11 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
         for url in ["http://secret/", "postgres:///db", "postgres://u:secret@h/db?sslmode=maybe"] {
-            let Err(StoreError::Refused { what }) = Connector::of_url(url) else { panic!("{url}") };
+            let Err(StoreError::Refused { what }) = Connector::of_url("storage.url", url) else {
+                panic!("{url}")
+            };
             assert!(!what.contains("secret"), "{what}");
         }
-        assert!(Connector::of_url("postgres:///db?host=/run/postgresql").is_ok());
+        assert!(Connector::of_url("storage.url", "postgres:///db?host=/run/postgresql").is_ok());
     }
 }

@@ -14,9 +14,12 @@ use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, opt_num};
 use crate::store::shared::counts::{SlotSums, Sums, TotalSums};
 use crate::store::shared::record_text;
 
-const POSTED: &str = "UPDATE event_types t SET count = t.count + n.count, \
-     last_seen_at = greatest(t.last_seen_at, n.last_at) \
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) n (id, count, last_at) WHERE t.id = n.id";
+/// An UPDATE by itself locks rows in any order.
+const POSTED: &str = "WITH locked AS MATERIALIZED ( \
+         SELECT id FROM event_types WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) \
+     UPDATE event_types t SET count = t.count + n.count, last_seen_at = greatest(t.last_seen_at, n.last_at) \
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) n (id, count, last_at) \
+     WHERE t.id = n.id AND t.id IN (SELECT id FROM locked)";
 
 const ERRORS: &str = "INSERT INTO total_errors AS t \
      (endpoint, error_kind, response_status, count, last_message, last_at) \

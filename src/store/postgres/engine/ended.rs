@@ -119,6 +119,11 @@ impl Ended {
         self.written = 0;
     }
 
+    /// Whether everything is in the table.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written == self.rows.len()
+    }
+
     /// Writes what is not in the table yet.
     pub(crate) async fn write(&mut self, conn: &Conn, partitions: &Partitions) -> DbResult<()> {
         let rows = &self.rows[self.written..];

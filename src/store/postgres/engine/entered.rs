@@ -97,7 +97,7 @@ pub(crate) struct Entered {
 }
 
 /// How many rows there are of each kind.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct EnteredMark {
     events: usize,
     queue: usize,
@@ -181,6 +181,11 @@ impl Entered {
     /// Forgets everything: the transaction is over.
     pub(crate) fn clear(&mut self) {
         *self = Entered::default();
+    }
+
+    /// Whether everything is in the tables.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written == self.rows()
     }
 
     /// Writes what is not in the tables yet.
@@ -306,11 +311,12 @@ async fn insert_keys(conn: &Conn, rows: &[KeyRow]) -> DbResult<()> {
     if written == rows.len() as u64 { Ok(()) } else { Err(DbError::Collided("used an idempotency key")) }
 }
 
-const JOB_ENDS: &str = "UPDATE jobs j SET delivered = j.delivered + n.delivered, exhausted = j.exhausted + n.exhausted, \
+const JOB_ENDS: &str = "WITH locked AS MATERIALIZED (SELECT id FROM jobs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) \
+     UPDATE jobs j SET delivered = j.delivered + n.delivered, exhausted = j.exhausted + n.exhausted, \
      cancelled = j.cancelled + n.cancelled, status = CASE WHEN j.status = 'running' AND NOT j.walking \
      AND j.queued = j.delivered + j.exhausted + j.cancelled + n.delivered + n.exhausted + n.cancelled THEN 'done' \
-     ELSE j.status END FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) \
-     AS n (id, delivered, exhausted, cancelled) ORDER BY id) n WHERE j.id = n.id";
+     ELSE j.status END FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) \
+     AS n (id, delivered, exhausted, cancelled) WHERE j.id = n.id AND j.id IN (SELECT id FROM locked)";
 
 async fn count_job_ends(conn: &Conn, ends: &[(JobRow, JobEnd)]) -> DbResult<()> {
     if ends.is_empty() {

@@ -70,14 +70,37 @@ pub(crate) fn classify(error: &DbError) -> ErrorClass {
 
 fn of_code(code: &SqlState) -> ErrorClass {
     match code.code() {
-        "53100" => ErrorClass::Full,
+        // The second: the server's disk fails a write, which a full one may do in its own way.
+        "53100" | "58030" => ErrorClass::Full,
         // The last ones: another node has just written the same key, or dropped a partition.
         "40001" | "40P01" | "55P03" | "57014" | "23505" | "23514" => ErrorClass::Again,
-        // Too many connections, a server that starts or stops or has become a replica.
-        "53300" | "57P01" | "57P02" | "57P03" | "25006" => ErrorClass::Away,
+        // Too many connections or too little memory, a server that starts or stops or has become a replica, a session
+        // that it ended because it was idle, a transaction whose end is not known.
+        "53200" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "40003" => {
+            ErrorClass::Away
+        }
         code if code.starts_with("08") => ErrorClass::Away,
         _ => ErrorClass::Other,
     }
+}
+
+/// Without a connection nothing can be done now, whatever the reason. What has to be changed first, the start tells.
+pub(crate) fn not_connected(error: &DbError) -> DbError {
+    DbError::NoConnection(cause_of(error))
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn has_io_cause(error: &tokio_postgres::Error) -> bool {
@@ -97,5 +120,38 @@ pub(crate) fn of(doing: &'static str, error: DbError) -> StoreError {
         ErrorClass::Full => StoreError::Full,
         ErrorClass::Again | ErrorClass::Away => StoreError::Overloaded,
         ErrorClass::Other => StoreError::Failed { doing, source: Box::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The storage error for a code of the server.
+    fn told(code: &str) -> ErrorClass {
+        of_code(&SqlState::from_code(code))
+    }
+
+    #[test]
+    fn no_trouble_of_the_server_is_an_internal_error() {
+        for code in ["40P01", "40001", "55P03", "57014"] {
+            assert_eq!(told(code), ErrorClass::Again, "{code}");
+        }
+        for code in ["57P01", "57P02", "57P03", "57P05", "53300", "08000", "08003", "08006", "08P01", "25006"]
+        {
+            assert_eq!(told(code), ErrorClass::Away, "{code}");
+        }
+        for code in ["53100", "58030"] {
+            assert_eq!(told(code), ErrorClass::Full, "{code}");
+        }
+        assert_eq!(told("42601"), ErrorClass::Other, "what the program does wrong is one");
+    }
+
+    #[test]
+    fn without_a_connection_the_reason_does_not_matter() {
+        let wrong = fault("password authentication failed");
+        assert_eq!(classify(&wrong), ErrorClass::Other);
+        assert_eq!(classify(&not_connected(&wrong)), ErrorClass::Away);
+        assert!(matches!(of("reading", not_connected(&wrong)), StoreError::Overloaded));
     }
 }

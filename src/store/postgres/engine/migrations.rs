@@ -57,7 +57,7 @@ async fn run_locked(conn: &mut Conn) -> Result<()> {
     let mut tries = 0;
     while let Err(e) = runner.run_async(&mut **conn).await {
         tries += 1;
-        let text = super::connect::cause_of(&e);
+        let text = super::error::cause_of(&e);
         if tries >= TRIES || !text.contains("lock timeout") {
             return Err(StoreError::Failed { doing: DOING, source: Box::new(e) });
         }

@@ -3,7 +3,8 @@
 //! * [`store`]: the open database that all traits are implemented for.
 //! * [`writer`]: the one task that writes, many [`command`]s to a commit. [`ahead`]: what it
 //!   reads for many of them at once. [`entered`], [`ended`]: what a group puts into the queue and into the log.
-//! * [`connect`], [`tls`]: connections. [`conn`]: statements.
+//! * [`connect`], [`tls`]: connections. [`listen`]: the one that listens to other nodes.
+//!   [`conn`]: statements.
 //! * [`link`]: the connection for leases. [`own`]: which node this is.
 //! * [`cache`]: endpoints in the writer's memory; never authoritative.
 //! * [`counts`]: writes the roll-ups that every commit adds to.
@@ -24,6 +25,7 @@ pub(super) mod entered;
 pub(super) mod error;
 pub(super) mod ids;
 pub(super) mod link;
+pub(super) mod listen;
 pub(super) mod migrations;
 pub(super) mod own;
 pub(super) mod partitions;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::store::postgres::engine::command::{self, Asked, Tx};
@@ -21,6 +22,7 @@ use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::error::{self, DbResult};
 use crate::store::postgres::engine::link::NodeLink;
+use crate::store::postgres::engine::listen::Voice;
 use crate::store::postgres::engine::own::OwnNode;
 use crate::store::postgres::engine::partitions::Partitions;
 use crate::store::postgres::engine::writer::{self, Message, WriterParts};
@@ -40,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) queue_bytes: usize,
     /// The most commands in one commit.
     pub(crate) group: usize,
+    /// Where notifications are listened for; `None`: where everything else is.
+    pub(crate) listen_url: Option<String>,
     /// The most reads at a time. The writer has a connection besides.
     pub(crate) readers: usize,
 }
@@ -47,7 +51,7 @@ pub(crate) struct Options {
 impl Options {
     /// What fits one server.
     pub(crate) fn new(now: Timestamp) -> Options {
-        Options { now, queue: 4_096, queue_bytes: 64 << 20, group: 512, readers: 19 }
+        Options { now, queue: 4_096, queue_bytes: 64 << 20, group: 512, listen_url: None, readers: 19 }
     }
 }
 
@@ -75,9 +79,20 @@ pub(crate) struct PostgresStore {
     pub(crate) fan_outs: Arc<FanOuts>,
     /// For leases.
     pub(crate) link: NodeLink,
+    /// Where notifications are listened for, and the connection that does.
+    pub(crate) listener: Connector,
+    pub(crate) voice: Voice,
+    /// This opening of the store, among all nodes'.
+    pub(crate) node: i64,
     /// Cancelled when the store is closed or dropped.
     pub(crate) stopped: CancellationToken,
     _stop: DropGuard,
+}
+
+/// A number that no other opening of the store has.
+fn random() -> i64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    (high ^ low) as i64 | 1
 }
 
 /// A runtime for one store.
@@ -94,7 +109,7 @@ impl PostgresStore {
     /// Starts the writer, on this connection, and the readers on a database that is up to date.
     pub(in crate::store::postgres) fn start(
         runtime: Runtime,
-        connector: Connector,
+        (connector, listener): (Connector, Connector),
         conn: Conn,
         options: &Options,
         meters: Arc<StoreMeters>,
@@ -103,11 +118,12 @@ impl PostgresStore {
         let pool = connector.pool(options.readers)?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
         let (fresh, fan_outs): (Arc<Fresh>, Arc<FanOuts>) = Default::default();
-        let stopped = CancellationToken::new();
+        let (stopped, node) = (CancellationToken::new(), random());
         let (own, threads) = (OwnNode::default(), runtime.handle().clone());
         let link = NodeLink::new(connector.clone(), threads.clone(), own.clone());
         let parts = WriterParts {
             group_max: options.group.max(1),
+            node,
             meters: meters.clone(),
             connector,
             partitions: partitions.clone(),
@@ -133,6 +149,9 @@ impl PostgresStore {
             filter_turns: Turns::default(),
             fan_outs,
             link,
+            listener,
+            voice: Voice::default(),
+            node,
             _stop: stopped.clone().drop_guard(),
             stopped,
         }))
@@ -210,7 +229,7 @@ impl PostgresStore {
             let conn = match pool.get().await {
                 Ok(conn) => conn,
                 Err(e) => {
-                    let _ = reply.send(Err(e.into()));
+                    let _ = reply.send(Err(error::not_connected(&e.into())));
                     return;
                 }
             };

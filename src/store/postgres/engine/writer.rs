@@ -46,6 +46,8 @@ pub(crate) enum Message {
 pub(crate) struct WriterParts {
     /// The most commands in one commit.
     pub(crate) group_max: usize,
+    /// This opening of the store.
+    pub(crate) node: i64,
     pub(crate) meters: Arc<StoreMeters>,
     pub(crate) connector: Connector,
     pub(crate) partitions: Partitions,
@@ -56,8 +58,9 @@ pub(crate) struct WriterParts {
 
 /// So many changed rows end a transaction, although more commands wait.
 const LARGE: u64 = 10_000;
-/// How often a group is run again that deadlocks or meets a lost connection.
-const AGAIN_MOST: u32 = 5;
+/// How often a group is run again that deadlocks, meets a lost connection, or collides with what another node has just
+/// written; with keys that clients send to several nodes it may do so some times in a row.
+const AGAIN_MOST: u32 = 20;
 /// How long the database is left alone after it could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -143,13 +146,13 @@ impl Writer {
 
     /// A new connection.
     async fn open(&mut self) -> DbResult<Conn> {
-        let conn = self.parts.connector.connect().await?;
+        let conn = self.parts.connector.connect().await.map_err(|e| error::not_connected(&e))?;
         self.parts.partitions.refresh(&conn).await?;
         Ok(conn)
     }
 
     fn use_for_writing(&mut self, conn: Conn) {
-        let cache = Cache::new(self.parts.fresh.clone(), self.parts.fan_outs.clone());
+        let cache = Cache::new(self.parts.node, self.parts.fresh.clone(), self.parts.fan_outs.clone());
         self.tx = Some(Tx::new(conn, cache, self.parts.partitions.clone(), self.parts.own.clone()));
         self.is_told = false;
     }
@@ -249,10 +252,12 @@ async fn run_group(tx: &mut Tx, waiting: &mut Waiting, ran: &mut Vec<Box<dyn Com
             }
         } else {
             apart = apart.saturating_sub(1);
-            let Some(command) = waiting.pop_front() else { break };
-            if command.kind() == Kind::Once {
-                tx.settle().await?;
+            if !tx.is_settled() && waiting.front().is_some_and(|next| next.kind() == Kind::Once) {
+                // Nodes lock the rows that they all write in one order, at the end of a transaction, and so never wait
+                // for each other in a circle; what comes before this command is committed before it runs.
+                break;
             }
+            let Some(command) = waiting.pop_front() else { break };
             ran.push(command);
             let last = ran.len() - 1;
             run_together(tx, &mut ran[last..], is_first).await?;

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 
 use crate::domain::access::key::SecretHash;
-use crate::domain::access::session::{IDLE_MS, LONGEST_MS, Session};
+use crate::domain::access::session::{IDLE_MS, LONGEST_MS, SETUP_MS, Session};
 use crate::domain::{Activity, Role, SessionId, Timestamp, User, UserId};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
@@ -52,7 +52,7 @@ const BY_EMAIL: &str = with_hash!("u.email = $1");
 const BY_TOKEN: &str = sessions!("WHERE s.token_hash = $1");
 const SESSIONS: &str = sessions!("WHERE $1::uuid IS NULL OR u.uid = $1 ORDER BY s.uid DESC");
 
-/// Adds a user, and voids the set-up link; `false` when the address is taken.
+/// Adds a user, and voids set-up links; `false` when the address is taken.
 async fn insert(conn: &Conn, user: &User, password_hash: &str) -> DbResult<bool> {
     let sql = "INSERT INTO users (uid, email, role, created_at, password_hash) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (email) DO NOTHING";
@@ -101,6 +101,9 @@ async fn insert_session(conn: &Conn, session: &Session) -> DbResult<()> {
 async fn any_user(conn: &Conn) -> DbResult<bool> {
     Ok(conn.row_opt("SELECT 1 AS one FROM users LIMIT 1", &[]).await?.is_some())
 }
+
+/// Links are made and used one after the other, on whichever nodes, and beside the creation of users.
+const ONE_BY_ONE: &str = "LOCK TABLE setup_links IN EXCLUSIVE MODE";
 
 const LINK: &str = "SELECT 1 AS one FROM setup_links WHERE token_hash = $1 AND expires_at > $2 \
      AND NOT EXISTS (SELECT 1 FROM users)";
@@ -241,13 +244,16 @@ impl UserStore for PostgresStore {
         .await
     }
 
+    /// Those of other nodes stay valid until there is a user.
     async fn setup_issue(&self, token: SecretHash, expires_at: Timestamp) -> Result<bool> {
         self.write("making a set-up link", move |tx| {
             async move {
+                tx.script(ONE_BY_ONE).await?;
                 if any_user(tx).await? {
                     return Ok(false);
                 }
-                tx.run("DELETE FROM setup_links", &[]).await?;
+                let now = expires_at.plus_ms(-SETUP_MS);
+                tx.run("DELETE FROM setup_links WHERE expires_at <= $1", &[&now]).await?;
                 let sql = "INSERT INTO setup_links (token_hash, expires_at) VALUES ($1, $2)";
                 tx.run(sql, &[&token.0.as_slice(), &expires_at]).await?;
                 Ok(true)
@@ -273,9 +279,9 @@ impl UserStore for PostgresStore {
     ) -> Result<bool> {
         self.write("setting up", move |tx| {
             async move {
-                // Nobody else can use the link meanwhile.
-                let sql = format!("{LINK} FOR UPDATE");
-                let is_open = tx.row_opt(&sql, &[&token.0.as_slice(), &session.created_at]).await?.is_some();
+                // Nobody else can use this or another link meanwhile.
+                tx.script(ONE_BY_ONE).await?;
+                let is_open = tx.row_opt(LINK, &[&token.0.as_slice(), &session.created_at]).await?.is_some();
                 if !is_open || !insert(tx, &session.user, &password_hash).await? {
                     return Ok(false);
                 }

@@ -6,6 +6,9 @@
 //! so an app that posts to thousands of endpoints delays the others by one step. The client that posted waits
 //! for the last step, which also keeps a client from opening fan-outs faster than they are written.
 //!
+//! A node takes the steps of the events that it has accepted. Those of a node that is gone are found and adopted by
+//! another one ([`super::others`]).
+//!
 //! The attempts are the same as if they had been written at once: of the endpoints that were subscribed when
 //! the event was accepted, with its time.
 
@@ -38,18 +41,21 @@ pub(crate) async fn open(
     mut endpoints: Vec<EndpointRow>,
 ) -> DbResult<()> {
     endpoints.sort_unstable();
-    let sql = "INSERT INTO fan_outs (event, app, endpoints) VALUES ($1, $2, $3)";
-    tx.run(sql, &[&event, &app, &write_list(&endpoints)]).await?;
+    let sql = "INSERT INTO fan_outs (event, app, endpoints, node) VALUES ($1, $2, $3, $4)";
+    tx.run(sql, &[&event, &app, &write_list(&endpoints), &tx.cache.node()]).await?;
     tx.cache.fan_out_opened();
     Ok(())
 }
 
-const ANY: &str = "SELECT EXISTS (SELECT 1 FROM fan_outs) AS any_open";
+const ANY: &str = "SELECT EXISTS (SELECT 1 FROM fan_outs WHERE node = $1) AS any_open";
 
-pub(crate) const NEXT_APP: &str = "SELECT app FROM fan_outs WHERE app > $1 ORDER BY app LIMIT 1";
+pub(crate) const NEXT_APP: &str =
+    "SELECT app FROM fan_outs WHERE node = $2 AND app > $1 ORDER BY app LIMIT 1";
+/// Locked, so that no other node does the same step.
 pub(crate) const FIRST: &str = "SELECT f.event, f.endpoints, f.next, v.type, v.created_at, \
      v.payload IS NOT NULL AS has_payload \
-     FROM fan_outs f JOIN events v ON v.id = f.event WHERE f.app = $1 ORDER BY f.event LIMIT 1";
+     FROM fan_outs f JOIN events v ON v.id = f.event WHERE f.node = $2 AND f.app = $1 ORDER BY f.event LIMIT 1 \
+     FOR UPDATE OF f";
 
 /// A fan-out that is not finished.
 struct OpenFanOut {
@@ -61,7 +67,7 @@ struct OpenFanOut {
     has_payload: bool,
 }
 
-async fn first(conn: &Conn, app: AppRow) -> DbResult<Option<OpenFanOut>> {
+async fn first(conn: &Conn, node: i64, app: AppRow) -> DbResult<Option<OpenFanOut>> {
     let read = |row: Row| {
         Ok(OpenFanOut {
             event: row.col("event")?,
@@ -72,22 +78,22 @@ async fn first(conn: &Conn, app: AppRow) -> DbResult<Option<OpenFanOut>> {
             has_payload: row.col("has_payload")?,
         })
     };
-    conn.row_opt(FIRST, &[&app]).await?.map(read).transpose()
+    conn.row_opt(FIRST, &[&app, &node]).await?.map(read).transpose()
 }
 
-/// The next app after this one that has an open fan-out.
-async fn next_app(conn: &Conn, after: AppRow) -> DbResult<Option<AppRow>> {
-    conn.row_opt(NEXT_APP, &[&after]).await?.map(|row| row.col("app")).transpose()
+/// The next app after this one that has an open fan-out of this node.
+async fn next_app(conn: &Conn, node: i64, after: AppRow) -> DbResult<Option<AppRow>> {
+    conn.row_opt(NEXT_APP, &[&after, &node]).await?.map(|row| row.col("app")).transpose()
 }
 
 /// Writes the next attempts of the next app in turn after `last`.
 async fn step(tx: &mut Tx, last: AppRow) -> DbResult<FanOutStep> {
-    let ticket = tx.cache.fan_outs().last_ticket();
+    let (ticket, node) = (tx.cache.fan_outs().last_ticket(), tx.cache.node());
     // An event of the same group may have opened one.
     tx.settle().await?;
-    let app = match next_app(tx, last).await? {
+    let app = match next_app(tx, node, last).await? {
         Some(app) => Some(app),
-        None => next_app(tx, AppRow(0)).await?,
+        None => next_app(tx, node, AppRow(0)).await?,
     };
     let Some(app) = app else {
         return Ok(FanOutStep { app: AppRow(0), queued: vec![], finished: vec![], more: false, ticket });
@@ -101,7 +107,7 @@ async fn step(tx: &mut Tx, last: AppRow) -> DbResult<FanOutStep> {
         .collect();
     let (mut queued, mut finished, mut room) = (Vec::new(), Vec::new(), STEP);
     while room > 0 {
-        let Some(open) = first(tx, app).await? else { break };
+        let Some(open) = first(tx, node, app).await? else { break };
         // Retention has taken the payload of an event whose fan-out stood still for that long.
         let end = if open.has_payload { open.endpoints.len() } else { open.next };
         let until = end.min(open.next + room);
@@ -122,7 +128,7 @@ async fn step(tx: &mut Tx, last: AppRow) -> DbResult<FanOutStep> {
             tx.run("UPDATE fan_outs SET next = $2 WHERE event = $1", &[&open.event, &num(until)]).await?;
         }
     }
-    let more = tx.row(ANY, &[]).await?.col("any_open")?;
+    let more = tx.row(ANY, &[&node]).await?.col("any_open")?;
     Ok(FanOutStep { app, queued, finished, more, ticket })
 }
 
@@ -151,8 +157,27 @@ pub(crate) fn start(store: &PostgresStore) {
     let (inbox, stop) = (store.contended(), store.stopped.clone());
     let ask = move |last| ask(inbox.clone(), last);
     store.threads().spawn(fan_out_steps::run(store.fan_outs.start(), stop, ask));
-    // Some may be open since before.
-    store.fan_outs.wake();
+}
+
+/// Those of other nodes, and how far they are.
+const OF_OTHERS: &str = "SELECT event, next FROM fan_outs WHERE node <> $1 ORDER BY event LIMIT 100";
+
+/// How far the fan-outs of other nodes are.
+pub(crate) async fn of_others(conn: &Conn, node: i64) -> DbResult<HashMap<EventRow, i64>> {
+    let found = conn.rows(OF_OTHERS, &[&node]).await?;
+    found.iter().map(|row| Ok((row.col("event")?, row.num("next")?))).collect()
+}
+
+/// Makes those fan-outs this node's that are as far as they were.
+pub(crate) async fn adopt(tx: &mut Tx, left: Vec<(EventRow, i64)>) -> DbResult<()> {
+    let sql = "UPDATE fan_outs SET node = $1 WHERE event = $2 AND next = $3";
+    let node = tx.cache.node();
+    for (event, next) in left {
+        if tx.run(sql, &[&node, &event, &next]).await? == 1 {
+            tx.cache.fan_out_opened();
+        }
+    }
+    Ok(())
 }
 
 async fn ask(inbox: WeakSender<Message>, last: AppRow) -> Result<FanOutStep> {

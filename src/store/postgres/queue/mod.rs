@@ -3,7 +3,7 @@
 //! * [`endpoints`], [`events`]: what is delivered, and where; [`endpoint_columns`]: values of their rows.
 //! * [`fan_outs`]: the attempts of events for very many endpoints, written in steps.
 //! * [`attempts`]: single attempts, in the queue and in the log; [`shown`]: as lists show them. [`pending`]: the queue.
-//! * [`shards`]: the epochs of shards.
+//! * [`shards`]: the epochs of shards. [`others`]: what other nodes have changed.
 //! * [`trouble`]: an endpoint's failures and its hold. [`announce`]: the app is told of them.
 //! * [`sources`], [`inbound`]: URLs for other programs, and their requests.
 //! * [`finish`]: the end of an attempt, in one transaction. [`manual`]: retries and tests that a person asked for.
@@ -26,6 +26,7 @@ pub(super) mod filters;
 pub(super) mod finish;
 pub(super) mod inbound;
 pub(super) mod manual;
+pub(super) mod others;
 pub(super) mod pending;
 pub(super) mod shards;
 pub(super) mod shown;

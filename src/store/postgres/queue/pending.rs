@@ -335,6 +335,8 @@ async fn waiting(conn: &Conn, shards: &[i16]) -> DbResult<Vec<EndpointQueue>> {
 }
 
 async fn cancel(tx: &mut Tx, limit: u32) -> DbResult<u32> {
+    // What its own group has made or ended is in the table first.
+    tx.settle().await?;
     let mut lost: Vec<AttemptId> = Vec::new();
     for sql in [LOST, LOST_SINGLES, LOST_BULK] {
         let left = i64::from(limit) - lost.len() as i64;
@@ -409,7 +411,9 @@ impl QueueStore for PostgresStore {
     }
 
     async fn queue_cancel(&self, limit: u32) -> Result<u32> {
-        self.write_patiently("cancelling what is pending", move |tx| cancel(tx, limit).boxed()).await
+        // Another node may be cancelling the same; then this one looks again.
+        let cancel = command::repeatable("cancelling what is pending", move |tx| cancel(tx, limit).boxed());
+        self.ask_patiently(cancel).await
     }
 
     async fn queue_oldest(&self) -> Result<Oldest> {

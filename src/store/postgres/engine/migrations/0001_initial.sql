@@ -135,11 +135,20 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user ON sessions (user_id);
 
--- At most one link, and only while there is no user.
+-- One for each start of a node, and only while there is no user.
 CREATE TABLE setup_links (
     token_hash bytea PRIMARY KEY,
     expires_at bigint NOT NULL
 );
+
+-- Failed sign-ins of all nodes (`service/people/throttle.rs`). A crash of the server may lose them.
+CREATE UNLOGGED TABLE sign_ins (
+    name    text COLLATE "C" PRIMARY KEY,
+    missing bigint NOT NULL,
+    at      bigint NOT NULL,
+    until   bigint NOT NULL
+);
+CREATE INDEX sign_ins_until ON sign_ins (until);
 
 CREATE TABLE activity (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -371,13 +380,16 @@ CREATE INDEX idempotency_created ON idempotency (created_at);
 
 -- Events that go to so many endpoints that their first attempts are written in steps. A row is an event whose
 -- attempts are not all there; it is written with the event and removed with the last step, so a crash leaves it.
+-- A node takes the steps of those that it has opened (`node` is of one opening of the store), and of those that nobody
+-- steps any more; nobody's at first: the default.
 CREATE TABLE fan_outs (
     event     bigint PRIMARY KEY,
     app       bigint NOT NULL,
     endpoints bytea NOT NULL,
-    next      bigint NOT NULL DEFAULT 0
+    next      bigint NOT NULL DEFAULT 0,
+    node      bigint NOT NULL DEFAULT 0
 );
-CREATE INDEX fan_outs_app ON fan_outs (app);
+CREATE INDEX fan_outs_node ON fan_outs (node, app);
 
 -- ---------------------------------------------------------------------------------------------
 -- Jobs

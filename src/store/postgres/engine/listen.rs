@@ -1,0 +1,105 @@
+//! Notifications: a connection that listens, and what is told through it.
+//!
+//! A transaction that notifies holds a lock of the whole server until it is committed, so all of them would stand in a
+//! line for the disk. So these are transactions of their own, without anything else, and wait for no disk.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, Connection};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::NoticeListener;
+use crate::store::postgres::engine::error::DbResult;
+
+/// What is listened to.
+const LISTEN: &str = "LISTEN postrider";
+/// The session may be idle for long, and commits what can be lost.
+pub(crate) const SESSION: &str = "SET synchronous_commit = off; SET idle_session_timeout = 0; \
+     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+/// On any connection: the setting ends with the statement.
+pub(crate) const NOTIFY: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify('postrider', n.text) \
+     FROM unnest($1::text[]) AS n (text)";
+/// Texts that may wait for who listens; the server keeps the others.
+const WAITING: usize = 1_024;
+
+/// The connection that listens, for who tells something through it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Voice(Arc<Mutex<Weak<Client>>>);
+
+impl Voice {
+    /// The connection, as long as somebody listens.
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        let client = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        client.filter(|client| !client.is_closed())
+    }
+
+    fn set(&self, client: &Arc<Client>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(client);
+    }
+}
+
+/// A connection that listens.
+pub(crate) struct Listening {
+    texts: mpsc::Receiver<String>,
+    /// The connection ends with it.
+    _client: Arc<Client>,
+}
+
+impl Listening {
+    /// Listens on a new connection.
+    pub(crate) async fn start<S, T>(
+        client: Client,
+        connection: Connection<S, T>,
+        voice: &Voice,
+        stopped: CancellationToken,
+    ) -> DbResult<Listening>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, texts) = mpsc::channel(WAITING);
+        tokio::spawn(drive(connection, sender, stopped));
+        client.batch_execute(SESSION).await?;
+        client.batch_execute(LISTEN).await?;
+        let client = Arc::new(client);
+        voice.set(&client);
+        Ok(Listening { texts, _client: client })
+    }
+}
+
+#[async_trait]
+impl NoticeListener for Listening {
+    async fn next(&mut self) -> Option<String> {
+        self.texts.recv().await
+    }
+}
+
+/// Passes on what arrives, until the connection ends.
+async fn drive<S, T>(
+    mut connection: Connection<S, T>,
+    sender: mpsc::Sender<String>,
+    stopped: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let message = tokio::select! {
+            message = poll_fn(|context| connection.poll_message(context)) => message,
+            () = stopped.cancelled() => return,
+        };
+        match message {
+            Some(Ok(AsyncMessage::Notification(told))) => {
+                if sender.send(told.payload().to_owned()).await.is_err() {
+                    return;
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}
