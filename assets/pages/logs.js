@@ -56,6 +56,7 @@ const KINDS = {
     "backup.failed",
     "log_level.changed",
     "server.imported",
+    "storage.moved",
   ],
   Alerts: ["alert.sent", "alert.failed", "alert_target.created", "alert_target.changed", "alert_target.deleted"],
 };

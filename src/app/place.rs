@@ -34,17 +34,23 @@ impl Place {
         config: &Config,
         open: impl FnOnce(&Config) -> Result<DataDir, DataDirError>,
     ) -> Result<Place, DataDirError> {
+        let location = Place::location_of(config);
+        let dir = match location {
+            Location::Server(_) => None,
+            Location::File(_) => Some(open(config)?),
+        };
+        Ok(Place { dir, location })
+    }
+
+    /// Where storage is, without a look at it.
+    pub fn location_of(config: &Config) -> Location {
         match &config.storage.url {
             Some(url) => {
                 let (url, connections) = (url.expose().to_owned(), config.storage.connections);
                 let listen_url = config.storage.listen_url.as_ref().map(|url| url.expose().to_owned());
-                Ok(Place { dir: None, location: Location::Server(Server { url, listen_url, connections }) })
+                Location::Server(Server { url, listen_url, connections })
             }
-            None => {
-                let dir = open(config)?;
-                let location = Location::File(dir.database());
-                Ok(Place { dir: Some(dir), location })
-            }
+            None => Location::File(DataDir::existing(config).database()),
         }
     }
 

@@ -4,13 +4,15 @@ use clap::Args;
 use url::Url;
 
 use super::{CliError, output, serve, storage};
+use crate::app::place::Place;
 use crate::config::Config;
-use crate::doctor::{self, Finding, endpoint, machine, source};
+use crate::doctor::{self, Finding, endpoint, machine, server, source};
 use crate::domain::inbound::source::Source;
 use crate::domain::{Endpoint, EndpointId, SourceId};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::data_dir::DataDir;
 use crate::store::Store;
+use crate::store::location::Location;
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
@@ -25,6 +27,12 @@ pub struct DoctorOptions {
 /// Runs the command.
 pub(super) fn run(options: &DoctorOptions, config: &Config) -> Result<(), CliError> {
     let mut found = machine::examine(config, SystemClock.now());
+    if let Location::Server(server) = Place::location_of(config) {
+        let listen = config.storage.listen_url.as_ref().map(|url| url.expose().to_owned());
+        let clock = || SystemClock.now().as_millis();
+        let facts = serve::runtime()?.block_on(server.examine(listen.as_deref(), clock));
+        found.extend(server::examine(config, &facts));
+    }
     if let Some(name) = &options.endpoint {
         found.extend(examine(name, config)?);
     }

@@ -23,6 +23,7 @@ mod healthcheck;
 mod key;
 mod key_file;
 mod make_workbook;
+mod migrate_storage;
 mod moving;
 mod openapi;
 mod output;
@@ -100,6 +101,8 @@ pub enum Command {
     Import(moving::ImportOptions),
     /// Import applications and endpoints from Svix, including signing secrets
     ImportSvix(moving::SvixOptions),
+    /// Move everything, the log included, from SQLite to PostgreSQL or back (stop all servers first)
+    MigrateStorage(migrate_storage::MigrateOptions),
     /// Check the database for corruption and show what is in it
     Check {
         /// Print one JSON object for programs
@@ -152,16 +155,17 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), CliError> {
     // Each command decides whether it needs a configuration.
     let load = || Config::load(&cli.global.sources());
-    let config = || {
-        let config = load()?;
+    let warned = |config: Config| {
         for warning in &config.warnings {
             output::message(&format!("warning: {warning}"));
         }
-        Ok::<_, CliError>(config)
+        config
     };
+    let config = || Ok::<_, CliError>(warned(load()?));
+    let without_storage = || Config::load_without_storage(&cli.global.sources());
     match cli.command.unwrap_or(Command::Serve(serve::ServeOptions::default())) {
         Command::Serve(options) => serve::run(load, &options),
-        Command::Demo => demo::run(config()?),
+        Command::Demo => demo::run(warned(without_storage()?)),
         Command::Openapi { surface } => openapi::run(surface, &config()?),
         Command::Key(command) => key::run(command, &config()?),
         Command::KeyFile(command) => key_file::run(command, &config()?),
@@ -173,9 +177,10 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Export(options) => moving::export_to(&options, &config()?),
         Command::Import(options) => moving::import_from(&options, &config()?),
         Command::ImportSvix(options) => moving::import_svix(&options, &config()?),
+        Command::MigrateStorage(options) => migrate_storage::run(&options, &config()?),
         Command::Check { json } => backup::check(&config()?, json),
         Command::Doctor(options) => doctor::run(&options, &config()?),
-        Command::Bench(options) => bench::run(&options, &config()?),
+        Command::Bench(options) => bench::run(&options, &warned(without_storage()?)),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
         Command::MakeWorkbook => make_workbook::run(),

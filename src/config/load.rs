@@ -50,6 +50,13 @@ impl Settings {
         self.found.get(name).map_or(&Value::Unset, |(value, _)| value)
     }
 
+    /// Drops what was said of the keys of a section, which have no defaults of importance.
+    pub(super) fn forget(&mut self, section: &str) {
+        for spec in KEYS.iter().filter(|spec| spec.name.starts_with(section) && spec.default.is_none()) {
+            self.found.insert(spec.name, (Value::Unset, Origin::Default));
+        }
+    }
+
     pub(super) fn warnings(&self) -> &[Problem] {
         &self.warnings
     }

@@ -231,7 +231,17 @@ pub struct Log {
 impl Config {
     /// Reads, checks and merges all sources. The error has all problems.
     pub fn load(sources: &Sources) -> Result<Config, Problems> {
-        let settings = load::settings(sources)?;
+        Config::of(load::settings(sources)?)
+    }
+
+    /// The same for what makes data of its own for a moment: where data is kept otherwise plays no part.
+    pub fn load_without_storage(sources: &Sources) -> Result<Config, Problems> {
+        let mut settings = load::settings(sources)?;
+        settings.forget("storage.");
+        Config::of(settings)
+    }
+
+    fn of(settings: Settings) -> Result<Config, Problems> {
         let unfit = unfit_for_a_database_server(&settings);
         if !unfit.is_empty() {
             return Err(Problems(unfit));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 pub mod certificate;
 pub mod endpoint;
 pub mod machine;
+pub mod server;
 pub mod source;
 
 /// The result of a check.

@@ -27,6 +27,8 @@ pub struct Swept {
     pub activity: u64,
     /// Pages returned to the file system.
     pub pages: u64,
+    /// Whether attempts and events are an estimate.
+    pub is_estimated: bool,
 }
 
 impl Swept {
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Swept {
         self.events += more.events;
         self.activity += more.activity;
         self.pages += more.pages;
+        self.is_estimated |= more.is_estimated;
     }
 }
 

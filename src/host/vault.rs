@@ -64,6 +64,11 @@ impl Vault {
         Vault { previous: lines.next().map(cipher), ..vault }
     }
 
+    /// Seals with one key and opens with that and another one: for changing the key.
+    pub fn with_previous(secret: &[u8], previous: &[u8]) -> Vault {
+        Vault { previous: Some(cipher(previous)), ..Vault::new(secret) }
+    }
+
     /// The key that cursors of lists are signed with: the same after a restart.
     pub fn cursor_key(&self) -> [u8; 32] {
         self.cursor_key

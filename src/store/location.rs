@@ -9,11 +9,12 @@ use crate::domain::Timestamp;
 use crate::host::vault::KeyEvidence;
 use crate::store::backend::Backend;
 use crate::store::files::{About, BackupSummary, Inspection, Manifest};
-use crate::store::postgres::{self, PostgresStore};
+use crate::store::postgres::{self, PostgresGuard, PostgresSource, PostgresStore, PostgresTarget};
 use crate::store::sqlite::engine::{backup, inspect};
 use crate::store::sqlite::upkeep::key_check;
+use crate::store::sqlite::upkeep::transfer::{SqliteSource, SqliteTarget};
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{Result, StoreError};
+use crate::store::{Result, ServerFacts, ServerTrouble, StoreError, Transfer};
 
 /// Disk space that a server reserves: enough for some steps of a sweep when the disk is full.
 const RESERVE_BYTES: usize = 4 << 20;
@@ -46,6 +47,26 @@ impl fmt::Debug for Server {
     }
 }
 
+impl Server {
+    /// Looks at the server, for as long as some round trips and a second take. `listen_url` is where notifications are
+    /// listened for, if that is elsewhere; `clock` says the time in milliseconds. Nothing is changed.
+    ///
+    /// # Errors
+    /// A sentence when there is no connection.
+    pub async fn examine(
+        &self,
+        listen_url: Option<&str>,
+        clock: fn() -> i64,
+    ) -> std::result::Result<ServerFacts, ServerTrouble> {
+        postgres::examine(&self.url, listen_url.unwrap_or(&self.url), clock).await
+    }
+}
+
+/// See [`Location::keep_servers_out`].
+pub struct KeptOut {
+    _guard: Option<PostgresGuard>,
+}
+
 /// What storage is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -53,6 +74,9 @@ pub enum Purpose {
     Server,
     /// A command, which does one thing at a time and may run beside a server.
     Command,
+    /// A command while servers are kept out: the last steps of a move into it, which is half filled until they are
+    /// done, or a change of the key.
+    Alone,
 }
 
 impl Location {
@@ -62,6 +86,7 @@ impl Location {
     /// number of servers work side by side ([`Backend::leases`]).
     ///
     /// # Errors
+    /// [`StoreError::Refused`] when it is half filled or something must be changed first,
     /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Damaged`] when it is not what it
     /// should be, else what the storage itself says.
     pub fn open(&self, purpose: Purpose, now: Timestamp) -> Result<Arc<dyn Backend>> {
@@ -70,6 +95,7 @@ impl Location {
                 let options = match purpose {
                     Purpose::Server => Options { reserve_bytes: RESERVE_BYTES, ..Options::new(now) },
                     Purpose::Command => Options { readers: 1, ..Options::new(now) },
+                    Purpose::Alone => Options { readers: 1, may_be_half: true, ..Options::new(now) },
                 };
                 Ok(SqliteStore::open(path, options)?)
             }
@@ -81,11 +107,62 @@ impl Location {
                     Purpose::Server => {
                         postgres::Options { readers: connections.saturating_sub(1).max(1), ..options }
                     }
-                    Purpose::Command => postgres::Options { readers: 1, ..options },
+                    Purpose::Command => postgres::Options { readers: 1, is_server: false, ..options },
+                    Purpose::Alone => {
+                        postgres::Options { readers: 1, is_server: false, may_be_half: true, ..options }
+                    }
                 };
                 Ok(PostgresStore::open(url, options)?)
             }
         }
+    }
+
+    /// Keeps servers out of a database server for as long as the result lives. A data directory has a lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when a server uses it, else what the storage itself says.
+    pub fn keep_servers_out(&self) -> Result<KeptOut> {
+        Ok(KeptOut {
+            _guard: match self {
+                Location::File(_) => None,
+                Location::Server(server) => Some(PostgresGuard::take(&server.url)?),
+            },
+        })
+    }
+
+    /// Prepares to move everything from here into another place, which is emptied if it is half filled. Nothing else
+    /// may use either; a data directory must be locked by the caller.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when a server uses one of them, when the other place is not empty, or when the
+    /// two are of one kind; else what the storage itself says.
+    pub fn transfer_to(&self, to: &Location, now: Timestamp) -> Result<Transfer> {
+        match (self, to) {
+            (Location::File(from), Location::Server(to)) => {
+                let source = SqliteSource::open(from)?;
+                refuse_untimely(&source)?;
+                Ok(Transfer::new(Box::new(source), Box::new(PostgresTarget::create(&to.url, now)?)))
+            }
+            (Location::Server(from), Location::File(to)) => {
+                let source = PostgresSource::open(&from.url)?;
+                Ok(Transfer::new(Box::new(source), Box::new(SqliteTarget::create(to)?)))
+            }
+            _ => Err(StoreError::Refused { what: "both places are of one kind".to_owned() }),
+        }
+    }
+}
+
+/// In PostgreSQL, large ids say when their rows were made. Those of rows that were made in a file which came from there
+/// go on from the largest and do not.
+fn refuse_untimely(source: &SqliteSource) -> Result<()> {
+    match source.untimely(postgres::TIMELY_FROM, postgres::NUMBER_BITS)? {
+        0 => Ok(()),
+        n => Err(StoreError::Refused {
+            what: format!(
+                "this database came from PostgreSQL and has got {n} attempts and events since, whose ids would be out \
+                 of place there. Move it once they have expired (retention.logs, retention.events)"
+            ),
+        }),
     }
 }
 

@@ -32,8 +32,10 @@ mod notices;
 mod people;
 mod postgres;
 mod queue;
+mod server;
 mod shared;
 pub mod sqlite;
+mod transfer;
 mod upkeep;
 
 pub use backend::*;
@@ -44,6 +46,8 @@ pub use nodes_shown::{ListedNode, NodeListStore};
 pub use notices::*;
 pub use people::*;
 pub use queue::*;
+pub use server::{ServerFacts, ServerTrouble};
+pub use transfer::{MovedTable, Transfer, TransferProgress};
 pub use upkeep::*;
 
 /// Why storage did not do what it was asked.

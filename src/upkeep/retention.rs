@@ -250,15 +250,20 @@ impl Sweeper {
         swept: Swept,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Swept { attempts, events, activity, pages } = swept;
+        let Swept { attempts, events, activity, pages, is_estimated } = swept;
         tracing::info!(attempts, events, activity, pages, "retention swept");
+        let mut details =
+            json!({ "attempts": attempts, "events": events, "activity": activity, "pages": pages });
+        if is_estimated {
+            details["estimated"] = true.into();
+        }
         let entry = Activity {
             kind: ActivityKind::RetentionSwept,
             app_id: None,
             actor: by.map_or(&Actor::System, |(actor, _)| actor).to_string(),
             address: by.and_then(|(_, address)| address.map(str::to_owned)),
             summary: format!("Retention removed {attempts} attempts and {events} events."),
-            details: json!({ "attempts": attempts, "events": events, "activity": activity, "pages": pages }),
+            details,
             created_at: now,
         };
         self.0.context.store.activity_append(entry).await

@@ -189,6 +189,7 @@ impl Progress {
         if let Some(step) = log? {
             done.note(&step, late(time, &step, policy.logs_ms));
             swept.attempts += step.removed;
+            swept.is_estimated |= step.is_estimated;
             self.attempts = self.attempts.max(step.reached);
             left.came_to = left.came_to.max(step.newest);
             left.attempts = step.next.is_some();
@@ -203,6 +204,7 @@ impl Progress {
         if let Some(step) = events? {
             done.note(&step, late(time, &step, policy.events_ms));
             swept.events += step.removed;
+            swept.is_estimated |= step.is_estimated;
             self.events = self.events.max(step.reached);
             // Behind the attempts there is more to come.
             left.events = step.next.is_some() || of_log.is_some();

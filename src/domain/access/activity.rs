@@ -90,6 +90,8 @@ words! {
         RetentionClockAccepted = "retention.clock_accepted",
         /// Apps, endpoints and keys of another server were taken in.
         Imported = "server.imported",
+        /// Everything was moved here from another kind of storage.
+        StorageMoved = "storage.moved",
         /// Until the server ends.
         LogLevelChanged = "log_level.changed",
         /// Where alerts go.

@@ -45,8 +45,8 @@ pub enum DataDirError {
     #[error("{0} is damaged: expected 64 hexadecimal digits. Restore the file from a backup")]
     KeyDamaged(String),
     #[error(
-        "encryption_key is configured, so there is no key file to rotate. To replace a configured key, \
-         export with --with-secrets, and import into a new data directory with the new key"
+        "encryption_key is configured, so there is no key file to rotate. To replace the \
+         configured key, name a file with the new one: postrider key-file rotate --new-key-file FILE"
     )]
     KeyConfigured,
 }

@@ -97,6 +97,9 @@ struct SweepAttributes {
     attempts: u64,
     /// Events that were removed.
     events: u64,
+    /// `true` where both are estimates: with PostgreSQL, a day whose rows have all expired is dropped as a whole.
+    #[oai(skip_serializing_if_is_none)]
+    estimated: Option<bool>,
 }
 
 /// The operations.
@@ -141,7 +144,11 @@ impl OperationsApi {
         let swept = auth.state.services.operations.sweep(&auth.caller.by).await?;
         Ok(one(SweepResource {
             kind: "retention_sweep".to_owned(),
-            attributes: SweepAttributes { attempts: swept.attempts, events: swept.events },
+            attributes: SweepAttributes {
+                attempts: swept.attempts,
+                events: swept.events,
+                estimated: swept.is_estimated.then_some(true),
+            },
         }))
     }
 }

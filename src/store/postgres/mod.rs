@@ -15,4 +15,7 @@ mod people;
 mod queue;
 mod upkeep;
 
+pub(super) use engine::examine::examine;
+pub(super) use engine::ids::{NUMBER_BITS, TIMELY_FROM};
 pub(super) use engine::store::{Options, PostgresStore};
+pub(super) use upkeep::transfer::{PostgresGuard, PostgresSource, PostgresTarget};

@@ -9,12 +9,14 @@ use crate::domain::Timestamp;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::error::{self, DbResult};
+use crate::store::postgres::engine::in_use;
 use crate::store::postgres::engine::migrations;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::{Options, PostgresStore, runtime};
 use crate::store::postgres::people::apps;
 use crate::store::postgres::queue::{fan_outs, others};
+use crate::store::postgres::upkeep::transfer;
 use crate::store::{Result, StoreError, StoreMeters};
 
 /// How many days of partitions are made before the store is used, and how many in all, which in a new database are
@@ -83,6 +85,14 @@ async fn prepare(connector: &Connector, options: &Options) -> Result<Prepared> {
     let now = options.now;
     let mut conn = connector.connect_first(options.readers + 1).await?;
     migrations::run(&mut conn).await?;
+    if !options.may_be_half {
+        transfer::refuse_half(&conn).await?;
+        transfer::refuse_moving(&conn).await?;
+    }
+    if options.is_server {
+        let warned = in_use::warn_of_connections(&conn, options.readers + 1).await;
+        warned.map_err(|e| error::of("counting the nodes", e))?;
+    }
     apps::make_default(&conn, now).await.map_err(|e| error::of("creating the first app", e))?;
     let partitions = Partitions::default();
     let ready = async {

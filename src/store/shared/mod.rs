@@ -15,6 +15,7 @@
 //! * [`fresh`], [`filter_snapshots`]: just-accepted payloads and the filters of endpoints in memory; never
 //!   authoritative. [`subscription`]: endpoints as the writer remembers them. [`fan_outs`]: who waits for events that
 //!   are written in steps, [`fan_out_steps`]: who writes them.
+//! * [`transfer`]: the tables as both backends see them, for moving everything from one to the other.
 //! * [`row_numbers`], [`paging`], [`fault`]: how tables refer to each other, pages, and values that do not read.
 
 pub(super) mod alert_text;
@@ -50,4 +51,5 @@ pub(super) mod selection;
 pub(super) mod source_text;
 pub(super) mod standing;
 pub(super) mod subscription;
+pub(super) mod transfer;
 pub(super) mod verdicts;

@@ -23,6 +23,7 @@ mod tests;
 use engine::{backup, error, migrations, pool, schema};
 use people::apps;
 use queue::{fan_outs, pending};
+use upkeep::transfer;
 
 pub use engine::store::{Options, SqliteStore};
 
@@ -34,7 +35,8 @@ impl SqliteStore {
     /// as long as the disk takes.
     ///
     /// # Errors
-    /// [`crate::store::StoreError::Newer`] when a newer program has written the file; else what the disk says.
+    /// [`crate::store::StoreError::Newer`] when a newer program has written the file,
+    /// [`crate::store::StoreError::Refused`] when it is half filled; else what the disk says.
     pub fn open(path: &Path, options: Options) -> Result<Arc<SqliteStore>> {
         let mut conn = pool::writer(path, options.busy_timeout)?;
         pool::empty_wal(&conn)?;
@@ -44,6 +46,9 @@ impl SqliteStore {
             tracing::info!(from = found, to, %copy, "the database is brought up to date");
         }
         migrations::run(&mut conn)?;
+        if !options.may_be_half {
+            transfer::refuse_half(&conn)?;
+        }
         // Not before: migrations write the schema as text.
         schema::distrust(&conn).map_err(|e| error::of("setting up the database", e))?;
         apps::make_default(&mut conn, options.now).map_err(|e| error::of("creating the first app", e))?;

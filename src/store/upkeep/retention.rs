@@ -42,6 +42,8 @@ pub struct SweepStep {
     pub newest: Option<Timestamp>,
     /// How long it ran, without its commit.
     pub ran: Duration,
+    /// Whether `removed` is an estimate: the rows went without being counted.
+    pub is_estimated: bool,
 }
 
 /// Rows made before these times have expired; `None`: rows of this kind never do.

@@ -1,6 +1,8 @@
 //! Commands on a database server (`storage.url`). Only with `POSTRIDER_TEST_STORAGE=postgres`.
 
 use super::{Place, Ran};
+use postrider::store::location::{Location, Purpose};
+
 use crate::support::postgres::{Database, is_wanted};
 
 const KEY: &str = "a key of tests, with 32 characters or more";
@@ -59,4 +61,136 @@ fn a_database_that_cannot_be_used_as_it_is_says_what_to_change() {
     database.run(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name()));
     let said = run(&url, "key list").failed(2);
     assert!(said.contains("synchronous_commit is off"), "{said}");
+}
+
+#[test]
+fn a_name_that_is_nearly_one_of_storage_is_an_error_and_the_key_is_required() {
+    let place = Place::empty();
+    let url = "postgres://u:hush-hush@127.0.0.1:1/db";
+    for (name, meant) in [
+        ("POSTRIDER_STORAGE_URL", "POSTRIDER_STORAGE__URL"),
+        ("POSTRIDER_STORAGE__URI", "POSTRIDER_STORAGE__URL"),
+        ("POSTRIDER_STORAGE__CONECTIONS", "POSTRIDER_STORAGE__CONNECTIONS"),
+        ("POSTRIDER_ENCRYPTION_KY", "POSTRIDER_ENCRYPTION_KEY"),
+    ] {
+        let said = place.run_with("config check", &[(name, url)]).failed(2);
+        assert!(said.contains(&format!("did you mean {meant}?")) && !said.contains("hush"), "{said}");
+    }
+    let only_url = [("POSTRIDER_STORAGE__URL", url)];
+    let said = place.run_with("config check", &only_url).failed(2);
+    assert!(said.contains("encryption_key") && !said.contains("hush"), "{said}");
+    let both = [("POSTRIDER_STORAGE__URL", url), ("POSTRIDER_ENCRYPTION_KEY", KEY)];
+    let shown = place.run_with("config dump", &both).ok();
+    assert!(shown.contains("storage.url is set and not shown") && !shown.contains("hush"), "{shown}");
+    let with_backups = [both[0], both[1], ("POSTRIDER_BACKUP__EVERY", "1d")];
+    let said = place.run_with("config check", &with_backups).failed(2);
+    assert!(said.contains("pg_dump"), "{said}");
+    // What makes data of its own for a moment has no use for it.
+    let said = place.run_with("bench --events 1", &only_url);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "nothing is written to disk");
+}
+
+#[test]
+fn every_command_for_people_and_keys_works_from_any_machine() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let url = database.server().url;
+    run(&url, "app create --name shop").ok();
+    assert!(run(&url, "app list").ok().contains("shop"));
+    assert!(run(&url, "key create --name test --scope events:write --app shop").ok().contains("prk_"));
+    run(&url, "config check").ok();
+    let place = Place::empty();
+    place.write(
+        "import.json",
+        r#"{"postrider_export": 1, "apps": [{"name": "shop", "webhooks": [{"url":
+        "https://example.com/a", "name": "a", "events": ["*"]}]}]}"#,
+    );
+    place.write("url.txt", &url);
+    let of_file = [("POSTRIDER_STORAGE__URL_FILE", "url.txt"), ("POSTRIDER_ENCRYPTION_KEY", KEY)];
+    place.run_with("import import.json", &of_file).ok();
+    let exported = place.run_with("export --with-secrets", &of_file).json();
+    let webhook = &exported["apps"].as_array().unwrap().iter().find(|app| app["name"] == "shop").unwrap()["webhooks"]
+        [0];
+    assert_eq!(webhook["url"], "https://example.com/a", "{exported}");
+    let (begin, directory) = url.split_once("host=").unwrap();
+    let several = format!("{begin}host=/nowhere,{directory}&target_session_attrs=read-write");
+    assert!(run(&several, "app list").ok().contains("shop"));
+
+    let other = [of_file[0], ("POSTRIDER_ENCRYPTION_KEY", "another key, of 32 characters or more")];
+    // The check value is there once a server has started; a webhook's secret proves the key before.
+    let said = place.run_with("export --with-secrets", &other).failed(2);
+    assert!(said.contains("encryption_key"), "{said}");
+}
+
+#[test]
+fn a_configured_key_is_replaced_while_no_node_runs() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let url = database.server().url;
+    let place = Place::empty();
+    place.write(
+        "import.json",
+        r#"{"postrider_export": 1, "apps": [{"name": "default", "webhooks": [{"url":
+        "https://example.com/a", "name": "a", "events": ["*"], "headers": {"a": {"secret": "b"}}}]}]}"#,
+    );
+    let new = "the next key, with 32 characters or more";
+    place.write("new.txt", &format!("{new}\n"));
+    place.write("short.txt", "short");
+    let with = |key| [("POSTRIDER_STORAGE__URL", url.as_str()), ("POSTRIDER_ENCRYPTION_KEY", key)];
+    let secrets = |ran: Ran| {
+        let mut document = ran.json();
+        document.as_object_mut().unwrap().remove("exported_at");
+        document
+    };
+    place.run_with("import import.json", &with(KEY)).ok();
+    let before = secrets(place.run_with("export --with-secrets", &with(KEY)));
+    let rotate =
+        |file: &str, key| place.run_with(&format!("key-file rotate --new-key-file {file}"), &with(key));
+    assert!(rotate("short.txt", KEY).failed(2).contains("at least 32 characters"));
+    assert!(rotate("new.txt", new).failed(2).contains("encryption_key"), "the old key is configured");
+    assert!(place.run_with("key-file rotate", &with(KEY)).failed(2).contains("--new-key-file"));
+    let server = Location::Server(database.server()).open(Purpose::Server, crate::store::now()).unwrap();
+    assert!(rotate("new.txt", KEY).failed(2).contains("uses the database"), "a server runs");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(server.close());
+    drop(server);
+    assert!(rotate("new.txt", KEY).ok().contains("the secrets of 1 webhook"));
+    assert!(place.run_with("export --with-secrets", &with(KEY)).failed(2).contains("encryption_key"));
+    assert_eq!(secrets(place.run_with("export --with-secrets", &with(new))), before);
+}
+
+#[test]
+fn doctor_looks_at_the_database() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let url = database.server().url;
+    let found = run(&url, "doctor --json").json();
+    let checks = found["checks"].as_array().unwrap();
+    let names = [
+        "database",
+        "commit",
+        "durability",
+        "database clock",
+        "privileges",
+        "connections",
+        "notifications",
+        "notification queue",
+    ];
+    for name in names {
+        let check = checks.iter().find(|check| check["check"] == name);
+        assert_eq!(check.unwrap_or_else(|| panic!("{name}: {found}"))["verdict"], "ok", "{found}");
+    }
+    database.run(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name()));
+    let ran = run(&url, "doctor");
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("ALTER SYSTEM SET synchronous_commit = on"), "{}", ran.stdout);
+    let gone = run(&url.replace("host=/", "host=/nowhere/"), "doctor");
+    assert!(gone.code == 1 && gone.stdout.contains("check storage.url"), "{}", gone.stdout);
 }

@@ -16,6 +16,7 @@ mod generate;
 mod healthcheck;
 mod key;
 mod make_workbook;
+mod migrate_storage;
 mod user;
 mod wrong_directory;
 

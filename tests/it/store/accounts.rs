@@ -3,7 +3,7 @@
 use super::*;
 use postrider::domain::access::key::SecretHash;
 
-fn a_key(app: AppId, id: &str) -> Key {
+pub(crate) fn a_key(app: AppId, id: &str) -> Key {
     Key {
         id: id.to_owned(),
         app_id: app,
@@ -17,7 +17,7 @@ fn a_key(app: AppId, id: &str) -> Key {
     }
 }
 
-fn a_user(email: &str) -> User {
+pub(super) fn a_user(email: &str) -> User {
     User {
         id: UserId::new(now()),
         email: email.to_owned(),

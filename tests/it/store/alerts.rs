@@ -3,7 +3,7 @@
 use super::*;
 use postrider::domain::alert::{AlertTarget, AlertTry, Form, Told};
 
-fn a_target(name: &str) -> AlertTarget {
+pub(super) fn a_target(name: &str) -> AlertTarget {
     AlertTarget {
         id: AlertTargetId::new(now()),
         name: name.to_owned(),

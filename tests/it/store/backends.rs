@@ -42,6 +42,27 @@ pub(crate) fn factory() -> Box<dyn Factory> {
     }
 }
 
+/// Of a store that a test has opened itself.
+pub(super) struct OpenedByTest(pub(super) Arc<dyn Backend>);
+
+impl Factory for OpenedByTest {
+    fn open(&self) -> Arc<dyn Backend> {
+        self.0.clone()
+    }
+
+    fn open_beside(&self) -> Arc<dyn Backend> {
+        self.0.clone()
+    }
+
+    fn crashed(&self) -> Box<dyn Factory> {
+        Box::new(OpenedByTest(self.0.clone()))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
 struct Postgres(Arc<Database>);
 
 impl Factory for Postgres {

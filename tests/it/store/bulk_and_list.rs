@@ -62,6 +62,12 @@ async fn end(world: &World, mut id: AttemptId, outcome: &Outcome) {
 /// events come at a time, and `step_ms` lie between times.
 pub(super) async fn world_with_rows(dice: &mut Dice, step_ms: i64) -> (World, Vec<EndpointId>) {
     let world = fresh().await;
+    let ids = add_rows(&world, dice, step_ms).await;
+    (world, ids)
+}
+
+/// The same in a store that is there.
+pub(super) async fn add_rows(world: &World, dice: &mut Dice, step_ms: i64) -> Vec<EndpointId> {
     let mut ids = Vec::new();
     for url in
         ["https://one.example/", "https://two.example/q", "https://off.example/", "https://gone.example/"]
@@ -86,12 +92,12 @@ pub(super) async fn world_with_rows(dice: &mut Dice, step_ms: i64) -> (World, Ve
                 5 => answered(503, at),
                 _ => answered(500, at),
             };
-            end(&world, queued.attempt_id, &outcome).await;
+            end(world, queued.attempt_id, &outcome).await;
         }
     }
     world.set_status(ids[2], EndpointStatus::Disabled).await;
     world.delete(ids[3]).await;
-    (world, ids)
+    ids
 }
 
 pub(super) fn filter(dice: &mut Dice, ids: &[EndpointId], rows: &[Attempt], step_ms: i64) -> AttemptFilter {

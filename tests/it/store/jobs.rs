@@ -5,7 +5,7 @@ use postrider::domain::attempts::bulk_job::{JobKind, JobStatus, Work};
 use postrider::domain::attempts::hold::DisableRules;
 use postrider::store::SentAs;
 
-fn note() -> JobNote {
+pub(super) fn note() -> JobNote {
     Box::new(|job| Activity {
         details: serde_json::json!({ "matched": job.matched, "queued": job.queued }),
         ..activity(ActivityKind::DeliveryBulkRetried)

@@ -1,7 +1,7 @@
 //! The conformance suite of storage, written against the traits alone. A backend takes part by implementing
 //! [`backends::Factory`]; `POSTRIDER_TEST_STORAGE` names the one that is tested.
 
-mod accounts;
+pub(crate) mod accounts;
 mod alerts;
 mod backends;
 mod bulk_and_list;
@@ -28,6 +28,7 @@ mod retention;
 mod sessions;
 mod sources;
 mod stats;
+pub(crate) mod transfer;
 
 use std::sync::Arc;
 
@@ -175,6 +176,12 @@ pub(crate) fn first_page<K>(per_page: u32) -> PageRequest<K> {
 }
 
 impl World {
+    /// One on a store that the test has opened itself.
+    pub(crate) async fn of_store(store: Arc<dyn Backend>) -> World {
+        let app = store.app_find("default").await.unwrap().unwrap().id;
+        World { factory: Box::new(backends::OpenedByTest(store.clone())), store, app }
+    }
+
     pub(crate) async fn add_endpoint(&self, patterns: &[&str]) -> Endpoint {
         self.add(an_endpoint(self.app, settings(patterns))).await
     }

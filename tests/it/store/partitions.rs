@@ -1,4 +1,4 @@
-//! Partitions of PostgreSQL: sending touches those of its own rows only, however many there are, and so holds few locks.
+//! Partitions of PostgreSQL: sending touches those of its own rows only, however many there are, so it holds few locks.
 //! Only with `POSTRIDER_TEST_STORAGE=postgres`.
 
 use postrider::store::location::{Location, Purpose};

@@ -18,7 +18,7 @@ fn act() -> Activity {
 
 const DAY_MS: i64 = 86_400_000;
 
-fn source(w: &World, name: &str, token: &str) -> Source {
+pub(super) fn source(w: &World, name: &str, token: &str) -> Source {
     let mapping = Mapping {
         accept: Some("payload.a".to_owned()),
         summary: Some(SummaryText { title: Some("t".to_owned()), ..SummaryText::default() }),
@@ -45,7 +45,7 @@ async fn inserted(w: &World, name: &str, token: &str) -> Source {
     source
 }
 
-fn entry(outcome: InboundOutcome) -> InboundEntry {
+pub(super) fn entry(outcome: InboundOutcome) -> InboundEntry {
     InboundEntry {
         outcome,
         reason: None,
@@ -60,7 +60,7 @@ fn entry(outcome: InboundOutcome) -> InboundEntry {
     }
 }
 
-fn event(payload: &'static str, dedupe: Option<u8>) -> InboundEvent {
+pub(super) fn event(payload: &'static str, dedupe: Option<u8>) -> InboundEvent {
     InboundEvent {
         app_id: AppId::new(now()),
         source_name: "a".to_owned(),

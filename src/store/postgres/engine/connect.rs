@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(30);
 const TRY_EVERY: Duration = Duration::from_millis(500);
 /// Connections besides those for reading and writing.
-const LEASE_CONNECTIONS: i64 = 2;
+pub(super) const LEASE_CONNECTIONS: i64 = 2;
 /// The words of `sslmode`.
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 /// The oldest server that is supported.
@@ -37,8 +37,8 @@ const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SE
 /// Opens connections to one database.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    config: tokio_postgres::Config,
-    tls: Option<Tls>,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Connector {
@@ -156,7 +156,7 @@ fn split(text: &str) -> std::result::Result<(String, Option<String>, Option<Stri
     }
     let Some((base, query)) = text.split_once('?') else { return Ok((text.to_owned(), None, None)) };
     let (mut mode, mut roots) = (None, None);
-    let mut rest: Vec<&str> = Vec::new();
+    let mut rest: Vec<String> = Vec::new();
     // Hosts separated by commas are no URL to a URL parser, but the query is one anywhere.
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let parsed = Url::parse(&format!("x:?{pair}")).map_err(|e| e.to_string())?;
@@ -164,7 +164,12 @@ fn split(text: &str) -> std::result::Result<(String, Option<String>, Option<Stri
         match found {
             Some((name, value)) if name == "sslmode" => mode = Some(value),
             Some((name, value)) if name == "sslrootcert" => roots = Some(value),
-            _ => rest.push(pair),
+            // The driver takes one host each time.
+            Some((name, _)) if name == "host" => {
+                let hosts = pair.split_once('=').map_or("", |(_, hosts)| hosts);
+                rest.extend(hosts.split(',').map(|host| format!("host={host}")));
+            }
+            _ => rest.push(pair.to_owned()),
         }
     }
     let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
@@ -242,6 +247,8 @@ mod tests {
         .unwrap();
         assert_eq!(rest, "postgres://u@a,b/db?target_session_attrs=read-write");
         assert_eq!((mode.as_deref(), roots.as_deref()), (Some("verify-full"), Some("/ca.pem")));
+        let sockets = Connector::of_url("storage.url", "postgres://u@/db?host=/one,/two").unwrap();
+        assert_eq!(sockets.config.get_hosts().len(), 2);
     }
 
     #[test]

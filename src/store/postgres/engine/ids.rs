@@ -14,7 +14,7 @@ const NUMBERS: i64 = (1 << NUMBER_BITS) - 1;
 /// The last second that fits.
 const LAST_SECOND: i64 = (1 << 32) - 1;
 
-/// Ids below this one are not made of a time: attempts of before this database keep theirs.
+/// Ids below this one are not made of a time: attempts and events of before this database keep theirs.
 pub(crate) const TIMELY_FROM: i64 = first_of_second(1_000_000_000);
 
 /// The id of a row made at a time, with a number of the sequence.

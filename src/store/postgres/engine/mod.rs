@@ -5,7 +5,8 @@
 //!   reads for many of them at once. [`entered`], [`ended`]: what a group puts into the queue and into the log.
 //! * [`connect`], [`tls`]: connections. [`listen`]: the one that listens to other nodes.
 //!   [`conn`]: statements.
-//! * [`link`]: the connection for leases. [`own`]: which node this is.
+//! * [`link`]: the connection for leases. [`own`]: which node this is. [`in_use`]: whether servers use the database.
+//! * [`examine`]: what can be seen of the server.
 //! * [`cache`]: endpoints in the writer's memory; never authoritative.
 //! * [`counts`]: writes the roll-ups that every commit adds to.
 //! * [`ids`], [`partitions`]: ids by time, and the partitions that follow from them.
@@ -23,7 +24,9 @@ pub(super) mod counts;
 pub(super) mod ended;
 pub(super) mod entered;
 pub(super) mod error;
+pub(super) mod examine;
 pub(super) mod ids;
+pub(super) mod in_use;
 pub(super) mod link;
 pub(super) mod listen;
 pub(super) mod migrations;

@@ -1,8 +1,10 @@
 //! The partitions of `log` and `events`, by range of id, which is by time ([`ids`]). The program makes them ahead of
-//! time, a day each; where one is missing all the same, who needs it makes it. There may be gaps between them.
+//! time, a day each, or an hour each where something is kept for less than two days; where one is missing all the same,
+//! who needs it makes it. There may be gaps between them.
 //!
 //! The first one, `log_old` and `events_old`, reaches back without end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::domain::Timestamp;
@@ -40,18 +42,32 @@ pub(crate) struct Partition {
 
 /// The partitions that this process knows, ascending. Others may have been made since.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Partitions(Arc<RwLock<[Arc<Vec<Partition>>; 2]>>);
+pub(crate) struct Partitions {
+    known: Arc<RwLock<[Arc<Vec<Partition>>; 2]>>,
+    /// Whether new ones are of an hour: something is kept for less than two days.
+    hourly: Arc<AtomicBool>,
+}
 
-/// A day in seconds.
+/// A day and an hour in seconds.
 const DAY: i64 = 86_400;
+const HOUR: i64 = 3_600;
+/// Partitions of an hour are made for so many days ahead.
+const HOURLY_AHEAD: i64 = 2;
+/// The name in `meta`: whether new ones are of an hour.
+const HOURLY: &str = "hourly_partitions";
 /// The lock under which partitions are made and dropped.
 const LOCK: i64 = 0x706f_7374_7269_6401;
 
 impl Partitions {
     /// Those of a table, ascending.
     pub(crate) fn of(&self, parent: Parent) -> Arc<Vec<Partition>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known[parent as usize].clone()
+    }
+
+    /// Whether both tables have a partition for rows of this id.
+    pub(crate) fn has_place_for(&self, id: i64) -> bool {
+        Parent::ALL.iter().all(|parent| self.covers(*parent, id))
     }
 
     fn covers(&self, parent: Parent, id: i64) -> bool {
@@ -73,7 +89,7 @@ impl Partitions {
     pub(crate) async fn refresh(&self, conn: &Conn) -> DbResult<()> {
         for parent in Parent::ALL {
             let found = Arc::new(list(conn, parent).await?);
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known[parent as usize] = found;
         }
         Ok(())
@@ -81,24 +97,49 @@ impl Partitions {
 
     /// Sees to it that both tables have a partition for rows of this id. In a transaction it may make them.
     pub(crate) async fn ensure(&self, conn: &Conn, id: i64) -> DbResult<()> {
-        if Parent::ALL.iter().all(|parent| self.covers(*parent, id)) {
+        if self.has_place_for(id) {
             return Ok(());
         }
         conn.rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
         self.refresh(conn).await?;
         for parent in Parent::ALL {
             if !self.covers(parent, id) {
-                make(conn, parent, &self.of(parent), id).await?;
+                make(conn, parent, &self.of(parent), id, self.length()).await?;
             }
         }
         self.refresh(conn).await
     }
 
-    /// Makes the partitions of the days from that of a time on. Outside of any transaction.
+    /// Whether new ones are of an hour.
+    pub(crate) fn is_hourly(&self) -> bool {
+        self.hourly.load(Ordering::Relaxed)
+    }
+
+    /// Has new ones be of an hour, or of a day, here at once and on other nodes soon.
+    pub(crate) async fn set_hourly(&self, conn: &Conn, is_hourly: bool) -> DbResult<()> {
+        let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) \
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        conn.run(sql, &[&HOURLY, &i64::from(is_hourly)]).await?;
+        self.hourly.store(is_hourly, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn length(&self) -> i64 {
+        if self.is_hourly() { HOUR } else { DAY }
+    }
+
+    /// Makes the partitions of the days, or hours, from that of a time on. Outside of any transaction.
     pub(crate) async fn keep_ahead(&self, conn: &Conn, now: Timestamp, days: i64) -> DbResult<()> {
-        for day in 0..=days {
-            let id = ids::first_of_second(now.as_secs() + day * DAY);
-            if Parent::ALL.iter().all(|parent| self.covers(*parent, id)) {
+        let found = conn.row_opt("SELECT value FROM meta WHERE name = $1", &[&HOURLY]).await?;
+        let is_hourly = found.map(|row| row.num::<i64>("value")).transpose()?.unwrap_or(0) != 0;
+        self.hourly.store(is_hourly, Ordering::Relaxed);
+        let (length, days) = (self.length(), if is_hourly { days.min(HOURLY_AHEAD) } else { days });
+        if is_hourly {
+            self.drop_days_to_come(conn, now).await?;
+        }
+        for part in 0..=days * DAY / length {
+            let id = ids::first_of_second(now.as_secs() + part * length);
+            if self.has_place_for(id) {
                 continue;
             }
             conn.script("BEGIN").await?;
@@ -108,6 +149,48 @@ impl Partitions {
         }
         Ok(())
     }
+}
+
+impl Partitions {
+    /// Drops empty partitions of days that have not begun, in whose place such of an hour are made.
+    async fn drop_days_to_come(&self, conn: &Conn, now: Timestamp) -> DbResult<()> {
+        self.refresh(conn).await?;
+        let soon = ids::first_of_second(now.as_secs() + HOUR);
+        for parent in Parent::ALL {
+            let known = self.of(parent);
+            let is_meant = |partition: &&Partition| {
+                partition.from > soon && ids::second_of(partition.to) - ids::second_of(partition.from) > HOUR
+            };
+            for partition in known.iter().filter(is_meant) {
+                drop_empty(conn, parent, partition).await?;
+            }
+        }
+        self.refresh(conn).await
+    }
+}
+
+/// Whether a partition has no rows.
+pub(crate) async fn is_empty(conn: &Conn, partition: &Partition) -> DbResult<bool> {
+    let sql = format!("SELECT 1 AS one FROM {} LIMIT 1", partition.name);
+    Ok(conn.query(&sql, &[]).await?.is_empty())
+}
+
+/// Takes an empty partition out of its table without stopping who reads or writes there, and drops it, unless a row has
+/// come meanwhile. Outside of any transaction.
+pub(crate) async fn drop_empty(conn: &Conn, parent: Parent, partition: &Partition) -> DbResult<bool> {
+    let (table, Partition { name, from, to }) = (parent.name(), partition);
+    if !is_empty(conn, partition).await? {
+        return Ok(false);
+    }
+    conn.script(&format!("ALTER TABLE {table} DETACH PARTITION {name} CONCURRENTLY")).await?;
+    if !is_empty(conn, partition).await? {
+        let attach =
+            format!("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')");
+        conn.script(&attach).await?;
+        return Ok(false);
+    }
+    conn.script(&format!("DROP TABLE {name}")).await?;
+    Ok(true)
 }
 
 /// The partitions of a table, ascending.
@@ -133,11 +216,11 @@ fn read_bound(text: &str) -> Option<(i64, i64)> {
     Some((from, number(to.strip_suffix(')')?)?))
 }
 
-/// Makes the partition of the day that an id is in, as far as no other has a part of it.
-async fn make(conn: &Conn, parent: Parent, known: &[Partition], id: i64) -> DbResult<()> {
+/// Makes the partition of the day, or hour, that an id is in, as far as no other has a part of it.
+async fn make(conn: &Conn, parent: Parent, known: &[Partition], id: i64, length: i64) -> DbResult<()> {
     let table = parent.name();
-    let day = ids::second_of(id).div_euclid(DAY) * DAY;
-    let (mut from, mut to) = (ids::first_of_second(day), ids::first_of_second(day + DAY));
+    let begin = ids::second_of(id).div_euclid(length) * length;
+    let (mut from, mut to) = (ids::first_of_second(begin), ids::first_of_second(begin + length));
     if known.is_empty() {
         let sql = format!(
             "ALTER TABLE {table} ATTACH PARTITION {table}_old FOR VALUES FROM (MINVALUE) TO ('{from}')"
@@ -170,7 +253,7 @@ mod tests {
         let partitions = Partitions::default();
         let partition = |from, to| Partition { name: String::new(), from, to };
         let known = vec![partition(i64::MIN, 10), partition(10, 20), partition(30, 40)];
-        partitions.0.write().unwrap()[Parent::Events as usize] = Arc::new(known);
+        partitions.known.write().unwrap()[Parent::Events as usize] = Arc::new(known);
         let groups = partitions.by_partition(Parent::Events, vec![30, 11, 9, 11, 10, 39, -1]);
         assert_eq!(groups, [vec![-1, 9], vec![10, 11], vec![30, 39]]);
         assert_eq!(partitions.by_partition(Parent::Log, vec![3, 1]), [[1, 3]], "none is known yet");

@@ -46,12 +46,25 @@ pub(crate) struct Options {
     pub(crate) listen_url: Option<String>,
     /// The most reads at a time. The writer has a connection besides.
     pub(crate) readers: usize,
+    /// Whether this is a server, which is told when there may be too few connections.
+    pub(crate) is_server: bool,
+    /// Whether a database that is half filled may be opened: by what fills it.
+    pub(crate) may_be_half: bool,
 }
 
 impl Options {
     /// What fits one server.
     pub(crate) fn new(now: Timestamp) -> Options {
-        Options { now, queue: 4_096, queue_bytes: 64 << 20, group: 512, listen_url: None, readers: 19 }
+        Options {
+            now,
+            queue: 4_096,
+            queue_bytes: 64 << 20,
+            group: 512,
+            listen_url: None,
+            readers: 19,
+            is_server: true,
+            may_be_half: false,
+        }
     }
 }
 

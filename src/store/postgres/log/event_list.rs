@@ -8,6 +8,7 @@ use crate::domain::event::Event;
 use crate::store::postgres::engine::cache;
 use crate::store::postgres::engine::conn::{Conn, Params, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::ids;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EventRow, TypeRow, num};
 use crate::store::postgres::log::spans;
@@ -99,15 +100,18 @@ impl EventPlan {
 
     /// What of the groups can be in the range of time, newest first.
     fn parts(&self) -> Vec<IdRange> {
+        // Every event is asked for its time, so the pieces between the ends need not be told apart.
         let pieces = spans::of_time(self.range);
-        let (from, to) = (
-            pieces.iter().map(|piece| piece.from).filter(|from| *from > i64::MIN).min(),
-            pieces.iter().map(|piece| piece.to).max(),
-        );
-        // Ids of events are always made of their times.
-        let from = if self.range.since == i64::MIN { i64::MIN } else { from.unwrap_or(i64::MIN) };
-        let within = |group: &IdRange| group.within(from, to.unwrap_or(i64::MAX));
-        self.groups.iter().filter_map(within).collect()
+        let timely = || pieces.iter().filter(|piece| piece.from >= ids::TIMELY_FROM);
+        let ends = timely().map(|piece| piece.from).min().zip(timely().map(|piece| piece.to).max());
+        let early = (i64::MIN, ids::TIMELY_FROM - 1);
+        let within = |group: &IdRange| {
+            let (from, to) = ends?;
+            group.within(from, to)
+        };
+        let newer = self.groups.iter().filter_map(within);
+        let older = self.groups.iter().filter_map(|group| group.within(early.0, early.1));
+        newer.chain(older).collect()
     }
 
     async fn ids(

@@ -27,14 +27,16 @@ use crate::store::{
 
 const GET: &str = "SELECT v.id, v.uid, y.name AS type, v.resource_id, v.deliveries, v.created_at, v.filtered, \
      v.payload FROM events v JOIN event_types y ON y.id = v.type \
-     WHERE v.uid = $1 AND v.app = $2 AND v.payload IS NOT NULL AND v.id >= $3 AND v.id <= $4";
+     WHERE v.uid = $1 AND v.app = $2 AND v.payload IS NOT NULL AND (v.id >= $3 AND v.id <= $4 OR v.id < $5)";
 
 async fn get(conn: &Conn, app: AppId, id: EventId) -> DbResult<Option<EventDetail>> {
     plan_by_values(conn).await?;
     let Some(app) = cache::app_row(conn, app).await? else { return Ok(None) };
     let made_at = ids::made_at(id);
     let (first, last) = (ids::first_at(made_at), ids::last_at(made_at));
-    let Some(found) = conn.row_opt(GET, &[&id, &app, &first, &last]).await? else { return Ok(None) };
+    let Some(found) = conn.row_opt(GET, &[&id, &app, &first, &last, &ids::TIMELY_FROM]).await? else {
+        return Ok(None);
+    };
     let payload: Option<Vec<u8>> = found.col("payload")?;
     let attempts = shown::of_event(conn, found.col("id")?).await?;
     Ok(Some(EventDetail { event: event(&found)?, payload: payload.map(Bytes::from), attempts }))

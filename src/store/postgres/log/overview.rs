@@ -81,7 +81,7 @@ async fn hours(
 }
 
 const EVENTS: &str = "SELECT v.uid, v.id FROM events v WHERE v.uid = ANY($1) AND v.app = $2 \
-     AND v.id >= $3 AND v.id <= $4";
+     AND (v.id >= $3 AND v.id <= $4 OR v.id < $5)";
 /// The newest attempts of events' deliveries, no more than so many of each.
 const OUTCOMES: &str = "SELECT w.event, n.status, n.attempt > 1 AS is_later \
      FROM unnest($1::bigint[]) AS w(event) CROSS JOIN LATERAL ( \
@@ -104,7 +104,7 @@ async fn outcomes(
     };
     let (from, to) = (ids::first_at(first), ids::last_at(last));
     let mut row_of: HashMap<EventId, EventRow> = HashMap::new();
-    for row in conn.rows(EVENTS, &[&events, &app, &from, &to]).await? {
+    for row in conn.rows(EVENTS, &[&events, &app, &from, &to, &ids::TIMELY_FROM]).await? {
         row_of.insert(row.col("uid")?, row.col("id")?);
     }
     let rows: Vec<EventRow> = row_of.values().copied().collect();

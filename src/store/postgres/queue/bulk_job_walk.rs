@@ -37,11 +37,11 @@ pub(crate) async fn range(
     let (from, sql) = match work {
         Work::Retry(filter) if with_pending(filter) => return Ok(Ok(pending_range(conn, filter).await?)),
         Work::Retry(_) => (0, "SELECT max(id) AS last FROM log"),
-        Work::Recover { endpoint, since, .. } => {
+        Work::Recover { endpoint, .. } => {
             if let Some(why) = closed(conn, app, *endpoint).await? {
                 return Ok(Err(why));
             }
-            (ids::first_at(*since) - 1, "SELECT max(id) AS last FROM events")
+            (0, "SELECT max(id) AS last FROM events")
         }
         Work::Replay { event, endpoint } => {
             if let Some(why) = unsendable(conn, app, *event).await? {
@@ -148,7 +148,7 @@ async fn closed(conn: &Conn, app: AppRow, id: EndpointId) -> DbResult<Option<NoJ
 
 pub(crate) const EVENTS: &str = "SELECT v.id, v.type, y.name, v.origin \
      FROM events v JOIN event_types y ON y.id = v.type WHERE v.app = $1 AND v.id > $2 AND v.id <= $3 \
-     AND v.created_at >= $4 AND v.created_at < $5 AND v.payload IS NOT NULL ORDER BY v.id LIMIT $6";
+     AND (v.id >= $7 OR v.id < $8) AND v.created_at >= $4 AND v.created_at < $5 AND v.payload IS NOT NULL ORDER BY v.id LIMIT $6";
 
 /// An event that can be sent.
 struct Candidate {
@@ -180,7 +180,9 @@ async fn missed(
     let Some(target) = target else { return Ok(WalkStep::end(vec![], range.from)) };
     let to = range.to.min(ids::last_at(until));
     let limit = i64::from(JOB_STEP);
-    let values: [&(dyn ToSql + Sync); 6] = [&app, &range.from.id, &to, &since, &until, &limit];
+    let first = ids::first_at(since);
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&app, &range.from.id, &to, &since, &until, &limit, &first, &ids::TIMELY_FROM];
     let found = conn.rows(EVENTS, &values).await?;
     let events = found.iter().map(Candidate::read).collect::<DbResult<Vec<_>>>()?;
     // Payloads are read only where something asks for them.
@@ -234,9 +236,10 @@ async fn states(
 async fn replayed(conn: &Conn, app: AppRow, event: EventId) -> DbResult<Option<(Candidate, bool)>> {
     let sql = "SELECT v.id, v.type, y.name, v.origin, v.payload IS NOT NULL AS has_payload \
                FROM events v JOIN event_types y ON y.id = v.type \
-               WHERE v.uid = $1 AND v.app = $2 AND v.id >= $3 AND v.id <= $4";
+               WHERE v.uid = $1 AND v.app = $2 AND (v.id >= $3 AND v.id <= $4 OR v.id < $5)";
     let made_at = ids::made_at(event);
-    let values: [&(dyn ToSql + Sync); 4] = [&event, &app, &ids::first_at(made_at), &ids::last_at(made_at)];
+    let (first, last) = (ids::first_at(made_at), ids::last_at(made_at));
+    let values: [&(dyn ToSql + Sync); 5] = [&event, &app, &first, &last, &ids::TIMELY_FROM];
     let found = conn.row_opt(sql, &values).await?;
     found.map(|row| Ok((Candidate::read(&row)?, row.col("has_payload")?))).transpose()
 }

@@ -213,9 +213,10 @@ async fn messages(
 
 /// The row of an event of an app.
 pub(crate) async fn event_row(conn: &Conn, app: AppRow, id: EventId) -> DbResult<Option<EventRow>> {
-    let sql = "SELECT id FROM events WHERE uid = $1 AND app = $2 AND id >= $3 AND id <= $4";
+    let sql = "SELECT id FROM events WHERE uid = $1 AND app = $2 AND (id >= $3 AND id <= $4 OR id < $5)";
     let made_at = ids::made_at(id);
-    let found = conn.row_opt(sql, &[&id, &app, &ids::first_at(made_at), &ids::last_at(made_at)]).await?;
+    let (first, last) = (ids::first_at(made_at), ids::last_at(made_at));
+    let found = conn.row_opt(sql, &[&id, &app, &first, &last, &ids::TIMELY_FROM]).await?;
     found.map(|row| row.col("id")).transpose()
 }
 

@@ -160,7 +160,7 @@ pub(crate) async fn all(conn: &Conn) -> DbResult<Vec<Source>> {
 pub(crate) async fn of_event(conn: &Conn, app: AppId, event: EventId) -> DbResult<Option<EventSource>> {
     let sql = "SELECT s.uid, s.name, s.deleted_at IS NOT NULL AS deleted, s.settings, v.hops \
                FROM events v JOIN sources s ON s.id = v.source JOIN apps a ON a.id = v.app \
-               WHERE v.uid = $1 AND a.uid = $2 AND v.id >= $3 AND v.id <= $4";
+               WHERE v.uid = $1 AND a.uid = $2 AND (v.id >= $3 AND v.id <= $4 OR v.id < $5)";
     let made_at = ids::made_at(event);
     let read = |row: Row| {
         let summary = read_mapping(row.col("settings")?)?.summary;
@@ -168,7 +168,8 @@ pub(crate) async fn of_event(conn: &Conn, app: AppId, event: EventId) -> DbResul
         let (id, name, is_deleted) = (row.col("uid")?, row.col("name")?, row.col("deleted")?);
         Ok(EventSource { id, name, is_deleted, summary, hops })
     };
-    let values: [&(dyn ToSql + Sync); 4] = [&event, &app, &ids::first_at(made_at), &ids::last_at(made_at)];
+    let (first, last) = (ids::first_at(made_at), ids::last_at(made_at));
+    let values: [&(dyn ToSql + Sync); 5] = [&event, &app, &first, &last, &ids::TIMELY_FROM];
     conn.row_opt(sql, &values).await?.map(read).transpose()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Ids begin with the second in which a row was made, so what has expired is a range of ids. It is walked from the
 //! oldest on, each statement for many rows; what cannot go yet (a delivery that lives on, an event that is still to be
-//! sent) is passed over.
+//! sent) is passed over. Before a partition that may go as a whole ([`whole`](super::whole)) the walk stops.
 //!
 //! An event has three ends: its payload is removed by its own policy; its row stays while an attempt refers to it;
 //! then it goes.
@@ -23,6 +23,9 @@ use crate::store::{Cutoffs, Expired, StepLimit, SweepStep};
 /// Rows of the first statement of a step, and of later ones; each is twice as large as the one before.
 const ROWS_MIN: u32 = 64;
 const ROWS_MAX: u32 = 2_048;
+/// The last id that may be of before this database, and how many younger rows end the walk among those.
+const LAST_EARLY: i64 = ids::TIMELY_FROM - 1;
+const YOUNG_RUN: u64 = 2 * ROWS_MAX as u64;
 /// Expired keys are counted so far.
 const KEYS_COUNTED: i64 = 100_000;
 
@@ -75,12 +78,44 @@ struct Walk<'a> {
     rows: u32,
     looked: u64,
     from: i64,
+    /// Rows of before this database in a row that have not expired.
+    young: u64,
 }
 
 impl Walk<'_> {
     fn new(end: &StepEnd, after: i64) -> Walk<'_> {
         let rows = ROWS_MIN.min(end.limit.rows).max(1);
-        Walk { end, step: SweepStep::default(), rows, looked: 0, from: after }
+        Walk { end, step: SweepStep::default(), rows, looked: 0, from: after, young: 0 }
+    }
+
+    /// The next rows. Ids of before this database do not say when a row was made, but they ascend: a run of rows that
+    /// are all younger ends the walk among them, and it goes on behind.
+    async fn look(
+        &mut self,
+        conn: &Conn,
+        [early, timely]: [&str; 2],
+        until: i64,
+        before: Timestamp,
+        app: Option<AppRow>,
+    ) -> DbResult<Option<Walked>> {
+        while self.from < LAST_EARLY {
+            let limit = i64::from(ROWS_MAX);
+            let values: Params<'_> = &[&self.from, &until.min(LAST_EARLY + 1), &before, &limit, &app];
+            let row = conn.row(early, values).await?;
+            let (last, count): (Option<i64>, u64) = (row.col("last")?, row.num("count")?);
+            match last {
+                None => self.from = LAST_EARLY,
+                Some(last) if row.num::<u64>("expired")? > 0 => {
+                    self.young = 0;
+                    return Ok(Some(Walked { count, last }));
+                }
+                Some(last) => {
+                    self.young += count;
+                    self.from = if self.young >= YOUNG_RUN { LAST_EARLY } else { last };
+                }
+            }
+        }
+        look(conn, timely, &[&self.from, &until, &before, &self.limit(), &app]).await
     }
 
     fn limit(&self) -> i64 {
@@ -105,6 +140,17 @@ impl Walk<'_> {
         SweepStep { next: Some(self.from), reached: self.from, ..self.step }
     }
 
+    /// Nothing is left to look at before an id, where a partition begins that may go as a whole.
+    fn done_before(mut self, stop: Option<i64>) -> SweepStep {
+        match stop {
+            None => self.done(),
+            Some(stop) => {
+                self.from = self.from.max(stop - 1);
+                self.more()
+            }
+        }
+    }
+
     /// Nothing is left to look at; the next walk goes on behind what this one has passed.
     fn done(self) -> SweepStep {
         SweepStep { next: None, reached: self.from, ..self.step }
@@ -119,8 +165,12 @@ fn bound(before: Timestamp) -> i64 {
 // ---------------------------------------------------------------------------------------------
 // The log
 
-const WALK_ATTEMPTS: &str = "SELECT count(*) AS count, max(id) AS last \
-     FROM (SELECT id FROM log WHERE id > $1 AND id < $2 AND created_at < $3 ORDER BY id LIMIT $4) AS next";
+const WALK_ATTEMPTS: [&str; 2] = [
+    "SELECT count(*) AS count, max(id) AS last, count(*) FILTER (WHERE created_at < $3) AS expired \
+     FROM (SELECT id, created_at FROM log WHERE id > $1 AND id < $2 AND $5::bigint IS NULL ORDER BY id LIMIT $4) AS next",
+    "SELECT count(*) AS count, max(id) AS last FROM (SELECT id FROM log \
+     WHERE id > $1 AND id < $2 AND created_at < $3 AND $5::bigint IS NULL ORDER BY id LIMIT $4) AS next",
+];
 /// Deliveries with one attempt, which are nearly all: others have a first attempt that failed.
 const DELETE_SINGLE: &str = "DELETE FROM log WHERE id > $1 AND id <= $2 AND first_id IS NULL AND status <> 'failed' \
      AND created_at < $3 RETURNING event, created_at";
@@ -138,12 +188,16 @@ pub(super) async fn sweep_attempts(
     conn: &Conn,
     after: i64,
     before: Timestamp,
+    stop: Option<i64>,
     end: &StepEnd,
 ) -> DbResult<SweepStep> {
-    let (mut walk, bound) = (Walk::new(end, after), bound(before));
+    let mut walk = Walk::new(end, after);
+    let bound = bound(before);
+    let until = stop.unwrap_or(bound).min(bound);
     loop {
-        let values: Params<'_> = &[&walk.from, &bound, &before, &walk.limit()];
-        let Some(found) = look(conn, WALK_ATTEMPTS, values).await? else { return Ok(walk.done()) };
+        let Some(found) = walk.look(conn, WALK_ATTEMPTS, until, before, None).await? else {
+            return Ok(walk.done_before(stop));
+        };
         let mut events = Vec::new();
         let range: Params<'_> = &[&walk.from, &found.last, &before];
         remove(conn, DELETE_SINGLE, range, &mut walk.step, &mut events).await?;
@@ -196,9 +250,14 @@ async fn drop_unused(conn: &Conn, events: &mut Vec<EventRow>) -> DbResult<()> {
 // Events
 
 /// The conditions are those of the index `events_app`.
-const WALK_EVENTS: &str = "SELECT count(*) AS count, max(id) AS last FROM (SELECT id FROM events \
+const WALK_EVENTS: [&str; 2] = [
+    "SELECT count(*) AS count, max(id) AS last, count(*) FILTER (WHERE created_at < $3) AS expired \
+     FROM (SELECT id, created_at FROM events WHERE id > $1 AND id < $2 AND payload IS NOT NULL \
+     AND ($5::bigint IS NULL OR app = $5) ORDER BY id LIMIT $4) AS next",
+    "SELECT count(*) AS count, max(id) AS last FROM (SELECT id FROM events \
      WHERE id > $1 AND id < $2 AND created_at < $3 AND payload IS NOT NULL AND ($5::bigint IS NULL OR app = $5) \
-     ORDER BY id LIMIT $4) AS next";
+     ORDER BY id LIMIT $4) AS next",
+];
 
 /// Changes expired events of a range: of all apps, or of one. An event without attempts may be about to get them.
 macro_rules! of_events {
@@ -232,6 +291,7 @@ pub(super) async fn sweep_events(
     app: Option<AppId>,
     after: i64,
     before: Timestamp,
+    stop: Option<i64>,
     end: &StepEnd,
 ) -> DbResult<SweepStep> {
     let app: Option<AppRow> = match app {
@@ -241,10 +301,12 @@ pub(super) async fn sweep_events(
             found => found,
         },
     };
-    let (mut walk, bound) = (Walk::new(end, after), bound(before));
+    let mut walk = Walk::new(end, after);
+    let until = stop.unwrap_or(i64::MAX).min(bound(before));
     loop {
-        let values: Params<'_> = &[&walk.from, &bound, &before, &walk.limit(), &app];
-        let Some(found) = look(conn, WALK_EVENTS, values).await? else { return Ok(walk.done()) };
+        let Some(found) = walk.look(conn, WALK_EVENTS, until, before, app).await? else {
+            return Ok(walk.done_before(stop));
+        };
         for sql in REMOVE_EVENTS {
             let range: [&(dyn ToSql + Sync); 4] = [&walk.from, &found.last, &before, &app];
             for row in conn.rows(sql, &range).await? {

@@ -8,16 +8,18 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use crate::domain::event::IDEMPOTENCY_MS;
 use crate::domain::retention::PagePolicy;
 use crate::domain::{Activity, AppId, Span, Timestamp};
 use crate::store::postgres::engine::command::Tx;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::partitions::Parent;
 use crate::store::postgres::engine::rows::{Columns as _, read_span};
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::people::activity;
 use crate::store::postgres::upkeep::expired::StepEnd;
-use crate::store::postgres::upkeep::{expired, shrink};
+use crate::store::postgres::upkeep::{expired, shrink, whole};
 use crate::store::shared::counts::{HOUR_MS, MINUTE_MS, slot_of};
 use crate::store::{Cutoffs, Expired, Result, RetentionStore, StepLimit, SweepStep, WriterLoad};
 
@@ -60,6 +62,9 @@ async fn sweep_sources(tx: &Conn, before: Timestamp, limit: u32) -> DbResult<Swe
 const DELETE_ACTIVITY: &str = "DELETE FROM activity WHERE id IN \
      (SELECT id FROM (SELECT id, created_at FROM activity ORDER BY id LIMIT $2) AS oldest WHERE created_at < $1)";
 
+/// Shorter policies have partitions of an hour.
+const HOURLY_BELOW_MS: i64 = 2 * 86_400_000;
+
 /// The names of settings.
 const LOGS: &str = "retention.logs";
 const EVENTS: &str = "retention.events";
@@ -81,6 +86,40 @@ async fn set_page(tx: &Conn, page: &PagePolicy) -> DbResult<()> {
 }
 
 impl PostgresStore {
+    /// A step that drops a partition, if there is one to drop.
+    async fn drop_whole(&self, parent: Parent, after: i64, before: Timestamp) -> Result<Option<SweepStep>> {
+        let partitions = self.partitions.clone();
+        self.look("dropping a partition", move |conn| {
+            async move { whole::drop_expired(conn, &partitions, parent, after, before).await }.boxed()
+        })
+        .await
+    }
+
+    /// What is kept for less than two days is in partitions of an hour.
+    async fn set_length(&self, cutoffs: Cutoffs) -> Result<()> {
+        // Keys are kept for a fixed time.
+        let now = cutoffs.keys.plus_ms(IDEMPOTENCY_MS);
+        let is_short = |before: Timestamp| now.as_millis() - before.as_millis() < HOURLY_BELOW_MS;
+        let is_hourly = [cutoffs.attempts, cutoffs.events].into_iter().flatten().any(is_short);
+        if is_hourly == self.partitions.is_hourly() {
+            return Ok(());
+        }
+        let partitions = self.partitions.clone();
+        self.look("making partitions", move |conn| {
+            async move {
+                partitions.set_hourly(conn, is_hourly).await?;
+                partitions.keep_ahead(conn, now, 1).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Where the next partition begins that may go as a whole; that right behind `after` was tried.
+    fn next_whole(&self, parent: Parent, after: i64, before: Timestamp) -> Option<i64> {
+        whole::first_expired(&self.partitions, parent, after + 1, before).map(|partition| partition.from)
+    }
+
     /// A step of a sweep.
     async fn sweep_step<F>(&self, doing: &'static str, limit: StepLimit, work: F) -> Result<SweepStep>
     where
@@ -104,8 +143,12 @@ impl PostgresStore {
 #[async_trait]
 impl RetentionStore for PostgresStore {
     async fn retention_attempts(&self, after: i64, before: Timestamp, limit: StepLimit) -> Result<SweepStep> {
+        if let Some(step) = self.drop_whole(Parent::Log, after, before).await? {
+            return Ok(step);
+        }
+        let stop = self.next_whole(Parent::Log, after, before);
         self.sweep_step("sweeping the log", limit, move |tx, end| {
-            async move { expired::sweep_attempts(tx, after, before, end).await }.boxed()
+            async move { expired::sweep_attempts(tx, after, before, stop, end).await }.boxed()
         })
         .await
     }
@@ -117,8 +160,14 @@ impl RetentionStore for PostgresStore {
         before: Timestamp,
         limit: StepLimit,
     ) -> Result<SweepStep> {
+        if app.is_none()
+            && let Some(step) = self.drop_whole(Parent::Events, after, before).await?
+        {
+            return Ok(step);
+        }
+        let stop = if app.is_none() { self.next_whole(Parent::Events, after, before) } else { None };
         self.sweep_step("sweeping events", limit, move |tx, end| {
-            async move { expired::sweep_events(tx, app, after, before, end).await }.boxed()
+            async move { expired::sweep_events(tx, app, after, before, stop, end).await }.boxed()
         })
         .await
     }
@@ -181,6 +230,7 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn retention_expired(&self, cutoffs: Cutoffs) -> Result<Expired> {
+        self.set_length(cutoffs).await?;
         self.read("looking for expired rows", move |conn| {
             async move { expired::expired(conn, cutoffs).await }.boxed()
         })

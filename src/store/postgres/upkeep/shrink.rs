@@ -5,32 +5,31 @@
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
-use crate::store::postgres::engine::partitions::{Parent, Partition, Partitions};
+use crate::store::postgres::engine::partitions::{self, Parent, Partition, Partitions};
 use crate::store::postgres::engine::rows::Columns as _;
+use crate::store::postgres::upkeep::whole;
 
 /// Drops an empty partition; how many pages it had, 0: there is none. Outside of any transaction.
-pub(super) async fn drop_one(conn: &Conn, partitions: &Partitions) -> DbResult<u64> {
-    partitions.refresh(conn).await?;
+pub(super) async fn drop_one(conn: &Conn, all: &Partitions) -> DbResult<u64> {
     for parent in Parent::ALL {
-        let known = partitions.of(parent);
+        whole::tidy_up(conn, parent).await?;
+    }
+    all.refresh(conn).await?;
+    for parent in Parent::ALL {
+        let known = all.of(parent);
         // The first one reaches back without end and stays.
         for partition in known.iter().filter(|partition| partition.from != i64::MIN) {
-            if !is_empty(conn, partition).await? {
+            if !partitions::is_empty(conn, partition).await? {
                 break;
             }
             if is_past(conn, parent, partition).await? {
                 let pages = drop_it(conn, parent, partition).await?;
-                partitions.refresh(conn).await?;
+                all.refresh(conn).await?;
                 return Ok(pages);
             }
         }
     }
     Ok(0)
-}
-
-async fn is_empty(conn: &Conn, partition: &Partition) -> DbResult<bool> {
-    let sql = format!("SELECT 1 AS one FROM {} LIMIT 1", partition.name);
-    Ok(conn.query(&sql, &[]).await?.is_empty())
 }
 
 /// Whether there are rows behind it.
@@ -42,19 +41,10 @@ async fn is_past(conn: &Conn, parent: Parent, partition: &Partition) -> DbResult
     Ok(conn.row_opt(sql, &[&partition.to]).await?.is_some())
 }
 
-/// Takes it out of the table without stopping who reads or writes there, and drops it, unless a row has come meanwhile.
+/// Drops it; how many pages it had.
 async fn drop_it(conn: &Conn, parent: Parent, partition: &Partition) -> DbResult<u64> {
-    let (table, Partition { name, from, to }) = (parent.name(), partition);
     let sizes =
         "SELECT greatest(relpages, 1)::bigint AS pages FROM pg_class WHERE oid = ($1::text)::regclass";
-    let pages = conn.row(sizes, &[name]).await?.num("pages")?;
-    conn.script(&format!("ALTER TABLE {table} DETACH PARTITION {name} CONCURRENTLY")).await?;
-    if !is_empty(conn, partition).await? {
-        let attach =
-            format!("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')");
-        conn.script(&attach).await?;
-        return Ok(0);
-    }
-    conn.script(&format!("DROP TABLE {name}")).await?;
-    Ok(pages)
+    let pages = conn.row(sizes, &[&partition.name]).await?.num("pages")?;
+    Ok(if partitions::drop_empty(conn, parent, partition).await? { pages } else { 0 })
 }

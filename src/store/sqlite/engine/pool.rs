@@ -133,7 +133,7 @@ fn set_up_reader(conn: &Connection, path: &Path, busy_timeout: Duration) -> rusq
 /// Has SQLite keep what does not fit into memory while it sorts in the directory of the database. In a
 /// container there may be no other one that can be written to, and what is in it should not pass through one
 /// that is for everybody. These files have no name once they are open. Holds for the whole process.
-fn keep_temporary_beside(conn: &Connection, path: &Path) {
+pub(crate) fn keep_temporary_beside(conn: &Connection, path: &Path) {
     if let Some(dir) = path.parent().and_then(Path::to_str).filter(|dir| !dir.is_empty()) {
         // Nothing can be written there: then where SQLite likes, if anywhere.
         let _ = conn.pragma_update(None, "temp_store_directory", dir);

@@ -41,6 +41,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Bytes that are set aside on the disk, so that something can be removed when it is full.
     pub reserve_bytes: usize,
+    /// Whether a database that is half filled may be opened: by what fills it.
+    pub may_be_half: bool,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             readers: 4,
             busy_timeout: Duration::from_secs(10),
             reserve_bytes: 0,
+            may_be_half: false,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! of every zone of ids the earliest and the latest time in it. What a zone says may be too wide (rows
 //! are removed), never too narrow.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub(crate) use crate::store::shared::ranges::{IdRange, TimeRange};
@@ -43,12 +45,9 @@ pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result
 #[derive(Debug, Clone)]
 pub(crate) struct Zones {
     bits: u32,
-    first: i64,
-    /// Of each zone, from the first on. A zone without rows contains no time.
-    times: Vec<TimeRange>,
+    /// The zones that have rows, ascending. There may be wide gaps: attempts that came from PostgreSQL keep their ids.
+    times: Vec<(i64, TimeRange)>,
 }
-
-const EMPTY: TimeRange = TimeRange { since: i64::MAX, until: i64::MIN };
 
 impl Zones {
     /// Reads the zones. What the table does not tell is looked up: the zone that is still being filled.
@@ -60,10 +59,10 @@ impl Zones {
         };
         let (bottom, top) = (end("ASC")?, end("DESC")?);
         let (Some(bottom), Some(top)) = (bottom, top) else {
-            return Ok(Zones { bits, first: 0, times: vec![] });
+            return Ok(Zones { bits, times: vec![] });
         };
         let (first, last) = (bottom >> bits, top >> bits);
-        let mut times = Vec::with_capacity(usize::try_from(last - first + 1).unwrap_or_default());
+        let mut times = Vec::new();
         let mut statement = conn.prepare_cached(&format!(
             "SELECT zone, earliest, latest FROM {zones} WHERE zone BETWEEN ?1 AND ?2 ORDER BY zone"
         ))?;
@@ -71,50 +70,59 @@ impl Zones {
         let mut zone = first;
         while let Some(row) = told.next()? {
             let this: i64 = row.get(0)?;
-            fill(conn, table, bits, &mut zone, this, &mut times)?;
-            times.push(TimeRange { since: row.get(1)?, until: row.get(2)? });
-            zone += 1;
+            fill(conn, table, bits, zone..this, &mut times)?;
+            times.push((this, TimeRange { since: row.get(1)?, until: row.get(2)? }));
+            zone = this + 1;
         }
-        fill(conn, table, bits, &mut zone, last + 1, &mut times)?;
-        Ok(Zones { bits, first, times })
+        fill(conn, table, bits, zone..last + 1, &mut times)?;
+        Ok(Zones { bits, times })
     }
 
     /// The ids that rows of a range can have, ascending.
     pub(crate) fn spans(&self, range: TimeRange) -> Vec<IdRange> {
         let mut spans: Vec<IdRange> = Vec::new();
-        for (zone, times) in (self.first..).zip(&self.times) {
+        // Whether the zone before is in the last span: between the two there is no row.
+        let mut goes_on = false;
+        for (zone, times) in &self.times {
             if times.since > range.until || times.until < range.since {
+                goes_on = false;
                 continue;
             }
             let mixed = times.since < range.since || times.until > range.until;
             let (from, to) = (zone << self.bits, ((zone + 1) << self.bits) - 1);
             match spans.last_mut() {
-                Some(last) if last.to + 1 == from && last.mixed == mixed => last.to = to,
+                Some(last) if goes_on && last.mixed == mixed => last.to = to,
                 _ => spans.push(IdRange { from, to, mixed }),
             }
+            goes_on = true;
         }
         spans
     }
 }
 
-/// Looks up the zones from `zone` to before `end`.
+/// Looks up zones, those of them that have rows.
 fn fill(
     conn: &Connection,
     table: &str,
     bits: u32,
-    zone: &mut i64,
-    end: i64,
-    times: &mut Vec<TimeRange>,
+    zones: Range<i64>,
+    times: &mut Vec<(i64, TimeRange)>,
 ) -> rusqlite::Result<()> {
-    let mut statement = conn.prepare_cached(&format!(
+    let next = format!("SELECT id FROM {table} WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1");
+    let mut next = conn.prepare_cached(&next)?;
+    let mut ends = conn.prepare_cached(&format!(
         "SELECT min(created_at), max(created_at) FROM {table} WHERE id >= ?1 AND id < ?2"
     ))?;
-    while *zone < end {
-        let found = statement.query_row([*zone << bits, (*zone + 1) << bits], |row| {
-            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+    let mut from = zones.start;
+    while from < zones.end {
+        let ids = [from << bits, zones.end << bits];
+        let Some(id) = next.query_row(ids, |row| row.get::<_, i64>(0)).optional()? else { return Ok(()) };
+        let zone = id >> bits;
+        let range = ends.query_row([zone << bits, (zone + 1) << bits], |row| {
+            Ok(TimeRange { since: row.get(0)?, until: row.get(1)? })
         })?;
-        times.push(found.map_or(EMPTY, |(since, until)| TimeRange { since, until }));
-        *zone += 1;
+        times.push((zone, range));
+        from = zone + 1;
     }
     Ok(())
 }

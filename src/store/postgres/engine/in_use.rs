@@ -1,0 +1,56 @@
+//! Whether servers use the database: for what may be done only while none does.
+
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::connect::LEASE_CONNECTIONS;
+use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::rows::Columns as _;
+
+/// The lock of `migrate-storage`, for as long as its connection lasts.
+const MOVING: i64 = 0x706f_7374_7269_6403;
+
+const HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND (classid::bigint << 32 | objid::bigint) = $1 AND pid <> pg_backend_pid()) AS is_held";
+/// A node that has renewed its lease, by the database's clock.
+const NODE: &str = "SELECT name FROM nodes \
+     WHERE renewed_at + lease_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint ORDER BY id LIMIT 1";
+
+/// The server that uses the database, in words; `None`: there is none. The only place that decides this.
+pub(crate) async fn by_server(conn: &Conn) -> DbResult<Option<String>> {
+    let Some(row) = conn.row_opt(NODE, &[]).await? else { return Ok(None) };
+    Ok(Some(format!("the node {}", row.col::<String>("name")?)))
+}
+
+/// How many connections the server allows, and how many other nodes there are.
+const ROOM: &str = "SELECT (current_setting('max_connections')::int \
+     - current_setting('superuser_reserved_connections')::int)::bigint AS room, \
+     (SELECT count(*) FROM nodes \
+      WHERE renewed_at + lease_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS nodes";
+
+/// Warns a server that comes to the others, where all of them may want more connections than there are.
+pub(crate) async fn warn_of_connections(conn: &Conn, connections: usize) -> DbResult<()> {
+    let row = conn.row(ROOM, &[]).await?;
+    let (room, others): (i64, i64) = (row.num("room")?, row.num("nodes")?);
+    let own = i64::try_from(connections).unwrap_or(i64::MAX).saturating_add(LEASE_CONNECTIONS);
+    let wanted = own.saturating_mul(others + 1);
+    if wanted > room {
+        tracing::warn!(
+            nodes = others + 1,
+            wanted,
+            allowed = room,
+            "all nodes together may take more connections than the database allows; lower storage.connections, or \
+             raise max_connections there"
+        );
+    }
+    Ok(())
+}
+
+/// Keeps servers out for as long as the connection lasts; `false`: another move does already.
+pub(crate) async fn keep_servers_out(conn: &Conn) -> DbResult<bool> {
+    conn.row("SELECT pg_try_advisory_lock($1) AS is_taken", &[&MOVING]).await?.col("is_taken")
+}
+
+/// Whether a move is going on.
+pub(crate) async fn by_move(conn: &Conn) -> DbResult<bool> {
+    conn.row(HELD, &[&MOVING]).await?.col("is_held")
+}
