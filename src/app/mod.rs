@@ -180,6 +180,9 @@ impl Server {
         let parts = assemble(config, &world, store.clone(), &membership, vault, doors_at, stop_http.clone())?;
         let (dispatcher, signals, jobs) = (parts.dispatcher, parts.signals, parts.jobs);
         let services = parts.state.services.clone();
+        let is_leaving = membership.is_leaving.clone();
+        // Before upkeep starts, which asks whether this node leads.
+        let keeping = membership.join(config, dispatcher.clone()).await;
         let sweeper = parts.sweeper;
         if accept_clock {
             sweeper.accept_clock().await?;
@@ -189,8 +192,6 @@ impl Server {
         let backing_up = backups.start();
         let alerts = parts.alerts;
         let alerting = alerts.start();
-        let is_leaving = membership.is_leaving.clone();
-        let keeping = membership.join(config, dispatcher.clone()).await;
         let http = doors.open(config, parts.state, &stop_http, &abort_http);
         note_url(&place, config, &address);
         Ok(Server {

@@ -169,7 +169,7 @@ impl Sender {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
         let (method, started) = (Method::POST, Instant::now());
-        let exchange = self.exchange(&to, &method, headers, body.into(), started, limit, None).await;
+        let exchange = self.exchange(&to, &method, headers, body.into(), (started, limit), None).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -196,7 +196,7 @@ impl Sender {
                 let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(destination, &method, headers, body, started, limit, flight.begin()).await
+                    self.exchange(destination, &method, headers, body, (started, limit), flight.begin()).await
                 };
                 if let Some(shaped) = &to.shaped {
                     exchange.judged_by(shaped, loaded);
@@ -287,8 +287,7 @@ impl Sender {
         method: &Method,
         headers: HeaderMap,
         body: Bytes,
-        started: Instant,
-        limit: &Span,
+        (started, limit): (Instant, &Span),
         begin: Option<&Arc<Begin>>,
     ) -> Exchange {
         let deadline = started + limit.as_duration();
