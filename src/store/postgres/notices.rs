@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 
 use crate::store::postgres::engine::conn::Statements as _;
-use crate::store::postgres::engine::error::{self, DbError};
+use crate::store::postgres::engine::error;
 use crate::store::postgres::engine::listen::NOTIFY;
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::{NoticeBoard, NoticeListener, Result, StoreError};
@@ -14,9 +14,10 @@ const DOING: &str = "telling other nodes";
 #[async_trait]
 impl NoticeBoard for PostgresStore {
     async fn post(&self, texts: Vec<String>) -> Result<()> {
-        let Some(client) = self.voice.client() else { return self.post_aside(texts).await };
-        let told = client.query(NOTIFY, &[&texts]).await;
-        told.map(|_| ()).map_err(|e| error::of(DOING, DbError::from(e)))
+        match self.voice.speaker() {
+            Some(speaker) => speaker.tell(&texts).await.map_err(|e| error::of(DOING, e)),
+            None => self.post_aside(texts).await,
+        }
     }
 
     async fn post_aside(&self, texts: Vec<String>) -> Result<()> {

@@ -18,8 +18,11 @@ use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::tls::{Tls, Verify};
 use crate::store::{Result, StoreError};
 
-/// How long a server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a server may take to accept a connection. Short, because all goes on soon after one is reached again.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection may hear nothing before it counts as lost: a machine may go, or a network be cut, without
+/// a word.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long an unreachable server is waited for at the start, and how often it is tried.
 const START: Duration = Duration::from_secs(30);
 const TRY_EVERY: Duration = Duration::from_millis(500);
@@ -54,6 +57,14 @@ impl Connector {
             return Err(refused("names no host; for a Unix socket add ?host=/run/postgresql".to_owned()));
         }
         config.connect_timeout(CONNECT);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
+        if !text.contains("keepalives") {
+            config.keepalives_idle(SILENCE);
+            config.keepalives_interval(Duration::from_secs(2));
+            config.keepalives_retries(3);
+        }
         if config.get_application_name().is_none() {
             config.application_name("postrider");
         }

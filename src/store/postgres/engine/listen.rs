@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, Client, Connection};
+use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::NoticeListener;
@@ -27,18 +27,31 @@ pub(crate) const NOTIFY: &str = "SELECT set_config('synchronous_commit', 'off', 
 const WAITING: usize = 1_024;
 
 /// The connection that listens, for who tells something through it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Voice(Arc<Mutex<Weak<Client>>>);
+#[derive(Clone, Default)]
+pub(crate) struct Voice(Arc<Mutex<Weak<Speaker>>>);
+
+/// A connection, and the statement that tells something.
+pub(crate) struct Speaker {
+    client: Client,
+    notify: Statement,
+}
+
+impl Speaker {
+    /// Tells all that listen.
+    pub(crate) async fn tell(&self, texts: &[String]) -> DbResult<()> {
+        Ok(self.client.query(&self.notify, &[&texts]).await.map(|_| ())?)
+    }
+}
 
 impl Voice {
     /// The connection, as long as somebody listens.
-    pub(crate) fn client(&self) -> Option<Arc<Client>> {
-        let client = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        client.filter(|client| !client.is_closed())
+    pub(crate) fn speaker(&self) -> Option<Arc<Speaker>> {
+        let speaker = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        speaker.filter(|speaker| !speaker.client.is_closed())
     }
 
-    fn set(&self, client: &Arc<Client>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(client);
+    fn set(&self, speaker: &Arc<Speaker>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(speaker);
     }
 }
 
@@ -46,7 +59,7 @@ impl Voice {
 pub(crate) struct Listening {
     texts: mpsc::Receiver<String>,
     /// The connection ends with it.
-    _client: Arc<Client>,
+    _speaker: Arc<Speaker>,
 }
 
 impl Listening {
@@ -65,9 +78,10 @@ impl Listening {
         tokio::spawn(drive(connection, sender, stopped));
         client.batch_execute(SESSION).await?;
         client.batch_execute(LISTEN).await?;
-        let client = Arc::new(client);
-        voice.set(&client);
-        Ok(Listening { texts, _client: client })
+        let notify = client.prepare(NOTIFY).await?;
+        let speaker = Arc::new(Speaker { client, notify });
+        voice.set(&speaker);
+        Ok(Listening { texts, _speaker: speaker })
     }
 }
 
