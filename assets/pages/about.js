@@ -6,7 +6,7 @@ import { now } from "../state.js";
 import { Icon } from "../components/icon.js";
 import { useEvery, useLoad } from "../components/load.js";
 import { Card, Facts, Page } from "../components/page.js";
-import { ErrorState, Skeleton } from "../components/states.js";
+import { ErrorState, Note, Skeleton } from "../components/states.js";
 import { Time } from "../components/time.js";
 import { LogLevel } from "./about/log-level.js";
 import { Nodes, OnlyNode, isCluster } from "./about/nodes.js";
@@ -27,6 +27,7 @@ export default function About() {
   const { storage, cluster, network, delivery, limits } = a;
   const onServer = storage.kind === "postgresql";
   return html`<${Page} title="About">
+    ${load.error && html`<${Note} tone="bad"><strong>What is below may be out of date:</strong> the server does not answer now. ${load.error.message}<//>`}
     <${Card} title="Postrider ${a.version}" actions=${html`<div class="page-actions"><a class="button small" href=${a.links.docs} target="_blank">API documentation<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.openapi} target="_blank">OpenAPI<${Icon} name="external" size=${12} /></a><a class="button small" href=${a.links.health} target="_blank">Health check<${Icon} name="external" size=${12} /></a></div>`}>
       <${Facts} items=${[
         // Of several nodes the table tells it; each of them may answer here.
@@ -39,7 +40,7 @@ export default function About() {
     ${isCluster(cluster) && html`<${Nodes} cluster=${cluster} />`}
     <div class="columns"><div class="column">
       <${Card} title="Storage"><${Facts} items=${[
-        ["Engine", `${ENGINES[storage.kind] ?? storage.kind} ${storage.version}`],
+        ["Engine", html`<span title=${storage.version}>${ENGINES[storage.kind] ?? storage.kind} ${storage.version.split(" ")[0]}</span>`],
         ["Database", num(bytes(storage.database_bytes))],
         !onServer && ["Write-ahead log", num(bytes(storage.wal_bytes))],
         ["Attempts kept for", keeps(a.retention?.logs)],

@@ -23,17 +23,49 @@ pub struct Node {
     pub in_flight: u64,
     /// When it last renewed its lease.
     pub last_seen_at: Timestamp,
-    /// It has not renewed for its whole lease.
-    pub is_gone: bool,
+    pub state: NodeState,
     /// Whether it does what is done once for all nodes.
     pub is_leader: bool,
     /// Whether notifications reach it.
     pub is_listening: bool,
 }
 
+/// Whether a node lives, as far as its renewals tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    Live,
+    /// It has not renewed for half its lease, as a node that was just killed.
+    Late,
+    /// It has not renewed for its whole lease.
+    Gone,
+}
+
+impl NodeState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NodeState::Live => "live",
+            NodeState::Late => "late",
+            NodeState::Gone => "gone",
+        }
+    }
+
+    fn of(listed: &ListedNode, now: Timestamp) -> NodeState {
+        let silent_ms = now.as_millis() - listed.last_seen_at.as_millis();
+        if listed.is_gone(now) {
+            NodeState::Gone
+        } else if silent_ms > listed.lease_ms / 2 {
+            NodeState::Late
+        } else {
+            NodeState::Live
+        }
+    }
+}
+
 impl Node {
     fn of(listed: ListedNode, now: Timestamp) -> Node {
-        let is_gone = listed.is_gone(now);
+        let state = NodeState::of(&listed, now);
+        let is_gone = state == NodeState::Gone;
         Node {
             name: listed.name,
             version: listed.version,
@@ -41,7 +73,7 @@ impl Node {
             shards: listed.shards,
             in_flight: listed.in_flight,
             last_seen_at: listed.last_seen_at,
-            is_gone,
+            state,
             is_leader: listed.is_leader && !is_gone,
             is_listening: listed.is_listening && !is_gone,
         }
@@ -107,7 +139,7 @@ impl Nodes {
             shards: u32::try_from(SHARDS).unwrap_or(u32::MAX),
             in_flight: self.dispatch.in_flight_of_all(),
             last_seen_at: now,
-            is_gone: false,
+            state: NodeState::Live,
             is_leader: true,
             is_listening: true,
         }
@@ -198,7 +230,7 @@ mod tests {
             shards: 256,
             in_flight: 3,
             last_seen_at: now(),
-            is_gone: false,
+            state: NodeState::Live,
             is_leader: true,
             is_listening: true,
         };
@@ -207,10 +239,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_is_gone_once_its_lease_has_run_out_and_leads_no_longer() {
-        let listed = list(vec![node("a", 10_000, "x"), node("b", 10_001, "x")]).await;
-        let shown = |node: &Node| (node.is_gone, node.is_leader, node.is_listening);
-        assert_eq!(shown(&listed.nodes[0]), (false, true, true));
-        assert_eq!(shown(&listed.nodes[1]), (true, false, false));
+        for (ago_ms, state, is_well) in [
+            (5_000, NodeState::Live, true),
+            (5_001, NodeState::Late, true),
+            (10_000, NodeState::Late, true),
+            (10_001, NodeState::Gone, false),
+        ] {
+            let shown = list(vec![node("a", ago_ms, "x")]).await.nodes.remove(0);
+            let told = (shown.state, shown.is_leader, shown.is_listening);
+            assert_eq!(told, (state, is_well, is_well), "{ago_ms} ms ago");
+        }
     }
 
     #[tokio::test]

@@ -91,7 +91,13 @@ async fn several_nodes_are_listed_and_what_is_wrong_is_said() {
             vec!["Leader", "3 live"],
         ),
         (
-            "just-killed",
+            "late",
+            vec![leads(), node("mail-2", json!({ "state": "late" })), node("mail-3", json!({}))],
+            false,
+            vec!["mail-2 Late", "3 live"],
+        ),
+        (
+            "lost",
             vec![leads(), node("mail-2", json!({})), node("mail-3", gone)],
             false,
             vec!["mail-3 is gone (last seen", "about to take over its 85 shards", "2 of 3 live"],

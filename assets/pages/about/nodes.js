@@ -8,7 +8,7 @@ import { Note } from "../../components/states.js";
 import { DataTable } from "../../components/table.js";
 import { Time } from "../../components/time.js";
 
-const isLive = (node) => node.state === "live";
+const isLive = (node) => node.state !== "gone";
 /** "a", "a and b", "a, b and c". */
 const list = (words) => (words.length < 2 ? (words[0] ?? "") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 const named = (nodes) => list(nodes.map((node) => node.name));
@@ -71,6 +71,8 @@ const COLUMNS = [
 
 function State({ node }) {
   if (!isLive(node)) return html`<${Badge} tone="bad" icon="alert" hint="It has not renewed its lease">Gone<//>`;
+  if (node.state === "late")
+    return html`<${Badge} tone="warn" icon="clock" hint="It has not renewed its lease for a while: it is slow, or was just killed">Late<//>`;
   if (!node.listening)
     return html`<${Badge} tone="warn" icon="alert" hint="It polls the database every 250 ms instead">No notifications<//>`;
   return html`<${Badge} tone="ok" icon="check">Live<//>`;

@@ -57,14 +57,16 @@ pub(super) struct ClusterObject {
 pub(super) struct NodeStateObject {
     #[oai(flatten)]
     node: NodeObject,
-    /// `live`, or `gone`: it has not renewed for its whole lease.
+    /// `live`; `late`: it has not renewed for half its lease; `gone`: for its whole lease.
     state: String,
 }
 
 impl ClusterObject {
     pub(super) fn of(list: NodeList) -> ClusterObject {
-        let state = |node: &Node| if node.is_gone { "gone" } else { "live" }.to_owned();
-        let shown = |node: Node| NodeStateObject { state: state(&node), node: NodeObject::of(node) };
+        let shown = |node: Node| {
+            let state = node.state.as_str().to_owned();
+            NodeStateObject { state, node: NodeObject::of(node) }
+        };
         ClusterObject {
             nodes: list.nodes.into_iter().map(shown).collect(),
             configurations_differ: list.configurations_differ,

@@ -1,11 +1,12 @@
-//! The nodes that share the database, as they are shown. No SQL here writes.
+//! The nodes that share the database, as they are shown: those that are there, and those that were lost.
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use futures_util::future::try_join;
 
-use crate::domain::Timestamp;
+use crate::domain::{NodeId, Timestamp};
 use crate::store::nodes_shown::LISTED_MS;
-use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::conn::{Conn, Params, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{Columns as _, num};
 use crate::store::postgres::engine::store::PostgresStore;
@@ -20,11 +21,24 @@ const NODES: &str = "SELECT n.name, n.version, n.since, n.renewed_at, n.lease_ms
      EXISTS (SELECT 1 FROM leaders l WHERE l.holder = n.id) AS is_leader \
      FROM nodes n LEFT JOIN (SELECT holder, count(*) AS held FROM shards GROUP BY holder) s ON s.holder = n.id \
      WHERE n.renewed_at > $1 ORDER BY n.renewed_at DESC LIMIT $2";
+/// Lost nodes. One that is back under its name is not listed as lost.
+const GONE: &str = "SELECT g.name, g.version, g.since, g.renewed_at, g.lease_ms, 0::bigint AS in_flight, \
+     false AS is_listening, '' AS configuration, 0::bigint AS shards, false AS is_leader FROM nodes_gone g \
+     WHERE g.renewed_at > $1 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = g.name) \
+     ORDER BY g.renewed_at DESC LIMIT $2";
+const BURY: &str = "WITH gone AS (DELETE FROM nodes WHERE id = $1 RETURNING *) \
+     INSERT INTO nodes_gone (id, name, version, lease_ms, since, renewed_at) \
+     SELECT id, name, version, lease_ms, since, renewed_at FROM gone WHERE NOT is_leaving \
+     ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at";
+const CLEAR: &str = "DELETE FROM nodes_gone WHERE renewed_at < (SELECT max(renewed_at) FROM nodes_gone) - $1";
 const PENDING: &str = "SELECT coalesce(sum(pending), 0)::bigint AS pending FROM totals WHERE pending > 0";
 
 async fn nodes(conn: &Conn, now: Timestamp) -> DbResult<Vec<ListedNode>> {
     let mut found = Vec::new();
-    for row in conn.rows(NODES, &[&now.plus_ms(-LISTED_MS), &num(NODES_MAX)]).await? {
+    let (since, most) = (now.plus_ms(-LISTED_MS), num(NODES_MAX));
+    let values: Params<'_> = &[&since, &most];
+    let (known, gone) = try_join(conn.rows(NODES, values), conn.rows(GONE, values)).await?;
+    for row in known.iter().chain(&gone) {
         found.push(ListedNode {
             name: row.col("name")?,
             version: row.col("version")?,
@@ -40,6 +54,12 @@ async fn nodes(conn: &Conn, now: Timestamp) -> DbResult<Vec<ListedNode>> {
     }
     found.sort_by(|a, b| (&a.name, a.since).cmp(&(&b.name, b.since)));
     Ok(found)
+}
+
+/// Removes a node that is gone; it stays in the list for a while.
+pub(in crate::store::postgres) async fn bury(conn: &Conn, id: NodeId) -> DbResult<()> {
+    conn.run(BURY, &[&id]).await?;
+    conn.run(CLEAR, &[&num(LISTED_MS)]).await.map(|_| ())
 }
 
 #[async_trait]

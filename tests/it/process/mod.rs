@@ -19,6 +19,7 @@ use crate::support::{Receiver, Reply, in_time, programs};
 
 mod backup;
 mod bench;
+mod cluster_script;
 mod crash;
 mod docs;
 mod doctor;

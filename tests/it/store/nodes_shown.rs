@@ -1,6 +1,7 @@
 //! The list of nodes: what their rows say, who holds what, and what is too old.
 
 use postrider::store::location::{Location, Purpose};
+use uuid::Uuid;
 
 use super::*;
 use crate::support::postgres::{Database, is_wanted};
@@ -25,8 +26,8 @@ async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() 
     let (ms, hour) = (now().as_millis(), 3_600_000);
     let node = |name: &str, ago: i64, listening: bool| {
         format!(
-            "INSERT INTO nodes (name, run_id, machine, boot, version, lease_ms, since, renewed_at, in_flight, \
-             is_listening, configuration) VALUES ('{name}', gen_random_uuid(), 'm', 'b', '1.2.3', 10000, {}, {}, 7, \
+            "INSERT INTO nodes (id, name, run_id, machine, boot, version, lease_ms, since, renewed_at, in_flight, \
+             is_listening, configuration) VALUES ((SELECT count(*) FROM nodes) + 1, '{name}', gen_random_uuid(), 'm', 'b', '1.2.3', 10000, {}, {}, 7, \
              {listening}, 'x');",
             ms - 2 * hour,
             ms - ago
@@ -52,6 +53,49 @@ async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() 
         configuration: "x".to_owned(),
     };
     assert_eq!(found, [listed("a", 12_000, 6, false), listed("c", 0, 200, true)]);
+    store.close().await;
+}
+
+/// A node that registers under this name and says so much of itself.
+async fn register(leases: &dyn NodeStore, name: &str, is_leaving: bool) -> Seen {
+    let id = NodeId::from_random(Uuid::new_v4().as_u128());
+    let card = NodeCard {
+        id,
+        run_id: Uuid::new_v4(),
+        base_name: name.to_owned(),
+        machine: "machine".to_owned(),
+        boot: "boot".to_owned(),
+        process: name.to_owned(),
+        version: "1.2.3".to_owned(),
+        lease_ms: 10_000,
+    };
+    leases.node_register(card).await.unwrap();
+    let news = NodeNews { name: name.to_owned(), is_leaving, ..NodeNews::default() };
+    let renewed = leases.node_renew(id, news).await.unwrap().unwrap();
+    Seen { id, renewal: renewed.renewal }
+}
+
+#[tokio::test]
+async fn a_node_that_was_lost_stays_in_the_list_until_it_is_back_under_its_name() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let store = Location::Server(database.server()).open(Purpose::Server, now()).unwrap();
+    let leases = store.leases().expect("nodes share a database");
+    let lost = register(&*leases, "lost", false).await;
+    let left = register(&*leases, "left", true).await;
+    let time = leases.database_time().await.unwrap().now;
+    leases.node_forget(lost).await.unwrap();
+    leases.node_forget(left).await.unwrap();
+    let listed = async |at| {
+        let nodes = store.nodes(at).await.unwrap();
+        nodes.into_iter().map(|node| (node.name.clone(), node.is_gone(at))).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(time.plus_ms(20_000)).await, [("lost".to_owned(), true)]);
+    assert_eq!(listed(time.plus_ms(3_700_000)).await, [], "an hour later");
+    register(&*leases, "lost", false).await;
+    assert_eq!(listed(time).await, [("lost".to_owned(), false)], "it is back");
     store.close().await;
 }
 

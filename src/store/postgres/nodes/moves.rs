@@ -13,6 +13,7 @@ use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::link::NodeLink;
 use crate::store::postgres::engine::rows::{Columns as _, num};
 use crate::store::postgres::nodes::leases::{LEAD, shard_of};
+use crate::store::postgres::nodes_shown;
 use crate::store::{
     ClusterView, DatabaseTime, NodeCard, NodeNews, NodeStore, Renewed, Result, Seen, UNKNOWN,
 };
@@ -108,7 +109,7 @@ impl NodeStore for NodeLink {
                 if conn.row_opt(sql, &[&gone.id]).await?.is_some() {
                     return Ok(None);
                 }
-                conn.run("DELETE FROM nodes WHERE id = $1", &[&gone.id]).await?;
+                nodes_shown::bury(conn, gone.id).await?;
                 conn.run(FORGET_FLIGHTS, &[&gone.id]).await?;
                 Ok(Some(()))
             }

@@ -34,6 +34,16 @@ CREATE TABLE nodes (
     configuration text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 50);
 
+-- Nodes that were lost and not stopped, for people; nothing depends on them.
+CREATE TABLE nodes_gone (
+    id         bigint PRIMARY KEY,
+    name       text COLLATE "C" NOT NULL,
+    version    text NOT NULL,
+    lease_ms   bigint NOT NULL,
+    since      bigint NOT NULL,
+    renewed_at bigint NOT NULL
+);
+
 -- A result of an attempt locks the row of its shard FOR SHARE; who takes the shard updates it.
 CREATE TABLE shards (
     shard  smallint PRIMARY KEY CHECK (shard BETWEEN 0 AND 255),
