@@ -154,11 +154,9 @@ fn a_configured_key_is_replaced_while_no_node_runs() {
     assert!(rotate("short.txt", KEY).failed(2).contains("at least 32 characters"));
     assert!(rotate("new.txt", new).failed(2).contains("encryption_key"), "the old key is configured");
     assert!(place.run_with("key-file rotate", &with(KEY)).failed(2).contains("--new-key-file"));
-    let server = Location::Server(database.server()).open(Purpose::Server, crate::store::now()).unwrap();
+    database.run(super::migrate_storage::LIVE_NODE);
     assert!(rotate("new.txt", KEY).failed(2).contains("uses the database"), "a server runs");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(server.close());
-    drop(server);
+    database.run("DELETE FROM nodes");
     assert!(rotate("new.txt", KEY).ok().contains("the secrets of 1 webhook"));
     assert!(place.run_with("export --with-secrets", &with(KEY)).failed(2).contains("encryption_key"));
     assert_eq!(secrets(place.run_with("export --with-secrets", &with(new))), before);

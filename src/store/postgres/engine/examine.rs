@@ -10,7 +10,6 @@ use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
-
 use crate::store::postgres::engine::error::{DbError, DbResult, cause_of};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::{ServerFacts, ServerTrouble};

@@ -17,8 +17,8 @@ const NODE: &str = "SELECT name FROM nodes \
 
 /// The server that uses the database, in words; `None`: there is none. The only place that decides this.
 pub(crate) async fn by_server(conn: &Conn) -> DbResult<Option<String>> {
-    let Some(row) = conn.row_opt(NODE, &[]).await? else { return Ok(None) };
-    Ok(Some(format!("the node {}", row.col::<String>("name")?)))
+    let found = conn.row_opt(NODE, &[]).await?;
+    found.map(|row| Ok(format!("the node {}", row.col::<String>("name")?))).transpose()
 }
 
 /// How many connections the server allows, and how many other nodes there are.
