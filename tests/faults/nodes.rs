@@ -89,6 +89,18 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Waits until nothing is pending.
+    async fn drained(&self) {
+        in_time("an empty queue", async {
+            while !self.database.rows("SELECT 1 FROM queue LIMIT 1").await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+}
+
 /// Many webhooks, so that every node has some.
 async fn webhooks(running: &Running, sink: &Sink, of_each: usize) {
     for kind in 0..TYPES {
@@ -273,7 +285,7 @@ async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_resu
     let before = counts(&sink, &names);
     cable.is_cut.send_replace(false);
     cluster.settled(3).await;
-    nodes[0].drained().await;
+    cluster.drained().await;
     assert_eq!(counts(&sink, &names), before, "it began nothing of what it had lost");
     let twice = before.iter().filter(|(name, count)| **count > 6 + in_flight[*name]).count();
     assert_eq!(twice, 0, "only what was in flight came again");
