@@ -42,6 +42,9 @@ struct Memory {
     writing: Vec<Shard>,
     /// Statements whose node has given up on them, and which are done after all.
     late: Vec<Doing>,
+    /// Nodes that were gone as these shards were taken from them, and those whose requests are to be sent again.
+    lost: BTreeSet<(NodeId, Shard)>,
+    lost_all: BTreeSet<NodeId>,
     registered: i64,
 }
 
@@ -104,9 +107,14 @@ impl Memory {
                     return Ok(vec![]);
                 }
                 let from = from.map(|from| from.id);
-                let taken =
-                    shards.into_iter().filter(|(shard, epoch)| self.moves(*shard, *epoch, from, by.id));
-                return Ok(taken.map(|(shard, epoch)| (shard, epoch.next())).collect());
+                let mut taken = Vec::new();
+                for (shard, epoch) in shards {
+                    if self.moves(shard, epoch, from, by.id) {
+                        taken.push((shard, epoch.next()));
+                        self.lost.extend(from.map(|from| (from, shard)));
+                    }
+                }
+                return Ok(taken);
             }
             Doing::HandOver(by, to, (shard, epoch), flights) => {
                 if self.writing.contains(&shard) {
@@ -131,6 +139,7 @@ impl Memory {
                 let may = self.is_as(seen);
                 if may {
                     self.handed_over.retain(|_, (one, _)| one.node != seen.id);
+                    self.lost_all.insert(seen.id);
                 }
                 return Ok(done(may));
             }
@@ -167,6 +176,8 @@ enum Trouble {
     Lost,
     /// It is done later.
     Late,
+    /// The same, of statements that move shards alone.
+    LateMove,
 }
 
 /// A node's way to the database.
@@ -194,11 +205,12 @@ impl Link {
     }
 
     fn run(&self, doing: Doing) -> Result<Vec<(Shard, Epoch)>> {
-        let trouble = self.trouble();
+        let is_move = matches!(doing, Doing::Take(..) | Doing::HandOver(..));
+        let trouble = self.trouble().filter(|kind| *kind != Trouble::LateMove || is_move);
         let mut memory = self.memory.lock().unwrap();
         match trouble {
             Some(Trouble::Cut) => return Link::away(),
-            Some(Trouble::Late) => {
+            Some(Trouble::Late | Trouble::LateMove) => {
                 memory.late.push(doing);
                 return Link::away();
             }
@@ -227,7 +239,8 @@ impl NodeStore for Link {
     }
 
     async fn node_look(&self) -> Result<ClusterView> {
-        if self.trouble().is_some() { Link::away() } else { Ok(self.memory.lock().unwrap().view()) }
+        let trouble = self.trouble().filter(|kind| *kind != Trouble::LateMove);
+        if trouble.is_some() { Link::away() } else { Ok(self.memory.lock().unwrap().view()) }
     }
 
     async fn node_leave(&self, id: NodeId) -> Result<()> {
@@ -277,10 +290,11 @@ impl NodeStore for Link {
 const NODES: usize = 3;
 const ATTEMPTS: i64 = 8;
 
-/// An attempt goes to the endpoint of the same number, in a shard of its own.
+/// An attempt goes to an endpoint of its own, among them those of the shards that each node gives first.
 fn endpoint_of(attempt: AttemptId) -> EndpointId {
-    let number = u128::try_from(attempt.0).unwrap();
-    EndpointId::from_uuid(Uuid::from_u128(number * 31))
+    const SHARDS: [u128; ATTEMPTS as usize] = [0, 1, 2, 86, 87, 171, 172, 250];
+    let at = usize::try_from(attempt.0 - 1).unwrap();
+    EndpointId::from_uuid(Uuid::from_u128(SHARDS[at]))
 }
 
 /// A running node, and what it has in flight: under which epoch.
@@ -309,6 +323,13 @@ enum Op {
     Crash(usize),
     Leave(usize),
     JumpOfClock(usize),
+    /// So many half seconds pass in which all nodes but this one do their rounds; then it wants to send.
+    Without(usize, u32),
+    /// The same until just before the others take what it holds. They do, but the statement comes late: after it has
+    /// renewed.
+    LateTakeover(usize),
+    /// It hands over what it holds, which comes late; meanwhile it wants to send.
+    LateHandover(usize),
     Begin(usize, i64),
     /// A result's transaction begins; what comes between is whatever comes next.
     Write(usize, i64),
@@ -329,6 +350,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => node.clone().prop_map(Op::Crash),
         1 => node.clone().prop_map(Op::Leave),
         1 => node.clone().prop_map(Op::JumpOfClock),
+        2 => (node.clone(), 5u32..30).prop_map(|(node, rounds)| Op::Without(node, rounds)),
+        1 => node.clone().prop_map(Op::LateTakeover),
+        1 => node.clone().prop_map(Op::LateHandover),
         10 => (node.clone(), attempt.clone()).prop_map(|(node, attempt)| Op::Begin(node, attempt)),
         6 => (node, attempt).prop_map(|(node, attempt)| Op::Write(node, attempt)),
         6 => any::<bool>().prop_map(Op::Commit),
@@ -348,6 +372,8 @@ impl Model {
             pending: (1..=ATTEMPTS).map(AttemptId).collect(),
             writing: Vec::new(),
             late: Vec::new(),
+            lost: BTreeSet::new(),
+            lost_all: BTreeSet::new(),
             registered: 0,
         }));
         let mut model = Model {
@@ -378,6 +404,10 @@ impl Model {
     }
 
     fn begin(&mut self, at: usize, id: AttemptId) {
+        let in_flight: Vec<NodeId> = (self.nodes.iter().enumerate())
+            .filter(|(other, running)| *other != at && running.flights.contains_key(&id))
+            .map(|(_, running)| running.node.id())
+            .collect();
         let running = &mut self.nodes[at];
         let endpoint = endpoint_of(id);
         let Some(epoch) = running.node.epoch(endpoint) else { return };
@@ -393,10 +423,26 @@ impl Model {
             (Some(running.node.id()), epoch),
             "node {at} begins {id} of another"
         );
+        for other in in_flight {
+            let is_lost = memory.lost.contains(&(other, known.shard)) || memory.lost_all.contains(&other);
+            assert!(is_lost, "{id} is sent by {at}, and in flight at a node that lives");
+        }
         let elsewhere = memory.handed_over.get(&id).map(|(one, _)| one.node);
         assert_eq!(elsewhere, None, "{id} is in flight elsewhere");
         assert!(self.begun.insert((id, epoch)), "{id} is sent twice in epoch {epoch}");
         running.flights.insert(id, epoch);
+    }
+
+    fn begin_all(&mut self, at: usize) {
+        (1..=ATTEMPTS).for_each(|id| self.begin(at, AttemptId(id)));
+    }
+
+    /// Time passes, in which all nodes but this one do their rounds.
+    fn rounds_without(&mut self, at: usize, rounds: u32) {
+        for _ in 0..rounds {
+            self.run(Op::Advance(500));
+            (0..NODES).filter(|other| *other != at).for_each(|other| self.step(other));
+        }
     }
 
     /// A result's transaction locks its shard, and sees whether it counts.
@@ -453,6 +499,40 @@ impl Model {
             }
             Op::Leave(at) => self.nodes[at].node.keeper.leave(),
             Op::JumpOfClock(at) => self.nodes[at].node.clock.set(Timestamp::from_millis(5)),
+            Op::Without(at, rounds) => {
+                self.rounds_without(at, rounds);
+                self.begin_all(at);
+            }
+            Op::LateTakeover(at) => {
+                self.step(at);
+                self.rounds_without(at, 17);
+                let others: Vec<usize> = (0..NODES).filter(|other| *other != at).collect();
+                let late = |model: &mut Model, kind| {
+                    others.iter().for_each(|other| *model.nodes[*other].trouble.lock().unwrap() = kind);
+                };
+                late(self, Some((0, Trouble::LateMove)));
+                self.rounds_without(at, 2);
+                late(self, None);
+                self.step(at);
+                self.run(Op::LateOnes);
+                self.begin_all(at);
+            }
+            Op::LateHandover(at) => {
+                self.step(at);
+                *self.nodes[at].trouble.lock().unwrap() = Some((0, Trouble::LateMove));
+                self.nodes[at].node.keeper.leave();
+                self.step(at);
+                // It does not hand over once more, because nobody hears of it.
+                *self.nodes[at].trouble.lock().unwrap() = Some((1, Trouble::Cut));
+                self.step(at);
+                *self.nodes[at].trouble.lock().unwrap() = None;
+                self.begin_all(at);
+                self.run(Op::LateOnes);
+                for other in (0..NODES).filter(|other| *other != at) {
+                    self.step(other);
+                    self.begin_all(other);
+                }
+            }
             Op::Begin(at, id) => self.begin(at, AttemptId(id)),
             Op::Write(at, id) => self.write(at, AttemptId(id)),
             Op::Commit(is_lost) => self.commit(is_lost),
@@ -504,7 +584,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn nobody_sends_what_is_not_its_and_nothing_is_left_without_an_owner(ops in ops()) {
