@@ -139,9 +139,9 @@ async fn what_comes_together_is_one_statement_and_everything_arrives() {
     let (one, mut other) = (Node::start(1, &board), Node::start(2, &board));
     after(10).await;
     other.signals();
-    let (results, access) = (other.local.results(), other.local.access());
-    let (mut results, mut access) = (results, access);
-    (results.mark_unchanged(), access.mark_unchanged());
+    let (mut results, mut access) = (other.local.results(), other.local.access());
+    results.mark_unchanged();
+    access.mark_unchanged();
     let endpoint = a_queued(1).endpoint_id;
     one.notices.endpoint_changed(endpoint);
     tokio::task::yield_now().await;

@@ -18,7 +18,6 @@ use crate::domain::{
 };
 use crate::host::clock::Clock;
 use crate::service::people::shared_throttle::SignIns;
-use crate::service::people::throttle::Throttle;
 use crate::service::people::users;
 use crate::service::{By, Kind, Result, ServiceError};
 use crate::store::{SignInStore, Store, UserChange};
@@ -61,7 +60,7 @@ pub struct Sessions {
 impl Sessions {
     /// Joins the parts.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, signals: Arc<dyn Signals>) -> Sessions {
-        Sessions { store, clock, signals, sign_ins: SignIns::Here(Throttle::default()) }
+        Sessions { store, clock, signals, sign_ins: SignIns::Here(Box::default()) }
     }
 
     /// Counts failed sign-ins together with other nodes, if there can be any.

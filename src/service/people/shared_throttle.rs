@@ -11,7 +11,7 @@ use crate::store::SignInStore;
 
 /// Counts failed sign-ins, here or for all nodes.
 pub(crate) enum SignIns {
-    Here(Throttle),
+    Here(Box<Throttle>),
     Everywhere(Arc<dyn SignInStore>),
 }
 

@@ -61,6 +61,8 @@ const LARGE: u64 = 10_000;
 /// How often a group is run again that deadlocks, meets a lost connection, or collides with what another node has just
 /// written; with keys that clients send to several nodes it may do so some times in a row.
 const AGAIN_MOST: u32 = 20;
+/// How often of these commands are run together.
+const TOGETHER_TRIES: u32 = 3;
 /// How long the database is left alone after it could not be reached.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -161,7 +163,9 @@ impl Writer {
     async fn commit_some(&mut self, waiting: &mut Waiting) {
         let Some(mut tx) = self.tx.take() else { return };
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
-        let done = match run_group(&mut tx, waiting, &mut ran).await {
+        // What has failed some times in a row may stand in the way of others, so each is tried by itself.
+        let most = if self.again < TOGETHER_TRIES { usize::MAX } else { 1 };
+        let done = match run_group(&mut tx, waiting, &mut ran, most).await {
             Ok(()) => self.commit(&mut tx).await.map_err(|e| (e, true)),
             Err(e) => Err((e, false)),
         };
@@ -236,19 +240,27 @@ impl Writer {
     }
 }
 
-/// Begins a transaction, and runs commands in it until it is large.
-async fn run_group(tx: &mut Tx, waiting: &mut Waiting, ran: &mut Vec<Box<dyn Command>>) -> DbResult<()> {
+/// Begins a transaction, and runs commands in it, at most so many, until it is large.
+async fn run_group(
+    tx: &mut Tx,
+    waiting: &mut Waiting,
+    ran: &mut Vec<Box<dyn Command>>,
+    most: usize,
+) -> DbResult<()> {
     begin(tx).await?;
     // How many of the next commands get a savepoint each, because sharing one failed.
     let mut apart = 0_usize;
-    while !waiting.is_empty() && tx.changed < LARGE {
+    while !waiting.is_empty() && tx.changed < LARGE && ran.len() < most {
         let is_first = ran.is_empty();
-        let shared =
-            if apart == 0 { waiting.iter().take_while(|c| c.kind() != Kind::Once).count() } else { 0 };
+        let shared = if apart == 0 {
+            waiting.iter().take(most).take_while(|c| c.kind() != Kind::Once).count()
+        } else {
+            0
+        };
         if shared > 1 {
             match run_together(tx, &mut waiting.make_contiguous()[..shared], is_first).await? {
-                Some(count) => ran.extend(waiting.drain(..count)),
-                None => apart = shared,
+                Ran::Well(count) => ran.extend(waiting.drain(..count)),
+                Ran::Failed(_) => apart = shared,
             }
         } else {
             apart = apart.saturating_sub(1);
@@ -260,7 +272,11 @@ async fn run_group(tx: &mut Tx, waiting: &mut Waiting, ran: &mut Vec<Box<dyn Com
             let Some(command) = waiting.pop_front() else { break };
             ran.push(command);
             let last = ran.len() - 1;
-            run_together(tx, &mut ran[last..], is_first).await?;
+            let kind = ran[last].kind();
+            let ran_well = run_together(tx, &mut ran[last..], is_first).await?;
+            if matches!(ran_well, Ran::Failed(ErrorClass::Again)) && kind != Kind::Once {
+                return Err(DbError::Collided("stood in the way"));
+            }
         }
     }
     Ok(())
@@ -274,13 +290,17 @@ async fn begin(tx: &mut Tx) -> DbResult<()> {
     Ok(())
 }
 
+/// What became of commands that share a savepoint.
+enum Ran {
+    /// So many ran, and none failed.
+    Well(usize),
+    /// One failed, and all of them are undone.
+    Failed(ErrorClass),
+}
+
 /// Runs commands in one savepoint, which the transaction is itself where nothing has run in it before, until the
-/// transaction is large; how many ran. When one of them fails, all of them are undone: `None`.
-async fn run_together(
-    tx: &mut Tx,
-    commands: &mut [Box<dyn Command>],
-    is_first: bool,
-) -> DbResult<Option<usize>> {
+/// transaction is large. When one of them fails, all of them are undone.
+async fn run_together(tx: &mut Tx, commands: &mut [Box<dyn Command>], is_first: bool) -> DbResult<Ran> {
     if !is_first {
         tx.script("SAVEPOINT command").await?;
     }
@@ -301,7 +321,7 @@ async fn run_together(
         }
     }
     tx.ahead.clear();
-    let Some(class) = failed else { return Ok(Some(ran)) };
+    let Some(class) = failed else { return Ok(Ran::Well(ran)) };
     if class == ErrorClass::Away {
         return Err(DbError::NoConnection("it was lost".to_owned()));
     }
@@ -317,7 +337,7 @@ async fn run_together(
     }
     // Those that were made meanwhile are undone, too.
     tx.partitions.refresh(&tx.conn).await?;
-    Ok(None)
+    Ok(Ran::Failed(class))
 }
 
 /// The attempts that several commands are about to end, and how they are read.
