@@ -1,7 +1,6 @@
 //! Commands on a database server (`storage.url`). Only with `POSTRIDER_TEST_STORAGE=postgres`.
 
 use super::{Place, Ran};
-use postrider::store::location::{Location, Purpose};
 
 use crate::support::postgres::{Database, is_wanted};
 
