@@ -376,10 +376,10 @@ async fn a_rolling_restart_refuses_no_request_and_sends_nothing_twice() {
             (accepted, refused)
         }));
     }
-    for at in 0..form(2, 3) {
+    for (at, name) in NAMES.iter().enumerate().take(form(2, 3)) {
         let node = nodes.lock().unwrap()[at].take().expect("it runs");
         node.stop().await;
-        let next = cluster.start(NAMES[at]).await;
+        let next = cluster.start(name).await;
         nodes.lock().unwrap()[at] = Some(next);
         cluster.settled(3).await;
     }
