@@ -202,21 +202,21 @@ impl TestApp {
     /// Stops the server in order, and starts it again on the same files.
     pub(crate) async fn restart(self) -> TestApp {
         let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
-        in_time("the stop", server.stop()).await;
+        in_time("the stop", Box::pin(server.stop())).await;
         Stopped { clock, chance, lookup, config, dir }.start().await
     }
 
     /// Like [`TestApp::restart`], with `serve --accept-clock`.
     pub(crate) async fn restart_accepting_the_clock(self) -> TestApp {
         let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
-        in_time("the stop", server.stop()).await;
+        in_time("the stop", Box::pin(server.stop())).await;
         TestApp::open(Stopped { clock, chance, lookup, config, dir }, true).await
     }
 
     /// Stops the server, with so long for what is in flight, and gives what is needed to start again.
     pub(crate) async fn stop_within(self, grace: Duration) -> Stopped {
         let TestApp { clock, chance, lookup, config, dir, server, .. } = self;
-        in_time("the stop", server.stop_with(grace)).await;
+        in_time("the stop", Box::pin(server.stop_with(grace))).await;
         Stopped { clock, chance, lookup, config, dir }
     }
 
