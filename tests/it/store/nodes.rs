@@ -190,7 +190,7 @@ async fn end_due(world: &World, endpoints: &[EndpointId]) -> usize {
     for endpoint in endpoints {
         due.extend(world.store.queue_due(*endpoint, now(), 100).await.unwrap().attempts);
     }
-    let status = |n: usize| if n % 5 == 0 { 500 } else { 200 };
+    let status = |n: usize| if n.is_multiple_of(5) { 500 } else { 200 };
     let finish = |(n, id): (usize, AttemptId)| world.finish(id, answered(status(n), now()));
     let finished = join_all(due.into_iter().enumerate().map(finish)).await;
     assert!(finished.iter().all(|finished| matches!(finished, Finished::Done { .. })));
