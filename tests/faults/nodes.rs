@@ -276,7 +276,8 @@ async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_resu
     cable.is_cut.send_replace(true);
     let cut = Instant::now();
     cluster.settled(2).await;
-    assert!(cut.elapsed() < LEASE + BESIDES + form(Duration::from_secs(5), Duration::ZERO));
+    let taken = cut.elapsed();
+    assert!(taken < LEASE + BESIDES + form(Duration::from_secs(5), Duration::ZERO));
     assert_eq!(nodes[0].get("/readyz").await.0, 503);
     assert_eq!(nodes[0].get("/healthz").await.0, 200);
     sink.hold(false);
@@ -290,7 +291,7 @@ async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_resu
     let twice = before.iter().filter(|(name, count)| **count > 6 + in_flight[*name]).count();
     assert_eq!(twice, 0, "only what was in flight came again");
     assert!(cluster.program.log().contains("a result was discarded"), "{}", cluster.program.log());
-    say("nodes, cut off", format!("{} accepted, taken over {:?} after the cut", names.len(), cut.elapsed()));
+    say("nodes, cut off", format!("{} accepted, taken over {taken:?} after the cut", names.len()));
 }
 
 /// Sends requests only to servers that are ready, as of the last tenth of a second.
