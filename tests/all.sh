@@ -121,8 +121,9 @@ cargo test --locked --test faults -- --nocapture
 if [ "${POSTRIDER_TEST_STORAGE:-}" = postgres ]; then
   step "integration tests with PostgreSQL"
 else
-  step "integration tests with PostgreSQL: storage, delivery, streams"
-  POSTRIDER_TEST_STORAGE=postgres cargo test --locked --test it -- store:: delivery:: stream:: v1::events v1::deliveries
+  step "integration tests with PostgreSQL: storage, nodes, delivery, streams, commands"
+  POSTRIDER_TEST_STORAGE=postgres cargo test --locked --test it -- store:: nodes:: outage:: delivery:: stream:: \
+    v1::events v1::deliveries cli::database cli::migrate_storage admin::nodes
   step "integration tests with SQLite"
 fi
 cargo test --locked --test it
