@@ -85,8 +85,10 @@ async fn five_failures_hold_an_endpoint_until_a_probe_succeeds_and_no_retry_is_u
     let first: Vec<_> = rows.iter().filter(|row| row["delivery_id"] == waits["delivery_id"]).collect();
     assert_eq!((&first[0]["attempt"], &first[0]["trigger"]), (&json!(6), &json!("retry")));
     let order: Vec<Value> = payloads(&receiver).split_off(5);
-    assert_eq!(order[..3], [json!(0), json!(1), json!(2)], "oldest first, one at a time, then two at once");
-    assert!(order[3..].contains(&json!("first")) && order[3..].contains(&json!(0)), "{order:?}");
+    assert_eq!(order[..2], [json!(0), json!(1)], "oldest first, one at a time");
+    // Then two at once, which may overtake each other.
+    assert!(order[2..4].contains(&json!(2)), "{order:?}");
+    assert!(order[2..].contains(&json!("first")) && order[2..].contains(&json!(0)), "{order:?}");
     assert_eq!(hold(&app, &hook).await, Value::Null);
     let told = watcher.next().await;
     assert_eq!(told.header("x-webhook-event"), Some("webhook_endpoint.recovered"));
