@@ -184,17 +184,25 @@ impl Lane {
         is_void
     }
 
-    /// Takes what a refill says of the endpoint's hold, with the probe that was claimed for it.
-    pub(crate) fn set_hold(&mut self, next_probe_at: Option<Timestamp>, probe: Option<Hint>) {
+    /// Takes what a refill says of the endpoint's hold, with the probe that was claimed for it. Gives the one that was
+    /// chosen before and not sent: the hold is over, and it is an attempt like others.
+    pub(crate) fn set_hold(
+        &mut self,
+        next_probe_at: Option<Timestamp>,
+        probe: Option<Hint>,
+    ) -> Option<AttemptId> {
+        let before = self.hold.take();
+        let chosen = before.as_ref().and_then(|hold| hold.probe).map(|hint| hint.id);
         match next_probe_at {
             Some(next_probe_at) => {
-                let sent = self.hold.take().and_then(|hold| hold.sent);
+                let sent = before.and_then(|hold| hold.sent);
                 self.hold = Some(LaneHold { next_probe_at, probe, sent });
                 self.ramp = None;
             }
-            None if self.hold.take().is_some() => self.ramp = Some(1),
+            None if before.is_some() => self.ramp = Some(1),
             None => {}
         }
+        chosen
     }
 
     /// When a probe may be sent, if the endpoint is on hold.

@@ -64,7 +64,10 @@ impl Scheduler {
                 }
             }
             None => {
-                lane.set_hold(None, None);
+                // Else it would be claimed for ever, and sent by nobody.
+                if let Some(chosen) = lane.set_hold(None, None) {
+                    self.claims.release(chosen);
+                }
                 due.attempts.retain(|id| self.claims.claim(*id, Line::Fresh));
                 due.bulk.retain(|id| self.claims.claim(*id, Line::Bulk));
             }

@@ -13,10 +13,10 @@ use crate::delivery::courier::{CourierDeps, InFlight, RetryPolicy, Transport};
 use crate::delivery::scheduling::poll::Poll;
 use crate::domain::attempts::hold::DisableRules;
 use crate::domain::attempts::retry::Schedule;
-use crate::domain::{Outcome, Span};
+use crate::domain::{AttemptId, Outcome, Span};
 use crate::host::clock::{FakeChance, FakeClock};
 use crate::store::location::{Location, Purpose};
-use crate::store::{EndpointQueue, LoadedAttempt};
+use crate::store::{Due, DueHold, EndpointQueue, Line, LoadedAttempt};
 
 /// Sends nothing.
 struct NoTransport;
@@ -116,4 +116,19 @@ async fn after_the_start_and_a_change_of_ownership_a_poll_finds_backlogs_which_a
     scheduler.ownership_changed();
     scheduler.polled(Ok(found(&endpoints)));
     assert_eq!(waiting(&mut scheduler).last(), endpoints.last());
+}
+
+#[tokio::test]
+async fn a_probe_that_was_chosen_and_not_sent_when_the_hold_ends_is_sent_like_others() {
+    let endpoint = endpoints()[0];
+    let (mut scheduler, _inbox, _dir) = scheduler();
+    scheduler.polled(Ok(found(&[endpoint])));
+    let hold = DueHold { next_probe_at: now(), probes: vec![(AttemptId(1), Line::Fresh)] };
+    scheduler.refilled(endpoint, Ok(Due { hold: Some(hold), ..Due::default() }));
+    assert!(!scheduler.lane(endpoint).may_probe(), "it is chosen, and waits for a slot");
+    // The hold has ended by another request, whose report comes later.
+    scheduler.refilled(endpoint, Ok(Due { attempts: vec![AttemptId(1), AttemptId(2)], ..Due::default() }));
+    let lane = scheduler.lane(endpoint);
+    let next = [lane.pop(), lane.pop(), lane.pop()].map(|hint| hint.map(|hint| hint.id));
+    assert_eq!(next, [Some(AttemptId(1)), Some(AttemptId(2)), None]);
 }
