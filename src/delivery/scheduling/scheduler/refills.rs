@@ -64,7 +64,7 @@ impl Scheduler {
                 }
             }
             None => {
-                // Else it would be claimed for ever, and sent by nobody.
+                // Else it would be claimed forever, and sent by nobody.
                 if let Some(chosen) = lane.set_hold(None, None) {
                     self.claims.release(chosen);
                 }
