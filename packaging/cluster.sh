@@ -11,6 +11,7 @@
 #   LEASE=10s          cluster.lease: how long a node that is gone keeps its webhooks
 #   WEBHOOKS=24        webhooks to the built-in receiver
 #   POSTGRES_BIN=DIR   where initdb and postgres are
+#   POSTGRES_SETTINGS= more lines of postgresql.conf
 #   CADDY=FILE         the program
 # Other settings of the nodes come from the environment, as ever (POSTRIDER_DELIVERY__CONCURRENCY=32).
 set -euo pipefail
@@ -98,7 +99,8 @@ mkdir "$dir/data"
   > "$dir/initdb.log" 2>&1 || fail "PostgreSQL could not be set up: $(tail -n 3 "$dir/initdb.log")"
 echo "listen_addresses = ''
 unix_socket_directories = '$dir'
-max_connections = 200" >> "$dir/data/postgresql.conf"
+max_connections = 200
+${POSTGRES_SETTINGS:-}" >> "$dir/data/postgresql.conf"
 database start
 database_runs=yes
 

@@ -31,7 +31,7 @@ const BURY: &str = "WITH gone AS (DELETE FROM nodes WHERE id = $1 RETURNING *) \
      SELECT id, name, version, lease_ms, since, renewed_at FROM gone WHERE NOT is_leaving \
      ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at";
 const CLEAR: &str = "DELETE FROM nodes_gone WHERE renewed_at < (SELECT max(renewed_at) FROM nodes_gone) - $1";
-const PENDING: &str = "SELECT coalesce(sum(pending), 0)::bigint AS pending FROM totals WHERE pending > 0";
+const PENDING: &str = "SELECT coalesce(sum(pending), 0)::bigint AS pending FROM totals_now";
 
 async fn nodes(conn: &Conn, now: Timestamp) -> DbResult<Vec<ListedNode>> {
     let mut found = Vec::new();

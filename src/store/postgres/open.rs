@@ -9,6 +9,7 @@ use crate::domain::Timestamp;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::connect::Connector;
 use crate::store::postgres::engine::error::{self, DbResult};
+use crate::store::postgres::engine::folding;
 use crate::store::postgres::engine::in_use;
 use crate::store::postgres::engine::migrations;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
@@ -68,6 +69,9 @@ impl PostgresStore {
         store.threads().spawn(ahead);
         fan_outs::start(&store);
         others::start(&store);
+        folding::start(&store);
+        // What a node that is gone has counted may be there still.
+        store.counted.notify_one();
         Ok(store)
     }
 }

@@ -1,6 +1,7 @@
 //! How a [`Record`] stands in `totals.record`: fields separated by spaces, `-` for none, then a word for each of
 //! the newest deliveries: its number, and what its last attempt left (`!` and a time: failed; `~`: cancelled).
-//! SQLite's migration 0017 writes the same. Empty: no results.
+//! SQLite's migration 0017 writes the same. Empty: no results. Several lines: records of which each is later than the
+//! one before.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -59,6 +60,12 @@ pub(crate) fn read(text: &str) -> Result<Record, Fault> {
 }
 
 fn parse(text: &str) -> Option<Record> {
+    let mut records = text.lines().filter(|line| !line.is_empty()).map(parse_line);
+    let Some(first) = records.next() else { return Some(Record::default()) };
+    records.try_fold(first?, |record, later| Some(record.merge(later?)))
+}
+
+fn parse_line(text: &str) -> Option<Record> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     if words.is_empty() {
         return Some(Record::default());

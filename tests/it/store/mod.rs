@@ -5,6 +5,7 @@ pub(crate) mod accounts;
 mod alerts;
 mod backends;
 mod bulk_and_list;
+mod counts;
 mod durability;
 mod endpoints;
 mod events;

@@ -8,7 +8,7 @@
 //! * [`link`]: the connection for leases. [`own`]: which node this is. [`in_use`]: whether servers use the database.
 //! * [`examine`]: what can be seen of the server.
 //! * [`cache`]: endpoints in the writer's memory; never authoritative.
-//! * [`counts`]: writes the roll-ups that every commit adds to.
+//! * [`counts`]: writes what every commit adds to the roll-ups; [`folding`] adds it to them.
 //! * [`ids`], [`partitions`]: ids by time, and the partitions that follow from them.
 //! * [`migrations`]: the schema.
 //! * [`rows`], [`error`]: values in columns, PostgreSQL's errors.
@@ -25,6 +25,7 @@ pub(super) mod ended;
 pub(super) mod entered;
 pub(super) mod error;
 pub(super) mod examine;
+pub(super) mod folding;
 pub(super) mod ids;
 pub(super) mod in_use;
 pub(super) mod link;

@@ -11,7 +11,7 @@ use deadpool_postgres::Pool;
 use futures_util::future::{BoxFuture, try_join};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -90,6 +90,8 @@ pub(crate) struct PostgresStore {
     pub(crate) filters: Snapshots,
     pub(crate) filter_turns: Turns,
     pub(crate) fan_outs: Arc<FanOuts>,
+    /// Told when something was counted.
+    pub(crate) counted: Arc<Notify>,
     /// For leases.
     pub(crate) link: NodeLink,
     /// Where notifications are listened for, and the connection that does.
@@ -131,6 +133,7 @@ impl PostgresStore {
         let pool = connector.pool(options.readers)?;
         let (inbox, messages) = mpsc::channel(options.queue.max(1));
         let (fresh, fan_outs): (Arc<Fresh>, Arc<FanOuts>) = Default::default();
+        let counted = Arc::new(Notify::new());
         let (stopped, node) = (CancellationToken::new(), random());
         let (own, threads) = (OwnNode::default(), runtime.handle().clone());
         let link = NodeLink::new(connector.clone(), threads.clone(), own.clone());
@@ -142,6 +145,7 @@ impl PostgresStore {
             partitions: partitions.clone(),
             fresh: fresh.clone(),
             fan_outs: fan_outs.clone(),
+            counted: counted.clone(),
             own: own.clone(),
         };
         let writer = threads.spawn(writer::run(messages, parts, conn));
@@ -161,6 +165,7 @@ impl PostgresStore {
             filters: Snapshots::default(),
             filter_turns: Turns::default(),
             fan_outs,
+            counted,
             link,
             listener,
             voice: Voice::default(),

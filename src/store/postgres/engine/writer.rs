@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join3;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::domain::AttemptId;
@@ -53,6 +53,8 @@ pub(crate) struct WriterParts {
     pub(crate) partitions: Partitions,
     pub(crate) fresh: Arc<Fresh>,
     pub(crate) fan_outs: Arc<FanOuts>,
+    /// Is told when something was counted.
+    pub(crate) counted: Arc<Notify>,
     pub(crate) own: OwnNode,
 }
 
@@ -202,6 +204,10 @@ impl Writer {
         let tally = flush(tx).await?;
         let started = Instant::now();
         tx.script("COMMIT").await?;
+        if tally.is_some() {
+            self.parts.counted.notify_one();
+        }
+        let tally = tally.unwrap_or_default();
         let meters = &self.parts.meters;
         meters.commit.observe(started.elapsed().as_micros() as u64);
         meters.events_accepted.inc_by(tally.events);
@@ -347,19 +353,19 @@ fn to_read_ahead(commands: &[Box<dyn Command>]) -> Option<(ReadAhead, Vec<Attemp
     Some((read, [first, second].into_iter().chain(ends.map(|(attempt, _)| attempt)).collect()))
 }
 
-/// Writes the log, the counts, and whether other nodes must forget something.
-async fn flush(tx: &mut Tx) -> DbResult<Tally> {
+/// Writes the log, the counts, and whether other nodes must forget something. `None`: nothing was counted.
+async fn flush(tx: &mut Tx) -> DbResult<Option<Tally>> {
     if tx.cache.take_changed() {
         let generation = tx.conn.row(NEXT_GENERATION, &[]).await?.num("value")?;
         tx.cache.begun_generation(generation);
     }
     let Some(sums) = tx.counts.take() else {
         tx.settle().await?;
-        return Ok(Tally::default());
+        return Ok(None);
     };
     counts::write(&tx.conn, &sums).await?;
     tx.settle().await?;
-    Ok(sums.tally())
+    Ok(Some(sums.tally()))
 }
 
 /// Tells each what became of it.

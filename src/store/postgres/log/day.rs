@@ -45,18 +45,18 @@ const WINDOW: &str = concat!(
     "SELECT r.endpoint, ",
     sums!(),
     " FROM (",
-    counts!("minutes", "minute", "$2", "$3"),
+    counts!("minutes_now", "minute", "$2", "$3"),
     " UNION ALL ",
-    counts!("rollups", "hour", "$4", "$5"),
+    counts!("rollups_now", "hour", "$4", "$5"),
     " UNION ALL ",
-    counts!("minutes", "minute", "$6", "$7"),
+    counts!("minutes_now", "minute", "$6", "$7"),
     ") r GROUP BY r.endpoint"
 );
 
 /// When the newest minutes of endpoints began to be bad: with exhausted deliveries, or slow on average.
-const DEGRADED_SINCE: &str = "SELECT endpoint, min(minute) AS minute FROM minutes \
-     WHERE endpoint = ANY($1) AND minute >= $2 \
-     AND (exhausted > 0 OR response_ms_sum > 3000 * response_count) GROUP BY endpoint";
+const DEGRADED_SINCE: &str = "SELECT endpoint, min(minute) AS minute FROM ( \
+         SELECT endpoint, minute FROM minutes_now WHERE endpoint = ANY($1) AND minute >= $2 GROUP BY endpoint, minute \
+         HAVING sum(exhausted) > 0 OR sum(response_ms_sum) > 3000 * sum(response_count)) bad GROUP BY endpoint";
 
 /// What happened at endpoints in a stretch of time, in their order.
 pub(crate) async fn window(conn: &Conn, endpoints: &[EndpointRow], of: Stretch) -> DbResult<Vec<Point>> {

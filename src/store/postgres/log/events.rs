@@ -42,10 +42,13 @@ async fn get(conn: &Conn, app: AppId, id: EventId) -> DbResult<Option<EventDetai
     Ok(Some(EventDetail { event: event(&found)?, payload: payload.map(Bytes::from), attempts }))
 }
 
-const TYPES: &str = "SELECT name, count, last_seen_at FROM event_types \
-     WHERE app = $1 AND name > $2 AND count > 0 ORDER BY name LIMIT $3 OFFSET $4";
-const COUNT_TYPES: &str = "SELECT count(*) AS count FROM (SELECT 1 FROM event_types WHERE app = $1 AND count > 0 \
-     LIMIT $2) AS found";
+const TYPES: &str = "SELECT y.name, y.count + coalesce(n.count, 0) AS count, \
+     greatest(y.last_seen_at, n.last_seen_at) AS last_seen_at FROM event_types y LEFT JOIN LATERAL ( \
+         SELECT sum(a.count)::bigint AS count, max(a.last_seen_at) AS last_seen_at FROM event_types_added a \
+         WHERE a.type = y.id) n ON true \
+     WHERE y.app = $1 AND y.name > $2 AND (y.count > 0 OR n.count > 0) ORDER BY y.name LIMIT $3 OFFSET $4";
+const COUNT_TYPES: &str = "SELECT count(*) AS count FROM (SELECT 1 FROM event_types y WHERE y.app = $1 \
+     AND (y.count > 0 OR EXISTS (SELECT 1 FROM event_types_added a WHERE a.type = y.id)) LIMIT $2) AS found";
 
 async fn types(
     conn: &Conn,

@@ -11,6 +11,7 @@ use crate::domain::values::fold::fold;
 use crate::domain::{AppId, Endpoint, EndpointId, Timestamp};
 use crate::store::postgres::engine::cache;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::counts::{totals_of_each, totals_of_many};
 use crate::store::postgres::engine::error::{DbError, DbResult};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow};
 use crate::store::postgres::engine::store::PostgresStore;
@@ -22,19 +23,20 @@ use crate::store::{EndpointBrief, EndpointFilter, HealthStore, Page, PageRequest
 
 /// What health is judged by, of `endpoints e`.
 macro_rules! facts {
-    ($rest:literal) => {
+    ($totals:expr, $rest:literal) => {
         concat!(
             "SELECT e.id, e.uid, e.name, e.url, e.status, e.status_reason, e.status_since, e.created_at, \
              coalesce(t.pending, 0) AS pending, coalesce(t.record, '') AS record, e.hold_reason, e.hold_since, \
-             e.hold_probe_at, e.consecutive_failures, e.failure_kind, e.failure_status FROM endpoints e \
-             LEFT JOIN totals t ON t.endpoint = e.id ",
+             e.hold_probe_at, e.consecutive_failures, e.failure_kind, e.failure_status FROM endpoints e ",
+            $totals,
             $rest
         )
     };
 }
-const THESE: &str = facts!("WHERE e.uid = ANY($1) AND e.app = $2");
-const OF_APP: &str = facts!("WHERE e.app = $1 AND e.deleted_at IS NULL ORDER BY e.uid DESC");
-const ALL: &str = facts!("WHERE e.deleted_at IS NULL");
+const THESE: &str = facts!(totals_of_each!("e.id"), " WHERE e.uid = ANY($1) AND e.app = $2");
+const OF_APP: &str =
+    facts!(totals_of_many!("e.id"), " WHERE e.app = $1 AND e.deleted_at IS NULL ORDER BY e.uid DESC");
+const ALL: &str = facts!(totals_of_many!("e.id"), " WHERE e.deleted_at IS NULL");
 
 /// Reads a row of [`facts!`].
 fn read(row: &Row, now: Timestamp) -> DbResult<Standing> {

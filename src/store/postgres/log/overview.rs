@@ -58,9 +58,11 @@ async fn due(conn: &Conn, app: AppId, now: Timestamp, cap: u32) -> DbResult<DueF
     Ok(DueFigures { due: due.min(cap.into()), oldest_due_at })
 }
 
-const HOURS: &str = "SELECT e.uid, r.hour, r.delivered, r.exhausted \
-     FROM endpoints e JOIN apps a ON a.id = e.app JOIN rollups r ON r.endpoint = e.id AND r.hour >= $2 \
-     WHERE e.uid = ANY($3) AND a.uid = $1 AND e.deleted_at IS NULL AND r.delivered + r.exhausted > 0";
+const HOURS: &str = "SELECT e.uid, r.hour, sum(r.delivered)::bigint AS delivered, \
+     sum(r.exhausted)::bigint AS exhausted FROM endpoints e JOIN apps a ON a.id = e.app \
+     JOIN rollups_now r ON r.endpoint = e.id AND r.hour >= $2 \
+     WHERE e.uid = ANY($3) AND a.uid = $1 AND e.deleted_at IS NULL \
+     GROUP BY e.uid, r.hour HAVING sum(r.delivered + r.exhausted) > 0";
 
 async fn hours(
     conn: &Conn,

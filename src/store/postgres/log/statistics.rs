@@ -63,18 +63,18 @@ macro_rules! times {
 }
 macro_rules! statuses {
     ($whose:literal) => {
-        by_step!("rollup_statuses", "hour", $whose, "r.class, sum(r.count)::bigint AS count", "1, 2")
+        by_step!("rollup_statuses_now", "hour", $whose, "r.class, sum(r.count)::bigint AS count", "1, 2")
     };
 }
 
 /// A query of points and the one of their histograms: `[of an app, of one endpoint]`.
 const BY_MINUTE: [(&str, &str); 2] = [
-    (points!("minutes", "minute", "e.app"), times!("minute_times", "minute", "e.app")),
-    (points!("minutes", "minute", "e.id"), times!("minute_times", "minute", "e.id")),
+    (points!("minutes_now", "minute", "e.app"), times!("minute_times_now", "minute", "e.app")),
+    (points!("minutes_now", "minute", "e.id"), times!("minute_times_now", "minute", "e.id")),
 ];
 const BY_HOUR: [(&str, &str); 2] = [
-    (points!("rollups", "hour", "e.app"), times!("rollup_times", "hour", "e.app")),
-    (points!("rollups", "hour", "e.id"), times!("rollup_times", "hour", "e.id")),
+    (points!("rollups_now", "hour", "e.app"), times!("rollup_times_now", "hour", "e.app")),
+    (points!("rollups_now", "hour", "e.id"), times!("rollup_times_now", "hour", "e.id")),
 ];
 /// Failed attempts by the class of their response's status: `[of an app, of one endpoint]`.
 const STATUSES: [&str; 2] = [statuses!("e.app"), statuses!("e.id")];
@@ -139,11 +139,11 @@ macro_rules! totals {
     };
 }
 const TOTALS: [&str; 2] = [
-    totals!(" FROM endpoints e JOIN totals t ON t.endpoint = e.id WHERE e.app = $1"),
-    totals!(" FROM totals t WHERE t.endpoint = $1"),
+    totals!(" FROM endpoints e JOIN totals_now t ON t.endpoint = e.id WHERE e.app = $1"),
+    totals!(" FROM totals_now t WHERE t.endpoint = $1"),
 ];
 const TOTALS_OF_EACH: &str =
-    totals!(", t.endpoint FROM totals t WHERE t.endpoint = ANY($1) GROUP BY t.endpoint");
+    totals!(", t.endpoint FROM totals_now t WHERE t.endpoint = ANY($1) GROUP BY t.endpoint");
 
 fn read_totals(row: &Row) -> DbResult<Totals> {
     Ok(Totals {
@@ -186,8 +186,9 @@ async fn figures(
     Ok(each.collect())
 }
 
-const ERRORS: &str = "SELECT error_kind, response_status, count, last_message, last_at FROM total_errors \
-     WHERE endpoint = $1 ORDER BY count DESC, last_at DESC LIMIT $2";
+const ERRORS: &str = "SELECT error_kind, response_status, sum(count)::bigint AS count, \
+     (array_agg(last_message ORDER BY last_at DESC))[1] AS last_message, max(last_at) AS last_at FROM total_errors_now \
+     WHERE endpoint = $1 GROUP BY 1, 2 ORDER BY 3 DESC, 5 DESC LIMIT $2";
 
 async fn errors(conn: &Conn, endpoint: EndpointRow, limit: u32) -> DbResult<Vec<ErrorCount>> {
     let mut errors = Vec::new();
@@ -248,11 +249,12 @@ async fn since(
 
 async fn all_times(conn: &Conn, endpoint: EndpointRow) -> DbResult<Times> {
     let mut times = Times::default();
-    let extremes = "SELECT response_ms_min, response_ms_max FROM totals WHERE endpoint = $1";
-    if let Some(row) = conn.row_opt(extremes, &[&endpoint]).await? {
-        (times.min_ms, times.max_ms) = (row.opt_num("response_ms_min")?, row.opt_num("response_ms_max")?);
-    }
-    let sql = "SELECT bucket, count FROM total_times WHERE endpoint = $1 AND count > 0 ORDER BY bucket";
+    let extremes =
+        "SELECT min(response_ms_min) AS min, max(response_ms_max) AS max FROM totals_now WHERE endpoint = $1";
+    let row = conn.row(extremes, &[&endpoint]).await?;
+    (times.min_ms, times.max_ms) = (row.opt_num("min")?, row.opt_num("max")?);
+    let sql = "SELECT bucket, sum(count)::bigint AS count FROM total_times_now WHERE endpoint = $1 \
+               GROUP BY bucket HAVING sum(count) > 0 ORDER BY bucket";
     for row in conn.rows(sql, &[&endpoint]).await? {
         times.histogram.push((row.num("bucket")?, row.num("count")?));
     }

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use crate::domain::alert::{AlertTarget, AlertTry, Told};
 use crate::domain::{Activity, AlertKind, AlertTargetId, EndpointId, Timestamp};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::counts::totals_of_many;
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{Columns as _, clean, num, read_span};
 use crate::store::postgres::engine::store::PostgresStore;
@@ -170,11 +171,13 @@ async fn told_to_targets(conn: &Conn) -> DbResult<Vec<Told>> {
 }
 
 /// Few servers have so many endpoints that looking at each of them once a minute would be felt.
-const WATCHED: &str = "SELECT p.uid, a.uid AS app_uid, a.name AS app_name, p.name, p.url, p.status, p.status_reason, \
-     p.disabled_at, p.consecutive_failures, p.is_announced, p.hold_reason IS NOT NULL AS on_hold, p.contact, \
-     coalesce(t.record, '') AS record FROM endpoints p JOIN apps a ON a.id = p.app \
-     LEFT JOIN totals t ON t.endpoint = p.id \
-     WHERE p.deleted_at IS NULL AND (t.record <> '' OR p.status = 'disabled') ORDER BY p.id";
+const WATCHED: &str = concat!(
+    "SELECT p.uid, a.uid AS app_uid, a.name AS app_name, p.name, p.url, p.status, p.status_reason, p.disabled_at, \
+     p.consecutive_failures, p.is_announced, p.hold_reason IS NOT NULL AS on_hold, p.contact, \
+     coalesce(t.record, '') AS record FROM endpoints p JOIN apps a ON a.id = p.app ",
+    totals_of_many!("p.id"),
+    " WHERE p.deleted_at IS NULL AND (t.record <> '' OR p.status = 'disabled') ORDER BY p.id"
+);
 
 fn watched(row: &Row) -> DbResult<WatchedEndpoint> {
     let status_reason: Option<String> = row.col("status_reason")?;
@@ -197,7 +200,7 @@ fn watched(row: &Row) -> DbResult<WatchedEndpoint> {
 }
 
 const EXHAUSTED: &str = "SELECT p.uid, sum(m.ended_exhausted)::bigint AS count FROM endpoints p \
-     JOIN minutes m ON m.endpoint = p.id AND m.minute >= $2 AND m.minute < $3 \
+     JOIN minutes_now m ON m.endpoint = p.id AND m.minute >= $2 AND m.minute < $3 \
      WHERE p.uid = ANY($1) GROUP BY p.uid HAVING sum(m.ended_exhausted) > 0";
 const LOCAL_COUNT: &str = "SELECT count(*) AS count FROM (SELECT 1 FROM queue WHERE local_since IS NOT NULL LIMIT $1) \
      AS found";

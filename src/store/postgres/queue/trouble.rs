@@ -9,6 +9,7 @@ use crate::domain::attempts::trouble::Trouble;
 use crate::domain::condition::{Condition, LastFailure};
 use crate::domain::{AttemptId, ErrorKind, Timestamp};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
+use crate::store::postgres::engine::counts::totals_of_each;
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, JobRow, clean, num, opt_num};
 use crate::store::postgres::queue::attempts::{Kept, Stored, kept, pending_columns};
@@ -95,7 +96,9 @@ macro_rules! conditions {
             "SELECT e.uid, ",
             trouble_columns!(),
             ", e.failure_kind, e.failure_status, e.failure_message, coalesce(t.pending, 0) AS pending \
-             FROM endpoints e LEFT JOIN totals t ON t.endpoint = e.id WHERE ",
+             FROM endpoints e ",
+            totals_of_each!("e.id"),
+            " WHERE ",
             $where
         )
     };

@@ -14,6 +14,7 @@ use crate::domain::{Activity, AppId, Span, Timestamp};
 use crate::store::postgres::engine::command::Tx;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::folding;
 use crate::store::postgres::engine::partitions::Parent;
 use crate::store::postgres::engine::rows::{Columns as _, read_span};
 use crate::store::postgres::engine::store::PostgresStore;
@@ -185,6 +186,8 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
+        // What was counted and not added up yet is of these minutes, too.
+        self.look("adding up counts", |conn| folding::fold(conn).boxed()).await?;
         self.write_patiently("sweeping statistics", move |tx| {
             async move { sweep_minutes(tx, after, before, limit).await }.boxed()
         })

@@ -19,7 +19,7 @@ use crate::store::postgres::engine::ids;
 use crate::store::postgres::engine::partitions::{Parent, Partitions};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::store::runtime;
-use crate::store::postgres::engine::{in_use, migrations};
+use crate::store::postgres::engine::{folding, in_use, migrations};
 use crate::store::postgres::upkeep::copy;
 use crate::store::shared::transfer::{Batch, COUNTED, Cell, Cells, HALF_FILLED, MARK, TABLES, Table};
 use crate::store::transfer::{TransferSource, TransferTarget};
@@ -147,6 +147,7 @@ impl PostgresSource {
         let link = Link::open(url)?;
         let begin = async {
             refuse_half(&link.conn).await?;
+            folding::fold(&link.conn).await.map_err(|e| error::of("adding up counts", e))?;
             let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
             link.conn.script(sql).await.map_err(|e| error::of(READING, e))
         };
@@ -323,7 +324,8 @@ async fn filled(conn: &Conn) -> DbResult<Option<&'static str>> {
 /// without indexes.
 async fn empty(conn: &Conn, partitions: &Partitions, now: Timestamp) -> DbResult<()> {
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).filter(|name| *name != "meta").collect();
-    conn.script(&format!("TRUNCATE {}, seals RESTART IDENTITY", names.join(", "))).await?;
+    let (names, added) = (names.join(", "), folding::ADDED.join(", "));
+    conn.script(&format!("TRUNCATE {names}, {added}, seals RESTART IDENTITY")).await?;
     conn.script("DELETE FROM meta WHERE name = 'clock'").await?;
     // The first partitions say where those end that reach back.
     conn.script("BEGIN").await?;

@@ -660,3 +660,127 @@ CREATE TABLE minute_times (
 ) WITH (fillfactor = 70);
 CREATE INDEX minutes_minute ON minutes (minute);
 CREATE INDEX minute_times_minute ON minute_times (minute);
+
+-- ---------------------------------------------------------------------------------------------
+-- What groups have counted and nobody has added to the tables above yet (`engine/folding.rs`). Groups only insert here,
+-- so nodes that count for the same endpoint do not wait for each other.
+
+CREATE TABLE totals_added (
+    id                bigint GENERATED ALWAYS AS IDENTITY,
+    endpoint          bigint NOT NULL,
+    deliveries        bigint NOT NULL,
+    delivered         bigint NOT NULL,
+    exhausted         bigint NOT NULL,
+    pending           bigint NOT NULL,
+    cancelled         bigint NOT NULL,
+    failed_attempts   bigint NOT NULL,
+    response_count    bigint NOT NULL,
+    response_ms_sum   bigint NOT NULL,
+    response_ms_min   bigint,
+    response_ms_max   bigint,
+    last_attempted_at bigint,
+    record            text NOT NULL
+);
+CREATE INDEX totals_added_endpoint ON totals_added (endpoint);
+
+CREATE TABLE total_times_added (
+    endpoint bigint NOT NULL,
+    bucket   bigint NOT NULL,
+    count    bigint NOT NULL
+);
+CREATE INDEX total_times_added_endpoint ON total_times_added (endpoint);
+
+CREATE TABLE total_errors_added (
+    endpoint        bigint NOT NULL,
+    error_kind      text COLLATE "C" NOT NULL,
+    response_status bigint NOT NULL,
+    count           bigint NOT NULL,
+    last_message    text NOT NULL,
+    last_at         bigint NOT NULL
+);
+CREATE INDEX total_errors_added_endpoint ON total_errors_added (endpoint);
+
+-- Minutes, of which hours are made.
+CREATE TABLE minutes_added (
+    endpoint          bigint NOT NULL,
+    minute            bigint NOT NULL,
+    delivered         bigint NOT NULL,
+    exhausted         bigint NOT NULL,
+    failed_attempts   bigint NOT NULL,
+    response_ms_sum   bigint NOT NULL,
+    deliveries        bigint NOT NULL,
+    failed_deliveries bigint NOT NULL,
+    response_count    bigint NOT NULL,
+    ended_exhausted   bigint NOT NULL
+);
+CREATE INDEX minutes_added_endpoint ON minutes_added (endpoint);
+
+CREATE TABLE minute_times_added (
+    endpoint bigint NOT NULL,
+    minute   bigint NOT NULL,
+    bucket   bigint NOT NULL,
+    count    bigint NOT NULL
+);
+CREATE INDEX minute_times_added_endpoint ON minute_times_added (endpoint);
+
+CREATE TABLE rollup_statuses_added (
+    endpoint bigint NOT NULL,
+    hour     bigint NOT NULL,
+    class    text COLLATE "C" NOT NULL,
+    count    bigint NOT NULL
+);
+CREATE INDEX rollup_statuses_added_endpoint ON rollup_statuses_added (endpoint);
+
+-- Events that clients have posted.
+CREATE TABLE event_types_added (
+    type         bigint NOT NULL,
+    count        bigint NOT NULL,
+    last_seen_at bigint NOT NULL
+);
+CREATE INDEX event_types_added_type ON event_types_added (type);
+
+-- They are emptied all the time.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['totals_added', 'total_times_added', 'total_errors_added', 'minutes_added',
+        'minute_times_added', 'rollup_statuses_added', 'event_types_added'] LOOP
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, '
+            'autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1, '
+            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000)', name);
+    END LOOP;
+END
+$$;
+
+-- The counts as they stand now: several rows of a key.
+CREATE VIEW totals_now AS
+    SELECT 0::bigint AS id, endpoint, deliveries, delivered, exhausted, pending, cancelled, failed_attempts,
+        response_count, response_ms_sum, response_ms_min, response_ms_max, last_attempted_at, record FROM totals
+    UNION ALL SELECT id, endpoint, deliveries, delivered, exhausted, pending, cancelled, failed_attempts,
+        response_count, response_ms_sum, response_ms_min, response_ms_max, last_attempted_at, record FROM totals_added;
+CREATE VIEW total_times_now AS
+    SELECT endpoint, bucket, count FROM total_times
+    UNION ALL SELECT endpoint, bucket, count FROM total_times_added;
+CREATE VIEW total_errors_now AS
+    SELECT endpoint, error_kind, response_status, count, last_message, last_at FROM total_errors
+    UNION ALL SELECT endpoint, error_kind, response_status, count, last_message, last_at FROM total_errors_added;
+CREATE VIEW minutes_now AS
+    SELECT endpoint, minute, delivered, exhausted, failed_attempts, response_ms_sum,
+        deliveries, failed_deliveries, response_count, ended_exhausted FROM minutes
+    UNION ALL SELECT endpoint, minute, delivered, exhausted, failed_attempts, response_ms_sum,
+        deliveries, failed_deliveries, response_count, ended_exhausted FROM minutes_added;
+CREATE VIEW rollups_now AS
+    SELECT endpoint, hour, delivered, exhausted, failed_attempts, response_ms_sum,
+        deliveries, failed_deliveries, response_count, ended_exhausted FROM rollups
+    UNION ALL SELECT endpoint, minute / 60 AS hour, delivered, exhausted, failed_attempts, response_ms_sum,
+        deliveries, failed_deliveries, response_count, ended_exhausted FROM minutes_added;
+CREATE VIEW minute_times_now AS
+    SELECT endpoint, minute, bucket, count FROM minute_times
+    UNION ALL SELECT endpoint, minute, bucket, count FROM minute_times_added;
+CREATE VIEW rollup_times_now AS
+    SELECT endpoint, hour, bucket, count FROM rollup_times
+    UNION ALL SELECT endpoint, minute / 60 AS hour, bucket, count FROM minute_times_added;
+CREATE VIEW rollup_statuses_now AS
+    SELECT endpoint, hour, class, count FROM rollup_statuses
+    UNION ALL SELECT endpoint, hour, class, count FROM rollup_statuses_added;
