@@ -162,6 +162,12 @@ impl Tx {
         self.ended.write(&self.conn, &self.partitions).await
     }
 
+    /// [`Tx::settle`], and commits.
+    pub(super) async fn settle_and_commit(&mut self) -> DbResult<()> {
+        self.entered.write(&self.conn).await?;
+        self.ended.write_and_commit(&self.conn, &self.partitions).await
+    }
+
     /// Whether [`Tx::settle`] has nothing to write.
     pub(super) fn is_settled(&self) -> bool {
         self.entered.is_written() && self.ended.is_written()

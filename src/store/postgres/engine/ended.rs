@@ -3,17 +3,17 @@
 //! is to be held for as short as can be.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 
 use crate::domain::attempts::attempt::{AttemptStatus, ErrorKind, Trigger};
 use crate::domain::{AttemptId, Timestamp};
 use crate::store::postgres::engine::conn::{Conn, Params, Statements as _};
-use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::error::{DbResult, fault};
 use crate::store::postgres::engine::partitions::Partitions;
-use crate::store::postgres::engine::rows::{
-    AppRow, Columns as _, EndpointRow, EventRow, JobRow, TypeRow, num, opt_num,
-};
+use crate::store::postgres::engine::rows::{AppRow, EndpointRow, EventRow, JobRow, TypeRow, num, opt_num};
 use crate::store::shared::class::{Class, ClassParts};
 
 /// A row of the log. The columns of the same names; `None` is NULL.
@@ -93,9 +93,6 @@ pub(crate) struct EndedMark {
     written: usize,
 }
 
-const NUMBER: &str =
-    "UPDATE result_seqs SET result_seq = result_seq + $2 WHERE app = $1 RETURNING result_seq";
-
 impl Ended {
     /// Takes a row for the log. It must be in the queue no more.
     pub(crate) fn push(&mut self, row: LogRow) {
@@ -126,34 +123,35 @@ impl Ended {
 
     /// Writes what is not in the table yet.
     pub(crate) async fn write(&mut self, conn: &Conn, partitions: &Partitions) -> DbResult<()> {
-        let rows = &self.rows[self.written..];
-        if rows.is_empty() {
-            return Ok(());
+        if !self.is_written() {
+            self.prepare(conn, partitions).await?;
+            insert(conn, &self.rows[self.written..]).await?;
+            self.written = self.rows.len();
         }
+        Ok(())
+    }
+
+    /// Writes what is not in the table yet, and commits. Both are sent together, so that the lock of the positions is
+    /// not held while this node is waited for.
+    pub(crate) async fn write_and_commit(&mut self, conn: &Conn, partitions: &Partitions) -> DbResult<()> {
+        let commit = conn.script("COMMIT");
+        if self.is_written() {
+            return commit.await;
+        }
+        self.prepare(conn, partitions).await?;
+        // If the first one fails, the server rolls back instead.
+        try_join(insert(conn, &self.rows[self.written..]), commit).await?;
+        self.written = self.rows.len();
+        Ok(())
+    }
+
+    /// Afterwards there are a partition for each row, and a statement that is sent at once.
+    async fn prepare(&self, conn: &Conn, partitions: &Partitions) -> DbResult<()> {
         // That of a row that was pending for long may have been dropped.
-        for row in rows {
+        for row in &self.rows[self.written..] {
             partitions.ensure(conn, row.id.0).await?;
         }
-        let mut counts: BTreeMap<AppRow, i64> = BTreeMap::new();
-        for row in rows {
-            *counts.entry(row.app).or_default() += 1;
-        }
-        let mut next: BTreeMap<AppRow, i64> = BTreeMap::new();
-        // In the order of their numbers, so that nodes never wait for each other in a circle.
-        for (app, count) in &counts {
-            let last: i64 = conn.row(NUMBER, &[app, count]).await?.num("result_seq")?;
-            next.insert(*app, last - count);
-        }
-        let seqs: Vec<i64> = rows
-            .iter()
-            .map(|row| {
-                let seq = next.entry(row.app).or_default();
-                *seq += 1;
-                *seq
-            })
-            .collect();
-        insert(conn, rows, &seqs).await?;
-        self.written = self.rows.len();
+        conn.prepare_cached(&INSERT).await?;
         Ok(())
     }
 }
@@ -198,16 +196,41 @@ const COLUMNS: &[(&str, &str)] = &[
     ("response_body", "bytea"),
 ];
 
-/// The statement that inserts rows, each column as an array.
-static INSERT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+/// The statement that numbers rows and inserts them, each column as an array. `result_seq` counts within the rows of an
+/// app; apps and how many rows they have come behind the columns. Apps are locked in the order of their numbers, so that
+/// nodes never wait for each other in a circle.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =
         COLUMNS.iter().enumerate().map(|(at, (_, kind))| format!("${}::{kind}[]", at + 1)).collect();
-    let (names, arrays) = (names.join(", "), arrays.join(", "));
-    format!("INSERT INTO log ({names}) SELECT * FROM unnest({arrays})")
+    let value = |name: &&str| match *name {
+        "result_seq" => "n.before + r.result_seq".to_owned(),
+        name => format!("r.{name}"),
+    };
+    let values = names.iter().map(value).collect::<Vec<_>>().join(", ");
+    let (names, arrays, apps, counts) =
+        (names.join(", "), arrays.join(", "), COLUMNS.len() + 1, COLUMNS.len() + 2);
+    format!(
+        "WITH locked AS MATERIALIZED ( \
+             SELECT app FROM result_seqs WHERE app = ANY(${apps}::bigint[]) ORDER BY app FOR NO KEY UPDATE), \
+         numbered AS (UPDATE result_seqs s SET result_seq = s.result_seq + c.count \
+             FROM unnest(${apps}::bigint[], ${counts}::bigint[]) AS c (app, count) \
+             WHERE s.app = c.app AND s.app IN (SELECT app FROM locked) \
+             RETURNING s.app, s.result_seq - c.count AS before) \
+         INSERT INTO log ({names}) SELECT {values} FROM unnest({arrays}) AS r ({names}) \
+         JOIN numbered n ON n.app = r.app"
+    )
 });
 
-async fn insert(conn: &Conn, rows: &[LogRow], seqs: &[i64]) -> DbResult<()> {
+async fn insert(conn: &Conn, rows: &[LogRow]) -> DbResult<()> {
+    let mut apps: BTreeMap<AppRow, i64> = BTreeMap::new();
+    let mut next = |app: AppRow| {
+        let seq = apps.entry(app).or_default();
+        *seq += 1;
+        *seq
+    };
+    let seqs: Vec<i64> = rows.iter().map(|row| next(row.app)).collect();
+    let (apps, counts): (Vec<AppRow>, Vec<i64>) = apps.into_iter().unzip();
     /// A column as an array.
     fn all<'a, T>(rows: &'a [LogRow], value: impl Fn(&'a LogRow) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
@@ -250,6 +273,9 @@ async fn insert(conn: &Conn, rows: &[LogRow], seqs: &[i64]) -> DbResult<()> {
         &all(rows, |row| row.details.response_headers.as_deref()),
         &all(rows, |row| row.details.request_body.as_deref()),
         &all(rows, |row| row.details.response_body.as_deref()),
+        &apps,
+        &counts,
     ];
-    conn.run(&INSERT, values).await.map(|_| ())
+    let inserted = conn.run(&INSERT, values).await?;
+    if inserted == rows.len() as u64 { Ok(()) } else { Err(fault("the results of an app have no numbers")) }
 }

@@ -203,7 +203,7 @@ impl Writer {
     async fn commit(&mut self, tx: &mut Tx) -> DbResult<()> {
         let tally = flush(tx).await?;
         let started = Instant::now();
-        tx.script("COMMIT").await?;
+        tx.settle_and_commit().await?;
         if tally.is_some() {
             self.parts.counted.notify_one();
         }
@@ -353,18 +353,14 @@ fn to_read_ahead(commands: &[Box<dyn Command>]) -> Option<(ReadAhead, Vec<Attemp
     Some((read, [first, second].into_iter().chain(ends.map(|(attempt, _)| attempt)).collect()))
 }
 
-/// Writes the log, the counts, and whether other nodes must forget something. `None`: nothing was counted.
+/// Writes the counts, and whether other nodes must forget something. `None`: nothing was counted.
 async fn flush(tx: &mut Tx) -> DbResult<Option<Tally>> {
     if tx.cache.take_changed() {
         let generation = tx.conn.row(NEXT_GENERATION, &[]).await?.num("value")?;
         tx.cache.begun_generation(generation);
     }
-    let Some(sums) = tx.counts.take() else {
-        tx.settle().await?;
-        return Ok(None);
-    };
+    let Some(sums) = tx.counts.take() else { return Ok(None) };
     counts::write(&tx.conn, &sums).await?;
-    tx.settle().await?;
     Ok(Some(sums.tally()))
 }
 

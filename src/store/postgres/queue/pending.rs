@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use tokio_postgres::Row;
 
 use crate::domain::attempts::attempt::Outcome;
@@ -231,16 +231,17 @@ async fn singles(conn: &Conn, now: Timestamp, limit: u32, shards: &[i16]) -> DbR
 }
 
 async fn load(conn: &Conn, partitions: &Partitions, ids: &[AttemptId]) -> DbResult<Vec<LoadedAttempt>> {
-    let (found, ()) = try_join(conn.rows(LOAD, &[&ids]), plan_by_values(conn)).await?;
+    let found = conn.rows(LOAD, &[&ids]).await?;
     let events = found.iter().map(|row| row.num("event")).collect::<DbResult<Vec<i64>>>()?;
-    let events = load_events(conn, partitions, events).await?;
     let mut rows = found.iter().map(|row| row.col("endpoint")).collect::<DbResult<Vec<EndpointRow>>>()?;
     rows.sort_unstable();
     rows.dedup();
-    let mut known: HashMap<EndpointRow, Arc<Endpoint>> = HashMap::with_capacity(rows.len());
-    for (row, endpoint) in endpoints::by_rows(conn, &rows).await? {
-        known.insert(row, Arc::new(endpoint));
-    }
+    // Only events are in partitions, and worth a plan of their own.
+    let endpoints = endpoints::by_rows(conn, &rows);
+    let (endpoints, (), events) =
+        try_join3(endpoints, plan_by_values(conn), load_events(conn, partitions, events)).await?;
+    let known: HashMap<EndpointRow, Arc<Endpoint>> =
+        endpoints.into_iter().map(|(row, endpoint)| (row, Arc::new(endpoint))).collect();
     let job = |row: &Row| {
         // Retention may have taken the payload.
         let Some(event) = events.get(&row.num("event")?) else { return Ok(None) };
