@@ -99,6 +99,11 @@ impl Problem {
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
+    /// 431.
+    pub fn head_too_large(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail)
+    }
+
     /// 501.
     pub fn not_implemented(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail)
@@ -265,6 +270,7 @@ fn title(code: &str) -> &'static str {
         "unsupported_media_type" => "Unsupported media type",
         "validation_failed" => "Validation failed",
         "rate_limit_exceeded" => "Rate limit exceeded",
+        "headers_too_large" => "Headers too large",
         "not_implemented" => "Not implemented",
         "overloaded" => "Overloaded",
         "storage_full" => "Storage full",

@@ -101,6 +101,12 @@ fn refusal(refused: Refused) -> Problem {
         Refused::Head(Refusal::TransferCoding) => Problem::not_implemented(
             "Unsupported transfer coding. Send a Content-Length, or Transfer-Encoding: chunked.",
         ),
+        Refused::Head(Refusal::Malformed) => {
+            Problem::bad_request("The request's head is malformed (RFC 9112).")
+        }
+        Refused::Head(Refusal::TooLarge) => Problem::head_too_large(
+            "The request's head is larger than 64 KiB, or has more than 100 header lines.",
+        ),
         Refused::Head(Refusal::Overloaded) => Problem::overloaded("Too many requests are arriving."),
         Refused::Host => Problem::bad_request("The request must have exactly one valid Host header."),
     }

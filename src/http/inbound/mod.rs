@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::Headers;
 use crate::domain::inbound::request::InboundRequest;
 use crate::http::problem::Problem;
+use crate::http::request::body::broken_off;
 use crate::http::request::budget::Share;
 use crate::http::request::{client, limits};
 use crate::http::state::State;
@@ -149,13 +150,6 @@ impl Door {
         let of_all = self.large_bodies.clone().acquire_owned().await.ok();
         [of_source, of_all]
     }
-}
-
-fn broken_off(error: &io::Error) -> Problem {
-    if error.kind() == io::ErrorKind::ConnectionAborted {
-        return Problem::overloaded("The server is stopping.");
-    }
-    Problem::bad_request("The connection ended before the body did.")
 }
 
 /// The token, and the head of the request as the rules look at it.

@@ -138,12 +138,7 @@ async fn read(
         Ok(Err(Unread::NoMemory)) => {
             return Err(Problem::overloaded(TOO_MANY));
         }
-        Ok(Err(Unread::BrokenOff(error))) if error.kind() == io::ErrorKind::ConnectionAborted => {
-            return Err(Problem::overloaded("The server is stopping."));
-        }
-        Ok(Err(Unread::BrokenOff(_))) => {
-            return Err(Problem::bad_request("The connection ended before the body did."));
-        }
+        Ok(Err(Unread::BrokenOff(error))) => return Err(broken_off(&error)),
         Err(_) => return Err(Problem::bad_request("The body took too long to arrive.")),
     };
     // A request without a body needs no content type.
@@ -178,6 +173,21 @@ async fn gather(body: Body, mut gathered: Vec<u8>, limit: usize, share: &mut Sha
         gathered.extend_from_slice(&piece);
     }
     Ok(gathered.into())
+}
+
+/// Why a body did not come as a whole.
+pub fn broken_off(error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return Problem::overloaded("The server is stopping.");
+    }
+    let is_malformed =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    let causes =
+        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    if causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_malformed) {
+        return Problem::bad_request("The chunks of the body are malformed.");
+    }
+    Problem::bad_request("The connection ended before the body did.")
 }
 
 /// A body in a coding would be taken for garbage, or for another body than its sender meant.

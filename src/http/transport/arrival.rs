@@ -24,8 +24,16 @@ const DROPPED_MAX: u64 = 64 * 1024;
 /// How long it is waited for.
 const DROPPED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Where the body is until it has been read, or the response is ready.
-type Shared = Arc<Mutex<Option<Incoming>>>;
+/// Where the body is until the response is ready.
+type Shared = Arc<Mutex<Arrival>>;
+
+/// How far a body has come.
+enum Arrival {
+    Unread(Incoming),
+    Read,
+    /// It ended too early, or its chunks are malformed: nobody knows where the next request begins.
+    Broken,
+}
 
 /// What an operation reads.
 pub(super) struct Arriving {
@@ -41,7 +49,7 @@ pub(super) struct Rest(Shared);
 
 /// Splits a body into what the operation reads, and what is left of it afterwards.
 pub(super) fn arriving(body: Incoming, work: Arc<Work>, stop: CancellationToken) -> (Arriving, Rest) {
-    let body = Arc::new(Mutex::new(Some(body)));
+    let body = Arc::new(Mutex::new(Arrival::Unread(body)));
     (Arriving { body: body.clone(), work, stop, given_up: None }, Rest(body))
 }
 
@@ -55,11 +63,13 @@ impl Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         let mut shared = this.body.lock().expect("no panic happens while this is held");
-        let Some(body) = shared.as_mut() else { return Poll::Ready(None) };
+        let Arrival::Unread(body) = &mut *shared else { return Poll::Ready(None) };
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => {
-                if frame.is_none() {
-                    *shared = None;
+                match &frame {
+                    None => *shared = Arrival::Read,
+                    Some(Err(_)) => *shared = Arrival::Broken,
+                    Some(Ok(_)) => {}
                 }
                 if this.given_up.take().is_some() {
                     this.work.goes_on();
@@ -85,12 +95,18 @@ impl Body for Arriving {
 
     fn is_end_stream(&self) -> bool {
         let shared = self.body.lock().expect("no panic happens while this is held");
-        shared.as_ref().is_none_or(Body::is_end_stream)
+        match &*shared {
+            Arrival::Unread(body) => body.is_end_stream(),
+            Arrival::Read | Arrival::Broken => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         let shared = self.body.lock().expect("no panic happens while this is held");
-        shared.as_ref().map(Body::size_hint).unwrap_or_default()
+        match &*shared {
+            Arrival::Unread(body) => body.size_hint(),
+            Arrival::Read | Arrival::Broken => SizeHint::default(),
+        }
     }
 }
 
@@ -103,10 +119,14 @@ impl Drop for Arriving {
 }
 
 impl Rest {
-    /// Reads the rest and drops it. `false`: it is too long or does not come, so the connection cannot go on.
+    /// Reads the rest and drops it. `false`: it is too long, malformed or does not come, so the connection cannot go
+    /// on.
     pub(super) async fn dropped(self) -> bool {
-        let taken = self.0.lock().expect("no panic happens while this is held").take();
-        let Some(mut rest) = taken.filter(|rest| !rest.is_end_stream()) else { return true };
+        let mut rest = match self.taken() {
+            Arrival::Unread(rest) if !rest.is_end_stream() => rest,
+            Arrival::Unread(_) | Arrival::Read => return true,
+            Arrival::Broken => return false,
+        };
         if rest.size_hint().lower() > DROPPED_MAX {
             return false;
         }
@@ -123,9 +143,17 @@ impl Rest {
         tokio::time::timeout(DROPPED_WITHIN, all).await.unwrap_or(false)
     }
 
-    /// Whether something of the body has not been read.
-    pub(super) fn is_some(&self) -> bool {
-        let shared = self.0.lock().expect("no panic happens while this is held");
-        shared.as_ref().is_some_and(|rest| !rest.is_end_stream())
+    fn taken(&self) -> Arrival {
+        let mut shared = self.0.lock().expect("no panic happens while this is held");
+        std::mem::replace(&mut *shared, Arrival::Read)
+    }
+
+    /// Whether the whole body has been read.
+    pub(super) fn was_read(&self) -> bool {
+        match &*self.0.lock().expect("no panic happens while this is held") {
+            Arrival::Unread(rest) => rest.is_end_stream(),
+            Arrival::Read => true,
+            Arrival::Broken => false,
+        }
     }
 }

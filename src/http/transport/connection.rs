@@ -25,8 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::arrival::{Rest, arriving};
-use super::framing::Refusal;
-use super::heads::{HEAD_LIMIT, HEAD_TIMEOUT, HeadBudget, Heads, Signs};
+use super::framing::{HEAD_LIMIT, Refusal};
+use super::heads::{HEAD_TIMEOUT, HeadBudget, Heads, Signs};
 use super::proxies::Proxies;
 use super::seats::{Serving, Work};
 use super::stop::{WAIT_AT_STOP, soon};
@@ -195,7 +195,7 @@ where
         service.app.get_response(request).await.into();
     let (mut parts, body) = response.into_parts();
     // Over HTTP/2 a body that is not wanted ends its stream only.
-    if let Some(rest) = rest.filter(|rest| is_http1 && rest.is_some()) {
+    if let Some(rest) = rest.filter(|rest| is_http1 && !rest.was_read()) {
         let is_stopping = service.stop.is_cancelled();
         if is_stopping || waits_for_leave || !rest.dropped().await {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

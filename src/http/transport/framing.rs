@@ -2,9 +2,16 @@
 //!
 //! Pure: bytes in, a verdict out. Bodies are followed no further than to find the next head.
 
-use std::io;
+use std::mem::MaybeUninit;
+
+use poem::http::Uri;
 
 use super::http2_heads::Frames;
+
+/// The largest head of a request, in bytes.
+pub(super) const HEAD_LIMIT: usize = 64 * 1024;
+/// The most header lines of a request, as hyper has it.
+const LINES_MAX: usize = 100;
 
 /// Why a head is refused before it is read as a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,18 +20,30 @@ pub enum Refusal {
     BareLineFeed,
     /// A transfer coding other than `chunked` alone: 501.
     TransferCoding,
+    /// It is not a head of HTTP/1: 400.
+    Malformed,
+    /// Too many header lines, or too many bytes: 431.
+    TooLarge,
     /// Too many unfinished heads: 503.
     Overloaded,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 3] = [Refusal::BareLineFeed, Refusal::TransferCoding, Refusal::Overloaded];
+    const ALL: [Refusal; 5] = [
+        Refusal::BareLineFeed,
+        Refusal::TransferCoding,
+        Refusal::Malformed,
+        Refusal::TooLarge,
+        Refusal::Overloaded,
+    ];
 
     /// The method of the request that stands for the refused one.
     fn method(self) -> &'static str {
         match self {
             Refusal::BareLineFeed => "REFUSED-LF",
             Refusal::TransferCoding => "REFUSED-CODING",
+            Refusal::Malformed => "REFUSED-FORM",
+            Refusal::TooLarge => "REFUSED-SIZE",
             Refusal::Overloaded => "REFUSED-BUSY",
         }
     }
@@ -54,7 +73,12 @@ pub(super) enum Scan {
     Pass(usize),
     /// So many bytes are good; then comes a head that is refused.
     Refuse { good: usize, refusal: Refusal },
+    /// So many bytes are good; then a line of chunks ends in a bare line feed.
+    BadChunk { good: usize },
 }
+
+/// A line of chunks ends so.
+struct BareLineFeed;
 
 /// Where in the stream of requests a connection is.
 #[derive(Debug, Default)]
@@ -88,33 +112,25 @@ impl Default for At {
 }
 
 impl Framing {
-    /// Where nothing is looked at.
-    pub(super) fn unknown() -> Framing {
-        Framing { at: At::Unknown }
-    }
-
     /// Bytes of an HTTP/2 header block that has begun and not ended.
     pub(super) fn unfinished_block(&self) -> usize {
         if let At::Frames(frames) = &self.at { frames.unfinished() } else { 0 }
     }
 
     /// Goes on over bytes, of which the beginning of an unfinished head may have been given before.
-    ///
-    /// # Errors
-    /// Lines of chunks that end in a bare line feed.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> io::Result<Scan> {
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Scan {
         let mut done = 0;
         loop {
             let rest = &bytes[done..];
             match &mut self.at {
-                At::Unknown => return Ok(Scan::Pass(bytes.len())),
+                At::Unknown => return Scan::Pass(bytes.len()),
                 At::Frames(frames) => {
                     frames.follow(rest);
-                    return Ok(Scan::Pass(bytes.len()));
+                    return Scan::Pass(bytes.len());
                 }
                 At::Head { seen, line, has_begun } => match scan_head(rest, seen, line, has_begun) {
-                    Head::Unfinished => return Ok(Scan::Pass(done)),
-                    Head::Refused(refusal) => return Ok(Scan::Refuse { good: done, refusal }),
+                    Head::Unfinished => return Scan::Pass(done),
+                    Head::Refused(refusal) => return Scan::Refuse { good: done, refusal },
                     Head::Whole { length, next } => {
                         done += length;
                         self.at = next;
@@ -125,34 +141,38 @@ impl Framing {
                     *left -= here as u64;
                     done += here;
                     if *left > 0 {
-                        return Ok(Scan::Pass(done));
+                        return Scan::Pass(done);
                     }
                     self.at = if *is_chunk { NEW_CHUNK } else { NEW_HEAD };
                 }
                 At::ChunkSize { .. } | At::Trailers { .. } => {
                     if rest.is_empty() {
-                        return Ok(Scan::Pass(done));
+                        return Scan::Pass(done);
                     }
-                    done += self.scan_chunk_lines(rest)?;
+                    match self.scan_chunk_lines(rest) {
+                        Ok(n) => done += n,
+                        Err(n) => return Scan::BadChunk { good: done + n },
+                    }
                 }
             }
             if done == bytes.len() && !matches!(self.at, At::Unknown) {
-                return Ok(Scan::Pass(done));
+                return Scan::Pass(done);
             }
         }
     }
 
-    /// Goes on in the line before a chunk, or behind the last one. Says how many bytes belong to it.
-    fn scan_chunk_lines(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Goes on in the line before a chunk, or behind the last one. Says how many bytes belong to it; the error, how
+    /// many come before a bare line feed.
+    fn scan_chunk_lines(&mut self, bytes: &[u8]) -> Result<usize, usize> {
         for (i, byte) in bytes.iter().enumerate() {
             let next = match &mut self.at {
                 At::ChunkSize { size, in_extension, after_cr } => {
-                    chunk_size_byte(*byte, size, in_extension, after_cr)?
+                    chunk_size_byte(*byte, size, in_extension, after_cr)
                 }
-                At::Trailers { line, after_cr } => trailer_byte(*byte, line, after_cr)?,
+                At::Trailers { line, after_cr } => trailer_byte(*byte, line, after_cr),
                 _ => return Ok(i),
             };
-            if let Some(next) = next {
+            if let Some(next) = next.map_err(|BareLineFeed| i)? {
                 self.at = next;
                 return Ok(i + 1);
             }
@@ -161,18 +181,14 @@ impl Framing {
     }
 }
 
-fn bare_line_feed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a line of the chunks ends in a bare line feed")
-}
-
 fn chunk_size_byte(
     byte: u8,
     size: &mut Option<u64>,
     in_extension: &mut bool,
     after_cr: &mut bool,
-) -> io::Result<Option<At>> {
+) -> Result<Option<At>, BareLineFeed> {
     match byte {
-        b'\n' if !*after_cr => return Err(bare_line_feed()),
+        b'\n' if !*after_cr => return Err(BareLineFeed),
         b'\n' => {
             return Ok(Some(match *size {
                 Some(0) => At::Trailers { line: 0, after_cr: false },
@@ -197,9 +213,9 @@ fn chunk_size_byte(
     Ok(None)
 }
 
-fn trailer_byte(byte: u8, line: &mut usize, after_cr: &mut bool) -> io::Result<Option<At>> {
+fn trailer_byte(byte: u8, line: &mut usize, after_cr: &mut bool) -> Result<Option<At>, BareLineFeed> {
     match byte {
-        b'\n' if !*after_cr => return Err(bare_line_feed()),
+        b'\n' if !*after_cr => return Err(BareLineFeed),
         b'\n' if *line == 0 => return Ok(Some(NEW_HEAD)),
         b'\n' => *line = 0,
         b'\r' => {}
@@ -239,37 +255,61 @@ fn scan_head(bytes: &[u8], seen: &mut usize, line: &mut usize, has_begun: &mut b
     Head::Unfinished
 }
 
-/// What a whole head says of what follows it.
+/// What a whole head says of what follows it. It is read as hyper reads it, so that what hyper would refuse without a
+/// word gets a response like every other error.
 fn judge_head(head: &[u8]) -> Head {
-    let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let request = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    if head.len() > HEAD_LIMIT {
+        return Head::Refused(Refusal::TooLarge);
+    }
+    let mut lines = [const { MaybeUninit::uninit() }; LINES_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut lines) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Head::Whole { length: head.len(), next: At::Unknown },
+        Err(httparse::Error::TooManyHeaders) => return Head::Refused(Refusal::TooLarge),
+        Err(_) => return Head::Refused(Refusal::Malformed),
+    }
     let (mut codings, mut is_chunked) = (0, false);
     let mut length: Option<Option<u64>> = None;
-    for line in lines {
-        // Only names of these lengths matter.
-        let Some(colon) = line.iter().take(18).position(|b| *b == b':') else { continue };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+    for line in request.headers.iter() {
+        if line.name.eq_ignore_ascii_case("transfer-encoding") {
             codings += 1;
-            is_chunked = value.eq_ignore_ascii_case(b"chunked");
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-            let n = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).filter(|_| digits);
+            is_chunked = line.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        } else if line.name.eq_ignore_ascii_case("content-length") {
+            let n = content_length(line.value.trim_ascii());
             length = Some(if length.is_none_or(|before| before == n) { n } else { None });
         }
     }
     if codings > 1 || (codings == 1 && !is_chunked) {
         return Head::Refused(Refusal::TransferCoding);
     }
-    let is_plain = request.ends_with(b" HTTP/1.1") && !request.starts_with(b"CONNECT ");
+    // Older versions know no chunks.
+    let is_older = request.version == Some(0);
+    if !is_target(request.path.unwrap_or_default()) || (codings > 0 && is_older) {
+        return Head::Refused(Refusal::Malformed);
+    }
     let next = match (codings, length) {
-        // Older versions know no chunks, and only digits are a length: hyper refuses the rest.
-        (1, _) if is_plain => NEW_CHUNK,
-        (0, None | Some(Some(0))) => NEW_HEAD,
-        (0, Some(Some(left))) => At::Body { left, is_chunk: false },
-        _ => At::Unknown,
+        _ if request.method == Some("CONNECT") => At::Unknown,
+        (1, _) => NEW_CHUNK,
+        (_, None | Some(Some(0))) => NEW_HEAD,
+        (_, Some(Some(left))) => At::Body { left, is_chunk: false },
+        (_, Some(None)) => return Head::Refused(Refusal::Malformed),
     };
     Head::Whole { length: head.len(), next }
+}
+
+/// Only digits are a length.
+fn content_length(value: &[u8]) -> Option<u64> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    // hyper has other uses for the last two numbers.
+    let number = std::str::from_utf8(value).ok()?.parse().ok().filter(|n| *n < u64::MAX - 1)?;
+    is_number.then_some(number)
+}
+
+/// Whether this is the target of a request. Nearly all consist of characters that need no closer look.
+fn is_target(target: &str) -> bool {
+    let is_common = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~%?&=+:,@*".contains(&byte);
+    (target.starts_with('/') && target.bytes().all(is_common)) || target.parse::<Uri>().is_ok()
 }
 
 #[cfg(test)]
@@ -286,12 +326,13 @@ mod tests {
         for cut in cuts {
             held.extend_from_slice(&bytes[from..cut]);
             from = cut;
-            match framing.scan(&held).unwrap() {
+            match framing.scan(&held) {
                 Scan::Pass(n) => passed.extend(held.drain(..n)),
                 Scan::Refuse { good, refusal } => {
                     passed.extend(held.drain(..good));
                     return (passed, Some(refusal));
                 }
+                Scan::BadChunk { .. } => panic!("the lines of these chunks end in CR LF"),
             }
         }
         (passed, None)
@@ -352,9 +393,7 @@ mod tests {
     #[test]
     fn what_is_in_doubt_is_left_to_hyper() {
         for head in [
-            "POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n\n",
-            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n\n",
-            "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n\n",
+            "CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n\n",
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\n",
         ] {
@@ -363,10 +402,45 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_hyper_would_refuse_is_refused_here() {
+        let lines = |n: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(n));
+        for bad in [
+            "POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: +1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1, 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 18446744073709551615\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: x\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost : x\r\n\r\n",
+            "GET / HTTP/1.1\r\nx: a\0b\r\n\r\n",
+            "GET / HTTP/1.1\r\nx: a\rb\r\n\r\n",
+            "GET /a b HTTP/1.1\r\nhost: x\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\nhost: x\r\n\r\n",
+            "GET x:y:z HTTP/1.1\r\nhost: x\r\n\r\n",
+            "G(T / HTTP/1.1\r\nhost: x\r\n\r\n",
+            "GET / HTTP/1.2\r\nhost: x\r\n\r\n",
+            "GET\r\n\r\n",
+        ] {
+            assert_eq!(whole(bad), (String::new(), Some(Refusal::Malformed)), "{bad:?}");
+            assert_eq!(whole(&format!("{GET}{bad}")), (GET.to_owned(), Some(Refusal::Malformed)), "{bad:?}");
+        }
+        assert_eq!(whole(&lines(LINES_MAX)), (lines(LINES_MAX), None));
+        assert_eq!(whole(&lines(LINES_MAX + 1)), (String::new(), Some(Refusal::TooLarge)));
+        for target in ["*", "http://x/y?z", "/a?b={\"c\":[1|2]}", "/%zz"] {
+            let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+            assert_eq!(whole(&head), (head.clone(), None));
+        }
+    }
+
+    #[test]
     fn chunks_whose_lines_end_in_a_line_feed_alone_are_an_error() {
         let head = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
-        for body in ["3\nabc\r\n", "3\r\nabc\r\n0\n\r\n", "0\r\nt: 1\n\r\n", "0\r\n\n"] {
-            assert!(Framing::default().scan(format!("{head}{body}").as_bytes()).is_err(), "{body:?}");
+        for (before, bad) in
+            [("3", "\nabc\r\n"), ("3\r\nabc\r\n0;x", "\n\r\n"), ("0\r\nt: 1", "\n\r\n"), ("0\r\n", "\n")]
+        {
+            let scan = Framing::default().scan(format!("{head}{before}{bad}").as_bytes());
+            assert_eq!(scan, Scan::BadChunk { good: head.len() + before.len() }, "{before:?}");
         }
     }
 
@@ -386,7 +460,7 @@ mod tests {
         #[test]
         fn it_does_not_matter_in_which_pieces_bytes_come(
             requests in proptest::collection::vec(0usize..6, 0..5),
-            end in proptest::option::of(0usize..2),
+            end in proptest::option::of(0usize..3),
             cuts in proptest::collection::vec(0usize..10_000, 0..12),
         ) {
             const REQUESTS: [&str; 6] = [
@@ -397,7 +471,8 @@ mod tests {
                 "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nA\r\n0123456\n\r9\r\n0;x=y\r\n\r\n",
                 "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n00\r\na: b\r\nc: d\r\n\r\n",
             ];
-            const ENDS: [(&str, Refusal); 2] = [
+            const ENDS: [(&str, Refusal); 3] = [
+                ("GET / HTTP/1.1\r\nx y\r\n\r\n", Refusal::Malformed),
                 ("GET / HTTP/1.1\n", Refusal::BareLineFeed),
                 ("GET / HTTP/1.1\r\ntransfer-encoding: br\r\n\r\n", Refusal::TransferCoding),
             ];

@@ -6,14 +6,15 @@
 //! [`Heads`] stands between the connection and hyper and hands over whole heads only:
 //!
 //! * a line that ends in a bare line feed is a 400, a transfer coding other than `chunked` alone a 501;
+//! * what hyper would refuse with an empty response of its own is refused here, in the form of all errors;
 //! * what has come of a head is held here, at most [`HEAD_LIMIT`] bytes, all connections together at most
 //!   [`HEADS_LIMIT`] (503 beyond), and for at most [`HEAD_TIMEOUT`].
 //!
 //! A refused head is replaced by a request of its own kind ([`Refusal`]), which the connection's service
 //! turns into a response; nothing behind it is read as a request. To find the next head, bodies are
-//! followed by their length or their chunks. Where this is in doubt, and for HTTP/2, everything passes on
-//! as it is: hyper decides. Of HTTP/2, unfinished heads are counted ([`super::http2_heads`]), and beyond
-//! [`HEADS_LIMIT`] their connection ends.
+//! followed by their length or their chunks; chunks with bare line feeds end in an error of the body. For
+//! HTTP/2, everything passes on as it is: hyper decides. Its unfinished heads are counted
+//! ([`super::http2_heads`]), and beyond [`HEADS_LIMIT`] their connection ends.
 
 use std::io;
 use std::pin::Pin;
@@ -25,12 +26,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::framing::{Framing, Refusal, Scan};
+use super::framing::{Framing, HEAD_LIMIT, Refusal, Scan};
 
 /// How long a client may take to send the head of a request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest head of a request, in bytes.
-pub(super) const HEAD_LIMIT: usize = 64 * 1024;
+/// What no line of chunks may hold, wherever it stands in one.
+const BAD_CHUNK: &[u8] = b"\r\0";
 /// The most bytes of unfinished heads, of all connections together.
 const HEADS_LIMIT: usize = 16 << 20;
 /// What is read and dropped of a connection that is closed before the client has sent everything.
@@ -146,7 +147,7 @@ impl<S> Heads<S> {
         if self.held.is_empty() {
             // Most requests come whole, in one piece: they stay where they are.
             let read = &buf.filled()[start..];
-            match self.framing.scan(read)? {
+            match self.framing.scan(read) {
                 Scan::Pass(n) if n == read.len() => return self.count_block(),
                 Scan::Pass(n) => {
                     self.held.extend_from_slice(&read[n..]);
@@ -158,16 +159,21 @@ impl<S> Heads<S> {
                     buf.set_filled(start + good);
                     self.refuse(0, refusal);
                 }
+                Scan::BadChunk { good } => {
+                    buf.set_filled(start + good);
+                    self.end_in_bad_chunk(0);
+                }
             }
         } else {
             self.held.extend_from_slice(&buf.filled()[start..]);
             buf.set_filled(start);
-            match self.framing.scan(&self.held)? {
+            match self.framing.scan(&self.held) {
                 Scan::Pass(n) => {
                     self.ready = n;
                     return self.hold();
                 }
                 Scan::Refuse { good, refusal } => self.refuse(good, refusal),
+                Scan::BadChunk { good } => self.end_in_bad_chunk(good),
             }
         }
         Ok(())
@@ -187,9 +193,8 @@ impl<S> Heads<S> {
     /// Counts what is held of an unfinished head.
     fn hold(&mut self) -> io::Result<()> {
         if self.held.len() - self.ready > HEAD_LIMIT {
-            // hyper has the right response for it.
-            self.ready = self.held.len();
-            self.framing = Framing::unknown();
+            self.refuse(self.ready, Refusal::TooLarge);
+            return Ok(());
         }
         let (before, now) = (self.counted, self.held.len() - self.ready);
         self.signs.mid_head.store(now > 0, Ordering::Relaxed);
@@ -203,6 +208,15 @@ impl<S> Heads<S> {
         self.budget.give_back(before.saturating_sub(now));
         self.counted = now;
         Ok(())
+    }
+
+    /// Ends a body whose chunks are malformed in a way that hyper sees, too: the operation that reads it responds, and
+    /// nothing behind it is read.
+    fn end_in_bad_chunk(&mut self, good: usize) {
+        self.held.truncate(good);
+        self.held.extend_from_slice(BAD_CHUNK);
+        self.ready = self.held.len();
+        self.is_refused = true;
     }
 
     /// Puts a request that stands for the refusal in the place of a head, which begins at `good`.

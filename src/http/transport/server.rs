@@ -110,7 +110,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::super::heads::{HEAD_LIMIT, HEAD_TIMEOUT};
+    use super::super::heads::HEAD_TIMEOUT;
     use super::super::stop::WAIT_AT_STOP;
     use super::*;
     use std::net::SocketAddr;
@@ -303,12 +303,5 @@ mod tests {
         assert_eq!(connections_within(1_048_576, 256), CONNECTIONS_MAX);
         assert_eq!(connections_within(u64::MAX, 256), CONNECTIONS_MAX);
         assert_eq!(connections_within(64, 256), CONNECTIONS_MIN);
-    }
-
-    #[tokio::test]
-    async fn a_head_that_is_too_large_is_refused() {
-        let (address, _stop) = served().await;
-        let head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(HEAD_LIMIT));
-        assert!(answer(address, head.as_bytes()).await.0.starts_with("HTTP/1.1 431"));
     }
 }

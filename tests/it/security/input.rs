@@ -72,8 +72,8 @@ async fn a_request_whose_length_is_in_doubt_is_refused_and_nothing_behind_it_is_
         let found = statuses(&answer);
         let is_coding =
             ["encoding: gzip", "encoding: chunked,", "encoding: x"].iter().any(|c| head.contains(c));
-        let is_right = if is_coding { found == ["501"] } else { found.is_empty() || found == ["400"] };
-        if !is_right || answer.contains("smuggled") {
+        let code = if is_coding { ("501", "\"not_implemented\"") } else { ("400", "\"bad_request\"") };
+        if found != [code.0] || !answer.contains(code.1) || answer.contains("smuggled") {
             wrong.push(format!("{head:?}: {answer}"));
         }
     }
@@ -166,9 +166,37 @@ async fn chunks_that_are_none_end_the_request() {
         let mut answer = Vec::new();
         let _ = in_time("the end", stream.read_to_end(&mut answer)).await;
         let answer = String::from_utf8_lossy(&answer);
-        assert!(matches!(statuses(&answer)[..], [] | ["400"]), "{}: {answer}", &body[..20]);
+        assert_eq!(statuses(&answer), ["400"], "{}: {answer}", &body[..20]);
+        // Nothing behind such a body can be a request.
+        assert!(answer.contains("connection: close") && answer.contains("\"bad_request\""), "{answer}");
     }
     assert_eq!(app.get("/v1/events").await.json()["meta"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_gets_an_error_in_the_form_of_its_surface() {
+    let app = unlimited().await;
+    let large = format!("x: {}\r\n", "x".repeat(64 * 1024));
+    let pieces = format!("x: {}\r\n", "x".repeat(60_000)).repeat(3);
+    for (lines, status, code) in [
+        ("x : y\r\n", "400", "bad_request"),
+        ("x: y\r\n folded\r\n", "400", "bad_request"),
+        ("content-length: 1\r\ncontent-length: 2\r\n", "400", "bad_request"),
+        (&"x: y\r\n".repeat(101), "431", "headers_too_large"),
+        (&large, "431", "headers_too_large"),
+        (&pieces, "431", "headers_too_large"),
+    ] {
+        for path in ["/v1/webhooks", "/api/v0/webhooks", "/in/abc", "/admin/api/session", "/healthz"] {
+            let answer = raw(&app, format!("GET {path} HTTP/1.1\r\n{lines}host: x\r\n\r\n").as_bytes()).await;
+            assert_eq!(statuses(&answer), [status], "{path}: {answer}");
+            let form = match path {
+                "/api/v0/webhooks" => format!("\"statusCode\":{status}"),
+                "/in/abc" => "{\"error\":".to_owned(),
+                _ => format!("\"code\":\"{code}\""),
+            };
+            assert!(answer.contains(&form) && answer.contains("connection: close"), "{path}: {answer}");
+        }
+    }
 }
 
 #[tokio::test]
