@@ -81,8 +81,8 @@ impl DeliveryFilter {
         if let Some(summary) = &summary {
             scope.set("summary", summary.to_json());
         }
-        match expression.evaluate(&scope, run) {
-            Ok(value) => Verdict { is_wanted: value.is_true(), error: None },
+        match expression.decide(&scope, run) {
+            Ok(is_wanted) => Verdict { is_wanted, error: None },
             Err(overrun) => Verdict::undecided(format!("The filter did not finish: {overrun}.")),
         }
     }

@@ -3,15 +3,17 @@
 
 use std::fmt;
 
-/// Bytes that are looked through for one step.
-const SCAN_BYTES: usize = 1024;
-/// Bytes that a regular expression of the smallest size searches for one step.
-const PATTERN_BYTES: usize = 1024;
-/// Elements of a list that are looked at for one step.
-const LIST_ITEMS: usize = 8;
-/// Values of a list or an object that are printed for one step. Cheaper, because their bytes are charged too: the
+/// Parts of a step. What takes less than one adds up, or a million small searches would be free.
+const STEP: usize = 1024;
+/// For a byte that is looked through, also by a regular expression of the smallest size: 1 KiB is a step.
+const SCANNED_BYTE: usize = 1;
+/// For an element of a list that is looked at: 8 are a step.
+const ITEM: usize = STEP / 8;
+/// For a value of a list or an object that is printed: 16 are a step. Cheaper, because their bytes are charged too: the
 /// largest event has to be printable.
-const PRINTED_VALUES: usize = 16;
+const PRINTED_VALUE: usize = STEP / 16;
+/// For a digit of a number that is read: 64 are a step.
+const DIGIT: usize = STEP / 64;
 /// What a reference to a value in a list is charged as.
 const REFERENCE_BYTES: usize = 16;
 
@@ -31,6 +33,8 @@ const FILTER: Limits = Limits { steps: 2_000, bytes: 64 * 1024, output: 64 * 102
 pub struct Budget {
     limits: Limits,
     steps: u32,
+    /// Parts of a step that are spent and not charged.
+    parts: usize,
     bytes: u32,
     output: u32,
 }
@@ -77,7 +81,7 @@ fn charge(left: &mut u32, amount: usize) -> bool {
 
 impl Budget {
     fn of(limits: Limits) -> Budget {
-        Budget { limits, steps: limits.steps, bytes: limits.bytes, output: limits.output }
+        Budget { limits, steps: limits.steps, parts: 0, bytes: limits.bytes, output: limits.output }
     }
 
     /// Of the templates of one request, summary, or mapping.
@@ -98,24 +102,36 @@ impl Budget {
         if charge(&mut self.steps, steps) { Ok(()) } else { Err(Overrun::Steps(self.limits.steps)) }
     }
 
+    /// Charges for so many things, each of which takes so many parts of a step.
+    fn parts(&mut self, things: usize, each: usize) -> Result<(), Overrun> {
+        let parts = self.parts.saturating_add(things.saturating_mul(each));
+        self.parts = parts % STEP;
+        self.steps(parts / STEP)
+    }
+
     /// Charges for looking through a text.
     pub(super) fn scan(&mut self, bytes: usize) -> Result<(), Overrun> {
-        self.steps(bytes / SCAN_BYTES)
+        self.parts(bytes, SCANNED_BYTE)
     }
 
     /// Charges for searching a text with a regular expression of a certain cost.
     pub(super) fn pattern(&mut self, bytes: usize, cost: usize) -> Result<(), Overrun> {
-        self.steps(bytes.saturating_mul(cost) / PATTERN_BYTES)
+        self.parts(bytes.saturating_mul(cost), SCANNED_BYTE)
     }
 
     /// Charges for looking at the elements of a list.
     pub(super) fn items(&mut self, count: usize) -> Result<(), Overrun> {
-        self.steps(count / LIST_ITEMS)
+        self.parts(count, ITEM)
+    }
+
+    /// Charges for reading a number. Those of thousands of digits take time.
+    pub(super) fn digits(&mut self, count: usize) -> Result<(), Overrun> {
+        self.parts(count, DIGIT)
     }
 
     /// Charges for finding how long a value is when it is printed.
     pub(super) fn measured(&mut self, values: usize, bytes: usize) -> Result<(), Overrun> {
-        self.steps(values / PRINTED_VALUES)?;
+        self.parts(values, PRINTED_VALUE)?;
         self.scan(bytes)
     }
 
@@ -150,6 +166,17 @@ mod tests {
         assert_eq!(budget.cost(), Cost { steps: 2_000, bytes: 0 });
         assert_eq!(budget.steps(1), Err(Overrun::Steps(2_000)));
         assert_eq!(budget.make(64 * 1024 + 1), Err(Overrun::Bytes(64 * 1024)));
+    }
+
+    #[test]
+    fn what_takes_less_than_a_step_adds_up() {
+        let mut budget = Budget::filter();
+        for _ in 0..1_000 {
+            budget.scan(512).unwrap();
+            budget.items(1).unwrap();
+            budget.digits(1).unwrap();
+        }
+        assert_eq!(budget.cost(), Cost { steps: 500 + 125 + 15, bytes: 0 });
     }
 
     #[test]

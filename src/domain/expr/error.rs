@@ -55,7 +55,10 @@ pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
 pub(super) fn suggestion<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
     match nearest(name, known.clone()) {
         Some(other) => format!("; did you mean `{other}`?"),
-        None => format!("; known: {}", known.collect::<Vec<_>>().join(", ")),
+        None => match known.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "; there is none".to_owned(),
+            known => format!("; known: {known}"),
+        },
     }
 }
 
@@ -78,5 +81,7 @@ mod tests {
         {
             assert_eq!(nearest(name, known.iter().copied()), near, "{name}");
         }
+        assert_eq!(suggestion("foo", known.iter().copied()), "; known: payload, summary, event");
+        assert_eq!(suggestion("foo", std::iter::empty()), "; there is none");
     }
 }

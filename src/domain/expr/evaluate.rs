@@ -48,7 +48,7 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
                 Node::If { branches, otherwise } => {
                     let mut chosen = otherwise.as_slice();
                     for (condition, body) in branches {
-                        if self.quietly(condition)?.is_true() {
+                        if self.holds(condition)? {
                             chosen = body;
                             break;
                         }
@@ -106,6 +106,11 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
         value
     }
 
+    fn holds(&mut self, condition: &'a Expr) -> Result<bool, Overrun> {
+        let value = self.quietly(condition)?;
+        value.is_true(self.run.budget)
+    }
+
     pub(super) fn value(&mut self, expr: &'a Expr) -> Evaluated<'a> {
         self.run.budget.steps(1)?;
         match expr {
@@ -116,7 +121,7 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
                 let secret = if self.run.masked { MASK } else { self.scope.secret(name) };
                 Ok(Value::Text(Cow::Borrowed(secret)))
             }
-            Expr::Not(inner) => Ok(Value::Bool(!self.quietly(inner)?.is_true())),
+            Expr::Not(inner) => Ok(Value::Bool(!self.holds(inner)?)),
             Expr::Negative(inner) => self.negative(inner),
             Expr::Or(all) => self.first(all, true),
             Expr::And(all) => self.first(all, false),
@@ -124,7 +129,7 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
             Expr::Arithmetic { first, rest, span } => self.arithmetic(first, rest, *span),
             Expr::Join(all) => self.join(all),
             Expr::If { value, condition, otherwise } => {
-                if self.quietly(condition)?.is_true() {
+                if self.holds(condition)? {
                     return self.value(value);
                 }
                 match otherwise {
@@ -159,7 +164,10 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
         self.run.budget.steps(path.segments.len())?;
         for segment in &path.segments {
             value = match segment {
-                Segment::Field(name) => field(&value, name),
+                Segment::Field(name) => {
+                    self.run.budget.scan(name.len())?;
+                    field(&value, name)
+                }
                 Segment::Digits(text, number) => match &value {
                     Value::List(list) => list.at_either_end(*number),
                     other => field(other, text),
@@ -190,7 +198,10 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
                 self.run.budget.scan(text.len())?;
                 number.whole().map_or(Value::Missing, |index| character(text, index))
             }
-            (value @ Value::Object(_), Value::Text(name)) => field(&value, name),
+            (value @ Value::Object(_), Value::Text(name)) => {
+                self.run.budget.scan(name.len())?;
+                field(&value, name)
+            }
             _ => Value::Missing,
         })
     }
@@ -200,7 +211,7 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
         let Some((last, before)) = all.split_last() else { return Ok(Value::Missing) };
         for expr in before {
             let value = self.quietly(expr)?;
-            if value.is_true() == decides {
+            if value.is_true(self.run.budget)? == decides {
                 return Ok(value);
             }
         }
@@ -248,10 +259,9 @@ impl<'a, 'e, 'r> Evaluator<'a, 'e, 'r> {
         let result = holds != negated;
         let expression = self.excerpt(span);
         if let Some(notes) = self.run.notes.as_deref_mut() {
-            let left = value.preview();
             notes.comparison(|| Comparison {
                 expression: expression.to_owned(),
-                left,
+                left: value.preview(),
                 right: String::new(),
                 result,
             });

@@ -37,9 +37,22 @@ fn payloads() -> Vec<(&'static str, String)> {
         ("a text of emoji", field(&half_text("😀"))),
         ("a text of line breaks", field(&half_text("\\n"))),
         ("a long number", field(&"9".repeat(SIZE / 2))),
+        ("a long zero", field(&format!("0.{}", "0".repeat(SIZE / 2)))),
+        ("whole numbers that are one float", whole_numbers(SIZE / 40)),
+        ("long keys", field(&format!("[{{\"{0}a\":1}},{{\"{0}b\":1}}]", "k".repeat(SIZE / 5)))),
+        (
+            "list of texts of 1,000 bytes",
+            format!("{{\"a\":{}}}", list(&format!("\"{}\"", "t".repeat(1_000)))),
+        ),
         ("deep", format!("{{\"a\":{}{}}}", "[".repeat(120), "]".repeat(120))),
         ("nothing", "{}".to_owned()),
     ]
+}
+
+/// Different whole numbers that are the same floating-point number, so that their hashes are equal.
+fn whole_numbers(count: usize) -> String {
+    let numbers: Vec<String> = (0..count).map(|i| format!("1{:018}{i:019}", 0)).collect();
+    format!("{{\"a\":[{}]}}", numbers.join(","))
 }
 
 /// A template of the greatest length, of this piece over and over.
@@ -66,6 +79,7 @@ fn templates() -> Vec<String> {
         "replace('a','bb')",
         "tojson",
         "reverse",
+        "replace('aab','')",
     ];
     let piped = filters.iter().map(|filter| piped("payload_text", filter));
     full().into_iter().chain(nested()).chain(piped).chain(searches()).collect()
@@ -84,6 +98,8 @@ fn full() -> Vec<String> {
         fill("{{ payload.a|sort|first }}"),
         fill("{{ payload.a|sort('b.c')|first }}"),
         fill("{{ payload.a|unique|length }}"),
+        fill("{% if payload.a and payload.b %}x{% endif %}"),
+        fill("{{ payload[payload.b] }}"),
         fill("{{ payload.a|map('b.c')|join(payload.a) }}"),
         fill("{{ payload.a|selectattr('b.c','!=',payload.b)|length }}"),
         fill("{{ payload.a|reverse|last }}"),
@@ -111,6 +127,8 @@ fn nested() -> Vec<String> {
         "{{ 1|date('%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y%Y') }}".to_owned(),
         "{{ (payload_text ~ payload_text)|upper|lower|html|mdv2|b64|urlencode|snake|slug }}".to_owned(),
         format!("{{{{ payload.a{} }}}}", "[0]".repeat(5_000)),
+        format!("{{{{ payload.a|map('{}')|length }}}}", "k".repeat(16_000)),
+        format!("{{{{ payload.a|selectattr('{}')|length }}}}", "k".repeat(16_000)),
         format!("{{{{ payload{} }}}}", ".a".repeat(8_000)),
         format!("{{{{ 1{} }}}}", " ~ payload".repeat(1_600)),
         format!("{{{{ payload.a{} }}}}", " or payload.gone".repeat(1_000)),
@@ -174,6 +192,44 @@ fn hostile_templates_end_within_their_budget() {
         println!("{took:>8} µs  {payload}: {template}");
     }
     assert!(times.len() > 1_000, "{} runs", times.len());
+}
+
+/// What a run of a template with this payload ends with.
+fn ended(source: &str, payload: &str) -> Option<Overrun> {
+    let template = Template::parse(source, &NAMES).unwrap();
+    let json = Json::parse(payload).unwrap();
+    let mut scope = Scope::new();
+    scope.lend("payload", &json);
+    template.render(&scope, &mut Budget::render()).err()
+}
+
+#[test]
+fn small_work_is_charged_however_small_its_pieces_are() {
+    let steps = Some(Overrun::Steps(20_000));
+    // Each is compared with all before it: n²/2 comparisons.
+    assert_eq!(ended("{{ payload.a|unique|length }}", &whole_numbers(100)), None);
+    assert_eq!(ended("{{ payload.a|unique|length }}", &whole_numbers(600)), steps);
+    let zero = format!("{{\"a\":0.{}}}", "0".repeat(20_000));
+    let asked = |times: usize| "{% if payload.a %}{% endif %}".repeat(times);
+    assert_eq!((ended(&asked(10), &zero), ended(&asked(100), &zero)), (None, steps));
+    let path = "k".repeat(10_000);
+    let list = |elements: usize| format!("{{\"a\":[{}1]}}", "1,".repeat(elements));
+    for filter in ["map", "selectattr", "sort"] {
+        let template = format!("{{{{ payload.a|{filter}('{path}')|length }}}}");
+        assert_eq!((ended(&template, &list(100)), ended(&template, &list(4_000))), (None, steps), "{filter}");
+    }
+    let keys = format!("{{\"a\":[{{\"{0}a\":1}},{{\"{0}b\":1}}],\"b\":\"{0}\"}}", "k".repeat(40_000));
+    for piece in [
+        "{{ payload.a|unique|length }}",
+        "{{ payload.a[0] == payload.a[0] }}",
+        "{{ payload.a[1][payload.b] }}",
+    ] {
+        assert_eq!(
+            (ended(&piece.repeat(10), &keys), ended(&piece.repeat(480), &keys)),
+            (None, steps),
+            "{piece}"
+        );
+    }
 }
 
 /// Every filter of the language with arguments that it takes: `|lower`, `|truncate(3)`.

@@ -176,8 +176,14 @@ impl Expression {
     }
 
     /// Whether the value is true, as Jinja2 has it.
+    pub fn decide<'a>(&'a self, scope: &'a Scope<'a>, run: &mut Run<'_>) -> Result<bool, Overrun> {
+        let value = self.evaluate(scope, run)?;
+        value.is_true(run.budget)
+    }
+
+    /// The same, within a budget.
     pub fn is_true<'a>(&'a self, scope: &'a Scope<'a>, budget: &mut Budget) -> Result<bool, Overrun> {
-        Ok(self.evaluate(scope, &mut Run::new(budget))?.is_true())
+        self.decide(scope, &mut Run::new(budget))
     }
 }
 

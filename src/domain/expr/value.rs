@@ -158,12 +158,13 @@ impl<'a> Value<'a> {
     }
 
     /// As in Jinja2: missing, none, false, 0, and what is empty are not.
-    pub fn is_true(&self) -> bool {
-        match self {
+    pub(super) fn is_true(&self, budget: &mut Budget) -> Result<bool, Overrun> {
+        Ok(match self {
             Value::Missing | Value::None => false,
             Value::Bool(value) => *value,
             // Without parsing it: a number is 0 if all of its digits before an exponent are.
             Value::Number(Number::Written(text)) => {
+                budget.digits(text.len())?;
                 text.bytes().take_while(|b| !matches!(b, b'e' | b'E')).any(|b| matches!(b, b'1'..=b'9'))
             }
             Value::Number(Number::Integer(number)) => *number != 0,
@@ -171,7 +172,7 @@ impl<'a> Value<'a> {
             Value::Text(text) => !text.is_empty(),
             Value::Object(object) => !object.is_empty(),
             Value::List(list) => !list.is_empty(),
-        }
+        })
     }
 
     /// An upper bound of the bytes that printing makes; charges for finding it.
@@ -300,6 +301,7 @@ impl<'a> Value<'a> {
                     .collect();
                 text = format!("[{}]", all.join(", "));
             }
+            Value::Number(Number::Written(digits)) => text.extend(digits.chars().take(MOST + 1)),
             other => other.print(&mut text),
         }
         match text.char_indices().nth(MOST) {
@@ -347,6 +349,7 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, budget: &mut Budget) -> Result
             // Each key is looked up.
             budget.items(a.len().saturating_mul(4))?;
             for (key, value) in a.iter() {
+                budget.scan(key.len())?;
                 let Some(other) = b.get(key) else { return Ok(false) };
                 if !equal(&Value::of(value), &Value::of(other), budget)? {
                     return Ok(false);
@@ -358,10 +361,10 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, budget: &mut Budget) -> Result
     })
 }
 
-/// Numbers of thousands of digits take time to read.
+/// Charges for reading a number.
 pub(super) fn charge_digits(number: &Number<'_>, budget: &mut Budget) -> Result<(), Overrun> {
     match number {
-        Number::Written(text) => budget.steps(text.len() / 64),
+        Number::Written(text) => budget.digits(text.len()),
         _ => Ok(()),
     }
 }
@@ -399,7 +402,10 @@ pub(super) fn contains(all: &Value<'_>, one: &Value<'_>, budget: &mut Budget) ->
             budget.scan(all.len() + one.len())?;
             Ok(all.contains(one.as_ref()))
         }
-        (Value::Object(object), Value::Text(key)) => Ok(object.get(key).is_some()),
+        (Value::Object(object), Value::Text(key)) => {
+            budget.scan(key.len())?;
+            Ok(object.get(key).is_some())
+        }
         _ => Ok(false),
     }
 }

@@ -73,7 +73,9 @@ fn reached<'a>(mut value: Value<'a>, path: &str) -> Value<'a> {
 
 /// Charges for [`reached`] on each element.
 fn charge_path(path: &str, elements: usize, budget: &mut Budget) -> Result<(), Overrun> {
-    budget.items(elements.saturating_mul(1 + path.matches('.').count()))
+    budget.items(elements.saturating_mul(1 + path.matches('.').count()))?;
+    // The path is taken apart for each.
+    budget.scan(elements.saturating_mul(path.len()))
 }
 
 fn selected<'a>(values: Vec<Value<'a>>) -> Value<'a> {
@@ -101,7 +103,7 @@ pub(super) fn select<'a>(value: Value<'a>, arguments: [Value<'a>; 3], budget: &m
     for value in list.iter() {
         let asked = reached(value.clone(), &path);
         let wanted = match operator {
-            None => asked.is_true(),
+            None => asked.is_true(budget)?,
             Some(Selection::Defined) => !asked.is_missing(),
             Some(Selection::Compare(comparator)) => compare(&asked, comparator, &other, budget)?,
         };
@@ -235,6 +237,7 @@ fn digest(value: &Value<'_>, hasher: &mut DefaultHasher, budget: &mut Budget) ->
             let mut sum = 0_u64;
             for (key, value) in object.iter() {
                 let mut inner = DefaultHasher::new();
+                budget.scan(key.len())?;
                 key.hash(&mut inner);
                 digest(&Value::of(value), &mut inner, budget)?;
                 sum = sum.wrapping_add(inner.finish());

@@ -10,7 +10,7 @@ use super::Filtered;
 
 /// A text that holds a number, as senders often write them.
 fn parsed(text: &str, budget: &mut Budget) -> Result<Option<f64>, Overrun> {
-    budget.steps(text.len() / 64)?;
+    budget.digits(text.len())?;
     let text = text.trim();
     let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'));
     Ok(text.parse().ok().filter(|number: &f64| plain && number.is_finite()))
@@ -67,7 +67,7 @@ pub(super) fn int<'a>(value: Value<'a>, budget: &mut Budget) -> Filtered<'a> {
             number.float()
         }
         Value::Text(text) => {
-            budget.steps(text.len() / 64)?;
+            budget.digits(text.len())?;
             if let Ok(integer) = text.trim().parse() {
                 return Ok(Value::integer(integer));
             }
@@ -140,7 +140,7 @@ pub(super) fn date<'a>(
         Value::Missing => Some(0),
         zone => offset(&zone.into_text(run.budget)?),
     };
-    run.budget.steps(format.len() / 64)?;
+    run.budget.digits(format.len())?;
     // A specifier has two characters and prints at most ten.
     run.budget.make(format.len().saturating_mul(5))?;
     match (moment, zone) {
