@@ -13,6 +13,7 @@ import { pathOf } from "./sources/actions.js";
 import { bodyOf, checkSource, initialOf } from "./sources/body.js";
 import { SourceFields } from "./sources/fields.js";
 import { keep } from "./sources/kept.js";
+import { DraftPreview } from "./sources/preview.js";
 
 /** The recipe without inputs: every setting is shown. */
 const GENERIC = "generic";
@@ -34,13 +35,14 @@ export default function SourceEdit({ params: { id } }) {
   const back = id
     ? html`<a class="back" href=${href(`integrations/sources/${id}`)}><${Icon} name="left" size=${14} />${source?.attributes.name ?? "Source"}</a>`
     : html`<a class="back" href=${href("integrations")}><${Icon} name="left" size=${14} />Integrations</a>`;
-  const title = id ? `Edit ${source?.attributes.name ?? "source"}` : recipe && recipe.name !== GENERIC ? `New source: ${recipe.title}` : "New source";
+  const fromRecipe = recipe && recipe.name !== GENERIC;
+  const title = id ? `Edit ${source?.attributes.name ?? "source"}` : fromRecipe ? `New source: ${recipe.title}` : "New source";
   const missing = load.error?.status === 404;
-  return html`<${Page} narrow title=${title} back=${back}>${
+  return html`<${Page} narrow=${!load.data || fromRecipe} title=${title} back=${back}>${
     load.data
-      ? recipe && recipe.name !== GENERIC
+      ? fromRecipe
         ? html`<${FromRecipe} recipe=${recipe} names=${names} />`
-        : html`<${Card}><${Editor} source=${source} preset=${recipe?.name} names=${names} /><//>`
+        : html`<${Editor} source=${source} preset=${recipe?.name} names=${names} />`
       : load.error
         ? html`<${Card}><${ErrorState} title=${missing ? (id ? "Source not found" : "No such recipe") : undefined} error=${load.error} retry=${missing ? null : load.reload} /><//>`
         : html`<${Card}><${Skeleton} lines=${8} /><//>`
@@ -96,8 +98,9 @@ function Editor({ source, preset, names }) {
     },
   });
   const cancel = source ? `integrations/sources/${source.id}` : "integrations";
-  return html`<${Form} form=${form} className="spacious" footer=${html`<${Submit} form=${form}>${source ? "Save changes" : "Create source"}<//><a class="button" href=${href(cancel)}>Cancel</a>`}>
+  return html`<div class="form-beside"><${Card}><${Form} form=${form} className="spacious" footer=${html`<${Submit} form=${form}>${source ? "Save changes" : "Create source"}<//><a class="button" href=${href(cancel)}>Cancel</a>`}>
     ${source && html`<${Field} form=${form} as="checkbox" name="enabled" label="Enabled" hint="A disabled source is answered like an unknown URL." />`}
     <${Field} form=${form} name="name" label="Name" required maxlength="40" spellcheck="false" autocapitalize="none" autocomplete="off" hint=${NAME_HINT} />
-    <${SourceFields} form=${form} /><//>`;
+    <${SourceFields} form=${form} /><//><//>
+    <div class="beside"><${DraftPreview} form=${form} source=${source} /></div></div>`;
 }

@@ -86,6 +86,29 @@ async fn a_source_is_edited_and_keeps_its_secrets() {
 }
 
 #[tokio::test]
+async fn changes_of_a_source_are_previewed_with_its_stored_secret() {
+    let stage = Stage::set().await;
+    let (id, url) = source(&stage).await;
+    assert_eq!(send(&stage, &url, TOKEN, r#"{"kind":"order"}"#).await, 200);
+    let page = stage.signed_in(Role::Admin, &format!("integrations/sources/{id}/edit")).await;
+    page.sees_in(".preview-card", "my-app.order").await;
+    page.fill("Event type (optional)", "my-app.{{ payload.kind }}.v2").await;
+    page.sees_in(".preview-card", "my-app.order.v2").await;
+    page.choose("With", "A request of my own").await;
+    page.fill("Headers", "X-Token: another").await;
+    page.fill("Body", r#"{"kind":"refund"}"#).await;
+    page.sees_in(".preview-card", "my-app.refund.v2").await;
+    page.sees_in(".preview-card", "Not verified").await;
+    page.fill("Headers", &format!("X-Token: {TOKEN}")).await;
+    page.until("the stored secret verifies", "!all('.preview-card')[0].innerText.includes('Not verified')")
+        .await;
+    page.sees_in(".preview-card", "Verified").await;
+    let html = page.js("return document.documentElement.outerHTML", vec![]).await;
+    assert!(!html.as_str().unwrap().contains(TOKEN), "no secret is shown");
+    page.close().await;
+}
+
+#[tokio::test]
 async fn a_mistake_in_a_template_is_shown_beside_its_field() {
     let stage = Stage::set().await;
     let page = stage.signed_in(Role::Admin, "integrations/sources/new").await;

@@ -1,5 +1,5 @@
 // What would become of a request: verdict of each verifier, event, summary, webhooks.
-import { html } from "../../ui.js";
+import { cx, html } from "../../ui.js";
 import { plural } from "../../format.js";
 import { href } from "../../router.js";
 import { may } from "../../state.js";
@@ -56,8 +56,8 @@ function Webhooks({ p, offers }) {
   return html`<p>Goes to ${plural(wanted.length, "webhook")}: ${wanted.slice(0, LISTED).map((w, i) => html`${i > 0 && ", "}<a href=${href(`webhooks/${w.id}`)}>${w.name}</a>`)}${wanted.length > LISTED && " and others"}.</p>`;
 }
 
-/** Leads to the receivers, which then get the events of this source. */
-export function AddDestination({ type, primary }) {
+/** Leads to the receivers, which then get the events of this source: a link, or a `button`, perhaps the `primary` one. */
+export function AddDestination({ type, primary, button }) {
   const events = `${type.split(".")[0]}.*`;
-  return html`<a class=${primary ? "button primary" : ""} href=${href("integrations", { show: "destinations", events })}>${primary && html`<${Icon} name="plus" />`}Add a destination</a>`;
+  return html`<a class=${cx(button && "button", primary && "primary")} href=${href("integrations", { show: "destinations", events })}>${button && html`<${Icon} name="plus" />`}Add a destination</a>`;
 }

@@ -61,7 +61,7 @@ function Arrived({ source, row, onChanged }) {
       ${preview.data && html`<${Verdict} p=${preview.data} stored offers=${false} />`}
       ${error && error.status !== 409 && html`<p class="muted small">${error.message}</p>`}
       <div class="page-actions">
-        ${unwanted && html`<${AddDestination} type=${r.event_type} primary />`}
+        ${fine && may("admin") && preview.data && html`<${AddDestination} type=${r.event_type} primary=${unwanted} button />`}
         ${may("admin") && !fine && html`<${Retake} id=${id} row=${row} onDone=${onChanged} />`}
         <a class="button" href=${href(`integrations/sources/${id}`, { part: "requests", open: row.id })}>View request</a></div>
     </div><//>`;

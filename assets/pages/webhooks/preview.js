@@ -13,7 +13,7 @@ import { subjectOf } from "./subjects.js";
 const PAUSE_MS = 500;
 
 /** Asks for a preview when nothing has been typed for a moment. `body` is JSON text; null asks for nothing. */
-export function usePreview(body) {
+export function usePreview(body, path = "v1/webhooks/preview") {
   const [state, set] = useState({ data: null, error: null, busy: false });
   useEffect(() => {
     if (!body) return set({ data: null, error: null, busy: false });
@@ -21,7 +21,7 @@ export function usePreview(body) {
     set((s) => ({ ...s, busy: true }));
     const timer = setTimeout(async () => {
       try {
-        const { data } = await post("v1/webhooks/preview", body, { signal: stop.signal });
+        const { data } = await post(path, body, { signal: stop.signal });
         set({ data: data.attributes, error: null, busy: false });
       } catch (error) {
         if (!stop.signal.aborted) set((s) => ({ data: s.data, error, busy: false }));

@@ -109,9 +109,10 @@ fn name(object: &mut Object<'_, '_>) -> Option<String> {
 fn methods(object: &mut Object<'_, '_>) -> Vec<String> {
     let given = match object.get("methods") {
         None => return Mapping::default().methods,
-        Some(Value::Array(list)) if !list.is_empty() => list,
+        Some(Value::Array(list)) if (1..=METHODS.len()).contains(&list.len()) => list,
         Some(_) => {
-            object.fail("methods", format!("must be a list of {}", METHODS.join(", ")));
+            let (most, names) = (METHODS.len(), METHODS.join(", "));
+            object.fail("methods", format!("must be a list of 1 to {most} of {names}"));
             return vec![];
         }
     };
@@ -323,6 +324,7 @@ mod tests {
             ("verify", json!({}), "/verify"),
             ("methods", json!([]), "/methods"),
             ("methods", json!(["POST", "PATCH"]), "/methods/1"),
+            ("methods", json!(vec!["POST"; 4]), "/methods"),
             ("event_type", json!("{{ payload.a"), "/event_type"),
             ("event_type", json!("{{ summary.title }}"), "/event_type"),
             ("event_type", json!(5), "/event_type"),

@@ -3,9 +3,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::EventType;
 use crate::domain::event::RESOURCE_ID_MAX_CHARS;
 use crate::domain::event_type::{SYSTEM_PREFIX, TYPE_MAX};
+use crate::domain::{EventType, Headers};
 
 /// Requests that have been forwarded so often are a loop.
 pub const HOPS_MAX: u32 = 5;
@@ -47,14 +47,16 @@ pub fn dedupe_digest(rendered: &str) -> Option<[u8; 32]> {
     (!rendered.is_empty()).then(|| Sha256::digest(rendered.as_bytes()).into())
 }
 
-/// How often a request was forwarded, by its header: unreadable is 0, and a number that is too large is more than
-/// enough.
-pub fn hops(header: Option<&str>) -> u32 {
-    let text = header.unwrap_or_default().trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return 0;
-    }
-    text.parse().unwrap_or(u32::MAX)
+/// How often a request was forwarded, by its headers, of which the largest counts: a proxy may add one. Unreadable is
+/// 0, and a number that is too large is more than enough.
+pub fn hops(headers: &Headers) -> u32 {
+    let values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(HOPS_HEADER));
+    let numbers = values.flat_map(|(_, value)| value.split(',')).map(|text| {
+        let text = text.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { text.parse().unwrap_or(u32::MAX) } else { 0 }
+    });
+    numbers.max().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -107,17 +109,21 @@ mod tests {
 
     #[test]
     fn hops_are_read_leniently() {
-        for (header, expected) in [
-            (None, 0),
-            (Some(""), 0),
-            (Some("x"), 0),
-            (Some("-1"), 0),
-            (Some("1.5"), 0),
-            (Some(" 4 "), 4),
-            (Some("5"), HOPS_MAX),
-            (Some("99999999999999999999"), u32::MAX),
+        let none: &[&str] = &[];
+        for (values, expected) in [
+            (none, 0),
+            (&[""], 0),
+            (&["x"], 0),
+            (&["-1"], 0),
+            (&["1.5"], 0),
+            (&[" 4 "], 4),
+            (&["5"], HOPS_MAX),
+            (&["99999999999999999999"], u32::MAX),
+            (&["1", "7", "2"], 7),
+            (&["1, 7", "x"], 7),
         ] {
-            assert_eq!(hops(header), expected, "{header:?}");
+            let headers = values.iter().map(|value| (HOPS_HEADER, *value)).collect();
+            assert_eq!(hops(&headers), expected, "{values:?}");
         }
     }
 

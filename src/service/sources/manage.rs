@@ -130,10 +130,7 @@ impl Sources {
         id: SourceId,
         fields: Map<String, Value>,
     ) -> Result<SourceView> {
-        if fields.contains_key("preset") {
-            let message = "cannot be changed; replace the source with PUT to use a preset";
-            return Err(Invalid::one("/preset", message).into());
-        }
+        refuse_preset(&fields)?;
         self.update(caller, id, &fields, false).await
     }
 
@@ -156,10 +153,7 @@ impl Sources {
                 let (fields, preset) = expanded(given)?;
                 (fields, if is_echo { source.preset.clone() } else { preset.map(|p| mark_of(p, None)) })
             } else {
-                let mut fields = attributes(&source.settings, &current);
-                keep_default_type(&mut fields, &source);
-                fields.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
-                (fields, source.preset.clone())
+                (with_changes(&source, &current, given), source.preset.clone())
             };
             let (settings, guard) = checked(&fields, &current)?;
             let preset = preset.map(|mark| match mark.digest.is_empty() {
@@ -285,17 +279,30 @@ fn name_taken(source: &Source) -> ServiceError {
     Invalid::one("/name", format!("{name:?} is the name of another source; choose another name")).into()
 }
 
-fn checked(fields: &Map<String, Value>, current: &Guard) -> Result<(SourceSettings, Guard)> {
+pub(crate) fn checked(fields: &Map<String, Value>, current: &Guard) -> Result<(SourceSettings, Guard)> {
     let mut errors = Complaints::default();
     let read = input::read(fields, current, &mut errors);
     if errors.is_empty() { Ok(read) } else { Err(Invalid(errors.into_vec()).into()) }
 }
 
-/// A partial change of the name also changes the type of a source without a template.
-fn keep_default_type(fields: &mut Map<String, Value>, source: &Source) {
+/// A partial change cannot bring another recipe.
+pub(crate) fn refuse_preset(given: &Map<String, Value>) -> Result<()> {
+    if given.contains_key("preset") {
+        let message = "cannot be changed; replace the source with PUT to use a preset";
+        return Err(Invalid::one("/preset", message).into());
+    }
+    Ok(())
+}
+
+/// All attributes of a source, with masks, after a partial change.
+pub(crate) fn with_changes(source: &Source, guard: &Guard, given: &Map<String, Value>) -> Map<String, Value> {
+    let mut fields = attributes(&source.settings, guard);
     if source.settings.mapping.event_type.is_none() {
+        // A change of the name also changes the type of a source without a template.
         fields.remove("event_type");
     }
+    fields.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+    fields
 }
 
 /// What a recipe sets, with what is given in its place; and the recipe.

@@ -8,21 +8,19 @@ use serde_json::{Map, Value};
 use crate::domain::delivery_filter::DeliveryFilter;
 use crate::domain::endpoint::EndpointSettings;
 use crate::domain::gallery;
-use crate::domain::inbound::input;
 use crate::domain::inbound::mapper::Mapped;
 use crate::domain::inbound::payload;
 use crate::domain::inbound::request::InboundRequest;
-use crate::domain::inbound::source::{Guard, Source, TokenHash};
+use crate::domain::inbound::source::{Guard, Source, SourceSettings, TokenHash};
 use crate::domain::pattern::any_matches;
 use crate::domain::shaping::summary::Summary;
 use crate::domain::shaping::{ParsedSubject, Subject};
-use crate::domain::values::invalid::Complaints;
 use crate::domain::values::preset_mark::PresetMark;
 use crate::domain::{Endpoint, EndpointId, EndpointStatus, Invalid, Sealed, SourceId, Timestamp};
 use crate::host::clock::Clock;
 use crate::host::vault::Vault;
-use crate::service::sources::manage::expanded;
-use crate::service::sources::readied::ReadySource;
+use crate::service::sources::manage::{checked, expanded, refuse_preset, with_changes};
+use crate::service::sources::readied::{ReadySource, open_guard};
 use crate::service::sources::receive::{InboundAnswer, Receiver, answer_of};
 use crate::service::sources::requests::InboundLog;
 use crate::service::{Caller, Kind, Result, ServiceError};
@@ -37,6 +35,17 @@ pub enum PreviewSource {
     /// JSON attributes, perhaps with a recipe.
     Given(Map<String, Value>),
     Stored(SourceId),
+    /// A stored one with these changes. Masks keep its secrets.
+    Changed(SourceId, Map<String, Value>),
+}
+
+impl PreviewSource {
+    fn stored(&self) -> Option<SourceId> {
+        match self {
+            PreviewSource::Given(_) => None,
+            PreviewSource::Stored(id) | PreviewSource::Changed(id, _) => Some(*id),
+        }
+    }
 }
 
 /// Which request a preview is with.
@@ -150,38 +159,38 @@ impl Previews {
     }
 
     async fn ready(&self, caller: &Caller, source: &PreviewSource) -> Result<ReadySource> {
-        let fields = match source {
-            PreviewSource::Stored(id) => {
-                let found = self.store.source_get(caller.app_id, *id).await?;
-                return ReadySource::of(&self.vault, found.ok_or(ServiceError::NotFound(Kind::Source))?);
+        let stored = match source.stored() {
+            None => None,
+            Some(id) => {
+                let found = self.store.source_get(caller.app_id, id).await?;
+                Some(found.ok_or(ServiceError::NotFound(Kind::Source))?)
             }
-            PreviewSource::Given(fields) => fields.clone(),
         };
-        let within = |Invalid(errors): Invalid| {
-            let moved = errors.into_iter().map(|mut error| {
-                error.pointer.insert_str(0, "/source");
-                error
-            });
-            Invalid(moved.collect())
+        let drafted = match (source, stored) {
+            (PreviewSource::Changed(_, given), Some(stored)) => changed(&self.vault, &stored, given)
+                .map(|(settings, guard)| Source { guard: self.seal(stored.id, &guard), settings, ..stored }),
+            (_, Some(stored)) => Ok(stored),
+            (PreviewSource::Given(fields) | PreviewSource::Changed(_, fields), None) => {
+                self.new_source(caller, fields.clone())
+            }
+            (PreviewSource::Stored(_), None) => Err(ServiceError::NotFound(Kind::Source)),
         };
-        let (fields, preset) = expanded(fields).map_err(|error| match error {
-            ServiceError::Invalid(invalid) => ServiceError::Invalid(within(invalid)),
-            other => other,
-        })?;
-        let mut errors = Complaints::default();
-        let (settings, guard) = input::read(&fields, &Guard::default(), &mut errors);
-        if !errors.is_empty() {
-            return Err(within(Invalid(errors.into_vec())).into());
-        }
+        ReadySource::of(&self.vault, drafted.map_err(within_source)?)
+    }
+
+    /// A source as it would be created.
+    fn new_source(&self, caller: &Caller, fields: Map<String, Value>) -> Result<Source> {
+        let (fields, preset) = expanded(fields)?;
+        let (settings, guard) = checked(&fields, &Guard::default())?;
         let (now, id) = (self.clock.now(), SourceId::new(self.clock.now()));
-        let source = Source {
+        Ok(Source {
             id,
             app_id: caller.app_id,
             settings,
             token_hash: TokenHash([0; 32]),
             token: Sealed(vec![]),
             old_token: None,
-            guard: self.vault.seal_source(id, "guard", &guard.in_clear().to_string()),
+            guard: self.seal(id, &guard),
             preset: preset.map(|p| PresetMark {
                 name: p.name.clone(),
                 version: p.version,
@@ -189,8 +198,11 @@ impl Previews {
             }),
             created_at: now,
             updated_at: now,
-        };
-        ReadySource::of(&self.vault, source)
+        })
+    }
+
+    fn seal(&self, id: SourceId, guard: &Guard) -> Sealed {
+        self.vault.seal_source(id, "guard", &guard.in_clear().to_string())
     }
 
     async fn request(
@@ -201,7 +213,7 @@ impl Previews {
         request: PreviewRequest,
     ) -> Result<InboundRequest> {
         let url = self.receiver.url(ready).unwrap_or_default();
-        let found = match (request, source) {
+        let found = match (request, source.stored()) {
             (PreviewRequest::Given(request), _) => *request,
             (PreviewRequest::Sample(name), _) => {
                 let sample = gallery::sample(&name).ok_or_else(|| {
@@ -209,12 +221,12 @@ impl Previews {
                 })?;
                 sample.request.clone()
             }
-            (PreviewRequest::Stored(id), PreviewSource::Stored(source)) => {
-                let detail = self.log.get(caller, *source, id).await?;
+            (PreviewRequest::Stored(id), Some(source)) => {
+                let detail = self.log.get(caller, source, id).await?;
                 let (request, body) = self.log.stored(ready, &detail)?;
                 InboundRequest { body: body.payload, ..request }
             }
-            (PreviewRequest::Stored(_), PreviewSource::Given(_)) => {
+            (PreviewRequest::Stored(_), None) => {
                 let message = "belongs to a stored source; give source_id beside it";
                 return Err(Invalid::one("/request/request_id", message).into());
             }
@@ -227,6 +239,23 @@ impl Previews {
         let page = PageRequest { start: Start::Page(1), per_page: ENDPOINTS_MAX };
         Ok(self.store.endpoint_list(caller.app_id, EndpointFilter::default(), page).await?.rows)
     }
+}
+
+/// What a change makes of a stored source.
+fn changed(vault: &Vault, stored: &Source, given: &Map<String, Value>) -> Result<(SourceSettings, Guard)> {
+    refuse_preset(given)?;
+    let current = open_guard(vault, stored)?;
+    checked(&with_changes(stored, &current, given), &current)
+}
+
+/// An error of a draft, at its place in the body.
+fn within_source(error: ServiceError) -> ServiceError {
+    let ServiceError::Invalid(Invalid(errors)) = error else { return error };
+    let moved = errors.into_iter().map(|mut error| {
+        error.pointer.insert_str(0, "/source");
+        error
+    });
+    ServiceError::Invalid(Invalid(moved.collect()))
 }
 
 /// Which of these endpoints would get the event, by their patterns and filters, and what it means to a person.

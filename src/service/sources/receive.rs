@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::cluster::Signals;
 use crate::domain::inbound::challenge;
 use crate::domain::inbound::mapper::Mapped;
-use crate::domain::inbound::mapping::{self, HOPS_HEADER, HOPS_MAX};
+use crate::domain::inbound::mapping::{self, HOPS_MAX};
 use crate::domain::inbound::payload::{self, ReadBody, Reading, Unreadable};
 use crate::domain::inbound::request::InboundRequest;
 use crate::domain::inbound::source::{InboundOutcome, TokenHash};
@@ -186,7 +186,7 @@ impl Receiver {
         let ready = self.kept.ready(&self.vault, source)?;
         request.url = self.url(&ready)?;
         let token = token.to_owned();
-        let hops = mapping::hops(request.header(HOPS_HEADER));
+        let hops = mapping::hops(&request.headers);
         let arriving = Box::new(Arriving { ready, request, token, hops, received_at });
         self.look(arriving).await.map(Some)
     }

@@ -77,7 +77,7 @@ impl InboundLog {
             let message = "The source does not accept this request: accept is false for it.";
             return Err(ServiceError::Conflict(message.to_owned()));
         }
-        let hops = mapping::hops(request.header(mapping::HOPS_HEADER)).min(mapping::HOPS_MAX) + 1;
+        let hops = mapping::hops(&request.headers).min(mapping::HOPS_MAX) + 1;
         let event = ready.event(event_type, body.payload, resource_id, hops);
         let name = &ready.source.settings.name;
         let details = json!({ "source_id": source.to_string(), "request": id });

@@ -63,7 +63,16 @@ async fn secrets_are_masked_and_a_mask_keeps_them() {
     assert_eq!(change(json!({ "verify": masked, "name": "b" })).await.status, 200);
     let other_kind = json!([{"kind":"slack","secret":"********"}]);
     let problems = change(json!({ "verify": other_kind })).await.problems(422);
-    assert_eq!(problems, [("validation_failed".to_owned(), Some("/verify/0/secret".to_owned()))]);
+    let of_secret = [("validation_failed".to_owned(), Some("/verify/0/secret".to_owned()))];
+    assert_eq!(problems, of_secret);
+    // A kept secret that the change would make unreadable would take the source, and every list with it, along.
+    let (hmac, _) =
+        source(&app, json!({ "name": "c", "verify": [{"kind":"hmac","header":"x","secret":"text"}] })).await;
+    let other_form = json!([{"kind":"hmac","header":"x","secret":"********","key":"hex"}]);
+    let changed =
+        app.with_json(Method::PATCH, &format!("/v1/sources/{hmac}"), json!({ "verify": other_form })).await;
+    assert_eq!(changed.problems(422), of_secret);
+    app.get("/v1/sources").await.expect(200);
     if postgres::is_wanted() {
         return;
     }

@@ -1,7 +1,7 @@
 //! The inbound log: details, replay, previews; and what a repetition after a crash becomes.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{log, newest, post, source, stranger};
 use crate::support::TestApp;
@@ -105,6 +105,7 @@ async fn a_preview_shows_each_step_and_stores_nothing() {
     let stored = json!({ "source_id": id, "request": { "request_id": row["id"] } });
     assert_eq!(preview(stored).await.attributes()["payload"], json!({ "x": 1 }));
     assert_eq!(log(&app, &id).await.len(), 1);
+    let many = |n: usize| (0..n).map(|i| (format!("x{i}"), json!("1"))).collect::<Map<_, _>>();
     for (body, pointer) in [
         (json!({ "request": { "sample": "github/release" } }), "/source"),
         (json!({ "source": { "name": "a" } }), "/request"),
@@ -112,6 +113,8 @@ async fn a_preview_shows_each_step_and_stores_nothing() {
         (json!({ "source": { "name": "a" }, "request": { "sample": "no/such" } }), "/request/sample"),
         (json!({ "source": { "name": "a" }, "request": { "body_base64": "?" } }), "/request/body_base64"),
         (json!({ "source": { "name": "a" }, "request": { "request_id": 1 } }), "/request/request_id"),
+        (json!({ "source": { "name": "a" }, "request": { "headers": many(101) } }), "/request/headers"),
+        (json!({ "source": { "name": "a" }, "request": { "query": many(1_001) } }), "/request/query"),
     ] {
         assert_eq!(preview(body.clone()).await.problems(422)[0].1.as_deref(), Some(pointer), "{body}");
     }
@@ -120,6 +123,47 @@ async fn a_preview_shows_each_step_and_stores_nothing() {
     assert!(
         shown["error"].as_str().unwrap().starts_with("body: is not JSON") && shown["event_type"].is_null()
     );
+}
+
+#[tokio::test]
+async fn a_preview_of_changes_keeps_the_secrets_of_the_source_and_shows_none() {
+    let app = TestApp::start().await;
+    let verify = json!([{ "kind": "token", "in": "header", "name": "x-token", "secret": "s3cr3t-7f21" }]);
+    let (id, path) = source(&app, json!({ "name": "a", "verify": verify })).await;
+    let sent =
+        app.client.post(format!("{}{path}", app.base)).header("x-token", "s3cr3t-7f21").body("{\"x\":1}");
+    assert_eq!(send(sent).await.status, 200);
+    let before = app.get(&format!("/v1/sources/{id}")).await.attributes();
+    let masked = before["verify"].clone();
+    let request = json!({ "headers": { "X-Token": "s3cr3t-7f21" }, "body": "{\"k\":\"v\"}" });
+    let preview = async |source: Value, request: &Value| {
+        app.post("/v1/sources/preview", json!({ "source_id": id, "source": source, "request": request }))
+            .await
+    };
+    let changes = json!({ "verify": masked, "event_type": "a.{{ payload.k }}" });
+    let shown = preview(changes, &request).await;
+    assert!(!shown.text.contains("s3cr3t-7f21"), "{}", shown.text);
+    let shown = shown.attributes();
+    assert_eq!((&shown["verified"], &shown["event_type"]), (&json!(true), &json!("a.v")));
+    // What is not given stays, and other values than the kept one do not hold.
+    let wrong = json!({ "headers": { "X-Token": "another" }, "body": "{}" });
+    let shown = preview(json!({ "name": "b" }), &wrong).await.attributes();
+    assert_eq!((&shown["verified"], &shown["event_type"]), (&json!(false), &json!("b.event")));
+    let row = log(&app, &id).await.remove(0);
+    let logged = json!({ "request_id": row["id"] });
+    let shown = preview(json!({ "dedupe": "{{ payload.x }}" }), &logged).await.attributes();
+    assert_eq!(shown["dedupe"], "1");
+    for (changes, pointer) in [
+        (json!({ "verify": [{ "kind": "slack", "secret": "********" }] }), "/source/verify/0/secret"),
+        (json!({ "preset": { "name": "github" } }), "/source/preset"),
+        (json!({ "event_type": "{{" }), "/source/event_type"),
+    ] {
+        assert_eq!(preview(changes, &request).await.problems(422)[0].1.as_deref(), Some(pointer));
+    }
+    let foreign = json!({ "source_id": uuid::Uuid::nil(), "source": {}, "request": request });
+    assert_eq!(app.post("/v1/sources/preview", foreign).await.status, 404);
+    assert_eq!(app.get(&format!("/v1/sources/{id}")).await.attributes()["verify"], before["verify"]);
+    assert_eq!(log(&app, &id).await.len(), 1, "nothing is stored");
 }
 
 #[tokio::test]

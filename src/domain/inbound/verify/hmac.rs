@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::domain::Timestamp;
 use crate::domain::inbound::request::InboundRequest;
@@ -45,9 +45,9 @@ pub(super) fn verify(
         None => None,
     };
     let parts = parts(&check.content, request, timestamp.map(|(_, text)| text).unwrap_or_default())?;
-    let holds = any_secret(secrets, |secret| {
-        let key = key(check.key, secret).unwrap_or_default();
-        mac(check.algorithm, &key, &parts).ct_eq(&signature)
+    let holds = any_secret(secrets, |secret| match key(check.key, secret) {
+        Some(key) => mac(check.algorithm, &key, &parts).ct_eq(&signature),
+        None => Choice::from(0),
     });
     if !holds {
         return Err(does_not_match(&request.body));

@@ -135,15 +135,17 @@ fn secret(
     check: Option<&Check>,
     current: Option<&Verifier>,
 ) -> Result<SecretText, String> {
-    let Value::String(text) = value else { return Err("must be a string".to_owned()) };
-    if text == MASK {
-        let kept = current.and_then(|verifier| verifier.secrets.get(index)).cloned();
-        return kept.ok_or_else(|| {
-            "is masked, but there is no secret to keep: there was no verifier of this kind at this position; \
-             write the secret itself"
-                .to_owned()
-        });
-    }
+    let Value::String(given) = value else { return Err("must be a string".to_owned()) };
+    let kept = if given == MASK {
+        let kept = current.and_then(|verifier| verifier.secrets.get(index));
+        let missing = "is masked, but there is no secret to keep: there was no verifier of this kind at this \
+                       position; write the secret itself";
+        Some(kept.ok_or(missing)?)
+    } else {
+        None
+    };
+    // A kept secret is checked, too: it must fit what is said of it now.
+    let text = kept.map_or(given.as_str(), SecretText::as_str);
     if text.is_empty() {
         return Err("must not be empty: a verifier without a secret would accept everything".to_owned());
     }
@@ -157,7 +159,7 @@ fn secret(
         Some(Check::Hmac(hmac)) if hmac::key(hmac.key, text).is_none_or(|key| key.is_empty()) => {
             Err(format!("is not {}, which key says it is", hmac.key))
         }
-        _ => Ok(SecretText::new(text.as_str())),
+        _ => Ok(SecretText::new(text)),
     }
 }
 

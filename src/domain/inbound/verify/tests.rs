@@ -363,6 +363,17 @@ fn a_mask_keeps_the_secret_of_the_same_position_and_kind_only() {
 }
 
 #[test]
+fn a_kept_secret_must_fit_the_key_form_it_is_said_to_have_now() {
+    let hmac = |secret: &str, key: &str| json!({"kind":"hmac","header":"x","secret":secret,"key":key});
+    let text = read(json!([hmac("no key of 16", "text")]));
+    for key in ["hex", "base64"] {
+        let found = problems(hmac(MASK, key), &text);
+        assert_eq!(found.first().map(|(pointer, _)| pointer.as_str()), Some("/verify/0/secret"), "{key}");
+    }
+    assert_eq!(problems(hmac(MASK, "hex"), &read(json!([hmac("00ff", "text")]))), vec![]);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     for (value, pointer) in [
         (json!(5), "/verify/0"),

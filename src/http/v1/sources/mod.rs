@@ -1,5 +1,7 @@
 //! `/v1/sources`: URLs that take requests of other programs, their inbound log, and previews.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poem::Request;
@@ -35,6 +37,11 @@ mod shapes;
 use shapes::{
     InboundRequestResource, PreviewBody, PreviewResource, RotateUrlBody, SourceBody, SourceResource,
 };
+
+/// The most headers of a request that a client describes, as of one that comes in.
+const HEADERS_MAX: usize = 100;
+/// The most parameters of its query.
+const PARAMETERS_MAX: usize = 1_000;
 
 const OUTCOME: Param = Param {
     name: "outcome",
@@ -93,7 +100,8 @@ impl SourcesApi {
     /// Preview a source
     ///
     /// What would become of a request: the verdict of each verifier, the event, its summary, the response, and which
-    /// webhooks would get it. Stores nothing. With `request_id` a key also needs the scope `events:read`.
+    /// webhooks would get it. Stores nothing. With both `source` and `source_id`, of the source after these changes.
+    /// With `request_id` a key also needs the scope `events:read`.
     #[oai(path = "/sources/preview", method = "post", operation_id = "preview_source")]
     async fn preview(
         &self,
@@ -274,16 +282,22 @@ fn object(text: &[u8], pointer: &str) -> Result<Map<String, Value>, Problem> {
 /// Which source and which request a preview is of.
 fn read_preview(body: &Json<PreviewBody>) -> Result<(PreviewSource, PreviewRequest), Problem> {
     let mut fields = Fields::of_body(&body.bytes, &["source", "source_id", "request"])?;
-    let source = match (fields.raw("source"), fields.get::<String>("source_id", "a string")) {
-        (Some(given), None) => {
+    let id = fields.get::<String>("source_id", "a string");
+    let id = id.map(|id| source_id(&id)).transpose()?;
+    let source = match (fields.raw("source"), id) {
+        (Some(given), id) => {
             Fields::of_value(given, "/source".to_owned(), &known())
                 .map_err(|error| Problem::invalid_fields(vec![error]))?
                 .finish()?;
-            Some(PreviewSource::Given(object(given.get().as_bytes(), "/source")?))
+            let given = object(given.get().as_bytes(), "/source")?;
+            Some(match id {
+                Some(id) => PreviewSource::Changed(id, given),
+                None => PreviewSource::Given(given),
+            })
         }
-        (None, Some(id)) => Some(PreviewSource::Stored(source_id(&id)?)),
-        _ => {
-            fields.fail("source", "is required; give source or source_id, and not both");
+        (None, Some(id)) => Some(PreviewSource::Stored(id)),
+        (None, None) => {
+            fields.fail("source", "is required; give source, source_id, or both");
             None
         }
     };
@@ -320,8 +334,15 @@ fn read_preview_request(raw: &RawValue) -> Result<Option<PreviewRequest>, Proble
 /// A request as a client describes it.
 fn read_given(fields: &mut Fields<'_>) -> InboundRequest {
     let text = "an object of strings";
-    let headers = fields.get::<std::collections::BTreeMap<String, String>>("headers", text);
-    let query = fields.get::<std::collections::BTreeMap<String, String>>("query", text);
+    let mut pairs = |name: &str, most: usize| {
+        let pairs = fields.get::<BTreeMap<String, String>>(name, text).unwrap_or_default();
+        if pairs.len() > most {
+            fields.fail(name, format!("has {} entries; at most {most} are possible", pairs.len()));
+            return BTreeMap::new();
+        }
+        pairs
+    };
+    let (headers, query) = (pairs("headers", HEADERS_MAX), pairs("query", PARAMETERS_MAX));
     let plain = fields.get::<String>("body", "a string");
     let coded = fields.get::<String>("body_base64", "a string");
     let body = match (plain, coded) {
@@ -338,12 +359,8 @@ fn read_given(fields: &mut Fields<'_>) -> InboundRequest {
     };
     InboundRequest {
         method: fields.get::<String>("method", "a string").unwrap_or_else(|| "POST".to_owned()),
-        headers: headers
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .collect(),
-        query: query.unwrap_or_default().into_iter().collect(),
+        headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        query: query.into_iter().collect(),
         body: body.into(),
         ..InboundRequest::default()
     }

@@ -200,9 +200,9 @@ impl BodyShape for RotateUrlBody {
 #[oai(rename = "SourcePreviewInput")]
 #[allow(dead_code, reason = "a documented shape; bodies are read field by field")]
 pub(super) struct PreviewBody {
-    /// The attributes of a source, or …
+    /// The attributes of a source. With `source_id` they are changes of that source, so that masks keep its secrets.
     source: Option<Any<Value>>,
-    /// … the id of one.
+    /// UUID of a source.
     source_id: Option<String>,
     /// `method`, `headers`, `query`, `body` or `body_base64`; or `request_id`: a request of the inbound log; or
     /// `sample`: one of the gallery, such as `github/release`.
