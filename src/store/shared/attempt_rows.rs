@@ -28,6 +28,41 @@ pub(crate) struct NewAttempt {
     pub(crate) held_since: Option<Timestamp>,
 }
 
+/// A delivery that is to be made: whose event of which type goes to which endpoint.
+pub(crate) struct NewDelivery {
+    pub(crate) app: AppRow,
+    pub(crate) endpoint: EndpointRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
+}
+
+impl NewDelivery {
+    /// Its first attempt, which is due at once.
+    pub(crate) fn first_attempt(self, trigger: Trigger, budget: Budget, now: Timestamp) -> NewAttempt {
+        let NewDelivery { app, endpoint, event, kind } = self;
+        NewAttempt {
+            first: None,
+            before: None,
+            app,
+            endpoint,
+            event,
+            kind,
+            trigger,
+            attempt: 1,
+            budget,
+            created_at: now,
+            due_at: now,
+            job: None,
+            held_since: None,
+        }
+    }
+
+    /// The first attempt of an event that has just been accepted.
+    pub(crate) fn of_event(self, accepted_at: Timestamp) -> NewAttempt {
+        self.first_attempt(Trigger::Event, Budget::Schedule { used: 0 }, accepted_at)
+    }
+}
+
 /// What is needed of a row to change it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored {
@@ -62,6 +97,11 @@ impl Stored {
             attempted_at: self.attempted_at,
             response_time_ms: self.response_time_ms,
         }
+    }
+
+    /// The same event to the same endpoint, as another delivery.
+    pub(crate) fn again(&self) -> NewDelivery {
+        NewDelivery { app: self.app, endpoint: self.endpoint, event: self.event, kind: self.kind }
     }
 
     /// The row that follows this one, as part of the same bulk job.

@@ -13,8 +13,8 @@
 //!   deliveries by their newest rows.
 //! * [`standing`]: the health of endpoints. [`day`]: the counts of a day.
 //! * [`fresh`], [`filter_snapshots`]: just-accepted payloads and the filters of endpoints in memory; never
-//!   authoritative. [`subscription`]: endpoints as the writer remembers them. [`fan_outs`]: who waits for events that
-//!   are written in steps, [`fan_out_steps`]: who writes them.
+//!   authoritative. [`writer_memory`]: what the writer remembers; [`subscription`]: endpoints in it. [`fan_outs`]: who
+//!   waits for events that are written in steps, [`fan_out_steps`]: who writes them.
 //! * [`transfer`]: the tables as both backends see them, for moving everything from one to the other.
 //! * [`row_numbers`], [`paging`], [`fault`]: how tables refer to each other, pages, and values that do not read.
 
@@ -53,3 +53,4 @@ pub(super) mod standing;
 pub(super) mod subscription;
 pub(super) mod transfer;
 pub(super) mod verdicts;
+pub(super) mod writer_memory;

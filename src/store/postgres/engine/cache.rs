@@ -1,66 +1,49 @@
-//! What the writer remembers between commands, so that accepting an event need not read it again: the rows of
-//! apps and event types, and which endpoints subscribe to what.
+//! What the writer remembers between commands ([`WriterMemory`]), and how it is read.
 //!
-//! Never authoritative. It is cleared whenever it could be wrong: on every write to an endpoint, on every
-//! error, and when the generation in the database says that another node has changed something.
-//!
-//! It also collects what a commit means for [`Fresh`]: accepted events, finished attempts, changed endpoints.
+//! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when the generation in
+//! the database says that another node has changed something.
 
-use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::domain::{AppId, AttemptId, EventType};
-use crate::store::Accepted;
+use crate::domain::{AppId, EventType};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::{DbResult, fault};
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, TypeRow, read_patterns};
 use crate::store::shared::fan_outs::FanOuts;
-use crate::store::shared::fresh::{Fresh, FreshAttempt};
+use crate::store::shared::fresh::Fresh;
 use crate::store::shared::subscription::{Subscription, Subscriptions};
+use crate::store::shared::writer_memory::WriterMemory;
 
 /// The writer's memory.
 #[derive(Debug)]
 pub(crate) struct Cache {
     node: i64,
-    fan_outs: Arc<FanOuts>,
-    /// Whether the transaction opened a fan-out.
-    has_fan_out: bool,
-    fresh: Arc<Fresh>,
-    /// Whether something was forgotten since the last commit.
-    is_stale: bool,
     /// Whether the transaction changes what other nodes remember.
     is_changed: bool,
     /// The generation in the database that all of this is of.
     generation: i64,
-    /// First attempts of the open transaction.
-    accepted: Vec<FreshAttempt>,
-    apps: HashMap<AppId, AppRow>,
-    subscriptions: HashMap<AppRow, Arc<Subscriptions>>,
-    types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
+    memory: WriterMemory,
 }
 
-/// Types of one app that are remembered. Who makes up a new type for every event pays for it.
-const TYPES: usize = 1_000;
+impl Deref for Cache {
+    type Target = WriterMemory;
+
+    fn deref(&self) -> &WriterMemory {
+        &self.memory
+    }
+}
+
+impl DerefMut for Cache {
+    fn deref_mut(&mut self) -> &mut WriterMemory {
+        &mut self.memory
+    }
+}
 
 impl Cache {
     /// Knows nothing yet. `node` is this opening of the store.
     pub(crate) fn new(node: i64, fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
-        let (accepted, apps, subscriptions, types) = Default::default();
-        Cache {
-            node,
-            fan_outs,
-            has_fan_out: false,
-            fresh,
-            is_stale: false,
-            is_changed: false,
-            generation: -1,
-            accepted,
-            apps,
-            subscriptions,
-            types,
-        }
+        Cache { node, is_changed: false, generation: -1, memory: WriterMemory::new(fresh, fan_outs) }
     }
 
     /// The generation as a transaction has found it: of another one nothing is believed.
@@ -84,59 +67,15 @@ impl Cache {
         std::mem::take(&mut self.is_changed)
     }
 
-    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of
-    /// what was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
-    pub(crate) fn after_commit(&mut self) {
-        if std::mem::take(&mut self.has_fan_out) {
-            self.fan_outs.wake();
-        }
-        if std::mem::take(&mut self.is_stale) {
-            self.accepted.clear();
-            self.fresh.renew();
-        } else if !self.accepted.is_empty() {
-            self.fresh.keep(self.accepted.drain(..));
-        }
-    }
-
-    /// Notes the first attempts of an event, which need not be read back when they are on disk.
-    pub(crate) fn accepted(&mut self, accepted: &Accepted, payload: &Bytes) {
-        self.accepted.extend(FreshAttempt::of(accepted, payload));
-    }
-
-    /// The transaction has opened a fan-out.
-    pub(crate) fn fan_out_opened(&mut self) {
-        self.has_fan_out = true;
-    }
-
     /// This opening of the store, among all nodes'.
     pub(crate) fn node(&self) -> i64 {
         self.node
     }
 
-    /// Open fan-outs.
-    pub(crate) fn fan_outs(&self) -> &FanOuts {
-        &self.fan_outs
-    }
-
-    /// An attempt gets its result.
-    pub(crate) fn ended(&self, id: AttemptId) {
-        self.fresh.forget(id);
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.is_stale = true;
-        self.accepted.clear();
-        self.apps.clear();
-        self.types.clear();
-        self.subscriptions.clear();
-    }
-
     /// Forgets endpoints, here and, with the commit, on all nodes. To be said before they are changed.
     pub(crate) fn endpoints_changed(&mut self) {
-        self.is_stale = true;
         self.is_changed = true;
-        self.subscriptions.clear();
+        self.memory.endpoints_changed();
     }
 
     /// The row of an app.
@@ -156,15 +95,11 @@ impl Cache {
         app: AppRow,
         event_type: &EventType,
     ) -> DbResult<TypeRow> {
-        let known = self.types.entry(app).or_default();
-        if let Some(row) = known.get(event_type) {
-            return Ok(*row);
+        if let Some(row) = self.type_row(app, event_type) {
+            return Ok(row);
         }
         let row = type_row(conn, app, event_type).await?;
-        if known.len() >= TYPES {
-            known.clear();
-        }
-        known.insert(event_type.clone(), row);
+        self.keep_type(app, event_type, row);
         Ok(row)
     }
 

@@ -24,6 +24,7 @@ use crate::store::postgres::queue::attempts::{NewAttempt, Stored};
 use crate::store::postgres::queue::bulk_job_walk;
 use crate::store::postgres::queue::bulk_job_walk::{Item, WalkPosition, WalkRange};
 use crate::store::postgres::queue::trouble;
+use crate::store::shared::attempt_rows::NewDelivery;
 use crate::store::shared::bulk_job_text;
 use crate::store::shared::paging::{empty, page_of, skipped, total};
 use crate::store::{
@@ -113,21 +114,8 @@ async fn queue(tx: &mut Tx, job: &Walking, items: &[Item], now: Timestamp) -> Db
             Item::GoOn(_) => ids.extend(superseded.next()),
             Item::MakeDue(row) => ids.push(row.id),
             Item::New { event, kind, endpoint } => {
-                let new = NewAttempt {
-                    first: None,
-                    before: None,
-                    app: job.app,
-                    endpoint,
-                    event,
-                    kind,
-                    trigger,
-                    attempt: 1,
-                    budget,
-                    created_at: now,
-                    due_at: now,
-                    job: Some(job.row),
-                    held_since: None,
-                };
+                let new = NewDelivery { app: job.app, endpoint, event, kind };
+                let new = NewAttempt { job: Some(job.row), ..new.first_attempt(trigger, budget, now) };
                 ids.push(attempts::insert(tx, &new, None).await?);
             }
         }

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use tokio_postgres::Row;
 
 use crate::domain::EventType;
-use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::{AppId, EndpointStatus, Timestamp};
 use crate::store::postgres::engine::command;
@@ -26,10 +25,10 @@ use crate::store::postgres::engine::rows::{
 };
 use crate::store::postgres::engine::store::PostgresStore;
 use crate::store::postgres::queue::attempts;
-use crate::store::postgres::queue::attempts::NewAttempt;
 use crate::store::postgres::queue::fan_outs;
 use crate::store::postgres::queue::filters;
 use crate::store::shared::asked::Asked;
+use crate::store::shared::attempt_rows::NewDelivery;
 use crate::store::shared::idempotency::{Digest, batch_digest, digest, place_key};
 use crate::store::shared::subscription::Subscription;
 use crate::store::shared::verdicts::{SourceOrigin, Verdicts};
@@ -114,22 +113,8 @@ async fn insert_attempts(
 ) -> DbResult<Vec<Queued>> {
     let mut queued = Vec::with_capacity(subscribed.len());
     for subscription in subscribed {
-        let new = NewAttempt {
-            first: None,
-            before: None,
-            app: incoming.app,
-            endpoint: subscription.row,
-            event,
-            kind,
-            trigger: Trigger::Event,
-            attempt: 1,
-            budget: Budget::Schedule { used: 0 },
-            created_at: incoming.now,
-            due_at: incoming.now,
-            job: None,
-            held_since: None,
-        };
-        let attempt_id = attempts::insert(tx, &new, None).await?;
+        let new = NewDelivery { app: incoming.app, endpoint: subscription.row, event, kind };
+        let attempt_id = attempts::insert(tx, &new.of_event(incoming.now), None).await?;
         if subscription.status == EndpointStatus::Active {
             let (endpoint_id, due_at) = (subscription.id, incoming.now);
             queued.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh });

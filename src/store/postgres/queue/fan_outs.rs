@@ -18,7 +18,6 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc::WeakSender;
 use tokio_postgres::Row;
 
-use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::{AttemptId, EndpointStatus, Timestamp};
 use crate::store::postgres::engine::command;
 use crate::store::postgres::engine::command::Tx;
@@ -28,7 +27,7 @@ use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow, Ev
 use crate::store::postgres::engine::store::{PostgresStore, answered};
 use crate::store::postgres::engine::writer::Message;
 use crate::store::postgres::queue::attempts;
-use crate::store::postgres::queue::attempts::NewAttempt;
+use crate::store::shared::attempt_rows::NewDelivery;
 pub(crate) use crate::store::shared::fan_out_steps::AT_ONCE;
 use crate::store::shared::fan_out_steps::{self, FanOutStep, STEP, read_list, write_list};
 use crate::store::{Line, Queued, Result, StoreError};
@@ -133,22 +132,8 @@ async fn step(tx: &mut Tx, last: AppRow) -> DbResult<FanOutStep> {
 }
 
 async fn insert(tx: &mut Tx, app: AppRow, open: &OpenFanOut, endpoint: EndpointRow) -> DbResult<AttemptId> {
-    let new = NewAttempt {
-        first: None,
-        before: None,
-        app,
-        endpoint,
-        event: open.event,
-        kind: open.kind,
-        trigger: Trigger::Event,
-        attempt: 1,
-        budget: Budget::Schedule { used: 0 },
-        created_at: open.created_at,
-        due_at: open.created_at,
-        job: None,
-        held_since: None,
-    };
-    attempts::insert(tx, &new, None).await
+    let new = NewDelivery { app, endpoint, event: open.event, kind: open.kind };
+    attempts::insert(tx, &new.of_event(open.created_at), None).await
 }
 
 /// Starts the task that takes steps.

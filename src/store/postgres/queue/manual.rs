@@ -12,7 +12,7 @@ use crate::store::postgres::engine::ids;
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::people::activity;
 use crate::store::postgres::queue::attempts;
-use crate::store::postgres::queue::attempts::{NewAttempt, Stored};
+use crate::store::postgres::queue::attempts::Stored;
 use crate::store::postgres::queue::endpoints::row_of;
 use crate::store::postgres::queue::events;
 use crate::store::postgres::queue::events::Incoming;
@@ -63,21 +63,7 @@ async fn send(tx: &mut Tx, row: &Stored, trigger: Trigger, now: Timestamp) -> Db
             made.into_iter().next().ok_or_else(|| fault("a superseded attempt has no successor"))
         }
         AttemptStatus::Delivered | AttemptStatus::Cancelled => {
-            let new = NewAttempt {
-                first: None,
-                before: None,
-                app: row.app,
-                endpoint: row.endpoint,
-                event: row.event,
-                kind: row.kind,
-                trigger,
-                attempt: 1,
-                budget: Budget::Single,
-                created_at: now,
-                due_at: now,
-                job: None,
-                held_since: None,
-            };
+            let new = row.again().first_attempt(trigger, Budget::Single, now);
             attempts::insert(tx, &new, None).await
         }
         AttemptStatus::Pending => {

@@ -1,100 +1,43 @@
-//! What the writer remembers between commands, so that accepting an event need not read it again: the rows of
-//! apps and event types, and which endpoints subscribe to what.
+//! What the writer remembers between commands ([`WriterMemory`]), and how it is read.
 //!
-//! Never authoritative. It is cleared whenever it could be wrong: on every write to an endpoint, on every
-//! error, and when another connection has committed anything.
-//!
-//! It also collects what a commit means for [`Fresh`]: accepted events, finished attempts, changed endpoints.
+//! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when another connection
+//! has committed anything.
 
-use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{AppId, AttemptId, EventType};
-use crate::store::Accepted;
+use crate::domain::{AppId, EventType};
 use crate::store::shared::fan_outs::FanOuts;
-use crate::store::shared::fresh::{Fresh, FreshAttempt};
+use crate::store::shared::fresh::Fresh;
 use crate::store::shared::subscription::{Subscription, Subscriptions};
+use crate::store::shared::writer_memory::WriterMemory;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, TypeRow, read_patterns};
 
 /// The writer's memory.
 #[derive(Debug)]
-pub(crate) struct Cache {
-    /// Who waits for events that are written in steps.
-    fan_outs: Arc<FanOuts>,
-    /// Whether the transaction opened a fan-out.
-    has_fan_out: bool,
-    /// What follows from endpoints for others; see [`Cache::after_commit`].
-    fresh: Arc<Fresh>,
-    /// Whether something was forgotten since then.
-    is_stale: bool,
-    /// First attempts of the open transaction.
-    accepted: Vec<FreshAttempt>,
-    apps: HashMap<AppId, AppRow>,
-    subscriptions: HashMap<AppRow, Arc<Subscriptions>>,
-    types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
+pub(crate) struct Cache(WriterMemory);
+
+impl Deref for Cache {
+    type Target = WriterMemory;
+
+    fn deref(&self) -> &WriterMemory {
+        &self.0
+    }
 }
 
-/// Types of one app that are remembered. Who makes up a new type for every event pays for it.
-const TYPES: usize = 1_000;
+impl DerefMut for Cache {
+    fn deref_mut(&mut self) -> &mut WriterMemory {
+        &mut self.0
+    }
+}
 
 impl Cache {
     /// Knows nothing yet.
     pub(crate) fn new(fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
-        let (accepted, apps, subscriptions, types) = Default::default();
-        Cache { fan_outs, has_fan_out: false, fresh, is_stale: false, accepted, apps, subscriptions, types }
-    }
-
-    /// To be called when a group is committed, before anyone hears of it: tells of what was forgotten, or of
-    /// what was taken in. Not sooner, or what is read before the commit would seem to be of the time after.
-    pub(crate) fn after_commit(&mut self) {
-        if std::mem::take(&mut self.has_fan_out) {
-            self.fan_outs.wake();
-        }
-        if std::mem::take(&mut self.is_stale) {
-            self.accepted.clear();
-            self.fresh.renew();
-        } else if !self.accepted.is_empty() {
-            self.fresh.keep(self.accepted.drain(..));
-        }
-    }
-
-    /// Notes the first attempts of an event, which need not be read back when they are on disk.
-    pub(crate) fn accepted(&mut self, accepted: &Accepted, payload: &Bytes) {
-        self.accepted.extend(FreshAttempt::of(accepted, payload));
-    }
-
-    /// The transaction has opened a fan-out.
-    pub(crate) fn fan_out_opened(&mut self) {
-        self.has_fan_out = true;
-    }
-
-    /// Open fan-outs.
-    pub(crate) fn fan_outs(&self) -> &FanOuts {
-        &self.fan_outs
-    }
-
-    /// An attempt gets its result.
-    pub(crate) fn ended(&self, id: AttemptId) {
-        self.fresh.forget(id);
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.is_stale = true;
-        self.accepted.clear();
-        self.apps.clear();
-        self.types.clear();
-        self.subscriptions.clear();
-    }
-
-    /// Forgets endpoints.
-    pub(crate) fn endpoints_changed(&mut self) {
-        self.is_stale = true;
-        self.subscriptions.clear();
+        Cache(WriterMemory::new(fresh, fan_outs))
     }
 
     /// The row of an app.
@@ -114,15 +57,11 @@ impl Cache {
         app: AppRow,
         event_type: &EventType,
     ) -> rusqlite::Result<TypeRow> {
-        let known = self.types.entry(app).or_default();
-        if let Some(row) = known.get(event_type) {
-            return Ok(*row);
+        if let Some(row) = self.type_row(app, event_type) {
+            return Ok(row);
         }
         let row = type_row(conn, app, event_type)?;
-        if known.len() >= TYPES {
-            known.clear();
-        }
-        known.insert(event_type.clone(), row);
+        self.keep_type(app, event_type, row);
         Ok(row)
     }
 

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::domain::attempts::attempt::Budget;
 use crate::domain::attempts::bulk_job::{BulkJob, JobKind, JobStatus, Work};
 use crate::domain::{Activity, AppId, EndpointId, JobId, Timestamp};
+use crate::store::shared::attempt_rows::NewDelivery;
 use crate::store::shared::bulk_job_text;
 use crate::store::shared::paging::{empty, page_of, skipped, total};
 use crate::store::sqlite::engine::command::Tx;
@@ -102,22 +103,9 @@ fn queue(
         }
         Item::MakeDue(row) => trouble::send_now(tx, &row, job.row, now).map(|()| row.id),
         Item::New { event, kind, endpoint } => {
-            let new = NewAttempt {
-                first: None,
-                before: None,
-                app: job.app,
-                endpoint,
-                event,
-                kind,
-                trigger,
-                attempt: 1,
-                budget,
-                created_at: now,
-                due_at: now,
-                job: Some(job.row),
-                held_since: None,
-            };
-            attempts::insert(tx, &new)
+            let first =
+                NewDelivery { app: job.app, endpoint, event, kind }.first_attempt(trigger, budget, now);
+            attempts::insert(tx, &NewAttempt { job: Some(job.row), ..first })
         }
     }
 }

@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::oneshot;
 
 use crate::domain::EventType;
-use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::shared::asked::Asked;
+use crate::store::shared::attempt_rows::NewDelivery;
 use crate::store::shared::idempotency::{Digest, batch_digest, digest, place_key};
 use crate::store::shared::verdicts::Verdicts;
 use crate::store::sqlite::engine::command::Tx;
@@ -21,7 +21,6 @@ use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, SourceRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::sqlite::queue::fan_outs;
 use crate::store::sqlite::queue::filters;
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
@@ -84,24 +83,8 @@ pub(crate) fn accept(
     *room = room.saturating_sub(count);
     let mut queued = Vec::with_capacity(count);
     for subscription in subscribed() {
-        let attempt_id = attempts::insert(
-            tx,
-            &NewAttempt {
-                first: None,
-                before: None,
-                app: incoming.app,
-                endpoint: subscription.row,
-                event: row,
-                kind,
-                trigger: Trigger::Event,
-                attempt: 1,
-                budget: Budget::Schedule { used: 0 },
-                created_at: incoming.now,
-                due_at: incoming.now,
-                job: None,
-                held_since: None,
-            },
-        )?;
+        let new = NewDelivery { app: incoming.app, endpoint: subscription.row, event: row, kind };
+        let attempt_id = attempts::insert(tx, &new.of_event(incoming.now))?;
         if subscription.status == EndpointStatus::Active {
             let (endpoint_id, due_at) = (subscription.id, incoming.now);
             queued.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh });

@@ -15,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
 
-use crate::domain::attempts::attempt::{Budget, Trigger};
 use crate::domain::{EndpointStatus, Timestamp};
+use crate::store::shared::attempt_rows::NewDelivery;
 pub(crate) use crate::store::shared::fan_out_steps::AT_ONCE;
 use crate::store::shared::fan_out_steps::{self, FanOutStep, STEP, read_list, write_list};
 use crate::store::sqlite::engine::command;
@@ -25,7 +25,6 @@ use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow}
 use crate::store::sqlite::engine::store::{SqliteStore, answered};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::NewAttempt;
 use crate::store::{Line, Queued, Result, StoreError};
 
 /// Keeps the list of the endpoints, ascending, that an event goes to.
@@ -134,24 +133,8 @@ fn insert(
     open: &OpenFanOut,
     endpoint: EndpointRow,
 ) -> rusqlite::Result<crate::domain::AttemptId> {
-    attempts::insert(
-        tx,
-        &NewAttempt {
-            first: None,
-            before: None,
-            app,
-            endpoint,
-            event: open.event,
-            kind: open.kind,
-            trigger: Trigger::Event,
-            attempt: 1,
-            budget: Budget::Schedule { used: 0 },
-            created_at: open.created_at,
-            due_at: open.created_at,
-            job: None,
-            held_since: None,
-        },
-    )
+    let new = NewDelivery { app, endpoint, event: open.event, kind: open.kind };
+    attempts::insert(tx, &new.of_event(open.created_at))
 }
 
 // ---------------------------------------------------------------------------------------------

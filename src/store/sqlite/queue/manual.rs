@@ -11,7 +11,7 @@ use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
-use crate::store::sqlite::queue::attempts::{NewAttempt, Stored};
+use crate::store::sqlite::queue::attempts::Stored;
 use crate::store::sqlite::queue::endpoints::row_of;
 use crate::store::sqlite::queue::events;
 use crate::store::sqlite::queue::events::Incoming;
@@ -61,24 +61,9 @@ fn send(tx: &mut Tx<'_>, row: &Stored, trigger: Trigger, now: Timestamp) -> rusq
         AttemptStatus::Exhausted => {
             attempts::supersede(tx, row, trigger, Budget::Single, None, now).map(|(id, _)| id)
         }
-        AttemptStatus::Delivered | AttemptStatus::Cancelled => attempts::insert(
-            tx,
-            &NewAttempt {
-                first: None,
-                before: None,
-                app: row.app,
-                endpoint: row.endpoint,
-                event: row.event,
-                kind: row.kind,
-                trigger,
-                attempt: 1,
-                budget: Budget::Single,
-                created_at: now,
-                due_at: now,
-                job: None,
-                held_since: None,
-            },
-        ),
+        AttemptStatus::Delivered | AttemptStatus::Cancelled => {
+            attempts::insert(tx, &row.again().first_attempt(trigger, Budget::Single, now))
+        }
         AttemptStatus::Pending => {
             trouble::make_due(tx, row.id, now)?;
             tx.prepare_cached("UPDATE attempts SET urgent = 1 WHERE id = ?1")?.execute([row.id])?;
