@@ -1,6 +1,6 @@
 //! Postrider delivers webhooks. A product posts an event; Postrider fans it out to the endpoints that
-//! subscribe to it, signs each request, sends it, retries with backoff and logs every attempt. One process,
-//! one SQLite file or one PostgreSQL database.
+//! subscribe to it, signs each request, sends it, retries with backoff and logs every attempt. One process
+//! on one SQLite file, or one or several on a PostgreSQL database.
 //!
 //! This page is the map of the source. `docs/architecture.md` is its long form.
 //!
@@ -21,9 +21,10 @@
 //! 1. `POST /v1/events` ([`http::v1`]) requires a caller with a scope ([`http::request::auth`]) and passes the
 //!    payload's bytes, unparsed, to [`service::events`].
 //! 2. [`store::EventStore::event_insert`] inserts the event and one pending attempt for each subscribed
-//!    endpoint ([`domain::pattern`]). Many such commands share one commit and one fsync
-//!    ([`store::sqlite::engine`]). The 202 is sent after it.
-//! 3. [`delivery::scheduling`] is notified of the new attempts. It holds a bounded window of the queue for each
+//!    endpoint ([`domain::pattern`]). Many such commands share one commit and one fsync (the writer in each
+//!    backend's `engine`). The 202 is sent after it.
+//! 3. [`delivery::scheduling`] is notified of the new attempts: on the node that holds the endpoint's shard
+//!    ([`cluster::ownership`]; without other nodes this one holds all). It holds a bounded window of the queue for each
 //!    endpoint and serves endpoints in turn. A lost notification costs time only: the table is polled too.
 //! 4. [`delivery::courier`] loads the attempt; [`delivery::sending`] checks every address that the host resolves
 //!    to, signs, and makes one request under one deadline.
@@ -35,7 +36,7 @@
 //! # Rooms
 //!
 //! ```text
-//! main, cli ─▶ app ─┬▶ http ────▶ service ─┬▶ store ─▶ domain
+//! main, cli ─▶ app ─┬▶ http ────▶ service ─┬▶ cluster ─▶ store ─▶ domain
 //!                   ├▶ upkeep ─────────────┤
 //!                   └▶ delivery ───────────┘            host, config, trace: below everything that needs them
 //! ```
@@ -58,7 +59,10 @@
 //! | [`host`] | clock, data directory, disk, process, encryption at rest, meters | know events or endpoints |
 //! | [`metrics`] | the text of `/metrics` | take a lock for each attempt |
 //!
-//! `tests/it/tidy.rs` reads the source and fails when a room uses what it may not.
+//! Within a backend: `engine`, `people`, `queue`, `log`, `upkeep`, and on PostgreSQL `nodes`, each of which may use
+//! those before it. `store/shared` has what both backends have in common; neither names the other one.
+//!
+//! `tests/it/tidy` reads the source and fails when a room uses what it may not.
 //!
 //! # Invariants
 //!

@@ -98,6 +98,29 @@ fn each_layer_uses_only_what_is_below_it() {
     assert!(wrong.is_empty(), "a layer uses what it may not:\n{}", wrong.join("\n"));
 }
 
+/// The rooms of a backend, each of which may use those before it.
+const BACKEND_ROOMS: [&str; 6] = ["engine", "people", "queue", "log", "upkeep", "nodes"];
+
+#[test]
+fn each_room_of_a_backend_uses_only_those_before_it() {
+    let root = root().join("src/store");
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in files("src/store", &[".rs"]) {
+        let relative = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let [backend, room] = [0, 1].map(|i| relative.split('/').nth(i).unwrap_or_default().to_owned());
+        let Some(at) = BACKEND_ROOMS.iter().position(|known| *known == room) else { continue };
+        seen += 1;
+        for (i, later) in BACKEND_ROOMS.iter().enumerate().filter(|(i, _)| *i > at) {
+            let uses = |line: &str| line.contains(&format!("store::{backend}::{later}::"));
+            let text = read(&file);
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            wrong.extend(lines.filter(|line| uses(line)).map(|line| format!("{relative} ({i}): {line}")));
+        }
+    }
+    assert!(seen > 80, "the rooms were found: {seen}");
+    assert!(wrong.is_empty(), "a room uses one behind it:\n{}", wrong.join("\n"));
+}
+
 /// The backend itself, what opens it, and the map of the rooms.
 fn may_name_a_backend(relative: &Path) -> bool {
     ["store/sqlite", "store/postgres"].iter().any(|backend| relative.starts_with(backend))
