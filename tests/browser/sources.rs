@@ -94,7 +94,7 @@ async fn changes_of_a_source_are_previewed_with_its_stored_secret() {
     page.sees_in(".preview-card", "my-app.order").await;
     page.fill("Event type (optional)", "my-app.{{ payload.kind }}.v2").await;
     page.sees_in(".preview-card", "my-app.order.v2").await;
-    page.choose("With", "A request of my own").await;
+    page.choose("Preview with", "A request of my own").await;
     page.fill("Headers", "X-Token: another").await;
     page.fill("Body", r#"{"kind":"refund"}"#).await;
     page.sees_in(".preview-card", "my-app.refund.v2").await;

@@ -60,7 +60,7 @@ export function DraftPreview({ form, source }) {
   const option = ([value, words]) => html`<option value=${value} selected=${value === choice}>${words}</option>`;
   const change = (field) => (e) => setOwn({ ...own, [field]: e.target.value });
   return html`<${Card} title="Preview" className="preview-card"><div class="stack" aria-busy=${busy ? "true" : undefined}>
-    <label class="subject-choice"><span>With</span><select value=${choice} onChange=${(e) => setChosen(e.target.value)}>
+    <label class="subject-choice"><span>With</span><select aria-label="Preview with" value=${choice} onChange=${(e) => setChosen(e.target.value)}>
       ${rows.length > 0 && html`<optgroup label="Newest requests">${rows.map((r, i) => option([`row:${r.id}`, `${i === 0 ? "Newest: " : ""}${r.attributes.event_type ?? r.attributes.outcome}`]))}</optgroup>`}
       ${samples.length > 0 && html`<optgroup label="Samples">${samples.map((s) => option([`sample:${s}`, s.replaceAll("_", " ")]))}</optgroup>`}
       ${option([OWN, "A request of my own"])}</select></label>

@@ -416,7 +416,6 @@ mod tests {
             "GET / HTTP/1.1\r\nx: a\0b\r\n\r\n",
             "GET / HTTP/1.1\r\nx: a\rb\r\n\r\n",
             "GET /a b HTTP/1.1\r\nhost: x\r\n\r\n",
-            "GET /\u{e9} HTTP/1.1\r\nhost: x\r\n\r\n",
             "GET x:y:z HTTP/1.1\r\nhost: x\r\n\r\n",
             "G(T / HTTP/1.1\r\nhost: x\r\n\r\n",
             "GET / HTTP/1.2\r\nhost: x\r\n\r\n",
@@ -427,7 +426,7 @@ mod tests {
         }
         assert_eq!(whole(&lines(LINES_MAX)), (lines(LINES_MAX), None));
         assert_eq!(whole(&lines(LINES_MAX + 1)), (String::new(), Some(Refusal::TooLarge)));
-        for target in ["*", "http://x/y?z", "/a?b={\"c\":[1|2]}", "/%zz"] {
+        for target in ["*", "http://x/y?z", "/a;b=(c)!$'", "/%zz", "/\u{e9}"] {
             let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
             assert_eq!(whole(&head), (head.clone(), None));
         }
