@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{CliError, output, storage};
 use crate::app::place::Place;
 use crate::config::Config;
+use crate::config::input_file::{self, SECRET_MAX};
 use crate::config::kind::ENCRYPTION_KEY_MIN_CHARS;
 use crate::config::load::without_line_end;
 use crate::domain::{Activity, ActivityKind};
@@ -102,7 +103,7 @@ fn rotate_configured(config: &Config, old: &str, file: &Path) -> Result<(), CliE
 
 /// The new key: what a file holds, without the end of its line.
 fn new_key(file: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(file)
+    let text = input_file::read_text(file, SECRET_MAX)
         .map_err(|e| CliError::Failed(format!("{} cannot be read: {e}", file.display())))?;
     let key = without_line_end(&text);
     if key.chars().count() < ENCRYPTION_KEY_MIN_CHARS || key.contains('\n') {

@@ -2,7 +2,7 @@
 //! server runs.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{CliError, output, storage, svix};
 use crate::app::place::Place;
-use crate::config::Config;
+use crate::config::{Config, input_file};
 use crate::domain::Scope;
 use crate::domain::network::NetworkPolicy;
 use crate::host::clock::{Clock, SystemClock};
@@ -145,12 +145,15 @@ fn admin_keys(document: &Document) -> Vec<String> {
     places.collect()
 }
 
+/// The largest document that is read, in bytes.
+const IMPORT_MAX: u64 = 1 << 30;
+
 fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") {
-        let mut text = String::new();
-        return io::stdin().read_to_string(&mut text).map(|_| text);
+        input_file::read_all(io::stdin(), IMPORT_MAX)
+    } else {
+        input_file::read_text(path, IMPORT_MAX)
     }
-    std::fs::read_to_string(path)
 }
 
 fn import_document(

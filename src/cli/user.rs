@@ -4,7 +4,6 @@
 //! never an argument, because other users of the machine could read it, and there is no prompt, because a
 //! script would hang in it.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, output, storage};
 use crate::config::Config;
+use crate::config::input_file::{self, SECRET_MAX};
 use crate::config::load::without_line_end;
 use crate::domain::{Role, User};
 use crate::host::clock::{Clock, SystemClock};
@@ -75,10 +75,9 @@ impl PasswordArgs {
             return Ok(Password { text: users::generate_password(), is_generated: true });
         };
         let text = if file == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
+            input_file::read_all(std::io::stdin(), SECRET_MAX)
         } else {
-            std::fs::read_to_string(file)
+            input_file::read_text(file, SECRET_MAX)
         };
         match text {
             Ok(text) => Ok(Password { text: without_line_end(&text).to_owned(), is_generated: false }),

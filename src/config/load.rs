@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::input_file;
 use super::keys::{self, KEYS, KeySpec};
 use super::kind::Raw;
 use super::origin::Origin;
@@ -110,7 +111,7 @@ impl Reader {
 
     /// Reads a secret from a file.
     fn take_secret_file(&mut self, spec: &'static KeySpec, path: &str, origin: Origin) {
-        match std::fs::read_to_string(path) {
+        match input_file::read_text(Path::new(path), input_file::SECRET_MAX) {
             Ok(text) => self.take(spec, Raw::Text(without_line_end(&text).to_owned()), origin),
             Err(error) => self.problems.push(Problem {
                 subject: format!("{}_file", spec.name),
@@ -141,7 +142,7 @@ impl Reader {
     }
 
     fn file(&mut self, path: &Path) {
-        let text = match std::fs::read_to_string(path) {
+        let text = match input_file::read_text(path, input_file::CONFIG_MAX) {
             Ok(text) => text,
             Err(error) => {
                 let advice = format!("cannot read the configuration file: {error}");

@@ -16,6 +16,7 @@ use crate::domain::attempts::retry::Schedule;
 
 pub mod dump;
 mod fingerprint;
+pub mod input_file;
 pub mod keys;
 pub mod kind;
 pub mod listen;

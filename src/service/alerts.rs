@@ -436,7 +436,17 @@ fn refuse_smtp(target: &mut AlertTarget, given: &SmtpInput, fail: &mut impl FnMu
     }
 }
 
+/// What stands for a secret elsewhere is none.
+fn refuse_mask(text: &str) -> std::result::Result<(), String> {
+    if text == endpoint::MASK {
+        Err("is a mask; leave it out to keep what is stored".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 fn check_password(password: &str) -> std::result::Result<(), String> {
+    refuse_mask(password)?;
     if (1..=TOKEN_MAX).contains(&password.len()) && !password.chars().any(char::is_control) {
         Ok(())
     } else {
@@ -453,6 +463,7 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
 }
 
 fn check_token(token: &str) -> std::result::Result<(), String> {
+    refuse_mask(token)?;
     let fits = (1..=TOKEN_MAX).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
     if fits {
         Ok(())

@@ -46,7 +46,12 @@ impl LogLevel {
     pub async fn change(&self, by: &By, level: Option<&str>) -> Result<()> {
         let level = level.unwrap_or(&self.configured);
         let before = self.view().0;
-        self.control.set(level).map_err(|message| Invalid::one("/level", message))?;
+        self.control.set(level).map_err(|message| {
+            // Configuration says "expected …" behind the name of the key.
+            let message =
+                message.strip_prefix("expected ").map(|what| format!("must be {what}")).unwrap_or(message);
+            Invalid::one("/level", message)
+        })?;
         if level != before {
             let summary = format!("The log level was changed: {level}");
             let details = json!({ "level": level, "before": before });

@@ -27,9 +27,10 @@ pub struct Restored {
 
 /// Restores a backup into the configured data directory.
 pub fn restore(config: &Config, from: &Path, now: Timestamp) -> Result<Restored, BackupError> {
-    let file = File::open(from).and_then(|file| file.metadata());
-    let readable = file
-        .and_then(|found| if found.is_file() { Ok(()) } else { Err(io::Error::other("not a regular file")) });
+    // Opening a pipe would wait for somebody who writes into it.
+    let readable = fs::metadata(from)
+        .and_then(|found| if found.is_file() { Ok(()) } else { Err(io::Error::other("not a regular file")) })
+        .and_then(|()| File::open(from).map(drop));
     readable.map_err(|source| BackupError::Unreadable { path: from.display().to_string(), source })?;
     refuse_other_files(from)?;
     let dir = DataDir::existing(config);

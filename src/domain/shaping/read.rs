@@ -1,6 +1,6 @@
 //! Checks `url` and `request` of an endpoint and compiles them. All that is wrong is said at once.
 
-use crate::domain::endpoint::{check_header_name, parse_url};
+use crate::domain::endpoint::{MASK, check_header_name, parse_url};
 use crate::domain::expr::{Expression, Json, Names, Template};
 use crate::domain::values::invalid::{Complaints, FieldError, Invalid, escape_pointer};
 
@@ -232,6 +232,9 @@ impl Checks<'_> {
         let mut entries = Vec::with_capacity(object.len());
         for (name, value) in object.iter() {
             let field = format!("{field}/{}", escape_pointer(name));
+            if matches!(value, Json::Text(text) if text == MASK) {
+                self.fail(&field, "is a mask; write the value, or a template with a secret");
+            }
             if let Some(template) = self.template(value, &field) {
                 entries.push((name.to_owned(), template));
             }

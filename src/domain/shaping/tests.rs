@@ -240,6 +240,8 @@ fn conflicts_and_mistakes_are_named() {
         (r#"{"headers":{"x-signature":"x"}}"#, "/request/headers/x-signature"),
         (r#"{"headers":{"X-A":"1","x-a":"2"}}"#, "/request/headers/x-a"),
         (r#"{"headers":{"X-A":1}}"#, "/request/headers/X-A"),
+        (r#"{"headers":{"X-A":"********"}}"#, "/request/headers/X-A"),
+        (r#"{"query":{"key":"********"}}"#, "/request/query/key"),
         (r#"{"query":[]}"#, "/request/query"),
         (r#"{"sign":"yes"}"#, "/request/sign"),
         (r#"{"expect":"response.status = 200"}"#, "/request/expect"),

@@ -342,6 +342,8 @@ async fn urls_and_tokens_are_kept_sealed_and_go_to_nobody_else() {
     app.post(&format!("{path}/test"), json!({})).await.expect(200);
     assert_eq!(second.next().await.header("x-gotify-key"), Some("other"));
     app.with_json(Method::PATCH, &path, json!({ "form": "json" })).await.problems(422);
+    let masked = app.with_json(Method::PATCH, &path, json!({ "token": "********" })).await;
+    assert_eq!(masked.problems(422)[0].1.as_deref(), Some("/token"), "a mask is no token");
     app.delete(&path).await.expect(204);
     app.get(ALERTS).await.expect(200)["data"].as_array().unwrap().is_empty().then_some(()).unwrap();
     app.delete(&path).await.problems(404);

@@ -80,4 +80,11 @@ fn a_file_that_is_no_backup_is_named_as_such() {
         assert!(said.contains(&format!("{file}.backup is not a backup of Postrider: {found}")), "{said}");
         assert!(!place.path().join("two").exists());
     }
+    // Nobody writes into it, so opening it would not end.
+    let made = std::process::Command::new("mkfifo").arg(place.path().join("pipe.backup")).status().unwrap();
+    assert!(made.success());
+    let said = place.run("--data two restore pipe.backup").failed(1);
+    assert!(said.contains("not a regular file"), "{said}");
+    let said = place.run("config check --config /dev/zero").failed(2);
+    assert!(said.contains("cannot read the configuration file: it is larger than 1024 KiB"), "{said}");
 }
