@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is compiled in),
 # chromium with chromedriver (the dashboard is tried in a browser), PostgreSQL 14 or newer (tests start a server of their
-# own, as an ordinary user and in a temporary directory), strace (the order of system calls) and jq (the commands of the
+# own, as an ordinary user and in a temporary directory), PgBouncer, strace (the order of system calls) and jq (the commands of the
 # docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be
 # used as root, and named otherwise.
 # Storage, delivery and streams are tried with SQLite and with PostgreSQL, the rest with SQLite;
@@ -39,6 +39,18 @@ fi
 postgres || {
   echo "missing: PostgreSQL 14 or newer. On Debian: apt-get install postgresql; elsewhere POSTRIDER_TEST_POSTGRES names the" \
     "directory of initdb and postgres" >&2
+  exit 1
+}
+# PgBouncer, of which nodes are tried in front of. Unpacked below target/ and not installed, where it would be a service; one
+# that knows max_prepared_statements (1.21) is built from Debian's source where the installed Debian has an older one.
+knows_statements() { pgbouncer --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])'; }
+pooler=$PWD/target/tools/pgbouncer
+PATH=$PATH:$pooler/usr/sbin:/usr/sbin
+if ! knows_statements && [ ! -x "$pooler/usr/sbin/pgbouncer" ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  bash tests/pgbouncer.sh "$pooler" || echo "PgBouncer could not be built from source"
+fi
+command -v pgbouncer >/dev/null 2>&1 || {
+  echo "missing: pgbouncer. On Debian: apt-get install pgbouncer (a service, which may be stopped)" >&2
   exit 1
 }
 need cc "Install a C compiler, on Debian: apt-get install gcc libc6-dev"

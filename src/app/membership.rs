@@ -66,14 +66,21 @@ impl Membership {
     }
 
     /// Joins the others, and has its first shards then. `None`: there are no others.
-    pub(super) async fn join(self, config: &Config, dispatcher: Dispatcher) -> Option<Keeping> {
-        let Joining { nodes, lead, clock, time } = self.joining?;
+    ///
+    /// # Errors
+    /// When a command has just begun that must be alone. Everything else is tried again.
+    pub(super) async fn join(
+        self,
+        config: &Config,
+        dispatcher: Dispatcher,
+    ) -> Result<Option<Keeping>, StoreError> {
+        let Some(Joining { nodes, lead, clock, time }) = self.joining else { return Ok(None) };
         let facts = NodeFacts {
             in_flight: Box::new(move || dispatcher.sending()),
             is_listening: self.is_listening,
             configuration: config.fingerprint(),
         };
-        let keeper = Keeper::new(KeeperDeps {
+        let mut keeper = Keeper::new(KeeperDeps {
             nodes,
             clock,
             ownership: self.ownership,
@@ -84,6 +91,9 @@ impl Membership {
             identity: Identity::own(),
             lease_ms: config.cluster.lease.as_millis_i64(),
         });
-        Some(keeper.start().await)
+        if let Err(error @ StoreError::Refused { .. }) = keeper.register().await {
+            return Err(error);
+        }
+        Ok(Some(keeper.start().await))
     }
 }

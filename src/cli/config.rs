@@ -9,7 +9,7 @@ use crate::host::data_dir::DataDir;
 /// Commands on the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check the configuration and report all problems
+    /// Check the configuration and report all problems; the database of storage.url is not contacted (see doctor)
     Check {
         /// Treat warnings, such as unknown environment variables, as errors
         #[arg(long)]
@@ -39,5 +39,8 @@ fn check(config: &Config, strict: bool) -> Result<(), CliError> {
     if config.storage.url.is_none() && dir.database().exists() {
         storage::prove_key(&dir, &dir.vault()?)?;
     }
-    output::print("configuration is fine\n")
+    output::print(match config.storage.url {
+        None => "configuration is fine\n",
+        Some(_) => "configuration is fine. The database was not contacted: postrider doctor checks it.\n",
+    })
 }

@@ -157,3 +157,21 @@ impl From<UserError> for CliError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_changed_ends_with_2_and_what_may_pass_with_1() {
+        let what = || "w".to_owned();
+        for (error, code) in [
+            (StoreError::Refused { what: what() }, 2),
+            (StoreError::Unreachable { what: what() }, 1),
+            (StoreError::Overloaded, 1),
+        ] {
+            let text = error.to_string();
+            assert_eq!(CliError::from(error).exit_code(), ExitCode::from(code), "{text}");
+        }
+    }
+}

@@ -22,7 +22,7 @@ use crate::domain::{AttemptId, EndpointId, NodeId};
 use crate::host::clock::Clock;
 use crate::host::following_clock::FollowingClock;
 use crate::host::identity::{self, Identity};
-use crate::store::{NodeCard, NodeStore, Seen};
+use crate::store::{NodeCard, NodeStore, Result, Seen};
 
 mod moves;
 mod round;
@@ -116,6 +116,19 @@ impl Keeper {
 
     fn own(&self) -> Seen {
         Seen { id: self.card.id, renewal: self.renewal }
+    }
+
+    /// Registers, if that has not been done; else the first round does it.
+    ///
+    /// # Errors
+    /// What the storage says: a refusal means that no server may come now.
+    pub async fn register(&mut self) -> Result<()> {
+        if !self.is_registered {
+            self.deps.nodes.node_register(self.card.clone()).await?;
+            self.is_registered = true;
+            self.must_renew = true;
+        }
+        Ok(())
     }
 
     /// Wants no shards from now on.

@@ -39,11 +39,7 @@ impl Keeper {
     }
 
     async fn round(&mut self) -> Result<u32> {
-        if !self.is_registered {
-            self.deps.nodes.node_register(self.card.clone()).await?;
-            self.is_registered = true;
-            self.must_renew = true;
-        }
+        self.register().await?;
         let started = self.deps.clock.look();
         let mut view = if self.is_renewal_due(started) {
             match self.renew(started).await? {

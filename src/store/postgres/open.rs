@@ -43,8 +43,9 @@ impl PostgresStore {
         let runtime = runtime()?;
         let (done, prepared) = std::sync::mpsc::channel();
         let (of_runtime, wanted) = (connector.clone(), options.clone());
+        let apart = (options.is_server && options.listen_url.is_some()).then(|| listener.clone());
         runtime.spawn(async move {
-            let _ = done.send(prepare(&of_runtime, &wanted).await);
+            let _ = done.send(prepare(&of_runtime, apart.as_ref(), &wanted).await);
         });
         // The caller may be on a runtime, where nobody may block on another one.
         let prepared = prepared.recv().unwrap_or(Err(StoreError::Closed));
@@ -85,10 +86,15 @@ struct Prepared {
     depth: i64,
 }
 
-async fn prepare(connector: &Connector, options: &Options) -> Result<Prepared> {
+/// `listener`: where that is another URL.
+async fn prepare(connector: &Connector, listener: Option<&Connector>, options: &Options) -> Result<Prepared> {
     let now = options.now;
-    let mut conn = connector.connect_first(options.readers + 1).await?;
-    migrations::run(&mut conn).await?;
+    let (mut conn, lock) = connector.connect_first(options.readers + 1).await?;
+    if let Some(listener) = listener {
+        listener.try_once().await?;
+    }
+    migrations::run(&mut conn, &lock).await?;
+    drop(lock);
     if !options.may_be_half {
         transfer::refuse_half(&conn).await?;
         transfer::refuse_moving(&conn).await?;

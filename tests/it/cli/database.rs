@@ -1,7 +1,11 @@
 //! Commands on a database server (`storage.url`). Only with `POSTRIDER_TEST_STORAGE=postgres`.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
 use super::{Place, Ran};
 
+use crate::support::own_postgres::OwnPostgres;
 use crate::support::postgres::{Database, is_wanted};
 
 const KEY: &str = "a key of tests, with 32 characters or more";
@@ -63,6 +67,111 @@ fn a_database_that_cannot_be_used_as_it_is_says_what_to_change() {
 }
 
 #[test]
+fn a_user_that_the_database_does_not_let_in_is_told_what_to_change() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let url = database.server().url;
+    let as_user = |user: &str| url.replace("//postgres@", &format!("//{user}@"));
+    database.run("CREATE ROLE with_password LOGIN PASSWORD 'hush-right'");
+    let wrong = [
+        ("with_password:hush-wrong", "password authentication failed", "check the user and the password in"),
+        ("with_password", "password missing", "put the user's password into"),
+        ("nobody_here", "role \"nobody_here\" does not exist", "check the user and the password in"),
+    ];
+    for (user, reason, advice) in wrong {
+        let said = run(&as_user(user), "key list").failed(2);
+        assert!(said.contains(reason) && said.contains(&format!("{advice} storage.url")), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+    // A server says the same, and of either URL.
+    let said = run(&as_user("with_password:hush-wrong"), "serve").failed(2);
+    assert!(said.contains("check the user and the password in storage.url"), "{said}");
+    let listen = as_user("with_password:hush-wrong");
+    let both = [
+        ("POSTRIDER_STORAGE__URL", url.as_str()),
+        ("POSTRIDER_STORAGE__LISTEN_URL", listen.as_str()),
+        ("POSTRIDER_ENCRYPTION_KEY", KEY),
+    ];
+    let said = Place::empty().run_with("serve --listen 127.0.0.1:0", &both).failed(2);
+    assert!(said.contains("in storage.listen_url") && !said.contains("hush"), "{said}");
+
+    let right = as_user("with_password:hush-right");
+    database.run("GRANT CREATE ON SCHEMA public TO with_password");
+    database.run("GRANT ALL ON ALL TABLES IN SCHEMA public TO with_password");
+    assert!(run(&right, "doctor").stdout.contains("with_password may create tables"));
+    database.run(&format!("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", database.name()));
+    let said = run(&right, "key list").failed(2);
+    assert!(said.contains("grant the user the rights to connect"), "{said}");
+    database.run("DROP OWNED BY with_password; DROP ROLE with_password");
+}
+
+#[test]
+fn a_node_that_cannot_get_its_connections_does_not_start() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let url = database.server().url;
+    let serve = |url: &str, connections: &str| {
+        let settings = [
+            ("POSTRIDER_STORAGE__URL", url),
+            ("POSTRIDER_STORAGE__CONNECTIONS", connections),
+            ("POSTRIDER_ENCRYPTION_KEY", KEY),
+        ];
+        Place::empty().run_with("serve --listen 127.0.0.1:0", &settings).failed(2)
+    };
+    // The server has 400 connections, and keeps 3 of them for superusers.
+    let said = serve(&url, "396");
+    let told = ["storage.connections is 396, with 2 more", "allows 397; lower it, or raise max_connections"];
+    assert!(told.iter().all(|words| said.contains(words)), "{said}");
+
+    database.run("CREATE ROLE narrow LOGIN CONNECTION LIMIT 7; GRANT CREATE ON SCHEMA public TO narrow");
+    let said = serve(&url.replace("//postgres@", "//narrow@"), "6");
+    assert!(said.contains("allows 7; lower it") && said.contains("CONNECTION LIMIT"), "{said}");
+    database.run("DROP OWNED BY narrow; DROP ROLE narrow");
+}
+
+/// A server that is ended with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Lines of a pipe up to one with these words.
+fn read_to(pipe: impl std::io::Read, words: &str) {
+    let mut said = String::new();
+    for line in BufReader::new(pipe).lines() {
+        said += &line.unwrap();
+        if said.contains(words) {
+            return;
+        }
+    }
+    panic!("it ended without saying {words}: {said}");
+}
+
+#[test]
+fn a_database_that_is_away_at_the_start_is_waited_for() {
+    if !is_wanted() {
+        return;
+    }
+    let (mut database, place) = (OwnPostgres::start(), Place::empty());
+    database.stop();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(place.path()).env_clear();
+    command.env("POSTRIDER_STORAGE__URL", database.url()).env("POSTRIDER_ENCRYPTION_KEY", KEY);
+    let mut server = Serving(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    read_to(server.0.stderr.take().unwrap(), "the database cannot be reached; waiting for it");
+    database.begin();
+    read_to(server.0.stdout.take().unwrap(), "/healthz");
+}
+
+#[test]
 fn a_name_that_is_nearly_one_of_storage_is_an_error_and_the_key_is_required() {
     let place = Place::empty();
     let url = "postgres://u:hush-hush@127.0.0.1:1/db";
@@ -100,7 +209,7 @@ fn every_command_for_people_and_keys_works_from_any_machine() {
     run(&url, "app create --name shop").ok();
     assert!(run(&url, "app list").ok().contains("shop"));
     assert!(run(&url, "key create --name test --scope events:write --app shop").ok().contains("prk_"));
-    run(&url, "config check").ok();
+    assert!(run(&url, "config check").ok().contains("The database was not contacted"));
     let place = Place::empty();
     place.write(
         "import.json",

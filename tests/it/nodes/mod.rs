@@ -2,6 +2,7 @@
 //!
 //! * [`model`]: two keepers and a store in memory, with everything that may go wrong between them.
 //! * [`keepers`]: keepers on a real PostgreSQL, driven step by step.
+//! * [`pooler`]: nodes that reach the database through PgBouncer.
 //! * [`services`]: what one node has answered holds on the other.
 //!
 //! What needs PostgreSQL runs wherever its programs are installed.
@@ -18,6 +19,7 @@ use postrider::store::NodeStore;
 
 mod keepers;
 mod model;
+mod pooler;
 mod services;
 
 /// The lease of the nodes of these tests.

@@ -5,7 +5,8 @@
 //! * [`receiver`]: a receiver of webhooks that records what it gets and answers as it is told.
 //! * [`hostile`]: receivers that misbehave, down to single bytes.
 //! * [`programs`]: interpreters of other languages, where they are installed.
-//! * [`postgres`]: a database server, for tests on PostgreSQL; [`own_postgres`]: one that a test may stop.
+//! * [`postgres`]: a database server, for tests on PostgreSQL; [`own_postgres`]: one that a test may stop;
+//!   [`pooler`]: PgBouncer in front of it.
 //! * [`certificates`]: certificates that are good, expired, or for somebody else.
 //!
 //! Tests never sleep in order to wait for something: they wait for the thing itself, under
@@ -21,6 +22,7 @@ pub(crate) mod certificates;
 pub(crate) mod endpoints;
 pub(crate) mod hostile;
 pub(crate) mod own_postgres;
+pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod receiver;

@@ -31,10 +31,12 @@ struct Cluster {
     _pipe: ChildStdin,
 }
 
-/// Starts the server, waits until it takes connections, and ends it, with its directory, at the end of stdin.
+/// Starts the server, waits until it takes connections, and ends it, with its directory, at the end of stdin. Who is
+/// called `with_password` needs one.
 const SCRIPT: &str = r#"
 set -e
 "$1/initdb" -D "$2/data" -U postgres -A trust -N -E UTF8 --locale=C > "$2/initdb.log" 2>&1
+sed -i '1i local all with_password scram-sha-256' "$2/data/pg_hba.conf"
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c full_page_writes=off \
     -c wal_level=minimal -c max_wal_senders=0 -c max_connections=400 -c shared_buffers=64MB \
     -c autovacuum_naptime=5s -c log_min_messages=fatal > "$2/server.log" 2>&1 < /dev/null &

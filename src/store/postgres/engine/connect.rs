@@ -5,14 +5,15 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::NoTls;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
-use crate::store::postgres::engine::error::{self, DbError, DbResult, cause_of};
+use crate::store::postgres::engine::error::{self, DbError, DbResult, ErrorClass, cause_of};
 use crate::store::postgres::engine::listen::{Listening, Voice};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::postgres::engine::tls::{Tls, Verify};
@@ -40,9 +41,24 @@ const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SE
      SET join_collapse_limit = 1; SET enable_seqscan = off; \
      SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET client_min_messages = warning";
 
+/// How many connections the server allows this user in this database.
+macro_rules! connections_allowed {
+    () => {
+        "(SELECT least(current_setting('max_connections')::int \
+             - current_setting('superuser_reserved_connections')::int \
+             - coalesce(current_setting('reserved_connections', true)::int, 0), \
+             CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit END, \
+             CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit END)::bigint \
+         FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = session_user)"
+    };
+}
+pub(super) use connections_allowed;
+
 /// Opens connections to one database.
 #[derive(Clone)]
 pub(crate) struct Connector {
+    /// The key of the configuration that holds the URL.
+    key: &'static str,
     pub(super) config: tokio_postgres::Config,
     pub(super) tls: Option<Tls>,
 }
@@ -52,7 +68,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`StoreError::Refused`] with a sentence; the URL is not in it, because it may hold a password.
-    pub(crate) fn of_url(key: &str, text: &str) -> Result<Connector> {
+    pub(crate) fn of_url(key: &'static str, text: &str) -> Result<Connector> {
         let refused = |what: String| StoreError::Refused { what: format!("{key} {what}") };
         let (text, mode, roots) = split(text).map_err(refused)?;
         let mut config = tokio_postgres::Config::from_str(&text).map_err(|e| refused(cause_of(&e)))?;
@@ -96,7 +112,7 @@ impl Connector {
         };
         config.ssl_mode(ssl);
         let tls = verify.map(|verify| Tls::new(verify, roots.as_deref())).transpose().map_err(refused)?;
-        Ok(Connector { config, tls })
+        Ok(Connector { key, config, tls })
     }
 
     fn manager(&self) -> Manager {
@@ -139,21 +155,25 @@ impl Connector {
         pool.map_err(|e| StoreError::Failed { doing: "opening the readers", source: Box::new(e) })
     }
 
-    /// The first of so many connections: waits for a server that cannot be reached, and says what to change where
+    /// The first two of so many connections: waits for a server that cannot be reached, and says what to change where
     /// waiting does not help.
-    pub(crate) async fn connect_first(&self, connections: usize) -> Result<Conn> {
+    pub(crate) async fn connect_first(&self, connections: usize) -> Result<(Conn, Conn)> {
         let begun = Instant::now();
         let mut is_told = false;
         loop {
-            let error = match self.connect().await {
-                Ok(conn) => return check(conn, connections).await,
+            let error = match self.try_first(connections).await {
+                Ok(Ok(both)) => return Ok(both),
+                Ok(Err(what)) => return Err(StoreError::Refused { what }),
                 Err(error) => error,
             };
-            if let Some(what) = refusal(&error) {
+            if let Some(what) = self.refusal(&error) {
                 return Err(StoreError::Refused { what });
             }
+            if error::classify(&error) == ErrorClass::Other {
+                return Err(error::of("looking at the database", error));
+            }
             if begun.elapsed() >= START {
-                return Err(StoreError::Unreachable { what: cause_of(&error) });
+                return Err(StoreError::Unreachable { what: told(&error) });
             }
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(error = %cause_of(&error), "the database cannot be reached; waiting for it");
@@ -161,6 +181,85 @@ impl Connector {
             tokio::time::sleep(TRY_EVERY).await;
         }
     }
+
+    /// Two connections, or what must change before the server can be used.
+    async fn try_first(&self, connections: usize) -> DbResult<std::result::Result<(Conn, Conn), String>> {
+        let conn = self.connect().await?;
+        if let Some(what) = unfit(&conn, connections).await? {
+            return Ok(Err(what));
+        }
+        let other = self.connect_besides(&conn).await?;
+        Ok(Ok((conn, other)))
+    }
+
+    /// Another connection, which need not be another session: a pooler may lend sessions for single transactions.
+    pub(super) async fn connect_besides(&self, conn: &Conn) -> DbResult<Conn> {
+        let other = self.connect().await?;
+        match timeout(2 * CONNECT, keeps_statements(conn, &other)).await {
+            Ok(proven) => proven.map(|()| other),
+            Err(_) => Err(DbError::NoConnection(
+                "no second session is to be had; from a pooler each node needs storage.connections and two more"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Looks whether the server lets this in. One that cannot be reached is tried again later by who needs it.
+    pub(crate) async fn try_once(&self) -> Result<()> {
+        match self.connect().await.err().and_then(|error| self.refusal(&error)) {
+            Some(what) => Err(StoreError::Refused { what }),
+            None => Ok(()),
+        }
+    }
+
+    /// Why waiting does not help, and what to change.
+    pub(super) fn refusal(&self, error: &DbError) -> Option<String> {
+        let DbError::Postgres(error) = error else { return None };
+        let (key, cause) = (self.key, cause_of(error));
+        let advice = match error.code().map(SqlState::code) {
+            _ if cause.contains("pg_hba.conf") => {
+                format!(
+                    "let this machine in (pg_hba.conf), or correct the user, the database or sslmode in {key}"
+                )
+            }
+            Some("28P01" | "28000") => format!("check the user and the password in {key}"),
+            Some("3D000") => format!("create the database, or correct its name in {key}"),
+            // A statement is not there, or another client's is: sessions are lent, and statements do not go with them.
+            Some("26000" | "42P05") => {
+                return Some(format!(
+                    "{key} leads to a pooler in transaction mode that loses prepared statements ({cause}); set \
+                     max_prepared_statements there (PgBouncer 1.21 or newer), or use its session mode"
+                ));
+            }
+            _ if cause.contains("statement pooling mode") => {
+                return Some(format!(
+                    "{key} leads to a pooler in statement mode, which has no transactions; use its session mode"
+                ));
+            }
+            Some("42501") => "grant the user the rights to connect and to create tables".to_owned(),
+            // What the driver says before the server has let it in.
+            None if cause.ends_with("password missing") => format!("put the user's password into {key}"),
+            None if cause.ends_with("server does not support TLS") => {
+                format!("switch TLS on there (ssl = on), or change sslmode in {key}")
+            }
+            None if is_bad_certificate(error) => format!("check sslmode and sslrootcert in {key}"),
+            _ => return None,
+        };
+        Some(format!("the database refuses: {cause}; {advice}"))
+    }
+}
+
+/// Whether the server's certificate was not accepted.
+fn is_bad_certificate(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let of_io = error.downcast_ref::<std::io::Error>();
+        if of_io.is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Takes `sslmode` and `sslrootcert` out of a URL: the driver knows neither `verify-ca` nor `verify-full`.
@@ -190,38 +289,50 @@ fn split(text: &str) -> std::result::Result<(String, Option<String>, Option<Stri
     Ok((rest, mode, roots))
 }
 
-/// Why waiting does not help, and what to change.
-fn refusal(error: &DbError) -> Option<String> {
-    let DbError::Postgres(error) = error else { return None };
-    let code = error.code()?.code();
-    let advice = match code {
-        "28P01" | "28000" => "check the user and the password in storage.url",
-        "3D000" => "create the database, or correct its name in storage.url",
-        "42501" => "grant the user the rights to connect and to create tables",
-        _ => return None,
-    };
-    Some(format!("the database refuses: {}; {advice}", cause_of(error)))
+/// How often it is looked whether sessions are lent: a pooler mostly lends the one that was used last.
+const LENT_LOOKS: u32 = 3;
+
+/// Fails where sessions are lent and prepared statements do not go with them.
+async fn keeps_statements(conn: &Conn, other: &Conn) -> DbResult<()> {
+    const SESSION: &str = "SELECT pg_backend_pid()::bigint AS pid";
+    for _ in 0..LENT_LOOKS {
+        let before: i64 = conn.row(SESSION, &[]).await?.num("pid")?;
+        // Keeps its session until the end of the transaction, so the other one gets a new one.
+        other.script("BEGIN").await?;
+        other.row(SESSION, &[]).await?;
+        let meanwhile: i64 = conn.row(SESSION, &[]).await?.num("pid")?;
+        other.script("COMMIT").await?;
+        if before != meanwhile {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
-const FACTS: &str = "SELECT current_setting('server_version_num')::int AS version, \
-     (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS durable, \
-     current_user::text AS name, current_schema()::text AS place, \
-     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
-     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS room";
-
-/// Whether the server is one that can be used.
-async fn check(conn: Conn, connections: usize) -> Result<Conn> {
-    match unfit(&conn, connections).await {
-        Ok(None) => Ok(conn),
-        Ok(Some(what)) => Err(StoreError::Refused { what }),
-        Err(e) => Err(error::of("looking at the database", e)),
+/// Why there was no connection, and what may help.
+fn told(error: &DbError) -> String {
+    let cause = cause_of(error);
+    match error {
+        DbError::Postgres(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => format!(
+            "{cause}; end other sessions, lower storage.connections of all nodes, or raise max_connections there"
+        ),
+        _ => cause,
     }
 }
+
+const FACTS: &str = concat!(
+    "SELECT current_setting('server_version_num')::int AS version, \
+     (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS durable, \
+     current_user::text AS name, current_schema()::text AS place, \
+     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, ",
+    connections_allowed!(),
+    " AS room"
+);
 
 /// What must change before the server can be used.
 async fn unfit(conn: &Conn, connections: usize) -> DbResult<Option<String>> {
     let row = conn.row(FACTS, &[]).await?;
-    let (version, room): (i32, i32) = (row.col("version")?, row.col("room")?);
+    let (version, room): (i32, i64) = (row.col("version")?, row.num("room")?);
     let (durable, name): (&str, &str) = (row.col("durable")?, row.col("name")?);
     if version < SERVER_LEAST {
         return Ok(Some(format!("the database is PostgreSQL {}; 14 or newer is needed", version / 10_000)));
@@ -240,10 +351,11 @@ async fn unfit(conn: &Conn, connections: usize) -> DbResult<Option<String>> {
         )));
     }
     let wanted = i64::try_from(connections).unwrap_or(i64::MAX).saturating_add(LEASE_CONNECTIONS);
-    if wanted > room.into() {
+    if wanted > room {
         return Ok(Some(format!(
             "storage.connections is {connections}, with {LEASE_CONNECTIONS} more for leases and notifications, and the \
-             database allows {room}; lower it, or raise max_connections there"
+             database allows {room}; lower it, or raise max_connections there (or the CONNECTION LIMIT of the user or \
+             the database)"
         )));
     }
     Ok(None)
@@ -274,5 +386,15 @@ mod tests {
             assert!(!what.contains("secret"), "{what}");
         }
         assert!(Connector::of_url("storage.url", "postgres:///db?host=/run/postgresql").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_cannot_be_reached_is_waited_for_and_then_named_as_unreachable() {
+        let begun = Instant::now();
+        let nowhere = Connector::of_url("storage.url", "postgres://u@/db?host=/nowhere").unwrap();
+        let Err(StoreError::Unreachable { what }) = nowhere.connect_first(2).await else { panic!("reached") };
+        assert!(what.contains("No such file"), "{what}");
+        let waited = begun.elapsed();
+        assert!(waited >= START && waited < START + 2 * TRY_EVERY, "{waited:?}");
     }
 }

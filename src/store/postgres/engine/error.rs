@@ -18,6 +18,9 @@ pub(crate) enum DbError {
     /// Another node was faster; the same again finds what it has written.
     #[error("another node has {0} meanwhile")]
     Collided(&'static str),
+    /// Something must be changed first.
+    #[error("{0}")]
+    Refused(&'static str),
     /// A reference that leads nowhere, a stored value that does not read.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -58,7 +61,7 @@ pub(crate) fn classify(error: &DbError) -> ErrorClass {
         DbError::Postgres(error) => error,
         DbError::NoConnection(_) => return ErrorClass::Away,
         DbError::Collided(_) => return ErrorClass::Again,
-        DbError::Fault(_) => return ErrorClass::Other,
+        DbError::Refused(_) | DbError::Fault(_) => return ErrorClass::Other,
     };
     match error.code() {
         Some(code) => of_code(code),
@@ -116,6 +119,9 @@ fn has_io_cause(error: &tokio_postgres::Error) -> bool {
 
 /// The storage error for an error.
 pub(crate) fn of(doing: &'static str, error: DbError) -> StoreError {
+    if let DbError::Refused(what) = error {
+        return StoreError::Refused { what: what.to_owned() };
+    }
     match classify(&error) {
         ErrorClass::Full => StoreError::Full,
         ErrorClass::Again | ErrorClass::Away => StoreError::Overloaded,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
-use crate::store::postgres::engine::connect::Connector;
+use crate::store::postgres::engine::connect::{Connector, connections_allowed};
 use crate::store::postgres::engine::error::{DbError, DbResult, cause_of};
 use crate::store::postgres::engine::rows::Columns as _;
 use crate::store::{ServerFacts, ServerTrouble};
@@ -19,14 +19,17 @@ const TIMED: usize = 5;
 /// How long a notification may take.
 const ECHO: Duration = Duration::from_secs(1);
 
-const FACTS: &str = "SELECT current_setting('server_version_num')::int AS number, \
-     current_setting('server_version') AS version, current_user::text AS name, \
-     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS room, \
+const FACTS: &str = concat!(
+    "SELECT current_setting('server_version_num')::int AS number, \
+     current_setting('server_version') AS version, current_user::text AS name, ",
+    connections_allowed!(),
+    " AS room, \
      (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used, \
      (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') AS durable, \
      coalesce(current_schema(), 'public')::text AS place, \
      coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
-     pg_notification_queue_usage() AS notifications";
+     pg_notification_queue_usage() AS notifications"
+);
 /// A commit that has something to make durable, and changes no table.
 const COMMIT: &str = "SELECT pg_logical_emit_message(true, 'postrider.doctor', '')";
 const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
@@ -48,6 +51,7 @@ pub(crate) async fn examine(
         .map_err(|e| ServerTrouble { what: e.to_string() })?;
     let facts = async {
         let conn = connector.connect().await?;
+        let _other = connector.connect_besides(&conn).await?;
         let row = conn.row(FACTS, &[]).await?;
         let has_schema: bool =
             conn.row("SELECT to_regclass('nodes') IS NOT NULL AS there", &[]).await?.col("there")?;
@@ -58,7 +62,7 @@ pub(crate) async fn examine(
             user: row.col("name")?,
             schema: row.col("place")?,
             may_create: row.col("may_create")?,
-            connections_allowed: row.col::<i32>("room")?.into(),
+            connections_allowed: row.num("room")?,
             connections_used: row.num("used")?,
             live_nodes,
             is_durable: row.col::<&str>("durable")? != "off",
@@ -68,7 +72,7 @@ pub(crate) async fn examine(
             echo_ms: echo_ms(&listener, &conn).await?,
         })
     };
-    facts.await.map_err(|e| ServerTrouble { what: cause_of(&e) })
+    facts.await.map_err(|e| ServerTrouble { what: connector.refusal(&e).unwrap_or_else(|| cause_of(&e)) })
 }
 
 /// The median of some commits.

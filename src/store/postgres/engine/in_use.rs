@@ -1,8 +1,9 @@
 //! Whether servers use the database: for what may be done only while none does.
 
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
-use crate::store::postgres::engine::connect::LEASE_CONNECTIONS;
-use crate::store::postgres::engine::error::DbResult;
+use crate::store::postgres::engine::connect::{LEASE_CONNECTIONS, connections_allowed};
+use crate::store::postgres::engine::error::{DbError, DbResult};
+use crate::store::postgres::engine::migrations::FOR_LONG;
 use crate::store::postgres::engine::rows::Columns as _;
 
 /// The lock of `migrate-storage`, for as long as its connection lasts.
@@ -11,6 +12,8 @@ const MOVING: i64 = 0x706f_7374_7269_6403;
 const HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
      AND (classid::bigint << 32 | objid::bigint) = $1 AND pid <> pg_backend_pid()) AS is_held";
+/// Why a server does not come while one is going on.
+pub(crate) const BY_COMMAND: &str = "a postrider command changes the whole database: wait for its end";
 /// A node that has renewed its lease, by the database's clock.
 const NODE: &str = "SELECT name FROM nodes \
      WHERE renewed_at + lease_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint ORDER BY id LIMIT 1";
@@ -22,10 +25,12 @@ pub(crate) async fn by_server(conn: &Conn) -> DbResult<Option<String>> {
 }
 
 /// How many connections the server allows, and how many other nodes there are.
-const ROOM: &str = "SELECT (current_setting('max_connections')::int \
-     - current_setting('superuser_reserved_connections')::int)::bigint AS room, \
-     (SELECT count(*) FROM nodes \
-      WHERE renewed_at + lease_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS nodes";
+const ROOM: &str = concat!(
+    "SELECT ",
+    connections_allowed!(),
+    " AS room, (SELECT count(*) FROM nodes \
+      WHERE renewed_at + lease_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint) AS nodes"
+);
 
 /// Warns a server that comes to the others, where all of them may want more connections than there are.
 pub(crate) async fn warn_of_connections(conn: &Conn, connections: usize) -> DbResult<()> {
@@ -45,9 +50,22 @@ pub(crate) async fn warn_of_connections(conn: &Conn, connections: usize) -> DbRe
     Ok(())
 }
 
-/// Keeps servers out for as long as the connection lasts; `false`: another move does already.
-pub(crate) async fn keep_servers_out(conn: &Conn) -> DbResult<bool> {
-    conn.row("SELECT pg_try_advisory_lock($1) AS is_taken", &[&MOVING]).await?.col("is_taken")
+/// Keeps servers out for as long as the connection lasts, which is used for nothing else; `false`: another move does
+/// already, or a server is just registering.
+pub(crate) async fn keep_servers_out(guard: &Conn) -> DbResult<bool> {
+    guard.script(FOR_LONG).await?;
+    guard.row("SELECT pg_try_advisory_xact_lock($1) AS is_taken", &[&MOVING]).await?.col("is_taken")
+}
+
+/// Lets a server come, in the transaction in which it registers: until that ends no move begins. An error while one is
+/// going on.
+pub(crate) async fn let_server_in(conn: &Conn) -> DbResult<()> {
+    let sql = "SELECT pg_try_advisory_xact_lock_shared($1) AS is_let_in";
+    if conn.row(sql, &[&MOVING]).await?.col("is_let_in")? {
+        Ok(())
+    } else {
+        Err(DbError::Refused(BY_COMMAND))
+    }
 }
 
 /// Whether a move is going on.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -17,10 +17,11 @@ use crate::store::{Result, StoreError};
 /// How long a call may take, a new connection included.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// A statement ends before the call that waits for it, and a lock is not waited for as long.
-const SESSION: &str = "SET statement_timeout = '1500ms'; SET lock_timeout = '750ms'; \
-     SET idle_in_transaction_session_timeout = '1500ms'; SET idle_session_timeout = 0; \
-     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
+/// A statement ends before the call that waits for it, and a lock is not waited for as long. This holds for the
+/// transaction and not for the session, which a pooler may lend to others.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '1500ms'; SET LOCAL lock_timeout = '750ms'; \
+     SET LOCAL idle_in_transaction_session_timeout = '1500ms'";
+const SESSION: &str = "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
 
 /// Reaches the database for leases.
 #[derive(Clone)]
@@ -37,8 +38,22 @@ impl NodeLink {
         NodeLink { conn: Arc::default(), connector, threads, own }
     }
 
-    /// Runs statements. After an error the connection is not used again.
+    /// Runs statements in a transaction. After an error the connection is not used again.
     pub(crate) async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<T>> + Send + 'static,
+    {
+        self.run_if(doing, |_| true, work).await
+    }
+
+    /// The same; what was done is undone unless it `is_wanted`.
+    pub(crate) async fn run_if<T, F>(
+        &self,
+        doing: &'static str,
+        is_wanted: fn(&T) -> bool,
+        work: F,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<T>> + Send + 'static,
@@ -52,7 +67,9 @@ impl NodeLink {
                     Some(conn) => conn,
                     None => open(&connector).await?,
                 };
-                let done = work(&conn).await?;
+                // Sent together with the first statement.
+                let ((), done) = try_join(conn.script(BEGIN), work(&conn)).await?;
+                conn.script(if is_wanted(&done) { "COMMIT" } else { "ROLLBACK" }).await?;
                 Ok::<_, DbError>((conn, done))
             };
             let (conn, done) = match tokio::time::timeout(WITHIN, call).await {

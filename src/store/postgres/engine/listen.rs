@@ -17,10 +17,10 @@ use crate::store::postgres::engine::error::DbResult;
 
 /// What is listened to.
 const LISTEN: &str = "LISTEN postrider";
-/// The session may be idle for long, and commits what can be lost.
-pub(crate) const SESSION: &str = "SET synchronous_commit = off; SET idle_session_timeout = 0; \
-     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
-/// On any connection: the setting ends with the statement.
+/// The session may be idle for long. Nothing here may do harm to others, to whom a pooler lends the session.
+const SESSION: &str = "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 10; \
+     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+/// Waits for no disk. On any connection: the setting ends with the statement.
 pub(crate) const NOTIFY: &str = "SELECT set_config('synchronous_commit', 'off', true), pg_notify('postrider', n.text) \
      FROM unnest($1::text[]) AS n (text)";
 /// Texts that may wait for who listens; the server keeps the others.

@@ -25,19 +25,24 @@ const STEPS: &[Step] =
 /// The schema version of this program.
 pub(crate) const KNOWN: i64 = STEPS.len() as i64;
 
+/// Begins a transaction that only holds a lock, for as long as others take.
+pub(super) const FOR_LONG: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /// The lock of who changes the schema.
 const LOCK: i64 = 0x706f_7374_7269_6400;
 /// How often a change is tried that waited for a lock for too long.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Brings the schema to this program's version, if it is older, and refuses one that is too new.
-pub(crate) async fn run(conn: &mut Conn) -> Result<()> {
+/// Brings the schema to this program's version, if it is older, and refuses one that is too new. The lock is one of a
+/// transaction on a connection of its own: a pooler may lend a session to others, with the locks that it has.
+pub(crate) async fn run(conn: &mut Conn, lock: &Conn) -> Result<()> {
     const DOING: &str = "bringing the database up to date";
     let failed = |e| error::of(DOING, e);
-    conn.rows("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
+    lock.script(FOR_LONG).await.map_err(failed)?;
+    lock.rows("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     let done = run_locked(conn).await;
-    conn.rows("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(failed)?;
+    lock.script("COMMIT").await.map_err(failed)?;
     done
 }
 

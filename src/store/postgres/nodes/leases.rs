@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use crate::domain::{Epoch, NodeId, Shard};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::{DbResult, fault};
+use crate::store::postgres::engine::in_use;
 use crate::store::postgres::engine::link::NodeLink;
 use crate::store::postgres::engine::rows::{Columns as _, clean, num};
 use crate::store::{
@@ -113,6 +114,7 @@ impl NodeLink {
         let own = self.own.clone();
         self.run("registering this node", move |conn| {
             async move {
+                in_use::let_server_in(conn).await?;
                 let [name, machine, boot, process, version] =
                     [&card.base_name, &card.machine, &card.boot, &card.process, &card.version]
                         .map(|text| clean(text).into_owned());

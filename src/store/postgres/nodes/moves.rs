@@ -50,18 +50,14 @@ impl NodeLink {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<Option<T>>> + Send + 'static,
     {
-        self.run(doing, move |conn| {
+        self.run_if(doing, Option::is_some, move |conn| {
             async move {
-                conn.script("BEGIN").await?;
                 for seen in nodes {
                     if !lock(conn, seen).await? {
-                        conn.script("ROLLBACK").await?;
                         return Ok(None);
                     }
                 }
-                let done = work(conn).await?;
-                conn.script(if done.is_some() { "COMMIT" } else { "ROLLBACK" }).await?;
-                Ok(done)
+                work(conn).await
             }
             .boxed()
         })

@@ -36,6 +36,8 @@ const SESSION: &str = "SET statement_timeout = 0; SET idle_in_transaction_sessio
 struct Link {
     runtime: Runtime,
     conn: Conn,
+    /// Keeps servers out.
+    _guard: Conn,
 }
 
 impl Link {
@@ -43,19 +45,19 @@ impl Link {
     fn open(url: &str) -> Result<Link> {
         let connector = Connector::of_url("storage.url", url)?;
         let runtime = runtime()?;
-        let conn = runtime.block_on(async {
-            let mut conn = connector.connect_first(1).await?;
-            migrations::run(&mut conn).await?;
+        let (conn, guard) = runtime.block_on(async {
+            let (mut conn, guard) = connector.connect_first(1).await?;
+            migrations::run(&mut conn, &guard).await?;
             let doing = |e| error::of("looking who uses the database", e);
             conn.script(SESSION).await.map_err(doing)?;
-            let is_alone = in_use::keep_servers_out(&conn).await.map_err(doing)?;
+            let is_alone = in_use::keep_servers_out(&guard).await.map_err(doing)?;
             let user = if is_alone {
                 in_use::by_server(&conn).await.map_err(doing)?
             } else {
                 Some(OTHER.to_owned())
             };
             match user {
-                None => Ok(conn),
+                None => Ok((conn, guard)),
                 Some(user) => Err(StoreError::Refused {
                     what: format!(
                         "{user} uses the database in storage.url: stop it first, and all other nodes"
@@ -63,7 +65,7 @@ impl Link {
                 }),
             }
         })?;
-        Ok(Link { runtime, conn })
+        Ok(Link { runtime, conn, _guard: guard })
     }
 
     /// No server has come meanwhile.
@@ -169,9 +171,7 @@ pub(crate) async fn refuse_half(conn: &Conn) -> Result<()> {
 pub(crate) async fn refuse_moving(conn: &Conn) -> Result<()> {
     match in_use::by_move(conn).await {
         Ok(false) => Ok(()),
-        Ok(true) => Err(StoreError::Refused {
-            what: "a postrider command changes the whole database: wait for its end".to_owned(),
-        }),
+        Ok(true) => Err(StoreError::Refused { what: in_use::BY_COMMAND.to_owned() }),
         Err(e) => Err(error::of("looking who uses the database", e)),
     }
 }
