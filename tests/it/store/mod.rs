@@ -23,6 +23,7 @@ mod nodes;
 mod nodes_shown;
 mod overview;
 mod partitions;
+mod plans;
 mod queue;
 mod recent;
 mod retention;

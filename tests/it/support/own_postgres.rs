@@ -16,7 +16,7 @@ trap '' INT TERM
 start() {
     for try in $(seq 1 100); do
         "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-            -c max_connections=60 -c shared_buffers=32MB -c log_min_messages=fatal \
+            -c max_connections=60 -c shared_buffers=32MB -c log_min_messages=fatal -c log_line_prefix='%p ' \
             >> "$2/server.log" 2>&1 < /dev/null &
         server=$!
         while kill -0 $server 2> /dev/null; do
@@ -82,6 +82,11 @@ impl OwnPostgres {
     /// How it is reached.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@/postgres?host={}", self.directory.display())
+    }
+
+    /// What it has logged; lines begin with the process.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("server.log")).expect("it has a log")
     }
 
     /// Ends it in order, and all sessions with it.
