@@ -34,6 +34,8 @@ pub struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
     Live,
+    /// It is about to stop, and gives its shards to others.
+    Stopping,
     /// It has not renewed for half its lease, as a node that was just killed.
     Late,
     /// It has not renewed for its whole lease.
@@ -45,6 +47,7 @@ impl NodeState {
     pub fn as_str(self) -> &'static str {
         match self {
             NodeState::Live => "live",
+            NodeState::Stopping => "stopping",
             NodeState::Late => "late",
             NodeState::Gone => "gone",
         }
@@ -54,6 +57,8 @@ impl NodeState {
         let silent_ms = now.as_millis() - listed.last_seen_at.as_millis();
         if listed.is_gone(now) {
             NodeState::Gone
+        } else if listed.is_leaving {
+            NodeState::Stopping
         } else if silent_ms > listed.lease_ms / 2 {
             NodeState::Late
         } else {
@@ -208,6 +213,7 @@ mod tests {
             last_seen_at: now().plus_ms(-ago_ms),
             lease_ms: 10_000,
             is_leader: true,
+            is_leaving: false,
             is_listening: true,
             configuration: configuration.to_owned(),
         }
@@ -248,6 +254,17 @@ mod tests {
             let shown = list(vec![node("a", ago_ms, "x")]).await.nodes.remove(0);
             let told = (shown.state, shown.is_leader, shown.is_listening);
             assert_eq!(told, (state, is_well, is_well), "{ago_ms} ms ago");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_stops_says_so_until_it_is_gone() {
+        for (ago_ms, state) in
+            [(0, NodeState::Stopping), (9_000, NodeState::Stopping), (10_001, NodeState::Gone)]
+        {
+            let shown =
+                list(vec![ListedNode { is_leaving: true, ..node("a", ago_ms, "x") }]).await.nodes.remove(0);
+            assert_eq!(shown.state, state, "{ago_ms} ms ago");
         }
     }
 

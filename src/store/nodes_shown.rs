@@ -24,6 +24,8 @@ pub struct ListedNode {
     /// How long its lease lasts.
     pub lease_ms: i64,
     pub is_leader: bool,
+    /// Whether it is about to stop, and wants no shards.
+    pub is_leaving: bool,
     /// Whether notifications reach it.
     pub is_listening: bool,
     /// A hash of what has to be the same on all nodes.

@@ -97,6 +97,16 @@ async fn several_nodes_are_listed_and_what_is_wrong_is_said() {
             vec!["mail-2 Late", "3 live"],
         ),
         (
+            "stopping",
+            vec![
+                leads(),
+                node("mail-2", json!({ "state": "stopping", "shards": 0 })),
+                node("mail-3", json!({})),
+            ],
+            false,
+            vec!["mail-2 Stopping", "3 live"],
+        ),
+        (
             "lost",
             vec![leads(), node("mail-2", json!({})), node("mail-3", gone)],
             false,

@@ -71,6 +71,8 @@ const COLUMNS = [
 
 function State({ node }) {
   if (!isLive(node)) return html`<${Badge} tone="bad" icon="alert" hint="It has not renewed its lease">Gone<//>`;
+  if (node.state === "stopping")
+    return html`<${Badge} tone="info" icon="clock" hint="It gives its webhooks to the other nodes, and serves requests for a few seconds more">Stopping<//>`;
   if (node.state === "late")
     return html`<${Badge} tone="warn" icon="clock" hint="It has not renewed its lease for a while: it is slow, or was just killed">Late<//>`;
   if (!node.listening)

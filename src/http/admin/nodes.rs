@@ -57,7 +57,8 @@ pub(super) struct ClusterObject {
 pub(super) struct NodeStateObject {
     #[oai(flatten)]
     node: NodeObject,
-    /// `live`; `late`: it has not renewed for half its lease; `gone`: for its whole lease.
+    /// `live`; `stopping`: it gives its shards to others; `late`: it has not renewed for half its lease; `gone`: for
+    /// its whole lease.
     state: String,
 }
 

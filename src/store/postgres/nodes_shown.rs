@@ -17,13 +17,13 @@ const NODES_MAX: i64 = 200;
 
 /// Shards are counted once, whatever the number of nodes.
 const NODES: &str = "SELECT n.name, n.version, n.since, n.renewed_at, n.lease_ms, n.in_flight, n.is_listening, \
-     n.configuration, coalesce(s.held, 0) AS shards, \
+     n.is_leaving, n.configuration, coalesce(s.held, 0) AS shards, \
      EXISTS (SELECT 1 FROM leaders l WHERE l.holder = n.id) AS is_leader \
      FROM nodes n LEFT JOIN (SELECT holder, count(*) AS held FROM shards GROUP BY holder) s ON s.holder = n.id \
      WHERE n.renewed_at > $1 ORDER BY n.renewed_at DESC LIMIT $2";
 /// Lost nodes. One that is back under its name is not listed as lost.
 const GONE: &str = "SELECT g.name, g.version, g.since, g.renewed_at, g.lease_ms, 0::bigint AS in_flight, \
-     false AS is_listening, '' AS configuration, 0::bigint AS shards, false AS is_leader FROM nodes_gone g \
+     false AS is_listening, false AS is_leaving, '' AS configuration, 0::bigint AS shards, false AS is_leader FROM nodes_gone g \
      WHERE g.renewed_at > $1 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = g.name) \
      ORDER BY g.renewed_at DESC LIMIT $2";
 const BURY: &str = "WITH gone AS (DELETE FROM nodes WHERE id = $1 RETURNING *) \
@@ -48,6 +48,7 @@ async fn nodes(conn: &Conn, now: Timestamp) -> DbResult<Vec<ListedNode>> {
             last_seen_at: row.col("renewed_at")?,
             lease_ms: row.num("lease_ms")?,
             is_leader: row.col("is_leader")?,
+            is_leaving: row.col("is_leaving")?,
             is_listening: row.col("is_listening")?,
             configuration: row.col("configuration")?,
         });

@@ -27,8 +27,8 @@ async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() 
     let node = |name: &str, ago: i64, listening: bool| {
         format!(
             "INSERT INTO nodes (id, name, run_id, machine, boot, version, lease_ms, since, renewed_at, in_flight, \
-             is_listening, configuration) VALUES ((SELECT count(*) FROM nodes) + 1, '{name}', gen_random_uuid(), 'm', 'b', '1.2.3', 10000, {}, {}, 7, \
-             {listening}, 'x');",
+             is_listening, is_leaving, configuration) VALUES ((SELECT count(*) FROM nodes) + 1, '{name}', gen_random_uuid(), 'm', 'b', '1.2.3', 10000, {}, {}, 7, \
+             {listening}, NOT {listening}, 'x');",
             ms - 2 * hour,
             ms - ago
         )
@@ -49,6 +49,7 @@ async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() 
         last_seen_at: now().plus_ms(-ago),
         lease_ms: 10_000,
         is_leader: leads,
+        is_leaving: !leads,
         is_listening: leads,
         configuration: "x".to_owned(),
     };
@@ -56,11 +57,9 @@ async fn nodes_are_listed_with_their_shards_until_an_hour_after_they_are_gone() 
     store.close().await;
 }
 
-/// A node that registers under this name and says so much of itself.
-async fn register(leases: &dyn NodeStore, name: &str, is_leaving: bool) -> Seen {
-    let id = NodeId::from_random(Uuid::new_v4().as_u128());
-    let card = NodeCard {
-        id,
+fn card(name: &str) -> NodeCard {
+    NodeCard {
+        id: NodeId::from_random(Uuid::new_v4().as_u128()),
         run_id: Uuid::new_v4(),
         base_name: name.to_owned(),
         machine: "machine".to_owned(),
@@ -68,7 +67,13 @@ async fn register(leases: &dyn NodeStore, name: &str, is_leaving: bool) -> Seen 
         process: name.to_owned(),
         version: "1.2.3".to_owned(),
         lease_ms: 10_000,
-    };
+    }
+}
+
+/// A node that registers under this name and says so much of itself.
+async fn register(leases: &dyn NodeStore, name: &str, is_leaving: bool) -> Seen {
+    let card = card(name);
+    let id = card.id;
     leases.node_register(card).await.unwrap();
     let news = NodeNews { name: name.to_owned(), is_leaving, ..NodeNews::default() };
     let renewed = leases.node_renew(id, news).await.unwrap().unwrap();
@@ -96,6 +101,24 @@ async fn a_node_that_was_lost_stays_in_the_list_until_it_is_back_under_its_name(
     assert_eq!(listed(time.plus_ms(3_700_000)).await, [], "an hour later");
     register(&*leases, "lost", false).await;
     assert_eq!(listed(time).await, [("lost".to_owned(), false)], "it is back");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_server_that_was_just_started_registers_while_a_command_must_be_alone() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    let location = Location::Server(database.server());
+    let store = location.open(Purpose::Server, now()).unwrap();
+    let leases = store.leases().expect("nodes share a database");
+    // It has a runtime of its own, which begins and ends in a thread of its own.
+    let alone = std::thread::spawn(move || location.keep_servers_out().unwrap()).join().unwrap();
+    let refused = leases.node_register(card("late")).await;
+    assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
+    std::thread::spawn(move || drop(alone)).join().unwrap();
+    register(&*leases, "late", false).await;
     store.close().await;
 }
 
