@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, KEYS, Listen, Origin};
 use crate::host::output_queue;
 
+/// What is shown in place of a directory.
+pub(super) const DATABASE: &str = "the database of storage.url";
+
 /// Prints the greeting without waiting for a reader.
 pub(super) fn print(config: &Config, address: &Listen, setup: Option<&str>) {
     let program = std::env::args_os().next().unwrap_or_else(|| OsString::from("postrider"));
@@ -24,15 +27,16 @@ pub(super) fn print(config: &Config, address: &Listen, setup: Option<&str>) {
 
 fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -> String {
     let base = config.public_base_at(address.clone());
-    let data = absolute(&config.data_dir);
+    // A database server is shared, and its URL may hold a password.
+    let data = config.storage.url.is_none().then(|| absolute(&config.data_dir));
+    let data_shown = data.as_deref().map_or_else(|| DATABASE.to_owned(), |data| data.display().to_string());
     let mut text = format!(
         "Postrider {version}
-  data       {}
+  data       {data_shown}
   dashboard  {base}/admin/
   API docs   {base}/docs
   health     {base}/healthz
 ",
-        data.display(),
         version = env!("CARGO_PKG_VERSION"),
     );
     if let Some(link) = setup {
@@ -40,7 +44,7 @@ fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -
         // Writing to a string does not fail.
         let _ = writeln!(text, "{notice}\n  {link}");
     }
-    let data = quoted(&data);
+    let data = data.map_or(String::new(), |data| format!(" --data {}", quoted(&data)));
     let file = config_file(config).map_or(String::new(), |file| format!(" --config {}", quoted(&file)));
     let curl = match (config.public_url.is_some(), address) {
         (false, Listen::Unix(path)) => format!("curl --unix-socket {}", quoted(&absolute(path))),
@@ -50,7 +54,7 @@ fn text(config: &Config, address: &Listen, setup: Option<&str>, program: &str) -
         text,
         "
 To create a key, a webhook and an event, paste this into another terminal:
-  export TOKEN=$({program}{file} --data {data} key create --name first --scope admin --quiet)
+  export TOKEN=$({program}{file}{data} key create --name first --scope admin --quiet)
   {curl} {base}/v1/webhooks -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
     -d '{{\"url\":\"https://example.com/hook\",\"events\":[\"*\"]}}'
   {curl} {base}/v1/events -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\
@@ -107,6 +111,19 @@ mod tests {
         {
             assert_eq!(quoted(Path::new(path)), shell);
         }
+    }
+
+    #[test]
+    fn with_a_database_server_no_directory_is_named() {
+        let with = |url: Option<&str>| {
+            let mut config = Config::default();
+            config.storage.url = url.map(|url| crate::config::Secret::new(url.to_owned()));
+            text(&config, &config.listen, None, "postrider")
+        };
+        let (here, there) = (with(None), with(Some("postgres://u:hush@h/db")));
+        assert!(here.contains("  data       /") && here.contains(" --data /"), "{here}");
+        assert!(there.contains("  data       the database of storage.url\n"), "{there}");
+        assert!(there.contains("$(postrider key create") && !there.contains("hush"), "{there}");
     }
 
     #[test]

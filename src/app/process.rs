@@ -19,7 +19,10 @@ pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Resu
     let setup = server.setup_link(&config).await;
     greeting::print(&config, &server.address(), setup.as_deref());
     server.ready().await;
-    tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving");
+    match config.storage.url {
+        None => tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving"),
+        Some(_) => tracing::info!(address = %server.address(), data = greeting::DATABASE, "serving"),
+    }
     systemd::ready();
     let signal = supervise(&server, &mut signals).await?;
     tracing::info!(signal, "stopping");

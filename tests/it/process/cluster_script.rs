@@ -82,6 +82,13 @@ fn holds(said: &str, node: &str, shards: u32) -> bool {
     of_node.is_some_and(|line| line.contains(&format!("\"shards\":{shards},")))
 }
 
+/// An answer with its head.
+fn ask(url: &str) -> String {
+    let asked =
+        Command::new("curl").args(["-si", "-m", "20", "--noproxy", "*", url]).output().expect("curl runs");
+    String::from_utf8_lossy(&asked.stdout).into_owned()
+}
+
 #[test]
 fn the_cluster_to_try_does_what_its_page_says() {
     if !is_wanted() || !is_here("caddy") || !is_here("curl") {
@@ -105,6 +112,18 @@ fn the_cluster_to_try_does_what_its_page_says() {
 
     script.tell("down", "PostgreSQL has stopped");
     script.tell("post 1", "0 of 1 events accepted");
+    // Once Caddy has seen it, it answers by itself, as the nodes do.
+    let url =
+        said.split("curl ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("it shows the API");
+    let mut refused = String::new();
+    for _ in 0..60 {
+        refused = ask(url);
+        if refused.contains("No node is ready") {
+            break;
+        }
+    }
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("Retry-After: 2\r\n"), "{refused}");
+    assert!(refused.contains("No node is ready"), "{refused}");
     script.tell("up", "PostgreSQL runs");
     while !script.tell("post 1", "of 1 events accepted").contains("1 of 1") {}
     script.until("nothing pending", |said| said.contains("\"in_flight\":0") && holds(said, "node-2", 256));
