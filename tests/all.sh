@@ -41,11 +41,11 @@ postgres || {
     "directory of initdb and postgres" >&2
   exit 1
 }
-# PgBouncer, of which nodes are tried in front of. Unpacked below target/ and not installed, where it would be a service; one
-# that knows max_prepared_statements (1.21) is built from Debian's source where the installed Debian has an older one.
+# PgBouncer, behind which nodes are tried. Below target/ and not installed, because that would start a service. One that knows
+# max_prepared_statements (1.21) is built from the source of a newer Debian where this one has an older PgBouncer.
 knows_statements() { pgbouncer --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])'; }
 pooler=$PWD/target/tools/pgbouncer
-PATH=$PATH:$pooler/usr/sbin:/usr/sbin
+PATH=$pooler/usr/sbin:$PATH:/usr/sbin
 if ! knows_statements && [ ! -x "$pooler/usr/sbin/pgbouncer" ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   bash tests/pgbouncer.sh "$pooler" || echo "PgBouncer could not be built from source"
 fi
