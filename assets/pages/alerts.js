@@ -26,6 +26,7 @@ const KINDS = [
   ["backup_failed", "Backup failed", "A scheduled backup failed."],
   ["cannot_send", "This server cannot send", "Its network, resolver or limits keep it from sending for a minute."],
   ["retention_paused", "Retention paused", "The clock is not trusted, so nothing is deleted."],
+  ["clock_wrong", "Clock wrong", "The clocks of the database and of a node are a minute apart, or more."],
 ];
 const WORD = Object.fromEntries(KINDS.map(([kind, word]) => [kind, word]));
 

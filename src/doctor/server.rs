@@ -2,15 +2,15 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::domain::alert::CLOCKS_APART_MS;
 use crate::store::{ServerFacts, ServerTrouble};
 
 /// The oldest PostgreSQL.
 const VERSION_LEAST: i64 = 140_000;
 /// A slower commit slows down posting events; in milliseconds.
 const COMMIT_WARNING_MS: f64 = 20.0;
-/// Clocks that are further apart are worth a warning, or a problem; in milliseconds.
+/// Clocks that are further apart are worth a warning; in milliseconds.
 const CLOCK_WARNING_MS: i64 = 1_000;
-const CLOCK_PROBLEM_MS: i64 = 60_000;
 /// Connections of a node besides `storage.connections`.
 const BESIDES: i64 = 2;
 /// A fuller queue of notifications is worth a warning; full, transactions that notify fail.
@@ -71,7 +71,7 @@ fn clock(facts: &ServerFacts) -> Finding {
     let said = format!("the database's is {} ms {words} this machine's", ahead.abs());
     let advice = "set both clocks by NTP. Times that are stored or sent are the database's";
     match ahead.abs() {
-        CLOCK_PROBLEM_MS.. => Finding::problem("database clock", said, advice),
+        CLOCKS_APART_MS.. => Finding::problem("database clock", said, advice),
         CLOCK_WARNING_MS.. => Finding::warning("database clock", said, advice),
         _ => Finding::ok("database clock", said),
     }

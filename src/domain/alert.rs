@@ -29,6 +29,9 @@ pub const NAME_MAX_CHARS: usize = 100;
 pub const TOKEN_MAX: usize = 1_024;
 /// How long nothing of the same kind is told again about the same thing, in ms.
 pub const SILENCE_MS: i64 = 3_600_000;
+/// How far the clocks of the database and of a node may be apart, in ms. Receivers refuse requests that are some
+/// minutes old.
+pub const CLOCKS_APART_MS: i64 = 60_000;
 /// The largest limit of free space, in MiB: a pebibyte.
 pub const DISK_FREE_MIB_MAX: u32 = 1 << 30;
 
@@ -55,6 +58,8 @@ words! {
         CannotSend = "cannot_send",
         /// Retention deletes nothing, because the clock is not trusted.
         RetentionPaused = "retention_paused",
+        /// The clock of the database, or that of a node, is wrong.
+        ClockWrong = "clock_wrong",
     }
 }
 
@@ -107,7 +112,8 @@ impl AlertKind {
             AlertKind::WebhookDisabled
             | AlertKind::WebhookSilent
             | AlertKind::QueueLate
-            | AlertKind::BackupFailed => Urgency::High,
+            | AlertKind::BackupFailed
+            | AlertKind::ClockWrong => Urgency::High,
             AlertKind::DiskLow | AlertKind::CannotSend => Urgency::Highest,
         }
     }

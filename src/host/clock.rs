@@ -26,6 +26,11 @@ pub trait Clock: Send + Sync + 'static {
     fn is_synchronized(&self) -> bool;
     /// Completes after `ms` milliseconds, whatever happens to the time of day.
     fn sleep_ms(&self, ms: u32) -> BoxFuture<'_, ()>;
+    /// How far the clock that this one follows was ahead of this machine's when they were compared last. `None`: it
+    /// follows no other.
+    fn ahead_ms(&self) -> Option<i64> {
+        None
+    }
     /// What all clocks of the machine show, for leases.
     fn look(&self) -> Look {
         let passed = self.passed_ms();

@@ -24,6 +24,8 @@ struct Course {
     shown: i64,
     /// How far it was ahead then; not below 0.
     ahead: i64,
+    /// How far the other clock was ahead of that of this machine.
+    apart: i64,
 }
 
 impl Course {
@@ -50,7 +52,8 @@ impl FollowingClock {
         let (time, passed) = (time.as_millis() + age_ms, self.own.passed_ms());
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = course.map_or(time, |course| course.at(passed));
-        *course = Some(Course { since: passed, shown: shown.max(time), ahead: (shown - time).max(0) });
+        let apart = time - self.own.now().as_millis();
+        *course = Some(Course { since: passed, shown: shown.max(time), ahead: (shown - time).max(0), apart });
     }
 }
 
@@ -87,6 +90,10 @@ impl Clock for FollowingClock {
         self.own.sleep_ms(ms)
     }
 
+    fn ahead_ms(&self) -> Option<i64> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner).map(|course| course.apart)
+    }
+
     fn look(&self) -> Look {
         self.own.look()
     }
@@ -105,14 +112,16 @@ mod tests {
     #[test]
     fn it_shows_the_other_time_whatever_the_own_clock_is_set_to() {
         let (own, clock) = clocks();
-        assert_eq!(clock.now().as_millis(), 500_000, "nothing is known yet");
+        assert_eq!((clock.now().as_millis(), clock.ahead_ms()), (500_000, None), "nothing is known yet");
         clock.measured(Timestamp::from_millis(9_000_000), 20);
         assert_eq!(clock.now().as_millis(), 9_000_020);
+        assert_eq!(clock.ahead_ms(), Some(8_500_020));
         own.set(Timestamp::from_millis(0));
         own.advance_ms(1_000);
         assert_eq!(clock.now().as_millis(), 9_001_020);
         clock.measured(Timestamp::from_millis(12_000_000), 0);
         assert_eq!(clock.now().as_millis(), 12_000_000, "forward at once");
+        assert_eq!(clock.ahead_ms(), Some(11_999_000));
     }
 
     #[test]

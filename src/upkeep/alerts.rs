@@ -246,8 +246,8 @@ impl Inner {
             false => None,
         };
         let retention = self.sweeper.state().held_back;
-        let backup = self.backups.failure();
-        Ok(Observed { endpoints, due_since, pending, disks, backup, local, retention })
+        let (backup, clock_ahead_ms) = (self.backups.failure(), self.clock.ahead_ms());
+        Ok(Observed { endpoints, due_since, pending, disks, backup, local, retention, clock_ahead_ms })
     }
 
     /// Sends the alerts that are due to a recipient, and returns those that were sent.

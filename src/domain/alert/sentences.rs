@@ -155,6 +155,20 @@ pub(super) fn retention_paused(reason: &str) -> Words {
     )
 }
 
+pub(super) fn clock_wrong(ahead_ms: i64) -> Words {
+    let apart = roughly(ahead_ms.saturating_abs());
+    let (title, words) = if ahead_ms < 0 { ("behind", "behind") } else { ("ahead", "ahead of") };
+    (
+        format!("The clock of the database is {apart} {title}"),
+        format!(
+            "The clock of the database is {apart} {words} that of the node that leads, so one of them is wrong. Times \
+             that are stored or sent are the database's; receivers refuse requests that seem to be old. Set both \
+             clocks by NTP; postrider doctor compares them.",
+        ),
+        "about".to_owned(),
+    )
+}
+
 impl Webhook {
     /// `"Shop" (shop.example.com, app billing)`
     pub(super) fn called(&self) -> String {

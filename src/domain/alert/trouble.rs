@@ -66,6 +66,10 @@ pub enum Trouble {
         reason: String,
         at: Timestamp,
     },
+    ClockWrong {
+        /// How far the database's clock is ahead of this machine's.
+        ahead_ms: i64,
+    },
 }
 
 impl Trouble {
@@ -82,6 +86,7 @@ impl Trouble {
             Trouble::QueueLate { .. } => AlertKind::QueueLate,
             Trouble::DiskLow { .. } => AlertKind::DiskLow,
             Trouble::BackupFailed { .. } => AlertKind::BackupFailed,
+            Trouble::ClockWrong { .. } => AlertKind::ClockWrong,
         }
     }
 
@@ -97,6 +102,7 @@ impl Trouble {
             | Trouble::BackupFailed { .. }
             | Trouble::DeliveriesExhausted { .. }
             | Trouble::CannotSend { .. }
+            | Trouble::ClockWrong { .. }
             | Trouble::RetentionPaused { .. } => String::new(),
         }
     }
@@ -113,6 +119,7 @@ impl Trouble {
             Trouble::WebhookRecovered { failing_since: at, .. }
             | Trouble::WebhookSilent { since: at, .. } => Some(at.as_millis().to_string()),
             Trouble::RetentionPaused { .. } => Some("paused".to_owned()),
+            Trouble::ClockWrong { .. } => Some("wrong".to_owned()),
             Trouble::QueueLate { .. }
             | Trouble::DiskLow { .. }
             | Trouble::DeliveriesExhausted { .. }
@@ -188,6 +195,7 @@ impl Trouble {
             AlertKind::BackupFailed => {
                 Trouble::BackupFailed { reason: "No space left on device".to_owned(), at: now }
             }
+            AlertKind::ClockWrong => Trouble::ClockWrong { ahead_ms: 3_600_000 },
         }
     }
 
@@ -216,6 +224,7 @@ impl Trouble {
                 sentences::cannot_send(*since, *pending, reason)
             }
             Trouble::RetentionPaused { reason } => sentences::retention_paused(reason),
+            Trouble::ClockWrong { ahead_ms } => sentences::clock_wrong(*ahead_ms),
         }
     }
 }
@@ -272,6 +281,14 @@ mod tests {
         assert!(text.starts_with("812 MiB of 40.0 GiB are free on the disk of /var/lib/postrider"));
         let (_, text, _) = said(AlertKind::BackupFailed);
         assert!(text.starts_with("The backup of 2026-03-01 12:00 UTC failed: No space left on device."));
+        let (title, text, _) = said(AlertKind::ClockWrong);
+        assert_eq!(title, "The clock of the database is 60 minutes ahead");
+        assert!(
+            text.starts_with("The clock of the database is 60 minutes ahead of that of the node"),
+            "{text}"
+        );
+        let (title, ..) = sentences::clock_wrong(-86_400_000 * 3);
+        assert_eq!(title, "The clock of the database is 3 days behind");
     }
 
     #[test]

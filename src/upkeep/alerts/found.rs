@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::delivery::sending::destination;
 use crate::domain::access::app::DEFAULT_APP;
-use crate::domain::alert::{AlertTarget, Form, Smtp, Told, Trouble, Webhook};
+use crate::domain::alert::{AlertTarget, CLOCKS_APART_MS, Form, Smtp, Told, Trouble, Webhook};
 use crate::domain::{AlertKind, AlertTargetId, EndpointId, EndpointStatus, Sealed, Span, Timestamp};
 use crate::host::disk;
 use crate::store::{LocalFailures, WatchedEndpoint};
@@ -45,6 +45,8 @@ pub(super) struct Observed {
     pub(super) local: Option<LocalFailures>,
     /// Why retention deletes nothing.
     pub(super) retention: Option<String>,
+    /// How far the clock of the database is ahead of this machine's, where they were compared.
+    pub(super) clock_ahead_ms: Option<i64>,
 }
 
 /// How a recipient is reached.
@@ -259,6 +261,8 @@ fn of_server(target: &AlertTarget, observed: &Observed, now: Timestamp, found: &
     if let Some(reason) = observed.retention.clone() {
         found.push(Trouble::RetentionPaused { reason });
     }
+    let is_apart = |ahead_ms: &i64| ahead_ms.saturating_abs() >= CLOCKS_APART_MS;
+    found.extend(observed.clock_ahead_ms.filter(is_apart).map(|ahead_ms| Trouble::ClockWrong { ahead_ms }));
 }
 
 fn webhook_of(endpoint: &WatchedEndpoint) -> Webhook {

@@ -1,11 +1,15 @@
 //! Alerts about webhooks that fail and work again, about deliveries without retries left, about this server, and to
 //! the contact of a webhook.
 
+use std::sync::Arc;
+
+use postrider::host::clock::{Clock as _, FakeClock};
+use postrider::host::following_clock::FollowingClock;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::alerts::{fail, logged, look_after, target};
-use crate::support::app::disable_after;
+use crate::support::app::{disable_after, start_time};
 use crate::support::{Receiver, Reply, TestApp};
 
 const HOUR: i64 = 60;
@@ -92,6 +96,29 @@ async fn a_webhook_that_nothing_reaches_is_told_after_its_time() {
     let wrong = app
         .post("/admin/api/alerts", json!({ "form": "json", "url": messages.url("/"), "silent_after": "1s" }));
     assert_eq!(wrong.await.problems(422)[0].1.as_deref(), Some("/silent_after"));
+}
+
+#[tokio::test]
+async fn a_clock_of_the_database_that_is_wrong_is_told_once_until_it_is_right() {
+    let own = Arc::new(FakeClock::new(start_time()));
+    let clock = Arc::new(FollowingClock::new(own.clone()));
+    let set = |ahead_ms: i64| clock.measured(own.now().plus_ms(ahead_ms), 0);
+    set(59_000);
+    let (app, messages) = (TestApp::by_clock(own.clone(), clock.clone()).await, Receiver::start().await);
+    target(&app, &messages, json!({ "kinds": ["clock_wrong"] })).await;
+    look_after(&app, 1).await;
+    assert_eq!(messages.count(), 0, "clocks are never quite the same");
+    set(3_600_000);
+    look_after(&app, 1).await;
+    let told = messages.next().await.json();
+    assert_eq!(told["title"], "The clock of the database is 60 minutes ahead");
+    look_after(&app, 3 * HOUR).await;
+    assert_eq!(messages.count(), 1, "it is told once");
+    set(0);
+    look_after(&app, 1).await;
+    set(-7_200_000);
+    look_after(&app, 1).await;
+    assert_eq!(messages.next().await.json()["title"], "The clock of the database is 2 hours behind");
 }
 
 #[tokio::test]

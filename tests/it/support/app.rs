@@ -19,7 +19,7 @@ use postrider::config::{Config, Secret};
 use postrider::delivery::sending::guard::{Lookup, SystemLookup};
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::domain::{AppId, Scopes, Span, Timestamp};
-use postrider::host::clock::{FakeChance, FakeClock, SystemClock};
+use postrider::host::clock::{Clock, FakeChance, FakeClock, SystemClock};
 use postrider::service::By;
 use postrider::service::people::{apps, keys};
 use reqwest::Method;
@@ -180,10 +180,24 @@ impl TestApp {
         Stopped { clock, chance, lookup: Arc::new(lookup), config, dir }.start().await
     }
 
+    /// A server that goes by a clock of its own, which follows another one.
+    pub(crate) async fn by_clock(own: Arc<FakeClock>, clock: Arc<dyn Clock>) -> TestApp {
+        let dir = TempDir::new().expect("a temporary directory can be made");
+        let mut config = config(&dir);
+        let dir = Directory::new(dir, &mut config);
+        let (chance, lookup) = (Arc::new(FakeChance::new(0.0)), Arc::new(SystemLookup));
+        TestApp::open_by(Stopped { clock: own, chance, lookup, config, dir }, false, clock).await
+    }
+
     async fn open(stopped: Stopped, accept_clock: bool) -> TestApp {
+        let clock = stopped.clock.clone();
+        TestApp::open_by(stopped, accept_clock, clock).await
+    }
+
+    async fn open_by(stopped: Stopped, accept_clock: bool, shown: Arc<dyn Clock>) -> TestApp {
         let Stopped { clock, chance, lookup, config, dir } = stopped;
         let world = World {
-            clock: clock.clone(),
+            clock: shown,
             chance: chance.clone(),
             lookup: lookup.clone(),
             lease_clock: Arc::new(SystemClock),
@@ -234,7 +248,7 @@ impl TestApp {
             lifetime: None,
         };
         let store = self.server.store();
-        let now = postrider::host::clock::Clock::now(&*self.clock);
+        let now = self.clock.now();
         let made = keys::create(&*store, new, &By::command_line(), now).await;
         made.expect("the key can be made").token(&self.config.auth.key_prefix)
     }
@@ -242,7 +256,7 @@ impl TestApp {
     /// A new app.
     pub(crate) async fn app(&self, name: &str) -> AppId {
         let store = self.server.store();
-        let now = postrider::host::clock::Clock::now(&*self.clock);
+        let now = self.clock.now();
         apps::create(&*store, name, &By::command_line(), now).await.expect("the app can be made").id
     }
 
