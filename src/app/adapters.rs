@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -103,6 +104,10 @@ impl Exposition for MetricsText {
     }
 }
 
+/// How long storage may take to answer, for a server that is ready.
+const PING_WITHIN: Duration = Duration::from_secs(2);
+
+/// What `/readyz` asks.
 pub(super) struct Ready {
     pub(super) store: Arc<dyn Backend>,
     pub(super) dispatcher: Dispatcher,
@@ -116,7 +121,10 @@ impl Readiness for Ready {
         if self.is_leaving.load(Ordering::Acquire) {
             return Err("the server is stopping".to_owned());
         }
-        self.store.ping().await.map_err(|error| format!("storage: {error}"))?;
+        // A database that is cut off may be silent for long, and a load balancer has other servers.
+        let answer = tokio::time::timeout(PING_WITHIN, self.store.ping()).await;
+        let answer = answer.map_err(|_| format!("storage: no answer within {PING_WITHIN:?}"))?;
+        answer.map_err(|error| format!("storage: {error}"))?;
         if self.dispatcher.is_ready() {
             Ok(())
         } else {
