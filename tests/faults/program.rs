@@ -19,6 +19,8 @@ pub(crate) struct Program {
     dir: TempDir,
     /// Where the data directory is; inside the other one unless a test puts it elsewhere.
     pub(crate) disk: PathBuf,
+    /// The executable.
+    pub(crate) binary: PathBuf,
     env: Vec<(String, String)>,
     client: reqwest::Client,
 }
@@ -43,7 +45,7 @@ impl Program {
         let dir = TempDir::new().unwrap();
         let disk = dir.path().join("disk");
         fs::create_dir(&disk).unwrap();
-        let mut program = Program { dir, disk, env: vec![], client: client() };
+        let mut program = Program { dir, disk, binary: binary(), env: vec![], client: client() };
         program.set("POSTRIDER_NETWORK__ALLOW", "127.0.0.0/8,::1/128");
         program.set("POSTRIDER_LIMITS__REQUESTS_PER_MINUTE", "0");
         program.set("POSTRIDER_DELIVERY__JITTER", "0");
@@ -58,6 +60,16 @@ impl Program {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What is set in its environment.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    /// Removes something from its environment.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.env.retain(|(known, _)| known != name);
+    }
+
     /// Where a test puts its own files.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -69,7 +81,7 @@ impl Program {
 
     /// A command, with its standard error added to the file `log`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
         command
             .args(arguments)

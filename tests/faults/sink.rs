@@ -1,4 +1,5 @@
-//! A receiver that counts: what arrived, how often, and when first. It keeps no requests, so a million fit.
+//! A receiver that counts: what arrived, how often, and when first and last. It keeps no requests, so a million fit.
+//! What arrives at another path than `/` is counted under its name and that path.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -10,6 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use postrider::host::clock::{Clock as _, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,8 +20,12 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrivals {
     pub(crate) first: Instant,
+    pub(crate) last: Instant,
     pub(crate) count: u32,
 }
+
+/// How far `webhook-timestamp` was from the time of this machine, in seconds: the least and the most.
+pub(crate) type Stamps = Option<(i64, i64)>;
 
 type Script = Arc<dyn Fn(&str, u32) -> u16 + Send + Sync>;
 
@@ -28,6 +34,7 @@ struct Shared {
     script: Script,
     arrived: watch::Sender<u64>,
     held: watch::Sender<bool>,
+    stamps: Mutex<Stamps>,
 }
 
 /// The receiver.
@@ -52,6 +59,7 @@ impl Sink {
             script: Arc::new(script),
             arrived: watch::Sender::new(0),
             held: watch::Sender::new(false),
+            stamps: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Sink { addr, shared, accepting }
@@ -74,6 +82,11 @@ impl Sink {
     /// While true, requests come in and are counted, and no answer leaves.
     pub(crate) fn hold(&self, is_held: bool) {
         self.shared.held.send_replace(is_held);
+    }
+
+    /// How far the times in requests were off since the last call.
+    pub(crate) fn take_stamps(&self) -> Stamps {
+        self.shared.stamps.lock().unwrap().take()
     }
 
     pub(crate) fn of(&self, name: &str) -> Option<Arrivals> {
@@ -130,18 +143,31 @@ async fn answer(
     request: hyper::Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    note_stamp(&request, &shared);
+    let path = request.uri().path().trim_end_matches('/').to_owned();
     let body = request.into_body().collect().await.map(|all| all.to_bytes()).unwrap_or_default();
-    let Some(name) = name_in(&body) else { return Ok(reply(400)) };
+    let Some(name) = name_in(&body).map(|name| name + &path) else { return Ok(reply(400)) };
     let count = {
-        let mut seen = shared.seen.lock().unwrap();
-        let known = seen.entry(name.clone()).or_insert_with(|| Arrivals { first: Instant::now(), count: 0 });
-        known.count += 1;
+        let (mut seen, now) = (shared.seen.lock().unwrap(), Instant::now());
+        let known = seen.entry(name.clone()).or_insert_with(|| Arrivals { first: now, last: now, count: 0 });
+        (known.last, known.count) = (now, known.count + 1);
         known.count
     };
     shared.arrived.send_modify(|n| *n += 1);
     let status = (shared.script)(&name, count);
     shared.held.subscribe().wait_for(|held| !*held).await.ok();
     Ok(reply(status))
+}
+
+fn note_stamp(request: &hyper::Request<Incoming>, shared: &Shared) {
+    let stamp =
+        request.headers().get("webhook-timestamp").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
+    if let Some(stamp) = stamp {
+        let off = stamp - SystemClock.now().as_millis() / 1_000;
+        let mut stamps = shared.stamps.lock().unwrap();
+        let (least, most) = stamps.unwrap_or((off, off));
+        *stamps = Some((least.min(off), most.max(off)));
+    }
 }
 
 fn reply(status: u16) -> hyper::Response<Full<Bytes>> {

@@ -2,7 +2,7 @@
 //! ends with the process in the same way.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
@@ -51,8 +51,13 @@ pub(crate) struct OwnPostgres {
 
 impl OwnPostgres {
     /// A running one, with an empty database.
-    #[allow(clippy::zombie_processes, reason = "the shell lives for as long as this")]
     pub(crate) fn start() -> OwnPostgres {
+        OwnPostgres::start_with(|_| vec![])
+    }
+
+    /// One with something in its environment, made for its directory.
+    #[allow(clippy::zombie_processes, reason = "the shell lives for as long as this")]
+    pub(crate) fn start_with(env: impl FnOnce(&Path) -> Vec<(String, String)>) -> OwnPostgres {
         let directory = TempDir::new().expect("a temporary directory can be made").keep();
         let mut command = match ordinary_user() {
             None => Command::new("bash"),
@@ -70,6 +75,7 @@ impl OwnPostgres {
             }
         };
         command.arg("-c").arg(SCRIPT).arg("bash").arg(programs()).arg(&directory);
+        command.envs(env(&directory));
         command.current_dir(&directory).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("a shell can be started");
         let orders = child.stdin.take().expect("it was asked for");
