@@ -1,12 +1,12 @@
 //! Shards change hands: those of nodes that are gone, and those that another node should have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::keeper::Keeper;
 use crate::cluster::keeper::round::holders;
 use crate::domain::cluster::shares::shares;
 use crate::domain::shard::SHARDS;
-use crate::domain::{Epoch, NodeId, Shard};
+use crate::domain::{AttemptId, Epoch, NodeId, Shard};
 use crate::store::{ClusterView, Result, Seen};
 
 impl Keeper {
@@ -77,7 +77,10 @@ impl Keeper {
             .map(|known| (known.shard, known.epoch, wanted[known.shard.index()]))
             .filter(|(_, _, to)| *to != self.card.id)
             .collect();
+        let own = view.handed_over.iter().filter(|one| one.node == self.card.id);
+        let mut flown: BTreeSet<AttemptId> = own.map(|one| one.attempt).collect();
         for (shard, epoch, to) in to_give {
+            self.tell_ended(&mut flown).await?;
             let passed = self.renewed_at.map_or(0, |at| self.deps.clock.look().boot - at);
             if passed > self.card.lease_ms / 2 {
                 self.must_renew = true;
@@ -86,7 +89,9 @@ impl Keeper {
             // Nothing of it is begun from now on; what is in flight already is listed after that.
             ownership.withdraw(shard);
             let flights = (self.deps.facts.in_flight)();
-            let flights = flights.into_iter().filter(|(_, endpoint)| Shard::of(*endpoint) == shard).collect();
+            let flights: Vec<_> =
+                flights.into_iter().filter(|(_, endpoint)| Shard::of(*endpoint) == shard).collect();
+            flown.extend(flights.iter().map(|(attempt, _)| *attempt));
             let handed = self.deps.nodes.shard_hand_over(self.own(), to, (shard, epoch), flights).await;
             if !matches!(handed, Ok(true)) {
                 // It may still happen, or not. Whose the shard is, the round after the next renewal knows.
@@ -95,6 +100,25 @@ impl Keeper {
             }
             ownership.meters().shards_handed_over.inc();
         }
-        Ok(())
+        self.tell_ended(&mut flown).await
+    }
+
+    /// Which of the requests that were handed over have ended is told at once: until then the others send nothing of
+    /// these deliveries, and to hand over many shards takes a while.
+    async fn tell_ended(&mut self, flown: &mut BTreeSet<AttemptId>) -> Result<()> {
+        if flown.is_empty() {
+            return Ok(());
+        }
+        let still: BTreeSet<AttemptId> =
+            (self.deps.facts.in_flight)().into_iter().map(|(attempt, _)| attempt).collect();
+        let before = flown.len();
+        flown.retain(|attempt| still.contains(attempt));
+        if flown.len() == before {
+            return Ok(());
+        }
+        let kept = self.deps.nodes.handed_over_keep(self.own(), still.into_iter().collect()).await;
+        // What happens late after all must not be about requests that are handed over meanwhile.
+        self.must_renew |= kept.is_err();
+        kept
     }
 }

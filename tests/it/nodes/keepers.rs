@@ -4,7 +4,7 @@ use postrider::cluster::Leadership as _;
 use postrider::domain::ActivityKind;
 use postrider::domain::access::app::DEFAULT_APP;
 use postrider::store::location::{Location, Purpose};
-use postrider::store::{Backend, Finished, SentAs, Taken};
+use postrider::store::{Backend, Finished, Seen, SentAs, Taken};
 use tokio_postgres::{Client, NoTls};
 
 use super::*;
@@ -203,6 +203,53 @@ async fn what_is_in_flight_at_a_handover_ends_where_it_was_begun() {
     assert_eq!(cluster.finish(a, second, epoch).await, Finished::StaleEpoch);
     let epoch = cluster.node(b).epoch(endpoint).unwrap();
     assert!(is_done(&cluster.finish(b, second, epoch).await));
+}
+
+#[tokio::test]
+async fn what_was_listed_for_a_handover_and_has_ended_is_free_before_all_shards_have_moved() {
+    let Some(mut cluster) = Cluster::new() else { return };
+    let a = cluster.join("a");
+    cluster.settle().await;
+    for _ in 0..3 {
+        let (endpoint, attempt) = cluster.pending_at(a).await;
+        cluster.node(a).in_flight.lock().unwrap().push((attempt, endpoint));
+    }
+    cluster.node(a).is_brief.store(true, Ordering::Relaxed);
+    let b = cluster.join("b");
+    cluster.step(b).await;
+    cluster.nodes[a].0.keeper.leave();
+    cluster.step(a).await;
+    assert!(cluster.node(a).held().is_empty(), "all in one round");
+    assert!(cluster.node(a).in_flight.lock().unwrap().is_empty());
+    let client = cluster.session().await;
+    assert_eq!(client.query("SELECT 1 FROM handed_over", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_gets_a_shard_while_it_is_forgotten_stays_known() {
+    let Some(mut cluster) = Cluster::new() else { return };
+    let a = cluster.join("a");
+    let (giver, watcher) = (cluster.session().await, cluster.session().await);
+    let gone = Seen { id: NodeId::from_random(7), renewal: 0 };
+    let insert = "INSERT INTO nodes (id, name, run_id, machine, boot, version, lease_ms, since, renewed_at) \
+                  VALUES (7, 'gone', gen_random_uuid(), '', '', '1', 3000, 0, 0)";
+    giver.batch_execute(insert).await.unwrap();
+    // As who hands a shard over to it.
+    let give =
+        "BEGIN; SELECT 1 FROM nodes WHERE id = 7 FOR SHARE; UPDATE shards SET holder = 7 WHERE shard = 3";
+    giver.batch_execute(give).await.unwrap();
+    let nodes = cluster.store(a).leases().unwrap();
+    let forgetting = tokio::spawn(async move { nodes.node_forget(gone).await });
+    let waits =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    in_time("a lock that is waited for", async {
+        while watcher.query(waits, &[]).await.unwrap().is_empty() {}
+    })
+    .await;
+    giver.batch_execute("COMMIT").await.unwrap();
+    forgetting.await.unwrap().unwrap();
+    let known = watcher.query("SELECT 1 FROM nodes WHERE id = 7", &[]).await.unwrap();
+    assert_eq!(known.len(), 1, "else nobody would know whose the shard is");
 }
 
 #[tokio::test]

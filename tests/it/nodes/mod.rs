@@ -7,7 +7,7 @@
 //!
 //! What needs PostgreSQL runs wherever its programs are installed.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use postrider::cluster::keeper::{Keeper, KeeperDeps, NodeFacts};
@@ -33,6 +33,8 @@ struct Node {
     lead: Arc<LeasedLead>,
     /// What it says that it has in flight.
     in_flight: Arc<Mutex<Vec<(AttemptId, EndpointId)>>>,
+    /// Whether that ends once it was listed for a handover.
+    is_brief: Arc<AtomicBool>,
 }
 
 impl Node {
@@ -50,9 +52,15 @@ impl Node {
         let ownership = Ownership::leased(clock.clone());
         let lead = Arc::new(LeasedLead::new(ownership.clone()));
         let in_flight: Arc<Mutex<Vec<(AttemptId, EndpointId)>>> = Arc::default();
-        let flights = in_flight.clone();
+        let is_brief = Arc::new(AtomicBool::new(false));
+        let (flights, ends, held) = (in_flight.clone(), is_brief.clone(), ownership.clone());
         let facts = NodeFacts {
-            in_flight: Box::new(move || flights.lock().unwrap().clone()),
+            in_flight: Box::new(move || {
+                let (mut flights, ends) = (flights.lock().unwrap(), ends.load(Ordering::Relaxed));
+                let listed = flights.clone();
+                flights.retain(|(_, endpoint)| !ends || held.granted(Shard::of(*endpoint)).is_some());
+                listed
+            }),
             is_listening: Arc::new(AtomicBool::new(false)),
             configuration: "the same".to_owned(),
         };
@@ -67,7 +75,7 @@ impl Node {
             identity,
             lease_ms: LEASE_MS,
         });
-        Node { keeper, clock, ownership, lead, in_flight }
+        Node { keeper, clock, ownership, lead, in_flight, is_brief }
     }
 
     fn id(&self) -> NodeId {

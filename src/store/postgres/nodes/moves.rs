@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio_postgres::Row;
 
 use crate::domain::{AttemptId, EndpointId, Epoch, NodeId, Shard};
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
@@ -19,6 +20,7 @@ use crate::store::{
 };
 
 const LOCK_NODE: &str = "SELECT renewal FROM nodes WHERE id = $1 FOR SHARE";
+const LOCK_GONE: &str = "SELECT renewal FROM nodes WHERE id = $1 FOR UPDATE";
 const TAKE: &str = "UPDATE shards s SET holder = $1, epoch = s.epoch + 1 \
      FROM unnest($2::smallint[], $3::bigint[]) AS w (shard, epoch) \
      WHERE s.shard = w.shard AND s.epoch = w.epoch AND s.holder IS NOT DISTINCT FROM $4::bigint \
@@ -38,7 +40,10 @@ const LEADER_GIVE_UP: &str = "UPDATE leaders SET holder = NULL WHERE holder = $1
 
 /// Locks a node, unless it has renewed since it was seen.
 async fn lock(conn: &Conn, seen: Seen) -> DbResult<bool> {
-    let found = conn.row_opt(LOCK_NODE, &[&seen.id]).await?;
+    is_as_seen(conn.row_opt(LOCK_NODE, &[&seen.id]).await?, seen)
+}
+
+fn is_as_seen(found: Option<Row>, seen: Seen) -> DbResult<bool> {
     let renewal = found.map(|row| row.col("renewal")).transpose()?;
     Ok(renewal.unwrap_or(UNKNOWN) == seen.renewal)
 }
@@ -99,8 +104,13 @@ impl NodeStore for NodeLink {
     }
 
     async fn node_forget(&self, gone: Seen) -> Result<()> {
-        let forgotten = self.with("forgetting a node that is gone", vec![gone], move |conn| {
+        let forgotten = self.with("forgetting a node that is gone", vec![], move |conn| {
             async move {
+                // Exclusively, and before it is looked what the node holds: who gives it a shard at this moment has
+                // its row locked until that is committed, and would leave the shard to nobody.
+                if !is_as_seen(conn.row_opt(LOCK_GONE, &[&gone.id]).await?, gone)? {
+                    return Ok(None);
+                }
                 let sql = "SELECT 1 FROM shards WHERE holder = $1 LIMIT 1";
                 if conn.row_opt(sql, &[&gone.id]).await?.is_some() {
                     return Ok(None);
