@@ -61,6 +61,9 @@ mod serving;
 /// How often the table is polled for what hints missed, in milliseconds.
 const POLL_EVERY_MS: u32 = 5_000;
 
+/// How soon storage is asked again that has failed, in milliseconds. All goes on within 5 s of its return.
+const AGAIN_MS: u32 = 1_000;
+
 /// What the scheduler works with.
 pub(crate) struct SchedulerDeps {
     pub(crate) store: Arc<dyn Store>,
@@ -81,7 +84,7 @@ pub(crate) struct SchedulerDeps {
 /// Whether the table is being polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Polling {
-    /// No; the next poll is due [`POLL_EVERY_MS`] after the last one ended.
+    /// No; the next poll is due [`POLL_EVERY_MS`] after the last one ended, or [`AGAIN_MS`] after one that failed.
     Idle,
     Running,
     /// Something happened meanwhile that the running poll may not see: another one has to follow.
@@ -118,6 +121,8 @@ pub(crate) struct Scheduler {
     holding: holding::Holding,
     /// Whether a poll has ended; the time to the next one counts from then on.
     poll_ended: bool,
+    /// Whether the last one failed.
+    poll_failed: bool,
 }
 
 impl Scheduler {
@@ -141,6 +146,7 @@ impl Scheduler {
             may_find_backlogs: true,
             holding: holding::Holding::default(),
             poll_ended: true,
+            poll_failed: false,
         }
     }
 
@@ -158,7 +164,7 @@ impl Scheduler {
         loop {
             self.send_due();
             if std::mem::take(&mut self.poll_ended) {
-                next_poll = clock.sleep_ms(POLL_EVERY_MS);
+                next_poll = clock.sleep_ms(if self.poll_failed { AGAIN_MS } else { POLL_EVERY_MS });
             }
             let timer_at = self.timers.next().unwrap_or(Timestamp::from_millis(i64::MAX));
             tokio::select! {

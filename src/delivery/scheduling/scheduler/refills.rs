@@ -3,7 +3,7 @@
 use crate::domain::{AttemptId, EndpointId, Timestamp};
 use crate::store::{Due, Line, StoreError};
 
-use super::{POLL_EVERY_MS, Polling, Scheduler};
+use super::{AGAIN_MS, POLL_EVERY_MS, Polling, Scheduler};
 use crate::delivery::scheduling::lane::{Hint, Lane, Responsiveness};
 use crate::delivery::scheduling::messages::{SchedulerMessage, send};
 use crate::delivery::scheduling::poll::{Poll, STEP, poll};
@@ -45,7 +45,7 @@ impl Scheduler {
             Err(error) => {
                 tracing::warn!(%error, endpoint_id = %endpoint, "the queue of an endpoint could not be read");
                 lane.refill_failed();
-                let retry_at = self.deps.clock.now().plus_ms(POLL_EVERY_MS.into());
+                let retry_at = self.deps.clock.now().plus_ms(AGAIN_MS.into());
                 return self.due_later(endpoint, retry_at);
             }
         };
@@ -106,7 +106,7 @@ impl Scheduler {
         let was_stale = self.polling == Polling::RunningStale;
         let finds_backlogs = self.may_find_backlogs;
         self.may_find_backlogs &= was_stale;
-        (self.polling, self.poll_ended) = (Polling::Idle, true);
+        (self.polling, self.poll_ended, self.poll_failed) = (Polling::Idle, true, poll.is_err());
         let poll = match poll {
             Ok(poll) => poll,
             Err(error) => return tracing::warn!(%error, "the queue could not be read"),

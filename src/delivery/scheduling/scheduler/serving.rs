@@ -3,7 +3,7 @@
 use crate::domain::{AttemptId, EndpointId, Timestamp};
 use crate::store::{Finished, Line, SentAs};
 
-use super::{POLL_EVERY_MS, Scheduler};
+use super::{AGAIN_MS, Scheduler};
 use crate::delivery::courier::{Claimed, CourierReport, RequestEnd};
 use crate::delivery::scheduling::lane::{Hint, Responsiveness};
 use crate::delivery::scheduling::messages::{SchedulerMessage, send};
@@ -95,7 +95,7 @@ impl Scheduler {
             }
             CourierReport::LoadFailed { id, endpoint } => {
                 self.lane(endpoint).mark_stale();
-                self.hold_back(endpoint, self.deps.clock.now().plus_ms(POLL_EVERY_MS.into()));
+                self.hold_back(endpoint, self.deps.clock.now().plus_ms(AGAIN_MS.into()));
                 self.release(endpoint, id, None);
                 self.claims.release(id);
                 self.ended(endpoint, id);
