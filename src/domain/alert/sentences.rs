@@ -156,7 +156,8 @@ pub(super) fn retention_paused(reason: &str) -> Words {
 }
 
 pub(super) fn clock_wrong(ahead_ms: i64) -> Words {
-    let apart = roughly(ahead_ms.saturating_abs());
+    // To the nearest minute: clocks are compared over a network.
+    let apart = roughly(ahead_ms.saturating_abs().saturating_add(30_000));
     let (title, words) = if ahead_ms < 0 { ("behind", "behind") } else { ("ahead", "ahead of") };
     (
         format!("The clock of the database is {apart} {title}"),

@@ -287,6 +287,7 @@ mod tests {
             text.starts_with("The clock of the database is 60 minutes ahead of that of the node"),
             "{text}"
         );
+        assert_eq!(sentences::clock_wrong(3_599_990).0, title);
         let (title, ..) = sentences::clock_wrong(-86_400_000 * 3);
         assert_eq!(title, "The clock of the database is 3 days behind");
     }
