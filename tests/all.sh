@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that has to pass: format, lints, docs, tests. Needs Rust 1.95 or newer, a C compiler (SQLite is compiled in),
 # chromium with chromedriver (the dashboard is tried in a browser), PostgreSQL 14 or newer (tests start a server of their
-# own, as an ordinary user and in a temporary directory), PgBouncer, strace (the order of system calls) and jq (the commands of the
-# docs); the tests of the last two are left out where these are missing. What is missing is installed where apt-get can be
-# used as root, and named otherwise.
+# own, as an ordinary user and in a temporary directory), PgBouncer (nodes behind a pooler), strace (the order of system
+# calls) and jq (the commands of the docs); the tests of the last three are left out where these are missing. What is
+# missing is installed where apt-get can be used as root, and named otherwise.
 # Storage, delivery and streams are tried with SQLite and with PostgreSQL, the rest with SQLite;
 # POSTRIDER_TEST_STORAGE=postgres has all integration tests use PostgreSQL.
 # The recipes of the docs for nginx, Caddy, Traefik, Prometheus and Litestream run where these programs are; the first two
@@ -41,18 +41,16 @@ postgres || {
     "directory of initdb and postgres" >&2
   exit 1
 }
-# PgBouncer, behind which nodes are tried. Below target/ and not installed, because that would start a service. One that knows
-# max_prepared_statements (1.21) is built from the source of a newer Debian where this one has an older PgBouncer.
+# PgBouncer, behind which nodes are tried. Below target/ and not installed, because that would start a service. One that
+# knows max_prepared_statements (1.21) is built from the source of a newer Debian where this one has an older PgBouncer.
 knows_statements() { pgbouncer --version 2>/dev/null | grep -qE '^PgBouncer (1\.(2[1-9]|[3-9][0-9])|[2-9])'; }
 pooler=$PWD/target/tools/pgbouncer
 PATH=$pooler/usr/sbin:$PATH:/usr/sbin
 if ! knows_statements && [ ! -x "$pooler/usr/sbin/pgbouncer" ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   bash tests/pgbouncer.sh "$pooler" || echo "PgBouncer could not be built from source"
 fi
-command -v pgbouncer >/dev/null 2>&1 || {
-  echo "missing: pgbouncer. On Debian: apt-get install pgbouncer (a service, which may be stopped)" >&2
-  exit 1
-}
+command -v pgbouncer >/dev/null 2>&1 ||
+  echo "missing: PgBouncer (on Debian: apt-get install pgbouncer); the tests of nodes behind a pooler are left out" >&2
 need cc "Install a C compiler, on Debian: apt-get install gcc libc6-dev"
 need chromium "Install chromium, on Debian: apt-get install chromium"
 need chromedriver "Install chromedriver of the same version, on Debian: apt-get install chromium-driver"

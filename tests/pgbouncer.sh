@@ -8,6 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 libraries=(libevent-dev libc-ares2 pkg-config make gcc)
+apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${libraries[@]}" >/dev/null
 place() {
   mkdir -p "$to.new/usr/sbin"
