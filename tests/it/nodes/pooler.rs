@@ -127,7 +127,7 @@ async fn a_pooler_in_session_mode_changes_nothing() {
     }
     let database = Database::new();
     let pooler = Pooler::start(&database, Mode::Session, SESSIONS);
-    two_nodes_deliver(&pooler.url(&database), None, true).await;
+    Box::pin(two_nodes_deliver(&pooler.url(&database), None, true)).await;
     assert!(run(&pooler.url(&database), "key list").ok().contains("test"));
 }
 
@@ -154,7 +154,7 @@ async fn a_pooler_in_transaction_mode_works_with_a_way_around_it_for_notificatio
     }
     let database = Database::new();
     let pooler = Pooler::start(&database, Mode::TransactionWithStatements, SESSIONS);
-    two_nodes_deliver(&pooler.url(&database), Some(&database.server().url), true).await;
+    Box::pin(two_nodes_deliver(&pooler.url(&database), Some(&database.server().url), true)).await;
     sessions_are_clean(&pooler, &database).await;
 }
 
@@ -168,7 +168,7 @@ async fn without_notifications_a_node_says_so_and_looks_at_the_queue() {
     let url = pooler.url(&database);
     serve_until(&url, "no notification arrives from the database");
     database.run("DELETE FROM nodes; UPDATE shards SET holder = NULL; UPDATE leaders SET holder = NULL");
-    two_nodes_deliver(&url, None, false).await;
+    Box::pin(two_nodes_deliver(&url, None, false)).await;
     sessions_are_clean(&pooler, &database).await;
     let said = run(&url, "doctor").ok();
     assert!(said.contains("set storage.listen_url to the database itself"), "{said}");
