@@ -35,8 +35,8 @@ const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-c
 const SERVER_LEAST: i32 = 140_000;
 
 /// Every session: commits are durable, nobody waits for a lock forever, and short statements are not compiled. Tables
-/// are joined in the order in which statements name them, along indexes: what the server knows of the size of tables that
-/// fill and empty within a second is wrong.
+/// are joined in the order in which statements name them, along indexes: what the server knows of the size of tables
+/// that fill and empty within a second is wrong.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET jit = off; \
      SET join_collapse_limit = 1; SET enable_seqscan = off; \
      SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; SET client_min_messages = warning";

@@ -196,9 +196,9 @@ const COLUMNS: &[(&str, &str)] = &[
     ("response_body", "bytea"),
 ];
 
-/// The statement that numbers rows and inserts them, each column as an array. `result_seq` counts within the rows of an
-/// app; apps and how many rows they have come behind the columns. Apps are locked in the order of their numbers, so that
-/// nodes never wait for each other in a circle.
+/// The statement that numbers rows and inserts them, each column as an array. `result_seq` counts within the rows of
+/// an app; apps and how many rows they have come behind the columns. Apps are locked in the order of their numbers, so
+/// that nodes never wait for each other in a circle.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =

@@ -34,7 +34,7 @@ macro_rules! gone {
         )
     };
 }
-/// Sums of the columns of `minutes` in the order of [`slot_columns!`].
+/// Sums of the columns of `minutes`, in the order of `slot_columns!`.
 macro_rules! slot_sums {
     () => {
         "sum(delivered)::bigint, sum(exhausted)::bigint, sum(failed_attempts)::bigint, sum(response_ms_sum)::bigint, \
