@@ -26,6 +26,7 @@ mod partitions;
 mod plans;
 mod queue;
 mod recent;
+mod result_numbers;
 mod retention;
 mod sessions;
 mod sources;

@@ -198,7 +198,8 @@ const COLUMNS: &[(&str, &str)] = &[
 
 /// The statement that numbers rows and inserts them, each column as an array. `result_seq` counts within the rows of
 /// an app; apps and how many rows they have come behind the columns. Apps are locked in the order of their numbers, so
-/// that nodes never wait for each other in a circle.
+/// that nodes never wait for each other in a circle. A row without a number violates NOT NULL, so that the commit which
+/// is sent with it rolls back.
 static INSERT: LazyLock<String> = LazyLock::new(|| {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =
@@ -218,7 +219,7 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
              WHERE s.app = c.app AND s.app IN (SELECT app FROM locked) \
              RETURNING s.app, s.result_seq - c.count AS before) \
          INSERT INTO log ({names}) SELECT {values} FROM unnest({arrays}) AS r ({names}) \
-         JOIN numbered n ON n.app = r.app"
+         LEFT JOIN numbered n ON n.app = r.app"
     )
 });
 

@@ -21,7 +21,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// transaction and not for the session, which a pooler may lend to others.
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '1500ms'; SET LOCAL lock_timeout = '750ms'; \
      SET LOCAL idle_in_transaction_session_timeout = '1500ms'";
-const SESSION: &str = "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
+const SESSION: &str = "SET idle_session_timeout = 0; SET tcp_keepalives_idle = 5; \
+     SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3";
 
 /// Reaches the database for leases.
 #[derive(Clone)]
