@@ -9,6 +9,10 @@ use crate::app::systemd;
 use crate::config::Config;
 use crate::host::process;
 
+/// How long a stop takes at most where the data is in a database server, which may not answer: requests in flight get
+/// [`super::STOP_GRACE`] of it. After [`Server::retire`] it ends within the 30 s that Kubernetes gives.
+const STOPPED_WITHIN: Duration = Duration::from_secs(22);
+
 /// Runs a server until SIGTERM or SIGINT, and prints the greeting on stdout. `accept_clock`: the operator
 /// confirms that the clock is right.
 pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Result<(), StartError> {
@@ -19,7 +23,7 @@ pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Resu
     let setup = server.setup_link(&config).await;
     greeting::print(&config, &server.address(), setup.as_deref());
     server.ready().await;
-    match config.storage.url {
+    match &config.storage.url {
         None => tracing::info!(address = %server.address(), data_dir = %config.data_dir.display(), "serving"),
         Some(_) => tracing::info!(address = %server.address(), data = greeting::DATABASE, "serving"),
     }
@@ -32,8 +36,15 @@ pub async fn serve(config: Config, signals: Signals, accept_clock: bool) -> Resu
         // Somebody is in a hurry.
         () = signals.stop() => {}
     }
-    server.stop().await;
-    tracing::info!("stopped");
+    let limit = match config.storage.url {
+        Some(_) => STOPPED_WITHIN,
+        None => Duration::MAX,
+    };
+    match tokio::time::timeout(limit, server.stop()).await {
+        Ok(()) => tracing::info!("stopped"),
+        // Results that were not written are sent again.
+        Err(_) => tracing::error!("the database does not answer; stopping without it"),
+    }
     Ok(())
 }
 

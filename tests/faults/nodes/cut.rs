@@ -78,3 +78,33 @@ async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_resu
     );
     nodes.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_to_stop_ends_even_if_its_database_is_silent() {
+    let Some(mut cluster) = Cluster::new().await else { return };
+    let sink = Sink::start().await;
+    let cable = Cable::new(&cluster.socket_directory());
+    let through = ("POSTRIDER_STORAGE__URL".to_owned(), cable.url(&cluster.url));
+    let running =
+        vec![Some(cluster.start_with(NAMES[0], &[through]).await), Some(cluster.start(NAMES[1]).await)];
+    cluster.settled(2).await;
+    let nodes = Nodes::of(running);
+    let hooks = Hooks::create(&nodes, &sink, 6, plain()).await;
+    // Answers to requests in flight are what it cannot write.
+    sink.hold(true);
+    let mut traffic = Traffic::start(&nodes, Balancing::ToAll, "s.", Duration::ZERO);
+    traffic.more(100).await;
+    let posted = traffic.end().await;
+    let keys = hooks.all_keys(&posted);
+    hanging(&sink, &hooks, "s.").await;
+    cable.set(Way::Silent);
+    sink.hold(false);
+    let node = nodes.take(0);
+    let told = Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.ended().await, Some(0));
+    say("nodes, told to stop behind a silent cut", format!("ended after {:.1?}", told.elapsed()));
+    arrived(&sink, &keys).await;
+    cluster.drained().await;
+    nodes.stop().await;
+}

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use futures_util::future::{BoxFuture, try_join};
@@ -68,6 +69,8 @@ impl Options {
     }
 }
 
+/// How long closing takes at most.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// The threads of a store.
 const THREADS: usize = 2;
 
@@ -190,10 +193,23 @@ impl PostgresStore {
         &self.threads
     }
 
-    /// Writes what is waiting and closes. Calls that come later get [`StoreError::Closed`]; closing twice does
-    /// nothing.
+    /// Writes what is waiting and closes; a database that does not answer is not waited for. Calls that come later get
+    /// [`StoreError::Closed`]; closing twice does nothing.
     pub(crate) async fn close(&self) {
         self.stopped.cancel();
+        // By the clock of the store's own threads.
+        let limit = self.threads.spawn(tokio::time::sleep(CLOSED_WITHIN));
+        tokio::select! {
+            biased;
+            () = self.finish() => {}
+            _ = limit => tracing::warn!("the database does not answer; closing without it"),
+        }
+        self.pool.close();
+        self.shut();
+    }
+
+    /// Waits for reads and for what is waiting to be written.
+    async fn finish(&self) {
         // Once every permit is here, no read is running.
         if let Ok(all) = self.permits.acquire_many(self.readers).await {
             self.permits.close();
@@ -204,8 +220,6 @@ impl PostgresStore {
         if let Some(writer) = writer {
             let _ = writer.await;
         }
-        self.pool.close();
-        self.shut();
     }
 
     fn shut(&self) {
