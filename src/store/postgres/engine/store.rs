@@ -4,12 +4,14 @@
 //! All work with connections is on a small runtime of its own: whatever the callers' runtime does, a transaction goes
 //! on, and a caller that goes away leaves nothing half done.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use futures_util::future::{BoxFuture, try_join};
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -73,6 +75,10 @@ impl Options {
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// The threads of a store.
 const THREADS: usize = 2;
+
+/// What a read gives. One type for all of them, or each would be compiled with a task of its own.
+type Found = Box<dyn Any + Send>;
+type Work = Box<dyn for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<Found>> + Send>;
 
 /// Storage in a PostgreSQL database.
 pub(crate) struct PostgresStore {
@@ -252,6 +258,12 @@ impl PostgresStore {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<T>> + Send + 'static,
     {
+        let work: Work = Box::new(move |conn| work(conn).map_ok(|found| Box::new(found) as Found).boxed());
+        let found = self.read_any(doing, in_snapshot, work).await?;
+        Ok(*found.downcast().expect("this type was put in"))
+    }
+
+    async fn read_any(&self, doing: &'static str, in_snapshot: bool, work: Work) -> Result<Found> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let pool = self.pool.clone();

@@ -3,6 +3,7 @@
 //! Tokio's blocking pool may grow to 500 threads; under load about 50 were created and kept alive, each
 //! holding freed SQLite pages in its own malloc arena. A fixed pool of four avoids that (docs/benchmarks.md).
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,10 @@ use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::pool;
 use crate::store::sqlite::engine::pool::{Pool, Snapshot};
 use crate::store::{Result, StoreError};
+
+/// What a read gives. One type for all of them, or each would be compiled with a task of its own.
+type Found = Box<dyn Any + Send>;
+type Work = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Found> + Send>;
 
 /// Connections that read, and threads for them.
 pub(crate) struct Readers {
@@ -50,6 +55,12 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        let work: Work = Box::new(move |conn| Ok(Box::new(work(conn)?)));
+        let found = self.read_any(doing, work).await?;
+        Ok(*found.downcast().expect("this type was put in"))
+    }
+
+    async fn read_any(&self, doing: &'static str, work: Work) -> Result<Found> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let task = match &*self.lock() {
             None => return Err(StoreError::Closed),
