@@ -39,7 +39,7 @@ struct Leased {
 impl Leased {
     fn is_good(&self) -> bool {
         let lease = *self.lease.read().unwrap_or_else(PoisonError::into_inner);
-        lease.is_some_and(|lease| lease.is_good(self.clock.look()))
+        lease.is_some_and(|lease| lease.is_good(self.clock.reading()))
     }
 }
 
@@ -243,15 +243,15 @@ mod tests {
         let (endpoint, epoch) = (EndpointId::new(Timestamp::from_millis(0)), Epoch::FIRST.next());
         ownership.grant(Shard::of(endpoint), epoch);
         assert_eq!((ownership.epoch_of(endpoint), ownership.held()), (None, ShardSet::default()));
-        ownership.renewed(Lease::renewed(clock.look(), 10_000));
+        ownership.renewed(Lease::renewed(clock.reading(), 10_000));
         assert_eq!(ownership.epoch_of(endpoint), Some(epoch));
         let mut changes = ownership.changes();
         clock.advance_ms(8_000);
-        ownership.renewed(Lease::renewed(clock.look(), 10_000));
+        ownership.renewed(Lease::renewed(clock.reading(), 10_000));
         assert!(!changes.has_changed().unwrap(), "nothing has changed for who sends");
         clock.advance_ms(9_000);
         assert_eq!((ownership.epoch_of(endpoint), ownership.held()), (None, ShardSet::default()));
-        ownership.renewed(Lease::renewed(clock.look(), 10_000));
+        ownership.renewed(Lease::renewed(clock.reading(), 10_000));
         assert_eq!(ownership.epoch_of(endpoint), Some(epoch), "under the same epoch");
         assert!(changes.has_changed().unwrap(), "and who sends is told");
         changes.mark_unchanged();

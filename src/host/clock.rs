@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::domain::Timestamp;
-use crate::domain::cluster::lease::Look;
+use crate::domain::cluster::lease::ClockReading;
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
@@ -32,9 +32,9 @@ pub trait Clock: Send + Sync + 'static {
         None
     }
     /// What all clocks of the machine show, for leases.
-    fn look(&self) -> Look {
+    fn reading(&self) -> ClockReading {
         let passed = self.passed_ms();
-        Look { boot: passed, steady: passed, wall: self.now().as_millis() }
+        ClockReading { boot: passed, steady: passed, wall: self.now().as_millis() }
     }
 }
 
@@ -88,7 +88,7 @@ impl Clock for SystemClock {
         Box::pin(tokio::time::sleep(std::time::Duration::from_millis(ms.into())))
     }
 
-    fn look(&self) -> Look {
+    fn reading(&self) -> ClockReading {
         // Elsewhere the clock that never goes back counts the time that the machine slept.
         #[cfg(target_os = "linux")]
         const BOOT: ClockId = ClockId::Boottime;
@@ -98,7 +98,7 @@ impl Clock for SystemClock {
             let time = clock_gettime(id);
             time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
         };
-        Look { boot: ms(BOOT), steady: ms(ClockId::Monotonic), wall: ms(ClockId::Realtime) }
+        ClockReading { boot: ms(BOOT), steady: ms(ClockId::Monotonic), wall: ms(ClockId::Realtime) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use crate::domain::Timestamp;
-use crate::domain::cluster::lease::Look;
+use crate::domain::cluster::lease::ClockReading;
 use crate::host::clock::Clock;
 
 /// The longest nap: the other clock may be set meanwhile.
@@ -94,8 +94,8 @@ impl Clock for FollowingClock {
         self.course.lock().unwrap_or_else(PoisonError::into_inner).map(|course| course.apart)
     }
 
-    fn look(&self) -> Look {
-        self.own.look()
+    fn reading(&self) -> ClockReading {
+        self.own.reading()
     }
 }
 

@@ -117,7 +117,7 @@ pub trait NodeStore: Send + Sync {
     /// What time it is there.
     async fn database_time(&self) -> Result<DatabaseTime>;
     /// How all stands.
-    async fn node_look(&self) -> Result<ClusterView>;
+    async fn node_view(&self) -> Result<ClusterView>;
     /// Gives free what the node holds, and removes it.
     async fn node_leave(&self, id: NodeId) -> Result<()>;
     /// Removes a node that is gone and holds no shard.

@@ -97,7 +97,7 @@ impl Progress {
     }
 
     /// Looks once more at rows that could not go.
-    fn look_again(&mut self) {
+    fn plan_second_pass(&mut self) {
         // At first everything is looked at anyway.
         self.again = self.again.or((self.attempts > 0).then_some(0));
     }
@@ -118,7 +118,7 @@ impl Progress {
         swept: &mut Swept,
     ) -> Result<(), StoreError> {
         if is_again {
-            self.look_again();
+            self.plan_second_pass();
         }
         self.sweep_expired(sweep, swept).await?;
         if is_again {

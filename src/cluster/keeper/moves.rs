@@ -81,7 +81,7 @@ impl Keeper {
         let mut flown: BTreeSet<AttemptId> = own.map(|one| one.attempt).collect();
         for (shard, epoch, to) in to_give {
             self.tell_ended(&mut flown).await?;
-            let passed = self.renewed_at.map_or(0, |at| self.deps.clock.look().boot - at);
+            let passed = self.renewed_at.map_or(0, |at| self.deps.clock.reading().boot - at);
             if passed > self.card.lease_ms / 2 {
                 self.must_renew = true;
                 return Ok(());

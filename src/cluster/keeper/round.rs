@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::cluster::keeper::Keeper;
-use crate::domain::cluster::lease::{Lease, Look, Witness};
+use crate::domain::cluster::lease::{ClockReading, Lease, Witness};
 use crate::domain::shard::SHARDS;
 use crate::domain::{NodeId, Shard, ShardSet};
 use crate::store::{ClusterView, KnownNode, NodeNews, Result, Seen};
@@ -40,14 +40,14 @@ impl Keeper {
 
     async fn round(&mut self) -> Result<u32> {
         self.register().await?;
-        let started = self.deps.clock.look();
+        let started = self.deps.clock.reading();
         let mut view = if self.is_renewal_due(started) {
             match self.renew(started).await? {
                 Some(view) => view,
                 None => return Ok(0),
             }
         } else {
-            let view = self.deps.nodes.node_look().await?;
+            let view = self.deps.nodes.node_view().await?;
             self.adopt(&view);
             view
         };
@@ -67,14 +67,14 @@ impl Keeper {
     }
 
     /// Whether the lease is to be renewed: a third of it is over, or something has happened to it.
-    fn is_renewal_due(&self, now: Look) -> bool {
+    fn is_renewal_due(&self, now: ClockReading) -> bool {
         let passed = self.renewed_at.map(|at| now.boot - at);
         self.must_renew
             || passed.is_none_or(|passed| passed < 0 || passed >= self.card.lease_ms / 3)
             || !self.deps.ownership.is_good()
     }
 
-    async fn renew(&mut self, started: Look) -> Result<Option<ClusterView>> {
+    async fn renew(&mut self, started: ClockReading) -> Result<Option<ClusterView>> {
         let meters = self.deps.ownership.meters();
         let renewed = self.deps.nodes.node_renew(self.card.id, self.news()).await;
         let Some(renewed) = renewed.inspect_err(|_| {
@@ -87,7 +87,7 @@ impl Keeper {
             self.withdraw_all();
             return Ok(None);
         };
-        let took = self.deps.clock.look().steady - started.steady;
+        let took = self.deps.clock.reading().steady - started.steady;
         meters.renewals.inc();
         meters.renewal.observe(u64::try_from(took).unwrap_or_default());
         (self.renewal, self.renewed_at, self.must_renew) = (renewed.renewal, Some(started.boot), false);
@@ -160,7 +160,7 @@ impl Keeper {
 
     /// Notes who has renewed; gives those that are gone.
     fn watch(&mut self, view: &ClusterView) -> Vec<Seen> {
-        let now = self.deps.clock.look().steady;
+        let now = self.deps.clock.reading().steady;
         let is_there = |id: &NodeId| view.nodes.iter().any(|node| node.id == *id);
         self.witnesses.retain(|id, _| is_there(id));
         let mut gone = Vec::new();

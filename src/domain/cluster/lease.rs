@@ -6,7 +6,7 @@
 
 /// What the clocks of a machine show at one moment, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct ClockReading {
     /// Since the machine was started, the time included in which it slept.
     pub boot: i64,
     /// Since some start, as the system measures time that has passed.
@@ -31,18 +31,18 @@ pub fn gap_ms(lease_ms: i64) -> i64 {
 /// The lease of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    since: Look,
+    since: ClockReading,
     until: i64,
 }
 
 impl Lease {
     /// Renewed by a statement that was started at `started`.
-    pub fn renewed(started: Look, lease_ms: i64) -> Lease {
+    pub fn renewed(started: ClockReading, lease_ms: i64) -> Lease {
         Lease { since: started, until: started.boot + lease_ms - margin_ms(lease_ms) }
     }
 
     /// Whether something may be begun. Not after a clock has jumped: nobody knows which of them is right.
-    pub fn is_good(&self, now: Look) -> bool {
+    pub fn is_good(&self, now: ClockReading) -> bool {
         let passed = now.boot - self.since.boot;
         let goes_with = |then: i64, now: i64| (now - then - passed).abs() <= JUMP_MS;
         passed >= 0
@@ -90,8 +90,8 @@ mod tests {
 
     const LEASE: i64 = 10_000;
 
-    fn at(ms: i64) -> Look {
-        Look { boot: 5_000 + ms, steady: 3_000 + ms, wall: 1_700_000_000_000 + ms }
+    fn at(ms: i64) -> ClockReading {
+        ClockReading { boot: 5_000 + ms, steady: 3_000 + ms, wall: 1_700_000_000_000 + ms }
     }
 
     #[test]
@@ -105,10 +105,16 @@ mod tests {
     fn nothing_is_begun_after_a_clock_has_jumped() {
         let lease = Lease::renewed(at(0), LEASE);
         for jump in [-1_001, 1_001, 3_600_000] {
-            assert!(!lease.is_good(Look { wall: at(10).wall + jump, ..at(10) }), "the time of day was set");
-            assert!(!lease.is_good(Look { steady: at(10).steady + jump, ..at(10) }), "the machine slept");
+            assert!(
+                !lease.is_good(ClockReading { wall: at(10).wall + jump, ..at(10) }),
+                "the time of day was set"
+            );
+            assert!(
+                !lease.is_good(ClockReading { steady: at(10).steady + jump, ..at(10) }),
+                "the machine slept"
+            );
         }
-        assert!(lease.is_good(Look { wall: at(10).wall + 999, ..at(10) }), "a small correction");
+        assert!(lease.is_good(ClockReading { wall: at(10).wall + 999, ..at(10) }), "a small correction");
         assert!(!lease.is_good(at(-1)), "time does not go back");
     }
 

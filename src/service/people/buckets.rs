@@ -163,7 +163,7 @@ impl<K: Hash + Eq> Buckets<K> {
     /// full, and then have to be made good.
     pub(crate) fn take(&mut self, key: K, n: u32, now: Timestamp) -> Verdict {
         self.sweep(now);
-        let verdict = self.look(&key, n, now);
+        let verdict = self.check(&key, n, now);
         if verdict.wait_secs.is_some() {
             return verdict;
         }
@@ -184,7 +184,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// Says whether `n` tokens are there, and leaves them.
-    pub(crate) fn look(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
+    pub(crate) fn check(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
         let rate = self.rate;
         let missing = rate.missing(self.kept.get(key), now);
         let room = rate.capacity() + rate.grace(self.kept.get(key).filter(|_| missing > 0));
@@ -263,10 +263,10 @@ impl Networks {
     }
 
     /// Says whether a token is there, and leaves it.
-    pub(crate) fn look(&self, address: IpAddr, now: Timestamp) -> Verdict {
+    pub(crate) fn check(&self, address: IpAddr, now: Timestamp) -> Verdict {
         let mut said = None;
         for (buckets, network) in self.levels.iter().zip(networks(address)) {
-            let verdict = buckets.look(&network, 1, now);
+            let verdict = buckets.check(&network, 1, now);
             if verdict.wait_secs.is_some() || said.is_none() {
                 said = Some(verdict);
             }
@@ -276,7 +276,7 @@ impl Networks {
 
     /// Takes a token of each network, or none when one of them has none.
     pub(crate) fn take(&mut self, address: IpAddr, now: Timestamp) -> Verdict {
-        let verdict = self.look(address, now);
+        let verdict = self.check(address, now);
         if verdict.wait_secs.is_some() {
             return verdict;
         }

@@ -89,7 +89,7 @@ impl Limits {
     /// there is no limit.
     pub fn may_post(&self, actor: &Actor) -> Option<Verdict> {
         let buckets = self.events.as_ref()?.lock().expect("no panic happens while this is held");
-        Some(buckets.look(&actor.to_string(), 1, self.clock.now()))
+        Some(buckets.check(&actor.to_string(), 1, self.clock.now()))
     }
 
     /// Counts a request without a valid credential. `None`: there is no limit.

@@ -129,8 +129,8 @@ impl Memory {
     /// [`ServiceError::RateLimited`] when they have to wait.
     pub(crate) fn begin(&mut self, names: &Names, now: Timestamp) -> Result<Try> {
         let (Names { account, address }, pair) = (*names, names.pair());
-        let by_address = self.addresses.look(address, now).wait_secs;
-        let is_guarded = self.accounts.look(&account, 1, now).wait_secs.is_some();
+        let by_address = self.addresses.check(address, now).wait_secs;
+        let is_guarded = self.accounts.check(&account, 1, now).wait_secs.is_some();
         // Strangers wait for their address. A person who has signed in from there has a bucket of their own.
         let is_known = self.known.get(&pair).is_some();
         if let Some(retry_after_secs) = by_address.filter(|_| !is_known) {

@@ -188,10 +188,10 @@ impl Receiver {
         let token = token.to_owned();
         let hops = mapping::hops(&request.headers);
         let arriving = Box::new(Arriving { ready, request, token, hops, received_at });
-        self.look(arriving).await.map(Some)
+        self.check(arriving).await.map(Some)
     }
 
-    async fn look(&self, arriving: Box<Arriving>) -> Result<Begun> {
+    async fn check(&self, arriving: Box<Arriving>) -> Result<Begun> {
         let Arriving { ready, request, hops, .. } = &*arriving;
         if request.method == "HEAD" {
             return Ok(Begun::Answer(InboundAnswer::empty(200)));

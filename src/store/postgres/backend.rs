@@ -29,7 +29,7 @@ impl Backend for PostgresStore {
     }
 
     async fn size(&self) -> Result<StorageSize> {
-        self.look("reading the size of the database", |conn| {
+        self.query("reading the size of the database", |conn| {
             async move {
                 let row = conn.row("SELECT pg_database_size(current_database()) AS bytes", &[]).await?;
                 // The write-ahead log is the server's, and of all its databases.

@@ -66,11 +66,11 @@ pub(in crate::store::postgres) async fn bury(conn: &Conn, id: NodeId) -> DbResul
 #[async_trait]
 impl NodeListStore for PostgresStore {
     async fn nodes(&self, now: Timestamp) -> Result<Vec<ListedNode>> {
-        self.look("listing the nodes", move |conn| nodes(conn, now).boxed()).await
+        self.query("listing the nodes", move |conn| nodes(conn, now).boxed()).await
     }
 
     async fn pending_of_all(&self) -> Result<u64> {
-        self.look("counting what is pending", |conn| {
+        self.query("counting what is pending", |conn| {
             async move { conn.row(PENDING, &[]).await?.num("pending") }.boxed()
         })
         .await

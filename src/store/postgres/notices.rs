@@ -21,7 +21,7 @@ impl NoticeBoard for PostgresStore {
     }
 
     async fn post_aside(&self, texts: Vec<String>) -> Result<()> {
-        self.look(DOING, move |conn| async move { conn.rows(NOTIFY, &[&texts]).await.map(|_| ()) }.boxed())
+        self.query(DOING, move |conn| async move { conn.rows(NOTIFY, &[&texts]).await.map(|_| ()) }.boxed())
             .await
     }
 

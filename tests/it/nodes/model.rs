@@ -238,7 +238,7 @@ impl NodeStore for Link {
         Link::away()
     }
 
-    async fn node_look(&self) -> Result<ClusterView> {
+    async fn node_view(&self) -> Result<ClusterView> {
         let trouble = self.trouble().filter(|kind| *kind != Trouble::LateMove);
         if trouble.is_some() { Link::away() } else { Ok(self.memory.lock().unwrap().view()) }
     }

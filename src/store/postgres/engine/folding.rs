@@ -272,5 +272,5 @@ pub(crate) fn start(store: &Arc<PostgresStore>) {
 async fn now(store: &Weak<PostgresStore>) -> Result<()> {
     // Only now: the task must not keep the store open.
     let store = store.upgrade().ok_or(StoreError::Closed)?;
-    store.look("adding up counts", |conn| fold_all(conn, TRY_LOCK).boxed()).await
+    store.query("adding up counts", |conn| fold_all(conn, TRY_LOCK).boxed()).await
 }

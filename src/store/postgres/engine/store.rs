@@ -244,8 +244,9 @@ impl PostgresStore {
         self.on_reader(doing, true, work).await
     }
 
-    /// Reads by one statement, without a transaction: a round trip less.
-    pub(crate) async fn look<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    /// Without a transaction around them, each statement is one of its own: a round trip less for a read by one
+    /// statement.
+    pub(crate) async fn query<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a Conn) -> BoxFuture<'a, DbResult<T>> + Send + 'static,

@@ -97,7 +97,7 @@ async fn results(
 #[async_trait]
 impl LiveStore for PostgresStore {
     async fn result_seq_last(&self, app: AppId) -> Result<ResultSeq> {
-        self.look("looking for the last result", move |conn| async move { last(conn, app).await }.boxed())
+        self.query("looking for the last result", move |conn| async move { last(conn, app).await }.boxed())
             .await
     }
 

@@ -189,7 +189,7 @@ async fn facts(conn: &Conn, partitions: &Partitions) -> DbResult<StorageFacts> {
 #[async_trait]
 impl OverviewStore for PostgresStore {
     async fn endpoint_briefs(&self, app: AppId) -> Result<Vec<EndpointBrief>> {
-        self.look("reading all endpoints", move |conn| async move { briefs(conn, app).await }.boxed()).await
+        self.query("reading all endpoints", move |conn| async move { briefs(conn, app).await }.boxed()).await
     }
 
     async fn due_figures(&self, app: AppId, now: Timestamp, cap: u32) -> Result<DueFigures> {
@@ -203,7 +203,7 @@ impl OverviewStore for PostgresStore {
         endpoints: Vec<EndpointId>,
         since: Timestamp,
     ) -> Result<Vec<HourCount>> {
-        self.look("reading the hours of endpoints", move |conn| {
+        self.query("reading the hours of endpoints", move |conn| {
             async move { hours(conn, app, &endpoints, since).await }.boxed()
         })
         .await

@@ -163,7 +163,7 @@ impl SourceStore for PostgresStore {
     }
 
     async fn source_get(&self, app: AppId, id: SourceId) -> Result<Option<Source>> {
-        self.look("reading a source", move |conn| async move { sources::get(conn, app, id).await }.boxed())
+        self.query("reading a source", move |conn| async move { sources::get(conn, app, id).await }.boxed())
             .await
     }
 
@@ -212,21 +212,21 @@ impl SourceStore for PostgresStore {
     }
 
     async fn source_uses(&self, app: AppId, now: Timestamp) -> Result<HashMap<SourceId, SourceUse>> {
-        self.look("reading how much sources are used", move |conn| {
+        self.query("reading how much sources are used", move |conn| {
             async move { sources::uses(conn, app, now).await }.boxed()
         })
         .await
     }
 
     async fn source_of_token(&self, token: TokenHash, now: Timestamp) -> Result<Option<Source>> {
-        self.look("finding a source by its token", move |conn| {
+        self.query("finding a source by its token", move |conn| {
             async move { sources::of_token(conn, token, now).await }.boxed()
         })
         .await
     }
 
     async fn source_of_event(&self, app: AppId, event: EventId) -> Result<Option<EventSource>> {
-        self.look("finding the source of an event", move |conn| {
+        self.query("finding the source of an event", move |conn| {
             async move { sources::of_event(conn, app, event).await }.boxed()
         })
         .await

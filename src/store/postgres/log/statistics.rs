@@ -345,7 +345,7 @@ impl StatsStore for PostgresStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.look("looking whether storage answers", |conn| {
+        self.query("looking whether storage answers", |conn| {
             async move { conn.row("SELECT 1 AS one FROM apps LIMIT 1", &[]).await.map(|_| ()) }.boxed()
         })
         .await

@@ -1,4 +1,4 @@
-//! Registering, renewing, looking, leaving.
+//! Registering, renewing, reading, leaving.
 
 use futures_util::FutureExt as _;
 use futures_util::future::try_join3;
@@ -74,7 +74,7 @@ fn known_node(row: &Row) -> DbResult<KnownNode> {
 }
 
 /// Shards first: what was handed over with them is there then.
-async fn look(conn: &Conn) -> DbResult<ClusterView> {
+async fn view(conn: &Conn) -> DbResult<ClusterView> {
     let mut shards = Vec::new();
     for row in conn.rows(SHARDS, &[]).await? {
         let (epoch, holder) = (Epoch::from_number(row.num("epoch")?), node_id(&row, "holder")?);
@@ -142,7 +142,7 @@ impl NodeLink {
                     [&id, &name, &in_flight, &is_listening, &configuration, &is_leaving];
                 let Some(row) = conn.row_opt(RENEW, &values).await? else { return Ok(None) };
                 let renewal = row.col("renewal")?;
-                Ok(Some(Renewed { renewal, view: look(conn).await? }))
+                Ok(Some(Renewed { renewal, view: view(conn).await? }))
             }
             .boxed()
         })
@@ -162,7 +162,7 @@ impl NodeLink {
         .await
     }
 
-    pub(super) async fn look(&self) -> Result<ClusterView> {
-        self.run("looking at the other nodes", |conn| look(conn).boxed()).await
+    pub(super) async fn view(&self) -> Result<ClusterView> {
+        self.run("reading the other nodes", |conn| view(conn).boxed()).await
     }
 }

@@ -84,8 +84,8 @@ impl NodeStore for NodeLink {
         self.time().await
     }
 
-    async fn node_look(&self) -> Result<ClusterView> {
-        self.look().await
+    async fn node_view(&self) -> Result<ClusterView> {
+        self.view().await
     }
 
     async fn node_leave(&self, id: NodeId) -> Result<()> {

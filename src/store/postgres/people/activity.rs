@@ -99,7 +99,7 @@ impl ActivityStore for PostgresStore {
     }
 
     async fn activity_recent(&self, limit: u32) -> Result<Vec<Activity>> {
-        self.look("reading the activity log", move |conn| {
+        self.query("reading the activity log", move |conn| {
             async move {
                 let rows = conn.rows(RECENT, &[&i64::from(limit)]).await?;
                 rows.iter().map(|row| entry(row).map(|entry| entry.activity)).collect()

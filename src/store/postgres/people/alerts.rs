@@ -230,11 +230,11 @@ impl AlertStore for PostgresStore {
     }
 
     async fn alert_target_list(&self) -> Result<Vec<AlertTarget>> {
-        self.look("listing targets of alerts", |conn| async move { all(conn).await }.boxed()).await
+        self.query("listing targets of alerts", |conn| async move { all(conn).await }.boxed()).await
     }
 
     async fn alert_target_get(&self, id: AlertTargetId) -> Result<Option<AlertTarget>> {
-        self.look("reading a target of alerts", move |conn| {
+        self.query("reading a target of alerts", move |conn| {
             async move {
                 conn.row_opt(targets!("WHERE uid = $1"), &[&id]).await?.as_ref().map(target).transpose()
             }
@@ -335,14 +335,14 @@ impl AlertStore for PostgresStore {
     }
 
     async fn watched_endpoints(&self) -> Result<Vec<WatchedEndpoint>> {
-        self.look("looking for endpoints in trouble", |conn| {
+        self.query("looking for endpoints in trouble", |conn| {
             async move { conn.rows(WATCHED, &[]).await?.iter().map(watched).collect() }.boxed()
         })
         .await
     }
 
     async fn has_contacts(&self) -> Result<bool> {
-        self.look("looking for contacts", |conn| {
+        self.query("looking for contacts", |conn| {
             async move {
                 let sql = "SELECT 1 AS one FROM endpoints WHERE contact IS NOT NULL LIMIT 1";
                 Ok(conn.row_opt(sql, &[]).await?.is_some())
@@ -358,7 +358,7 @@ impl AlertStore for PostgresStore {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<(EndpointId, u64)>> {
-        self.look("counting exhausted deliveries", move |conn| {
+        self.query("counting exhausted deliveries", move |conn| {
             async move {
                 let (since, until) = (slot_of(since, MINUTE_MS), slot_of(until, MINUTE_MS));
                 let rows = conn.rows(EXHAUSTED, &[&endpoints, &since, &until]).await?;

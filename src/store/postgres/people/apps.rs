@@ -56,7 +56,7 @@ impl AppStore for PostgresStore {
     }
 
     async fn app_list(&self) -> Result<Vec<App>> {
-        self.look("listing apps", |conn| {
+        self.query("listing apps", |conn| {
             async move {
                 let rows = conn.rows("SELECT uid, name, created_at FROM apps ORDER BY name", &[]).await?;
                 rows.iter().map(app).collect()
@@ -85,7 +85,7 @@ impl AppStore for PostgresStore {
     }
 
     async fn app_get(&self, id: AppId) -> Result<Option<App>> {
-        self.look("reading an app", move |conn| {
+        self.query("reading an app", move |conn| {
             async move {
                 let sql = "SELECT uid, name, created_at FROM apps WHERE uid = $1";
                 conn.row_opt(sql, &[&id]).await?.as_ref().map(app).transpose()
@@ -97,7 +97,7 @@ impl AppStore for PostgresStore {
 
     async fn app_find(&self, name: &str) -> Result<Option<App>> {
         let name = name.to_owned();
-        self.look("reading an app", move |conn| {
+        self.query("reading an app", move |conn| {
             async move {
                 let sql = "SELECT uid, name, created_at FROM apps WHERE name = $1";
                 conn.row_opt(sql, &[&name]).await?.as_ref().map(app).transpose()

@@ -73,14 +73,14 @@ impl KeyStore for PostgresStore {
     async fn key_get(&self, id: &str) -> Result<Option<Key>> {
         // A key that is made up may have a NUL in it, which no text in the database has.
         let id = id.replace('\0', "");
-        self.look("reading a key", move |conn| {
+        self.query("reading a key", move |conn| {
             async move { conn.row_opt(GET, &[&id]).await?.as_ref().map(key).transpose() }.boxed()
         })
         .await
     }
 
     async fn key_list(&self, app: Option<AppId>) -> Result<Vec<Key>> {
-        self.look("listing keys", move |conn| {
+        self.query("listing keys", move |conn| {
             async move { conn.rows(LIST, &[&app]).await?.iter().map(key).collect() }.boxed()
         })
         .await

@@ -64,7 +64,7 @@ impl SignInStore for PostgresStore {
         now: Timestamp,
         decision: SignInDecision,
     ) -> Result<()> {
-        self.look("counting sign-ins", move |conn| {
+        self.query("counting sign-ins", move |conn| {
             async move {
                 conn.script(BEGIN).await?;
                 let decided = decide(conn, names, now, decision).await;

@@ -158,7 +158,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn user_list(&self) -> Result<Vec<User>> {
-        self.look("listing users", |conn| {
+        self.query("listing users", |conn| {
             async move { conn.rows(LIST, &[]).await?.iter().map(user).collect() }.boxed()
         })
         .await
@@ -188,14 +188,14 @@ impl UserStore for PostgresStore {
 
     async fn user_find(&self, email: &str) -> Result<Option<(User, String)>> {
         let email = clean(email).into_owned();
-        self.look("reading a user", move |conn| {
+        self.query("reading a user", move |conn| {
             async move { with_hash(conn.row_opt(BY_EMAIL, &[&email]).await?) }.boxed()
         })
         .await
     }
 
     async fn user_get(&self, id: UserId) -> Result<Option<(User, String)>> {
-        self.look("reading a user", move |conn| async move { get(conn, id).await }.boxed()).await
+        self.query("reading a user", move |conn| async move { get(conn, id).await }.boxed()).await
     }
 
     async fn user_change(
@@ -264,7 +264,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn setup_is_open(&self, token: SecretHash, now: Timestamp) -> Result<bool> {
-        self.look("reading a set-up link", move |conn| {
+        self.query("reading a set-up link", move |conn| {
             async move { Ok(conn.row_opt(LINK, &[&token.0.as_slice(), &now]).await?.is_some()) }.boxed()
         })
         .await
@@ -318,7 +318,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn session_get(&self, token: SecretHash) -> Result<Option<Session>> {
-        self.look("reading a session", move |conn| {
+        self.query("reading a session", move |conn| {
             async move {
                 conn.row_opt(BY_TOKEN, &[&token.0.as_slice()]).await?.as_ref().map(session).transpose()
             }
@@ -340,7 +340,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn session_list(&self, user: Option<UserId>) -> Result<Vec<Session>> {
-        self.look("listing sessions", move |conn| {
+        self.query("listing sessions", move |conn| {
             async move { conn.rows(SESSIONS, &[&user]).await?.iter().map(session).collect() }.boxed()
         })
         .await

@@ -58,7 +58,7 @@ const PLACES: [(AttemptStatus, &str, &str); 2] =
     [(AttemptStatus::Pending, PENDING_CLASSES, PENDING), (AttemptStatus::Exhausted, ENDED_CLASSES, ENDED)];
 
 /// The next rows of a walk that the filter means. `with_pending`: pending ones, too.
-pub(crate) async fn look(
+pub(crate) async fn step(
     conn: &Conn,
     app: AppRow,
     wanted: &Wanted,

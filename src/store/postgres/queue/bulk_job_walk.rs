@@ -60,13 +60,13 @@ pub(crate) async fn range(
 }
 
 /// Looks at the next rows of a walk.
-pub(crate) async fn look(conn: &Conn, app: AppRow, work: &Work, range: WalkRange) -> DbResult<WalkStep> {
+pub(crate) async fn step(conn: &Conn, app: AppRow, work: &Work, range: WalkRange) -> DbResult<WalkStep> {
     match work {
         Work::Retry(filter) => {
             let Some(wanted) = Wanted::of(conn, app, filter).await? else {
                 return Ok(WalkStep::end(vec![], range.from));
             };
-            bulk_job_rows::look(conn, app, &wanted, with_pending(filter), range).await
+            bulk_job_rows::step(conn, app, &wanted, with_pending(filter), range).await
         }
         Work::Recover { endpoint, since, until } => {
             missed(conn, app, *endpoint, (*since, *until), range).await

@@ -68,7 +68,7 @@ const STEPPED: &str = "UPDATE jobs SET walked_at = $2, walked_id = $3, walking =
 
 /// Queues the next rows of a job and notes how far it came.
 async fn step(tx: &mut Tx, job: &Walking, now: Timestamp) -> DbResult<JobStep> {
-    let found = bulk_job_walk::look(tx, job.app, &job.work, job.range).await?;
+    let found = bulk_job_walk::step(tx, job.app, &job.work, job.range).await?;
     let ids = queue(tx, job, &found.items, now).await?;
     let mut rows: Vec<EndpointRow> = found.items.iter().map(Item::endpoint).collect();
     rows.sort_unstable();
@@ -240,7 +240,7 @@ impl JobStore for PostgresStore {
         loop {
             let (of, at) = (work.clone(), range);
             let found = self.read(doing, move |conn| {
-                async move { bulk_job_walk::look(conn, app, &of, at).await }.boxed()
+                async move { bulk_job_walk::step(conn, app, &of, at).await }.boxed()
             });
             let found = found.await?;
             counted += found.items.len() as u64;

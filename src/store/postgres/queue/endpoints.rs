@@ -354,7 +354,7 @@ impl EndpointStore for PostgresStore {
     }
 
     async fn endpoint_get(&self, app: AppId, id: EndpointId) -> Result<Option<Endpoint>> {
-        self.look("reading an endpoint", move |conn| get(conn, app, id).boxed()).await
+        self.query("reading an endpoint", move |conn| get(conn, app, id).boxed()).await
     }
 
     async fn endpoint_list(

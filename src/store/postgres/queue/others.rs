@@ -52,7 +52,7 @@ impl Looks {
         // Only now: the task must not keep the store open.
         let store = store.upgrade().ok_or(StoreError::Closed)?;
         let node = store.node;
-        let look = store.look("looking at other nodes", move |conn| {
+        let look = store.query("looking at other nodes", move |conn| {
             async move {
                 let found = conn.row(GENERATION, &[]);
                 let (found, fan_outs) = try_join(found, fan_outs::of_others(conn, node)).await?;

@@ -352,7 +352,7 @@ async fn cancel(tx: &mut Tx, limit: u32) -> DbResult<u32> {
 impl QueueStore for PostgresStore {
     async fn queue_endpoints(&self, shards: ShardSet) -> Result<Vec<EndpointQueue>> {
         let shards = numbers(shards);
-        self.look("looking for work", move |conn| async move { waiting(conn, &shards).await }.boxed()).await
+        self.query("looking for work", move |conn| async move { waiting(conn, &shards).await }.boxed()).await
     }
 
     async fn queue_due(&self, endpoint: EndpointId, now: Timestamp, limit: u32) -> Result<Due> {
@@ -398,7 +398,7 @@ impl QueueStore for PostgresStore {
 
     async fn queue_overdue(&self, since: Timestamp, limit: u32, shards: ShardSet) -> Result<Vec<AttemptId>> {
         let shards = numbers(shards);
-        self.look("looking for what was held for too long", move |conn| {
+        self.query("looking for what was held for too long", move |conn| {
             async move { trouble::overdue(conn, since, limit, &shards).await }.boxed()
         })
         .await
@@ -423,7 +423,7 @@ impl QueueStore for PostgresStore {
 
     async fn queue_depth(&self, cap: u64) -> Result<u64> {
         let limit = i64::try_from(cap).unwrap_or(i64::MAX);
-        self.look("counting what is pending", move |conn| {
+        self.query("counting what is pending", move |conn| {
             async move { conn.row(DEPTH, &[&limit]).await?.num("count") }.boxed()
         })
         .await

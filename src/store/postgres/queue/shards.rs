@@ -13,7 +13,7 @@ use crate::store::{Result, ShardStore};
 #[async_trait]
 impl ShardStore for PostgresStore {
     async fn shard_epoch(&self, shard: Shard) -> Result<Epoch> {
-        self.look("reading the epoch of a shard", move |conn| {
+        self.query("reading the epoch of a shard", move |conn| {
             async move {
                 let sql = "SELECT epoch FROM shards WHERE shard = $1";
                 let row = conn.row(sql, &[&i16::from(shard.0)]).await?;

@@ -64,7 +64,7 @@ struct Walked {
 }
 
 /// The next ids behind one; `None`: there are no more. The statement gives `count` and `last`.
-async fn look(conn: &Conn, sql: &str, values: Params<'_>) -> DbResult<Option<Walked>> {
+async fn find(conn: &Conn, sql: &str, values: Params<'_>) -> DbResult<Option<Walked>> {
     let row = conn.row(sql, values).await?;
     let last: Option<i64> = row.col("last")?;
     let count = row.num("count")?;
@@ -90,7 +90,7 @@ impl Walk<'_> {
 
     /// The next rows. Ids of before this database do not say when a row was made, but they ascend: a run of rows that
     /// are all younger ends the walk among them, and it goes on behind.
-    async fn look(
+    async fn find(
         &mut self,
         conn: &Conn,
         [early, timely]: [&str; 2],
@@ -115,7 +115,7 @@ impl Walk<'_> {
                 }
             }
         }
-        look(conn, timely, &[&self.from, &until, &before, &self.limit(), &app]).await
+        find(conn, timely, &[&self.from, &until, &before, &self.limit(), &app]).await
     }
 
     fn limit(&self) -> i64 {
@@ -195,7 +195,7 @@ pub(super) async fn sweep_attempts(
     let bound = bound(before);
     let until = stop.unwrap_or(bound).min(bound);
     loop {
-        let Some(found) = walk.look(conn, WALK_ATTEMPTS, until, before, None).await? else {
+        let Some(found) = walk.find(conn, WALK_ATTEMPTS, until, before, None).await? else {
             return Ok(walk.done_before(stop));
         };
         let mut events = Vec::new();
@@ -304,7 +304,7 @@ pub(super) async fn sweep_events(
     let mut walk = Walk::new(end, after);
     let until = stop.unwrap_or(i64::MAX).min(bound(before));
     loop {
-        let Some(found) = walk.look(conn, WALK_EVENTS, until, before, app).await? else {
+        let Some(found) = walk.find(conn, WALK_EVENTS, until, before, app).await? else {
             return Ok(walk.done_before(stop));
         };
         for sql in REMOVE_EVENTS {

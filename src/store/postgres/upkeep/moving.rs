@@ -49,7 +49,7 @@ async fn take_in(tx: &mut Tx, import: &Import) -> DbResult<()> {
 #[async_trait]
 impl MovingStore for PostgresStore {
     async fn endpoint_place(&self, id: EndpointId) -> Result<Option<(AppId, bool)>> {
-        self.look("looking for an endpoint", move |conn| {
+        self.query("looking for an endpoint", move |conn| {
             async move {
                 let sql = "SELECT a.uid, e.deleted_at IS NOT NULL AS deleted \
                            FROM endpoints e JOIN apps a ON a.id = e.app WHERE e.uid = $1";

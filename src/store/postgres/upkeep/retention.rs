@@ -90,7 +90,7 @@ impl PostgresStore {
     /// A step that drops a partition, if there is one to drop.
     async fn drop_whole(&self, parent: Parent, after: i64, before: Timestamp) -> Result<Option<SweepStep>> {
         let partitions = self.partitions.clone();
-        self.look("dropping a partition", move |conn| {
+        self.query("dropping a partition", move |conn| {
             async move { whole::drop_expired(conn, &partitions, parent, after, before).await }.boxed()
         })
         .await
@@ -106,7 +106,7 @@ impl PostgresStore {
             return Ok(());
         }
         let partitions = self.partitions.clone();
-        self.look("making partitions", move |conn| {
+        self.query("making partitions", move |conn| {
             async move {
                 partitions.set_hourly(conn, is_hourly).await?;
                 partitions.keep_ahead(conn, now, 1).await
@@ -187,7 +187,7 @@ impl RetentionStore for PostgresStore {
 
     async fn retention_minutes(&self, after: i64, before: Timestamp, limit: u32) -> Result<SweepStep> {
         // What was counted and not added up yet is of these minutes, too.
-        self.look("adding up counts", |conn| folding::fold(conn).boxed()).await?;
+        self.query("adding up counts", |conn| folding::fold(conn).boxed()).await?;
         self.write_patiently("sweeping statistics", move |tx| {
             async move { sweep_minutes(tx, after, before, limit).await }.boxed()
         })
@@ -226,7 +226,7 @@ impl RetentionStore for PostgresStore {
     async fn retention_shrink(&self, _pages: u32) -> Result<u64> {
         // The server uses free space again by itself, and gives it back with each partition that is dropped.
         let partitions = self.partitions.clone();
-        self.look("giving space back", move |conn| {
+        self.query("giving space back", move |conn| {
             async move { shrink::drop_one(conn, &partitions).await }.boxed()
         })
         .await
@@ -267,7 +267,7 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn clock_seen(&self) -> Result<Option<Timestamp>> {
-        self.look("reading the clock's mark", |conn| {
+        self.query("reading the clock's mark", |conn| {
             async move {
                 let found = conn.row_opt("SELECT value FROM meta WHERE name = 'clock'", &[]).await?;
                 found.map(|row| row.col("value")).transpose()

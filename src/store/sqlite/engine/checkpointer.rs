@@ -79,7 +79,7 @@ impl Checkpointer {
 
     /// For the writer, after each commit: `pages` are in the WAL now, and `conn` is its connection.
     pub(crate) fn after_commit(&mut self, conn: &Connection, pages: i32) -> Trouble {
-        let trouble = self.look();
+        let trouble = self.check();
         if trouble.is_some() {
             return trouble;
         }
@@ -118,7 +118,7 @@ impl Checkpointer {
     }
 
     /// Whether the disk failed in a pass that has ended.
-    pub(crate) fn look(&mut self) -> Trouble {
+    pub(crate) fn check(&mut self) -> Trouble {
         if !self.is_running {
             return None;
         }

@@ -52,12 +52,12 @@ pub(crate) fn inspect(database: &Path, busy_timeout: std::time::Duration) -> Res
     migrations::check(&conn)?;
     let different = schema::differences(&conn, None)?;
     let snapshot = conn.transaction().map_err(|e| error::of("reading the database", e))?;
-    let mut inspection = look(&snapshot).map_err(|e| error::of("checking the database", e))?;
+    let mut inspection = inspect_snapshot(&snapshot).map_err(|e| error::of("checking the database", e))?;
     inspection.problems.splice(0..0, different);
     Ok(inspection)
 }
 
-fn look(conn: &Connection) -> rusqlite::Result<Inspection> {
+fn inspect_snapshot(conn: &Connection) -> rusqlite::Result<Inspection> {
     let number = |sql: &str| conn.query_row(sql, [], |row| crate::store::sqlite::engine::rows::count(row, 0));
     let mut problems = Vec::new();
     let mut lines = conn.prepare(&format!("PRAGMA integrity_check({LINES})"))?;

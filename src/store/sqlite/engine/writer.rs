@@ -116,12 +116,12 @@ pub(crate) fn run(conn: Connection, mut inbox: mpsc::Receiver<Message>, parts: W
         }
         is_crowded = (CROWD..group_max).contains(&group.len());
         let begun = tokio::time::Instant::now();
-        let trouble = writer.checkpointer.look();
-        writer.look_at_disk(trouble);
+        let trouble = writer.checkpointer.check();
+        writer.note_disk(trouble);
         if !group.is_empty() && !writer.is_broken {
             writer.commit(&mut group);
             let trouble = writer.checkpointer.after_commit(&writer.conn, WAL_PAGES.get());
-            writer.look_at_disk(trouble);
+            writer.note_disk(trouble);
         }
         if checkpoint {
             writer.checkpointer.begin(WAL_PAGES.get());
@@ -174,7 +174,7 @@ impl Writer {
             }
             // The WAL starts over when all of it is in the main file, and takes no more space then.
             let trouble = self.checkpointer.at_once(&self.conn);
-            self.look_at_disk(trouble);
+            self.note_disk(trouble);
         }
     }
 
@@ -192,7 +192,7 @@ impl Writer {
     fn commit_some(&mut self, waiting: &mut VecDeque<Box<dyn Command>>) {
         let mut ran: Vec<Box<dyn Command>> = Vec::with_capacity(waiting.len());
         if let Err(e) = self.begin() {
-            self.look_at(error::classify(&e));
+            self.note_trouble(error::classify(&e));
             return answer(waiting.drain(..), &CommitOutcome::lost("beginning a transaction", e));
         }
         // How many of the next commands get a savepoint each, because sharing one failed.
@@ -238,7 +238,7 @@ impl Writer {
                 CommitOutcome::Committed
             }
             Err(e) => {
-                self.look_at(error::classify(&e));
+                self.note_trouble(error::classify(&e));
                 self.abandon();
                 CommitOutcome::lost("committing", e)
             }
@@ -287,7 +287,7 @@ impl Writer {
             }
         }
         if let Some(class) = failed {
-            self.look_at(class);
+            self.note_trouble(class);
             self.cache.clear();
             self.counts.undo_to(mark);
             if self.conn.is_autocommit() {
@@ -307,13 +307,13 @@ impl Writer {
     }
 
     /// Notes what an error says about the disk.
-    fn look_at(&mut self, class: ErrorClass) {
+    fn note_trouble(&mut self, class: ErrorClass) {
         self.is_full |= class == ErrorClass::Full;
         self.is_broken |= class == ErrorClass::Broken;
     }
 
     /// Notes what a checkpoint says about the disk. What found no space was no command.
-    fn look_at_disk(&mut self, trouble: Trouble) {
+    fn note_disk(&mut self, trouble: Trouble) {
         self.is_broken |= trouble == Some(ErrorClass::Broken);
     }
 

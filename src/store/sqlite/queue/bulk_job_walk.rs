@@ -58,7 +58,7 @@ pub(crate) fn range(
 }
 
 /// Looks at the next rows of a walk.
-pub(crate) fn look(
+pub(crate) fn step(
     conn: &Connection,
     app: AppRow,
     work: &Work,

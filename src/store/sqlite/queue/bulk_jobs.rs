@@ -59,7 +59,7 @@ fn next_walking(conn: &Connection) -> rusqlite::Result<Option<Walking>> {
 
 /// Queues the next rows of a job and notes how far it came.
 fn step(tx: &mut Tx<'_>, job: &Walking, now: Timestamp) -> rusqlite::Result<JobStep> {
-    let found = bulk_job_walk::look(tx, job.app, &job.work, job.range)?;
+    let found = bulk_job_walk::step(tx, job.app, &job.work, job.range)?;
     let mut known: HashMap<EndpointRow, (EndpointId, bool)> = HashMap::new();
     let (mut queued, mut counted) = (Vec::with_capacity(found.items.len()), 0_i64);
     for item in &found.items {
@@ -231,7 +231,7 @@ impl JobStore for SqliteStore {
         let mut counted = 0;
         loop {
             let (of, at) = (work.clone(), range);
-            let found = self.read(doing, move |conn| bulk_job_walk::look(conn, app, &of, at)).await?;
+            let found = self.read(doing, move |conn| bulk_job_walk::step(conn, app, &of, at)).await?;
             counted += found.items.len() as u64;
             range.from = found.at;
             if !found.more {
