@@ -176,7 +176,7 @@ left(regexp_replace(query, E'\\s+', ' ', 'g'), 110))
 FROM pg_stat_statements ORDER BY total_exec_time + total_plan_time DESC LIMIT {n}"""
 
 SCRIPT = """
-local n = math.random(0, 499)
+local n = math.random(0, {webhooks} - 1)
 local padding = string.rep("x", 980)
 wrk.headers["Authorization"] = "Bearer {token}"
 wrk.headers["Content-Type"] = "application/json"

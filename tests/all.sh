@@ -114,6 +114,9 @@ if cargo deny --version >/dev/null 2>&1; then
 else
   echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"
 fi
+step "build"
+# All at once, so that no core waits.
+cargo test --locked --no-run --quiet --lib --bins --test browser --test faults --test it
 step "unit tests"
 cargo test --locked --lib --bins --quiet
 step "the dashboard in a browser"
