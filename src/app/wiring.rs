@@ -65,7 +65,7 @@ use crate::upkeep::backup::BackupSchedule;
 use crate::upkeep::retention::Sweeper;
 
 /// The parts of a server, before HTTP is started.
-pub(super) struct Parts {
+pub(super) struct Wired {
     pub(super) state: State,
     pub(super) dispatcher: Dispatcher,
     pub(super) signals: Arc<LocalSignals>,
@@ -122,7 +122,7 @@ pub(super) fn assemble(
     vault: Arc<Vault>,
     (address, inbound_address): (&Listen, &Listen),
     stop_http: CancellationToken,
-) -> Result<Parts, StartError> {
+) -> Result<Wired, StartError> {
     let (clock, policy) = (world.clock.clone(), NetworkPolicy::new(config.network.allow.clone()));
     let cursors = CursorKey::new(vault.cursor_key());
     let inbound_meters = InboundMeters::default();
@@ -170,7 +170,7 @@ pub(super) fn assemble(
         cursors,
     });
     let Upkeep { backups, alerts, sweeper, .. } = upkeep;
-    Ok(Parts { state, dispatcher, signals: local, jobs, sweeper, backups, alerts })
+    Ok(Wired { state, dispatcher, signals: local, jobs, sweeper, backups, alerts })
 }
 
 impl Deps<'_> {

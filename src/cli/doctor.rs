@@ -58,8 +58,10 @@ fn examine(name: &str, config: &Config) -> Result<Vec<Finding>, CliError> {
     if let Ok(id) = name.parse::<EndpointId>() {
         let found = storage::with(config, async |store| find(store, id).await)?;
         return match found {
-            Some(Found::Endpoint(found)) => Ok(serve::runtime()?.block_on(endpoint::examine(config, *found))),
-            Some(Found::Source(found)) => Ok(serve::runtime()?.block_on(source::examine(config, *found))),
+            Some(Examinee::Endpoint(found)) => {
+                Ok(serve::runtime()?.block_on(endpoint::examine(config, *found)))
+            }
+            Some(Examinee::Source(found)) => Ok(serve::runtime()?.block_on(source::examine(config, *found))),
             None => Err(CliError::Usage(format!(
                 "no webhook and no source has the id {name}; list them with GET /v1/webhooks and GET /v1/sources"
             ))),
@@ -76,19 +78,19 @@ fn examine(name: &str, config: &Config) -> Result<Vec<Finding>, CliError> {
 }
 
 /// What an id names; both have ids of the same form.
-enum Found {
+enum Examinee {
     Endpoint(Box<Endpoint>),
     Source(Box<Source>),
 }
 
-async fn find(store: &dyn Store, id: EndpointId) -> Result<Option<Found>, CliError> {
+async fn find(store: &dyn Store, id: EndpointId) -> Result<Option<Examinee>, CliError> {
     let source_id = SourceId::from_uuid(id.as_uuid());
     for app in store.app_list().await? {
         if let Some(found) = store.endpoint_get(app.id, id).await? {
-            return Ok(Some(Found::Endpoint(Box::new(found))));
+            return Ok(Some(Examinee::Endpoint(Box::new(found))));
         }
         if let Some(found) = store.source_get(app.id, source_id).await? {
-            return Ok(Some(Found::Source(Box::new(found))));
+            return Ok(Some(Examinee::Source(Box::new(found))));
         }
     }
     Ok(None)

@@ -27,7 +27,7 @@ pub(super) enum Notice {
 
 /// A text from some node.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct NoticeText {
     pub(super) node: u64,
     pub(super) notices: Vec<Notice>,
     /// Whether all of it was understood.
@@ -76,10 +76,10 @@ fn line(notice: &Notice) -> String {
 }
 
 /// Reads a text; `None` when it is of nobody.
-pub(super) fn read(text: &str) -> Option<Told> {
+pub(super) fn read(text: &str) -> Option<NoticeText> {
     let mut lines = text.lines();
     let node = u64::from_str_radix(lines.next()?, 16).ok()?;
-    let mut told = Told { node, notices: Vec::new(), is_whole: true };
+    let mut told = NoticeText { node, notices: Vec::new(), is_whole: true };
     for line in lines {
         match read_line(line) {
             Some(notice) => told.notices.push(notice),
@@ -155,7 +155,7 @@ mod tests {
                 })
                 .collect();
             let texts = write(node, notices.clone());
-            let told: Vec<Told> = texts.iter().map(|text| read(text).unwrap()).collect();
+            let told: Vec<NoticeText> = texts.iter().map(|text| read(text).unwrap()).collect();
             prop_assert!(texts.iter().all(|text| text.len() <= NOTICE_BYTES));
             prop_assert!(told.iter().all(|told| told.node == node && told.is_whole));
             let read: Vec<Notice> = told.into_iter().flat_map(|told| told.notices).collect();

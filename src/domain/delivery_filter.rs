@@ -19,15 +19,15 @@ pub struct DeliveryFilter {
 
 /// What a filter says of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FilterVerdict {
     pub is_wanted: bool,
     /// Why the filter could not decide; then it is wanted.
     pub error: Option<String>,
 }
 
-impl Verdict {
-    fn undecided(error: String) -> Verdict {
-        Verdict { is_wanted: true, error: Some(error) }
+impl FilterVerdict {
+    fn undecided(error: String) -> FilterVerdict {
+        FilterVerdict { is_wanted: true, error: Some(error) }
     }
 }
 
@@ -55,25 +55,25 @@ impl DeliveryFilter {
     }
 
     /// Asks it about an event.
-    pub fn judge(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> Verdict {
+    pub fn judge(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> FilterVerdict {
         self.ask(subject, endpoint_name, &mut Run::new(&mut Budget::filter()))
     }
 
     /// The same, with what it has compared.
-    pub fn explain(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> (Verdict, Notes) {
+    pub fn explain(&self, subject: &ParsedSubject<'_>, endpoint_name: &str) -> (FilterVerdict, Notes) {
         let (mut budget, mut notes) = (Budget::filter(), Notes::default());
         let verdict = self.ask(subject, endpoint_name, &mut Run::new(&mut budget).with_notes(&mut notes));
         (verdict, notes)
     }
 
-    fn ask(&self, subject: &ParsedSubject<'_>, endpoint_name: &str, run: &mut Run<'_>) -> Verdict {
+    fn ask(&self, subject: &ParsedSubject<'_>, endpoint_name: &str, run: &mut Run<'_>) -> FilterVerdict {
         let Some(expression) = &self.expression else {
-            return Verdict::undecided(
+            return FilterVerdict::undecided(
                 "The filter cannot be read by this version; save it again.".to_owned(),
             );
         };
         if subject.failure().is_some() {
-            return Verdict::undecided("The payload is nested too deeply for a filter.".to_owned());
+            return FilterVerdict::undecided("The payload is nested too deeply for a filter.".to_owned());
         }
         let summary = expression.uses("summary").then(|| subject.summary());
         let mut scope = subject.scope();
@@ -82,8 +82,8 @@ impl DeliveryFilter {
             scope.set("summary", summary.to_json());
         }
         match expression.decide(&scope, run) {
-            Ok(is_wanted) => Verdict { is_wanted, error: None },
-            Err(overrun) => Verdict::undecided(format!("The filter did not finish: {overrun}.")),
+            Ok(is_wanted) => FilterVerdict { is_wanted, error: None },
+            Err(overrun) => FilterVerdict::undecided(format!("The filter did not finish: {overrun}.")),
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     use crate::domain::shaping::Subject;
     use crate::domain::{EventType, Timestamp};
 
-    fn judge(filter: &str, payload: &str) -> Verdict {
+    fn judge(filter: &str, payload: &str) -> FilterVerdict {
         let event_type = EventType::parse("release.published").unwrap();
         let subject = Subject {
             id: None,
@@ -124,7 +124,7 @@ mod tests {
             ("summary.level in ['warning', 'error']", false),
             ("payload_text is search('published')", true),
         ] {
-            assert_eq!(judge(filter, payload), Verdict { is_wanted, error: None }, "{filter}");
+            assert_eq!(judge(filter, payload), FilterVerdict { is_wanted, error: None }, "{filter}");
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Target {
 
 /// What a response means to a shaped endpoint.
 #[derive(Default)]
-pub struct Verdict {
+pub struct ResponseVerdict {
     /// Why a 2xx is no success.
     pub failure: Option<Failure>,
     /// How long the receiver wants not to be called, as its body says.
@@ -107,9 +107,9 @@ impl Shaped {
     }
 
     /// What a response means. `is_success`: it is a 2xx that arrived as a whole.
-    pub fn judge(&self, loaded: &LoadedAttempt, response: &Response, is_success: bool) -> Verdict {
+    pub fn judge(&self, loaded: &LoadedAttempt, response: &Response, is_success: bool) -> ResponseVerdict {
         let body = String::from_utf8_lossy(&response.body);
-        let mut verdict = Verdict::default();
+        let mut verdict = ResponseVerdict::default();
         if is_success {
             let headers: Vec<(String, String)> = response
                 .headers

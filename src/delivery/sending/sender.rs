@@ -37,7 +37,7 @@ use crate::delivery::sending::headers::SigningHeaders;
 use crate::delivery::sending::mail::{Mail, Mailer};
 use crate::delivery::sending::reachability::Reachability;
 use crate::delivery::sending::recipients::{Recipient, Recipients};
-use crate::delivery::sending::render::{Shaped, Target, Verdict};
+use crate::delivery::sending::render::{ResponseVerdict, Shaped, Target};
 use crate::delivery::sending::route::Tracker;
 use crate::delivery::sending::{echo, jwe, render};
 
@@ -381,7 +381,7 @@ impl Exchange {
     /// Looks at the response as a shaped endpoint does, and masks its secrets.
     fn judged_by(&mut self, shaped: &Shaped, loaded: &LoadedAttempt) {
         if let Some(response) = &mut self.response {
-            let Verdict { failure, wait_ms, is_final } =
+            let ResponseVerdict { failure, wait_ms, is_final } =
                 shaped.judge(loaded, response, self.failure.is_none());
             self.failure = self.failure.take().or(failure);
             self.wait_ms = wait_ms;

@@ -44,16 +44,20 @@ pub(super) fn file(
 /// The page with its places filled in; `shown` is the page of the address, when its modules are loaded ahead.
 fn filled(base_path: &str, shown: Option<&'static str>) -> Option<Arc<File>> {
     #[derive(Default)]
-    struct Made {
+    struct FilledPages {
         hash: String,
         base: String,
         pages: HashMap<Option<&'static str>, Arc<File>>,
     }
-    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
+    static MADE: LazyLock<Mutex<FilledPages>> = LazyLock::new(Mutex::default);
     let files = assets::files();
     let mut made = MADE.lock().expect("no panic happens while this is held");
     if made.hash != files.hash() || made.base != base_path {
-        *made = Made { hash: files.hash().to_owned(), base: base_path.to_owned(), ..Made::default() };
+        *made = FilledPages {
+            hash: files.hash().to_owned(),
+            base: base_path.to_owned(),
+            ..FilledPages::default()
+        };
     }
     if let Some(filled) = made.pages.get(&shown) {
         return Some(filled.clone());

@@ -10,7 +10,7 @@ use poem::Request;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::Actor;
-use crate::service::people::buckets::{Quota, Verdict};
+use crate::service::people::buckets::{Quota, RateVerdict};
 
 use crate::http::problem::Problem;
 use crate::http::request::client;
@@ -61,7 +61,7 @@ pub(crate) fn count_stranger(request: &Request, state: &State) -> Result<(), Pro
     settle(request, verdict, false)
 }
 
-fn settle(request: &Request, verdict: Option<Verdict>, always_told: bool) -> Result<(), Problem> {
+fn settle(request: &Request, verdict: Option<RateVerdict>, always_told: bool) -> Result<(), Problem> {
     let Some(verdict) = verdict else { return Ok(()) };
     if let Some(slot) = request.data::<Slot>().filter(|_| always_told || verdict.wait_secs.is_some()) {
         slot.note(verdict.quota);

@@ -20,7 +20,7 @@ pub const COMMAND: &str = "make-workbook";
 /// Pages of rows, and at last `None`. A sender that is gone without that has nobody to make a file for.
 pub type Pages = mpsc::Receiver<Option<Vec<Attempt>>>;
 /// The file, or nothing if nobody waits for it.
-pub type Made = Option<Result<Vec<u8>, XlsxError>>;
+pub type WorkbookFile = Option<Result<Vec<u8>, XlsxError>>;
 
 /// Makes workbooks.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ impl Workbooks {
         view: View,
         pages: Pages,
         turn: impl Send + 'static,
-    ) -> io::Result<oneshot::Receiver<Made>> {
+    ) -> io::Result<oneshot::Receiver<WorkbookFile>> {
         let (done, result) = oneshot::channel();
         let program = self.program.clone();
         let run = move || {
@@ -57,7 +57,7 @@ impl Workbooks {
     }
 }
 
-fn make(program: Option<&Path>, view: View, pages: Pages) -> Made {
+fn make(program: Option<&Path>, view: View, pages: Pages) -> WorkbookFile {
     match program.map(begin) {
         Some(Ok(maker)) => outside(maker, view, pages).transpose(),
         Some(Err(error)) => {
@@ -110,7 +110,7 @@ fn outside(maker: Child, view: View, mut pages: Pages) -> Result<Option<Vec<u8>>
     if ended.success() && !file.is_empty() { Ok(Some(file)) } else { Err(XlsxError::Ended) }
 }
 
-fn inside(view: View, mut pages: Pages) -> Made {
+fn inside(view: View, mut pages: Pages) -> WorkbookFile {
     let mut book = Book::new(view);
     while let Some(rows) = pages.blocking_recv()? {
         book.add(&rows);
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::export::tests::row;
 
-    async fn made_by(program: Option<&str>, end: bool) -> Made {
+    async fn made_by(program: Option<&str>, end: bool) -> WorkbookFile {
         let (pages, inbox) = mpsc::channel(1);
         let made = Workbooks::new(program.map(PathBuf::from)).start(View::Attempts, inbox, ()).unwrap();
         // A reader that is gone has closed its end.

@@ -75,13 +75,13 @@ pub struct Quota {
 
 /// The result of asking for tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RateVerdict {
     pub quota: Quota,
     /// `None` when the tokens were there; else whole seconds, at least 1, until they are.
     pub wait_secs: Option<u64>,
 }
 
-impl Verdict {
+impl RateVerdict {
     /// The verdict as a result.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ impl<K: Hash + Eq> Buckets<K> {
 
     /// Takes `n` tokens, or none when they are not there. More than a bucket holds are given when it is
     /// full, and then have to be made good.
-    pub(crate) fn take(&mut self, key: K, n: u32, now: Timestamp) -> Verdict {
+    pub(crate) fn take(&mut self, key: K, n: u32, now: Timestamp) -> RateVerdict {
         self.sweep(now);
         let verdict = self.check(&key, n, now);
         if verdict.wait_secs.is_some() {
@@ -172,7 +172,7 @@ impl<K: Hash + Eq> Buckets<K> {
         let is_shared = left > 0 && before.is_some_and(|bucket| bucket.is_shared);
         let missing = left + rate.cost(n);
         self.kept.set(key, Bucket { missing, at: now, is_shared });
-        Verdict { quota: rate.quota(missing), wait_secs: None }
+        RateVerdict { quota: rate.quota(missing), wait_secs: None }
     }
 
     /// Another node has given so many tokens of the same bucket lately, whether or not they were there.
@@ -184,14 +184,14 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     /// Says whether `n` tokens are there, and leaves them.
-    pub(crate) fn check(&self, key: &K, n: u32, now: Timestamp) -> Verdict {
+    pub(crate) fn check(&self, key: &K, n: u32, now: Timestamp) -> RateVerdict {
         let rate = self.rate;
         let missing = rate.missing(self.kept.get(key), now);
         let room = rate.capacity() + rate.grace(self.kept.get(key).filter(|_| missing > 0));
         let over = missing.saturating_add(rate.cost(n).min(rate.capacity())).saturating_sub(room);
         let wait_ms = over.div_ceil(u64::from(rate.limit));
         let wait_secs = (over > 0).then(|| wait_ms.div_ceil(1_000));
-        Verdict { quota: rate.quota(missing), wait_secs }
+        RateVerdict { quota: rate.quota(missing), wait_secs }
     }
 
     /// Puts tokens back that were taken.
@@ -263,7 +263,7 @@ impl Networks {
     }
 
     /// Says whether a token is there, and leaves it.
-    pub(crate) fn check(&self, address: IpAddr, now: Timestamp) -> Verdict {
+    pub(crate) fn check(&self, address: IpAddr, now: Timestamp) -> RateVerdict {
         let mut said = None;
         for (buckets, network) in self.levels.iter().zip(networks(address)) {
             let verdict = buckets.check(&network, 1, now);
@@ -275,13 +275,13 @@ impl Networks {
     }
 
     /// Takes a token of each network, or none when one of them has none.
-    pub(crate) fn take(&mut self, address: IpAddr, now: Timestamp) -> Verdict {
+    pub(crate) fn take(&mut self, address: IpAddr, now: Timestamp) -> RateVerdict {
         let verdict = self.check(address, now);
         if verdict.wait_secs.is_some() {
             return verdict;
         }
         let taken = self.levels.iter_mut().zip(networks(address));
-        let taken: Vec<Verdict> = taken.map(|(buckets, network)| buckets.take(network, 1, now)).collect();
+        let taken: Vec<RateVerdict> = taken.map(|(buckets, network)| buckets.take(network, 1, now)).collect();
         taken[0]
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::cluster::SharedUse;
 use crate::domain::Actor;
 use crate::host::clock::Clock;
-use crate::service::people::buckets::{Buckets, Networks, Rate, Verdict};
+use crate::service::people::buckets::{Buckets, Networks, Rate, RateVerdict};
 
 /// A minute in milliseconds.
 const MINUTE_MS: u64 = 60_000;
@@ -64,7 +64,7 @@ impl Limits {
         buckets: Option<&Mutex<Buckets<String>>>,
         key: String,
         n: u32,
-    ) -> Option<Verdict> {
+    ) -> Option<RateVerdict> {
         let mut buckets = buckets?.lock().expect("no panic happens while this is held");
         let name = self.untold.get().map(|untold| (untold, format!("{of}{key}")));
         let verdict = buckets.take(key, n, self.clock.now());
@@ -76,24 +76,24 @@ impl Limits {
     }
 
     /// Counts a request of a credential, which has this name. `None`: there is no limit.
-    pub fn request(&self, credential: &dyn Display) -> Option<Verdict> {
+    pub fn request(&self, credential: &dyn Display) -> Option<RateVerdict> {
         self.take(REQUESTS, self.requests.as_ref(), credential.to_string(), 1)
     }
 
     /// Counts `n` posted events of a credential. `None`: there is no limit.
-    pub fn events(&self, actor: &Actor, n: u32) -> Option<Verdict> {
+    pub fn events(&self, actor: &Actor, n: u32) -> Option<RateVerdict> {
         self.take(EVENTS, self.events.as_ref(), actor.to_string(), n)
     }
 
     /// Says whether a credential may post an event, before its body is read; counts nothing. `None`:
     /// there is no limit.
-    pub fn may_post(&self, actor: &Actor) -> Option<Verdict> {
+    pub fn may_post(&self, actor: &Actor) -> Option<RateVerdict> {
         let buckets = self.events.as_ref()?.lock().expect("no panic happens while this is held");
         Some(buckets.check(&actor.to_string(), 1, self.clock.now()))
     }
 
     /// Counts a request without a valid credential. `None`: there is no limit.
-    pub fn stranger(&self, address: IpAddr) -> Option<Verdict> {
+    pub fn stranger(&self, address: IpAddr) -> Option<RateVerdict> {
         let mut networks = self.addresses.as_ref()?.lock().expect("no panic happens while this is held");
         Some(networks.take(address, self.clock.now()))
     }
@@ -141,7 +141,7 @@ mod tests {
             let reset_secs = u64::from(4 - left) * 15;
             assert_eq!(
                 verdict,
-                Verdict { quota: Quota { limit: 4, remaining: left, reset_secs }, wait_secs: None }
+                RateVerdict { quota: Quota { limit: 4, remaining: left, reset_secs }, wait_secs: None }
             );
         }
         assert_eq!(limits.request(&key()).unwrap().wait_secs, Some(15));
@@ -166,7 +166,7 @@ mod tests {
         let posted = limits.events(&key(), 50).unwrap();
         assert_eq!(
             posted,
-            Verdict { quota: Quota { limit: 10, remaining: 0, reset_secs: 5 }, wait_secs: None }
+            RateVerdict { quota: Quota { limit: 10, remaining: 0, reset_secs: 5 }, wait_secs: None }
         );
         assert_eq!(limits.may_post(&key()).unwrap().wait_secs, Some(5), "4.1 s until there is one");
         assert_eq!(limits.events(&key(), 50).unwrap().wait_secs, Some(5));

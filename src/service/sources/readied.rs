@@ -106,9 +106,9 @@ pub(crate) fn open_guard(vault: &Vault, source: &Source) -> Result<Guard> {
 
 /// Sources that were used lately.
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<HashMap<SourceId, Arc<ReadySource>>>);
+pub(crate) struct ReadySources(Mutex<HashMap<SourceId, Arc<ReadySource>>>);
 
-impl Kept {
+impl ReadySources {
     /// The source with everything opened and parsed; done again only when it was changed.
     pub(crate) fn ready(&self, vault: &Vault, source: Source) -> Result<Arc<ReadySource>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

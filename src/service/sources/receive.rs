@@ -21,7 +21,7 @@ use crate::host::vault::Vault;
 use crate::service::people::buckets::{Buckets, Rate};
 use crate::service::sources::manage::url_of;
 use crate::service::sources::masking::{Masking, shown_method};
-use crate::service::sources::readied::{Kept, ReadySource};
+use crate::service::sources::readied::{ReadySource, ReadySources};
 use crate::service::{Result, ServiceError};
 use crate::store::{BodyContent, InboundBody, InboundEntry, InboundEvent, InboundTaken, Store};
 
@@ -137,7 +137,7 @@ pub struct Receiver {
     vault: Arc<Vault>,
     signals: Arc<dyn Signals>,
     config: ReceiverConfig,
-    kept: Kept,
+    kept: ReadySources,
     all: Option<Mutex<Buckets<()>>>,
     meters: InboundMeters,
 }
@@ -167,7 +167,7 @@ impl Receiver {
     ) -> Receiver {
         let limit = config.requests_per_minute;
         let all = (limit > 0).then(|| Mutex::new(Buckets::new(Rate { limit, period_ms: 60_000 }, 1)));
-        Receiver { store, clock, vault, signals, config, kept: Kept::default(), all, meters }
+        Receiver { store, clock, vault, signals, config, kept: ReadySources::default(), all, meters }
     }
 
     /// The largest body, in bytes.

@@ -7,7 +7,7 @@ use crate::domain::AttemptId;
 use crate::store::SortField;
 use crate::store::shared::class::Class;
 use crate::store::shared::row_numbers::{AppRow, EndpointRow, EventRow};
-use crate::store::shared::selection::Found;
+use crate::store::shared::selection::SearchHits;
 
 /// What names rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) struct Named {
     event: Option<EventRow>,
     resource: Option<String>,
     /// What the search text has found.
-    found: Option<Found>,
+    found: Option<SearchHits>,
     /// Whether rows are meant that the text's names do not lead to; else those that anything of it leads to.
     beyond_names: bool,
 }
@@ -66,7 +66,7 @@ impl Named {
         delivery: Option<AttemptId>,
         event: Option<EventRow>,
         resource: Option<String>,
-        found: Option<&Found>,
+        found: Option<&SearchHits>,
     ) -> Option<Named> {
         // The one that names the fewest rows leads; the others test them.
         let key = match (delivery, event, &resource) {
@@ -80,7 +80,7 @@ impl Named {
     }
 
     /// By the search text, as far as it is an id; rows that its names lead to are left out.
-    pub(crate) fn of_text(app: AppRow, found: &Found) -> Option<Named> {
+    pub(crate) fn of_text(app: AppRow, found: &SearchHits) -> Option<Named> {
         let event = found.event.map(Key::Event);
         let keys: Vec<Key> = event.into_iter().chain(found.resource.clone().map(Key::Resource)).collect();
         let found = Some(found.clone());

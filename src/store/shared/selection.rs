@@ -128,7 +128,7 @@ impl Selection {
 
 /// What a search text leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct SearchHits {
     /// Endpoints (deleted ones too) and event types whose names contain it.
     pub(crate) endpoints: Vec<EndpointRow>,
     pub(crate) kinds: Vec<TypeRow>,
@@ -138,9 +138,9 @@ pub(crate) struct Found {
     pub(crate) resource: Option<String>,
 }
 
-impl Found {
+impl SearchHits {
     pub(crate) fn is_nothing(&self) -> bool {
-        *self == Found::default()
+        *self == SearchHits::default()
     }
 
     /// Whether a name that was found leads to the row.
@@ -153,7 +153,7 @@ impl Found {
 pub(crate) struct Names {
     pub(crate) endpoint: Option<EndpointRow>,
     pub(crate) kinds: Kinds,
-    pub(crate) found: Option<Found>,
+    pub(crate) found: Option<SearchHits>,
 }
 
 impl Names {

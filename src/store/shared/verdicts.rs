@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::Timestamp;
-use crate::domain::delivery_filter::Verdict;
+use crate::domain::delivery_filter::FilterVerdict;
 use crate::domain::expr::Json;
 use crate::domain::shaping::summary::SummaryTemplates;
 use crate::domain::shaping::{ParsedSubject, Subject};
@@ -128,7 +128,7 @@ impl Verdicts {
                 payload: &event.payload,
             };
             let parsed = parsed.get_or_insert_with(|| ParsedSubject::new(subject));
-            let Verdict { is_wanted, error } = filtered.filter.judge(parsed, &filtered.name);
+            let FilterVerdict { is_wanted, error } = filtered.filter.judge(parsed, &filtered.name);
             said[at] = if is_wanted { Said::Wanted } else { Said::Declined };
             if let Some(error) = error {
                 self.errors.entry(at).or_insert((self.events.len(), error));

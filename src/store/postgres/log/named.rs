@@ -14,7 +14,7 @@ use crate::store::postgres::log::spans;
 use crate::store::postgres::queue::filter::event_row;
 use crate::store::shared::class::Class;
 use crate::store::shared::named::{Key, Named, NamedRow};
-use crate::store::shared::selection::Found;
+use crate::store::shared::selection::SearchHits;
 
 macro_rules! of_log {
     () => {
@@ -77,7 +77,7 @@ pub(crate) async fn of_filter(
     conn: &Conn,
     app: AppRow,
     filter: &AttemptFilter,
-    found: Option<&Found>,
+    found: Option<&SearchHits>,
 ) -> DbResult<Ids> {
     let event = match filter.event {
         None => None,

@@ -68,7 +68,7 @@ async fn next_id(tx: &mut Tx, new: &NewAttempt) -> DbResult<AttemptId> {
 
 /// An attempt as it is kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
+pub(crate) struct StoredAttempt {
     pub(crate) row: Stored,
     /// When its delivery was made.
     pub(crate) begun_at: Timestamp,
@@ -78,7 +78,7 @@ pub(crate) struct Kept {
     error_message: Option<String>,
 }
 
-impl Kept {
+impl StoredAttempt {
     /// The row of the log, if it ends with this status without having been sent.
     pub(crate) fn ended(&self, status: AttemptStatus) -> LogRow {
         let Stored { id, first, app, endpoint, event, kind, current, created_at, job, .. } = self.row;
@@ -128,7 +128,7 @@ macro_rules! ended_columns {
 }
 pub(crate) use {ended_columns, pending_columns};
 
-pub(crate) fn kept(row: &Row) -> DbResult<Kept> {
+pub(crate) fn kept(row: &Row) -> DbResult<StoredAttempt> {
     let current = Current {
         status: row.col("status")?,
         attempt: row.num("attempt")?,
@@ -151,7 +151,7 @@ pub(crate) fn kept(row: &Row) -> DbResult<Kept> {
         response_time_ms: row.opt_num("response_time_ms")?,
         job: row.col("job")?,
     };
-    Ok(Kept {
+    Ok(StoredAttempt {
         row: stored,
         begun_at: row.col("begun_at")?,
         last_outcome: row.col("last_outcome")?,
@@ -182,7 +182,7 @@ pub(crate) async fn of_app(conn: &Conn, app: AppId, id: AttemptId) -> DbResult<O
 }
 
 /// Pending attempts among these.
-pub(crate) async fn pending(conn: &Conn, ids: &[AttemptId]) -> DbResult<Vec<Kept>> {
+pub(crate) async fn pending(conn: &Conn, ids: &[AttemptId]) -> DbResult<Vec<StoredAttempt>> {
     let sql = concat!("SELECT ", pending_columns!(), " FROM queue q WHERE q.id = ANY($1) ORDER BY q.id");
     conn.rows(sql, &[&ids]).await?.iter().map(kept).collect()
 }

@@ -11,7 +11,7 @@ use crate::store::JOB_STEP;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow, EventRow};
-use crate::store::postgres::queue::attempts::{Kept, Stored, ended_columns, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{Stored, StoredAttempt, ended_columns, kept, pending_columns};
 use crate::store::postgres::queue::filter::{FilterRow, Wanted};
 use crate::store::shared::class::Class;
 use crate::store::shared::job_walk::{Item, WalkPosition, WalkRange, WalkStep};
@@ -65,7 +65,7 @@ pub(crate) async fn step(
     with_pending: bool,
     range: WalkRange,
 ) -> DbResult<WalkStep> {
-    let mut found: Vec<Kept> = Vec::new();
+    let mut found: Vec<StoredAttempt> = Vec::new();
     for (status, classes, rows) in PLACES {
         if status == AttemptStatus::Exhausted || with_pending {
             let classes = classes_of(conn, app, wanted, status, classes).await?;
@@ -103,7 +103,7 @@ async fn classes_of(
 
 /// Those of these rows that the filter means, of endpoints that are neither deleted nor disabled and of events that
 /// can be sent.
-async fn meant(conn: &Conn, wanted: &Wanted, found: Vec<Kept>) -> DbResult<Vec<Item>> {
+async fn meant(conn: &Conn, wanted: &Wanted, found: Vec<StoredAttempt>) -> DbResult<Vec<Item>> {
     let rows: HashMap<AttemptId, Stored> = found.iter().map(|kept| (kept.row.id, kept.row)).collect();
     let among = wanted.among(conn, found.iter().map(FilterRow::of).collect()).await?;
     let endpoints: HashSet<EndpointRow> = among.iter().map(|row| row.endpoint).collect();

@@ -14,10 +14,10 @@ use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::ids;
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow, EventRow, TypeRow};
-use crate::store::postgres::queue::attempts::Kept;
+use crate::store::postgres::queue::attempts::StoredAttempt;
 use crate::store::postgres::queue::endpoints;
 use crate::store::shared::class::Class;
-pub(crate) use crate::store::shared::selection::Found;
+pub(crate) use crate::store::shared::selection::SearchHits;
 use crate::store::shared::selection::{Kinds, Selection};
 use crate::store::{AttemptFilter, TypeFilter, View};
 
@@ -36,7 +36,7 @@ pub(crate) struct FilterRow {
 
 impl FilterRow {
     /// Of an attempt as it is kept.
-    pub(crate) fn of(kept: &Kept) -> FilterRow {
+    pub(crate) fn of(kept: &StoredAttempt) -> FilterRow {
         let row = &kept.row;
         FilterRow {
             id: row.id,
@@ -58,7 +58,7 @@ pub(crate) struct Wanted {
     view: View,
     kinds: Kinds,
     endpoint: Option<EndpointRow>,
-    found: Option<Found>,
+    found: Option<SearchHits>,
     event: Option<EventRow>,
     resource: Option<String>,
     delivery: Option<AttemptId>,
@@ -88,7 +88,7 @@ impl Wanted {
             Some(q) => Some(search(conn, app, q).await?),
             None => None,
         };
-        if found.as_ref().is_some_and(Found::is_nothing) {
+        if found.as_ref().is_some_and(SearchHits::is_nothing) {
             return Ok(None);
         }
         let endpoint = match filter.endpoint {
@@ -221,7 +221,7 @@ pub(crate) async fn event_row(conn: &Conn, app: AppRow, id: EventId) -> DbResult
 }
 
 /// What a search text leads to in an app.
-pub(crate) async fn search(conn: &Conn, app: AppRow, q: &str) -> DbResult<Found> {
+pub(crate) async fn search(conn: &Conn, app: AppRow, q: &str) -> DbResult<SearchHits> {
     let (event, resource) = search_ids(conn, app, q).await?;
     let (part, mut found) = (fold(q), Vec::new());
     for row in conn.rows("SELECT id, name, url FROM endpoints WHERE app = $1", &[&app]).await? {
@@ -231,7 +231,7 @@ pub(crate) async fn search(conn: &Conn, app: AppRow, q: &str) -> DbResult<Found>
         }
     }
     let kinds = search_types(conn, app, q).await?;
-    Ok(Found { endpoints: found, kinds, event, resource })
+    Ok(SearchHits { endpoints: found, kinds, event, resource })
 }
 
 /// The event types whose names contain a text.

@@ -26,7 +26,9 @@ use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::ended::{LogDetails, LogRow};
 use crate::store::postgres::engine::error::{DbError, DbResult};
 use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, clean, num};
-use crate::store::postgres::queue::attempts::{Before, Kept, Stored, ended_columns, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{
+    Before, Stored, StoredAttempt, ended_columns, kept, pending_columns,
+};
 use crate::store::postgres::queue::trouble::trouble_columns;
 use crate::store::postgres::queue::{announce, attempts, trouble};
 use crate::store::shared::class::{Class, ClassParts};
@@ -221,7 +223,7 @@ async fn change_trouble(
 }
 
 /// Writes the row's end, which nothing changes any more. Gives how it ended, for the row that follows.
-async fn end(tx: &mut Tx, kept: &Kept, answer: &Transition, outcome: &Outcome) -> DbResult<i64> {
+async fn end(tx: &mut Tx, kept: &StoredAttempt, answer: &Transition, outcome: &Outcome) -> DbResult<i64> {
     let (row, status) = (kept.row, answer.status);
     if row.current.status == AttemptStatus::Pending {
         tx.leave(row.id);
@@ -314,7 +316,7 @@ const POSTPONE: &str = "UPDATE queue SET due_at = $2, error_kind = $3, error_mes
 /// Leaves the row pending after a failure of this machine, shows the failure, and counts nothing.
 async fn postpone(
     tx: &mut Tx,
-    kept: &Kept,
+    kept: &StoredAttempt,
     endpoint_id: EndpointId,
     outcome: &Outcome,
     due_at: Timestamp,

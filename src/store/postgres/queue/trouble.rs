@@ -12,7 +12,7 @@ use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::counts::totals_of_each;
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, JobRow, clean, num, opt_num};
-use crate::store::postgres::queue::attempts::{Kept, Stored, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{Stored, StoredAttempt, kept, pending_columns};
 
 /// The columns that [`read`] reads, of `endpoints e`, as a literal.
 macro_rules! trouble_columns {
@@ -211,7 +211,11 @@ const STILL_OVERDUE: &str = concat!(
 );
 
 /// Those of these rows that are pending and have been held since then or longer.
-pub(crate) async fn still_overdue(conn: &Conn, ids: &[AttemptId], since: Timestamp) -> DbResult<Vec<Kept>> {
+pub(crate) async fn still_overdue(
+    conn: &Conn,
+    ids: &[AttemptId],
+    since: Timestamp,
+) -> DbResult<Vec<StoredAttempt>> {
     conn.rows(STILL_OVERDUE, &[&since, &ids]).await?.iter().map(kept).collect()
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use crate::store::AttemptFilter;
 use crate::store::shared::class::Class;
 use crate::store::shared::named::{Key, Named, NamedRow};
-use crate::store::shared::selection::Found;
+use crate::store::shared::selection::SearchHits;
 use crate::store::sqlite::engine::rows::{AppRow, EventRow};
 use crate::store::sqlite::queue::filter::EVENT_ROW;
 
@@ -56,7 +56,7 @@ pub(crate) fn of_filter(
     conn: &Connection,
     app: AppRow,
     filter: &AttemptFilter,
-    found: Option<&Found>,
+    found: Option<&SearchHits>,
 ) -> rusqlite::Result<Option<Option<Named>>> {
     let event = match filter.event {
         None => None,

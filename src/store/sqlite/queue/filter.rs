@@ -14,7 +14,7 @@ use crate::domain::attempts::attempt::AttemptStatus;
 use crate::domain::filter::ErrorText;
 use crate::domain::values::fold::fold;
 use crate::store::shared::class;
-pub(crate) use crate::store::shared::selection::Found;
+pub(crate) use crate::store::shared::selection::SearchHits;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
 use crate::store::sqlite::queue::endpoints;
 use crate::store::{AttemptFilter, StatusFilter, TypeFilter, View};
@@ -200,13 +200,13 @@ pub(crate) const EVENT_ROW: &str = "SELECT id FROM events WHERE uid = ?1 AND app
 const OF_RESOURCE: &str = "EXISTS (SELECT 1 FROM events v WHERE v.id = attempts.event AND v.resource_id = ?)";
 
 /// The endpoint that a search text leads to, if it leads to nothing else.
-fn only_endpoint(found: &Found) -> Option<EndpointRow> {
-    let Found { endpoints, kinds, event: None, resource: None } = found else { return None };
+fn only_endpoint(found: &SearchHits) -> Option<EndpointRow> {
+    let SearchHits { endpoints, kinds, event: None, resource: None } = found else { return None };
     if kinds.is_empty() && endpoints.len() == 1 { endpoints.first().copied() } else { None }
 }
 
 /// What a search text asks of a row. The plus keeps SQLite from leading with one of these, which would lose the order.
-fn found_condition(found: &Found) -> (String, Vec<Value>) {
+fn found_condition(found: &SearchHits) -> (String, Vec<Value>) {
     let mut condition = format!(
         "(+endpoint IN ({}) OR +type IN ({})",
         numbers(found.endpoints.iter().map(|row| row.0)),
@@ -227,7 +227,7 @@ fn found_condition(found: &Found) -> (String, Vec<Value>) {
 }
 
 /// What a search text leads to in an app.
-pub(crate) fn search(conn: &Connection, app: AppRow, q: &str) -> rusqlite::Result<Found> {
+pub(crate) fn search(conn: &Connection, app: AppRow, q: &str) -> rusqlite::Result<SearchHits> {
     let (event, resource) = search_ids(conn, app, q)?;
     let sql =
         "SELECT id FROM endpoints WHERE app = ?1 AND (text_contains(name, ?2) OR text_contains(url, ?2))";
@@ -236,7 +236,7 @@ pub(crate) fn search(conn: &Connection, app: AppRow, q: &str) -> rusqlite::Resul
         .query_map(params![app, fold(q)], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let kinds = search_types(conn, app, q)?;
-    Ok(Found { endpoints, kinds, event, resource })
+    Ok(SearchHits { endpoints, kinds, event, resource })
 }
 
 /// The event types whose names contain a text.
