@@ -7,6 +7,7 @@ use postrider::domain::ActivityKind;
 use postrider::host::vault::Vault;
 use postrider::store::Backend;
 use postrider::store::location::{Location, Purpose};
+use tokio_postgres::NoTls;
 
 use super::{Place, Ran};
 use crate::store::accounts::a_key;
@@ -159,6 +160,26 @@ async fn servers_and_what_is_there_already_stand_in_its_way() {
     assert!(said.contains("not empty"), "{said}");
     let said = place.run("migrate-storage --to storage").failed(2);
     assert!(said.contains("storage.url is not set"), "{said}");
+}
+
+#[tokio::test]
+async fn a_move_keeps_others_out_and_a_node_that_registers_does_not() {
+    if !is_wanted() {
+        return;
+    }
+    let database = Database::new();
+    in_database(&database).await.close().await;
+    let (client, connection) = tokio_postgres::connect(&database.server().url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let open = || Location::Server(database.server()).open(Purpose::Command, now());
+
+    client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock_shared(8101821198635721731)").await.unwrap();
+    open().expect("another node registers").close().await;
+    client.batch_execute("COMMIT; BEGIN; SELECT pg_advisory_xact_lock(8101821198635721731)").await.unwrap();
+    let refused = open().err().expect("the database is being moved").to_string();
+    assert!(refused.contains("wait for its end"), "{refused}");
+    client.batch_execute("COMMIT").await.unwrap();
+    open().expect("the move is over").close().await;
 }
 
 /// Gives a database a key.

@@ -9,8 +9,9 @@ use crate::store::postgres::engine::rows::Columns as _;
 /// The lock of `migrate-storage`, for as long as its connection lasts.
 const MOVING: i64 = 0x706f_7374_7269_6403;
 
+/// Servers that are just registering share the lock.
 const HELD: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted \
-     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND mode = 'ExclusiveLock' \
      AND (classid::bigint << 32 | objid::bigint) = $1 AND pid <> pg_backend_pid()) AS is_held";
 /// Why a server does not come while one is going on.
 pub(crate) const BY_COMMAND: &str = "a postrider command changes the whole database: wait for its end";
