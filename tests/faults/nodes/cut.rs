@@ -11,6 +11,18 @@ use super::{BESIDES, Cluster, Hooks, LEASE, NAMES, Nodes, arrived, counts, hangi
 use crate::sink::Sink;
 use crate::{form, say};
 
+/// Starts nodes with these names, the first of them with its path to the database on a cable.
+async fn first_behind_cable(cluster: &mut Cluster, names: &[&str]) -> (Cable, Nodes) {
+    let cable = Cable::new(&cluster.socket_directory());
+    let through = ("POSTRIDER_STORAGE__URL".to_owned(), cable.url(&cluster.url));
+    let mut running = vec![Some(cluster.start_with(names[0], &[through]).await)];
+    for name in &names[1..] {
+        running.push(Some(cluster.start(name).await));
+    }
+    cluster.settled(names.len()).await;
+    (cable, Nodes::of(running))
+}
+
 /// One round; gives how many were accepted, and how long after the cut others had the shards.
 async fn round(
     cluster: &Cluster,
@@ -51,14 +63,7 @@ async fn round(
 async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_results_are_stale() {
     let Some(mut cluster) = Cluster::new().await else { return };
     let sink = Sink::start().await;
-    let cable = Cable::new(&cluster.socket_directory());
-    let through = ("POSTRIDER_STORAGE__URL".to_owned(), cable.url(&cluster.url));
-    let mut running = vec![Some(cluster.start_with(NAMES[0], &[through]).await)];
-    for name in &NAMES[1..] {
-        running.push(Some(cluster.start(name).await));
-    }
-    cluster.settled(3).await;
-    let nodes = Nodes::of(running);
+    let (cable, nodes) = first_behind_cable(&mut cluster, &NAMES).await;
     let hooks = Hooks::create(&nodes, &sink, 6, plain()).await;
     let rounds = form(2, 10);
     let (mut accepted, mut slowest) = (0, Duration::ZERO);
@@ -83,12 +88,7 @@ async fn a_node_that_is_cut_off_begins_nothing_after_its_lease_and_its_late_resu
 async fn a_node_that_is_to_stop_ends_even_if_its_database_is_silent() {
     let Some(mut cluster) = Cluster::new().await else { return };
     let sink = Sink::start().await;
-    let cable = Cable::new(&cluster.socket_directory());
-    let through = ("POSTRIDER_STORAGE__URL".to_owned(), cable.url(&cluster.url));
-    let running =
-        vec![Some(cluster.start_with(NAMES[0], &[through]).await), Some(cluster.start(NAMES[1]).await)];
-    cluster.settled(2).await;
-    let nodes = Nodes::of(running);
+    let (cable, nodes) = first_behind_cable(&mut cluster, &NAMES[..2]).await;
     let hooks = Hooks::create(&nodes, &sink, 6, plain()).await;
     // Answers to requests in flight are what it cannot write.
     sink.hold(true);

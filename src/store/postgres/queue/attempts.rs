@@ -66,7 +66,7 @@ async fn next_id(tx: &mut Tx, new: &NewAttempt) -> DbResult<AttemptId> {
     if id > before { Ok(id) } else { tx.attempt_id(at.plus_ms(1_000)).await }
 }
 
-/// An attempt as it is kept.
+/// An attempt as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredAttempt {
     pub(crate) row: Stored,
@@ -110,7 +110,7 @@ impl StoredAttempt {
     }
 }
 
-/// The columns that [`kept`] reads, of `queue q`.
+/// The columns that [`stored_attempt`] reads, of `queue q`.
 macro_rules! pending_columns {
     () => {
         "q.id, q.first_id, q.app, q.endpoint, q.event, q.type, q.class, 'pending' AS status, q.attempt, q.trigger, \
@@ -128,7 +128,7 @@ macro_rules! ended_columns {
 }
 pub(crate) use {ended_columns, pending_columns};
 
-pub(crate) fn kept(row: &Row) -> DbResult<StoredAttempt> {
+pub(crate) fn stored_attempt(row: &Row) -> DbResult<StoredAttempt> {
     let current = Current {
         status: row.col("status")?,
         attempt: row.num("attempt")?,
@@ -172,7 +172,7 @@ pub(crate) const GET: &str = concat!(
 /// One attempt.
 pub(crate) async fn get(conn: &Conn, id: AttemptId) -> DbResult<Option<Stored>> {
     let found = conn.row_opt(GET, &[&id]).await?;
-    found.as_ref().map(|row| kept(row).map(|kept| kept.row)).transpose()
+    found.as_ref().map(|row| stored_attempt(row).map(|kept| kept.row)).transpose()
 }
 
 /// One attempt, if it belongs to this app.
@@ -184,7 +184,7 @@ pub(crate) async fn of_app(conn: &Conn, app: AppId, id: AttemptId) -> DbResult<O
 /// Pending attempts among these.
 pub(crate) async fn pending(conn: &Conn, ids: &[AttemptId]) -> DbResult<Vec<StoredAttempt>> {
     let sql = concat!("SELECT ", pending_columns!(), " FROM queue q WHERE q.id = ANY($1) ORDER BY q.id");
-    conn.rows(sql, &[&ids]).await?.iter().map(kept).collect()
+    conn.rows(sql, &[&ids]).await?.iter().map(stored_attempt).collect()
 }
 
 /// Later attempts have higher ids, of the same second or of later ones.
@@ -205,7 +205,7 @@ pub(crate) async fn newest(conn: &Conn, delivery: AttemptId) -> DbResult<Option<
     let from = ids::first_of_second(ids::second_of(delivery.0));
     let mut newest: Option<Stored> = None;
     for row in conn.rows(NEWEST, &[&delivery, &from]).await? {
-        let row = kept(&row)?.row;
+        let row = stored_attempt(&row)?.row;
         if newest.is_none_or(|newest| newest.id < row.id) {
             newest = Some(row);
         }

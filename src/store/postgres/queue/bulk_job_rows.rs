@@ -11,7 +11,9 @@ use crate::store::JOB_STEP;
 use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{AppRow, Columns as _, EndpointRow, EventRow};
-use crate::store::postgres::queue::attempts::{Stored, StoredAttempt, ended_columns, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{
+    Stored, StoredAttempt, ended_columns, pending_columns, stored_attempt,
+};
 use crate::store::postgres::queue::filter::{FilterRow, Wanted};
 use crate::store::shared::class::Class;
 use crate::store::shared::job_walk::{Item, WalkPosition, WalkRange, WalkStep};
@@ -72,7 +74,7 @@ pub(crate) async fn step(
             let limit = i64::from(JOB_STEP);
             let read = conn.rows(rows, &[&app, &classes, &range.from.id, &range.to, &limit]).await?;
             for row in read {
-                found.push(kept(&row)?);
+                found.push(stored_attempt(&row)?);
             }
         }
     }

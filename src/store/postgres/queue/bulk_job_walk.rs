@@ -21,7 +21,7 @@ use crate::store::postgres::engine::ids;
 use crate::store::postgres::engine::rows::{
     AppRow, Columns as _, EndpointRow, EventRow, TypeRow, read_patterns,
 };
-use crate::store::postgres::queue::attempts::{Stored, ended_columns, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{Stored, ended_columns, pending_columns, stored_attempt};
 use crate::store::postgres::queue::bulk_job_rows;
 use crate::store::postgres::queue::filter::Wanted;
 use crate::store::postgres::queue::filters::KeptEvents;
@@ -222,7 +222,7 @@ async fn states(
     let mut states: HashMap<EventRow, Vec<Stored>> = HashMap::new();
     if !events.is_empty() {
         for row in conn.rows(STATES, &[&events, &endpoint]).await? {
-            let row = kept(&row)?.row;
+            let row = stored_attempt(&row)?.row;
             states.entry(row.event).or_default().push(row);
         }
     }

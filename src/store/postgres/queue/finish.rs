@@ -27,7 +27,7 @@ use crate::store::postgres::engine::ended::{LogDetails, LogRow};
 use crate::store::postgres::engine::error::{DbError, DbResult};
 use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, clean, num};
 use crate::store::postgres::queue::attempts::{
-    Before, Stored, StoredAttempt, ended_columns, kept, pending_columns,
+    Before, Stored, StoredAttempt, ended_columns, pending_columns, stored_attempt,
 };
 use crate::store::postgres::queue::trouble::trouble_columns;
 use crate::store::postgres::queue::{announce, attempts, trouble};
@@ -159,7 +159,7 @@ pub(crate) async fn finish(
     if !is_current(tx, id, &found, sent.epoch).await? {
         return Ok(Finished::StaleEpoch);
     }
-    let (kept, mut state) = (kept(&found)?, state(&found)?);
+    let (kept, mut state) = (stored_attempt(&found)?, state(&found)?);
     let row = kept.row;
     let mut answer = judge(&row, &state, outcome, rules, sent)?;
     let is_changed = tx.ahead.is_changed(row.endpoint);

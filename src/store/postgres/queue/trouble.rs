@@ -12,7 +12,7 @@ use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::counts::totals_of_each;
 use crate::store::postgres::engine::error::DbResult;
 use crate::store::postgres::engine::rows::{Columns as _, EndpointRow, JobRow, clean, num, opt_num};
-use crate::store::postgres::queue::attempts::{Stored, StoredAttempt, kept, pending_columns};
+use crate::store::postgres::queue::attempts::{Stored, StoredAttempt, pending_columns, stored_attempt};
 
 /// The columns that [`read`] reads, of `endpoints e`, as a literal.
 macro_rules! trouble_columns {
@@ -216,7 +216,7 @@ pub(crate) async fn still_overdue(
     ids: &[AttemptId],
     since: Timestamp,
 ) -> DbResult<Vec<StoredAttempt>> {
-    conn.rows(STILL_OVERDUE, &[&since, &ids]).await?.iter().map(kept).collect()
+    conn.rows(STILL_OVERDUE, &[&since, &ids]).await?.iter().map(stored_attempt).collect()
 }
 
 const FAILURE_BEFORE: &str = "SELECT l.error_kind AS failure_kind, l.response_status AS failure_status, \
