@@ -21,10 +21,11 @@ use crate::domain::attempts::attempt::Budget;
 use crate::domain::{AttemptId, Endpoint, EndpointId, EventId, EventType, Timestamp, Trigger};
 use crate::store::{Accepted, LoadedAttempt};
 
-/// Bytes of payloads after which the half that is being filled becomes the older one.
+/// Bytes of payloads after which the half that is being filled becomes the older one. A payload counts once, however
+/// many attempts it has.
 const HALF_BYTES: usize = 4 << 20;
 /// The same in attempts.
-const HALF_ATTEMPTS: usize = 4_096;
+const HALF_ATTEMPTS: usize = 16_384;
 /// The most endpoints.
 const ENDPOINTS: usize = 1_000;
 
@@ -32,37 +33,47 @@ const ENDPOINTS: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
-/// A first attempt on its way.
+/// An accepted event, and its first attempts, which are on their way.
 #[derive(Debug)]
-pub(crate) struct FreshAttempt {
-    id: AttemptId,
-    event_id: EventId,
+pub(crate) struct FreshEvent {
+    event: FreshPayload,
+    attempts: Vec<(AttemptId, EndpointId)>,
+}
+
+/// What the attempts of an event share.
+#[derive(Debug, Clone)]
+struct FreshPayload {
+    id: EventId,
     event_type: EventType,
     created_at: Timestamp,
     resource_id: Option<String>,
     payload: Bytes,
+}
+
+/// A first attempt on its way.
+#[derive(Debug)]
+struct FreshAttempt {
+    event: Arc<FreshPayload>,
     endpoint: EndpointId,
 }
 
-impl FreshAttempt {
-    /// The first attempts of an event with this payload.
-    pub(crate) fn of<'a>(
-        accepted: &'a Accepted,
-        payload: &'a Bytes,
-    ) -> impl Iterator<Item = FreshAttempt> + 'a {
-        accepted.queued.iter().map(|queued| FreshAttempt {
-            id: queued.attempt_id,
-            event_id: accepted.event.id,
+impl FreshEvent {
+    /// An event with this payload.
+    pub(crate) fn of(accepted: &Accepted, payload: &Bytes) -> FreshEvent {
+        let event = FreshPayload {
+            id: accepted.event.id,
             event_type: accepted.event.event_type.clone(),
             created_at: accepted.event.created_at,
             resource_id: accepted.event.resource_id.clone(),
             payload: payload.clone(),
-            endpoint: queued.endpoint_id,
-        })
+        };
+        let attempts = accepted.queued.iter().map(|queued| (queued.attempt_id, queued.endpoint_id)).collect();
+        FreshEvent { event, attempts }
     }
 }
 
-/// The entries. The attempts are in two halves: when the younger one is full, the older one is dropped.
+/// The entries. The attempts are in two halves: when the younger one is full, the older one is dropped. All attempts of
+/// an event are in the same half.
 #[derive(Debug, Default)]
 struct Memory {
     young: HashMap<AttemptId, FreshAttempt>,
@@ -98,9 +109,9 @@ impl Fresh {
 
     /// Keeps first attempts that are on disk since the present generation. For the writer only, which begins
     /// generations.
-    pub(crate) fn keep(&self, committed: impl Iterator<Item = FreshAttempt>) {
+    pub(crate) fn keep(&self, committed: impl Iterator<Item = FreshEvent>) {
         let mut memory = self.memory();
-        committed.for_each(|attempt| memory.push(attempt));
+        committed.for_each(|event| memory.push(event));
     }
 
     /// Keeps endpoints as jobs have them that were read in this generation.
@@ -136,28 +147,38 @@ impl Fresh {
 }
 
 impl Memory {
-    fn push(&mut self, attempt: FreshAttempt) {
+    fn push(&mut self, FreshEvent { event, attempts }: FreshEvent) {
+        if attempts.is_empty() {
+            return;
+        }
         if self.young.len() >= HALF_ATTEMPTS || self.young_bytes >= HALF_BYTES {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes += attempt.payload.len();
-        self.young.insert(attempt.id, attempt);
+        self.young_bytes += event.payload.len();
+        let event = Arc::new(event);
+        for (id, endpoint) in attempts {
+            self.young.insert(id, FreshAttempt { event: event.clone(), endpoint });
+        }
     }
 
     fn remove(&mut self, id: AttemptId) -> Option<FreshAttempt> {
         if let Some(attempt) = self.young.remove(&id) {
-            self.young_bytes -= attempt.payload.len();
+            // The last one takes the payload with it.
+            if Arc::strong_count(&attempt.event) == 1 {
+                self.young_bytes -= attempt.event.payload.len();
+            }
             return Some(attempt);
         }
         self.old.remove(&id)
     }
 
     fn take(&mut self, id: AttemptId) -> Option<LoadedAttempt> {
-        let FreshAttempt { event_id, event_type, created_at, resource_id, payload, endpoint, .. } =
-            self.remove(id)?;
+        let FreshAttempt { event, endpoint } = self.remove(id)?;
         // The first of an endpoint is read; the others find it here.
         let endpoint = self.endpoints.get(&endpoint)?.clone();
+        let FreshPayload { id: event_id, event_type, created_at, resource_id, payload } =
+            Arc::unwrap_or_clone(event);
         let budget = Budget::Schedule { used: 0 };
         Some(LoadedAttempt {
             id,
@@ -220,7 +241,7 @@ mod tests {
 
         fn keep(&self, id: i64, payload: &Bytes) -> Accepted {
             let accepted = self.accepted(id);
-            self.fresh.keep(FreshAttempt::of(&accepted, payload));
+            self.fresh.keep([FreshEvent::of(&accepted, payload)].into_iter());
             accepted
         }
 
@@ -301,5 +322,22 @@ mod tests {
             world.keep(id, &payload);
         }
         assert_eq!(world.missing([0, 1, 2, 3, 4, 5]), [0, 1]);
+    }
+
+    #[test]
+    fn a_payload_counts_once_until_the_last_attempt_of_its_event_has_left() {
+        let world = world();
+        world.know_endpoint(world.fresh.generation());
+        let bytes = || world.fresh.memory().young_bytes;
+        let mut accepted = world.accepted(0);
+        let first = accepted.queued[0];
+        accepted.queued = (0..10).map(|id| Queued { attempt_id: AttemptId(id), ..first }).collect();
+        let payload = Bytes::from(vec![0; HALF_BYTES / 2]);
+        world.fresh.keep([FreshEvent::of(&accepted, &payload)].into_iter());
+        assert_eq!(bytes(), payload.len());
+        assert!(world.missing([0, 1, 2, 3, 4, 5, 6, 7, 8]).is_empty());
+        assert_eq!(bytes(), payload.len(), "one of ten is still on its way");
+        world.fresh.forget(AttemptId(9));
+        assert_eq!(bytes(), 0);
     }
 }

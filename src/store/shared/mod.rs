@@ -26,6 +26,7 @@ pub(super) mod bulk_job_text;
 pub(super) mod class;
 pub(super) mod counts;
 pub(super) mod day;
+pub(super) mod endpoint_state;
 pub(super) mod endpoint_text;
 pub(super) mod excerpt;
 pub(super) mod fan_out_steps;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::domain::{AppId, AttemptId, EventType};
 use crate::store::Accepted;
 use crate::store::shared::fan_outs::FanOuts;
-use crate::store::shared::fresh::{Fresh, FreshAttempt};
+use crate::store::shared::fresh::{Fresh, FreshEvent};
 use crate::store::shared::row_numbers::{AppRow, TypeRow};
 use crate::store::shared::subscription::Subscriptions;
 
@@ -31,8 +31,8 @@ pub(crate) struct WriterMemory {
     fresh: Arc<Fresh>,
     /// Whether something was forgotten since then.
     is_stale: bool,
-    /// First attempts of the open transaction.
-    accepted: Vec<FreshAttempt>,
+    /// What the open transaction has accepted.
+    accepted: Vec<FreshEvent>,
     pub(crate) apps: HashMap<AppId, AppRow>,
     pub(crate) subscriptions: HashMap<AppRow, Arc<Subscriptions>>,
     types: HashMap<AppRow, HashMap<EventType, TypeRow>>,
@@ -68,9 +68,9 @@ impl WriterMemory {
         }
     }
 
-    /// Notes the first attempts of an event, which need not be read back when they are on disk.
+    /// Notes an event with its first attempts, which need not be read back when they are on disk.
     pub(crate) fn accepted(&mut self, accepted: &Accepted, payload: &Bytes) {
-        self.accepted.extend(FreshAttempt::of(accepted, payload));
+        self.accepted.push(FreshEvent::of(accepted, payload));
     }
 
     /// The transaction has opened a fan-out.

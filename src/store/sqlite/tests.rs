@@ -138,7 +138,7 @@ async fn the_hot_queries_use_their_indexes() {
             assert_quick(conn, finish::ENDPOINT_STATE, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_FIRST, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, attempts::CLEAR_LATER, "attempts_first");
-            assert_quick(conn, &attempts::get_sql(), "USING INTEGER PRIMARY KEY");
+            assert_quick(conn, &attempts::GET, "USING INTEGER PRIMARY KEY");
             assert_quick(conn, &attempts::newest_sql(), "attempts_first");
             assert_quick(conn, &attempts::of_delivery_sql(), "attempts_first");
             assert_quick(conn, &attempts::of_event_sql(), "attempts_event");

@@ -2,6 +2,7 @@
 
 use super::*;
 use postrider::domain::event::ENDPOINT_DISABLED;
+use postrider::domain::values::change::Change;
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery_and_keeps_what_was_sent_and_answered() {
@@ -83,6 +84,19 @@ async fn an_endpoints_own_schedule_wins() {
     let done = world.finish(id, answered(500, now())).await;
     let status = AttemptStatus::Exhausted;
     assert_eq!(done, Finished::Done { status, queued: vec![], disabled: false, hold_changed: false });
+}
+
+#[tokio::test]
+async fn a_changed_schedule_counts_for_the_next_result() {
+    let world = fresh().await;
+    let endpoint = world.add_endpoint(&["*"]).await.id;
+    world.fail(world.post_one("a").await).await;
+    let second = world.post_one("a").await;
+    let patch = EndpointPatch { retry_schedule: Change::Set(schedule(&[])), ..EndpointPatch::default() };
+    let kind = activity(ActivityKind::EndpointChanged);
+    world.store.endpoint_update(world.app, endpoint, patch, now(), kind).await.unwrap().unwrap();
+    world.finish(second, answered(500, now())).await;
+    assert_eq!(world.attempt(second).await.status, AttemptStatus::Exhausted);
 }
 
 #[tokio::test]

@@ -7,18 +7,14 @@
 //! Most attempts are delivered to endpoints that work: one statement reads all such rows of a group and locks their
 //! shards, and what they lead to is written with the whole group.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join};
 use tokio_postgres::Row;
 
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Route};
-use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
-use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
-use crate::domain::attempts::trouble::Trouble;
+use crate::domain::attempts::transition::{Input, Transition};
 use crate::domain::{AttemptId, EndpointId, EndpointStatus, Epoch, NodeId, Timestamp};
 use crate::store::postgres::engine::ahead::AheadRows;
 use crate::store::postgres::engine::command::Tx;
@@ -32,18 +28,9 @@ use crate::store::postgres::queue::attempts::{
 use crate::store::postgres::queue::trouble::trouble_columns;
 use crate::store::postgres::queue::{announce, attempts, trouble};
 use crate::store::shared::class::{Class, ClassParts};
+use crate::store::shared::endpoint_state::EndpointState;
 use crate::store::shared::{attempt_ends, endpoint_text, header_text};
 use crate::store::{FinishRules, Finished, Queued, SentAs};
-
-/// The endpoint, as far as the end of an attempt concerns it.
-struct EndpointState {
-    id: EndpointId,
-    /// `None` when it was deleted.
-    status: Option<EndpointStatus>,
-    trouble: Trouble,
-    /// As it is stored; `None`: the configured one.
-    schedule: Option<String>,
-}
 
 /// The columns that [`state`] reads, of `endpoints e`.
 macro_rules! state_columns {
@@ -78,11 +65,12 @@ const STATE_LOCKED: &str =
 
 fn state(row: &Row) -> DbResult<EndpointState> {
     let (is_deleted, status): (bool, EndpointStatus) = (row.col("is_deleted")?, row.col("endpoint_status")?);
+    let schedule: Option<String> = row.col("retry_schedule")?;
     Ok(EndpointState {
         id: row.col("uid")?,
         status: (!is_deleted).then_some(status),
         trouble: trouble::read(row)?,
-        schedule: row.col("retry_schedule")?,
+        schedule: schedule.map(|text| endpoint_text::read_schedule(&text)).transpose()?,
     })
 }
 
@@ -99,11 +87,7 @@ fn judge(
     rules: &FinishRules,
     sent: SentAs,
 ) -> DbResult<Option<Transition>> {
-    let schedule: Cow<'_, Schedule> = match &state.schedule {
-        Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
-        None => Cow::Borrowed(&*rules.default_schedule),
-    };
-    let endpoint = EndpointNow { status: state.status, trouble: state.trouble, schedule: &schedule };
+    let endpoint = state.now(&rules.default_schedule);
     let input = Input::Finish { outcome, endpoint, rules: rules.rules, is_probe: sent.is_probe };
     Ok(transition::apply(row.current, input).ok())
 }

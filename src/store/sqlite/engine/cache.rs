@@ -1,43 +1,90 @@
-//! What the writer remembers between commands ([`WriterMemory`]), and how it is read.
+//! What the writer remembers between commands ([`WriterMemory`], the endpoints whose attempts end, and the zones of the
+//! log that are being filled), and how it is read.
 //!
 //! It is cleared whenever it could be wrong: on every write to an endpoint, on every error, and when another connection
 //! has committed anything.
 
+use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::{AppId, EventType};
+use crate::store::shared::endpoint_state::EndpointState;
 use crate::store::shared::fan_outs::FanOuts;
 use crate::store::shared::fresh::Fresh;
 use crate::store::shared::subscription::{Subscription, Subscriptions};
 use crate::store::shared::writer_memory::WriterMemory;
 use crate::store::sqlite::engine::error::fault;
-use crate::store::sqlite::engine::rows::{AppRow, TypeRow, read_patterns};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, TypeRow, read_patterns};
+use crate::store::sqlite::engine::zones::FillingZones;
+
+/// Endpoints whose state is remembered.
+const STATES: usize = 1_000;
 
 /// The writer's memory.
 #[derive(Debug)]
-pub(crate) struct Cache(WriterMemory);
+pub(crate) struct Cache {
+    memory: WriterMemory,
+    /// The endpoints of attempts that ended.
+    states: HashMap<EndpointRow, Arc<EndpointState>>,
+    /// The zones of the log that are being filled.
+    pub(crate) zones: FillingZones,
+}
 
 impl Deref for Cache {
     type Target = WriterMemory;
 
     fn deref(&self) -> &WriterMemory {
-        &self.0
+        &self.memory
     }
 }
 
 impl DerefMut for Cache {
     fn deref_mut(&mut self) -> &mut WriterMemory {
-        &mut self.0
+        &mut self.memory
     }
 }
 
 impl Cache {
     /// Knows nothing yet.
     pub(crate) fn new(fresh: Arc<Fresh>, fan_outs: Arc<FanOuts>) -> Cache {
-        Cache(WriterMemory::new(fresh, fan_outs))
+        let memory = WriterMemory::new(fresh, fan_outs);
+        Cache { memory, states: HashMap::new(), zones: FillingZones::default() }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.memory.clear();
+        self.states.clear();
+        self.zones.clear();
+    }
+
+    /// Forgets endpoints.
+    pub(crate) fn endpoints_changed(&mut self) {
+        self.memory.endpoints_changed();
+        self.states.clear();
+    }
+
+    /// Forgets the failures of an endpoint, and its hold.
+    pub(crate) fn trouble_changed(&mut self, endpoint: EndpointRow) {
+        self.states.remove(&endpoint);
+    }
+
+    /// What the end of an attempt needs to know of an endpoint, if it is remembered.
+    pub(crate) fn state(&self, endpoint: EndpointRow) -> Option<Arc<EndpointState>> {
+        self.states.get(&endpoint).cloned()
+    }
+
+    /// Remembers what was read of an endpoint.
+    pub(crate) fn keep_state(&mut self, endpoint: EndpointRow, state: EndpointState) -> Arc<EndpointState> {
+        if self.states.len() >= STATES {
+            self.states.clear();
+        }
+        let state = Arc::new(state);
+        self.states.insert(endpoint, state.clone());
+        state
     }
 
     /// The row of an app.

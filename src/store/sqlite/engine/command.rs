@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::domain::{AppId, EventType};
+use crate::domain::{AppId, EventType, Timestamp};
 use crate::store::shared::counts::Counts;
 use crate::store::shared::subscription::Subscriptions;
 use crate::store::sqlite::engine::cache::Cache;
@@ -15,6 +15,7 @@ use crate::store::sqlite::engine::counts;
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::error::{ErrorClass, Fault};
 use crate::store::sqlite::engine::rows::{AppRow, TypeRow};
+use crate::store::sqlite::engine::zones::Zoned;
 use crate::store::{Result, StoreError};
 
 /// A transaction, as a command sees it.
@@ -46,6 +47,11 @@ impl Tx<'_> {
     /// The next number in the order of an app's results.
     pub(crate) fn next_result_seq(&mut self, app: AppRow) -> rusqlite::Result<i64> {
         counts::next_result_seq(self.counts, self.conn, app)
+    }
+
+    /// Notes that a row was made, for the zones of the log.
+    pub(crate) fn entered(&mut self, of: Zoned, id: i64, created_at: Timestamp) -> rusqlite::Result<()> {
+        self.cache.zones.entered(self.conn, of, id, created_at)
     }
 
     /// What the endpoints of an app want.

@@ -21,7 +21,7 @@ use crate::store::{Result, StoreError};
 const READER_CACHE_KIB: i64 = 2_000;
 /// Kept pages of the one that writes, in KiB. SQLite walks over all of them in nearly every commit, so more of them
 /// cost more than they save; pages that a large group changes stay in memory beyond this (`cache_spill`).
-const WRITER_CACHE_KIB: i64 = 4_000;
+const WRITER_CACHE_KIB: i64 = 2_000;
 /// What a WAL is cut to when it starts over after it had grown, in bytes.
 const WAL_KEPT_BYTES: i64 = 64 << 20;
 /// How long a connection that nobody uses is kept.

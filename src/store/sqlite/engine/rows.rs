@@ -3,9 +3,9 @@
 //!
 //! Reading is strict: a value that does not read is an error that names it, never a guess.
 //!
-//! Columns are read by name. By number are those of single columns, and those of statements that run for each delivery
-//! or read thousands of rows (attempts and what is pending, lists of the log and of endpoints, statistics, sweeping):
-//! a name is searched for again in each row.
+//! Columns are read by name. By number are those of single columns, and those of statements that run for each request
+//! or delivery or read thousands of rows (keys, attempts and what is pending, lists of the log and of endpoints,
+//! statistics, sweeping): a name is searched for again in each row.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, RowIndex};

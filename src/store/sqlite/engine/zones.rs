@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::domain::Timestamp;
 pub(crate) use crate::store::shared::ranges::{IdRange, TimeRange};
 
 /// Ids in a zone, as a power of two. Migration 0005 says the same of the rows that were there before it.
@@ -19,25 +20,68 @@ pub(crate) const ZONE_BITS: u32 = 12;
 pub(crate) struct Zoned {
     table: &'static str,
     zones: &'static str,
+    place: usize,
 }
 
-pub(crate) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones" };
-pub(crate) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones" };
+pub(crate) const ATTEMPTS: Zoned = Zoned { table: "attempts", zones: "log_zones", place: 0 };
+pub(crate) const EVENTS: Zoned = Zoned { table: "events", zones: "event_zones", place: 1 };
 
-/// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer
-/// only; a trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
-pub(crate) fn entered(conn: &Connection, of: Zoned, id: i64) -> rusqlite::Result<()> {
-    if id & ((1 << ZONE_BITS) - 1) != 0 {
-        return Ok(());
+/// The zones that are being filled, as far as the writer has seen them from their first row on. When one is complete,
+/// its times need not be read from its rows: a zone of events is some thousand pages of payloads.
+#[derive(Debug, Default)]
+pub(crate) struct FillingZones([Option<(i64, TimeRange)>; 2]);
+
+impl FillingZones {
+    /// Forgets them, because rows may have come or gone unseen.
+    pub(crate) fn clear(&mut self) {
+        self.0 = [None; 2];
     }
-    let Zoned { table, zones } = of;
-    let (zone, first) = ((id >> ZONE_BITS) - 1, id - (1 << ZONE_BITS));
+
+    /// A row with this id was made: writes the zone before it, when it is the first of its own. For the writer only; a
+    /// trigger would say the same, and make SQLite keep a copy of every page that an INSERT touches.
+    pub(crate) fn entered(
+        &mut self,
+        conn: &Connection,
+        of: Zoned,
+        id: i64,
+        created_at: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let (zone, at) = (id >> ZONE_BITS, created_at.as_millis());
+        let filling = &mut self.0[of.place];
+        if id & ((1 << ZONE_BITS) - 1) == 0 {
+            let seen = filling.replace((zone, TimeRange { since: at, until: at }));
+            return match seen {
+                Some((before, times)) if before == zone - 1 => write(conn, of, before, times),
+                _ => read_and_write(conn, of, zone - 1),
+            };
+        }
+        if let Some((seen, times)) = filling
+            && *seen == zone
+        {
+            *times = TimeRange { since: times.since.min(at), until: times.until.max(at) };
+        }
+        Ok(())
+    }
+}
+
+fn write(conn: &Connection, of: Zoned, zone: i64, times: TimeRange) -> rusqlite::Result<()> {
+    let zones = of.zones;
+    conn.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {zones} (zone, earliest, latest) VALUES (?1, ?2, ?3)"
+    ))?
+    .execute([zone, times.since, times.until])
+    .map(|_| ())
+}
+
+/// Writes a zone by its rows, if it has any.
+fn read_and_write(conn: &Connection, of: Zoned, zone: i64) -> rusqlite::Result<()> {
+    let Zoned { table, zones, .. } = of;
     conn.prepare_cached(&format!(
         "INSERT OR REPLACE INTO {zones} (zone, earliest, latest) \
          SELECT ?1, min(created_at), max(created_at) FROM {table} \
          WHERE id >= ?2 AND id < ?3 HAVING count(*) > 0"
     ))?
-    .execute([zone, first, id])
+    .execute([zone, zone << ZONE_BITS, (zone + 1) << ZONE_BITS])
     .map(|_| ())
 }
 
@@ -52,7 +96,7 @@ pub(crate) struct Zones {
 impl Zones {
     /// Reads the zones. What the table does not tell is looked up: the zone that is still being filled.
     pub(crate) fn load(conn: &Connection, of: Zoned, bits: u32) -> rusqlite::Result<Zones> {
-        let Zoned { table, zones } = of;
+        let Zoned { table, zones, .. } = of;
         let end = |direction: &str| -> rusqlite::Result<Option<i64>> {
             let sql = format!("SELECT id FROM {table} ORDER BY id {direction} LIMIT 1");
             conn.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()

@@ -11,7 +11,7 @@ use crate::domain::{AppId, AttemptId, EndpointId, EventId, EventType, Timestamp}
 use crate::store::shared::class::Class;
 use crate::store::shared::named::Key;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow};
-use crate::store::sqlite::engine::zones;
+use crate::store::sqlite::engine::zones::{self, FillingZones};
 use crate::store::sqlite::engine::{migrations, pool};
 use crate::store::sqlite::log::event_list::{EventSet, EventStream};
 use crate::store::sqlite::log::named;
@@ -591,21 +591,30 @@ fn a_zone_is_written_when_the_next_one_begins() {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.collect::<rusqlite::Result<Vec<(i64, i64, i64)>>>().unwrap()
     };
-    let add = |from: i64, to: i64| {
+    let mut filling = FillingZones::default();
+    let mut add = |from: i64, to: i64, is_forgotten: bool| {
         for id in from..=to {
+            let created_at = id * 10 - (id % 100);
             conn.execute(
                 "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, created_at, due_at) \
                  VALUES (1, 1, 1, 1, 'pending', 'event', 1, ?1, 0)",
-                [id * 10 - (id % 100)],
+                [created_at],
             )
             .unwrap();
-            zones::entered(&conn, zones::ATTEMPTS, id).unwrap();
+            filling.entered(&conn, zones::ATTEMPTS, id, Timestamp::from_millis(created_at)).unwrap();
+        }
+        if is_forgotten {
+            filling.clear();
         }
     };
-    add(1, 4_095);
+    add(1, 4_095, false);
     assert_eq!(zones(), []);
-    add(4_096, 8_192);
+    add(4_096, 8_192, false);
     assert_eq!(zones(), [(0, 9, 40_855), (1, 40_864, 81_819)]);
+    // Whether the writer has seen the zone from its first row on makes no difference.
+    add(8_193, 12_000, true);
+    add(12_001, 12_288, false);
+    assert_eq!(zones()[2..], [(2, 81_828, 122_783)]);
 }
 
 /// The steps of a plan, one a line.

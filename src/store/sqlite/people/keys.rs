@@ -11,25 +11,28 @@ use crate::store::sqlite::engine::store::SqliteStore;
 use crate::store::sqlite::people::activity;
 use crate::store::{KeyStore, Result};
 
-pub(crate) const GET: &str = "SELECT k.id AS id, a.uid AS app_uid, k.name AS name, k.scopes AS scopes, \
-     k.secret_hash AS secret_hash, k.created_at AS created_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at, \
-     k.last_used_at AS last_used_at FROM keys k JOIN apps a ON a.id = k.app WHERE k.id = ?1";
-const LIST: &str = "SELECT k.id AS id, a.uid AS app_uid, k.name AS name, k.scopes AS scopes, \
-     k.secret_hash AS secret_hash, k.created_at AS created_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at, \
-     k.last_used_at AS last_used_at FROM keys k JOIN apps a ON a.id = k.app \
-     WHERE ?1 IS NULL OR a.uid = ?1 ORDER BY k.seq DESC";
+/// The columns that [`key`] reads, as a literal.
+macro_rules! key_columns {
+    () => {
+        "SELECT k.id, a.uid, k.name, k.scopes, k.secret_hash, k.created_at, k.expires_at, k.revoked_at, k.last_used_at \
+         FROM keys k JOIN apps a ON a.id = k.app "
+    };
+}
+
+pub(crate) const GET: &str = concat!(key_columns!(), "WHERE k.id = ?1");
+const LIST: &str = concat!(key_columns!(), "WHERE ?1 IS NULL OR a.uid = ?1 ORDER BY k.seq DESC");
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
     Ok(Key {
-        id: row.get("id")?,
-        app_id: row.get("app_uid")?,
-        name: row.get("name")?,
-        scopes: row.get("scopes")?,
-        secret_hash: SecretHash(row.get("secret_hash")?),
-        created_at: row.get("created_at")?,
-        expires_at: row.get("expires_at")?,
-        revoked_at: row.get("revoked_at")?,
-        last_used_at: row.get("last_used_at")?,
+        id: row.get(0)?,
+        app_id: row.get(1)?,
+        name: row.get(2)?,
+        scopes: row.get(3)?,
+        secret_hash: SecretHash(row.get(4)?),
+        created_at: row.get(5)?,
+        expires_at: row.get(6)?,
+        revoked_at: row.get(7)?,
+        last_used_at: row.get(8)?,
     })
 }
 

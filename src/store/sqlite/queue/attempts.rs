@@ -4,6 +4,9 @@
 //! One invariant lives here: `next_retry_at` of a row is the `due_at` of the row that follows it, for as
 //! long as that one is pending.
 
+use std::ops::Range;
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::domain::attempts::attempt::{
@@ -12,14 +15,14 @@ use crate::domain::attempts::attempt::{
 use crate::domain::attempts::transition;
 use crate::domain::attempts::transition::{Current, Input, Next};
 use crate::domain::{AppId, AttemptId, Timestamp};
-pub(crate) use crate::store::shared::attempt_rows::{NewAttempt, Stored, pending_only};
+pub(crate) use crate::store::shared::attempt_rows::{NewAttempt, NewDelivery, Stored, pending_only};
 use crate::store::shared::class::{self, Class};
 use crate::store::shared::excerpt::{EXCERPT_BYTES, excerpt};
 use crate::store::sqlite::engine::cache;
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows;
-use crate::store::sqlite::engine::rows::{EventRow, JobRow};
+use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, JobRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::bulk_job_counts;
 
@@ -54,7 +57,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewAttempt) -> rusqlite::Result<Atte
         last_outcome
     ])?;
     let id = tx.last_insert_rowid();
-    zones::entered(tx, zones::ATTEMPTS, id)?;
+    tx.entered(zones::ATTEMPTS, id, new.created_at)?;
     Ok(AttemptId(id))
 }
 
@@ -65,6 +68,71 @@ pub(crate) fn last_outcome(conn: &Connection, before: AttemptId) -> rusqlite::Re
         .query_row([before], |row| row.get::<_, i64>(0))
         .optional()?;
     Ok(outcome.map(|class| Class(class).as_last_outcome()))
+}
+
+/// An event's deliveries, which are made together.
+pub(crate) struct NewDeliveries<'a> {
+    pub(crate) app: AppRow,
+    pub(crate) event: EventRow,
+    pub(crate) kind: TypeRow,
+    pub(crate) endpoints: &'a [EndpointRow],
+    pub(crate) accepted_at: Timestamp,
+}
+
+/// Makes the first attempts of an event, which are due at once; their numbers, in the order of the endpoints.
+pub(crate) fn insert_first(
+    tx: &mut Tx<'_>,
+    new: &NewDeliveries<'_>,
+) -> rusqlite::Result<impl Iterator<Item = AttemptId> + use<>> {
+    let NewDeliveries { app, event, kind, endpoints, accepted_at } = *new;
+    let of = |endpoint| NewDelivery { app, endpoint, event, kind }.of_event(accepted_at);
+    let ids = match endpoints {
+        [] => 0..0,
+        [endpoint] => {
+            let AttemptId(id) = insert(tx, &of(*endpoint))?;
+            id..id + 1
+        }
+        [one, ..] => insert_together(tx, &of(*one), endpoints)?,
+    };
+    Ok(ids.map(AttemptId))
+}
+
+/// Makes a row like this for each endpoint in one statement, because a statement opens every index of the table. The
+/// table numbers rows without a gap, and nobody else writes.
+fn insert_together(
+    tx: &mut Tx<'_>,
+    new: &NewAttempt,
+    endpoints: &[EndpointRow],
+) -> rusqlite::Result<Range<i64>> {
+    let list = endpoints.iter().map(|endpoint| endpoint.0.to_string()).collect::<Vec<_>>().join(",");
+    let count = tx
+        .prepare_cached(
+            "INSERT INTO attempts (app, endpoint, event, type, status, trigger, attempt, schedule_used, \
+             created_at, due_at) \
+             SELECT ?1, value, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8 FROM json_each(?9)",
+        )?
+        .execute(params![
+            new.app,
+            new.event,
+            new.kind,
+            new.trigger,
+            new.attempt,
+            rows::schedule_used(new.budget),
+            new.created_at,
+            new.due_at,
+            format!("[{list}]")
+        ])?;
+    if count != endpoints.len() {
+        return Err(fault(format!("{count} attempts were made for {} endpoints", endpoints.len())));
+    }
+    let end = tx.last_insert_rowid() + 1;
+    let ids = end - count as i64..end;
+    for (endpoint, id) in endpoints.iter().zip(ids.clone()) {
+        tx.counts.queued();
+        tx.counts.begun(*endpoint, new.trigger, new.created_at);
+        tx.entered(zones::ATTEMPTS, id, new.created_at)?;
+    }
+    Ok(ids)
 }
 
 pub(crate) const STORED: &str = "id, first_id, app, endpoint, event, type, status, attempt, trigger, schedule_used, \
@@ -94,9 +162,8 @@ pub(crate) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     })
 }
 
-pub(crate) fn get_sql() -> String {
-    format!("SELECT {STORED} FROM attempts WHERE id = ?1")
-}
+pub(crate) static GET: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {STORED} FROM attempts WHERE id = ?1"));
 
 pub(crate) fn newest_sql() -> String {
     format!("SELECT {STORED} FROM attempts WHERE first_id = ?1 ORDER BY id DESC LIMIT 1")
@@ -104,7 +171,7 @@ pub(crate) fn newest_sql() -> String {
 
 /// One row.
 pub(crate) fn get(conn: &Connection, id: AttemptId) -> rusqlite::Result<Option<Stored>> {
-    conn.prepare_cached(&get_sql())?.query_row([id], stored).optional()
+    conn.prepare_cached(&GET)?.query_row([id], stored).optional()
 }
 
 /// One row, if it belongs to this app.

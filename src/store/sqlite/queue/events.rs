@@ -13,7 +13,6 @@ use crate::domain::EventType;
 use crate::domain::event::{Event, IDEMPOTENCY_MS, Origin};
 use crate::domain::{AppId, EndpointStatus, EventId, Timestamp};
 use crate::store::shared::asked::Asked;
-use crate::store::shared::attempt_rows::NewDelivery;
 use crate::store::shared::idempotency::{Digest, batch_digest, digest, place_key};
 use crate::store::shared::verdicts::Verdicts;
 use crate::store::sqlite::engine::command::Tx;
@@ -21,6 +20,7 @@ use crate::store::sqlite::engine::error::fault;
 use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, SourceRow, TypeRow};
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::attempts::NewDeliveries;
 use crate::store::sqlite::queue::fan_outs;
 use crate::store::sqlite::queue::filters;
 use crate::store::{Accepted, Line, NewEvent, Queued, Taken};
@@ -81,15 +81,18 @@ pub(crate) fn accept(
         return Ok(Acceptance { row, accepted: Accepted { event, queued: vec![] }, is_open: true });
     }
     *room = room.saturating_sub(count);
-    let mut queued = Vec::with_capacity(count);
-    for subscription in subscribed() {
-        let new = NewDelivery { app: incoming.app, endpoint: subscription.row, event: row, kind };
-        let attempt_id = attempts::insert(tx, &new.of_event(incoming.now))?;
-        if subscription.status == EndpointStatus::Active {
-            let (endpoint_id, due_at) = (subscription.id, incoming.now);
-            queued.push(Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh });
-        }
-    }
+    let (app, accepted_at) = (incoming.app, incoming.now);
+    let endpoints: Vec<EndpointRow> = subscribed().map(|subscription| subscription.row).collect();
+    let new = NewDeliveries { app, event: row, kind, endpoints: &endpoints, accepted_at };
+    let attempts = attempts::insert_first(tx, &new)?;
+    let active =
+        subscribed().zip(attempts).filter(|(subscription, _)| subscription.status == EndpointStatus::Active);
+    let queued = active
+        .map(|(subscription, attempt_id)| {
+            let (endpoint_id, due_at) = (subscription.id, accepted_at);
+            Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh }
+        })
+        .collect();
     Ok(Acceptance { row, accepted: Accepted { event, queued }, is_open: false })
 }
 
@@ -104,7 +107,7 @@ pub(crate) fn type_row(tx: &mut Tx<'_>, incoming: &Incoming<'_>) -> rusqlite::Re
 
 /// Writes the event's row.
 pub(crate) fn insert(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     incoming: &Incoming<'_>,
     kind: TypeRow,
     deliveries: u32,
@@ -117,17 +120,17 @@ pub(crate) fn insert(
         filtered: 0,
         created_at: incoming.now,
     };
-    Ok((insert_as(conn, incoming, kind, &event)?, event))
+    Ok((insert_as(tx, incoming, kind, &event)?, event))
 }
 
 /// Writes the row of an event that has its id already; the row's number.
 pub(crate) fn insert_as(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     incoming: &Incoming<'_>,
     kind: TypeRow,
     event: &Event,
 ) -> rusqlite::Result<EventRow> {
-    conn.prepare_cached(
+    tx.prepare_cached(
         "INSERT INTO events (uid, app, type, resource_id, origin, deliveries, created_at, payload) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
@@ -141,8 +144,8 @@ pub(crate) fn insert_as(
         event.created_at,
         incoming.payload
     ])?;
-    let row = conn.last_insert_rowid();
-    zones::entered(conn, zones::EVENTS, row)?;
+    let row = tx.last_insert_rowid();
+    tx.entered(zones::EVENTS, row, event.created_at)?;
     Ok(EventRow(row))
 }
 

@@ -16,7 +16,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
 
 use crate::domain::{EndpointStatus, Timestamp};
-use crate::store::shared::attempt_rows::NewDelivery;
 pub(crate) use crate::store::shared::fan_out_steps::AT_ONCE;
 use crate::store::shared::fan_out_steps::{self, FanOutStep, STEP, read_list, write_list};
 use crate::store::sqlite::engine::command;
@@ -25,6 +24,7 @@ use crate::store::sqlite::engine::rows::{AppRow, EndpointRow, EventRow, TypeRow}
 use crate::store::sqlite::engine::store::{SqliteStore, answered};
 use crate::store::sqlite::engine::writer::Message;
 use crate::store::sqlite::queue::attempts;
+use crate::store::sqlite::queue::attempts::NewDeliveries;
 use crate::store::{Line, Queued, Result, StoreError};
 
 /// Keeps the list of the endpoints, ascending, that an event goes to.
@@ -106,8 +106,10 @@ fn step(tx: &mut Tx<'_>, last: AppRow) -> rusqlite::Result<FanOutStep> {
         // Retention has taken the payload of an event whose fan-out stood still for that long.
         let end = if open.has_payload { open.endpoints.len() } else { open.next };
         let until = end.min(open.next + room);
-        for endpoint in &open.endpoints[open.next..until] {
-            let attempt_id = insert(tx, app, &open, *endpoint)?;
+        let (event, kind, accepted_at) = (open.event, open.kind, open.created_at);
+        let endpoints = &open.endpoints[open.next..until];
+        let new = NewDeliveries { app, event, kind, endpoints, accepted_at };
+        for (endpoint, attempt_id) in endpoints.iter().zip(attempts::insert_first(tx, &new)?) {
             if let Some(endpoint_id) = active.get(endpoint) {
                 let (endpoint_id, due_at) = (*endpoint_id, open.created_at);
                 let hint = Queued { attempt_id, endpoint_id, due_at, line: Line::Fresh };
@@ -125,16 +127,6 @@ fn step(tx: &mut Tx<'_>, last: AppRow) -> rusqlite::Result<FanOutStep> {
         }
     }
     Ok(FanOutStep { app, queued, finished, more: any(tx)?, ticket })
-}
-
-fn insert(
-    tx: &mut Tx<'_>,
-    app: AppRow,
-    open: &OpenFanOut,
-    endpoint: EndpointRow,
-) -> rusqlite::Result<crate::domain::AttemptId> {
-    let new = NewDelivery { app, endpoint, event: open.event, kind: open.kind };
-    attempts::insert(tx, &new.of_event(open.created_at))
 }
 
 // ---------------------------------------------------------------------------------------------

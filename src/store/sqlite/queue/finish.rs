@@ -4,16 +4,15 @@
 //! its details, the row that follows, the endpoint's counter, the roll-ups, and, when the endpoint is
 //! switched off, its status, the activity log and the event that tells the app's other endpoints.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
 use crate::domain::attempts::attempt::{AttemptStatus, Outcome, Route};
-use crate::domain::attempts::retry::Schedule;
 use crate::domain::attempts::transition;
-use crate::domain::attempts::transition::{EndpointNow, Input, Transition};
-use crate::domain::attempts::trouble::Trouble;
+use crate::domain::attempts::transition::{Input, Transition};
 use crate::domain::{AttemptId, EndpointId, EndpointStatus, Timestamp};
+use crate::store::shared::endpoint_state::EndpointState;
 use crate::store::shared::{attempt_ends, endpoint_text, header_text};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::rows::EndpointRow;
@@ -23,33 +22,28 @@ use crate::store::sqlite::queue::trouble::trouble_columns;
 use crate::store::sqlite::queue::{announce, bulk_job_counts, header_values, trouble};
 use crate::store::{FinishRules, Finished, Queued, SentAs};
 
-/// The endpoint, as far as the end of an attempt concerns it.
-struct EndpointState {
-    id: EndpointId,
-    /// `None` when it was deleted.
-    status: Option<EndpointStatus>,
-    trouble: Trouble,
-    /// As it is stored; `None`: the configured one.
-    schedule: Option<String>,
-}
-
 pub(crate) const ENDPOINT_STATE: &str = concat!(
     "SELECT uid, status, deleted_at IS NOT NULL, retry_schedule, ",
     trouble_columns!(),
     " FROM endpoints WHERE id = ?1"
 );
 
-fn state(conn: &Connection, row: EndpointRow) -> rusqlite::Result<EndpointState> {
-    conn.prepare_cached(ENDPOINT_STATE)?.query_row([row], |row| {
-        let deleted: bool = row.get(2)?;
-        let status: EndpointStatus = row.get(1)?;
+/// The endpoint of a row. Read once for many results, because the writer remembers it until it changes.
+fn state(tx: &mut Tx<'_>, endpoint: EndpointRow) -> rusqlite::Result<Arc<EndpointState>> {
+    if let Some(state) = tx.cache.state(endpoint) {
+        return Ok(state);
+    }
+    let state = tx.prepare_cached(ENDPOINT_STATE)?.query_row([endpoint], |row| {
+        let (is_deleted, status): (bool, EndpointStatus) = (row.get(2)?, row.get(1)?);
+        let schedule: Option<String> = row.get(3)?;
         Ok(EndpointState {
             id: row.get(0)?,
-            status: (!deleted).then_some(status),
+            status: (!is_deleted).then_some(status),
             trouble: trouble::read(row, 4)?,
-            schedule: row.get(3)?,
+            schedule: schedule.map(|text| endpoint_text::read_schedule(&text)).transpose()?,
         })
-    })
+    })?;
+    Ok(tx.cache.keep_state(endpoint, state))
 }
 
 /// Writes the end of an attempt, unless its endpoint's shard has changed hands since it was sent.
@@ -66,11 +60,7 @@ pub(crate) fn finish(
     if !is_current(state.id) {
         return Ok(Finished::StaleEpoch);
     }
-    let schedule: Cow<'_, Schedule> = match &state.schedule {
-        Some(text) => Cow::Owned(endpoint_text::read_schedule(text)?),
-        None => Cow::Borrowed(&*rules.default_schedule),
-    };
-    let endpoint = EndpointNow { status: state.status, trouble: state.trouble, schedule: &schedule };
+    let endpoint = state.now(&rules.default_schedule);
     let input = Input::Finish { outcome, endpoint, rules: rules.rules, is_probe: sent.is_probe };
     let Ok(answer) = transition::apply(row.current, input) else { return Ok(Finished::Stale) };
 

@@ -127,7 +127,7 @@ pub(crate) fn record_test(tx: &mut Tx<'_>, app: AppId, test: &TestDelivery) -> r
         result_seq
     ])?;
     let id = AttemptId(tx.last_insert_rowid());
-    zones::entered(tx, zones::ATTEMPTS, id.0)?;
+    tx.entered(zones::ATTEMPTS, id.0, test.created_at)?;
     write_details(tx, id, outcome)?;
     Ok(id)
 }

@@ -45,9 +45,10 @@ pub(crate) fn read(row: &Row<'_>, from: usize) -> rusqlite::Result<Trouble> {
 }
 
 /// Writes an endpoint's failures.
-pub(crate) fn write(conn: &Connection, endpoint: EndpointRow, trouble: &Trouble) -> rusqlite::Result<()> {
+pub(crate) fn write(tx: &mut Tx<'_>, endpoint: EndpointRow, trouble: &Trouble) -> rusqlite::Result<()> {
     let HoldState { hold, row, limited } = trouble.hold;
-    conn.prepare_cached(
+    tx.cache.trouble_changed(endpoint);
+    tx.prepare_cached(
         "UPDATE endpoints SET hold_reason = ?2, hold_since = ?3, hold_probe_at = ?4, hold_step = ?5, \
          row_failures = ?6, row_first_at = ?7, row_last_at = ?8, limited = ?9, consecutive_failures = ?10, \
          failed_since = ?11, is_announced = ?12 WHERE id = ?1",

@@ -7,7 +7,7 @@ use futures_util::future::{Either, join_all, select};
 use rusqlite::Connection;
 
 use super::*;
-use crate::domain::attempts::attempt::Request;
+use crate::domain::attempts::attempt::{ErrorKind, Failure, Request};
 use crate::domain::attempts::hold::DisableRules;
 use crate::domain::{App, AttemptId, Headers, Outcome};
 use crate::store::sqlite::queue::fan_outs::AT_ONCE;
@@ -242,6 +242,29 @@ async fn long_header_values_are_stored_once_and_read_back() {
     store.retention_attempts(0, now().plus_ms(1), StepLimit::rows(100)).await.unwrap();
     assert_eq!(number(&path, "SELECT count(*) FROM attempts"), 0);
     assert_eq!(store.retention_header_values(10).await.unwrap().removed, 2);
+}
+
+#[tokio::test]
+async fn what_another_program_changes_about_an_endpoint_counts_for_the_next_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let app = default_app(&store).await;
+    add_endpoints(&store, app, 1).await;
+    let failed = Arc::new(Outcome {
+        failure: Some(Failure { kind: ErrorKind::HttpStatus, message: "HTTP 500".to_owned() }),
+        ..(*outcome(&[])).clone()
+    });
+    let fail_one = async || {
+        let accepted = all_of(store.event_insert(app, batch(1), now()).await).remove(0);
+        finish(&store, accepted.queued[0].attempt_id, failed.clone()).await;
+    };
+    let rows = || number(&dir.path().join("p.db"), "SELECT count(*) FROM attempts");
+    fail_one().await;
+    assert_eq!(rows(), 1, "there are no retries");
+    let other = Connection::open(dir.path().join("p.db")).unwrap();
+    other.execute("UPDATE endpoints SET retry_schedule = '1m'", []).unwrap();
+    fail_one().await;
+    assert_eq!(rows(), 3, "the second has one");
 }
 
 #[tokio::test]
