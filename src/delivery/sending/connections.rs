@@ -95,6 +95,15 @@ impl RequestError {
     }
 }
 
+/// A request to be sent.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) headers: HeaderMap,
+    /// Makes the headers once more, for a request that starts again. That is rare, so no copy of them is kept.
+    pub(crate) headers_again: &'a (dyn Fn() -> HeaderMap + Send + Sync),
+    pub(crate) body: Bytes,
+}
+
 /// Open connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Connections {
@@ -140,17 +149,16 @@ impl Connections {
     /// arrived. Dropping the response before its end closes the connection (HTTP/1) or the stream (HTTP/2).
     pub(crate) async fn send(
         &self,
-        method: &Method,
         uri: Option<&Uri>,
-        headers: HeaderMap,
-        body: Bytes,
+        outgoing: Outgoing<'_>,
         tracker: &mut Tracker,
     ) -> Result<Response<ResponseBody>, RequestError> {
         let uri = uri.ok_or(RequestError::Url)?;
-        match send_with(&self.pooled, method, uri, headers.clone(), body.clone(), tracker).await {
+        let Outgoing { method, headers, headers_again, body } = outgoing;
+        match send_with(&self.pooled, method, uri, headers, body.clone(), tracker).await {
             Err(RequestError::Client(error)) if may_start_again(&error) => {
                 tracing::debug!("an idle connection was closed as it was reused; the request starts again");
-                send_with(&self.fresh, method, uri, headers, body, tracker).await
+                send_with(&self.fresh, method, uri, headers_again(), body, tracker).await
             }
             result => result,
         }
@@ -183,8 +191,8 @@ async fn send_with(
         response = noting(opening, client.request(request)) => response?,
         () = interim.too_many.notified() => return Err(RequestError::Interim),
     };
-    tracker.responded();
     let state = response.extensions_mut().remove::<Arc<ConnectionState>>();
+    tracker.responded(state.clone());
     if let Some(state) = &state {
         state.responded(response.headers());
     }

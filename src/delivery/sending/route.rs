@@ -23,6 +23,8 @@ pub(crate) struct Tracker {
     check: Option<Duration>,
     opening: Arc<Opening>,
     capture: Option<CaptureConnection>,
+    /// The connection on which a response has come.
+    responded: Option<Arc<ConnectionState>>,
     sent: Option<Instant>,
     head: Option<Duration>,
     begin: Option<Arc<Begin>>,
@@ -51,13 +53,17 @@ impl Tracker {
         self.opening.clone()
     }
 
-    /// The head of the response has arrived.
-    pub(crate) fn responded(&mut self) {
+    /// The head of the response has arrived, on this connection.
+    pub(crate) fn responded(&mut self, connection: Option<Arc<ConnectionState>>) {
         self.head = self.sent.map(|sent| sent.elapsed());
+        self.responded = connection;
     }
 
     /// The connection that carries the request, once there is one.
     fn connection(&self) -> Option<Arc<ConnectionState>> {
+        if self.responded.is_some() {
+            return self.responded.clone();
+        }
         let capture = self.capture.as_ref()?;
         let metadata = capture.connection_metadata();
         let mut extras = Extensions::new();

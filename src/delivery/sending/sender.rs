@@ -27,7 +27,7 @@ use crate::store::LoadedAttempt;
 
 use crate::delivery::begin::Begin;
 use crate::delivery::courier::{InFlight, Transport};
-use crate::delivery::sending::connections::{Connections, ResponseBody};
+use crate::delivery::sending::connections::{Connections, Outgoing, ResponseBody};
 use crate::delivery::sending::destination::{Destination, PrepareError};
 use crate::delivery::sending::failure;
 use crate::delivery::sending::failure::{ErrorContext, Stage};
@@ -168,8 +168,12 @@ impl Sender {
     ) -> Result<u16, Failure> {
         let headers = headers::of_notice(own).map_err(|error| failure::of_preparation(&error))?;
         let (to, limit) = (Destination::from(url), &self.timeout);
-        let (method, started) = (Method::POST, Instant::now());
-        let exchange = self.exchange(&to, &method, headers, body.into(), (started, limit), None).await;
+        let started = Instant::now();
+        // They were made of the same a moment ago.
+        let headers_again = || headers::of_notice(own).unwrap_or_default();
+        let (method, body) = (&Method::POST, body.into());
+        let outgoing = Outgoing { method, headers, headers_again: &headers_again, body };
+        let exchange = self.exchange(&to, outgoing, (started, limit), None).await;
         match (exchange.failure, exchange.response) {
             (None, Some(response)) => Ok(response.status),
             (Some(failure), _) => Err(failure),
@@ -196,7 +200,11 @@ impl Sender {
                 let mut exchange = if echo::is_echo_url(&destination.url) {
                     self.echo(&to, &headers, &body, attempted_at)
                 } else {
-                    self.exchange(destination, &method, headers, body, (started, limit), flight.begin()).await
+                    let (kept, signed) = (shaped.as_ref().map(|_| headers.clone()), body.clone());
+                    let plain = || self.signing_headers.for_request(loaded, &to, attempted_at, &signed);
+                    let headers_again = || kept.clone().unwrap_or_else(plain);
+                    let outgoing = Outgoing { method: &method, headers, headers_again: &headers_again, body };
+                    self.exchange(destination, outgoing, (started, limit), flight.begin()).await
                 };
                 if let Some(shaped) = &to.shaped {
                     exchange.judged_by(shaped, loaded);
@@ -284,9 +292,7 @@ impl Sender {
     async fn exchange(
         &self,
         to: &Destination,
-        method: &Method,
-        headers: HeaderMap,
-        body: Bytes,
+        outgoing: Outgoing<'_>,
         (started, limit): (Instant, &Span),
         begin: Option<&Arc<Begin>>,
     ) -> Exchange {
@@ -315,7 +321,7 @@ impl Sender {
 
         let mut tracker = Tracker::of(begin.cloned());
         tracker.checked(checked.elapsed());
-        let request = self.connections.send(method, to.uri.as_ref(), headers, body, &mut tracker);
+        let request = self.connections.send(to.uri.as_ref(), outgoing, &mut tracker);
         let sent = timeout_at(deadline, request).await;
         let route = tracker.route();
         let failed = |failure| Exchange { route, ..failed(failure) };
