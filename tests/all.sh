@@ -102,6 +102,9 @@ done
 
 step() { printf '\n== %s\n' "$*"; }
 
+# Most tests wait now and then, so more of them run at once than there are cores. Faults measure times and do not.
+crowd=$((2 * $(nproc)))
+
 step "format"
 cargo fmt --check
 step "lints"
@@ -118,9 +121,9 @@ step "build"
 # All at once, so that no core waits.
 cargo test --locked --no-run --quiet --lib --bins --test browser --test faults --test it
 step "unit tests"
-cargo test --locked --lib --bins --quiet
+cargo test --locked --lib --bins --quiet -- --test-threads "$crowd"
 step "the dashboard in a browser"
-cargo test --locked --test browser
+cargo test --locked --test browser -- --test-threads "$crowd"
 step "answers against their documents, in short"
 if [ -x target/schemathesis/bin/schemathesis ]; then
   bash tests/schemathesis.sh --short || [ $? = 77 ]
@@ -136,7 +139,7 @@ if [ "${POSTRIDER_TEST_STORAGE:-}" = postgres ]; then
 else
   step "integration tests with PostgreSQL: storage, nodes, delivery, streams, commands"
   POSTRIDER_TEST_STORAGE=postgres cargo test --locked --test it -- store:: nodes:: outage:: delivery:: stream:: \
-    v1::events v1::deliveries cli::database cli::migrate_storage admin::nodes
+    v1::events v1::deliveries cli::database cli::migrate_storage admin::nodes --test-threads "$crowd"
   step "integration tests with SQLite"
 fi
-cargo test --locked --test it
+cargo test --locked --test it -- --test-threads "$crowd"

@@ -10,9 +10,10 @@ use crate::support::Reply;
 
 const AXE: &str = include_str!("vendor/axe/axe.min.js");
 
-/// Serious and critical findings: the rule, what it says, and where.
-const LOOK: &str = "const done = arguments[0];
-    axe.run(document, { resultTypes: ['violations'], preload: false }).then(({ violations }) => done(violations
+/// Serious and critical findings of some rules, or of all: the rule, what it says, and where.
+const LOOK: &str = "const [rules, done] = arguments;
+    const runOnly = rules ? { runOnly: { type: 'rule', values: rules } } : {};
+    axe.run(document, { resultTypes: ['violations'], preload: false, ...runOnly }).then(({ violations }) => done(violations
       .filter((v) => v.impact === 'serious' || v.impact === 'critical')
       .map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 4).map((n) => `${n.html.slice(0, 200)} (${n.any[0]?.message ?? ''})`).join(' | ')}`)), (e) => done([String(e)]))";
 
@@ -21,8 +22,19 @@ const BESIDE: &str = "const width = document.documentElement.clientWidth;
     return document.documentElement.scrollWidth <= width ? [] : [`${document.documentElement.scrollWidth} of ${width}`,
       ...[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > width + 1).slice(0, 5).map((e) => e.outerHTML.slice(0, 150))]";
 
-/// A log with something of every kind; gives ids of a webhook, an event and a row.
-async fn furnish(stage: &Stage) -> (String, String, String) {
+/// Ids of what a furnished stage has.
+struct Furnished {
+    /// A webhook, an event and a row of the log.
+    hook: String,
+    event: String,
+    row: String,
+    /// A source, and a webhook that filters and shapes.
+    source: String,
+    chat: String,
+}
+
+/// A log with something of every kind.
+async fn furnish(stage: &Stage) -> Furnished {
     let app = &stage.app;
     stage.receiver.reply_with(|request| match request.header("x-webhook-event") {
         Some("license.revoked") => Reply::status(500).body(r#"{"error":"no such seat","trace":["a","b"]}"#),
@@ -59,7 +71,8 @@ async fn furnish(stage: &Stage) -> (String, String, String) {
     app.post("/admin/api/alerts", target).await.expect(201);
     stage.user(Role::Viewer).await;
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    (shop, text(&failed["event_id"]), text(&failed["id"]))
+    let (source, chat) = connect(stage).await;
+    Furnished { hook: shop, event: text(&failed["event_id"]), row: text(&failed["id"]), source, chat }
 }
 
 /// A source with requests of several outcomes, and a webhook that filters and shapes: their ids.
@@ -81,29 +94,27 @@ async fn connect(stage: &Stage) -> (String, String) {
     (source["data"]["id"].as_str().unwrap().to_owned(), chat.id)
 }
 
-/// Looks at what is shown, in light and in dark.
+/// Looks at what is shown, in light and in dark. In dark only at what colors decide; the rest is the same document.
 pub(crate) async fn look(page: &Page, what: &str, found: &mut Vec<String>) {
     page.js(AXE, vec![]).await;
-    for scheme in ["light", "dark"] {
+    for (scheme, rules) in [("light", Value::Null), ("dark", json!(["color-contrast", "link-in-text-block"]))]
+    {
         page.scheme(scheme).await;
         // Scripts that follow the scheme have run two frames later.
         let frames =
             "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))";
         page.js_later(frames, vec![]).await;
-        let mut all = page.js_later(LOOK, vec![]).await.as_array().cloned().unwrap_or_default();
+        let mut all = page.js_later(LOOK, vec![rules]).await.as_array().cloned().unwrap_or_default();
         all.extend(page.js(BESIDE, vec![]).await.as_array().cloned().unwrap_or_default());
         all.extend(page.complaints().await.into_iter().map(Value::String));
         found.extend(all.iter().map(|one| format!("{what}, {scheme}: {one}")));
     }
 }
 
-#[tokio::test]
-async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
-    let stage = Stage::set().await;
-    let (hook, event, row) = furnish(&stage).await;
-    let (source, chat) = connect(&stage).await;
-    let page = stage.signed_in(Role::Owner, "").await;
-    let addresses = [
+/// The addresses to look at, by the page's path.
+fn addresses(furnished: &Furnished) -> Vec<(&'static str, Vec<String>)> {
+    let Furnished { hook, event, row, source, chat } = furnished;
+    vec![
         ("", vec![String::new(), "?range=7d".to_owned()]),
         (
             "webhook-deliveries",
@@ -158,49 +169,83 @@ async fn every_page_is_clean_in_light_and_dark_narrow_and_wide() {
         ("account", vec!["account".to_owned()]),
         ("sign-in", vec![]),
         ("setup/:token", vec!["setup/0123456789abcdef".to_owned()]),
-    ];
-    let known = "const done = arguments[0];
+    ]
+}
+
+/// A furnished stage, a browser on it, and what was found there.
+struct Tour {
+    _stage: Stage,
+    page: Page,
+    addresses: Vec<String>,
+    found: Vec<String>,
+}
+
+impl Tour {
+    async fn begin() -> Tour {
+        let stage = Stage::set().await;
+        let furnished = furnish(&stage).await;
+        let page = stage.signed_in(Role::Owner, "").await;
+        let addresses = addresses(&furnished);
+        let known = "const done = arguments[0];
         import(document.querySelector('script[src$=\"main.js\"]').src.replace('main.js', 'pages/index.js'))
           .then((m) => done(m.PAGES.map((p) => p.path)))";
-    let known = page.js_later(known, vec![]).await;
-    assert_eq!(known, json!(addresses.iter().map(|(p, _)| p).collect::<Vec<_>>()), "every page is here");
+        let known = page.js_later(known, vec![]).await;
+        assert_eq!(known, json!(addresses.iter().map(|(p, _)| p).collect::<Vec<_>>()), "every page is here");
+        let addresses = addresses.into_iter().flat_map(|(_, all)| all).collect();
+        Tour { _stage: stage, page, addresses, found: vec![] }
+    }
 
-    let mut found = Vec::new();
-    for width in [1280, 390, 320] {
-        page.width(width).await;
-        for address in addresses.iter().flat_map(|(_, all)| all) {
-            // The smallest phones are for looking at the log.
-            if width == 320 && !address.starts_with("webhook-deliveries") {
-                continue;
-            }
-            page.goto(address).await;
-            page.settled().await;
-            look(&page, &format!("{address:?} at {width}"), &mut found).await;
+    /// Looks at all pages whose address begins so.
+    async fn look_at(&mut self, begin: &str, width: u32) {
+        self.page.width(width).await;
+        for address in self.addresses.iter().filter(|address| address.starts_with(begin)) {
+            self.page.goto(address).await;
+            self.page.settled().await;
+            look(&self.page, &format!("{address:?} at {width}"), &mut self.found).await;
         }
     }
+
+    async fn end(self) {
+        let found = self.found;
+        assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
+        self.page.close().await;
+    }
+}
+
+#[tokio::test]
+async fn every_page_and_what_opens_above_it_is_clean_in_light_and_dark() {
+    let mut tour = Tour::begin().await;
+    tour.look_at("", 1280).await;
     // What opens above a page.
-    page.width(1280).await;
+    let Tour { page, found, .. } = &mut tour;
     page.goto("webhook-deliveries?status=exhausted").await;
     page.settled().await;
     page.press("Export").await;
-    look(&page, "the export menu", &mut found).await;
+    look(page, "the export menu", found).await;
     page.goto("webhook-deliveries?status=exhausted").await;
     page.settled().await;
     page.keys("?").await;
     page.until("the keys", "all('dialog').length === 1").await;
-    look(&page, "the keyboard's help", &mut found).await;
+    look(page, "the keyboard's help", found).await;
     page.goto("webhook-deliveries?status=exhausted").await;
     page.click("tbody tr input[type=checkbox]").await;
-    look(&page, "the selection", &mut found).await;
+    look(page, "the selection", found).await;
     page.press("Retry selected").await;
     page.until("the question", "all('dialog').length === 1").await;
-    look(&page, "the question before a retry", &mut found).await;
-    page.width(390).await;
-    page.goto("webhooks").await;
-    page.press("Menu").await;
-    look(&page, "the menu of a narrow screen", &mut found).await;
-    assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
-    page.close().await;
+    look(page, "the question before a retry", found).await;
+    tour.end().await;
+}
+
+#[tokio::test]
+async fn every_page_is_clean_on_a_narrow_screen_in_light_and_dark() {
+    let mut tour = Tour::begin().await;
+    tour.look_at("", 390).await;
+    tour.page.goto("webhooks").await;
+    tour.page.press("Menu").await;
+    look(&tour.page, "the menu of a narrow screen", &mut tour.found).await;
+    // The smallest phones are for looking at the log.
+    tour.look_at("webhook-deliveries", 320).await;
+    tour.end().await;
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const TEMPLATE: &str = "template_postrider";
 /// The running server.
 struct Cluster {
     directory: PathBuf,
+    /// How a database is copied: as files, which takes half as long as through the WAL. Version 14 knows nothing else.
+    strategy: &'static str,
     /// Closing it ends the server.
     _pipe: ChildStdin,
 }
@@ -63,6 +65,14 @@ pub(super) fn programs() -> PathBuf {
 /// Whether PostgreSQL is there, for tests that need it whatever the environment asks for.
 pub(crate) fn is_installed() -> bool {
     std::env::var_os("POSTRIDER_TEST_POSTGRES").is_some() || newest().is_some()
+}
+
+/// The server's major version.
+fn version() -> u32 {
+    let told = Command::new(programs().join("postgres")).arg("--version").output().expect("postgres starts");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let number = told.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("{told:?} names no version"))
 }
 
 fn newest() -> Option<PathBuf> {
@@ -110,7 +120,8 @@ impl Cluster {
             .expect("the shell says something");
         let log = || std::fs::read_to_string(directory.join("server.log")).unwrap_or_default();
         assert_eq!(line.trim(), "ready", "PostgreSQL did not start: {}", log());
-        let cluster = Cluster { directory, _pipe: pipe };
+        let strategy = if version() >= 15 { "STRATEGY file_copy" } else { "" };
+        let cluster = Cluster { directory, strategy, _pipe: pipe };
         cluster.run(&format!("CREATE DATABASE {TEMPLATE}"));
         cluster.make_template();
         cluster
@@ -191,8 +202,8 @@ impl Database {
     /// A new one, with the schema and the first app.
     pub(crate) fn new() -> Database {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        cluster().run(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"));
+        let (name, cluster) = (format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed)), cluster());
+        cluster.run(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} {}", cluster.strategy));
         Database { name }
     }
 
