@@ -192,8 +192,12 @@ impl Page {
 
     /// Types into a field, in the place of what is there.
     pub(crate) async fn fill(&self, label: &str, text: &str) {
+        // The driver's own clearing tells the page nothing of it, which may put the old text back before the new comes.
+        let empty = "const [field] = arguments;
+            field.value = '';
+            for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind, { bubbles: true }));";
         let type_into = async |e: Element| {
-            e.clear().await?;
+            self.client.execute(empty, vec![json!(e)]).await?;
             e.send_keys(text).await
         };
         self.act(label, "labelled(args)", json!(label), type_into).await;

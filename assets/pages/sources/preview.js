@@ -58,7 +58,10 @@ export function DraftPreview({ form, source }) {
   const [body, incomplete] = useMemo(() => bodyFor(form.values, source, request), [form.values, source?.id, asked]);
   const { data, error, busy } = usePreview(body, "v1/sources/preview");
   const option = ([value, words]) => html`<option value=${value} selected=${value === choice}>${words}</option>`;
-  const change = (field) => (e) => setOwn({ ...own, [field]: e.target.value });
+  const change = (field) => (e) => {
+    const { value } = e.target;
+    setOwn((own) => ({ ...own, [field]: value }));
+  };
   return html`<${Card} title="Preview" className="preview-card"><div class="stack" aria-busy=${busy ? "true" : undefined}>
     <label class="subject-choice"><span>With</span><select aria-label="Preview with" value=${choice} onChange=${(e) => setChosen(e.target.value)}>
       ${rows.length > 0 && html`<optgroup label="Newest requests">${rows.map((r, i) => option([`row:${r.id}`, `${i === 0 ? "Newest: " : ""}${r.attributes.event_type ?? r.attributes.outcome}`]))}</optgroup>`}
