@@ -108,7 +108,7 @@ impl fmt::Display for Raw {
 impl Kind {
     /// Reads a value. The error says what was expected and does not contain the value.
     pub fn read(self, raw: &Raw) -> Result<Value, String> {
-        self.try_read(raw).map_err(|specific| specific.unwrap_or_else(|| self.expected()))
+        self.try_read(raw).map_err(|specific| specific.unwrap_or_else(|| format!("expected {}", self.form())))
     }
 
     fn try_read(self, raw: &Raw) -> Result<Value, Option<String>> {
@@ -171,36 +171,36 @@ impl Kind {
         }
     }
 
-    /// A description of a valid value.
-    pub fn expected(self) -> String {
+    /// A description of a valid value, such as "a path".
+    pub fn form(self) -> String {
         match self {
-            Kind::Address => "expected an IP address and a port, such as 127.0.0.1:8080, localhost:8080, :8080 (all IPv4 addresses) or [::]:8080, or unix: and the path of a socket".into(),
-            Kind::Path => "expected a path".into(),
-            Kind::EncryptionKey => format!("expected at least {ENCRYPTION_KEY_MIN_CHARS} characters"),
-            Kind::Token => "expected letters, digits and punctuation without spaces".into(),
-            Kind::DatabaseUrl => "expected the URL of a PostgreSQL database, such as postgres://user@host/database?sslmode=verify-full or postgres:///database?host=/run/postgresql".into(),
-            Kind::NodeName => format!("expected 1 to {NODE_NAME_MAX} letters, digits, dots, hyphens and underscores"),
-            Kind::PublicUrl => "expected an http or https URL without credentials, query and fragment, and a plain path, such as https://host/hooks".into(),
-            Kind::KeyPrefix => "expected 1 to 20 of a-z, 0-9 and _".into(),
-            Kind::Span { min_ms: 0, .. } => "expected a duration such as 30d (a whole number and ms, s, m, h or d), or 0".into(),
+            Kind::Address => "an IP address and a port, such as 127.0.0.1:8080, localhost:8080, :8080 (all IPv4 addresses) or [::]:8080, or unix: and the path of a socket".into(),
+            Kind::Path => "a path".into(),
+            Kind::EncryptionKey => format!("at least {ENCRYPTION_KEY_MIN_CHARS} characters"),
+            Kind::Token => "letters, digits and punctuation without spaces".into(),
+            Kind::DatabaseUrl => "the URL of a PostgreSQL database, such as postgres://user@host/database?sslmode=verify-full or postgres:///database?host=/run/postgresql".into(),
+            Kind::NodeName => format!("1 to {NODE_NAME_MAX} letters, digits, dots, hyphens and underscores"),
+            Kind::PublicUrl => "an http or https URL without credentials, query and fragment, and a plain path, such as https://host/hooks".into(),
+            Kind::KeyPrefix => "1 to 20 of a-z, 0-9 and _".into(),
+            Kind::Span { min_ms: 0, .. } => "a duration such as 30d (a whole number and ms, s, m, h or d), or 0".into(),
             Kind::Span { min_ms, max_ms } => format!(
-                "expected a duration from {min_ms}ms to {}s, such as 10s (a whole number and ms, s or m)",
+                "a duration from {min_ms}ms to {}s, such as 10s (a whole number and ms, s or m)",
                 max_ms / 1_000
             ),
             Kind::Schedule => format!(
-                "expected a list of at most {SCHEDULE_MAX} durations of at most 30d, such as 2m, 8m, 20m (each a whole number and ms, s, m, h or d)"
+                "a list of at most {SCHEDULE_MAX} durations of at most 30d, such as 2m, 8m, 20m (each a whole number and ms, s, m, h or d)"
             ),
-            Kind::Fraction => "expected a number from 0 to 1".into(),
-            Kind::Count { min, max } => format!("expected a whole number from {min} to {max}"),
+            Kind::Fraction => "a number from 0 to 1".into(),
+            Kind::Count { min, max } => format!("a whole number from {min} to {max}"),
             Kind::Size { min, max } => {
-                format!("expected a size from {min} B to {} MiB, such as 16KiB, 1MiB or 16384", max >> 20)
+                format!("a size from {min} B to {} MiB, such as 16KiB, 1MiB or 16384", max >> 20)
             }
-            Kind::HeaderNames => "expected a list of header names, such as X-Webhook-Signature".into(),
+            Kind::HeaderNames => "a list of header names, such as X-Webhook-Signature".into(),
             Kind::Nets => {
-                "expected a list of networks or addresses, such as 10.0.0.0/8, 192.168.1.7 or fd00::/8".into()
+                "a list of networks or addresses, such as 10.0.0.0/8, 192.168.1.7 or fd00::/8".into()
             }
-            Kind::LogFormat => "expected text, json or auto".into(),
-            Kind::LogLevel => "expected off, error, warn, info, debug or trace, or directives such as info,postrider::delivery=debug".into(),
+            Kind::LogFormat => "text, json or auto".into(),
+            Kind::LogLevel => "off, error, warn, info, debug or trace, or directives such as info,postrider::delivery=debug".into(),
         }
     }
 }

@@ -63,8 +63,7 @@ fn entry(spec: &KeySpec) -> String {
         Some(default) => format!("default: `{default}`"),
         None => "not set by default".to_owned(),
     };
-    let expected = spec.kind.expected();
-    let format = expected.strip_prefix("expected ").unwrap_or(&expected);
+    let format = spec.kind.form();
     let mut variables = format!("`{}`", spec.env_name());
     if spec.is_secret() {
         variables += &format!(" or `{}_FILE`", spec.env_name());

@@ -14,7 +14,7 @@ use crate::store::Store;
 pub trait LogControl: Send + Sync {
     /// What is let through now, as `log.level` would say it; `None` when nothing is logged.
     fn level(&self) -> Option<String>;
-    /// Lets other lines through from now on. The error says what would be right.
+    /// Lets other lines through from now on. The error completes a sentence that begins with the value's name.
     fn set(&self, level: &str) -> std::result::Result<(), String>;
 }
 
@@ -46,12 +46,7 @@ impl LogLevel {
     pub async fn change(&self, by: &By, level: Option<&str>) -> Result<()> {
         let level = level.unwrap_or(&self.configured);
         let before = self.view().0;
-        self.control.set(level).map_err(|message| {
-            // Configuration says "expected …" behind the name of the key.
-            let message =
-                message.strip_prefix("expected ").map(|what| format!("must be {what}")).unwrap_or(message);
-            Invalid::one("/level", message)
-        })?;
+        self.control.set(level).map_err(|message| Invalid::one("/level", message))?;
         if level != before {
             let summary = format!("The log level was changed: {level}");
             let details = json!({ "level": level, "before": before });

@@ -54,7 +54,8 @@ pub fn level() -> Option<String> {
 
 /// Changes the level. The error says what was expected.
 pub fn set_level(level: &str) -> Result<(), String> {
-    Kind::LogLevel.read(&Raw::Text(level.to_owned()))?;
+    let read = Kind::LogLevel.read(&Raw::Text(level.to_owned()));
+    read.map_err(|_| format!("must be {}", Kind::LogLevel.form()))?;
     let mut current = current();
     let (configured, handle) = current.as_mut().ok_or("nothing is logged by this process")?;
     handle.reload(filter(level)).map_err(|error| error.to_string())?;
