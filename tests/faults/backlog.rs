@@ -93,8 +93,8 @@ async fn a_backlog_slows_neither_the_start_nor_fresh_events() {
     // How long each fresh event took, and how many deliveries of the backlog arrived in that time.
     let (mut waits, mut overtaken) = (Vec::new(), Vec::new());
     let limit = form(Duration::from_secs(120), Duration::from_secs(3_000));
-    while old.look(|seen| seen.len()) < count {
-        assert!(draining.elapsed() < limit, "{} of {count} came", old.look(|seen| seen.len()));
+    while old.read_all(|seen| seen.len()) < count {
+        assert!(draining.elapsed() < limit, "{} of {count} came", old.read_all(|seen| seen.len()));
         let name = format!("fresh-{}", waits.len());
         let body = json!({ "event_type": "fresh.event", "payload": { "n": name } });
         let (posted, before) = (Instant::now(), old.total());

@@ -121,7 +121,7 @@ fn only_what_was_in_flight_came_again(
     pending_at_kills: &BTreeMap<String, u32>,
 ) -> u32 {
     let mut repeated = 0;
-    sink.look(|seen| {
+    sink.read_all(|seen| {
         for (name, arrivals) in seen {
             let Some(delivery) = end.deliveries.get(name) else {
                 panic!("{name} arrived and is not in the log");

@@ -93,9 +93,9 @@ impl Sink {
         self.shared.seen.lock().unwrap().get(name).copied()
     }
 
-    /// Looks at everything that has come.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&HashMap<String, Arrivals>) -> T) -> T {
-        look(&self.shared.seen.lock().unwrap())
+    /// Reads everything that has come.
+    pub(crate) fn read_all<T>(&self, read: impl FnOnce(&HashMap<String, Arrivals>) -> T) -> T {
+        read(&self.shared.seen.lock().unwrap())
     }
 
     /// Waits until all of these have come; after `limit` gives those that have not.
@@ -106,7 +106,7 @@ impl Sink {
     ) -> Vec<String> {
         let mut arrivals = self.arrivals();
         let missing = || -> Vec<String> {
-            self.look(|seen| names.clone().filter(|name| !seen.contains_key(*name)).cloned().collect())
+            self.read_all(|seen| names.clone().filter(|name| !seen.contains_key(*name)).cloned().collect())
         };
         let wait = async {
             while !missing().is_empty() {

@@ -63,7 +63,7 @@ async fn retries(sink: &Sink, keys: &[(String, Instant)]) -> Vec<(Instant, Durat
 /// Each came once, or twice where the first time failed.
 fn nothing_came_twice(sink: &Sink) {
     let wanted = |key: &String| 1 + u32::from(is_retried(key));
-    let odd: Vec<_> = sink.look(|seen| {
+    let odd: Vec<_> = sink.read_all(|seen| {
         seen.iter()
             .filter(|(key, one)| one.count > wanted(key))
             .map(|(key, one)| (key.clone(), one.count))

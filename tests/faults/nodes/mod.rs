@@ -300,7 +300,7 @@ fn counts(sink: &Sink, keys: &[(String, Instant)]) -> BTreeMap<String, u32> {
 async fn hanging(sink: &Sink, hooks: &Hooks, prefix: &str) {
     let mut arrivals = sink.arrivals();
     let hang = |path: &String| {
-        sink.look(|seen| seen.keys().any(|key| key.starts_with(prefix) && key.ends_with(path.as_str())))
+        sink.read_all(|seen| seen.keys().any(|key| key.starts_with(prefix) && key.ends_with(path.as_str())))
     };
     in_time("requests in flight at all nodes", async {
         while !hooks.paths().all(|path| hang(&path)) {
@@ -312,7 +312,7 @@ async fn hanging(sink: &Sink, hooks: &Hooks, prefix: &str) {
 
 /// What came more than once.
 fn repeated(sink: &Sink) -> Vec<(String, Arrivals)> {
-    sink.look(|seen| {
+    sink.read_all(|seen| {
         let repeated = seen.iter().filter(|(_, arrivals)| arrivals.count > 1);
         repeated.map(|(key, arrivals)| (key.clone(), *arrivals)).collect()
     })
@@ -329,7 +329,7 @@ fn longest_wait(sink: &Sink, keys: &[(String, Instant)]) -> Duration {
 /// The longest time in which nothing came at one webhook, between its first and its last arrival.
 fn longest_gap(sink: &Sink, hooks: &Hooks) -> Duration {
     let mut of_each: BTreeMap<String, Vec<Instant>> = hooks.paths().map(|path| (path, Vec::new())).collect();
-    sink.look(|seen| {
+    sink.read_all(|seen| {
         for (key, arrivals) in seen {
             let path = key.find('/').map(|at| &key[at..]);
             if let Some(times) = path.and_then(|path| of_each.get_mut(path)) {

@@ -39,7 +39,7 @@ async fn in_the_first_seconds_without_notifications_nothing_is_lost_and_polls_fi
             let prefix = format!("n{round}{way:?}");
             let mut traffic = Traffic::start(&poster, Balancing::ToAll, &prefix, Duration::from_millis(50));
             traffic.more(20).await;
-            let early = traffic.look(|posted| hooks.all_keys(posted));
+            let early = traffic.read_posted(|posted| hooks.all_keys(posted));
             arrived(&sink, &early).await;
             let hears = longest_wait(&sink, &early);
             cable.set(way);

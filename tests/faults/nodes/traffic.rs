@@ -148,8 +148,8 @@ impl Traffic {
     }
 
     /// Looks at what became of the requests so far.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Posted) -> T) -> T {
-        look(&self.posted.lock().unwrap())
+    pub(super) fn read_posted<T>(&self, read: impl FnOnce(&Posted) -> T) -> T {
+        read(&self.posted.lock().unwrap())
     }
 
     /// Stops the clients and gives the ledger.
