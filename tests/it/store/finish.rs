@@ -90,7 +90,7 @@ async fn an_endpoints_own_schedule_wins() {
 async fn a_changed_schedule_counts_for_the_next_result() {
     let world = fresh().await;
     let endpoint = world.add_endpoint(&["*"]).await.id;
-    world.fail(world.post_one("a").await).await;
+    world.finish(world.post_one("a").await, answered(200, now())).await;
     let second = world.post_one("a").await;
     let patch = EndpointPatch { retry_schedule: Change::Set(schedule(&[])), ..EndpointPatch::default() };
     let kind = activity(ActivityKind::EndpointChanged);
