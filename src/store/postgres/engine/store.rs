@@ -204,12 +204,14 @@ impl PostgresStore {
     pub(crate) async fn close(&self) {
         self.stopped.cancel();
         // By the clock of the store's own threads.
-        let limit = self.threads.spawn(tokio::time::sleep(CLOSED_WITHIN));
+        let mut limit = self.threads.spawn(tokio::time::sleep(CLOSED_WITHIN));
         tokio::select! {
             biased;
             () = self.finish() => {}
-            _ = limit => tracing::warn!("the database does not answer; closing without it"),
+            _ = &mut limit => tracing::warn!("the database does not answer; closing without it"),
         }
+        // A timer that is polled while its threads end would panic.
+        limit.abort();
         self.pool.close();
         self.shut();
     }
