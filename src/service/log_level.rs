@@ -14,7 +14,7 @@ use crate::store::Store;
 pub trait LogControl: Send + Sync {
     /// What is let through now, as `log.level` would say it; `None` when nothing is logged.
     fn level(&self) -> Option<String>;
-    /// Lets other lines through from now on. The error completes a sentence that begins with the value's name.
+    /// Lets other lines through from now on. The error says what the value must be, or why it cannot be changed.
     fn set(&self, level: &str) -> std::result::Result<(), String>;
 }
 

@@ -52,7 +52,7 @@ pub fn level() -> Option<String> {
     current().as_ref().map(|(level, _)| level.clone())
 }
 
-/// Changes the level. The error says what was expected.
+/// Changes the level. The error says what it must be, or why it cannot be changed.
 pub fn set_level(level: &str) -> Result<(), String> {
     let read = Kind::LogLevel.read(&Raw::Text(level.to_owned()));
     read.map_err(|_| format!("must be {}", Kind::LogLevel.form()))?;

@@ -99,7 +99,8 @@ impl RequestError {
 pub(crate) struct Outgoing<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: HeaderMap,
-    /// Makes the headers once more, for a request that starts again. That is rare, so no copy of them is kept.
+    /// Makes the headers once more, for a request that starts again. That is rare, so plain deliveries, whose headers
+    /// can be signed again, keep no copy.
     pub(crate) headers_again: &'a (dyn Fn() -> HeaderMap + Send + Sync),
     pub(crate) body: Bytes,
 }
