@@ -44,11 +44,7 @@ const RULES: &[(&str, &str)] = &[
 /// # Errors
 /// [`crate::store::StoreError::Newer`] for a newer program's file; else what SQLite says.
 pub(crate) fn inspect(database: &Path, busy_timeout: std::time::Duration) -> Result<Inspection> {
-    let readers = pool::readers(database, 1, busy_timeout)?;
-    let mut conn = readers.get().map_err(|e| crate::store::StoreError::Failed {
-        doing: "opening the database",
-        source: Box::new(e),
-    })?;
+    let mut conn = pool::reader(database, busy_timeout)?;
     migrations::check(&conn)?;
     let different = schema::differences(&conn, None)?;
     let snapshot = conn.transaction().map_err(|e| error::of("reading the database", e))?;

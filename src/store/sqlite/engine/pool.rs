@@ -6,12 +6,14 @@
 
 use crate::domain::network::without_address;
 use crate::domain::values::fold::fold;
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::mpsc;
 
 use crate::store::shared::record_text;
 use crate::store::sqlite::engine::{error, schema};
@@ -161,12 +163,18 @@ pub(crate) fn checkpointer(path: &Path, busy_timeout: Duration) -> Result<Connec
     Ok(conn)
 }
 
-/// The connections that read.
-pub(crate) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<Pool> {
+/// The connections that read. Each holds `open` until it is closed.
+pub(crate) fn readers(
+    path: &Path,
+    max: u32,
+    busy_timeout: Duration,
+    open: mpsc::Sender<Infallible>,
+) -> Result<Pool> {
     let file = path.to_owned();
-    let manager = SqliteConnectionManager::file(path)
-        .with_flags(READER)
-        .with_init(move |conn| set_up_reader(conn, &file, busy_timeout));
+    let manager = SqliteConnectionManager::file(path).with_flags(READER).with_init(move |conn| {
+        set_up_reader(conn, &file, busy_timeout)?;
+        hold(conn, open.clone())
+    });
     r2d2::Pool::builder()
         .max_size(max)
         .min_idle(Some(0))
@@ -175,6 +183,11 @@ pub(crate) fn readers(path: &Path, max: u32, busy_timeout: Duration) -> Result<P
         .test_on_check_out(false)
         .build(manager)
         .map_err(|e| StoreError::Failed { doing: "opening the readers", source: Box::new(e) })
+}
+
+/// Keeps something for as long as a connection is open: SQLite drops functions after it has closed its files.
+fn hold(conn: &Connection, open: mpsc::Sender<Infallible>) -> rusqlite::Result<()> {
+    conn.create_scalar_function("is_wanted", 0, FunctionFlags::default(), move |_| Ok(!open.is_closed()))
 }
 
 /// A transaction that reads: all its statements see the same state. rusqlite's own prepares its two

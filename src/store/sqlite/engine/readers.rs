@@ -4,13 +4,14 @@
 //! holding freed SQLite pages in its own malloc arena. A fixed pool of four avoids that (docs/benchmarks.md).
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::store::sqlite::engine::error;
 use crate::store::sqlite::engine::pool;
@@ -32,6 +33,8 @@ pub(crate) struct Readers {
 
 struct Open {
     pool: Pool,
+    /// Ends when all connections are closed: a thread of the pool's own may hold it for a moment.
+    closed: mpsc::Receiver<Infallible>,
     /// Of this runtime nothing is used but its threads for what blocks, which come and go with the work.
     threads: Runtime,
 }
@@ -45,7 +48,8 @@ impl Readers {
             .thread_name("store-reader")
             .build()
             .map_err(|e| StoreError::Failed { doing: "starting the readers", source: Box::new(e) })?;
-        let open = Open { pool: pool::readers(path, count, busy_timeout)?, threads };
+        let (open, closed) = mpsc::channel(1);
+        let open = Open { pool: pool::readers(path, count, busy_timeout, open)?, closed, threads };
         Ok(Readers { permits: Arc::new(Semaphore::new(seats)), count, open: Mutex::new(Some(open)) })
     }
 
@@ -64,11 +68,13 @@ impl Readers {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let task = match &*self.lock() {
             None => return Err(StoreError::Closed),
-            Some(Open { pool, threads }) => {
+            Some(Open { pool, threads, .. }) => {
                 let pool = pool.clone();
                 threads.spawn_blocking(move || {
-                    // Goes with the work, which goes on when nobody waits for it any more.
+                    // Goes with the work, which goes on when nobody waits for it any more, and after the pool: who
+                    // closes waits for permits, and then no connection is left.
                     let _permit = permit;
+                    let pool = pool;
                     let conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
                     let snapshot = Snapshot::begin(&conn).map_err(|e| error::of(doing, e))?;
                     work(&snapshot).map_err(|e| error::of(doing, e))
@@ -85,14 +91,16 @@ impl Readers {
             self.permits.close();
             all.forget();
         }
-        self.shut();
+        if let Some(mut closed) = self.shut() {
+            closed.recv().await;
+        }
     }
 
-    fn shut(&self) {
-        if let Some(Open { threads, .. }) = self.lock().take() {
-            // Not by dropping it, which would wait, and where this is called nobody may.
-            threads.shutdown_background();
-        }
+    fn shut(&self) -> Option<mpsc::Receiver<Infallible>> {
+        let Open { pool: _, closed, threads } = self.lock().take()?;
+        // Not by dropping it, which would wait, and where this is called nobody may.
+        threads.shutdown_background();
+        Some(closed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
@@ -178,5 +186,17 @@ mod tests {
         let late = readers.read("testing", |_| Ok(())).await;
         assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
         readers.close().await;
+    }
+
+    #[tokio::test]
+    async fn closing_waits_until_the_last_connection_is_closed() {
+        let (_dir, readers) = readers(1);
+        readers.read("testing", |_| Ok(())).await.unwrap();
+        // As a thread of the pool does for a moment.
+        let held = readers.lock().as_ref().unwrap().pool.clone();
+        let mut closing = Box::pin(readers.close());
+        assert!(futures_util::poll!(&mut closing).is_pending());
+        drop(held);
+        closing.await;
     }
 }
