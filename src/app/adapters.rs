@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::cluster::Notices;
 use crate::delivery::scheduling::dispatcher::Dispatcher;
 use crate::domain::alert::{AlertTarget, AlertTry};
 use crate::domain::sweep::{SweepState, Swept};
@@ -25,20 +26,29 @@ use crate::upkeep::clock_guard::ADVICE;
 use crate::upkeep::retention::{SweepError, Sweeper};
 
 /// Delivery, as the services see it.
-pub(super) struct Delivering(pub(super) Dispatcher);
+pub(super) struct Delivering {
+    pub(super) dispatcher: Dispatcher,
+    /// To the other nodes, if there can be any.
+    pub(super) notices: Option<Arc<Notices>>,
+}
 
 #[async_trait]
 impl Dispatch for Delivering {
     fn in_flight(&self, app: AppId) -> u64 {
-        self.0.meters().in_flight_of(app)
+        self.dispatcher.meters().in_flight_of(app)
     }
 
     fn in_flight_of_all(&self) -> u64 {
-        u64::try_from(self.0.meters().in_flight.get()).unwrap_or(0)
+        u64::try_from(self.dispatcher.meters().in_flight.get()).unwrap_or(0)
     }
 
-    fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
-        self.0.sending()
+    async fn sending_to(&self, endpoint: EndpointId) -> Vec<AttemptId> {
+        let own = self.dispatcher.sending().into_iter();
+        let mut ids: Vec<AttemptId> = own.filter(|(_, to)| *to == endpoint).map(|(id, _)| id).collect();
+        if let Some(notices) = &self.notices {
+            ids.extend(notices.sending_elsewhere(endpoint).await);
+        }
+        ids
     }
 
     async fn send_test(
@@ -46,7 +56,7 @@ impl Dispatch for Delivering {
         test: LoadedAttempt,
         created_at: Timestamp,
     ) -> Result<Option<(AttemptId, Outcome)>, StoreError> {
-        self.0.send_test(test, created_at).await
+        self.dispatcher.send_test(test, created_at).await
     }
 }
 

@@ -220,7 +220,12 @@ impl Deps<'_> {
             signals.clone(),
             local.bulk_jobs(),
         );
-        let dispatch: Arc<dyn Dispatch> = Arc::new(Delivering(dispatcher.clone()));
+        if let Some(notices) = &notices {
+            let dispatcher = dispatcher.clone();
+            notices.tell_sending(Box::new(move || dispatcher.sending()));
+        }
+        let dispatch: Arc<dyn Dispatch> =
+            Arc::new(Delivering { dispatcher: dispatcher.clone(), notices: notices.clone() });
         Ok(Running { dispatcher, jobs, sender, dispatch, local, signals, notices, ownership, leadership })
     }
 

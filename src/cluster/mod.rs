@@ -27,6 +27,6 @@ pub mod signals;
 
 pub use leadership::{AlwaysLeader, Leadership, LeasedLead};
 pub use meters::ClusterMeters;
-pub use notices::{Notices, SharedUse};
+pub use notices::{Notices, SendingList, SharedUse};
 pub use ownership::Ownership;
 pub use signals::{LocalSignals, QueueSignal, QueueSignals, Signals};

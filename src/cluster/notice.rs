@@ -23,7 +23,14 @@ pub(super) enum Notice {
     Echo(u64),
     /// So much of a limit was used.
     Used { name: String, count: u64 },
+    /// A question with its number: what the holder of an endpoint's shard is sending to it.
+    Sending { number: u64, endpoint: EndpointId },
+    /// A part of the answer, of the node that asked; the last part says so.
+    Sent { asker: u64, number: u64, is_last: bool, attempts: Vec<AttemptId> },
 }
+
+/// Attempts in one [`Notice::Sent`]: as many as fit into a text with room to spare.
+pub(super) const SENT_TOGETHER: usize = 200;
 
 /// A text from some node.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +79,12 @@ fn line(notice: &Notice) -> String {
         Notice::Missed => "m".to_owned(),
         Notice::Echo(number) => format!("e{number:x}"),
         Notice::Used { name, count } => format!("u{count:x} {}", name.replace('\n', " ")),
+        Notice::Sending { number, endpoint } => format!("q{number:x} {endpoint}"),
+        Notice::Sent { asker, number, is_last, attempts } => {
+            let letter = if *is_last { 'l' } else { 'p' };
+            let ids: String = attempts.iter().map(|id| format!(" {:x}", id.0)).collect();
+            format!("{letter}{asker:x} {number:x}{ids}")
+        }
     }
 }
 
@@ -106,6 +119,14 @@ fn read_line(text: &str) -> Option<Notice> {
             let (count, name) = rest.split_once(' ')?;
             Notice::Used { name: name.to_owned(), count: u64::from_str_radix(count, 16).ok()? }
         }
+        'q' => {
+            let (number, endpoint) = rest.split_once(' ')?;
+            Notice::Sending {
+                number: u64::from_str_radix(number, 16).ok()?,
+                endpoint: endpoint.parse().ok()?,
+            }
+        }
+        'l' | 'p' => sent(letter == 'l', rest)?,
         _ => return None,
     })
 }
@@ -116,6 +137,14 @@ fn queued(line: Line, text: &str) -> Option<Queued> {
     let number = |text: &str| i64::from_str_radix(text, 16).ok();
     let (id, due) = (number(parts.next()?)?, number(parts.next()?)?);
     Some(Queued { attempt_id: AttemptId(id), endpoint_id, due_at: Timestamp::from_millis(due), line })
+}
+
+fn sent(is_last: bool, text: &str) -> Option<Notice> {
+    let mut parts = text.split(' ');
+    let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+    let (asker, number) = (number()?, number()?);
+    let ids = parts.map(|id| i64::from_str_radix(id, 16).ok().map(AttemptId));
+    Some(Notice::Sent { asker, number, is_last, attempts: ids.collect::<Option<_>>()? })
 }
 
 #[cfg(test)]
@@ -137,7 +166,7 @@ mod tests {
         #[test]
         fn notices_read_back_in_order_from_texts_that_fit(
             node in any::<u64>(),
-            kinds in prop::collection::vec((0_u8..10, 0_i64..i64::MAX / 4, "[ -~]{0,40}"), 0..400),
+            kinds in prop::collection::vec((0_u8..12, 0_i64..i64::MAX / 4, "[ -~]{0,40}"), 0..400),
         ) {
             let notices: Vec<Notice> = kinds
                 .into_iter()
@@ -151,6 +180,16 @@ mod tests {
                     6 => Notice::Access,
                     7 => Notice::Missed,
                     8 => Notice::Echo(number.unsigned_abs()),
+                    9 => Notice::Sending {
+                        number: number.unsigned_abs(),
+                        endpoint: EndpointId::new(Timestamp::from_millis(number % 1_000_000)),
+                    },
+                    10 => Notice::Sent {
+                        asker: node,
+                        number: number.unsigned_abs(),
+                        is_last: number % 2 == 0,
+                        attempts: (0..number % (SENT_TOGETHER as i64 + 1)).map(|n| AttemptId(number - n)).collect(),
+                    },
                     _ => Notice::Used { name, count: number.unsigned_abs() },
                 })
                 .collect();

@@ -7,19 +7,19 @@
 //! another connection: a pooler that lends out connections for single transactions takes LISTEN and passes on nothing.
 //! For as long as it does not hear itself, it looks at the queue every [`POLL_EVERY`].
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::cluster::meters::ClusterMeters;
-use crate::cluster::notice::{self, Notice};
+use crate::cluster::notice::{self, Notice, SENT_TOGETHER};
 use crate::cluster::ownership::Ownership;
 use crate::cluster::signals::{LocalSignals, Signals};
-use crate::domain::{EndpointId, ShardSet};
+use crate::domain::{AttemptId, EndpointId, Shard, ShardSet};
 use crate::store::{NoticeBoard, NoticeListener, Queued, StoreError};
 
 /// What happens within this time is told together.
@@ -38,6 +38,12 @@ const POLL_EVERY: Duration = Duration::from_millis(250);
 /// How long it waits until it listens again, at first and at most.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// How long a node waits for the answer of another one.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a node is sending.
+pub type SendingList = Box<dyn Fn() -> Vec<(AttemptId, EndpointId)> + Send + Sync>;
 
 /// What is counted on each node, and limited on all of them together.
 pub trait SharedUse: Send + Sync {
@@ -59,7 +65,29 @@ pub struct Notices {
     wake: Notify,
     has_results: AtomicBool,
     shared_use: OnceLock<Arc<dyn SharedUse>>,
+    sending: OnceLock<SendingList>,
+    /// Questions of this node: the number of the last one, and those without an answer.
+    last_question: AtomicU64,
+    questions: Mutex<HashMap<u64, Question>>,
     is_listening: Arc<AtomicBool>,
+}
+
+/// A question that waits for its answer.
+struct Question {
+    parts: Vec<AttemptId>,
+    answer: oneshot::Sender<Vec<AttemptId>>,
+}
+
+/// Takes a question back when nobody waits any more.
+struct Asked<'a> {
+    notices: &'a Notices,
+    number: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.notices.questions().remove(&self.number);
+    }
 }
 
 impl Notices {
@@ -82,6 +110,9 @@ impl Notices {
             wake: Notify::new(),
             has_results: AtomicBool::new(false),
             shared_use: OnceLock::new(),
+            sending: OnceLock::new(),
+            last_question: AtomicU64::new(0),
+            questions: Mutex::default(),
             is_listening,
         });
         tokio::spawn(notices.clone().tell());
@@ -92,6 +123,64 @@ impl Notices {
     /// From now on the use of these limits is told. The first call counts.
     pub fn share(&self, shared_use: Arc<dyn SharedUse>) {
         let _ = self.shared_use.set(shared_use);
+    }
+
+    /// From now on other nodes are told what this one is sending, when they ask. The first call counts.
+    pub fn tell_sending(&self, sending: SendingList) {
+        let _ = self.sending.set(sending);
+    }
+
+    /// What other nodes are sending to an endpoint, if the holder of its shard answers in time.
+    pub async fn sending_elsewhere(&self, endpoint: EndpointId) -> Vec<AttemptId> {
+        if self.ownership.granted(Shard::of(endpoint)).is_some() {
+            return self.handed_over(endpoint);
+        }
+        let number = self.last_question.fetch_add(1, Ordering::Relaxed) + 1;
+        let (answer, answered) = oneshot::channel();
+        self.questions().insert(number, Question { parts: vec![], answer });
+        let _asked = Asked { notices: self, number };
+        self.add([Notice::Sending { number, endpoint }]);
+        let answered = tokio::time::timeout(ANSWER_WITHIN, answered).await;
+        answered.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// What former holders are still sending to an endpoint of this node.
+    fn handed_over(&self, endpoint: EndpointId) -> Vec<AttemptId> {
+        let elsewhere = self.ownership.elsewhere().into_iter();
+        elsewhere.filter(|(_, to)| *to == endpoint).map(|(id, _)| id).collect()
+    }
+
+    fn questions(&self) -> MutexGuard<'_, HashMap<u64, Question>> {
+        // Each change is whole.
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers another node, if the endpoint is this node's.
+    fn answer(&self, asker: u64, number: u64, endpoint: EndpointId) {
+        let Some(sending) = self.sending.get() else { return };
+        if self.ownership.granted(Shard::of(endpoint)).is_none() {
+            return;
+        }
+        let own = sending().into_iter().filter(|(_, to)| *to == endpoint).map(|(id, _)| id);
+        let ids: Vec<AttemptId> = own.chain(self.handed_over(endpoint)).collect();
+        let part = |is_last: bool, ids: &[AttemptId]| {
+            let attempts = ids.to_vec();
+            Notice::Sent { asker, number, is_last, attempts }
+        };
+        let (first, last) = ids.split_at(ids.len() - ids.len() % SENT_TOGETHER);
+        let first = first.chunks(SENT_TOGETHER).map(|ids| part(false, ids));
+        self.add(first.chain([part(true, last)]).collect::<Vec<_>>());
+    }
+
+    /// Takes a part of an answer.
+    fn answered(&self, number: u64, is_last: bool, attempts: Vec<AttemptId>) {
+        let mut questions = self.questions();
+        let Some(question) = questions.get_mut(&number) else { return };
+        question.parts.extend(attempts);
+        if is_last && let Some(Question { parts, answer }) = questions.remove(&number) {
+            // Who asked may have left.
+            let _ = answer.send(parts);
+        }
     }
 
     /// Whether there is somebody to tell. A node that holds everything is alone, or about to share.
@@ -289,6 +378,11 @@ impl Notices {
                         shared_use.used_elsewhere(&name, count);
                     }
                 }
+                Notice::Sending { number, endpoint } => self.answer(told.node, number, endpoint),
+                Notice::Sent { asker, number, is_last, attempts } if asker == self.node => {
+                    self.answered(number, is_last, attempts);
+                }
+                Notice::Sent { .. } => {}
             }
         }
         self.local.queued(&queued);

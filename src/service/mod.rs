@@ -42,8 +42,8 @@ pub trait Dispatch: Send + Sync {
     fn in_flight(&self, app: AppId) -> u64;
     /// Requests of all apps that are in flight, tests included.
     fn in_flight_of_all(&self) -> u64;
-    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
-    fn sending(&self) -> Vec<(AttemptId, EndpointId)>;
+    /// The attempts to an endpoint that are being sent, by whichever node, or whose results are not committed yet.
+    async fn sending_to(&self, endpoint: EndpointId) -> Vec<AttemptId>;
     /// Makes one request outside the queue, puts it in the log as a test asked for at `created_at`, and
     /// gives the outcome; `None` if too many tests are in flight. Both are finished even if the caller is dropped
     /// meanwhile.

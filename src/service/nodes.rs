@@ -189,7 +189,7 @@ mod tests {
             3
         }
 
-        fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
+        async fn sending_to(&self, _: EndpointId) -> Vec<AttemptId> {
             Vec::new()
         }
 

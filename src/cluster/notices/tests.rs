@@ -254,3 +254,39 @@ async fn the_use_of_limits_is_told_once_a_second() {
     assert_eq!(board.told().len(), 1);
     drop((one, other));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_holder_of_an_endpoint_says_what_it_and_former_holders_are_sending_to_it() {
+    let board = Arc::new(Board::default());
+    let [asks, holds, idle] = [1, 2, 3].map(|number| Node::start(number, &board));
+    let (to, other) = (a_queued(1).endpoint_id, a_queued(2).endpoint_id);
+    // More than fit into one text.
+    let sent: Vec<AttemptId> = (1..=1_001).map(AttemptId).collect();
+    let list: Vec<(AttemptId, EndpointId)> = sent.iter().map(|id| (*id, to)).collect();
+    holds.ownership.grant(Shard::of(to), Epoch::FIRST);
+    holds.ownership.set_elsewhere([(AttemptId(7_000), to), (AttemptId(7_001), other)].into());
+    holds.notices.tell_sending(Box::new(move || [&list[..], &[(AttemptId(8_000), other)]].concat()));
+    idle.notices.tell_sending(Box::new(move || vec![(AttemptId(9_000), to)]));
+    after(10).await;
+    let asked_at = Instant::now();
+    let found = asks.notices.sending_elsewhere(to).await;
+    assert_eq!(found, [&sent[..], &[AttemptId(7_000)]].concat());
+    assert!(asked_at.elapsed() < Duration::from_millis(20), "{:?}", asked_at.elapsed());
+    assert_eq!(holds.notices.sending_elsewhere(to).await, [AttemptId(7_000)], "without asking anybody");
+    assert!(asks.notices.questions().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_not_waited_for_long() {
+    let board = Arc::new(Board::default());
+    let asks = Node::start(1, &board);
+    after(10).await;
+    let asked_at = Instant::now();
+    assert!(asks.notices.sending_elsewhere(a_queued(1).endpoint_id).await.is_empty());
+    assert_eq!(asked_at.elapsed(), ANSWER_WITHIN);
+    assert!(asks.notices.questions().is_empty());
+    let nobody =
+        tokio::time::timeout(ANSWER_WITHIN / 2, asks.notices.sending_elsewhere(a_queued(1).endpoint_id));
+    assert!(nobody.await.is_err());
+    assert!(asks.notices.questions().is_empty(), "who asked has left");
+}

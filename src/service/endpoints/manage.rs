@@ -277,7 +277,7 @@ impl Endpoints {
             }
         }
         self.signals.endpoint_changed(id);
-        let sending = self.dispatch.sending().iter().filter(|(_, endpoint)| *endpoint == id).count();
+        let sending = self.dispatch.sending_to(id).await.len();
         Ok(queued.unwrap_or_default().saturating_sub(u64::try_from(sending).unwrap_or(u64::MAX)))
     }
 

@@ -78,7 +78,10 @@ impl Deliveries {
         let activity =
             caller.activity(ActivityKind::DeliveryRetried, summary, json!({ "attempt_id": id.0 }), now);
         let conflict = |text: &str| Err(ServiceError::Conflict(text.to_owned()));
-        let in_flight = self.dispatch.sending().into_iter().map(|(id, _)| id).collect();
+        let in_flight = match self.store.attempt_endpoint(caller.app_id, id).await? {
+            None => return Err(ServiceError::NotFound(Kind::Delivery)),
+            Some(endpoint) => self.dispatch.sending_to(endpoint).await,
+        };
         match self.store.attempt_retry(caller.app_id, id, in_flight, now, activity).await? {
             Retried::NotFound => Err(ServiceError::NotFound(Kind::Delivery)),
             Retried::InFlight => conflict("The delivery is being sent at this moment; wait for its result."),

@@ -56,6 +56,8 @@ pub trait LogStore: Send + Sync {
     ) -> Result<SearchPage<Attempt, LogKey>>;
     /// One row with everything that is kept.
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>>;
+    /// The endpoint of an attempt.
+    async fn attempt_endpoint(&self, app: AppId, id: AttemptId) -> Result<Option<EndpointId>>;
     /// A person's wish to send now, by any row of the delivery. `exhausted`: attempt n+1, as a single
     /// shot; `delivered`, `cancelled`: a new delivery, also a single shot; `pending`: the same row is due now,
     /// whatever the endpoint's status, unless it is among those `in_flight`.

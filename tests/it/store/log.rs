@@ -24,6 +24,7 @@ async fn an_app_sees_only_its_own_rows() {
     assert_eq!((page.rows.len(), page.total.rows), (0, 0));
     assert_eq!(store.attempt_get(other, id).await.unwrap(), None);
     let kind = activity(ActivityKind::DeliveryRetried);
+    assert_eq!(store.attempt_endpoint(other, id).await.unwrap(), None);
     assert_eq!(store.attempt_retry(other, id, vec![], now(), kind).await.unwrap(), Retried::NotFound);
 }
 
@@ -231,6 +232,7 @@ async fn an_exhausted_delivery_goes_on_by_any_of_its_rows() {
     assert_eq!((old.status, old.next_retry_at), (AttemptStatus::Failed, Some(now())));
     assert_eq!(world.store.activity_recent(99).await.unwrap().len(), before + 1);
     for id in [first, last, next.id] {
+        assert_eq!(world.store.attempt_endpoint(world.app, id).await.unwrap(), Some(endpoint));
         let in_flight = vec![next.id];
         let kind = activity(ActivityKind::DeliveryRetried);
         let again = world.store.attempt_retry(world.app, id, in_flight, now(), kind).await.unwrap();
@@ -270,6 +272,7 @@ async fn nothing_is_sent_again_to_a_deleted_endpoint_or_without_a_row() {
     world.delete(endpoint).await;
     assert_eq!(world.retry(id).await, Retried::EndpointDeleted);
     assert_eq!(world.retry(AttemptId(999)).await, Retried::NotFound);
+    assert_eq!(world.store.attempt_endpoint(world.app, AttemptId(999)).await.unwrap(), None);
 }
 
 #[tokio::test]

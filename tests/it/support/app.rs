@@ -189,6 +189,17 @@ impl TestApp {
         TestApp::open_by(Stopped { clock: own, chance, lookup, config, dir }, false, clock).await
     }
 
+    /// Another node on the same database, by the same clock.
+    pub(crate) async fn beside(&self, name: &str) -> TestApp {
+        let files = TempDir::new().expect("a temporary directory can be made");
+        let mut config = self.config.clone();
+        config.data_dir = files.path().join("data");
+        config.cluster.node = Some(name.to_owned());
+        let dir = Directory { files, _database: None };
+        let (clock, chance, lookup) = (self.clock.clone(), self.chance.clone(), self.lookup.clone());
+        Stopped { clock, chance, lookup, config, dir }.start().await
+    }
+
     async fn open(stopped: Stopped, accept_clock: bool) -> TestApp {
         let clock = stopped.clock.clone();
         TestApp::open_by(stopped, accept_clock, clock).await

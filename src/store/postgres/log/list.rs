@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use crate::domain::access::activity::Activity;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response, Route, Timings};
-use crate::domain::{AppId, AttemptId, Timestamp};
+use crate::domain::{AppId, AttemptId, EndpointId, Timestamp};
 use crate::store::postgres::engine::cache;
 use crate::store::postgres::engine::conn::{Conn, Statements as _, plan_by_values};
 use crate::store::postgres::engine::error::{DbResult, fault};
@@ -147,6 +147,11 @@ impl LogStore for PostgresStore {
 
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>> {
         self.read("reading an attempt", move |conn| async move { detail(conn, app, id).await }.boxed()).await
+    }
+
+    async fn attempt_endpoint(&self, app: AppId, id: AttemptId) -> Result<Option<EndpointId>> {
+        self.read("reading an attempt's webhook", move |conn| manual::endpoint_of(conn, app, id).boxed())
+            .await
     }
 
     async fn attempt_retry(

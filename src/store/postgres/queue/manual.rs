@@ -5,11 +5,11 @@ use crate::domain::attempts::attempt::{AttemptStatus, Budget, Trigger};
 use crate::domain::event::Event;
 use crate::domain::{AppId, AttemptId, EndpointId, Origin, Timestamp};
 use crate::store::postgres::engine::command::Tx;
-use crate::store::postgres::engine::conn::Statements as _;
+use crate::store::postgres::engine::conn::{Conn, Statements as _};
 use crate::store::postgres::engine::ended::{LogDetails, LogRow};
 use crate::store::postgres::engine::error::{DbResult, fault};
 use crate::store::postgres::engine::ids;
-use crate::store::postgres::engine::rows::Columns as _;
+use crate::store::postgres::engine::rows::{Columns as _, EndpointRow};
 use crate::store::postgres::people::activity;
 use crate::store::postgres::queue::attempts;
 use crate::store::postgres::queue::attempts::Stored;
@@ -31,10 +31,8 @@ pub(crate) async fn retry(
 ) -> DbResult<Retried> {
     let Some(named) = attempts::of_app(tx, app, id).await? else { return Ok(Retried::NotFound) };
     let Some(row) = attempts::newest(tx, named.delivery()).await? else { return Ok(Retried::NotFound) };
-    let sql = "SELECT uid, deleted_at IS NOT NULL AS is_deleted FROM endpoints WHERE id = $1";
-    let endpoint = tx.row(sql, &[&row.endpoint]).await?;
-    let endpoint_id: EndpointId = endpoint.col("uid")?;
-    if endpoint.col("is_deleted")? {
+    let (endpoint_id, is_deleted) = endpoint(tx, row.endpoint).await?;
+    if is_deleted {
         return Ok(Retried::EndpointDeleted);
     }
     if in_flight.contains(&row.id) {
@@ -53,6 +51,21 @@ pub(crate) async fn retry(
     let attempt = shown::list_row(tx, attempt_id).await?;
     let queued = Queued { attempt_id, endpoint_id, due_at: now, line: Line::Single };
     Ok(Retried::Queued(Box::new(attempt), queued))
+}
+
+/// The id of an endpoint, and whether it was deleted.
+async fn endpoint(conn: &Conn, row: EndpointRow) -> DbResult<(EndpointId, bool)> {
+    let sql = "SELECT uid, deleted_at IS NOT NULL AS is_deleted FROM endpoints WHERE id = $1";
+    let found = conn.row(sql, &[&row]).await?;
+    Ok((found.col("uid")?, found.col("is_deleted")?))
+}
+
+/// The endpoint of an attempt.
+pub(crate) async fn endpoint_of(conn: &Conn, app: AppId, id: AttemptId) -> DbResult<Option<EndpointId>> {
+    match attempts::of_app(conn, app, id).await? {
+        None => Ok(None),
+        Some(row) => Ok(Some(endpoint(conn, row.endpoint).await?.0)),
+    }
 }
 
 /// Makes an attempt of the delivery due now, and gives it.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::domain::access::activity::Activity;
 use crate::domain::attempts::attempt::{Attempt, AttemptDetail, Request, Response, Route, Timings};
-use crate::domain::{AppId, AttemptId, Timestamp};
+use crate::domain::{AppId, AttemptId, EndpointId, Timestamp};
 use crate::store::shared::header_text;
 use crate::store::shared::paging::{empty, page_of, skipped, total};
 use crate::store::shared::scan::Budget;
@@ -139,6 +139,10 @@ impl LogStore for SqliteStore {
 
     async fn attempt_get(&self, app: AppId, id: AttemptId) -> Result<Option<AttemptDetail>> {
         self.read("reading an attempt", move |conn| detail(conn, app, id)).await
+    }
+
+    async fn attempt_endpoint(&self, app: AppId, id: AttemptId) -> Result<Option<EndpointId>> {
+        self.read("reading an attempt's webhook", move |conn| manual::endpoint_of(conn, app, id)).await
     }
 
     async fn attempt_retry(

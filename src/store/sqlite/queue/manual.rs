@@ -1,6 +1,6 @@
 //! Attempts that a person asked for: manual retries, and test deliveries that have already been sent.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::domain::access::activity::Activity;
 use crate::domain::attempts::attempt::{AttemptStatus, Budget, Trigger};
@@ -8,6 +8,7 @@ use crate::domain::event::Event;
 use crate::domain::{AppId, AttemptId, EndpointId, Origin, Timestamp};
 use crate::store::sqlite::engine::command::Tx;
 use crate::store::sqlite::engine::error::fault;
+use crate::store::sqlite::engine::rows::EndpointRow;
 use crate::store::sqlite::engine::zones;
 use crate::store::sqlite::people::activity;
 use crate::store::sqlite::queue::attempts;
@@ -30,10 +31,8 @@ pub(crate) fn retry(
 ) -> rusqlite::Result<Retried> {
     let Some(named) = attempts::of_app(tx, app, id)? else { return Ok(Retried::NotFound) };
     let Some(row) = attempts::newest(tx, named.delivery())? else { return Ok(Retried::NotFound) };
-    let (endpoint_id, deleted): (EndpointId, bool) = tx
-        .prepare_cached("SELECT uid, deleted_at IS NOT NULL FROM endpoints WHERE id = ?1")?
-        .query_row([row.endpoint], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if deleted {
+    let (endpoint_id, is_deleted) = endpoint(tx, row.endpoint)?;
+    if is_deleted {
         return Ok(Retried::EndpointDeleted);
     }
     if in_flight.contains(&row.id) {
@@ -53,6 +52,22 @@ pub(crate) fn retry(
     let attempt = attempts::list_row(tx, attempt_id)?;
     let queued = Queued { attempt_id, endpoint_id, due_at: now, line: Line::Single };
     Ok(Retried::Queued(Box::new(attempt), queued))
+}
+
+/// The id of an endpoint, and whether it was deleted.
+fn endpoint(conn: &Connection, row: EndpointRow) -> rusqlite::Result<(EndpointId, bool)> {
+    conn.prepare_cached("SELECT uid, deleted_at IS NOT NULL FROM endpoints WHERE id = ?1")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The endpoint of an attempt.
+pub(crate) fn endpoint_of(
+    conn: &Connection,
+    app: AppId,
+    id: AttemptId,
+) -> rusqlite::Result<Option<EndpointId>> {
+    let row = attempts::of_app(conn, app, id)?;
+    row.map(|row| endpoint(conn, row.endpoint).map(|(id, _)| id)).transpose()
 }
 
 /// Makes an attempt of the delivery due now, and gives it.
