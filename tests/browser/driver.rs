@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -49,13 +50,19 @@ fn start() -> Driver {
     Driver { address: format!("http://127.0.0.1:{port}"), _process: process, _input: input }
 }
 
+/// Chromium without its windows, where it is installed: the same engine, and it starts in half the time.
+fn shell() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|at| at.join("chromium-headless-shell")).find(|program| program.exists())
+}
+
 /// A new browser with nothing remembered.
 pub(crate) async fn browser() -> Client {
     static DRIVER: OnceLock<Driver> = OnceLock::new();
     let address = tokio::task::spawn_blocking(|| DRIVER.get_or_init(start).address.as_str())
         .await
         .unwrap_or_else(|_| panic!("{MISSING}"));
-    let wanted = json!({
+    let mut wanted = json!({
         "browserName": "chrome",
         // A prompt that nobody expects must not go away unseen.
         "unhandledPromptBehavior": "ignore",
@@ -75,6 +82,9 @@ pub(crate) async fn browser() -> Client {
             ],
         },
     });
+    if let Some(program) = shell() {
+        wanted["goog:chromeOptions"]["binary"] = json!(program);
+    }
     let Value::Object(wanted) = wanted else { unreachable!("it is written as an object") };
     ClientBuilder::new(HttpConnector::new())
         .capabilities(wanted)
