@@ -5,7 +5,6 @@
 //! [`Fields`] reads it. Values stay [`RawValue`]s until someone asks for them: a payload is never parsed
 //! further than to find its end, and keeps its bytes.
 
-use std::collections::HashSet;
 use std::io;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -203,9 +202,10 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     let Some(found) = headers::single(request.headers(), header::CONTENT_TYPE.as_str())? else {
         return Ok(());
     };
-    let essence = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    let is_other_json = |essence: String| essence.starts_with("application/") && essence.ends_with("+json");
     let is_json =
-        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+        essence.eq_ignore_ascii_case("application/json") || is_other_json(essence.to_ascii_lowercase());
     if is_json { Ok(()) } else { Err(Problem::unsupported_media_type(found)) }
 }
 
@@ -273,15 +273,15 @@ impl<'a> Fields<'a> {
 
     fn new(fields: Vec<(String, &'a RawValue)>, prefix: String, known: &[&str]) -> Fields<'a> {
         let mut errors = Complaints::default();
-        let mut seen = HashSet::new();
-        for (name, _) in &fields {
+        for (n, (name, _)) in fields.iter().enumerate() {
+            // Of known names and complaints there are few, so that the search below is short.
             if errors.is_full() {
                 break;
             }
             let pointer = || format!("{prefix}/{}", escape_pointer(name));
             if !known.contains(&name.as_str()) {
                 errors.push(FieldError::new(pointer(), nearest::unknown("field", name, known)));
-            } else if !seen.insert(name) {
+            } else if fields[..n].iter().any(|(earlier, _)| earlier == name) {
                 errors.push(FieldError::new(pointer(), "is there twice"));
             }
         }
@@ -295,19 +295,20 @@ impl<'a> Fields<'a> {
 
     /// A field's value as a `T`; `shape` says what that is, for people.
     pub fn get<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<T> {
-        let raw = self.raw(name)?;
-        match serde_json::from_str(raw.get()) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.fail(name, format!("must be {shape}"));
-                None
-            }
+        let value = serde_json::from_str(self.raw(name)?.get()).ok();
+        if value.is_none() {
+            self.fail(name, format!("must be {shape}"));
         }
+        value
     }
 
     /// Like [`Fields::get`], with `null` as a value: `Some(None)`.
     pub fn nullable<T: Deserialize<'a>>(&mut self, name: &str, shape: &str) -> Option<Option<T>> {
-        self.get(name, &format!("{shape}, or null"))
+        let value = serde_json::from_str(self.raw(name)?.get()).ok();
+        if value.is_none() {
+            self.fail(name, format!("must be {shape}, or null"));
+        }
+        value
     }
 
     /// Notes a missing field.

@@ -1,10 +1,10 @@
 //! `/v1/events`: post and read.
 
 use bytes::Bytes;
-use poem::Request;
-use poem_openapi::OpenApi;
+use poem::{IntoResponse as _, Request, Response};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json as Answer;
+use poem_openapi::{ApiExtractor as _, ExtractParamOptions, OpenApi};
 use serde_json::value::RawValue;
 
 use crate::domain::event::BATCH_MAX;
@@ -24,6 +24,14 @@ use super::written::{TakenIn, Written};
 use super::{Tag, filters, id_of, params};
 
 const FIELDS: &[&str] = &["event_type", "payload", "resource_id", "idempotency_key"];
+
+/// [`EventsApi::post`] for [`crate::http::shortcut`].
+pub(in crate::http) async fn post_event(request: Request) -> poem::Result<Response> {
+    let (request, mut body) = request.split();
+    let auth = WriteEvents::from_request(&request, &mut body, ExtractParamOptions::default()).await?;
+    let json = Json::from_request(&request, &mut body, ExtractParamOptions::default()).await?;
+    Ok(EventsApi.post(auth, &request, json).await?.into_response())
+}
 
 /// The operations.
 pub struct EventsApi;

@@ -38,6 +38,8 @@ mod trials;
 mod verification;
 mod written;
 
+pub(super) use events::post_event;
+
 /// The groups of operations.
 #[derive(Tags)]
 pub(super) enum Tag {
