@@ -33,7 +33,8 @@ pub(crate) struct Readers {
 
 struct Open {
     pool: Pool,
-    /// Ends when all connections are closed: a thread of the pool's own may hold it for a moment.
+    /// Ends when all connections are closed: a thread of the pool's own may hold it for a moment, while it opens one.
+    /// Opening waits for a lock no longer than the busy timeout.
     closed: mpsc::Receiver<Infallible>,
     /// Of this runtime nothing is used but its threads for what blocks, which come and go with the work.
     threads: Runtime,
@@ -72,7 +73,7 @@ impl Readers {
                 let pool = pool.clone();
                 threads.spawn_blocking(move || {
                     // Goes with the work, which goes on when nobody waits for it any more, and after the pool: who
-                    // closes waits for permits, and then no connection is left.
+                    // closes waits for permits, and then no read holds a connection.
                     let _permit = permit;
                     let pool = pool;
                     let conn = pool.get().map_err(|e| StoreError::Failed { doing, source: Box::new(e) })?;
