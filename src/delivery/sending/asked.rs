@@ -55,3 +55,9 @@ impl Body for AskedBody {
         self.bytes.size_hint()
     }
 }
+
+impl std::fmt::Debug for AskedBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AskedBody(…)")
+    }
+}

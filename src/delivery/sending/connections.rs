@@ -1,50 +1,37 @@
-//! The connections to receivers, and the limits of a request over them.
+//! Sends a request over a connection of the [`pool`](crate::delivery::sending::pool), or a new one.
 //!
-//! This is hyper's pooled client with a connector of ours, not [`client`](crate::delivery::sending::client),
-//! which costs more for each request and hides two things: when a connection yields
-//! ([`stream`](crate::delivery::sending::stream)), and interim responses (1xx), which the library skips
-//! without a limit.
+//! This is hyper's client for one connection with a pool of ours, not
+//! [`client`](crate::delivery::sending::client): a pooled client costs more for each request, does not say which
+//! connection a request uses, and skips interim responses (1xx) without a limit.
 //!
 //! As everywhere, no redirects, no proxies, no cookies, no decompression. A request is sent once, with one
 //! exception: if an idle connection was closed just as it was reused, or an HTTP/2 peer refused the stream,
-//! the request starts again, once, on a new connection ([`may_start_again`]).
+//! the request starts again, once, on a new connection ([`Broken::may_start_again`]).
 
-use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
-use hyper::http::Extensions;
-use hyper::{Method, Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, capture_connection};
-use hyper_util::client::legacy::{self, Client};
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::header::{HOST, HeaderMap};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
-use tower_service::Service;
 
 use crate::domain::Span;
 
+use crate::delivery::begin::Begin;
 use crate::delivery::sending::asked::{AskedBody, NotBegun};
-use crate::delivery::sending::causes::{find, io_cause};
-use crate::delivery::sending::client::{
-    HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT, POOL_IDLE, POOL_IDLE_PER_HOST, tls_config,
-};
-use crate::delivery::sending::dial::first_of;
+use crate::delivery::sending::causes::find;
+use crate::delivery::sending::client::{HTTP2_PING_EVERY, HTTP2_PING_TIMEOUT};
+use crate::delivery::sending::connector::{BoxError, Connector};
+use crate::delivery::sending::destination::HttpTarget;
 use crate::delivery::sending::guard::Guard;
-use crate::delivery::sending::opening::{Opening, noting};
+use crate::delivery::sending::opening::Opening;
+use crate::delivery::sending::pool::{Pool, PooledConnection, RequestSender, run_http1, run_http2};
 use crate::delivery::sending::route::Tracker;
-use crate::delivery::sending::stream::{ConnectionState, FairTcp, ReceiverStream};
+use crate::delivery::sending::stream::ConnectionState;
 
 /// The most header lines of a response.
 pub(crate) const HEADER_LINES: usize = 1_000;
@@ -54,19 +41,6 @@ pub(crate) const HEADER_BYTES: usize = 256 << 10;
 const HTTP2_HEADER_LIST: u32 = (HEADER_BYTES + (HEADER_LINES + 10) * 32) as u32;
 /// The read buffer: room for these headers with what separates them.
 const READ_BUFFER: usize = HEADER_BYTES + HEADER_LINES * 4 + 1_024;
-/// The most interim responses before the final one.
-pub(crate) const INTERIM_LIMIT: u32 = 1_000;
-/// How often a silent connection is probed, and how many probes may fail.
-const TCP_PROBE_EVERY: Duration = Duration::from_secs(15);
-const TCP_PROBES: u32 = 3;
-/// How long sent data may wait for an acknowledgement.
-#[cfg(target_os = "linux")]
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-type BoxError = Box<dyn Error + Send + Sync>;
-/// TCP, with or without TLS.
-type Secured = MaybeHttpsStream<TokioIo<FairTcp>>;
-type HttpClient = Client<Connector, AskedBody>;
 
 /// Why a request got no response. [`crate::delivery::sending::failure`] searches its causes.
 #[derive(Debug, thiserror::Error)]
@@ -74,24 +48,77 @@ pub(crate) enum RequestError {
     /// hyper cannot parse the URL.
     #[error("HTTP cannot express this URL")]
     Url,
-    /// More than [`INTERIM_LIMIT`] interim responses arrived.
+    /// More than [`INTERIM_LIMIT`](crate::delivery::sending::stream::INTERIM_LIMIT) interim responses arrived.
     #[error("too many interim responses")]
     Interim,
     /// It may not be begun any more.
     #[error(transparent)]
     NotBegun(#[from] NotBegun),
-    /// No connection, or it broke.
+    /// No connection could be opened.
+    #[error("no connection")]
+    Connect(#[source] BoxError),
+    /// The connection broke, or the response is malformed.
     #[error(transparent)]
-    Client(#[from] legacy::Error),
+    Broken(Broken),
 }
 
 impl RequestError {
     /// The status code that the response began with, if the rest of its head was malformed.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            RequestError::Client(error) => state_of(error)?.status(),
-            RequestError::Url | RequestError::Interim | RequestError::NotBegun(_) => None,
+            RequestError::Broken(broken) => broken.state.status(),
+            _ => None,
         }
+    }
+}
+
+/// A connection broke before a response arrived.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection broke")]
+pub(crate) struct Broken {
+    #[source]
+    error: hyper::Error,
+    state: Arc<ConnectionState>,
+    /// The request, if nothing of it was sent.
+    unsent: Option<Box<Request<AskedBody>>>,
+}
+
+impl Broken {
+    /// What the HTTP library says.
+    pub(crate) fn error(&self) -> &hyper::Error {
+        &self.error
+    }
+
+    /// Whether the request may start again: the receiver has certainly not begun to respond to it, because an idle
+    /// connection was closed just as it was reused, or because an HTTP/2 peer refused the stream.
+    fn may_start_again(&self) -> bool {
+        let http2 = find::<h2::Error>(&self.error);
+        if http2.is_some_and(is_refused) {
+            return true;
+        }
+        let is_unanswered = self.unsent.is_some() || self.state.is_silent();
+        self.state.is_reused() && is_unanswered && is_closed(&self.error, http2)
+    }
+}
+
+/// Whether an HTTP/2 peer refused a stream without processing it (RFC 9113, section 8.7).
+fn is_refused(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    reason == Some(h2::Reason::REFUSED_STREAM)
+        || (error.is_go_away() && error.is_remote() && reason == Some(h2::Reason::NO_ERROR))
+}
+
+/// Whether the other side closed the connection.
+fn is_closed(error: &hyper::Error, http2: Option<&h2::Error>) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    match find::<io::Error>(error).or_else(|| http2.and_then(h2::Error::get_io)) {
+        Some(io) => {
+            matches!(
+                io.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            )
+        }
+        None => error.is_incomplete_message() || error.is_canceled() || error.is_closed(),
     }
 }
 
@@ -105,149 +132,175 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: Bytes,
 }
 
-/// Open connections. Clones share them.
-#[derive(Clone)]
+/// Open connections, and how new ones are opened.
 pub(crate) struct Connections {
-    pooled: HttpClient,
-    /// Never reuses a connection.
-    fresh: HttpClient,
+    connector: Connector,
+    pool: Arc<Pool>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 impl Connections {
     /// All connections go through `guard`. `connect_timeout` covers name resolution, TCP and TLS. There is no
     /// other timeout here.
     pub(crate) fn new(guard: Guard, connect_timeout: &Span) -> Connections {
-        let mut tcp = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(TCP_PROBE_EVERY));
-        tcp.set_keepalive_interval(Some(TCP_PROBE_EVERY));
-        tcp.set_keepalive_retries(Some(TCP_PROBES));
-        #[cfg(target_os = "linux")]
-        tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-        let https = HttpsConnector::from((TcpConnector { tcp, guard }, tls_config()));
-        let connector = Connector { https, limit: connect_timeout.as_duration() };
-        let client = |idle| {
-            Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(idle)
-                .http1_max_headers(HEADER_LINES)
-                .http1_max_buf_size(READ_BUFFER)
-                .http1_allow_obsolete_multiline_headers_in_responses(true)
-                .http1_allow_spaces_after_header_name_in_responses(true)
-                .http1_ignore_invalid_headers_in_responses(true)
-                .http2_max_header_list_size(HTTP2_HEADER_LIST)
-                .http2_keep_alive_interval(HTTP2_PING_EVERY)
-                .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
-                .build(connector.clone())
-        };
-        Connections { pooled: client(POOL_IDLE_PER_HOST), fresh: client(0) }
+        let mut http1 = http1::Builder::new();
+        http1
+            .max_headers(HEADER_LINES)
+            .max_buf_size(READ_BUFFER)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(HTTP2_HEADER_LIST)
+            .keep_alive_interval(HTTP2_PING_EVERY)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        Connections { connector: Connector::new(guard, connect_timeout), pool: Arc::default(), http1, http2 }
     }
 
-    /// Sends to `uri` (`None`: HTTP cannot express it) and returns the response as soon as its headers have
+    /// Sends to `target` (`None`: HTTP cannot express the URL) and returns the response as soon as its headers have
     /// arrived. Dropping the response before its end closes the connection (HTTP/1) or the stream (HTTP/2).
     pub(crate) async fn send(
         &self,
-        uri: Option<&Uri>,
+        target: Option<&HttpTarget>,
         outgoing: Outgoing<'_>,
         tracker: &mut Tracker,
     ) -> Result<Response<ResponseBody>, RequestError> {
-        let uri = uri.ok_or(RequestError::Url)?;
+        let target = target.ok_or(RequestError::Url)?;
         let Outgoing { method, headers, headers_again, body } = outgoing;
-        match send_with(&self.pooled, method, uri, headers, body.clone(), tracker).await {
-            Err(RequestError::Client(error)) if may_start_again(&error) => {
-                tracing::debug!("an idle connection was closed as it was reused; the request starts again");
-                send_with(&self.fresh, method, uri, headers_again(), body, tracker).await
+        let begin = tracker.asks();
+        let request = build(method, headers, body.clone(), begin.clone())?;
+        tracker.begin();
+        let connection = self.obtain(target, tracker).await?;
+        let broken = match self.send_over(target, connection, request, tracker).await {
+            Err(RequestError::Broken(broken)) if broken.may_start_again() => broken,
+            result => return result,
+        };
+        tracing::debug!("an idle connection was closed as it was reused; the request starts again");
+        let request = match broken.unsent {
+            Some(request) => *request,
+            None => build(method, headers_again(), body, begin)?,
+        };
+        tracker.begin();
+        let connection = self.open(target, tracker.opens()).await?;
+        self.send_over(target, connection, request, tracker).await
+    }
+
+    /// A connection for a request: an open one, or a new one if none comes back earlier.
+    async fn obtain(
+        &self,
+        target: &HttpTarget,
+        tracker: &mut Tracker,
+    ) -> Result<PooledConnection, RequestError> {
+        let mut waiting = match self.pool.take(&target.origin) {
+            Ok(connection) => return Ok(connection),
+            Err(waiting) => waiting,
+        };
+        let mut opening = Box::pin(self.open(target, tracker.opens()));
+        tokio::select! {
+            biased;
+            connection = waiting.connection() => {
+                // The next request takes it.
+                let pool = self.pool.clone();
+                tokio::spawn(async move {
+                    if let Ok(connection) = opening.await {
+                        pool.put(connection);
+                    }
+                });
+                Ok(connection)
             }
-            result => result,
+            opened = &mut opening => opened,
         }
+    }
+
+    /// Opens a connection. Does not borrow, so that it can go on when its request has found another one.
+    fn open(
+        &self,
+        target: &HttpTarget,
+        opening: Arc<Opening>,
+    ) -> impl Future<Output = Result<PooledConnection, RequestError>> + Send + use<> {
+        let (connector, pool, target) = (self.connector.clone(), self.pool.clone(), target.clone());
+        let (http1, http2) = (self.http1.clone(), self.http2.clone());
+        async move {
+            let stream = connector.open(&target, &opening).await.map_err(RequestError::Connect)?;
+            let (state, origin, weak) = (stream.state(), target.origin, Arc::downgrade(&pool));
+            let refused = |error: hyper::Error| RequestError::Connect(error.into());
+            if state.is_http2() {
+                let (sender, connection) = http2.handshake(TokioIo::new(stream)).await.map_err(refused)?;
+                tokio::spawn(run_http2(connection, weak, origin.clone(), state.clone()));
+                return Ok(pool.share(&origin, sender, state));
+            }
+            let (sender, connection) = http1.handshake(TokioIo::new(stream)).await.map_err(refused)?;
+            tokio::spawn(run_http1(connection, weak, origin.clone(), state.clone()));
+            Ok(PooledConnection { sender: RequestSender::Http1(sender), state, origin })
+        }
+    }
+
+    /// Sends a request over a connection, which goes back to the pool with the response. HTTP/1 has the host in a
+    /// header, HTTP/2 in the URL.
+    async fn send_over(
+        &self,
+        target: &HttpTarget,
+        mut connection: PooledConnection,
+        mut request: Request<AskedBody>,
+        tracker: &mut Tracker,
+    ) -> Result<Response<ResponseBody>, RequestError> {
+        let state = connection.state.clone();
+        tracker.uses(&state);
+        let sent = match &mut connection.sender {
+            RequestSender::Http1(sender) => {
+                *request.uri_mut() = target.path.clone();
+                request.headers_mut().insert(HOST, target.host.clone());
+                let counter = state.clone();
+                hyper::ext::on_informational(&mut request, move |_| counter.interim());
+                tokio::select! {
+                    biased;
+                    sent = sender.try_send_request(request) => sent,
+                    () = state.too_many_interim() => return Err(RequestError::Interim),
+                }
+            }
+            RequestSender::Http2(sender) => {
+                *request.uri_mut() = target.uri.clone();
+                request.headers_mut().remove(HOST);
+                sender.try_send_request(request).await
+            }
+        };
+        let response = sent.map_err(|error| RequestError::Broken(broken(error, state.clone())))?;
+        tracker.responded();
+        state.responded(response.headers());
+        let lease = Lease { pool: self.pool.clone(), connection: Some(connection) };
+        Ok(response.map(|incoming| ResponseBody { incoming, _lease: lease }))
     }
 }
 
-async fn send_with(
-    client: &HttpClient,
+/// A request, all but its target.
+fn build(
     method: &Method,
-    uri: &Uri,
     headers: HeaderMap,
     body: Bytes,
-    tracker: &mut Tracker,
-) -> Result<Response<ResponseBody>, RequestError> {
-    let begin = tracker.asks();
+    begin: Option<Arc<Begin>>,
+) -> Result<Request<AskedBody>, NotBegun> {
     // A request without a body asks only here.
     if body.is_empty() && begin.as_ref().is_some_and(|begin| !begin.ask()) {
-        return Err(RequestError::NotBegun(NotBegun));
+        return Err(NotBegun);
     }
     let mut request = Request::new(AskedBody::new(body, begin));
     *request.method_mut() = method.clone();
-    *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers;
-    let interim = Arc::new(InterimCounter::default());
-    let counter = interim.clone();
-    hyper::ext::on_informational(&mut request, move |_| counter.count());
-    let opening = tracker.begin(capture_connection(&mut request));
-    let mut response = tokio::select! {
-        biased;
-        response = noting(opening, client.request(request)) => response?,
-        () = interim.too_many.notified() => return Err(RequestError::Interim),
-    };
-    let state = response.extensions_mut().remove::<Arc<ConnectionState>>();
-    tracker.responded(state.clone());
-    if let Some(state) = &state {
-        state.responded(response.headers());
-    }
-    Ok(response.map(|incoming| ResponseBody { incoming, state }))
+    Ok(request)
 }
 
-/// Whether a request that got no response may start again: the receiver has certainly not begun to respond to
-/// it, because an idle connection was closed just as it was reused, or because an HTTP/2 peer refused the
-/// stream.
-fn may_start_again(error: &legacy::Error) -> bool {
-    if error.is_connect() {
-        return false;
-    }
-    let http2 = find::<h2::Error>(error);
-    if http2.is_some_and(is_refused) {
-        return true;
-    }
-    state_of(error).is_some_and(|state| state.is_reused() && state.is_silent()) && is_closed(error, http2)
-}
-
-/// Whether an HTTP/2 peer refused a stream without processing it (RFC 9113, section 8.7).
-fn is_refused(error: &h2::Error) -> bool {
-    let reason = error.reason();
-    reason == Some(h2::Reason::REFUSED_STREAM)
-        || (error.is_go_away() && error.is_remote() && reason == Some(h2::Reason::NO_ERROR))
-}
-
-/// Whether the other side closed the connection.
-fn is_closed(error: &legacy::Error, http2: Option<&h2::Error>) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    let io = find::<io::Error>(error).or_else(|| http2.and_then(h2::Error::get_io));
-    match (io, find::<hyper::Error>(error)) {
-        (Some(io), _) => {
-            matches!(
-                io.kind(),
-                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-            )
-        }
-        (None, Some(hyper)) => hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed(),
-        (None, None) => false,
-    }
-}
-
-/// The connection on which an error occurred.
-fn state_of(error: &legacy::Error) -> Option<Arc<ConnectionState>> {
-    let mut extras = Extensions::new();
-    error.connect_info()?.get_extras(&mut extras);
-    extras.remove()
+fn broken(mut error: TrySendError<Request<AskedBody>>, state: Arc<ConnectionState>) -> Broken {
+    let unsent = error.take_message().map(Box::new);
+    Broken { error: error.into_error(), state, unsent }
 }
 
 /// The body of a response.
 pub(crate) struct ResponseBody {
     incoming: Incoming,
-    state: Option<Arc<ConnectionState>>,
+    _lease: Lease,
 }
 
 impl ResponseBody {
@@ -268,10 +321,17 @@ impl ResponseBody {
     }
 }
 
-impl Drop for ResponseBody {
+/// A connection whose response is being read. It goes back to the pool when this is dropped.
+struct Lease {
+    pool: Arc<Pool>,
+    connection: Option<PooledConnection>,
+}
+
+impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(state) = &self.state {
-            state.ended();
+        if let Some(connection) = self.connection.take() {
+            connection.state.ended();
+            self.pool.put(connection);
         }
     }
 }
@@ -288,135 +348,4 @@ fn is_about_trailers(error: &hyper::Error) -> bool {
     ];
     let text = find::<io::Error>(error).map(ToString::to_string).unwrap_or_default();
     TEXTS.iter().any(|start| text.starts_with(start))
-}
-
-/// Counts the interim responses to one request. HTTP/2 does not report them; there only [`FairTcp`] helps.
-#[derive(Default)]
-struct InterimCounter {
-    received: AtomicU32,
-    too_many: Notify,
-}
-
-impl InterimCounter {
-    fn count(&self) {
-        if self.received.fetch_add(1, Ordering::Relaxed) == INTERIM_LIMIT {
-            self.too_many.notify_one();
-        }
-    }
-}
-
-/// The guard as the connector's resolver: returns only addresses that it has checked.
-#[derive(Clone)]
-struct GuardedResolver(Guard);
-
-impl Service<Name> for GuardedResolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let guard = self.0.clone();
-        Box::pin(async move { Ok(guard.resolve_checked(name.as_str()).await?.into_iter()) })
-    }
-}
-
-/// Opens TCP connections.
-#[derive(Clone)]
-struct TcpConnector {
-    /// Connects to one address.
-    tcp: HttpConnector<GuardedResolver>,
-    guard: Guard,
-}
-
-impl TcpConnector {
-    async fn connect(self, to: Uri, opening: Arc<Opening>) -> Result<TokioIo<FairTcp>, BoxError> {
-        let host = to.host().unwrap_or_default().trim_matches(['[', ']']);
-        let mut addresses = match host.parse::<IpAddr>() {
-            Ok(literal) => vec![SocketAddr::new(literal, 0)],
-            Err(_) => {
-                let began = Instant::now();
-                let found = self.guard.resolve_checked(host).await?;
-                opening.note(|opened| opened.dns = Some(began.elapsed()));
-                found
-            }
-        };
-        addresses.iter_mut().for_each(|address| address.set_port(port_of(&to)));
-        let began = Instant::now();
-        let connecting = first_of(addresses, is_unreachable, |address| {
-            opening.note(|opened| opened.address = Some(address));
-            let mut tcp = self.tcp.clone();
-            async move {
-                let to: Uri = format!("http://{address}/").parse()?;
-                Ok::<_, BoxError>(tcp.call(to).await?.into_inner())
-            }
-        });
-        let connected = connecting.await.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))??;
-        opening.note(|opened| {
-            opened.address = connected.peer_addr().ok();
-            opened.connect = Some(began.elapsed());
-        });
-        Ok(TokioIo::new(FairTcp::new(connected)))
-    }
-}
-
-/// Whether this machine has no route to an address, which says nothing of the receiver.
-fn is_unreachable(error: &BoxError) -> bool {
-    io_cause(&**error).is_some_and(|io| io.kind() == io::ErrorKind::NetworkUnreachable)
-}
-
-impl Service<Uri> for TcpConnector {
-    type Response = TokioIo<FairTcp>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(to, Opening::current()))
-    }
-}
-
-/// The port of a URL.
-fn port_of(to: &Uri) -> u16 {
-    let is_https = to.scheme_str() == Some("https");
-    to.port_u16().unwrap_or(if is_https { 443 } else { 80 })
-}
-
-/// Connects within the limit, with TLS if the URL is `https`.
-#[derive(Clone)]
-struct Connector {
-    https: HttpsConnector<TcpConnector>,
-    limit: Duration,
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<ReceiverStream<TokioIo<Secured>>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let (opening, began) = (Opening::current(), Instant::now());
-        let is_https = to.scheme_str() == Some("https");
-        let (connecting, limit) = (self.https.call(to), self.limit);
-        Box::pin(async move {
-            let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
-            let secured = timeout(limit, connecting).await.map_err(timed_out)??;
-            opening.note(|opened| {
-                let before = opened.dns.unwrap_or_default() + opened.connect.unwrap_or_default();
-                opened.tls = is_https.then(|| began.elapsed().saturating_sub(before));
-            });
-            let is_http2 = secured.connected().is_negotiated_h2();
-            Ok(TokioIo::new(ReceiverStream::new(TokioIo::new(secured), is_http2, opening.get())))
-        })
-    }
 }

@@ -1,6 +1,9 @@
 //! Where a request goes, and why one could not be built.
 
+use std::sync::Arc;
+
 use hyper::Uri;
+use hyper::header::HeaderValue;
 use url::Url;
 
 use crate::domain::shaping::RenderFailure;
@@ -29,15 +32,41 @@ pub enum PrepareError {
 /// Where a request goes: the URL, and the forms of it that the HTTP client and the log need.
 pub struct Destination {
     pub url: Url,
-    /// `None` if the HTTP client cannot parse it.
-    pub uri: Option<Uri>,
+    /// `None` if HTTP cannot express the URL.
+    pub(crate) http: Option<HttpTarget>,
     /// `host` or `host:port`.
     pub authority: String,
 }
 
+/// Scheme, host and port, as in the header `Origin`.
+pub(crate) type Origin = Arc<str>;
+
+/// A URL as HTTP expresses it.
+#[derive(Clone)]
+pub(crate) struct HttpTarget {
+    /// The connections it may use.
+    pub(crate) origin: Origin,
+    /// All of it, for HTTP/2.
+    pub(crate) uri: Uri,
+    /// Path and query, for HTTP/1.
+    pub(crate) path: Uri,
+    /// The header `Host`.
+    pub(crate) host: HeaderValue,
+}
+
 impl From<Url> for Destination {
     fn from(url: Url) -> Destination {
-        Destination { uri: url.as_str().parse().ok(), authority: authority(&url), url }
+        let authority = authority(&url);
+        Destination { http: HttpTarget::of(&url, &authority), authority, url }
+    }
+}
+
+impl HttpTarget {
+    fn of(url: &Url, authority: &str) -> Option<HttpTarget> {
+        let uri: Uri = url.as_str().parse().ok()?;
+        let path = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        let host = HeaderValue::from_str(authority).ok()?;
+        Some(HttpTarget { origin: url.origin().ascii_serialization().into(), uri, path, host })
     }
 }
 

@@ -12,21 +12,23 @@ use std::io;
 
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
-use hyper_util::client::legacy;
 
 use crate::domain::attempts::attempt::Failure;
 use crate::domain::{ErrorKind, Span};
 
 use crate::delivery::sending::causes::{causes, find, innermost, io_cause, local_cause};
-use crate::delivery::sending::connections::{HEADER_BYTES, HEADER_LINES, INTERIM_LIMIT, RequestError};
+use crate::delivery::sending::connections::{HEADER_BYTES, HEADER_LINES, RequestError};
 use crate::delivery::sending::destination::PrepareError;
 use crate::delivery::sending::guard::GuardError;
 use crate::delivery::sending::reachability::Reachability;
+use crate::delivery::sending::stream::INTERIM_LIMIT;
 use crate::delivery::sending::tls_failure::{tls_message, without_links};
 
 /// When a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// While a connection was opened.
+    Connecting,
     /// Before the status and headers of the response arrived.
     Sending,
     /// While the body of the response was read.
@@ -111,7 +113,7 @@ pub(crate) fn of_slow_lookup(limit: &Span, context: ErrorContext<'_>) -> Failure
 /// The failure when the whole request took too long.
 pub fn of_deadline(stage: Stage, limit: &Span) -> Failure {
     let message = match stage {
-        Stage::Sending => format!("no response within {limit}"),
+        Stage::Connecting | Stage::Sending => format!("no response within {limit}"),
         Stage::Reading => format!("the response began but did not end within {limit}"),
     };
     failure(ErrorKind::Timeout, message)
@@ -139,18 +141,19 @@ pub(crate) fn of_request(error: &RequestError, context: ErrorContext<'_>) -> Fai
         ),
         // Counts nowhere, whatever is said here.
         RequestError::NotBegun(error) => local(error.to_string()),
-        RequestError::Client(client) => match error.status() {
-            Some(status) => of_malformed(client, status),
-            None => of_error(client, Stage::Sending, context),
+        RequestError::Connect(error) => of_error(&**error, Stage::Connecting, context),
+        RequestError::Broken(broken) => match error.status() {
+            Some(status) => of_malformed(broken.error(), status),
+            None => of_error(broken.error(), Stage::Sending, context),
         },
     }
 }
 
 /// The failure of a response whose status arrived, but not the rest of its head.
-fn of_malformed(error: &legacy::Error, status: u16) -> Failure {
-    let what = match find::<hyper::Error>(error) {
-        Some(hyper) if hyper.is_parse_too_large() => large_headers(),
-        Some(hyper) if hyper.is_parse() => format!("the headers of the response are malformed ({hyper})"),
+fn of_malformed(error: &hyper::Error, status: u16) -> Failure {
+    let what = match error {
+        hyper if hyper.is_parse_too_large() => large_headers(),
+        hyper if hyper.is_parse() => format!("the headers of the response are malformed ({hyper})"),
         _ => "the connection broke in the middle of the response headers".to_owned(),
     };
     failure(ErrorKind::Protocol, format!("HTTP {status}, but {what}"))
@@ -166,12 +169,16 @@ fn of_error(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'
         return of_guard(guard, context);
     }
     if is_timeout(error) {
-        return of_timeout(error, stage, context);
+        return of_timeout(stage, context);
     }
-    if let (Stage::Sending, Some(tls)) = (stage, find::<rustls::Error>(error)) {
+    if let (Stage::Connecting | Stage::Sending, Some(tls)) = (stage, find::<rustls::Error>(error)) {
         return failure(ErrorKind::Tls, tls_message(tls, context.authority));
     }
-    if is_connect(error) { of_connect(error, context) } else { of_exchange(error, stage) }
+    match stage {
+        Stage::Connecting => of_connect(error, context),
+        Stage::Sending => of_no_response(error),
+        Stage::Reading => of_broken_response(error),
+    }
 }
 
 /// Whether a timeout expired: for a connection, or for the response to a ping.
@@ -183,18 +190,13 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Whether there was no connection yet.
-fn is_connect(error: &(dyn Error + 'static)) -> bool {
-    find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect)
-}
-
-fn of_timeout(error: &(dyn Error + 'static), stage: Stage, context: ErrorContext<'_>) -> Failure {
-    let message = if is_connect(error) {
-        format!("no connection to {} within {}", context.authority, context.connect_timeout)
-    } else if stage == Stage::Reading {
-        "the connection went silent in the middle of the response".to_owned()
-    } else {
-        "the connection went silent before a response arrived".to_owned()
+fn of_timeout(stage: Stage, context: ErrorContext<'_>) -> Failure {
+    let message = match stage {
+        Stage::Connecting => {
+            format!("no connection to {} within {}", context.authority, context.connect_timeout)
+        }
+        Stage::Sending => "the connection went silent before a response arrived".to_owned(),
+        Stage::Reading => "the connection went silent in the middle of the response".to_owned(),
     };
     failure(ErrorKind::Timeout, message)
 }
@@ -245,34 +247,34 @@ fn of_connect(error: &(dyn Error + 'static), context: ErrorContext<'_>) -> Failu
     }
 }
 
-/// The failure of an open connection that broke or did not speak HTTP.
-fn of_exchange(error: &(dyn Error + 'static), stage: Stage) -> Failure {
-    let message = match (stage, find::<hyper::Error>(error), io_cause(error)) {
-        (Stage::Sending, Some(hyper), _) if hyper.is_parse_too_large() => large_headers(),
-        (Stage::Sending, Some(hyper), _) if hyper.is_parse() => {
-            format!("the response is not HTTP ({hyper})")
-        }
-        (_, _, Some(io)) if io.kind() == io::ErrorKind::ConnectionReset => match stage {
-            Stage::Sending => "the connection was reset before a response arrived".to_owned(),
-            Stage::Reading => "the connection was reset in the middle of the response".to_owned(),
-        },
-        (Stage::Sending, Some(hyper), _) if hyper.is_incomplete_message() => {
+/// The failure of an open connection that broke or did not speak HTTP before a response arrived.
+fn of_no_response(error: &(dyn Error + 'static)) -> Failure {
+    let is_reset = io_cause(error).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionReset);
+    let message = match find::<hyper::Error>(error) {
+        Some(hyper) if hyper.is_parse_too_large() => large_headers(),
+        Some(hyper) if hyper.is_parse() => format!("the response is not HTTP ({hyper})"),
+        _ if is_reset => "the connection was reset before a response arrived".to_owned(),
+        Some(hyper) if hyper.is_incomplete_message() => {
             "the connection was closed before a response arrived".to_owned()
         }
-        (Stage::Sending, Some(hyper), _) if hyper.is_canceled() => {
+        Some(hyper) if hyper.is_canceled() => {
             "the receiver closed the connection, or said something that is not HTTP, before the request was sent"
                 .to_owned()
         }
-        (Stage::Sending, ..) => match find::<h2::Error>(error).and_then(http2_message) {
-            Some(message) => message,
-            None => format!(
-                "the connection broke before a response arrived ({})",
-                without_links(&innermost(error))
-            ),
-        },
-        (Stage::Reading, ..) => {
-            format!("the connection broke in the middle of the response ({})", without_links(&innermost(error)))
-        }
+        _ => find::<h2::Error>(error).and_then(http2_message).unwrap_or_else(|| {
+            format!("the connection broke before a response arrived ({})", without_links(&innermost(error)))
+        }),
+    };
+    failure(ErrorKind::Protocol, message)
+}
+
+/// The failure of a connection that broke while the response was read.
+fn of_broken_response(error: &(dyn Error + 'static)) -> Failure {
+    let is_reset = io_cause(error).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionReset);
+    let message = if is_reset {
+        "the connection was reset in the middle of the response".to_owned()
+    } else {
+        format!("the connection broke in the middle of the response ({})", without_links(&innermost(error)))
     };
     failure(ErrorKind::Protocol, message)
 }

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::http::Extensions;
-use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::Instant;
 
 use crate::domain::attempts::attempt::{Route, Timings};
@@ -21,10 +19,10 @@ use crate::delivery::sending::stream::ConnectionState;
 pub(crate) struct Tracker {
     /// How long the check of the address took.
     check: Option<Duration>,
-    opening: Arc<Opening>,
-    capture: Option<CaptureConnection>,
-    /// The connection on which a response has come.
-    responded: Option<Arc<ConnectionState>>,
+    /// The connection that is being opened for it.
+    opening: Option<Arc<Opening>>,
+    /// The connection that carries it.
+    connection: Option<Arc<ConnectionState>>,
     sent: Option<Instant>,
     head: Option<Duration>,
     begin: Option<Arc<Begin>>,
@@ -45,39 +43,33 @@ impl Tracker {
         self.check = Some(took);
     }
 
-    /// The request is handed to the client.
-    pub(crate) fn begin(&mut self, capture: CaptureConnection) -> Arc<Opening> {
-        self.opening = Arc::default();
-        self.capture = Some(capture);
-        self.sent = Some(Instant::now());
-        self.opening.clone()
+    /// The request looks for a connection.
+    pub(crate) fn begin(&mut self) {
+        (self.opening, self.connection, self.sent) = (None, None, Some(Instant::now()));
     }
 
-    /// The head of the response has arrived, on this connection.
-    pub(crate) fn responded(&mut self, connection: Option<Arc<ConnectionState>>) {
+    /// A connection is being opened for it.
+    pub(crate) fn opens(&mut self) -> Arc<Opening> {
+        self.opening.insert(Arc::default()).clone()
+    }
+
+    /// The request is handed to this connection.
+    pub(crate) fn uses(&mut self, connection: &Arc<ConnectionState>) {
+        self.connection = Some(connection.clone());
+    }
+
+    /// The head of the response has arrived.
+    pub(crate) fn responded(&mut self) {
         self.head = self.sent.map(|sent| sent.elapsed());
-        self.responded = connection;
-    }
-
-    /// The connection that carries the request, once there is one.
-    fn connection(&self) -> Option<Arc<ConnectionState>> {
-        if self.responded.is_some() {
-            return self.responded.clone();
-        }
-        let capture = self.capture.as_ref()?;
-        let metadata = capture.connection_metadata();
-        let mut extras = Extensions::new();
-        metadata.as_ref()?.get_extras(&mut extras);
-        extras.remove()
     }
 
     /// Where it went; call it once.
     pub(crate) fn route(&self) -> Option<Route> {
         self.sent?;
-        let (address, opened) = match self.connection() {
+        let (address, opened) = match &self.connection {
             Some(connection) => (connection.address(), connection.claim()),
             None => {
-                let opened = self.opening.get();
+                let opened = self.opening.as_ref().map(|opening| opening.get()).unwrap_or_default();
                 (opened.address, Some(opened))
             }
         };

@@ -321,7 +321,7 @@ impl Sender {
 
         let mut tracker = Tracker::of(begin.cloned());
         tracker.checked(checked.elapsed());
-        let request = self.connections.send(to.uri.as_ref(), outgoing, &mut tracker);
+        let request = self.connections.send(to.http.as_ref(), outgoing, &mut tracker);
         let sent = timeout_at(deadline, request).await;
         let route = tracker.route();
         let failed = |failure| Exchange { route, ..failed(failure) };

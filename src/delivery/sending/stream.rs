@@ -17,9 +17,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::delivery::sending::client::POOL_IDLE;
@@ -34,6 +34,8 @@ const IDLE_DEFAULT: Duration = Duration::from_secs(4);
 const IDLE_MARGIN: Duration = Duration::from_secs(1);
 /// How often a connection checks whether it has been idle for too long.
 const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// The most interim responses (1xx) before the final one.
+pub(crate) const INTERIM_LIMIT: u32 = 1_000;
 /// The length of `HTTP/1.1 200` and one byte more, which shows that the status code has ended.
 const STATUS_END: usize = 13;
 
@@ -50,6 +52,9 @@ pub(crate) struct ConnectionState {
     has_read: AtomicBool,
     /// The status code of the current response as it was received, 0 before it arrived.
     status: AtomicU16,
+    /// Interim responses to the current request. HTTP/2 does not report them; there only [`FairTcp`] helps.
+    interim: AtomicU32,
+    too_many_interim: Notify,
     /// In milliseconds.
     idle_limit: AtomicU32,
     /// How it was opened, and whether its first request has asked for that.
@@ -66,6 +71,8 @@ impl ConnectionState {
             ended: AtomicU32::new(0),
             has_read: AtomicBool::new(false),
             status: AtomicU16::new(0),
+            interim: AtomicU32::new(0),
+            too_many_interim: Notify::new(),
             idle_limit: AtomicU32::new(millis(IDLE_DEFAULT)),
             opened,
             is_claimed: AtomicBool::new(false),
@@ -75,14 +82,31 @@ impl ConnectionState {
     /// The head of a response has arrived: notes how long the receiver keeps the connection.
     pub(crate) fn responded(&self, headers: &HeaderMap) {
         self.responses.fetch_add(1, Ordering::Relaxed);
+        self.interim.store(0, Ordering::Relaxed);
         if let Some(limit) = headers.get("keep-alive").and_then(|value| idle_limit(value.to_str().ok()?)) {
             self.idle_limit.store(millis(limit), Ordering::Relaxed);
         }
     }
 
+    /// An interim response has arrived.
+    pub(crate) fn interim(&self) {
+        if self.interim.fetch_add(1, Ordering::Relaxed) == INTERIM_LIMIT {
+            self.too_many_interim.notify_one();
+        }
+    }
+
+    /// Ends when more than [`INTERIM_LIMIT`] interim responses have arrived.
+    pub(crate) async fn too_many_interim(&self) {
+        self.too_many_interim.notified().await;
+    }
+
     /// A response has been read to its end, or dropped.
     pub(crate) fn ended(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2
     }
 
     /// The other end.
@@ -152,6 +176,11 @@ impl<S> ReceiverStream<S> {
         }
     }
 
+    /// What its requests know of it.
+    pub(crate) fn state(&self) -> Arc<ConnectionState> {
+        self.state.clone()
+    }
+
     /// Before bytes of a request are written: the first ones after something was read begin a new request.
     fn note_write(&mut self) {
         let is_first = self.state.requests.load(Ordering::Relaxed) == 0;
@@ -199,13 +228,6 @@ fn status_in(head: &[u8; STATUS_END]) -> Option<u16> {
     let (code, end) = rest.split_at_checked(3)?;
     let is_whole = code.iter().all(u8::is_ascii_digit) && end.first().is_some_and(u8::is_ascii_whitespace);
     is_whole.then(|| std::str::from_utf8(code).ok()?.parse().ok())?
-}
-
-impl<S: Connection> Connection for ReceiverStream<S> {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.state.clone());
-        if self.state.is_http2 { connected.negotiated_h2() } else { connected }
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ReceiverStream<S> {
@@ -270,12 +292,6 @@ pub(crate) struct FairTcp {
 impl FairTcp {
     pub(crate) fn new(tcp: TcpStream) -> FairTcp {
         FairTcp { tcp, read_in_turn: 0 }
-    }
-}
-
-impl Connection for FairTcp {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }
 
