@@ -43,7 +43,7 @@ impl Dispatch for Delivering {
     }
 
     async fn sending_to(&self, endpoint: EndpointId) -> Vec<AttemptId> {
-        let own = self.dispatcher.sending().into_iter();
+        let own = self.dispatcher.sending().list().into_iter();
         let mut ids: Vec<AttemptId> = own.filter(|(_, to)| *to == endpoint).map(|(id, _)| id).collect();
         if let Some(notices) = &self.notices {
             ids.extend(notices.sending_elsewhere(endpoint).await);

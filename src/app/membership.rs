@@ -8,7 +8,7 @@ use crate::app::World;
 use crate::cluster::keeper::{Keeper, KeeperDeps, Keeping, NodeFacts};
 use crate::cluster::{AlwaysLeader, Leadership, LeasedLead, Ownership};
 use crate::config::Config;
-use crate::delivery::scheduling::dispatcher::Dispatcher;
+use crate::delivery::courier::SendingAttempts;
 use crate::host::clock::Clock;
 use crate::host::following_clock::FollowingClock;
 use crate::host::identity::Identity;
@@ -72,11 +72,11 @@ impl Membership {
     pub(super) async fn join(
         self,
         config: &Config,
-        dispatcher: Dispatcher,
+        sending: SendingAttempts,
     ) -> Result<Option<Keeping>, StoreError> {
         let Some(Joining { nodes, lead, clock, time }) = self.joining else { return Ok(None) };
         let facts = NodeFacts {
-            in_flight: Box::new(move || dispatcher.sending()),
+            in_flight: Box::new(move || sending.list()),
             is_listening: self.is_listening,
             configuration: config.fingerprint(),
         };

@@ -182,7 +182,7 @@ impl Server {
         let services = parts.state.services.clone();
         let is_leaving = membership.is_leaving.clone();
         // Before upkeep starts, which asks whether this node leads.
-        let keeping = membership.join(config, dispatcher.clone()).await?;
+        let keeping = membership.join(config, dispatcher.sending().clone()).await?;
         let sweeper = parts.sweeper;
         if accept_clock {
             sweeper.accept_clock().await?;

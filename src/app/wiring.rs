@@ -221,8 +221,9 @@ impl Deps<'_> {
             local.bulk_jobs(),
         );
         if let Some(notices) = &notices {
-            let dispatcher = dispatcher.clone();
-            notices.tell_sending(Box::new(move || dispatcher.sending()));
+            // Not the dispatcher, which holds the notices.
+            let sending = dispatcher.sending().clone();
+            notices.tell_sending(Box::new(move || sending.list()));
         }
         let dispatch: Arc<dyn Dispatch> =
             Arc::new(Delivering { dispatcher: dispatcher.clone(), notices: notices.clone() });

@@ -149,8 +149,23 @@ pub struct RetryPolicy {
 pub(super) struct Courier {
     deps: CourierDeps,
     meters: Arc<Meters>,
-    /// What is being sent, until its result is committed.
-    sending: Mutex<HashMap<AttemptId, EndpointId>>,
+    sending: SendingAttempts,
+}
+
+/// The attempts that are being sent, or whose results are not committed yet, with their endpoints. Clones share them.
+#[derive(Clone, Default)]
+pub struct SendingAttempts(Arc<Mutex<HashMap<AttemptId, EndpointId>>>);
+
+impl SendingAttempts {
+    /// All of them.
+    pub fn list(&self) -> Vec<(AttemptId, EndpointId)> {
+        self.lock().iter().map(|(id, endpoint)| (*id, *endpoint)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AttemptId, EndpointId>> {
+        // Each change is one insertion or removal, so it is consistent even after a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the courier works with.
@@ -170,17 +185,12 @@ pub(super) struct CourierDeps {
 impl Courier {
     /// A courier with new counters.
     pub(super) fn new(deps: CourierDeps) -> Courier {
-        Courier { deps, meters: Arc::new(Meters::default()), sending: Mutex::default() }
+        Courier { deps, meters: Arc::new(Meters::default()), sending: SendingAttempts::default() }
     }
 
-    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
-    pub(super) fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
-        self.in_flight().iter().map(|(id, endpoint)| (*id, *endpoint)).collect()
-    }
-
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<AttemptId, EndpointId>> {
-        // Each change is one insertion or removal, so it is consistent even after a panic.
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is being sent.
+    pub(super) fn sending(&self) -> &SendingAttempts {
+        &self.sending
     }
 
     /// How long a delivery may be held, in milliseconds; 0 = no limit.
@@ -269,9 +279,9 @@ impl Courier {
     {
         let (id, endpoint, epoch) = (attempt.id, attempt.endpoint.id, sent.epoch);
         // Listed first: who withdraws the shard and then looks finds it there, or it is not sent.
-        self.in_flight().insert(id, endpoint);
+        self.sending.lock().insert(id, endpoint);
         if !self.may_send(endpoint, epoch) {
-            self.in_flight().remove(&id);
+            self.sending.lock().remove(&id);
             return report(CourierReport::NotSent { id, endpoint }).await;
         }
         let span = trace::attempt(trace::Attempt {
@@ -284,7 +294,7 @@ impl Courier {
         let flight = InFlight::asking(self.begin(endpoint, epoch));
         let outcome = self.send(&attempt, &flight).instrument(span.clone()).await;
         if flight.is_refused() {
-            self.in_flight().remove(&id);
+            self.sending.lock().remove(&id);
             tracing::info!(attempt_id = id.0, endpoint_id = %endpoint, "{NOT_BEGUN}");
             return report(CourierReport::NotSent { id, endpoint }).await;
         }
@@ -304,7 +314,7 @@ impl Courier {
             }
             Finished::Stale => {}
         }
-        self.in_flight().remove(&id);
+        self.sending.lock().remove(&id);
         report(CourierReport::Committed { id, endpoint, finished, was_stuck }).await;
     }
 

@@ -15,7 +15,7 @@ use crate::domain::{AttemptId, EndpointId, Outcome, Timestamp};
 use crate::host::clock::{Chance, Clock};
 use crate::store::{LoadedAttempt, Store, StoreError};
 
-use crate::delivery::courier::{Courier, CourierDeps, RetryPolicy, Transport};
+use crate::delivery::courier::{Courier, CourierDeps, RetryPolicy, SendingAttempts, Transport};
 use crate::delivery::meters::Meters;
 use crate::delivery::scheduling::messages::INBOX_SIZE;
 use crate::delivery::scheduling::scheduler::{Scheduler, SchedulerDeps};
@@ -85,8 +85,8 @@ impl Dispatcher {
         self.courier.meters()
     }
 
-    /// The attempts that are being sent, or whose results are not committed yet, with their endpoints.
-    pub fn sending(&self) -> Vec<(AttemptId, EndpointId)> {
+    /// What is being sent.
+    pub fn sending(&self) -> &SendingAttempts {
         self.courier.sending()
     }
 

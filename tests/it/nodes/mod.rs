@@ -3,6 +3,7 @@
 //! * [`model`]: two keepers and a store in memory, with everything that may go wrong between them.
 //! * [`keepers`]: keepers on a real PostgreSQL, driven step by step.
 //! * [`in_flight`]: what one node is sending, and what the others say of it.
+//! * [`dropped`]: a server that was not stopped.
 //! * [`pooler`]: nodes that reach the database through PgBouncer.
 //! * [`services`]: what one node has answered holds on the other.
 //!
@@ -18,6 +19,7 @@ use postrider::host::clock::FakeClock;
 use postrider::host::identity::Identity;
 use postrider::store::NodeStore;
 
+mod dropped;
 mod in_flight;
 mod keepers;
 mod model;
