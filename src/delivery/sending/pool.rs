@@ -82,10 +82,11 @@ impl Pool {
         let PooledConnection { sender, state, origin } = connection;
         // Others have a handle to a shared one.
         let RequestSender::Http1(sender) = sender else { return };
+        let mut hosts = self.lock();
+        // Asked under the lock, under which one that ends is removed.
         if sender.is_closed() {
             return;
         }
-        let mut hosts = self.lock();
         let host = hosts.entry(origin.clone()).or_default();
         let is_ready = sender.is_ready();
         let mut connection = PooledConnection { sender: RequestSender::Http1(sender), state, origin };
@@ -109,9 +110,13 @@ impl Pool {
         sender: http2::SendRequest<AskedBody>,
         state: Arc<ConnectionState>,
     ) -> PooledConnection {
-        let mut hosts = self.lock();
-        let host = hosts.entry(origin.clone()).or_default();
         let connection = |(sender, state)| PooledConnection { sender, state, origin: origin.clone() };
+        let mut hosts = self.lock();
+        // As above; its request says why.
+        if sender.is_closed() {
+            return connection((RequestSender::Http2(sender), state));
+        }
+        let host = hosts.entry(origin.clone()).or_default();
         if let Some(known) = host.take_shared() {
             return connection(known);
         }
@@ -334,6 +339,15 @@ mod tests {
         while pool.origins() > 0 {
             tokio::task::yield_now().await;
         }
+        // And one that is in use meanwhile.
+        let (connection, theirs) = open(&pool).await;
+        drop(theirs);
+        let RequestSender::Http1(sender) = &connection.sender else { unreachable!() };
+        while !sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        pool.put(connection);
+        assert_eq!(pool.origins(), 0);
     }
 
     #[tokio::test(start_paused = true)]
