@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use crate::domain::EndpointId;
 
-/// A queue of endpoints. Each is in it at most once; the lane keeps track of that.
+/// A queue of endpoints. Each is in it at most once, or once more for a turn with priority; the lane keeps track of
+/// that.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     priority: VecDeque<EndpointId>,

@@ -44,7 +44,7 @@ enum Refill {
     /// No refill is needed, as far as is known.
     Idle,
     /// The lane is in the scheduler's refill queue.
-    Queued,
+    Queued { has_priority: bool },
     /// The table is being queried.
     Running,
     /// The table is being queried, and something happened meanwhile that the result may not contain.
@@ -97,7 +97,7 @@ pub(crate) struct Lane {
     pub(crate) in_send_queue: bool,
     /// Whether its bulk work is held until other endpoints' bulk work finishes.
     pub(crate) bulk_is_held: bool,
-    /// True if the lane was empty after its last turn; its next turn then has priority.
+    /// True if nothing was known to be due after the lane's last turn; its next turn then has priority.
     pub(crate) was_idle: bool,
 }
 
@@ -151,19 +151,29 @@ impl Lane {
         false
     }
 
-    /// Whether a refill has to be queued, with windows of `window_size`. If so, it counts as queued from now
-    /// on.
-    pub(crate) fn queue_refill(&mut self, window_size: usize) -> bool {
-        let is_needed = self.refill == Refill::Idle && self.is_low(window_size);
-        if is_needed {
-            self.refill = Refill::Queued;
-        }
-        is_needed
+    /// Whether a refill has to be queued, with windows of `window_size`. If so, it counts as queued from now on, and
+    /// `Some` says whether it has priority over lanes with a backlog: it has while nothing is known to be due. A refill
+    /// that is queued already is queued once more when it gets priority.
+    pub(crate) fn queue_refill(&mut self, window_size: usize) -> Option<bool> {
+        let has_priority = self.was_idle;
+        let is_needed = match self.refill {
+            Refill::Idle => self.is_low(window_size),
+            Refill::Queued { has_priority: false } => has_priority,
+            _ => false,
+        };
+        is_needed.then(|| {
+            self.refill = Refill::Queued { has_priority };
+            has_priority
+        })
     }
 
     /// Starts a queued refill if it is still needed; gives how many rows to read for windows of
     /// `window_size`.
     pub(crate) fn start_refill(&mut self, window_size: usize) -> Option<usize> {
+        // It was in the queue twice, and its first turn has come already.
+        if !matches!(self.refill, Refill::Queued { .. }) {
+            return None;
+        }
         if !self.is_low(window_size) {
             self.refill = Refill::Idle;
             return None;
@@ -239,8 +249,8 @@ impl Lane {
     /// to be pushed again. `since`: until then another node may have sent to the endpoint.
     pub(crate) fn refilled(&mut self, due: Due, since: Option<Timestamp>) -> Vec<Hint> {
         let is_current = self.refill != Refill::RunningStale;
-        self.fresh.refill(due.attempts, !due.more && is_current);
-        self.bulk.refill(due.bulk, !due.more_bulk && is_current);
+        self.fresh.refill(due.attempts, due.more, is_current);
+        self.bulk.refill(due.bulk, due.more_bulk, is_current);
         self.refill = Refill::Idle;
         // Before the first refill nothing was sent, so no slot changes its class.
         let is_first = self.limiter.is_none();
@@ -318,7 +328,7 @@ impl Lane {
         self.hold.as_ref().is_some_and(|hold| hold.probe.is_some())
     }
 
-    /// Whether nothing is due, here or in the table.
+    /// Whether nothing is due, here or in the table, as far as is known.
     fn is_done(&self) -> bool {
         self.singles.is_empty() && !self.has_probe() && self.fresh.is_done() && self.bulk.is_done()
     }

@@ -32,7 +32,7 @@ fn wants_refill(lane: &Lane, size: usize) -> bool {
 
 /// Queues and starts a refill, as the scheduler does.
 fn start_refill(lane: &mut Lane, size: usize) -> Option<usize> {
-    assert!(lane.queue_refill(size) && !lane.queue_refill(size), "it is queued once");
+    assert!(lane.queue_refill(size).is_some() && lane.queue_refill(size).is_none(), "it is queued once");
     lane.start_refill(size)
 }
 
@@ -94,6 +94,21 @@ fn a_lane_was_idle_when_nothing_is_due_here_or_in_the_table() {
     start_refill(&mut lane, SIZE);
     lane.refilled(Due::default(), None);
     assert!(lane.was_idle, "the table has nothing either");
+}
+
+#[test]
+fn a_refill_that_waits_among_backlogs_goes_before_them_when_the_lane_is_empty() {
+    let mut lane = Lane::new(Responsiveness::Unknown);
+    start_refill(&mut lane, SIZE);
+    lane.refilled(due(0..1), None);
+    // It waits for its turn to send when a poll looks whether a hint was lost.
+    lane.was_idle = false;
+    lane.mark_stale();
+    assert_eq!(lane.queue_refill(SIZE), Some(false));
+    lane.pop();
+    assert!(!lane.push(fresh(1), SIZE), "the refill will find it");
+    assert_eq!((lane.queue_refill(SIZE), lane.queue_refill(SIZE)), (Some(true), None));
+    assert!(lane.start_refill(SIZE).is_some() && lane.start_refill(SIZE).is_none(), "it is started once");
 }
 
 #[test]

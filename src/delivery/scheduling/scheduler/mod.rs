@@ -318,16 +318,16 @@ impl Scheduler {
         }
         let window_size = self.window_size();
         let Some(lane) = self.lanes.get_mut(&endpoint) else { return };
-        let needs_refill = lane.queue_refill(window_size);
-        if needs_refill {
-            self.refill_queue.push(endpoint, lane.was_idle);
+        let refill = lane.queue_refill(window_size);
+        if let Some(has_priority) = refill {
+            self.refill_queue.push(endpoint, has_priority);
         }
         if !lane.in_send_queue && lane.can_send(self.deps.limits.endpoint_concurrency) {
             lane.in_send_queue = true;
             let has_priority = std::mem::take(&mut lane.was_idle) && !lane.is_bulk_next();
             self.send_queue.push(endpoint, has_priority);
         }
-        if needs_refill {
+        if refill.is_some() {
             self.start_refills();
         }
     }

@@ -119,6 +119,24 @@ async fn after_the_start_and_a_change_of_ownership_a_poll_finds_backlogs_which_a
 }
 
 #[tokio::test]
+async fn an_endpoint_with_nothing_left_to_send_is_read_before_every_backlog() {
+    let endpoints = endpoints();
+    let (quiet, busy) = endpoints.split_first().unwrap();
+    let (mut scheduler, _inbox, _dir) = scheduler();
+    scheduler.polled(Ok(found(&endpoints)));
+    waiting(&mut scheduler);
+    scheduler.refilled(*quiet, Ok(Due { attempts: vec![AttemptId(1)], ..Due::default() }));
+    for (n, endpoint) in (1..).zip(busy) {
+        let attempts = (n * 10..n * 10 + 5).map(AttemptId).collect();
+        scheduler.refilled(*endpoint, Ok(Due { attempts, more: true, ..Due::default() }));
+    }
+    // All of them have something to send when the next poll ends.
+    scheduler.polled(Ok(found(&endpoints)));
+    scheduler.send_due();
+    assert_eq!(waiting(&mut scheduler)[0], *quiet);
+}
+
+#[tokio::test]
 async fn a_probe_that_was_chosen_and_not_sent_when_the_hold_ends_is_sent_like_others() {
     let endpoint = endpoints()[0];
     let (mut scheduler, _inbox, _dir) = scheduler();
