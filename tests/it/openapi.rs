@@ -50,6 +50,23 @@ fn wrong(rule: impl Fn(&Value, &Map<String, Value>) -> Option<String>) -> Vec<St
 }
 
 #[test]
+fn who_takes_query_parameters_may_answer_422() {
+    let mut wrong = Vec::new();
+    for (name, document) in documents() {
+        let paths = document["paths"].as_object().unwrap();
+        for (method, operation) in paths.values().flat_map(|path| path.as_object().unwrap()) {
+            let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+            if parameters.any(|parameter| parameter["in"] == "query")
+                && operation["responses"]["422"].is_null()
+            {
+                wrong.push(format!("{name}: {method} {}", operation["operationId"]));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
 fn nullable_stands_next_to_a_type() {
     let wrong = wrong(|_, schema| {
         let words = schema.get("enum").and_then(Value::as_array);

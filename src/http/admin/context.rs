@@ -9,7 +9,7 @@ use crate::domain::shaping::summary::Summary;
 use crate::domain::{EndpointId, EventId};
 use crate::http::problem::Problem;
 use crate::http::request::auth::ReadEvents;
-use crate::http::request::query::{Param, Query, Shape};
+use crate::http::request::query::{EVENT_ID, Param, Query, Shape};
 use crate::service::sources::context::{EventContext, Shaping};
 
 use super::Tag;
@@ -98,13 +98,13 @@ pub(super) const PARAMS: [Param; 2] = [EVENT, WEBHOOK];
 
 const WEBHOOK: Param = Param {
     name: "webhook",
-    shape: Shape::Text { max: 36 },
+    shape: Shape::Uuid,
     description: "The UUID of a webhook whose settings are of interest.",
     example: "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48",
 };
 const EVENT: Param = Param {
     name: "event",
-    shape: Shape::Text { max: 40 },
+    shape: Shape::Like { pattern: EVENT_ID, max: 36 },
     description: "The id of an event (`evt_…`).",
     example: "evt_0198c2f46a1e7c339d0a5b7e3f1c2a48",
 };

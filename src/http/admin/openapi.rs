@@ -255,6 +255,10 @@ fn errors_of(path: &str, method: &str, access: &str, operation: &Value) -> Vec<(
         errors.push(("415", "The body is not JSON (`unsupported_media_type`)."));
         errors.push(("422", "Fields cannot be taken; one entry for each (`validation_failed`)."));
     }
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    if parameters.any(|parameter| parameter["in"] == "query") {
+        errors.push(("422", "Parameters cannot be taken; one entry for each (`validation_failed`)."));
+    }
     if CONFLICTS.contains(&id) {
         errors.push(("409", "It does not fit what there is (`conflict`)."));
     }

@@ -207,13 +207,16 @@ const IDS_MAX: usize = HEALTH_MAX as usize;
 
 const WEBHOOK_IDS: Param = Param {
     name: "ids",
-    shape: Shape::Text { max: IDS_MAX * 37 },
+    shape: Shape::Like {
+        pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(,[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})*$",
+        max: IDS_MAX * 37,
+    },
     description: "UUIDs of webhooks, 200 at most, with commas between them. The newest 200 unless given.",
     example: "0198c2f4-6a1e-7c33-9d0a-5b7e3f1c2a48",
 };
 const EVENT_IDS: Param = Param {
     name: "ids",
-    shape: Shape::Text { max: IDS_MAX * 41 },
+    shape: Shape::Like { pattern: "^evt_[0-9a-fA-F]{32}(,evt_[0-9a-fA-F]{32})*$", max: IDS_MAX * 37 },
     description: "Ids of events (`evt_…`), 200 at most, with commas between them.",
     example: "evt_0198c2f46a1e7c339d0a5b7e3f1c2a48",
 };

@@ -15,6 +15,9 @@ use crate::domain::values::nearest;
 
 use crate::http::problem::Problem;
 
+/// The form of an event's id.
+pub(crate) const EVENT_ID: &str = "^evt_[0-9a-fA-F]{32}$";
+
 /// What a parameter's value looks like.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {

@@ -5,7 +5,7 @@ use crate::domain::filter::View;
 use crate::domain::health::HealthState;
 use crate::domain::{AttemptStatus, EndpointStatus, ErrorKind, Trigger};
 use crate::http::request::paging;
-use crate::http::request::query::{Param, Shape};
+use crate::http::request::query::{EVENT_ID, Param, Shape};
 use crate::service::log::export::Format;
 
 /// The most characters of a search text.
@@ -43,8 +43,6 @@ pub(super) const ENDPOINT_SORTS: &[&str] = &[
 pub(super) const TYPE_FILTER: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$";
 /// The form of a filter by response status.
 pub(super) const STATUS_FILTER: &str = "^[1-9]([0-9][0-9]|xx)$";
-/// The form of an event's id.
-pub(super) const EVENT_ID: &str = "^evt_[0-9a-fA-F]{32}$";
 /// The largest number that every JSON reader takes as it is.
 const SAFE_INTEGER: i64 = (1 << 53) - 1;
 /// What an export must say.
